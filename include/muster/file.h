@@ -1,0 +1,29 @@
+/* Files: bounded reading, exclusive and durable writing. Nothing here follows a link for writing. */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "muster/cleanup.h"
+#include "muster/error.h"
+#include "muster/text.h"
+
+/* Reads at most `max` bytes; larger is CAUSE_INPUT_TOO_LARGE, missing is CAUSE_INPUT_NOT_FOUND. The data has
+ * a NUL behind it that size does not count. "-" is standard input. */
+bool file_read(const char *path, size_t max, struct bytes *ret_bytes,
+	       struct muster_error *err) MUST_CHECK;
+
+/* Creates `path` with the given mode: written beside (exclusively, never through a link), synced, renamed or
+ * linked into place, directory synced. With replace=false an existing file is CAUSE_OUTPUT_EXISTS.
+ * Failures are CAUSE_OUTPUT_WRITE. */
+bool file_write(const char *path, const void *data, size_t size, unsigned mode, bool replace,
+		struct muster_error *err) MUST_CHECK;
+
+/* Makes the directory (mode 0700) and its missing parents. An existing directory is fine. */
+bool directory_make(const char *path, struct muster_error *err) MUST_CHECK;
+/* $XDG_STATE_HOME/muster, or ~/.local/state/muster, or /var/lib/muster for root. Caller frees. */
+char *directory_state(void);
+
+/* Refuses (CAUSE_FILE_OWNER) when the file or any parent could be changed by somebody who is neither root nor
+ * the caller; directories with the sticky bit are excepted. For modules and configuration. */
+bool file_check_trusted(const char *path, struct muster_error *err) MUST_CHECK;
