@@ -29,9 +29,10 @@ void hsm_signing_done(struct hsm_signing *signing);
  * and is made by us, because libp11 would keep a copy of the PIN. */
 struct hsm {
 	PKCS11_CTX *libp11;
-	char *module_path;       /* NULL: not loaded */
-	void *module_handle;     /* our reference to the library that libp11 has loaded */
-	CK_FUNCTION_LIST *calls; /* never NULL while loaded */
+	bool is_initialised; /* a module is loaded; what follows means nothing otherwise */
+	char *module_path;
+	void *module_handle;     /* our own reference to the library */
+	CK_FUNCTION_LIST *calls; /* the module's, never NULL while it is loaded */
 	PKCS11_SLOT *slots;      /* libp11's list; slot points into it */
 	unsigned slot_count;
 

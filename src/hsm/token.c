@@ -250,7 +250,7 @@ bool hsm_token_open(struct hsm *hsm, const char *uri, struct hsm_token *ret_toke
 	struct seat seat;
 	PKCS11_SLOT *slot;
 
-	if (!hsm->module_path)
+	if (!hsm->is_initialised)
 		return muster_fail(err, CAUSE_WORKER_PROTOCOL, "no module is loaded");
 	hsm_token_close(hsm);
 	if (!seat_find(hsm, uri, &seat, err) || !session_probe(hsm, &seat, err) ||
