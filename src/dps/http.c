@@ -258,7 +258,7 @@ static bool check_url(const struct http_request *request, const char *place, boo
 	if (!is_https && !is_plain)
 		return muster_fail(err, CAUSE_USAGE,
 				   "'%s' is not an https address that can be used",
-				   PRINTABLE(request->url.data));
+				   PRINTABLE(place));
 	*ret_is_plain = is_plain;
 	return true;
 }
@@ -362,6 +362,7 @@ static struct http_transfer *transfer_new(struct http *http, struct http_request
 	transfer->http = http;
 	transfer->request = *request;
 	*request = (struct http_request){ 0 };
+	set_place(transfer);
 	transfer->reply_max =
 		transfer->request.reply_max ? transfer->request.reply_max : HTTP_REPLY_MAX;
 	transfer->answer = (struct http_answer){
