@@ -307,6 +307,8 @@ static void set_exchange(struct http_transfer *transfer)
 	bool is_alone = request->fresh_connection || request->certificate;
 
 	curl_easy_setopt(easy, CURLOPT_URL, request->url.data);
+	/* An ID ".." names an object, not the path above. */
+	curl_easy_setopt(easy, CURLOPT_PATH_AS_IS, 1L);
 	curl_easy_setopt(easy, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1);
 	curl_easy_setopt(easy, CURLOPT_USERAGENT, USER_AGENT);
 	curl_easy_setopt(easy, CURLOPT_HTTPHEADER, transfer->headers);
