@@ -1,0 +1,73 @@
+"""A device whose key is derived from a master key becomes a verified enrollment."""
+import base64
+import hashlib
+import hmac
+
+SERIAL = "KEY-0001"
+
+
+def derive(master, registration_id):
+    return base64.b64encode(hmac.new(base64.b64decode(master), registration_id.encode(), hashlib.sha256).digest()).decode()
+
+
+def keys_of(service, registration_id):
+    status, document = service.request("POST", f"/enrollments/{registration_id}/attestationmechanism")
+    assert status == 200, document
+    return document["symmetricKey"]
+
+
+def test_is_enrolled_and_verified(station):
+    done = station.provision(station.profile("derived-key"), SERIAL)
+    assert done.status == 0, done
+    result = done.json
+    assert result["device"] == SERIAL
+    assert result["attestation"] == "derived-key"
+    assert result["verified"] is True
+    assert result["state"] == "enrolled"
+    assert result["hub"] in station.emulator.HUBS
+    keys = keys_of(station.service, result["registrationId"])
+    assert keys["primaryKey"] == derive(station.masters[0], result["registrationId"])
+    assert keys["secondaryKey"] == derive(station.masters[1], result["registrationId"])
+
+
+def test_second_run_says_already_enrolled_and_sends_no_put(station):
+    profile = station.profile("derived-key")
+    first = station.provision(profile, SERIAL).json
+    ledger = station.emulator.ledger()
+    again = station.provision(profile, SERIAL)
+    assert again.status == 0, again
+    assert again.json["state"] == "already enrolled"
+    assert again.json["evidence"] == first["evidence"]
+    assert station.emulator.ledger() == ledger
+
+
+def test_device_keys_leave_only_to_a_file_of_ones_own(station):
+    result = station.provision(station.profile("derived-key"), SERIAL)
+    key = derive(station.masters[0], result.json["registrationId"])
+    assert key not in result.stdout + result.stderr
+    holders = [path for path in station.files() if key.encode() in path.read_bytes()
+               and station.emulator.directory not in path.parents]
+    assert all(path.parent.is_relative_to(station.out) and path.stat().st_mode & 0o777 == 0o600 for path in holders)
+
+
+def test_master_in_the_token_gives_the_device_keys_of_that_master(hsm_station, token):
+    token.make_master("master-1")
+    token.make_master("master-2")
+    changes = {"attestation": {"symmetricKey": {"masters": {
+        "primary": f"pkcs11:token={token.label};serial={token.serial};object=master-1;type=secret-key",
+        "secondary": f"pkcs11:token={token.label};serial={token.serial};object=master-2;type=secret-key"}}}}
+    done = hsm_station.provision(hsm_station.profile("derived-key", changes), SERIAL, "--token", token.uri,
+                                 "--pin-file", token.pin_file)
+    assert done.status == 0, done
+    assert done.json["verified"] is True
+    keys = keys_of(hsm_station.service, done.json["registrationId"])
+    assert keys["primaryKey"] != keys["secondaryKey"]
+
+
+def test_dry_run_touches_nothing(station):
+    done = station.provision(station.profile("derived-key"), SERIAL, "--dry-run")
+    assert done.status == 0, done
+    assert station.emulator.ledger() == []
+    assert station.service.enrollments() == []
+    assert not station.journal.exists()
+    assert not station.out.exists() or list(station.out.iterdir()) == []
