@@ -6,7 +6,6 @@ import subprocess
 
 from lib.paths import BUILD
 from lib.program import environment
-from lib.wait import wait_until
 
 
 class Emulator:
@@ -64,15 +63,20 @@ class Emulator:
         return self.about["caFile"]
 
     def ledger(self):
-        """What was committed, in order."""
+        """Every request that reached the service, in order: op, id, effect, status, fault, ..."""
         if not self.ledger_file.exists():
             return []
         return [json.loads(line) for line in self.ledger_file.read_text().splitlines() if line.strip()]
 
-    def effects(self, operation, registration_id=None):
-        """Rows of the ledger for one operation, and if given one registration ID."""
-        return [row for row in self.ledger() if row["operation"] == operation
-                and registration_id in (None, row.get("id"))]
+    def requests(self, operation, registration_id=None):
+        """Rows of one operation ("put", "register", ...), and if given of one registration ID."""
+        return [row for row in self.ledger() if row["op"] == operation
+                and registration_id in (None, row["id"])]
 
-    def wait_for_effect(self, operation, count=1):
-        return wait_until(lambda: len(self.effects(operation)) >= count, what=f"{count} x {operation}")
+    def effects(self, operation, registration_id=None):
+        """Those of requests() that changed something."""
+        return [row for row in self.requests(operation, registration_id) if row["effect"] != "none"]
+
+    def changes(self):
+        """All that changed anything."""
+        return [row for row in self.ledger() if row["effect"] != "none"]

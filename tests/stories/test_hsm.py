@@ -23,12 +23,12 @@ def test_is_enrolled_and_verified(hsm_station, token):
 
 def test_second_run_says_already_enrolled_and_makes_no_key(hsm_station, token):
     first = provision(hsm_station, token).json
-    ledger = hsm_station.emulator.ledger()
+    puts = hsm_station.emulator.requests("put")
     again = provision(hsm_station, token)
     assert again.status == 0, again
     assert again.json["state"] == "already enrolled"
     assert again.json["evidence"] == first["evidence"]
-    assert hsm_station.emulator.ledger() == ledger
+    assert hsm_station.emulator.requests("put") == puts
     assert len(token.objects("privkey")) == 1
 
 
@@ -36,5 +36,5 @@ def test_dry_run_touches_nothing(hsm_station, token):
     done = provision(hsm_station, token, "--dry-run")
     assert done.status == 0, done
     assert token.objects("privkey") == []
-    assert hsm_station.emulator.ledger() == []
+    assert hsm_station.emulator.changes() == []
     assert not hsm_station.journal.exists()

@@ -41,13 +41,13 @@ def test_nothing_is_left_on_the_chip(station, tpm):
 def test_second_run_says_already_enrolled_and_sends_no_put(station, tpm):
     profile = station.profile("tpm")
     first = station.provision(profile, SERIAL, "--tpm", tpm.tcti).json
-    ledger = station.emulator.ledger()
+    puts = station.emulator.requests("put")
     again = station.provision(profile, SERIAL, "--tpm", tpm.tcti)
     assert again.status == 0, again
     assert again.json["state"] == "already enrolled"
     assert again.json["registrationId"] == first["registrationId"]
     assert again.json["evidence"] == first["evidence"]
-    assert station.emulator.ledger() == ledger
+    assert station.emulator.requests("put") == puts
 
 
 def test_an_empty_tpm_gets_the_ek_of_the_tcg_template(station, empty_tpm):
@@ -79,5 +79,5 @@ def test_dry_run_touches_nothing(station, empty_tpm):
     done = station.provision(profile, SERIAL, "--tpm", empty_tpm.tcti, "--dry-run")
     assert done.status == 0, done
     assert empty_tpm.capability("handles-persistent") == []
-    assert station.emulator.ledger() == []
+    assert station.emulator.changes() == []
     assert not station.journal.exists()
