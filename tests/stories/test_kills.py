@@ -1,6 +1,7 @@
 """Killed at any mutating system call and run again, each job ends with one verified enrollment and no orphan.
 MUSTER_KILL_POINTS says how many points of each job are tried (default 100; 0 means every one)."""
 import os
+import shutil
 
 from lib.killer import choose, killer, points_of, recorder, was_killed
 
@@ -73,6 +74,7 @@ def test_tpm(release_station, empty_tpm):
             release_station.service.delete(row["registrationId"])
         for path in release_station.home.glob("journal.db*"):
             path.unlink()
+        shutil.rmtree(release_station.out, ignore_errors=True)
         seen[:] = release_station.emulator.effects("put")
 
     def check(run, point):
