@@ -7,31 +7,31 @@
 
 #define CLEANUP(fn) __attribute__((cleanup(fn)))
 #define MUST_CHECK __attribute__((warn_unused_result))
-#define PRINTF_LIKE(format, first) __attribute__((format(printf, format, first)))
+#define PRINTF_LIKE(text_, first_) __attribute__((format(printf, text_, first_)))
 
 #define ARRAY_SIZE(array) (sizeof(array) / sizeof((array)[0]))
 
 /* Hands the pointer over and leaves NULL behind, so that its cleanup does nothing. */
-#define TAKE_PTR(pointer)                                                                          \
-	({                                                                                         \
-		typeof(pointer) taken_ = (pointer);                                                \
-		(pointer) = NULL;                                                                  \
-		taken_;                                                                            \
+#define TAKE_PTR(pointer)                           \
+	({                                          \
+		typeof(pointer) taken_ = (pointer); \
+		(pointer) = NULL;                   \
+		taken_;                             \
 	})
 
-#define TAKE_FD(fd)                                                                                \
-	({                                                                                         \
-		int taken_ = (fd);                                                                 \
-		(fd) = -1;                                                                         \
-		taken_;                                                                            \
+#define TAKE_FD(fd)                \
+	({                         \
+		int taken_ = (fd); \
+		(fd) = -1;         \
+		taken_;            \
 	})
 
 /* A cleanup function `name` for variables of pointer type `type`. */
-#define DEFINE_FREEP(name, type, release)                                                          \
-	static inline void name(type *pointer)                                                     \
-	{                                                                                          \
-		if (*pointer)                                                                      \
-			release(*pointer);                                                         \
+#define DEFINE_FREEP(name, type, release)      \
+	static inline void name(type *pointer) \
+	{                                      \
+		if (*pointer)                  \
+			release(*pointer);     \
 	}
 
 /* For CLEANUP on variables of any object pointer type obtained from malloc. */

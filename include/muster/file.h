@@ -10,8 +10,8 @@
 
 /* Reads at most `max` bytes; larger is CAUSE_INPUT_TOO_LARGE, missing is CAUSE_INPUT_NOT_FOUND. The data has
  * a NUL behind it that size does not count. "-" is standard input. */
-bool file_read(const char *path, size_t max, struct bytes *ret_bytes,
-	       struct muster_error *err) MUST_CHECK;
+bool file_read(const char *path, size_t max, struct bytes *ret_bytes, struct muster_error *err)
+	MUST_CHECK;
 
 /* Creates `path` with the given mode: written beside (exclusively, never through a link), synced, renamed or
  * linked into place, directory synced. With replace=false an existing file is CAUSE_OUTPUT_EXISTS.

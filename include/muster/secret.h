@@ -21,8 +21,8 @@ struct secret {
  * Fails with CAUSE_SECRET_LOCK when the pages cannot be locked, unless MUSTER_INSECURE_MEMORY=1 was set at
  * start (for sanitizer and valgrind runs only). */
 bool secret_new(struct secret *secret, size_t size, struct muster_error *err) MUST_CHECK;
-bool secret_copy(struct secret *secret, const void *data, size_t size,
-		 struct muster_error *err) MUST_CHECK;
+bool secret_copy(struct secret *secret, const void *data, size_t size, struct muster_error *err)
+	MUST_CHECK;
 /* Drops the tail; new_size <= size. The dropped bytes are wiped. */
 void secret_shrink(struct secret *secret, size_t new_size);
 /* Removes one trailing "\n" or "\r\n". */
@@ -37,8 +37,8 @@ bool secret_read_fd(struct secret *secret, int fd, size_t max, const char *what,
 		    struct muster_error *err) MUST_CHECK;
 /* A regular file, owned by root or the caller, with no access for group or others; anything laxer is refused
  * with CAUSE_SECRET_FILE_MODE. One trailing newline is removed. */
-bool secret_read_file(struct secret *secret, const char *path, size_t max,
-		      struct muster_error *err) MUST_CHECK;
+bool secret_read_file(struct secret *secret, const char *path, size_t max, struct muster_error *err)
+	MUST_CHECK;
 /* Opens such a file after the same checks, for handing the descriptor to a worker. -1 on failure. */
 int secret_open_file(const char *path, struct muster_error *err) MUST_CHECK;
 

@@ -14,8 +14,8 @@
 enum signer_scheme {
 	SIGNER_ECDSA = 1,     /* signature: DER ECDSA-Sig-Value (RFC 3279 2.2.3) */
 	SIGNER_RSA_PKCS1 = 2, /* RFC 8017 8.2; the signer adds the DigestInfo */
-	SIGNER_RSA_PSS = 3,   /* RFC 8017 8.1; MGF1 with the same hash, salt as long as the digest */
-	SIGNER_ED25519 = 4,   /* `digest` is the whole message (RFC 8032) */
+	SIGNER_RSA_PSS = 3, /* RFC 8017 8.1; MGF1 with the same hash, salt as long as the digest */
+	SIGNER_ED25519 = 4, /* `digest` is the whole message (RFC 8032) */
 };
 
 enum signer_hash { SIGNER_HASH_NONE = 0, SIGNER_SHA256 = 1, SIGNER_SHA384 = 2, SIGNER_SHA512 = 3 };
@@ -23,7 +23,8 @@ enum signer_hash { SIGNER_HASH_NONE = 0, SIGNER_SHA256 = 1, SIGNER_SHA384 = 2, S
 #define SIGNER_SIGNATURE_MAX 1024
 
 struct signer {
-	struct bytes spki; /* DER SubjectPublicKeyInfo of the public half; owned by whoever made the signer */
+	struct bytes
+		spki; /* DER SubjectPublicKeyInfo of the public half; owned by whoever made the signer */
 	/* Signs; talks to hardware and may block up to its own deadline (5 s). *ret_size <= SIGNER_SIGNATURE_MAX.
 	 * The caller verifies the signature with spki before it uses it. */
 	bool (*sign)(struct signer *signer, enum signer_scheme scheme, enum signer_hash hash,

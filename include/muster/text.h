@@ -14,10 +14,13 @@ struct text {
 	char *data;
 	size_t length;
 	size_t capacity;
-	size_t max;   /* most bytes it may ever hold; 0 means 1 MiB */
-	bool failed;  /* no memory, or the maximum would have been passed; later additions do nothing */
+	size_t max; /* most bytes it may ever hold; 0 means 1 MiB */
+	bool failed; /* no memory, or the maximum would have been passed; later additions do nothing */
 };
-#define TEXT_MAX(maximum) { .max = (maximum) }
+#define TEXT_MAX(maximum)        \
+	{                        \
+		.max = (maximum) \
+	}
 
 void text_add(struct text *text, const char *addition);
 void text_add_bytes(struct text *text, const void *data, size_t size);
@@ -37,8 +40,8 @@ struct bytes {
 	uint8_t *data;
 	size_t size;
 };
-bool bytes_copy(struct bytes *bytes, const void *data, size_t size,
-		struct muster_error *err) MUST_CHECK;
+bool bytes_copy(struct bytes *bytes, const void *data, size_t size, struct muster_error *err)
+	MUST_CHECK;
 bool bytes_equal(const struct bytes *a, const struct bytes *b);
 void bytes_done(struct bytes *bytes);
 

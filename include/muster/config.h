@@ -1,0 +1,48 @@
+/* The station's own settings: PKCS#11 modules by name, and defaults for options. Read with the profiles' table
+ * machinery. */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "muster/cleanup.h"
+#include "muster/error.h"
+#include "muster/profile.h"
+
+struct config_module {
+	char *name;
+	char *path;                      /* of the shared object, absolute */
+	struct profile_list environment; /* "NAME=value", or "NAME" to hand our own value on */
+};
+
+/* Zero-initialised is an empty configuration. Texts are NULL when not set; file names are absolute or relative to
+ * the configuration's directory as resolved. All owned. */
+struct config {
+	struct profile_list paths; /* the files read, in order */
+	struct config_module *modules;
+	size_t module_count;
+	char *login_file;
+	char *ca_file;
+	char *id_scope;
+	char *journal;
+	char *out;
+	char *operator_name;
+};
+
+/* Reads $MUSTER_CONFIG alone when it is set; else /etc/muster/muster.yaml, then $XDG_CONFIG_HOME/muster/muster.yaml
+ * or ~/.config/muster/muster.yaml, where the later file's settings win. Files that do not exist are passed over
+ * ($MUSTER_CONFIG has to exist); files others could change are refused (CAUSE_FILE_OWNER). With mistakes:
+ * CAUSE_PROFILE_INVALID and the report of that file. */
+bool config_load(struct config *ret_config, struct profile_report *report, struct muster_error *err)
+	MUST_CHECK;
+/* One file over what *config holds already. */
+bool config_load_file(const char *path, struct config *config, struct profile_report *report,
+		      struct muster_error *err) MUST_CHECK;
+void config_done(struct config *config);
+
+/* NULL when there is none of that name. Borrowed. */
+const struct config_module *config_module_find(const struct config *config, const char *name);
+/* The environment for the module's worker: NULL-terminated "NAME=value" with bare names filled in from ours (left
+ * out when we have none). One allocation, free() it. */
+bool config_module_environment(const struct config_module *module, char ***ret_environment,
+			       struct muster_error *err) MUST_CHECK;

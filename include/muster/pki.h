@@ -1,0 +1,118 @@
+/* X.509 with OpenSSL: a key that lives elsewhere as an EVP_PKEY, the certificates the station makes with it, and
+ * reading certificates that come from outside. Leaves OpenSSL's error queue empty. */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <openssl/evp.h>
+#include <openssl/x509.h>
+
+#include "muster/cleanup.h"
+#include "muster/clock.h"
+#include "muster/error.h"
+#include "muster/secret.h"
+#include "muster/signer.h"
+#include "muster/text.h"
+
+DEFINE_FREEP(EVP_PKEY_freep, EVP_PKEY *, EVP_PKEY_free)
+DEFINE_FREEP(X509_freep, X509 *, X509_free)
+
+/* -- Keys ------------------------------------------------------------------------------------------------------ */
+
+/* An EVP_PKEY whose private operations call signer->sign, for X509_sign, X509_REQ_sign, EVP_DigestSign and TLS 1.2
+ * and 1.3 client authentication: EC P-256/384/521, RSA (PKCS#1 v1.5, and PSS with a salt as long as the digest) and
+ * Ed25519. Each signature is verified with the public half before it is handed on (CAUSE_SIGNATURE_INVALID). The
+ * signer is borrowed and has to outlive the key and everything that holds a reference to it. */
+bool pki_key_from_signer(struct signer *signer, EVP_PKEY **ret_key, struct muster_error *err)
+	MUST_CHECK;
+/* Why the last private operation of such a key failed (OpenSSL and curl only say that it did). False, and *ret_err
+ * untouched, when the last one succeeded, none was made or the key is an ordinary one. */
+bool pki_key_last_error(const EVP_PKEY *key, struct muster_error *ret_err);
+
+/* Signs with the signer and verifies with `public_key`, which is the signer's SPKI decoded. */
+bool pki_signer_sign(struct signer *signer, EVP_PKEY *public_key, enum signer_scheme scheme,
+		     enum signer_hash hash, const uint8_t *digest, size_t digest_size,
+		     uint8_t signature[SIGNER_SIGNATURE_MAX], size_t *ret_size,
+		     struct muster_error *err) MUST_CHECK;
+/* DER SubjectPublicKeyInfo to a public EVP_PKEY, and back. Trailing bytes are refused. */
+bool pki_public_key_read(const struct bytes *spki, EVP_PKEY **ret_key, struct muster_error *err)
+	MUST_CHECK;
+bool pki_public_key_der(const EVP_PKEY *key, struct bytes *ret_spki, struct muster_error *err)
+	MUST_CHECK;
+
+/* A software key of ours (the emulator's server, never a device): PEM PKCS#8, without a password. */
+bool pki_private_key_pem(const EVP_PKEY *key, struct secret *ret_pem, struct muster_error *err)
+	MUST_CHECK;
+bool pki_private_key_read(const struct secret *pem, EVP_PKEY **ret_key, struct muster_error *err)
+	MUST_CHECK;
+
+/* -- Making certificates ----------------------------------------------------------------------------------------- */
+
+struct pki_device_certificate {
+	EVP_PKEY *key;               /* the device's; signs too when there is no issuer */
+	const char *subject;         /* RFC 4514 with values put in: "CN=dev-1,O=Example" */
+	const char *registration_id; /* has to be the subject's one common name */
+	unsigned valid_days;
+	int64_t now_ms; /* wall clock; the validity begins ten minutes before */
+	/* Both or none. The validity must not pass the issuer's. */
+	EVP_PKEY *issuer_key;
+	X509 *issuer_certificate;
+};
+
+/* Version 3, random 127-bit serial, CA:FALSE, digitalSignature, clientAuth, key identifiers. What is to be signed
+ * is looked at before the hardware key is used: CAUSE_CERTIFICATE_INVALID. */
+bool pki_device_certificate_make(const struct pki_device_certificate *request,
+				 X509 **ret_certificate, struct muster_error *err) MUST_CHECK;
+
+/* A local authority and server certificates under it, EC P-256 (emulator and tests). A name that is an IP address
+ * becomes an IP subject alternative name, the others DNS names. */
+bool pki_authority_make(const char *common_name, unsigned valid_days, int64_t now_ms,
+			EVP_PKEY **ret_key, X509 **ret_certificate, struct muster_error *err)
+	MUST_CHECK;
+bool pki_server_certificate_make(EVP_PKEY *authority_key, X509 *authority, const char *const *names,
+				 size_t name_count, unsigned valid_days, int64_t now_ms,
+				 EVP_PKEY **ret_key, X509 **ret_certificate,
+				 struct muster_error *err) MUST_CHECK;
+
+/* -- Reading certificates ------------------------------------------------------------------------------------------ */
+
+/* PEM (any line ends; private keys and text around are passed over), DER, or base64 of either. Of several
+ * certificates the leaf: the one that issued none of the others. `what` names the input in the message;
+ * CAUSE_CERTIFICATE_UNREADABLE. */
+bool pki_certificate_read(const void *data, size_t size, const char *what, X509 **ret_certificate,
+			  struct muster_error *err) MUST_CHECK;
+bool pki_certificate_der(const X509 *certificate, struct bytes *ret_der, struct muster_error *err)
+	MUST_CHECK;
+/* Caller frees. */
+bool pki_certificate_pem(const X509 *certificate, char **ret_pem, struct muster_error *err)
+	MUST_CHECK;
+/* DER SubjectPublicKeyInfo exactly as it stands in the certificate. */
+bool pki_certificate_spki(const X509 *certificate, struct bytes *ret_spki, struct muster_error *err)
+	MUST_CHECK;
+/* The same key, whatever the encoding; false also when either cannot be read. */
+bool pki_certificate_has_key(const X509 *certificate, const struct bytes *spki);
+
+#define PKI_SHA1_HEX_SIZE 41
+#define PKI_SHA256_HEX_SIZE 65
+#define PKI_COMMON_NAME_SIZE 65
+
+/* The members of DPS's X509CertificateInfo. Hex is upper case. */
+struct pki_certificate_info {
+	char *subject; /* RFC 4514, first element first: "CN=dev-1, O=Example"; owned */
+	char *issuer;  /* owned */
+	char *serial;  /* owned */
+	char sha1[PKI_SHA1_HEX_SIZE];
+	char sha256[PKI_SHA256_HEX_SIZE];
+	char not_before[RFC3339_SIZE];
+	char not_after[RFC3339_SIZE];
+	int64_t not_before_ms;
+	int64_t not_after_ms;
+	int version; /* 3 */
+	char common_name
+		[PKI_COMMON_NAME_SIZE]; /* the one common name, "" when none, several or too long */
+};
+bool pki_certificate_info(const X509 *certificate, struct pki_certificate_info *ret_info,
+			  struct muster_error *err) MUST_CHECK;
+void pki_certificate_info_done(struct pki_certificate_info *info);

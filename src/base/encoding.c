@@ -1,0 +1,165 @@
+#include <stdlib.h>
+#include <string.h>
+
+#include <openssl/evp.h>
+#include <openssl/hmac.h>
+#include <openssl/rand.h>
+
+#include "muster/encoding.h"
+
+char *base64_encode(const void *data, size_t size)
+{
+	char *text = malloc((size + 2) / 3 * 4 + 1);
+
+	if (!text)
+		return NULL;
+	EVP_EncodeBlock((unsigned char *)text, data, (int)size);
+	return text;
+}
+
+static int base64_value(char c)
+{
+	if (c >= 'A' && c <= 'Z')
+		return c - 'A';
+	if (c >= 'a' && c <= 'z')
+		return c - 'a' + 26;
+	if (c >= '0' && c <= '9')
+		return c - '0' + 52;
+	return c == '+' ? 62 : c == '/' ? 63 : -1;
+}
+
+bool base64_decode(const char *text, size_t length, struct bytes *ret_bytes)
+{
+	size_t padding = 0, used = 0;
+	uint8_t *data;
+
+	if (length % 4 != 0)
+		return false;
+	while (padding < 2 && padding < length && text[length - 1 - padding] == '=')
+		padding++;
+	data = malloc(length / 4 * 3 + 1);
+	if (!data)
+		return false;
+	for (size_t i = 0; i < length; i += 4) {
+		size_t skipped = i + 4 == length ? padding : 0;
+		uint32_t group = 0;
+
+		for (size_t j = 0; j < 4; j++) {
+			int value = j >= 4 - skipped ? 0 : base64_value(text[i + j]);
+
+			if (value < 0) {
+				free(data);
+				return false;
+			}
+			group = group << 6 | (uint32_t)value;
+		}
+		if ((skipped == 1 && (group & 0xff) != 0) ||
+		    (skipped == 2 && (group & 0xffff) != 0)) {
+			free(data);
+			return false;
+		}
+		for (size_t j = 0; j < 3 - skipped; j++)
+			data[used++] = (uint8_t)(group >> (16 - 8 * j));
+	}
+	data[used] = 0;
+	*ret_bytes = (struct bytes){ data, used };
+	return true;
+}
+
+char *base32_encode_lower(const void *data, size_t size)
+{
+	static const char alphabet[] = "abcdefghijklmnopqrstuvwxyz234567";
+	const uint8_t *bytes = data;
+	char *text = malloc((size * 8 + 4) / 5 + 1);
+	uint32_t bits = 0;
+	unsigned count = 0;
+	size_t used = 0;
+
+	if (!text)
+		return NULL;
+	for (size_t i = 0; i < size; i++) {
+		bits = bits << 8 | bytes[i];
+		for (count += 8; count >= 5; count -= 5)
+			text[used++] = alphabet[bits >> (count - 5) & 31];
+	}
+	if (count > 0)
+		text[used++] = alphabet[bits << (5 - count) & 31];
+	text[used] = 0;
+	return text;
+}
+
+char *hex_encode(char *out, const void *data, size_t size)
+{
+	static const char digits[] = "0123456789abcdef";
+	const uint8_t *bytes = data;
+
+	for (size_t i = 0; i < size; i++) {
+		out[2 * i] = digits[bytes[i] >> 4];
+		out[2 * i + 1] = digits[bytes[i] & 15];
+	}
+	out[2 * size] = 0;
+	return out;
+}
+
+static int hex_value(char c)
+{
+	if (c >= '0' && c <= '9')
+		return c - '0';
+	if (c >= 'a' && c <= 'f')
+		return c - 'a' + 10;
+	return c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
+}
+
+bool hex_decode(const char *text, size_t length, struct bytes *ret_bytes)
+{
+	uint8_t *data;
+
+	if (length % 2 != 0)
+		return false;
+	data = malloc(length / 2 + 1);
+	if (!data)
+		return false;
+	for (size_t i = 0; i < length; i += 2) {
+		int high = hex_value(text[i]), low = hex_value(text[i + 1]);
+
+		if (high < 0 || low < 0) {
+			free(data);
+			return false;
+		}
+		data[i / 2] = (uint8_t)(high << 4 | low);
+	}
+	data[length / 2] = 0;
+	*ret_bytes = (struct bytes){ data, length / 2 };
+	return true;
+}
+
+void sha256(uint8_t digest[SHA256_SIZE], const void *data, size_t size)
+{
+	if (EVP_Digest(data, size, digest, NULL, EVP_sha256(), NULL) != 1)
+		abort();
+}
+
+char *sha256_hex(char out[SHA256_HEX_SIZE], const void *data, size_t size)
+{
+	uint8_t digest[SHA256_SIZE];
+
+	sha256(digest, data, size);
+	return hex_encode(out, digest, sizeof(digest));
+}
+
+bool hmac_sha256(const void *key, size_t key_size, const void *data, size_t size,
+		 uint8_t mac[SHA256_SIZE], struct muster_error *err)
+{
+	unsigned int mac_size = SHA256_SIZE;
+
+	if (!HMAC(EVP_sha256(), key, (int)key_size, data, size, mac, &mac_size))
+		return muster_fail(err, CAUSE_CRYPTO, "computing an HMAC-SHA256");
+	return true;
+}
+
+bool random_bytes(void *data, size_t size, struct muster_error *err)
+{
+	if (RAND_bytes(data, (int)size) != 1)
+		return muster_fail(err, CAUSE_CRYPTO, "drawing %zu random bytes", size);
+	return true;
+}

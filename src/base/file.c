@@ -1,0 +1,195 @@
+#include <errno.h>
+#include <fcntl.h>
+#include <libgen.h>
+#include <limits.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "muster/encoding.h"
+#include "muster/file.h"
+
+bool file_read(const char *path, size_t max, struct bytes *ret_bytes, struct muster_error *err)
+{
+	bool is_stdin = strcmp(path, "-") == 0;
+	CLEANUP(closep) int fd = is_stdin ? dup(STDIN_FILENO) : open(path, O_RDONLY | O_CLOEXEC);
+	CLEANUP(text_done) struct text content = TEXT_MAX(max);
+	char chunk[16384];
+	ssize_t count;
+
+	if (fd < 0)
+		return muster_fail_errno(err, CAUSE_INPUT_NOT_FOUND, errno, "opening '%s'",
+					 PRINTABLE(path));
+	while ((count = read(fd, chunk, sizeof(chunk))) != 0) {
+		if (count < 0 && errno == EINTR)
+			continue;
+		if (count < 0)
+			return muster_fail_errno(err, CAUSE_INPUT_NOT_FOUND, errno, "reading '%s'",
+						 PRINTABLE(path));
+		if (content.length + (size_t)count > max)
+			return muster_fail(err, CAUSE_INPUT_TOO_LARGE,
+					   "'%s' is larger than %zu bytes", PRINTABLE(path), max);
+		text_add_bytes(&content, chunk, (size_t)count);
+	}
+	text_add(&content, "");
+	if (!text_ok(&content, err))
+		return false;
+	*ret_bytes = (struct bytes){ (uint8_t *)content.data, content.length };
+	content = (struct text){ 0 };
+	return true;
+}
+
+/* The directory that holds path, opened. */
+static int open_parent(const char *path)
+{
+	char copy[PATH_MAX];
+
+	if (snprintf(copy, sizeof(copy), "%s", path) >= (int)sizeof(copy)) {
+		errno = ENAMETOOLONG;
+		return -1;
+	}
+	return open(dirname(copy), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+}
+
+static bool write_all(int fd, const void *data, size_t size)
+{
+	const char *rest = data;
+
+	while (size > 0) {
+		ssize_t count = write(fd, rest, size);
+
+		if (count < 0 && errno == EINTR)
+			continue;
+		if (count < 0)
+			return false;
+		rest += count;
+		size -= (size_t)count;
+	}
+	return true;
+}
+
+/* Everything between "the temporary file is open" and "the name is there". */
+static bool fill_and_place(int directory, int fd, const char *temporary, const char *name,
+			   const void *data, size_t size, unsigned mode, bool replace)
+{
+	if (fchmod(fd, (mode_t)mode) < 0 || !write_all(fd, data, size) || fsync(fd) < 0)
+		return false;
+	if (replace)
+		return renameat(directory, temporary, directory, name) == 0;
+	if (linkat(directory, temporary, directory, name, 0) < 0)
+		return false;
+	return unlinkat(directory, temporary, 0) == 0;
+}
+
+bool file_write(const char *path, const void *data, size_t size, unsigned mode, bool replace,
+		struct muster_error *err)
+{
+	char copy[PATH_MAX], temporary[64], random[8], hex[17];
+	CLEANUP(closep) int directory = open_parent(path);
+	CLEANUP(closep) int fd = -1;
+	const char *name;
+	int errnum;
+
+	if (directory < 0)
+		return muster_fail_errno(err, CAUSE_OUTPUT_WRITE, errno,
+					 "opening the directory of '%s'", PRINTABLE(path));
+	if (!random_bytes(random, sizeof(random), err))
+		return false;
+	snprintf(copy, sizeof(copy), "%s", path);
+	name = basename(copy);
+	snprintf(temporary, sizeof(temporary), ".muster-%s.tmp",
+		 hex_encode(hex, random, sizeof(random)));
+	fd = openat(directory, temporary, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC,
+		    0600);
+	if (fd < 0)
+		return muster_fail_errno(err, CAUSE_OUTPUT_WRITE, errno, "creating '%s'",
+					 PRINTABLE(path));
+	if (!fill_and_place(directory, fd, temporary, name, data, size, mode, replace)) {
+		errnum = errno;
+		unlinkat(directory, temporary, 0);
+		return errnum == EEXIST ? muster_fail(err, CAUSE_OUTPUT_EXISTS,
+						      "'%s' exists already", PRINTABLE(path))
+					: muster_fail_errno(err, CAUSE_OUTPUT_WRITE, errnum,
+							    "writing '%s'", PRINTABLE(path));
+	}
+	if (fsync(directory) < 0)
+		return muster_fail_errno(err, CAUSE_OUTPUT_WRITE, errno,
+					 "syncing the directory of '%s'", PRINTABLE(path));
+	return true;
+}
+
+bool directory_make(const char *path, struct muster_error *err)
+{
+	char partial[PATH_MAX];
+	struct stat status;
+
+	if (snprintf(partial, sizeof(partial), "%s", path) >= (int)sizeof(partial))
+		return muster_fail(err, CAUSE_OUTPUT_WRITE, "the path '%s' is too long",
+				   PRINTABLE(path));
+	for (char *slash = partial + 1;; slash++) {
+		char saved = *slash;
+
+		if (saved != '/' && saved != 0)
+			continue;
+		*slash = 0;
+		if (mkdir(partial, 0700) < 0 && errno != EEXIST)
+			return muster_fail_errno(err, CAUSE_OUTPUT_WRITE, errno,
+						 "making directory '%s'", PRINTABLE(partial));
+		*slash = saved;
+		if (saved == 0)
+			break;
+	}
+	if (stat(path, &status) < 0 || !S_ISDIR(status.st_mode))
+		return muster_fail(err, CAUSE_OUTPUT_WRITE, "'%s' is not a directory",
+				   PRINTABLE(path));
+	return true;
+}
+
+char *directory_state(void)
+{
+	const char *base = getenv("XDG_STATE_HOME");
+
+	if (base && *base == '/')
+		return text_format("%s/muster", base);
+	if (geteuid() == 0)
+		return strdup("/var/lib/muster");
+	base = getenv("HOME");
+	return base && *base == '/' ? text_format("%s/.local/state/muster", base) : NULL;
+}
+
+static bool is_trusted(const struct stat *status)
+{
+	bool sticky = S_ISDIR(status->st_mode) && (status->st_mode & S_ISVTX);
+
+	if (status->st_uid != 0 && status->st_uid != geteuid())
+		return false;
+	return sticky || (status->st_mode & 022) == 0;
+}
+
+bool file_check_trusted(const char *path, struct muster_error *err)
+{
+	CLEANUP(freep) char *real = realpath(path, NULL);
+	struct stat status;
+
+	if (!real)
+		return muster_fail_errno(err, CAUSE_INPUT_NOT_FOUND, errno, "opening '%s'",
+					 PRINTABLE(path));
+	for (;;) {
+		char *slash;
+
+		if (stat(real, &status) < 0)
+			return muster_fail_errno(err, CAUSE_INPUT_NOT_FOUND, errno,
+						 "looking at '%s'", PRINTABLE(real));
+		if (!is_trusted(&status))
+			return muster_fail(
+				err, CAUSE_FILE_OWNER,
+				"'%s' is used by '%s' and could be changed by others (mode %04o, owner %u)",
+				PRINTABLE(real), PRINTABLE(path), status.st_mode & 07777,
+				status.st_uid);
+		if (strcmp(real, "/") == 0)
+			return true;
+		slash = strrchr(real, '/');
+		slash[slash == real ? 1 : 0] = 0;
+	}
+}

@@ -1,0 +1,363 @@
+#include "json-scan.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "muster/json.h"
+#include "muster/text.h"
+
+/* A member name as it stands in the text, kept while its object is open. */
+struct member {
+	size_t depth;
+	char *name; /* decoded */
+	size_t length;
+};
+
+struct scanner {
+	const char *data;
+	size_t size;
+	size_t at;
+	size_t depth;
+	const char *wrong; /* what is wrong at `at`; NULL while all is well */
+	struct json_numbers *numbers;
+	struct member *members;
+	size_t member_count;
+	size_t member_capacity;
+};
+
+static bool wrong(struct scanner *scanner, const char *reason)
+{
+	if (!scanner->wrong)
+		scanner->wrong = reason;
+	return false;
+}
+
+static int peek(const struct scanner *scanner)
+{
+	return scanner->at < scanner->size ? (unsigned char)scanner->data[scanner->at] : -1;
+}
+
+static void skip_space(struct scanner *scanner)
+{
+	while (scanner->at < scanner->size && strchr(" \t\r\n", scanner->data[scanner->at]) &&
+	       scanner->data[scanner->at])
+		scanner->at++;
+}
+
+static bool take(struct scanner *scanner, char c)
+{
+	if (peek(scanner) != c)
+		return false;
+	scanner->at++;
+	return true;
+}
+
+/* -- Strings ------------------------------------------------------------------------------------------- */
+
+static bool scan_hex4(struct scanner *scanner, unsigned *ret_value)
+{
+	unsigned value = 0;
+
+	for (int i = 0; i < 4; i++) {
+		int c = peek(scanner);
+
+		if (c >= '0' && c <= '9')
+			value = value * 16 + (unsigned)(c - '0');
+		else if ((c | 32) >= 'a' && (c | 32) <= 'f')
+			value = value * 16 + (unsigned)((c | 32) - 'a' + 10);
+		else
+			return wrong(scanner, "\\u needs four hex digits");
+		scanner->at++;
+	}
+	*ret_value = value;
+	return true;
+}
+
+static void add_utf8(struct text *out, unsigned code)
+{
+	if (code < 0x80) {
+		text_add_char(out, (char)code);
+	} else if (code < 0x800) {
+		text_add_char(out, (char)(0xc0 | code >> 6));
+		text_add_char(out, (char)(0x80 | (code & 63)));
+	} else if (code < 0x10000) {
+		text_add_char(out, (char)(0xe0 | code >> 12));
+		text_add_char(out, (char)(0x80 | (code >> 6 & 63)));
+		text_add_char(out, (char)(0x80 | (code & 63)));
+	} else {
+		text_add_char(out, (char)(0xf0 | code >> 18));
+		text_add_char(out, (char)(0x80 | (code >> 12 & 63)));
+		text_add_char(out, (char)(0x80 | (code >> 6 & 63)));
+		text_add_char(out, (char)(0x80 | (code & 63)));
+	}
+}
+
+static bool scan_unicode_escape(struct scanner *scanner, struct text *out)
+{
+	unsigned code, low;
+
+	if (!scan_hex4(scanner, &code))
+		return false;
+	if (code == 0)
+		return wrong(scanner, "\\u0000 is not allowed");
+	if (code >= 0xdc00 && code <= 0xdfff)
+		return wrong(scanner, "a low surrogate without a high one");
+	if (code >= 0xd800 && code <= 0xdbff) {
+		if (!take(scanner, '\\') || !take(scanner, 'u') || !scan_hex4(scanner, &low) ||
+		    low < 0xdc00 || low > 0xdfff)
+			return wrong(scanner, "a high surrogate without a low one");
+		code = 0x10000 + ((code - 0xd800) << 10) + (low - 0xdc00);
+	}
+	if (out)
+		add_utf8(out, code);
+	return true;
+}
+
+static bool scan_escape(struct scanner *scanner, struct text *out)
+{
+	static const char letters[] = "\"\\/bfnrt", values[] = "\"\\/\b\f\n\r\t";
+	int c = peek(scanner);
+	const char *found = c > 0 ? strchr(letters, c) : NULL;
+
+	if (c == 'u') {
+		scanner->at++;
+		return scan_unicode_escape(scanner, out);
+	}
+	if (!found)
+		return wrong(scanner, "an unknown escape");
+	scanner->at++;
+	if (out)
+		text_add_char(out, values[found - letters]);
+	return true;
+}
+
+/* With `out`, collects the decoded text (member names only). */
+static bool scan_string(struct scanner *scanner, struct text *out)
+{
+	if (!take(scanner, '"'))
+		return wrong(scanner, "a string is expected here");
+	for (;;) {
+		int c = peek(scanner);
+
+		if (c < 0)
+			return wrong(scanner, "a string without an end");
+		if (c < 0x20)
+			return wrong(scanner, "a control character in a string");
+		if (out && c != '"' && c != '\\')
+			text_add_char(out, (char)c);
+		scanner->at++;
+		if (c == '"')
+			return true;
+		if (c == '\\' && !scan_escape(scanner, out))
+			return false;
+	}
+}
+
+/* -- Numbers and words --------------------------------------------------------------------------------- */
+
+static size_t scan_digits(struct scanner *scanner)
+{
+	size_t start = scanner->at;
+
+	while (peek(scanner) >= '0' && peek(scanner) <= '9')
+		scanner->at++;
+	return scanner->at - start;
+}
+
+static bool note_number(struct scanner *scanner, size_t start)
+{
+	struct json_numbers *numbers = scanner->numbers;
+
+	if (numbers->count == numbers->capacity) {
+		size_t capacity = numbers->capacity ? numbers->capacity * 2 : 32;
+		struct json_span *spans = realloc(numbers->spans, capacity * sizeof(*spans));
+
+		if (!spans)
+			return wrong(scanner, "memory ran out");
+		numbers->spans = spans;
+		numbers->capacity = capacity;
+	}
+	numbers->spans[numbers->count++] = (struct json_span){ start, scanner->at - start };
+	return true;
+}
+
+static bool scan_number(struct scanner *scanner)
+{
+	size_t start = scanner->at;
+
+	take(scanner, '-');
+	if (!take(scanner, '0') && scan_digits(scanner) == 0)
+		return wrong(scanner, "not a number");
+	if (take(scanner, '.') && scan_digits(scanner) == 0)
+		return wrong(scanner, "a number without digits behind its point");
+	if (peek(scanner) == 'e' || peek(scanner) == 'E') {
+		scanner->at++;
+		if (!take(scanner, '+'))
+			take(scanner, '-');
+		if (scan_digits(scanner) == 0)
+			return wrong(scanner, "a number without digits in its exponent");
+	}
+	if (scanner->at - start > 64)
+		return wrong(scanner, "a number of more than 64 characters");
+	return note_number(scanner, start);
+}
+
+static bool scan_word(struct scanner *scanner)
+{
+	static const char *const words[] = { "true", "false", "null" };
+
+	for (size_t i = 0; i < ARRAY_SIZE(words); i++) {
+		size_t length = strlen(words[i]);
+
+		if (scanner->size - scanner->at >= length &&
+		    memcmp(scanner->data + scanner->at, words[i], length) == 0) {
+			scanner->at += length;
+			return true;
+		}
+	}
+	return wrong(scanner, "not a value");
+}
+
+/* -- Objects and arrays -------------------------------------------------------------------------------- */
+
+static bool scan_value(struct scanner *scanner);
+
+static bool note_member(struct scanner *scanner, const struct text *name)
+{
+	for (size_t i = scanner->member_count; i > 0; i--) {
+		const struct member *member = &scanner->members[i - 1];
+
+		if (member->depth < scanner->depth)
+			break;
+		if (member->length == name->length &&
+		    memcmp(member->name, name->data ? name->data : "", name->length) == 0)
+			return wrong(scanner, "a name that stands twice in one object");
+	}
+	if (scanner->member_count == scanner->member_capacity) {
+		size_t capacity = scanner->member_capacity ? scanner->member_capacity * 2 : 32;
+		struct member *members = realloc(scanner->members, capacity * sizeof(*members));
+
+		if (!members)
+			return wrong(scanner, "memory ran out");
+		scanner->members = members;
+		scanner->member_capacity = capacity;
+	}
+	scanner->members[scanner->member_count].name =
+		strndup(name->data ? name->data : "", name->length);
+	if (!scanner->members[scanner->member_count].name)
+		return wrong(scanner, "memory ran out");
+	scanner->members[scanner->member_count].length = name->length;
+	scanner->members[scanner->member_count++].depth = scanner->depth;
+	return true;
+}
+
+static void forget_members(struct scanner *scanner, size_t depth)
+{
+	while (scanner->member_count > 0 &&
+	       scanner->members[scanner->member_count - 1].depth >= depth)
+		free(scanner->members[--scanner->member_count].name);
+}
+
+static bool scan_member(struct scanner *scanner)
+{
+	CLEANUP(text_done) struct text name = TEXT_MAX(JSON_SIZE_MAX);
+
+	skip_space(scanner);
+	if (!scan_string(scanner, &name) || !note_member(scanner, &name))
+		return false;
+	skip_space(scanner);
+	if (!take(scanner, ':'))
+		return wrong(scanner, "':' is expected here");
+	return scan_value(scanner);
+}
+
+static bool scan_list(struct scanner *scanner, char end, bool (*scan_item)(struct scanner *))
+{
+	bool good = false;
+
+	scanner->at++;
+	if (++scanner->depth > JSON_DEPTH_MAX)
+		return wrong(scanner, "too many levels");
+	skip_space(scanner);
+	if (take(scanner, end)) {
+		scanner->depth--;
+		return true;
+	}
+	while (scan_item(scanner)) {
+		skip_space(scanner);
+		if (take(scanner, end)) {
+			good = true;
+			break;
+		}
+		if (!take(scanner, ',')) {
+			wrong(scanner, end == '}' ? "',' or '}' is expected here"
+						  : "',' or ']' is expected here");
+			break;
+		}
+	}
+	forget_members(scanner, scanner->depth);
+	scanner->depth--;
+	return good;
+}
+
+static bool scan_value(struct scanner *scanner)
+{
+	int c;
+
+	skip_space(scanner);
+	c = peek(scanner);
+	if (c == '{')
+		return scan_list(scanner, '}', scan_member);
+	if (c == '[')
+		return scan_list(scanner, ']', scan_value);
+	if (c == '"')
+		return scan_string(scanner, NULL);
+	if (c == '-' || (c >= '0' && c <= '9'))
+		return scan_number(scanner);
+	return scan_word(scanner);
+}
+
+/* -- The whole ----------------------------------------------------------------------------------------- */
+
+static bool report(const struct scanner *scanner, const char *what, struct muster_error *err)
+{
+	size_t line = 1, column = 1;
+
+	for (size_t i = 0; i < scanner->at && i < scanner->size; i++) {
+		column++;
+		if (scanner->data[i] == '\n') {
+			line++;
+			column = 1;
+		}
+	}
+	return muster_fail(err, CAUSE_JSON_INVALID, "%s: line %zu, column %zu: %s", what, line,
+			   column, scanner->wrong);
+}
+
+bool json_scan(const char *data, size_t size, const char *what, struct json_numbers *ret_numbers,
+	       struct muster_error *err)
+{
+	struct json_numbers numbers = { 0 };
+	struct scanner scanner = { .data = data, .size = size, .numbers = &numbers };
+	bool good;
+
+	if (size > JSON_SIZE_MAX)
+		return muster_fail(err, CAUSE_JSON_INVALID, "%s is larger than %d bytes", what,
+				   JSON_SIZE_MAX);
+	if (!text_is_utf8(data, size))
+		return muster_fail(err, CAUSE_JSON_INVALID, "%s is not UTF-8", what);
+	good = scan_value(&scanner);
+	if (good) {
+		skip_space(&scanner);
+		if (scanner.at < size)
+			good = wrong(&scanner, "text behind the end");
+	}
+	forget_members(&scanner, 0);
+	free(scanner.members);
+	if (!good) {
+		free(numbers.spans);
+		return report(&scanner, what, err);
+	}
+	*ret_numbers = numbers;
+	return true;
+}

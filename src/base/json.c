@@ -1,0 +1,278 @@
+#include "muster/json.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "json-scan.h"
+#include "muster/secret.h"
+#include "muster/text.h"
+
+/* By cJSON's own allocator, which also frees it. */
+static char *copy_span(const char *start, size_t length)
+{
+	char *copy = cJSON_malloc(length + 1);
+
+	if (copy) {
+		memcpy(copy, start, length);
+		copy[length] = 0;
+	}
+	return copy;
+}
+
+/* Turns every number of the tree into a raw item that prints as it was written. Both the scanner and this walk
+ * go in document order. */
+static bool keep_numbers(cJSON *item, const char *data, const struct json_numbers *numbers,
+			 size_t *next)
+{
+	for (; item; item = item->next) {
+		if (cJSON_IsNumber(item)) {
+			const struct json_span *span = &numbers->spans[(*next)++];
+			char *text = copy_span(data + span->offset, span->length);
+
+			if (!text)
+				return false;
+			item->type = cJSON_Raw | (item->type & ~0xff);
+			item->valuestring = text;
+		} else if (!keep_numbers(item->child, data, numbers, next)) {
+			return false;
+		}
+	}
+	return true;
+}
+
+bool json_parse(const char *data, size_t size, const char *what, cJSON **ret_root,
+		struct muster_error *err)
+{
+	CLEANUP(cJSON_freep) cJSON *root = NULL;
+	struct json_numbers numbers = { 0 };
+	size_t next = 0;
+	bool good;
+
+	if (!json_scan(data, size, what, &numbers, err))
+		return false;
+	root = cJSON_ParseWithLength(data, size);
+	good = root && keep_numbers(root, data, &numbers, &next) && next == numbers.count;
+	free(numbers.spans);
+	if (!root || !good)
+		return muster_fail(err, CAUSE_MEMORY, "reading %s: memory ran out", what);
+	*ret_root = TAKE_PTR(root);
+	return true;
+}
+
+/* -- Reading ------------------------------------------------------------------------------------------- */
+
+cJSON *json_get(const cJSON *object, const char *name)
+{
+	return cJSON_IsObject(object) ? cJSON_GetObjectItemCaseSensitive(object, name) : NULL;
+}
+
+cJSON *json_at(const cJSON *object, ...)
+{
+	cJSON *found = NULL;
+	const char *name;
+	va_list names;
+
+	va_start(names, object);
+	while ((name = va_arg(names, const char *))) {
+		found = json_get(object, name);
+		object = found;
+	}
+	va_end(names);
+	return found;
+}
+
+const char *json_text(const cJSON *object, const char *name)
+{
+	return cJSON_GetStringValue(json_get(object, name));
+}
+
+bool json_bool(const cJSON *object, const char *name, bool fallback)
+{
+	const cJSON *item = json_get(object, name);
+
+	return cJSON_IsBool(item) ? cJSON_IsTrue(item) : fallback;
+}
+
+bool json_is_number(const cJSON *item)
+{
+	return cJSON_IsNumber(item) || cJSON_IsRaw(item);
+}
+
+bool json_int64(const cJSON *object, const char *name, int64_t *ret_value)
+{
+	const cJSON *item = json_get(object, name);
+
+	if (cJSON_IsRaw(item))
+		return text_to_int64(item->valuestring, INT64_MIN, INT64_MAX, ret_value);
+	if (!cJSON_IsNumber(item) || item->valuedouble < -9007199254740992.0 ||
+	    item->valuedouble > 9007199254740992.0)
+		return false;
+	*ret_value = (int64_t)item->valuedouble;
+	return true;
+}
+
+/* -- Making -------------------------------------------------------------------------------------------- */
+
+bool json_add_item(cJSON *object, const char *name, cJSON *item)
+{
+	if (!item)
+		return false;
+	if (cJSON_AddItemToObject(object, name, item))
+		return true;
+	cJSON_Delete(item);
+	return false;
+}
+
+bool json_add_text(cJSON *object, const char *name, const char *value)
+{
+	return !value || json_add_item(object, name, cJSON_CreateString(value));
+}
+
+bool json_add_bool(cJSON *object, const char *name, bool value)
+{
+	return json_add_item(object, name, cJSON_CreateBool(value));
+}
+
+bool json_add_int64(cJSON *object, const char *name, int64_t value)
+{
+	char text[24];
+
+	snprintf(text, sizeof(text), "%lld", (long long)value);
+	return json_add_item(object, name, cJSON_CreateRaw(text));
+}
+
+/* -- Comparing, sorting, printing ---------------------------------------------------------------------- */
+
+static const char *number_text(const cJSON *item, char out[32])
+{
+	if (cJSON_IsRaw(item))
+		return item->valuestring;
+	snprintf(out, 32, "%.17g", item->valuedouble);
+	return out;
+}
+
+static bool objects_equal(const cJSON *a, const cJSON *b)
+{
+	if (cJSON_GetArraySize(a) != cJSON_GetArraySize(b))
+		return false;
+	for (const cJSON *item = a->child; item; item = item->next)
+		if (!json_equal(item, json_get(b, item->string)))
+			return false;
+	return true;
+}
+
+static bool arrays_equal(const cJSON *a, const cJSON *b)
+{
+	const cJSON *left = a->child, *right = b->child;
+
+	for (; left && right; left = left->next, right = right->next)
+		if (!json_equal(left, right))
+			return false;
+	return !left && !right;
+}
+
+bool json_equal(const cJSON *a, const cJSON *b)
+{
+	char left[32], right[32];
+
+	if (!a || !b)
+		return !a && !b;
+	if (json_is_number(a) && json_is_number(b))
+		return strcmp(number_text(a, left), number_text(b, right)) == 0;
+	if ((a->type & 0xff) != (b->type & 0xff))
+		return false;
+	if (cJSON_IsString(a))
+		return strcmp(a->valuestring, b->valuestring) == 0;
+	if (cJSON_IsObject(a))
+		return objects_equal(a, b);
+	return !cJSON_IsArray(a) || arrays_equal(a, b);
+}
+
+static int compare_names(const void *a, const void *b)
+{
+	const cJSON *const *left = a;
+	const cJSON *const *right = b;
+
+	return strcmp((*left)->string, (*right)->string);
+}
+
+static void sort_members(cJSON *object)
+{
+	size_t count = (size_t)cJSON_GetArraySize(object);
+	cJSON **items = count > 1 ? malloc(count * sizeof(cJSON *)) : NULL;
+	size_t i = 0;
+
+	if (!items)
+		return;
+	for (cJSON *item = object->child; item; item = item->next)
+		items[i++] = item;
+	qsort(items, count, sizeof(cJSON *), compare_names);
+	/* cJSON keeps the last item in the first one's prev. */
+	for (i = 0; i < count; i++) {
+		items[i]->next = i + 1 < count ? items[i + 1] : NULL;
+		items[i]->prev = items[i > 0 ? i - 1 : count - 1];
+	}
+	object->child = items[0];
+	free(items);
+}
+
+void json_sort(cJSON *root)
+{
+	if (cJSON_IsObject(root))
+		sort_members(root);
+	if (cJSON_IsObject(root) || cJSON_IsArray(root))
+		for (cJSON *item = root->child; item; item = item->next)
+			json_sort(item);
+}
+
+char *json_print_line(const cJSON *root)
+{
+	return cJSON_PrintUnformatted(root);
+}
+
+static void print_indented(const cJSON *item, int level, struct text *out)
+{
+	bool is_object = cJSON_IsObject(item);
+	CLEANUP(freep) char *leaf = NULL;
+
+	if ((!is_object && !cJSON_IsArray(item)) || !item->child) {
+		leaf = cJSON_PrintUnformatted(item);
+		text_add(out, leaf ? leaf : "");
+		out->failed = out->failed || !leaf;
+		return;
+	}
+	text_add(out, is_object ? "{\n" : "[\n");
+	for (const cJSON *child = item->child; child; child = child->next) {
+		text_addf(out, "%*s", 2 * (level + 1), "");
+		if (is_object) {
+			CLEANUP(freep) char *name = json_quote(child->string);
+
+			text_addf(out, "%s: ", name ? name : "");
+		}
+		print_indented(child, level + 1, out);
+		text_add(out, child->next ? ",\n" : "\n");
+	}
+	text_addf(out, "%*s%c", 2 * level, "", is_object ? '}' : ']');
+}
+
+char *json_print_pretty(const cJSON *root)
+{
+	CLEANUP(text_done) struct text out = TEXT_MAX(64 * JSON_SIZE_MAX);
+	struct muster_error ignored;
+
+	print_indented(root, 0, &out);
+	return text_take(&out, &ignored);
+}
+
+char *json_quote(const char *value)
+{
+	cJSON string = { .type = cJSON_String };
+	CLEANUP(freep) char *copy = strdup(value);
+
+	if (!copy)
+		return NULL;
+	string.valuestring = copy;
+	return cJSON_PrintUnformatted(&string);
+}

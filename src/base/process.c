@@ -1,0 +1,185 @@
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cjson/cJSON.h>
+#include <malloc.h>
+#include <openssl/crypto.h>
+
+#include "muster/process.h"
+#include "muster/secret.h"
+#include "muster/text.h"
+
+/* -- Wiping allocators --------------------------------------------------------------------------------- */
+
+void *wiping_malloc(size_t size)
+{
+	return malloc(size);
+}
+
+void *wiping_calloc(size_t count, size_t size)
+{
+	return calloc(count, size);
+}
+
+void wiping_free(void *pointer)
+{
+	if (pointer)
+		secret_wipe(pointer, malloc_usable_size(pointer));
+	free(pointer);
+}
+
+void *wiping_realloc(void *pointer, size_t size)
+{
+	size_t old_size = pointer ? malloc_usable_size(pointer) : 0;
+	void *moved;
+
+	if (!pointer)
+		return malloc(size);
+	if (size == 0) {
+		wiping_free(pointer);
+		return NULL;
+	}
+	if (size <= old_size && size > old_size / 2)
+		return pointer;
+	/* realloc would leave the old copy behind. */
+	moved = malloc(size);
+	if (!moved)
+		return NULL;
+	memcpy(moved, pointer, size < old_size ? size : old_size);
+	wiping_free(pointer);
+	return moved;
+}
+
+char *wiping_strdup(const char *text)
+{
+	return strdup(text);
+}
+
+static void *openssl_malloc(size_t size, const char *file, int line)
+{
+	(void)file;
+	(void)line;
+	return size > 0 ? malloc(size) : NULL;
+}
+
+static void *openssl_realloc(void *pointer, size_t size, const char *file, int line)
+{
+	(void)file;
+	(void)line;
+	return wiping_realloc(pointer, size);
+}
+
+static void openssl_free(void *pointer, const char *file, int line)
+{
+	(void)file;
+	(void)line;
+	wiping_free(pointer);
+}
+
+/* -- Environment --------------------------------------------------------------------------------------- */
+
+/* What stays besides MUSTER_*. Everything else could change what a library does behind our back. */
+static const char *const allowed_variables[] = {
+	"PATH",
+	"HOME",
+	"USER",
+	"LOGNAME",
+	"LANG",
+	"LC_ALL",
+	"TZ",
+	"TERM",
+	"COLUMNS",
+	"NO_COLOR",
+	"CLICOLOR_FORCE",
+	"PAGER",
+	"EDITOR",
+	"TMPDIR",
+	"XDG_CONFIG_HOME",
+	"XDG_STATE_HOME",
+	"XDG_RUNTIME_DIR",
+	"CREDENTIALS_DIRECTORY",
+	"NOTIFY_SOCKET",
+	"JOURNAL_STREAM",
+	"SOFTHSM2_CONF",
+	"TPM2TOOLS_TCTI",
+	"SSL_CERT_FILE",
+	"SOURCE_DATE_EPOCH",
+	/* Read before main(); removing them here would change nothing but the reports of test runs. */
+	"ASAN_OPTIONS",
+	"UBSAN_OPTIONS",
+	"LSAN_OPTIONS",
+};
+
+/* Worth a word to the operator when they were set. */
+static const char *const telling_variables[] = {
+	"SSLKEYLOGFILE",   "TSS2_LOG",        "PKCS11SPY",  "PKCS11SPY_OUTPUT", "OPENSSL_CONF",
+	"OPENSSL_MODULES", "OPENSSL_ENGINES", "LD_PRELOAD", "LD_LIBRARY_PATH",  "P11_KIT_DEBUG",
+	"HTTPS_PROXY",     "https_proxy",     "ALL_PROXY",  "all_proxy",        "CURL_HOME",
+};
+
+static const char *removed_variables[ARRAY_SIZE(telling_variables) + 1];
+
+static bool is_allowed(const char *variable, size_t name_length)
+{
+	if (text_has_prefix(variable, "MUSTER_"))
+		return true;
+	for (size_t i = 0; i < ARRAY_SIZE(allowed_variables); i++)
+		if (strlen(allowed_variables[i]) == name_length &&
+		    strncmp(allowed_variables[i], variable, name_length) == 0)
+			return true;
+	return false;
+}
+
+static void scrub_environment(void)
+{
+	char **kept = environ;
+	size_t removed = 0;
+
+	for (size_t i = 0; i < ARRAY_SIZE(telling_variables); i++)
+		if (getenv(telling_variables[i]))
+			removed_variables[removed++] = telling_variables[i];
+	for (char **variable = environ; *variable; variable++)
+		if (is_allowed(*variable, strcspn(*variable, "=")))
+			*kept++ = *variable;
+	*kept = NULL;
+}
+
+const char *const *process_removed_variables(void)
+{
+	return removed_variables;
+}
+
+/* -- All of it ----------------------------------------------------------------------------------------- */
+
+static void give_up(const char *what)
+{
+	fprintf(stderr, "muster: [E%u] %s: %s\n", CAUSE_INTERNAL, what, strerror(errno));
+	_exit(MUSTER_E_INTERNAL);
+}
+
+void process_harden(void)
+{
+	static cJSON_Hooks hooks = { .malloc_fn = wiping_malloc, .free_fn = wiping_free };
+	struct rlimit none = { 0, 0 };
+
+	scrub_environment();
+	/* The TSS library writes to standard error by itself, at higher levels with secrets in hex. An empty
+	 * configuration shuts the system's OpenSSL modules out. */
+	if (setenv("TSS2_LOG", "all+none", 1) < 0 || setenv("OPENSSL_CONF", "/dev/null", 1) < 0)
+		give_up("setting the environment");
+	umask(077);
+	signal(SIGPIPE, SIG_IGN);
+	if (!secret_wiping_is_off()) {
+		if (setrlimit(RLIMIT_CORE, &none) < 0 || prctl(PR_SET_DUMPABLE, 0) < 0)
+			give_up("switching core dumps off");
+	}
+	if (CRYPTO_set_mem_functions(openssl_malloc, openssl_realloc, openssl_free) != 1)
+		give_up("putting a wiping allocator under OpenSSL");
+	cJSON_InitHooks(&hooks);
+}

@@ -1,0 +1,233 @@
+#include <assert.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <openssl/crypto.h>
+#include <openssl/evp.h>
+
+#include "muster/encoding.h"
+#include "muster/secret.h"
+#include "muster/text.h"
+
+bool secret_wiping_is_off(void)
+{
+#ifdef MUSTER_NO_WIPING
+	return true;
+#else
+	return false;
+#endif
+}
+
+void secret_wipe(void *data, size_t size)
+{
+	if (data && size > 0 && !secret_wiping_is_off())
+		explicit_bzero(data, size);
+}
+
+static bool may_stay_unlocked(void)
+{
+	const char *value = getenv("MUSTER_INSECURE_MEMORY");
+
+	return value && strcmp(value, "1") == 0;
+}
+
+static size_t round_to_pages(size_t size)
+{
+	size_t page = (size_t)sysconf(_SC_PAGESIZE);
+
+	return (size + page - 1) / page * page;
+}
+
+bool secret_new(struct secret *secret, size_t size, struct muster_error *err)
+{
+	size_t mapped = round_to_pages(size + 1);
+	void *pages;
+
+	assert(size <= SECRET_MAX);
+	secret_done(secret);
+	pages = mmap(NULL, mapped, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	if (pages == MAP_FAILED)
+		return muster_fail_memory(err);
+	if (mlock(pages, mapped) < 0 && !may_stay_unlocked()) {
+		int errnum = errno;
+
+		munmap(pages, mapped);
+		return muster_fail_errno(err, CAUSE_SECRET_LOCK, errnum,
+					 "locking %zu bytes for a secret", mapped);
+	}
+	if (!secret_wiping_is_off())
+		madvise(pages, mapped, MADV_DONTDUMP);
+	madvise(pages, mapped, MADV_WIPEONFORK);
+	*secret = (struct secret){ .data = pages, .size = size, .mapped = mapped };
+	return true;
+}
+
+bool secret_copy(struct secret *secret, const void *data, size_t size, struct muster_error *err)
+{
+	struct secret copy = { 0 };
+
+	if (!secret_new(&copy, size, err))
+		return false;
+	if (size > 0)
+		memcpy(copy.data, data, size);
+	secret_done(secret);
+	*secret = copy;
+	return true;
+}
+
+void secret_shrink(struct secret *secret, size_t new_size)
+{
+	assert(new_size <= secret->size);
+	if (!secret->data)
+		return;
+	secret_wipe(secret->data + new_size, secret->size - new_size);
+	secret->size = new_size;
+	secret->data[new_size] = 0;
+}
+
+void secret_chomp(struct secret *secret)
+{
+	size_t size = secret->size;
+
+	if (size > 0 && secret->data[size - 1] == '\n')
+		size--;
+	if (size > 0 && size < secret->size && secret->data[size - 1] == '\r')
+		size--;
+	secret_shrink(secret, size);
+}
+
+void secret_done(struct secret *secret)
+{
+	if (secret->data) {
+		secret_wipe(secret->data, secret->mapped);
+		/* The control build leaves its secrets lying about, for the scanner to find. */
+		if (!secret_wiping_is_off())
+			munmap(secret->data, secret->mapped);
+	}
+	*secret = (struct secret){ 0 };
+}
+
+bool secret_equal(const struct secret *a, const struct secret *b)
+{
+	return a->size == b->size &&
+	       (a->size == 0 || CRYPTO_memcmp(a->data, b->data, a->size) == 0);
+}
+
+bool secret_read_fd(struct secret *secret, int fd, size_t max, const char *what,
+		    struct muster_error *err)
+{
+	CLEANUP(secret_done) struct secret read_so_far = { 0 };
+	size_t used = 0;
+
+	if (!secret_new(&read_so_far, max + 1, err))
+		return false;
+	for (;;) {
+		ssize_t count = read(fd, read_so_far.data + used, read_so_far.size - used);
+
+		if (count < 0 && errno == EINTR)
+			continue;
+		if (count < 0)
+			return muster_fail_errno(err, CAUSE_SECRET_INVALID, errno, "reading %s",
+						 what);
+		if (count == 0)
+			break;
+		used += (size_t)count;
+		if (used > max)
+			return muster_fail(err, CAUSE_SECRET_INVALID, "%s is longer than %zu bytes",
+					   what, max);
+	}
+	secret_shrink(&read_so_far, used);
+	secret_done(secret);
+	*secret = read_so_far;
+	read_so_far = (struct secret){ 0 };
+	return true;
+}
+
+int secret_open_file(const char *path, struct muster_error *err)
+{
+	CLEANUP(closep) int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
+	struct stat status;
+
+	if (fd < 0) {
+		muster_fail_errno(err, CAUSE_INPUT_NOT_FOUND, errno, "opening secret file '%s'",
+				  PRINTABLE(path));
+		return -1;
+	}
+	if (fstat(fd, &status) < 0) {
+		muster_fail_errno(err, CAUSE_INPUT_NOT_FOUND, errno, "looking at '%s'",
+				  PRINTABLE(path));
+		return -1;
+	}
+	if (!S_ISREG(status.st_mode)) {
+		muster_fail(err, CAUSE_SECRET_FILE_MODE, "secret file '%s' is not a regular file",
+			    PRINTABLE(path));
+		return -1;
+	}
+	if ((status.st_uid != 0 && status.st_uid != geteuid()) || (status.st_mode & 077) != 0) {
+		muster_fail(
+			err, CAUSE_SECRET_FILE_MODE,
+			"secret file '%s' has mode %04o and owner %u, so others may have read it",
+			PRINTABLE(path), status.st_mode & 07777, status.st_uid);
+		return -1;
+	}
+	return TAKE_FD(fd);
+}
+
+bool secret_read_file(struct secret *secret, const char *path, size_t max, struct muster_error *err)
+{
+	CLEANUP(closep) int fd = secret_open_file(path, err);
+
+	if (fd < 0)
+		return false;
+	if (!secret_read_fd(secret, fd, max, PRINTABLE(path), err))
+		return false;
+	secret_chomp(secret);
+	if (secret->size == 0)
+		return muster_fail(err, CAUSE_SECRET_INVALID, "secret file '%s' is empty",
+				   PRINTABLE(path));
+	return true;
+}
+
+bool secret_from_base64(struct secret *secret, const char *text, size_t length, const char *what,
+			struct muster_error *err)
+{
+	CLEANUP(secret_done) struct secret decoded = { 0 };
+	size_t padding = 0;
+	int size;
+
+	while (padding < 2 && padding < length && text[length - 1 - padding] == '=')
+		padding++;
+	if (length == 0 || length % 4 != 0 || length > SECRET_MAX || memchr(text, '\n', length) ||
+	    memchr(text, ' ', length))
+		return muster_fail(err, CAUSE_SECRET_INVALID, "%s is not base64", what);
+	if (!secret_new(&decoded, length / 4 * 3, err))
+		return false;
+	/* OpenSSL's decoder works by tables of character ranges without data-dependent branches. */
+	size = EVP_DecodeBlock(decoded.data, (const unsigned char *)text, (int)length);
+	if (size < 0 || (size_t)size < padding + 1)
+		return muster_fail(err, CAUSE_SECRET_INVALID, "%s is not base64", what);
+	secret_shrink(&decoded, (size_t)size - padding);
+	secret_done(secret);
+	*secret = decoded;
+	decoded = (struct secret){ 0 };
+	return true;
+}
+
+bool secret_to_base64(struct secret *ret_text, const void *data, size_t size,
+		      struct muster_error *err)
+{
+	CLEANUP(secret_done) struct secret text = { 0 };
+
+	if (!secret_new(&text, (size + 2) / 3 * 4 + 1, err))
+		return false;
+	EVP_EncodeBlock(text.data, data, (int)size);
+	secret_shrink(&text, text.size - 1);
+	secret_done(ret_text);
+	*ret_text = text;
+	text = (struct secret){ 0 };
+	return true;
+}

@@ -1,0 +1,334 @@
+#include <ctype.h>
+#include <errno.h>
+#include <stdarg.h>
+#include <string.h>
+#include <strings.h>
+#include <unistd.h>
+
+#include "muster/secret.h"
+#include "muster/text.h"
+
+void freep(void *pointer_to_pointer)
+{
+	free(*(void **)pointer_to_pointer);
+}
+
+void closep(int *fd)
+{
+	int errnum = errno;
+
+	if (*fd >= 0)
+		close(*fd);
+	errno = errnum;
+}
+
+void fclosep(FILE **stream)
+{
+	if (*stream)
+		fclose(*stream);
+}
+
+/* -- Growing buffers --------------------------------------------------------------------------------- */
+
+static bool text_reserve(struct text *text, size_t addition)
+{
+	size_t max = text->max ? text->max : 1024 * 1024;
+	size_t needed = text->length + addition + 1;
+	size_t capacity = text->capacity ? text->capacity : 64;
+	char *data;
+
+	if (text->failed || addition > max || text->length + addition > max) {
+		text->failed = true;
+		return false;
+	}
+	if (needed <= text->capacity)
+		return true;
+	while (capacity < needed)
+		capacity *= 2;
+	data = malloc(capacity);
+	if (!data) {
+		text->failed = true;
+		return false;
+	}
+	if (text->data) {
+		memcpy(data, text->data, text->length + 1);
+		secret_wipe(text->data, text->capacity);
+		free(text->data);
+	}
+	text->data = data;
+	text->capacity = capacity;
+	return true;
+}
+
+void text_add_bytes(struct text *text, const void *data, size_t size)
+{
+	if (!text_reserve(text, size))
+		return;
+	if (size > 0)
+		memcpy(text->data + text->length, data, size);
+	text->length += size;
+	text->data[text->length] = 0;
+}
+
+void text_add(struct text *text, const char *addition)
+{
+	text_add_bytes(text, addition, strlen(addition));
+}
+
+void text_add_char(struct text *text, char c)
+{
+	text_add_bytes(text, &c, 1);
+}
+
+void text_addf(struct text *text, const char *format, ...)
+{
+	va_list args;
+	int size;
+
+	va_start(args, format);
+	size = vsnprintf(NULL, 0, format, args);
+	va_end(args);
+	if (size < 0 || !text_reserve(text, (size_t)size))
+		return;
+	va_start(args, format);
+	vsnprintf(text->data + text->length, (size_t)size + 1, format, args);
+	va_end(args);
+	text->length += (size_t)size;
+}
+
+void text_add_url(struct text *text, const char *value)
+{
+	for (const unsigned char *c = (const unsigned char *)value; *c; c++) {
+		if ((*c < 0x80 && isalnum(*c)) || strchr("-._~", *c))
+			text_add_char(text, (char)*c);
+		else
+			text_addf(text, "%%%02X", *c);
+	}
+}
+
+bool text_ok(const struct text *text, struct muster_error *err)
+{
+	return !text->failed ||
+	       muster_fail(err, CAUSE_MEMORY, "a text grew past %zu bytes, or memory ran out",
+			   text->max);
+}
+
+char *text_take(struct text *text, struct muster_error *err)
+{
+	char *data;
+
+	text_add(text, "");
+	if (!text_ok(text, err))
+		return NULL;
+	data = text->data;
+	*text = (struct text){ .max = text->max };
+	return data;
+}
+
+void text_done(struct text *text)
+{
+	secret_wipe(text->data, text->capacity);
+	free(text->data);
+	*text = (struct text){ .max = text->max };
+}
+
+bool bytes_copy(struct bytes *bytes, const void *data, size_t size, struct muster_error *err)
+{
+	uint8_t *copy = malloc(size + 1);
+
+	if (!copy)
+		return muster_fail_memory(err);
+	if (size > 0)
+		memcpy(copy, data, size);
+	copy[size] = 0;
+	bytes_done(bytes);
+	*bytes = (struct bytes){ copy, size };
+	return true;
+}
+
+bool bytes_equal(const struct bytes *a, const struct bytes *b)
+{
+	return a->size == b->size && (a->size == 0 || memcmp(a->data, b->data, a->size) == 0);
+}
+
+void bytes_done(struct bytes *bytes)
+{
+	if (bytes->data)
+		secret_wipe(bytes->data, bytes->size);
+	free(bytes->data);
+	*bytes = (struct bytes){ 0 };
+}
+
+char *text_format(const char *format, ...)
+{
+	char *result;
+	va_list args;
+	int size;
+
+	va_start(args, format);
+	size = vasprintf(&result, format, args);
+	va_end(args);
+	return size < 0 ? NULL : result;
+}
+
+/* -- Looking at text --------------------------------------------------------------------------------- */
+
+/* Bytes of the well-formed UTF-8 character at data (RFC 3629), or 0. */
+static size_t utf8_size(const unsigned char *data, size_t length)
+{
+	unsigned char lead = data[0], low = 0x80, high = 0xbf;
+	size_t size;
+
+	if (lead < 0x80)
+		return 1;
+	if (lead >= 0xc2 && lead <= 0xdf)
+		size = 2;
+	else if (lead >= 0xe0 && lead <= 0xef)
+		size = 3;
+	else if (lead >= 0xf0 && lead <= 0xf4)
+		size = 4;
+	else
+		return 0;
+	if (lead == 0xe0)
+		low = 0xa0;
+	else if (lead == 0xed)
+		high = 0x9f;
+	else if (lead == 0xf0)
+		low = 0x90;
+	else if (lead == 0xf4)
+		high = 0x8f;
+	if (length < size || data[1] < low || data[1] > high)
+		return 0;
+	for (size_t i = 2; i < size; i++)
+		if ((data[i] & 0xc0) != 0x80)
+			return 0;
+	return size;
+}
+
+bool text_is_utf8(const char *data, size_t length)
+{
+	const unsigned char *bytes = (const unsigned char *)data;
+
+	for (size_t i = 0; i < length;) {
+		size_t size = utf8_size(bytes + i, length - i);
+
+		if (size == 0)
+			return false;
+		i += size;
+	}
+	return true;
+}
+
+const char *text_printable(char *out, size_t out_size, const char *value)
+{
+	const unsigned char *bytes = (const unsigned char *)(value ? value : "");
+	size_t length = strlen((const char *)bytes), used = 0;
+
+	for (size_t i = 0; i < length;) {
+		size_t size = utf8_size(bytes + i, length - i);
+		/* C0, DEL and the C1 controls (U+0080..U+009F) never reach a terminal. */
+		bool control = size == 0 || bytes[i] < 0x20 || bytes[i] == 0x7f ||
+			       (bytes[i] == 0xc2 && size == 2 && bytes[i + 1] < 0xa0);
+		size_t shown = control ? 4 : size;
+
+		if (used + shown + 4 > out_size) {
+			memcpy(out + used, "...", 4);
+			return out;
+		}
+		if (control) {
+			snprintf(out + used, 5, "\\x%02x", bytes[i]);
+			i++;
+		} else {
+			memcpy(out + used, bytes + i, size);
+			i += size;
+		}
+		used += shown;
+	}
+	out[used] = 0;
+	return out;
+}
+
+bool text_has_prefix(const char *text, const char *prefix)
+{
+	return strncmp(text, prefix, strlen(prefix)) == 0;
+}
+
+static char fold(char c)
+{
+	return c >= 'A' && c <= 'Z' ? (char)(c + 'a' - 'A') : c;
+}
+
+bool text_equal_folded(const char *a, const char *b)
+{
+	while (*a && fold(*a) == fold(*b)) {
+		a++;
+		b++;
+	}
+	return fold(*a) == fold(*b);
+}
+
+void text_fold(char *text)
+{
+	for (; *text; text++)
+		*text = fold(*text);
+}
+
+bool text_to_int64(const char *text, int64_t min, int64_t max, int64_t *ret_value)
+{
+	long long value;
+	char *end;
+
+	if (!text || !(*text == '-' || (*text >= '0' && *text <= '9')))
+		return false;
+	errno = 0;
+	value = strtoll(text, &end, 10);
+	if (errno != 0 || *end != 0 || end == text || value < min || value > max)
+		return false;
+	*ret_value = value;
+	return true;
+}
+
+/* -- "Did you mean" ---------------------------------------------------------------------------------- */
+
+#define NEAREST_LENGTH_MAX 48
+
+static size_t edit_distance(const char *a, const char *b)
+{
+	size_t row[NEAREST_LENGTH_MAX + 1], length_a = strlen(a), length_b = strlen(b);
+
+	if (length_a > NEAREST_LENGTH_MAX || length_b > NEAREST_LENGTH_MAX)
+		return NEAREST_LENGTH_MAX;
+	for (size_t j = 0; j <= length_b; j++)
+		row[j] = j;
+	for (size_t i = 1; i <= length_a; i++) {
+		size_t diagonal = row[0];
+
+		row[0] = i;
+		for (size_t j = 1; j <= length_b; j++) {
+			size_t change = diagonal + (fold(a[i - 1]) != fold(b[j - 1]));
+			size_t best = change < row[j] + 1 ? change : row[j] + 1;
+
+			diagonal = row[j];
+			row[j] = best < row[j - 1] + 1 ? best : row[j - 1] + 1;
+		}
+	}
+	return row[length_b];
+}
+
+const char *text_nearest(const char *word, const char *const *candidates, size_t count)
+{
+	size_t limit = strlen(word) <= 3 ? 1 : strlen(word) <= 6 ? 2 : 3;
+	const char *nearest = NULL;
+
+	for (size_t i = 0; i < count; i++) {
+		size_t distance = edit_distance(word, candidates[i]);
+
+		if (distance <= limit) {
+			limit = distance > 0 ? distance - 1 : 0;
+			nearest = candidates[i];
+			if (distance == 0)
+				break;
+		}
+	}
+	return nearest;
+}

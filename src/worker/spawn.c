@@ -1,0 +1,129 @@
+#include "spawn.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "worker-internal.h"
+
+enum { ENVIRONMENT_MAX = 32 };
+
+static bool is_program(const char *path)
+{
+	return access(path, X_OK) == 0;
+}
+
+static bool find_beside_us(const char *program, char path[PATH_MAX])
+{
+	ssize_t length = readlink("/proc/self/exe", path, PATH_MAX - 1);
+	char *slash;
+
+	if (length <= 0)
+		return false;
+	path[length] = 0;
+	slash = strrchr(path, '/');
+	if (!slash)
+		return false;
+	*slash = 0;
+	if (strlen(path) + strlen(program) + 2 > PATH_MAX)
+		return false;
+	strcat(path, "/");
+	strcat(path, program);
+	return is_program(path);
+}
+
+static bool find_program(const char *program, char path[PATH_MAX], struct muster_error *err)
+{
+	const char *directory = getenv("MUSTER_WORKER_DIR");
+
+	if (directory) {
+		if (snprintf(path, PATH_MAX, "%s/%s", directory, program) < PATH_MAX &&
+		    is_program(path))
+			return true;
+		return muster_fail(err, CAUSE_WORKER_START, "no program %s in '%s'", program,
+				   PRINTABLE(directory));
+	}
+	if (find_beside_us(program, path))
+		return true;
+	snprintf(path, PATH_MAX, "%s/%s", MUSTER_WORKER_DIR, program);
+	return is_program(path) ||
+	       muster_fail(err, CAUSE_WORKER_START, "no program %s beside muster or in %s", program,
+			   MUSTER_WORKER_DIR);
+}
+
+/* What every worker gets of our environment; a module's own variables come on top. */
+static void fill_environment(const char *const *additions, const char *environment[ENVIRONMENT_MAX])
+{
+	static const char *const kept[] = { "PATH=",
+					    "LANG=",
+					    "TZ=",
+					    "ASAN_OPTIONS=",
+					    "UBSAN_OPTIONS=",
+					    "LSAN_OPTIONS=",
+					    "MUSTER_INSECURE_MEMORY=" };
+	size_t count = 0;
+
+	for (char **variable = environ; *variable; variable++)
+		for (size_t i = 0; i < ARRAY_SIZE(kept) && count < ENVIRONMENT_MAX / 2; i++)
+			if (text_has_prefix(*variable, kept[i]))
+				environment[count++] = *variable;
+	for (; additions && *additions && count < ENVIRONMENT_MAX - 1; additions++)
+		environment[count++] = *additions;
+	environment[count] = NULL;
+}
+
+/* Between fork and exec: only async-signal-safe calls. */
+static _Noreturn void become_worker(const char *path, const char *program, int socket,
+				    const char *const *environment)
+{
+	const char *const arguments[] = { program, NULL };
+	int null = open("/dev/null", O_RDWR);
+
+	if (null < 0 || dup2(null, STDIN_FILENO) < 0 || dup2(null, STDOUT_FILENO) < 0)
+		_exit(127);
+	if (socket == WORKER_SOCKET_FD) {
+		if (fcntl(socket, F_SETFD, 0) < 0)
+			_exit(127);
+	} else if (dup2(socket, WORKER_SOCKET_FD) < 0) {
+		_exit(127);
+	}
+	if (close_range(WORKER_SOCKET_FD + 1, ~0U, 0) < 0)
+		_exit(127);
+	/* A worker never outlives the station: its socket closes, and should it hang, it is killed. */
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	execve(path, (char *const *)(uintptr_t)arguments, (char *const *)(uintptr_t)environment);
+	_exit(127);
+}
+
+bool worker_start_process(const char *program, const char *const *additions, pid_t *ret_pid,
+			  int *ret_socket, struct muster_error *err)
+{
+	const char *environment[ENVIRONMENT_MAX];
+	char path[PATH_MAX];
+	int sockets[2];
+	pid_t pid;
+
+	if (!find_program(program, path, err))
+		return false;
+	fill_environment(additions, environment);
+	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, sockets) < 0)
+		return muster_fail_errno(err, CAUSE_WORKER_START, errno, "making a socket for %s",
+					 program);
+	pid = fork();
+	if (pid == 0)
+		become_worker(path, program, sockets[1], environment);
+	close(sockets[1]);
+	if (pid < 0) {
+		close(sockets[0]);
+		return muster_fail_errno(err, CAUSE_WORKER_START, errno, "starting %s", program);
+	}
+	fcntl(sockets[0], F_SETFL, O_NONBLOCK);
+	*ret_pid = pid;
+	*ret_socket = sockets[0];
+	return true;
+}

@@ -1,0 +1,10 @@
+/* Starting a worker program. Private to this room. */
+#pragma once
+
+#include <stdbool.h>
+#include <sys/types.h>
+
+#include "muster/worker.h"
+
+bool worker_start_process(const char *program, const char *const *additions, pid_t *ret_pid,
+			  int *ret_socket, struct muster_error *err) MUST_CHECK;
