@@ -20,7 +20,8 @@ USES = {
 }
 
 BASE_HEADERS = {"causes", "cleanup", "clock", "encoding", "error", "file", "json", "log", "process", "secret",
-                "signer", "text"}
+                "signer", "text", "token-uri"}
+OTHER_FACES = {"config": "profile"}
 
 # Whose headers: pattern, rooms. OpenSSL and cJSON are free everywhere.
 OTHERS = [
@@ -38,9 +39,11 @@ OTHERS = [
 
 
 def room_of_header(name):
-    """'muster/dps-login.h' -> 'dps'."""
-    stem = re.split(r"[-.]", name.removeprefix("muster/"))[0]
-    return "base" if stem in BASE_HEADERS else stem
+    """'muster/dps-http.h' -> 'dps'."""
+    stem = name.removeprefix("muster/").split(".")[0]
+    if stem in BASE_HEADERS:
+        return "base"
+    return OTHER_FACES.get(stem, stem.split("-")[0])
 
 
 def room_of_file(path):
