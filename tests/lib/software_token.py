@@ -47,10 +47,13 @@ class SoftwareToken:
         lines = self.pkcs11_tool("--list-objects", "--type", kind).splitlines()
         return [line.split(":", 1)[1].strip() for line in lines if line.strip().startswith("label:")]
 
-    def make_master(self, label):
-        """A 32-byte HMAC key born inside."""
-        self.pkcs11_tool("--keygen", "--key-type", "GENERIC:32", "--label", label, "--usage-sign", "--id",
-                         os.urandom(8).hex())
+    def write_master(self, label, master):
+        """A 32-byte HMAC key that never leaves again; imported, so that a story can compute what must come of it."""
+        path = self.module.directory / f"{label}.bin"
+        path.write_bytes(master)
+        self.pkcs11_tool("--write-object", path, "--type", "secrkey", "--key-type", "GENERIC:32", "--usage-sign",
+                         "--sensitive", "--label", label, "--id", os.urandom(8).hex())
+        path.unlink()
 
 
 def write_secret(path, text):

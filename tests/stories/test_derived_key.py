@@ -51,17 +51,17 @@ def test_device_keys_leave_only_to_a_file_of_ones_own(station):
 
 
 def test_master_in_the_token_gives_the_device_keys_of_that_master(hsm_station, token):
-    token.make_master("master-1")
-    token.make_master("master-2")
-    changes = {"attestation": {"symmetricKey": {"masters": {
-        "primary": f"pkcs11:token={token.label};serial={token.serial};object=master-1;type=secret-key",
-        "secondary": f"pkcs11:token={token.label};serial={token.serial};object=master-2;type=secret-key"}}}}
-    done = hsm_station.provision(hsm_station.profile("derived-key", changes), SERIAL, "--token", token.uri,
-                                 "--pin-file", token.pin_file)
+    sources = []
+    for number, master in enumerate(hsm_station.masters, 1):
+        token.write_master(f"master-{number}", base64.b64decode(master))
+        sources.append(token.uri.replace("?", f";object=master-{number};type=secret-key?"))
+    profile = hsm_station.profile("derived-key", {"master": {"primary": sources[0], "secondary": sources[1]}})
+    done = hsm_station.provision(profile, SERIAL)
     assert done.status == 0, done
     assert done.json["verified"] is True
     keys = keys_of(hsm_station.service, done.json["registrationId"])
-    assert keys["primaryKey"] != keys["secondaryKey"]
+    assert keys["primaryKey"] == derive(hsm_station.masters[0], done.json["registrationId"])
+    assert keys["secondaryKey"] == derive(hsm_station.masters[1], done.json["registrationId"])
 
 
 def test_dry_run_touches_nothing(station):
