@@ -29,6 +29,10 @@ class SoftwareToken:
         self.serial = done.stdout.strip()
 
     @property
+    def environment(self):
+        return dict(os.environ, SOFTHSM2_CONF=str(self.module.configuration))
+
+    @property
     def uri(self):
         return f"pkcs11:token={self.label};serial={self.serial}?module-path={SOFTHSM_MODULE}&pin-source=file:{self.pin_file}"
 
@@ -37,9 +41,8 @@ class SoftwareToken:
 
     def pkcs11_tool(self, *arguments):
         """Runs OpenSC's pkcs11-tool, logged in."""
-        environment = dict(os.environ, SOFTHSM2_CONF=str(self.module.configuration))
         return subprocess.run(["pkcs11-tool", "--module", SOFTHSM_MODULE, "--token-label", self.label, "--login",
-                               "--pin", self.pin, *arguments], env=environment, check=True, text=True,
+                               "--pin", self.pin, *arguments], env=self.environment, check=True, text=True,
                               stdout=subprocess.PIPE, stderr=subprocess.PIPE).stdout
 
     def objects(self, kind):
@@ -48,12 +51,10 @@ class SoftwareToken:
         return [line.split(":", 1)[1].strip() for line in lines if line.strip().startswith("label:")]
 
     def write_master(self, label, master):
-        """A 32-byte HMAC key that never leaves again; imported, so that a story can compute what must come of it."""
-        path = self.module.directory / f"{label}.bin"
-        path.write_bytes(master)
-        self.pkcs11_tool("--write-object", path, "--type", "secrkey", "--key-type", "GENERIC:32", "--usage-sign",
-                         "--sensitive", "--label", label, "--id", os.urandom(8).hex())
-        path.unlink()
+        """An HMAC key, sensitive; imported, so that a story can compute what must come of it."""
+        subprocess.run(["p11tool", "--provider", SOFTHSM_MODULE, "--login", "--set-pin", self.pin, "--write", "--label", label,
+                        "--secret-key", master.hex(), "--mark-private", f"pkcs11:token={self.label};serial={self.serial}"],
+                       env=self.environment, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 
 
 def write_secret(path, text):
