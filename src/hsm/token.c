@@ -248,7 +248,7 @@ bool hsm_token_open(struct hsm *hsm, const char *uri, struct hsm_token *ret_toke
 		    struct muster_error *err)
 {
 	struct seat seat;
-	PKCS11_SLOT *slot;
+	PKCS11_SLOT *slot = NULL;
 
 	if (!hsm->is_initialised)
 		return muster_fail(err, CAUSE_WORKER_PROTOCOL, "no module is loaded");
