@@ -85,7 +85,7 @@ bool output_print(FILE *stream, enum output_format format, const cJSON *document
 		  const struct column *columns, size_t column_count, struct muster_error *err)
 	MUST_CHECK;
 /* "muster: [E3107] sentence" and the remedy, on standard error; or one JSON object there for json and jsonl. */
-void output_error(const struct muster_error *err, enum output_format format);
+void output_error(const struct muster_error *err, enum output_format format, int status);
 
 /* -- Verbs ---------------------------------------------------------------------------------------------------- */
 

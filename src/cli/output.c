@@ -192,14 +192,14 @@ bool output_print(FILE *stream, enum output_format format, const cJSON *document
 /* -- Errors ----------------------------------------------------------------------------------------------- */
 
 static bool error_as_json(const struct muster_error *err, const struct muster_cause_info *info,
-			  struct muster_error *second)
+			  int status, struct muster_error *second)
 {
 	CLEANUP(cJSON_freep) cJSON *object = cJSON_CreateObject();
 	char code[8];
 
 	snprintf(code, sizeof(code), "E%04u", (unsigned)err->cause);
 	if (!object || !json_add_text(object, "code", code) ||
-	    !json_add_int64(object, "exit", err->code) ||
+	    !json_add_int64(object, "exit", status) ||
 	    !json_add_text(object, "title", info ? info->title : NULL) ||
 	    !json_add_text(object, "detail", err->message) ||
 	    !json_add_text(object, "remedy", info ? info->remedy : NULL))
@@ -207,12 +207,13 @@ static bool error_as_json(const struct muster_error *err, const struct muster_ca
 	return print_text(stderr, json_print_line(object), second);
 }
 
-void output_error(const struct muster_error *err, enum output_format format)
+void output_error(const struct muster_error *err, enum output_format format, int status)
 {
 	const struct muster_cause_info *info = muster_cause_find(err->cause);
 	struct muster_error second;
 
-	if ((format == OUTPUT_JSON || format == OUTPUT_JSONL) && error_as_json(err, info, &second))
+	if ((format == OUTPUT_JSON || format == OUTPUT_JSONL) &&
+	    error_as_json(err, info, status, &second))
 		return;
 	fprintf(stderr, "muster: [E%04u] %s\n", (unsigned)err->cause, err->message);
 	/* A wrong line's sentence says where to look itself. */

@@ -1,4 +1,5 @@
 /* From the line to the verb and to the exit status. */
+#include <errno.h>
 #include <locale.h>
 #include <string.h>
 
@@ -50,10 +51,14 @@ static bool find_command(int argc, char **argv, const struct verb **ret_verb,
 
 static int finish(const struct muster_error *err, enum output_format format)
 {
-	output_error(err, format);
-	if (err->cause == CAUSE_INTERRUPTED && station_signal() > 0)
-		return 128 + station_signal();
-	return (int)err->code;
+	bool is_signal = err->cause == CAUSE_INTERRUPTED && station_signal() > 0;
+	bool is_broken_pipe = err->origin == ORIGIN_ERRNO && err->native == EPIPE;
+	int status = is_signal ? 128 + station_signal() : (int)err->code;
+
+	/* Who reads has gone ("| head"): the status says it, a sentence would only be in the way. */
+	if (!is_broken_pipe)
+		output_error(err, format, status);
+	return status;
 }
 
 static void set_levels(const struct common_options *common)

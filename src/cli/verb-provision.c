@@ -51,28 +51,6 @@ static const struct column columns[] = {
 	{ "seconds", "SECONDS", true, false },
 };
 
-/* Command line, then environment, then muster.yaml. */
-static void fill_from_config(struct station_request *request, const struct config *config)
-{
-	const struct {
-		const char **field;
-		const char *value;
-	} defaults[] = {
-		{ &request->ca_file, config->ca_file },
-		{ &request->id_scope, config->id_scope },
-		{ &request->journal_path, config->journal },
-		{ &request->out_directory, config->out },
-		{ &request->operator_name, config->operator_name },
-	};
-
-	for (size_t i = 0; i < ARRAY_SIZE(defaults); i++) {
-		if (!*defaults[i].field)
-			*defaults[i].field = defaults[i].value;
-	}
-	if (!request->login_file && !request->login_text)
-		request->login_file = config->login_file;
-}
-
 static void show_stage(void *context, const char *stage)
 {
 	const struct station_request *request = context;
@@ -127,7 +105,6 @@ static bool run(const struct invocation *call, struct muster_error *err)
 {
 	CLEANUP(profile_report_done) struct profile_report report = { 0 };
 	CLEANUP(station_result_done) struct station_result result = { 0 };
-	CLEANUP(config_done) struct config config = { 0 };
 	struct station_request request = *(const struct station_request *)call->options;
 	bool is_done;
 
@@ -137,9 +114,6 @@ static bool run(const struct invocation *call, struct muster_error *err)
 				   "--help)");
 	if (request.login_file && request.login_text)
 		return muster_fail(err, CAUSE_USAGE, "--login and --login-file exclude each other");
-	if (!report_config_load(&config, err))
-		return false;
-	fill_from_config(&request, &config);
 	if (!call->is_quiet && (isatty(STDERR_FILENO) || log_get_level() >= LOG_INFO)) {
 		request.progress = show_stage;
 		request.progress_context = &request;

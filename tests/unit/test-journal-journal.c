@@ -565,8 +565,8 @@ static void refuses_to_change_or_delete_entries_and_devices(void **state)
 		"UPDATE entry SET body = '{}'",
 		"DELETE FROM entry",
 		"INSERT OR REPLACE INTO entry SELECT * FROM entry",
-		"INSERT INTO entry SELECT 9, registration_id, at_ms, stage, kind, attempt, "
-		"operator, station, body, digest FROM entry",
+		("INSERT INTO entry SELECT 9, registration_id, at_ms, stage, kind, attempt, "
+		 "operator, station, body, digest FROM entry"),
 		"DELETE FROM device",
 		"UPDATE device SET registration_id = 'other'",
 		"UPDATE device SET state = 'done'",
