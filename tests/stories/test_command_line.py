@@ -55,4 +55,4 @@ def test_doctor_names_a_remedy_for_each_finding(station):
     rows = done.json
     assert rows, done
     for row in rows:
-        assert row["check"] and row["result"] and (row["result"] == "ok" or row["remedy"]), row
+        assert row["check"] and row["seen"] and (row["verdict"] == "ok" or row["remedy"]), row
