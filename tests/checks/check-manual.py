@@ -35,7 +35,8 @@ def options_in(lines):
 def compare(title, described, rows):
     shown = {row["name"] for row in rows if not row["hidden"]}
     yield from (f"{PAGE}: {title}: --{name} is not described" for name in sorted(shown - described))
-    yield from (f"{PAGE}: {title}: --{name} does not exist" for name in sorted(described - shown))
+    known = shown | {alias for row in rows for alias in row["aliases"]}
+    yield from (f"{PAGE}: {title}: --{name} does not exist" for name in sorted(described - known))
 
 
 def problems():
