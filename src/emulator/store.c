@@ -17,6 +17,7 @@ enum statement_kind {
 	STATEMENT_INSERT,
 	STATEMENT_PUT,
 	STATEMENT_DELETE,
+	STATEMENT_DELETE_OF_PARENT,
 	STATEMENT_PAGE,
 	STATEMENT_PAGE_OF_PARENT,
 	STATEMENT_COUNT,
@@ -28,6 +29,7 @@ static const char *const statement_texts[STATEMENT_COUNT] = {
 	"INSERT INTO %s (id, parent, document) VALUES (?1, ?2, ?3) ON CONFLICT (id) DO UPDATE SET "
 	"parent = excluded.parent, document = excluded.document",
 	"DELETE FROM %s WHERE id = ?1",
+	"DELETE FROM %s WHERE parent = ?1",
 	"SELECT id, document FROM %s WHERE id > ?1 ORDER BY id LIMIT ?2",
 	"SELECT id, document FROM %s WHERE id > ?1 AND parent = ?3 ORDER BY id LIMIT ?2",
 };
@@ -233,6 +235,15 @@ bool store_delete(struct store *store, enum store_table table, const char *id, b
 {
 	return change(store, store->statements[table][STATEMENT_DELETE], id, NULL, NULL, ret_deleted,
 		      err);
+}
+
+bool store_delete_children(struct store *store, enum store_table table, const char *parent,
+			   struct muster_error *err)
+{
+	bool changed;
+
+	return change(store, store->statements[table][STATEMENT_DELETE_OF_PARENT], parent, NULL, NULL,
+		      &changed, err);
 }
 
 bool store_page(struct store *store, enum store_table table, const char *parent, const char *after,

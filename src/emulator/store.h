@@ -42,6 +42,8 @@ bool store_put(struct store *store, enum store_table table, const char *id, cons
 	       const char *document, struct muster_error *err) MUST_CHECK;
 bool store_delete(struct store *store, enum store_table table, const char *id, bool *ret_deleted,
 		  struct muster_error *err) MUST_CHECK;
+bool store_delete_children(struct store *store, enum store_table table, const char *parent,
+			   struct muster_error *err) MUST_CHECK;
 
 /* Up to `limit` rows whose id is greater than `after`, in order; only those of `parent` unless it is NULL. The
  * callback borrows the strings; returning false stops. */
