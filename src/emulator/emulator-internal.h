@@ -15,7 +15,7 @@
 #include "store.h"
 #include "throttle.h"
 
-struct webhooks;
+struct background;
 
 struct emulator {
 	struct instance instance;
@@ -25,14 +25,15 @@ struct emulator {
 	size_t hub_count;
 	enum allocation_policy allocation;
 	int64_t poll_delay_ms;
-	int64_t retry_after_s;
 	int64_t clock_offset_ms;
 	bool any_certificate_date;
 	char run[GUID_SIZE]; /* this start; operations of an earlier one are not under way any more */
 
 	struct store *store;
 	struct ledger *ledger; /* or NULL */
-	struct webhooks *webhooks;
+	struct background *background; /* webhook calls under way */
+	int64_t webhook_scale_percent;
+	const char *webhook_ca_file; /* or NULL */
 	struct sas_cache *sas_cache;
 
 	pthread_mutex_t lock; /* for throttles and faults */

@@ -32,6 +32,7 @@ struct request {
 	const char *method;
 	const char *path; /* as sent, percent-encoded, without query */
 	const char *api_version;
+	const char *host;
 	const char *authorization;
 	const char *if_match;
 	const char *content_type;
