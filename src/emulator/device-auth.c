@@ -13,6 +13,7 @@
 
 #include "enrollments.h"
 #include "registration.h"
+#include "routes.h"
 
 DEFINE_FREEP(X509_STOREp, X509_STORE *, X509_STORE_free)
 DEFINE_FREEP(X509_STORE_CTXp, X509_STORE_CTX *, X509_STORE_CTX_free)

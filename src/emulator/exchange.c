@@ -81,8 +81,8 @@ static void find_fault(struct exchange *exchange)
 	pthread_mutex_unlock(&emulator->lock);
 }
 
-void exchange_begin(struct exchange *exchange, struct emulator *emulator,
-		    const struct request *request)
+void exchange_begin_unfaulted(struct exchange *exchange, struct emulator *emulator,
+			      const struct request *request)
 {
 	bool is_known_path = false;
 
@@ -102,6 +102,12 @@ void exchange_begin(struct exchange *exchange, struct emulator *emulator,
 		(void)snprintf(exchange->id, sizeof(exchange->id), "%s", id ? id : "");
 		text_fold(exchange->id);
 	}
+}
+
+void exchange_begin(struct exchange *exchange, struct emulator *emulator,
+		    const struct request *request)
+{
+	exchange_begin_unfaulted(exchange, emulator, request);
 	find_fault(exchange);
 }
 

@@ -76,6 +76,9 @@ struct exchange {
 /* Decodes the path, finds the route and the fault. */
 void exchange_begin(struct exchange *exchange, struct emulator *emulator,
 		    const struct request *request);
+/* The same, whatever the faults say. */
+void exchange_begin_unfaulted(struct exchange *exchange, struct emulator *emulator,
+			      const struct request *request);
 /* Does the work and fills reply; writes the ledger. Never fails: what goes wrong is a reply. */
 void exchange_serve(struct exchange *exchange);
 /* Puts an error of this status in the place of whatever the reply was. */
