@@ -34,9 +34,11 @@ bool attest_key_is_missing(const struct job *job)
 	       !job->was_released;
 }
 
-bool attest_certificate_is_missing(const struct job *job)
+/* Late, when the certificate is in the journal: a cut never leaves one in the token that nobody knows. Storing it again is
+ * harmless. */
+bool attest_store_applies(const struct job *job)
 {
-	return attest_x509_applies(job) && job->certificate_is_new;
+	return attest_x509_applies(job) && !job_is_dry(job) && !job->was_released;
 }
 
 bool attest_derive_applies(const struct job *job)

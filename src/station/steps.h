@@ -31,7 +31,7 @@ STEP_FINISHES(tpm_certificate_finish);
 STEP_APPLIES(token_applies);
 STEP_APPLIES(attest_key_is_journalled);
 STEP_APPLIES(attest_key_is_missing);
-STEP_APPLIES(attest_certificate_is_missing);
+STEP_APPLIES(attest_store_applies);
 STEP_APPLIES(attest_x509_applies);
 STEP_APPLIES(attest_derive_applies);
 STEP_STARTS(attest_key_find_start);
