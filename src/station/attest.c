@@ -34,9 +34,11 @@ bool attest_key_is_missing(const struct job *job)
 	       !job->was_released;
 }
 
-bool attest_certificate_is_missing(const struct job *job)
+/* Late, when the certificate is in the journal: a cut never leaves one in the token that nobody knows. Storing it again is
+ * harmless. */
+bool attest_store_applies(const struct job *job)
 {
-	return attest_x509_applies(job) && job->certificate_is_new;
+	return attest_x509_applies(job) && !job_is_dry(job) && !job->was_released;
 }
 
 bool attest_derive_applies(const struct job *job)
@@ -84,6 +86,31 @@ bool attest_key_find_finish(struct job *job, const struct muster_error *outcome,
 			"the key that device '%s' was enrolled with is not in token '%s'",
 			PRINTABLE(job->registration_id), PRINTABLE(job->token.label));
 	return true;
+}
+
+/* A generation that was cut may have left one half: no private key, but something of its ID. */
+bool attest_sweep_applies(const struct job *job)
+{
+	return attest_key_is_journalled(job) && attest_key_is_missing(job);
+}
+
+bool attest_key_sweep_start(struct job *job, struct muster_error *err)
+{
+	CLEANUP(worker_message_done) struct worker_message request;
+
+	worker_request_init(&request, WORKER_HSM_KEY_DESTROY);
+	worker_add_bytes(&request, FIELD_KEY_ID, job->key_id.data, job->key_id.size);
+	return job_ask(job, job->hsm, &request, err);
+}
+
+bool attest_key_sweep_finish(struct job *job, const struct muster_error *outcome,
+			     struct muster_error *err)
+{
+	if (outcome->code == MUSTER_OK)
+		return true;
+	*err = *outcome;
+	return muster_error_prefix(err, "sweeping what an earlier run left in token '%s'",
+				   PRINTABLE(job->token.label));
 }
 
 bool attest_key_make_intend(struct job *job, cJSON *body, struct muster_error *err)

@@ -15,9 +15,9 @@ const struct step steps[] = {
 	{ "look-up",           STAGE_IDENTIFY, NULL,                          identify_look_up,               NULL,                     NULL, false },
 
 	{ "key-find",          STAGE_ATTEST,   attest_key_is_journalled,      attest_key_find_start,          attest_key_find_finish,   NULL, false },
+	{ "key-sweep",         STAGE_ATTEST,   attest_sweep_applies,          attest_key_sweep_start,         attest_key_sweep_finish,  NULL, false },
 	{ "key-make",          STAGE_ATTEST,   attest_key_is_missing,         attest_key_make_start,          attest_key_make_finish,   attest_key_make_intend, false },
 	{ "certify",           STAGE_ATTEST,   attest_x509_applies,           attest_certify,                 NULL,                     NULL, false },
-	{ "certificate-store", STAGE_ATTEST,   attest_certificate_is_missing, attest_certificate_store_start, NULL,                     NULL, false },
 	{ "derive",            STAGE_ATTEST,   attest_derive_applies,         attest_derive,                  NULL,                     NULL, false },
 
 	{ "compose",           STAGE_ENROLL,   NULL,                          enroll_compose,                 NULL,                     NULL, false },
@@ -37,6 +37,7 @@ const struct step steps[] = {
 	{ "hub-key",           STAGE_VERIFY,   verify_hub_key_applies,        verify_activate_start,          NULL,                     NULL, false },
 	{ "delete-record",     STAGE_VERIFY,   verify_delete_applies,         verify_delete_start,            verify_delete_finish,     NULL, false },
 
+	{ "certificate-store", STAGE_RELEASE,  attest_store_applies,          attest_certificate_store_start, NULL,                     NULL, false },
 	{ "tpm-release",       STAGE_RELEASE,  release_tpm_applies,           release_tpm_start,              NULL,                     NULL, false },
 	{ "release",           STAGE_RELEASE,  release_applies,               release_record,                 NULL,                     NULL, false },
 	{ "write-out",         STAGE_RELEASE,  release_applies,               release_write,                  NULL,                     NULL, true },
