@@ -26,6 +26,10 @@ struct http_transfer {
 	void *context;
 };
 
+/* All that curl must know of the transfer, callbacks and headers included; the clock runs from here. */
+bool http_transfer_configure(struct http_transfer *transfer, const char *ca_file,
+			     struct muster_error *err) MUST_CHECK;
+
 /* One header line as curl hands it over, CR LF at the end. A status line starts the headers anew. */
 void http_answer_header(struct http_answer *answer, const char *line, size_t length);
 /* When all headers are there: what needs more than one of them. */

@@ -70,7 +70,7 @@ bool hsm_certificate_store(struct hsm *hsm, const struct hsm_id *id, const char 
 	char name[256];
 	bool present;
 
-	if (!hsm_require_token(hsm, err))
+	if (!hsm_require_login(hsm, err))
 		return false;
 	if (snprintf(name, sizeof(name), "%s", label) >= (int)sizeof(name))
 		return muster_fail(err, CAUSE_WORKER_PROTOCOL, "a label has at most 255 bytes");

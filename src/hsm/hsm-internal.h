@@ -29,7 +29,8 @@ void hsm_signing_done(struct hsm_signing *signing);
  * and is made by us, because libp11 would keep a copy of the PIN. */
 struct hsm {
 	PKCS11_CTX *libp11;
-	bool is_initialised; /* a module is loaded; what follows means nothing otherwise */
+	CK_TOKEN_INFO refused; /* the token that refused a PIN; all zero: none */
+	bool is_initialised;   /* a module is loaded; what follows means nothing otherwise */
 	char *module_path;
 	void *module_handle;     /* our own reference to the library */
 	CK_FUNCTION_LIST *calls; /* the module's, never NULL while it is loaded */
@@ -41,7 +42,6 @@ struct hsm {
 	CK_TOKEN_INFO token; /* as it was when it was opened */
 	CK_SESSION_HANDLE session;
 	bool is_logged_in;
-	bool pin_was_refused;
 	struct hsm_signing signing;
 };
 
@@ -66,6 +66,8 @@ bool hsm_fail_openssl(struct muster_error *err, enum muster_cause cause, const c
 
 /* Fails with CAUSE_WORKER_PROTOCOL when no token is open. */
 bool hsm_require_token(const struct hsm *hsm, struct muster_error *err) MUST_CHECK;
+/* Fails with CAUSE_PIN_MISSING without a login: a token then hides its private keys, and "none" would be a lie. */
+bool hsm_require_login(const struct hsm *hsm, struct muster_error *err) MUST_CHECK;
 void hsm_token_close(struct hsm *hsm);
 /* Blank-padded text of a fixed field, for messages; returns out. */
 char *hsm_field_text(char *out, size_t out_size, const unsigned char *field, size_t size);

@@ -136,7 +136,7 @@ bool hsm_key_generate(struct hsm *hsm, const struct hsm_id *id, const char *labe
 	CLEANUP(pair_destroy) struct pair pair = { .hsm = hsm };
 	struct hsm_key key = { .id = *id };
 
-	if (!hsm_require_token(hsm, err))
+	if (!hsm_require_login(hsm, err))
 		return false;
 	if (!type)
 		return muster_fail(err, CAUSE_HSM_UNSUPPORTED, "'%s' is not a known key type",
@@ -216,7 +216,7 @@ bool hsm_key_find(struct hsm *hsm, const struct hsm_id *id, const char *uri, boo
 	CK_OBJECT_HANDLE handles[2] = { 0 };
 	size_t count = 0;
 
-	if (!hsm_require_token(hsm, err))
+	if (!hsm_require_login(hsm, err))
 		return false;
 	if (id ? !hsm_objects_of_id(hsm, CKO_PRIVATE_KEY, id, handles, 2, &count, err)
 	       : !hsm_object_of_uri(hsm, CKO_PRIVATE_KEY, uri, &handles[0], &count, err))
@@ -237,7 +237,7 @@ bool hsm_keys_list(struct hsm *hsm, struct hsm_id ids[HSM_KEYS_MAX], size_t *ret
 	CK_OBJECT_HANDLE handles[HSM_KEYS_MAX + 1];
 	size_t count, used = 0;
 
-	if (!hsm_require_token(hsm, err) ||
+	if (!hsm_require_login(hsm, err) ||
 	    !hsm_objects_find(hsm, template, 1, handles, ARRAY_SIZE(handles), &count, err))
 		return false;
 	if (count > HSM_KEYS_MAX)
@@ -282,7 +282,7 @@ bool hsm_key_destroy(struct hsm *hsm, const struct hsm_id *id, bool *ret_found,
 						   CKO_PRIVATE_KEY };
 	bool found = false;
 
-	if (!hsm_require_token(hsm, err))
+	if (!hsm_require_login(hsm, err))
 		return false;
 	hsm_signing_done(&hsm->signing);
 	for (size_t i = 0; i < ARRAY_SIZE(classes); i++)

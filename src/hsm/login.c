@@ -81,7 +81,7 @@ bool hsm_login(struct hsm *hsm, const struct secret *pin, bool accept_low_count,
 		return false;
 	if (hsm->is_logged_in)
 		return true;
-	if (hsm->pin_was_refused)
+	if (is_same_token(&hsm->refused, &hsm->token))
 		return muster_fail(err, CAUSE_PIN_REMEMBERED,
 				   "token '%s' has refused a PIN from this run",
 				   HSM_LABEL(&hsm->token));
@@ -89,7 +89,8 @@ bool hsm_login(struct hsm *hsm, const struct secret *pin, bool accept_low_count,
 		return false;
 	rv = hsm->calls->C_Login(hsm->session, CKU_USER, pin->data, pin->size);
 	if (rv != CKR_OK && rv != CKR_USER_ALREADY_LOGGED_IN) {
-		hsm->pin_was_refused = hsm_error_find(rv)->cause == CAUSE_PIN_REFUSED;
+		if (hsm_error_find(rv)->cause == CAUSE_PIN_REFUSED)
+			hsm->refused = token;
 		return hsm_fail(err, rv, "logging in to token '%s'", HSM_LABEL(&token));
 	}
 	hsm->is_logged_in = true;

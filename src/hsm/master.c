@@ -30,7 +30,7 @@ bool hsm_hmac(struct hsm *hsm, const char *uri, const struct bytes *data, uint8_
 	CK_OBJECT_HANDLE key;
 	CK_RV rv;
 
-	if (!hsm_require_token(hsm, err) ||
+	if (!hsm_require_login(hsm, err) ||
 	    !hsm_require_mechanism(hsm, CKM_SHA256_HMAC, CKF_SIGN, "HMAC-SHA256", err) ||
 	    !master_find(hsm, uri, &key, err) ||
 	    !hsm_attributes_read(hsm, key, false, attributes, err))
@@ -82,7 +82,7 @@ bool hsm_master_generate(struct hsm *hsm, const struct hsm_id *id, const char *l
 {
 	CK_OBJECT_HANDLE key;
 
-	if (!hsm_require_token(hsm, err))
+	if (!hsm_require_login(hsm, err))
 		return false;
 	if (bits < 256 || bits > 512 || bits % 8 != 0 || strlen(label) > 255)
 		return muster_fail(err, CAUSE_WORKER_PROTOCOL,

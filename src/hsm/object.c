@@ -108,8 +108,8 @@ bool hsm_object_of_uri(struct hsm *hsm, CK_OBJECT_CLASS class, const char *text,
 	CLEANUP(p11_kit_uri_freep) P11KitUri *uri = hsm_uri_new(text, err);
 	CK_ATTRIBUTE template[HSM_TEMPLATE_MAX];
 	CK_OBJECT_HANDLE handles[2];
-	size_t template_count;
-	bool matches;
+	size_t template_count = 0;
+	bool matches = false;
 
 	if (!uri || !uri_template(uri, &class, template, &template_count, &matches, err))
 		return false;

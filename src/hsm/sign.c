@@ -166,7 +166,7 @@ bool hsm_sign(struct hsm *hsm, const struct hsm_id *id, enum signer_scheme schem
 	const EVP_MD *hash = hash_of(hash_number);
 	size_t size;
 
-	if (!hsm_require_token(hsm, err))
+	if (!hsm_require_login(hsm, err))
 		return false;
 	if (!scheme || !hash || digest->size != (size_t)EVP_MD_get_size(hash))
 		return muster_fail(err, CAUSE_HSM_UNSUPPORTED,

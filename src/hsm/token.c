@@ -248,7 +248,7 @@ bool hsm_token_open(struct hsm *hsm, const char *uri, struct hsm_token *ret_toke
 		    struct muster_error *err)
 {
 	struct seat seat;
-	PKCS11_SLOT *slot;
+	PKCS11_SLOT *slot = NULL;
 
 	if (!hsm->is_initialised)
 		return muster_fail(err, CAUSE_WORKER_PROTOCOL, "no module is loaded");
@@ -277,13 +277,21 @@ void hsm_token_close(struct hsm *hsm)
 	hsm_signing_done(&hsm->signing);
 	if (hsm->is_logged_in)
 		hsm->calls->C_Logout(hsm->session);
-	hsm->calls->C_CloseSession(hsm->session);
+	hsm->calls->C_CloseAllSessions(hsm->slot_id); /* libp11's too */
 	hsm->slot = NULL;
 	hsm->is_logged_in = false;
-	hsm->pin_was_refused = false;
 }
 
 bool hsm_require_token(const struct hsm *hsm, struct muster_error *err)
 {
 	return hsm->slot || muster_fail(err, CAUSE_WORKER_PROTOCOL, "no token is open");
+}
+
+bool hsm_require_login(const struct hsm *hsm, struct muster_error *err)
+{
+	if (!hsm_require_token(hsm, err))
+		return false;
+	return hsm->is_logged_in || !(hsm->token.flags & CKF_LOGIN_REQUIRED) ||
+	       muster_fail(err, CAUSE_PIN_MISSING, "nobody is logged in to token '%s'",
+			   HSM_LABEL(&hsm->token));
 }

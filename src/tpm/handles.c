@@ -120,7 +120,6 @@ bool tpm_handles_flush(struct tpm *tpm, struct muster_error *err)
 {
 	/* Saved sessions behind a raw device node may be those of the kernel's resource manager. */
 	bool may_be_saved_by_others = text_has_prefix(tpm->tcti_name, "device:");
-	return flush_all(tpm, TPM2_TRANSIENT_FIRST, err) &&
-	       flush_all(tpm, TPM2_LOADED_SESSION_FIRST, err) &&
-	       (may_be_saved_by_others || flush_all(tpm, TPM2_ACTIVE_SESSION_FIRST, err));
+	return flush_all(tpm, FIRST_TRANSIENT, err) && flush_all(tpm, FIRST_LOADED_SESSION, err) &&
+	       (may_be_saved_by_others || flush_all(tpm, FIRST_SAVED_SESSION, err));
 }

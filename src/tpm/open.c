@@ -57,7 +57,7 @@ static bool open_context(struct tpm *tpm, struct muster_error *err)
 static bool greet(struct tpm *tpm, struct muster_error *err)
 {
 	struct tpm_handles ignored;
-	if (!tpm_handles_list(tpm, TPM2_TRANSIENT_FIRST, &ignored, err)) {
+	if (!tpm_handles_list(tpm, FIRST_TRANSIENT, &ignored, err)) {
 		if (err->native == TPM2_RC_INITIALIZE)
 			return muster_fail_native(err, CAUSE_TPM_UNREACHABLE, ORIGIN_TSS,
 						  err->native,

@@ -95,10 +95,10 @@ static bool read_clock(struct tpm *tpm, struct tpm_state *state, struct muster_e
 static bool count_handles(struct tpm *tpm, struct tpm_state *state, struct muster_error *err)
 {
 	struct tpm_handles transient, loaded, saved, persistent;
-	if (!tpm_handles_list(tpm, TPM2_TRANSIENT_FIRST, &transient, err) ||
-	    !tpm_handles_list(tpm, TPM2_LOADED_SESSION_FIRST, &loaded, err) ||
-	    !tpm_handles_list(tpm, TPM2_ACTIVE_SESSION_FIRST, &saved, err) ||
-	    !tpm_handles_list(tpm, TPM2_PERSISTENT_FIRST, &persistent, err))
+	if (!tpm_handles_list(tpm, FIRST_TRANSIENT, &transient, err) ||
+	    !tpm_handles_list(tpm, FIRST_LOADED_SESSION, &loaded, err) ||
+	    !tpm_handles_list(tpm, FIRST_SAVED_SESSION, &saved, err) ||
+	    !tpm_handles_list(tpm, FIRST_PERSISTENT, &persistent, err))
 		return false;
 	state->transient_count = (unsigned)transient.count;
 	state->session_count = (unsigned)(loaded.count + saved.count);

@@ -51,6 +51,12 @@ bool tpm_lock(const char *tcti, int *ret_lock, struct muster_error *err) MUST_CH
 
 /* -- handles.c: without ESYS, so that cleaning up works whatever state that is in ---------------------------- */
 
+/* Where the types of handles begin. Not the library's names for them: those shift a signed bit out. */
+#define FIRST_TRANSIENT 0x80000000u
+#define FIRST_PERSISTENT 0x81000000u
+#define FIRST_LOADED_SESSION 0x02000000u
+#define FIRST_SAVED_SESSION 0x03000000u
+
 #define TPM_HANDLES_MAX 254
 struct tpm_handles {
 	size_t count;

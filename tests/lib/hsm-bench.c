@@ -19,6 +19,8 @@ char serials[3][64];
 struct worker *worker;
 struct muster_error error;
 
+const char *module = MODULE;
+
 static char configuration[128];
 
 /* -- Tokens -------------------------------------------------------------------------------------------------- */
@@ -80,9 +82,14 @@ int remove_tokens(void **state)
 
 int start_worker(void **state)
 {
-	const char *environment[] = { configuration, NULL };
-
 	(void)state;
+	return start_worker_with(NULL, NULL);
+}
+
+int start_worker_with(const char *variable, const char *another)
+{
+	const char *environment[] = { configuration, variable, another, NULL };
+
 	worker = NULL;
 	if (!worker_spawn("muster-hsm-worker", environment, &worker, &error)) {
 		print_error("%s\n", error.message);
@@ -128,7 +135,7 @@ bool open_uri(const char *uri, struct worker_message *reply)
 	struct worker_message request = { 0 };
 
 	worker_request_init(&request, WORKER_HSM_OPEN);
-	worker_add_text(&request, FIELD_MODULE, MODULE);
+	worker_add_text(&request, FIELD_MODULE, module);
 	worker_add_text(&request, FIELD_TOKEN_URI, uri);
 	return ask(&request, reply);
 }

@@ -14,12 +14,16 @@
 extern char directory[64];
 extern char serials[3][64]; /* of the twins and of the lone one */
 
+extern const char *module; /* that open_uri names; MODULE at first */
+
 extern struct worker *worker;     /* of the test that runs */
 extern struct muster_error error; /* of the last call */
 
 int make_tokens(void **state);
 int remove_tokens(void **state);
 int start_worker(void **state);
+/* With up to two more "NAME=value" in its environment. */
+int start_worker_with(const char *variable, const char *another);
 int stop_worker(void **state);
 #define WITH_WORKER(test) cmocka_unit_test_setup_teardown(test, start_worker, stop_worker)
 

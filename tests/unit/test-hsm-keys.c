@@ -234,6 +234,24 @@ static void a_key_made_again_signs_with_itself(void **state)
 	}
 }
 
+static void a_token_opened_again_signs_with_the_same_key(void **state)
+{
+	CLEANUP(worker_message_done) struct worker_message gone = { 0 };
+	uint8_t digest[32] = { 9 };
+
+	(void)state;
+	open_and_login();
+	for (int i = 0; i < 3; i++) {
+		CLEANUP(worker_message_done) struct worker_message made = { 0 }, signed_ = { 0 };
+
+		if (i == 0)
+			must(generate("reopen", "ec-p256", &made));
+		must(sign("reopen", SIGNER_ECDSA, SIGNER_SHA256, digest, sizeof(digest), &signed_));
+		open_and_login();
+	}
+	must(destroy("reopen", &gone));
+}
+
 static void refuses_what_a_key_cannot_sign(void **state)
 {
 	CLEANUP(worker_message_done)
@@ -435,6 +453,7 @@ int main(void)
 		WITH_WORKER(every_key_type_signs),
 		WITH_WORKER(an_id_is_used_once),
 		WITH_WORKER(a_key_made_again_signs_with_itself),
+		WITH_WORKER(a_token_opened_again_signs_with_the_same_key),
 		WITH_WORKER(refuses_what_a_key_cannot_sign),
 		WITH_WORKER(a_uri_finds_one_key_or_says_several),
 		WITH_WORKER(a_certificate_lies_beside_its_key),

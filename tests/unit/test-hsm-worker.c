@@ -180,6 +180,9 @@ static void keys_need_a_login(void **state)
 	worker_add_text(&request, FIELD_LABEL, "early");
 	worker_add_text(&request, FIELD_KEY_TYPE, "ec-p256");
 	must_fail(ask(&request, &made), CAUSE_PIN_MISSING);
+	/* The token hides its keys now: an empty list would be a lie. */
+	worker_request_init(&request, WORKER_HSM_KEYS);
+	must_fail(ask(&request, &made), CAUSE_PIN_MISSING);
 }
 
 /* -- Trouble --------------------------------------------------------------------------------------------------- */
