@@ -486,7 +486,6 @@ static void a_killed_worker_leaves_nothing_to_the_next(void **state)
 static void sweeps_up_what_another_client_left(void **state)
 {
 	struct bench *bench = *state;
-	CLEANUP(worker_message_done) struct worker_message none = { 0 };
 	char context[64];
 	worker_free(bench->worker);
 	setenv("TPM2TOOLS_TCTI", blank.tcti, 1);
