@@ -171,8 +171,8 @@ void profile_mistake_print(const struct profile_report *report, size_t row, stru
 
 	text_addf(out, "%s:%u:%u: %s E%04d: %s\n", report->path, mistake->line, mistake->column,
 		  mistake->is_warning ? "warning" : "error", (int)mistake->cause, mistake->message);
-	if (mistake->column > width + 1)
-		return; /* beyond what is shown of a long line */
+	if (width == 0 || mistake->column > width + 1)
+		return; /* beyond what is shown of a long line, or the end of the file */
 	text_addf(out, "%s\n%*s^", mistake->source, (int)mistake->column - 1, "");
 	for (unsigned i = 1; i < mistake->width && mistake->column + i <= width; i++)
 		text_add_char(out, '~');
