@@ -102,8 +102,8 @@ static bool append(struct profile_report *report, const struct profile_mistake *
 	return true;
 }
 
-static void add_row(struct source *source, struct profile_mistake row, struct span span,
-		    const char *format, va_list arguments)
+static PRINTF_LIKE(4, 0) void add_row(struct source *source, struct profile_mistake row,
+				      struct span span, const char *format, va_list arguments)
 {
 	if (source->report->count >= MISTAKES_MAX)
 		return;
