@@ -7,9 +7,7 @@
 #include <unistd.h>
 
 #include <openssl/crypto.h>
-#include <openssl/evp.h>
 
-#include "muster/encoding.h"
 #include "muster/secret.h"
 #include "muster/text.h"
 
@@ -42,14 +40,11 @@ static size_t round_to_pages(size_t size)
 	return (size + page - 1) / page * page;
 }
 
-bool secret_new(struct secret *secret, size_t size, struct muster_error *err)
+static bool map_pages(struct secret *secret, size_t size, struct muster_error *err)
 {
 	size_t mapped = round_to_pages(size + 1);
-	void *pages;
-
-	assert(size <= SECRET_MAX);
-	secret_done(secret);
-	pages = mmap(NULL, mapped, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	void *pages =
+		mmap(NULL, mapped, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	if (pages == MAP_FAILED)
 		return muster_fail_memory(err);
 	if (mlock(pages, mapped) < 0 && !may_stay_unlocked()) {
@@ -64,6 +59,13 @@ bool secret_new(struct secret *secret, size_t size, struct muster_error *err)
 	madvise(pages, mapped, MADV_WIPEONFORK);
 	*secret = (struct secret){ .data = pages, .size = size, .mapped = mapped };
 	return true;
+}
+
+bool secret_new(struct secret *secret, size_t size, struct muster_error *err)
+{
+	assert(size <= SECRET_MAX);
+	secret_done(secret);
+	return map_pages(secret, size, err);
 }
 
 bool secret_copy(struct secret *secret, const void *data, size_t size, struct muster_error *err)
@@ -123,7 +125,9 @@ bool secret_read_fd(struct secret *secret, int fd, size_t max, const char *what,
 	CLEANUP(secret_done) struct secret read_so_far = { 0 };
 	size_t used = 0;
 
-	if (!secret_new(&read_so_far, max + 1, err))
+	assert(max <= SECRET_MAX);
+	/* One byte more than allowed, to tell "just fits" from "too long". */
+	if (!map_pages(&read_so_far, max + 1, err))
 		return false;
 	for (;;) {
 		ssize_t count = read(fd, read_so_far.data + used, read_so_far.size - used);
@@ -189,45 +193,5 @@ bool secret_read_file(struct secret *secret, const char *path, size_t max, struc
 	if (secret->size == 0)
 		return muster_fail(err, CAUSE_SECRET_INVALID, "secret file '%s' is empty",
 				   PRINTABLE(path));
-	return true;
-}
-
-bool secret_from_base64(struct secret *secret, const char *text, size_t length, const char *what,
-			struct muster_error *err)
-{
-	CLEANUP(secret_done) struct secret decoded = { 0 };
-	size_t padding = 0;
-	int size;
-
-	while (padding < 2 && padding < length && text[length - 1 - padding] == '=')
-		padding++;
-	if (length == 0 || length % 4 != 0 || length > SECRET_MAX || memchr(text, '\n', length) ||
-	    memchr(text, ' ', length))
-		return muster_fail(err, CAUSE_SECRET_INVALID, "%s is not base64", what);
-	if (!secret_new(&decoded, length / 4 * 3, err))
-		return false;
-	/* OpenSSL's decoder works by tables of character ranges without data-dependent branches. */
-	size = EVP_DecodeBlock(decoded.data, (const unsigned char *)text, (int)length);
-	if (size < 0 || (size_t)size < padding + 1)
-		return muster_fail(err, CAUSE_SECRET_INVALID, "%s is not base64", what);
-	secret_shrink(&decoded, (size_t)size - padding);
-	secret_done(secret);
-	*secret = decoded;
-	decoded = (struct secret){ 0 };
-	return true;
-}
-
-bool secret_to_base64(struct secret *ret_text, const void *data, size_t size,
-		      struct muster_error *err)
-{
-	CLEANUP(secret_done) struct secret text = { 0 };
-
-	if (!secret_new(&text, (size + 2) / 3 * 4 + 1, err))
-		return false;
-	EVP_EncodeBlock(text.data, data, (int)size);
-	secret_shrink(&text, text.size - 1);
-	secret_done(ret_text);
-	*ret_text = text;
-	text = (struct secret){ 0 };
 	return true;
 }

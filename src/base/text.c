@@ -88,6 +88,8 @@ void text_addf(struct text *text, const char *format, ...)
 	va_start(args, format);
 	size = vsnprintf(NULL, 0, format, args);
 	va_end(args);
+	if (size < 0)
+		text->failed = true;
 	if (size < 0 || !text_reserve(text, (size_t)size))
 		return;
 	va_start(args, format);
@@ -219,30 +221,42 @@ bool text_is_utf8(const char *data, size_t length)
 	return true;
 }
 
+/* What stands for the character at bytes, in at most 4 bytes; *ret_used of bytes are spent. */
+static size_t show_character(const unsigned char *bytes, size_t length, char shown[5],
+			     size_t *ret_used)
+{
+	size_t size = utf8_size(bytes, length);
+	/* C0, DEL and the C1 controls (U+0080..U+009F) never reach a terminal. */
+	bool control = size == 0 || bytes[0] < 0x20 || bytes[0] == 0x7f ||
+		       (bytes[0] == 0xc2 && bytes[1] < 0xa0);
+
+	if (control) {
+		*ret_used = 1;
+		return (size_t)snprintf(shown, 5, "\\x%02x", bytes[0]);
+	}
+	*ret_used = size;
+	memcpy(shown, bytes, size);
+	return size;
+}
+
 const char *text_printable(char *out, size_t out_size, const char *value)
 {
 	const unsigned char *bytes = (const unsigned char *)(value ? value : "");
-	size_t length = strlen((const char *)bytes), used = 0;
+	size_t length = strlen((const char *)bytes), used = 0, cut = 0, spent;
 
-	for (size_t i = 0; i < length;) {
-		size_t size = utf8_size(bytes + i, length - i);
-		/* C0, DEL and the C1 controls (U+0080..U+009F) never reach a terminal. */
-		bool control = size == 0 || bytes[i] < 0x20 || bytes[i] == 0x7f ||
-			       (bytes[i] == 0xc2 && size == 2 && bytes[i + 1] < 0xa0);
-		size_t shown = control ? 4 : size;
+	for (size_t i = 0; i < length; i += spent) {
+		char shown[5];
+		size_t size = show_character(bytes + i, length - i, shown, &spent);
 
-		if (used + shown + 4 > out_size) {
-			memcpy(out + used, "...", 4);
+		if (used + size + 1 > out_size) {
+			snprintf(out + cut, out_size - cut, "...");
 			return out;
 		}
-		if (control) {
-			snprintf(out + used, 5, "\\x%02x", bytes[i]);
-			i++;
-		} else {
-			memcpy(out + used, bytes + i, size);
-			i += size;
-		}
-		used += shown;
+		memcpy(out + used, shown, size);
+		used += size;
+		/* The last place where "..." still fits. */
+		if (used + 4 <= out_size)
+			cut = used;
 	}
 	out[used] = 0;
 	return out;
@@ -317,7 +331,8 @@ static size_t edit_distance(const char *a, const char *b)
 
 const char *text_nearest(const char *word, const char *const *candidates, size_t count)
 {
-	size_t limit = strlen(word) <= 3 ? 1 : strlen(word) <= 6 ? 2 : 3;
+	size_t length = strlen(word);
+	size_t limit = length <= 1 ? 0 : length <= 3 ? 1 : length <= 6 ? 2 : 3;
 	const char *nearest = NULL;
 
 	for (size_t i = 0; i < count; i++) {

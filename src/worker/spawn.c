@@ -83,6 +83,7 @@ static _Noreturn void become_worker(const char *path, const char *program, int s
 {
 	const char *const arguments[] = { program, NULL };
 	int null = open("/dev/null", O_RDWR);
+	sigset_t signals;
 
 	if (null < 0 || dup2(null, STDIN_FILENO) < 0 || dup2(null, STDOUT_FILENO) < 0)
 		_exit(127);
@@ -94,8 +95,12 @@ static _Noreturn void become_worker(const char *path, const char *program, int s
 	}
 	if (close_range(WORKER_SOCKET_FD + 1, ~0U, 0) < 0)
 		_exit(127);
-	/* A worker never outlives the station: its socket closes, and should it hang, it is killed. */
+	/* A worker never outlives the station: its socket closes, and should it hang, it is killed. A session of
+	 * its own keeps the terminal's Ctrl-C for the station, which ends its workers in order. */
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	setsid();
+	sigemptyset(&signals);
+	sigprocmask(SIG_SETMASK, &signals, NULL);
 	execve(path, (char *const *)(uintptr_t)arguments, (char *const *)(uintptr_t)environment);
 	_exit(127);
 }

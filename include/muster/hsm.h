@@ -1,0 +1,113 @@
+/* PKCS#11 tokens: one module, one token, careful login, keys that are born inside and stay there. Linked into the
+ * HSM worker only; the station reaches it through worker-verbs.def.
+ *
+ * One thread. Every call talks to the module and may block for ever; who waits for us has the deadline and kills.
+ * Whatever the module answers is checked: sizes are capped, public keys must lie on their curve, signatures must
+ * verify. Causes are those of family 4 in causes.def; the native number of an error is the CK_RV. */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "muster/cleanup.h"
+#include "muster/error.h"
+#include "muster/secret.h"
+#include "muster/signer.h"
+#include "muster/text.h"
+
+#define HSM_ID_MAX 64
+#define HSM_PIN_MAX 255
+#define HSM_KEYS_MAX 32
+
+struct hsm;
+
+bool hsm_new(struct hsm **ret_hsm, struct muster_error *err) MUST_CHECK;
+/* Logs out, closes the session, finalises and unloads the module. NULL is fine. */
+void hsm_free(struct hsm *hsm);
+DEFINE_FREEP(hsm_freep, struct hsm *, hsm_free)
+
+/* -- Module and token -------------------------------------------------------------------------------------- */
+
+/* Loads and initialises the module file, which nobody but root or the caller may be able to change. The same path
+ * again is fine, another one is refused: a process has one module. */
+bool hsm_module_load(struct hsm *hsm, const char *path, struct muster_error *err) MUST_CHECK;
+
+/* Texts without their padding, escaped where they are not printable UTF-8. */
+struct hsm_token {
+	unsigned long slot;
+	unsigned long flags; /* CK_FLAGS of CK_TOKEN_INFO */
+	char label[129];
+	char serial[65];
+	char manufacturer[65];
+	char model[65];
+};
+
+/* One line: "slot=N initialized=true label=... serial=... model=... manufacturer=...". */
+#define HSM_TOKEN_LINE_SIZE 512
+#define HSM_TOKENS_MAX 32
+void hsm_token_describe(const struct hsm_token *token, char line[HSM_TOKEN_LINE_SIZE]);
+/* The tokens present, the first HSM_TOKENS_MAX, without login and without a session. */
+bool hsm_tokens_list(struct hsm *hsm, struct hsm_token tokens[HSM_TOKENS_MAX], size_t *ret_count,
+		     struct muster_error *err) MUST_CHECK;
+/* Opens the one token that the URI matches. None, several (all are named) and uninitialised ones are refused before
+ * any session is opened through libp11, which would hang. A token opened before is closed. */
+bool hsm_token_open(struct hsm *hsm, const char *uri, struct hsm_token *ret_token,
+		    struct muster_error *err) MUST_CHECK;
+
+/* Logs the user in with one C_Login, never a second: the token is read again first, and refused when it has become
+ * another one, is locked, is on its last try, or has seen a wrong PIN (unless accept_low_count). */
+bool hsm_login(struct hsm *hsm, const struct secret *pin, bool accept_low_count,
+	       struct muster_error *err) MUST_CHECK;
+
+/* -- Keys -------------------------------------------------------------------------------------------------- */
+
+struct hsm_id {
+	uint8_t data[HSM_ID_MAX];
+	size_t size;
+};
+bool hsm_id_set(struct hsm_id *ret_id, const struct bytes *bytes, struct muster_error *err)
+	MUST_CHECK;
+
+/* The attributes as read back, "local=true ... derive=unknown"; unknown: the module does not have the attribute. */
+#define HSM_ATTRIBUTES_SIZE 512
+
+struct hsm_key {
+	struct hsm_id id;
+	char type[32];     /* "ec-p256", ...; empty when it is none of ours */
+	struct bytes spki; /* DER SubjectPublicKeyInfo; empty when the token has no public half */
+	char attributes[HSM_ATTRIBUTES_SIZE]; /* of the private half */
+};
+void hsm_key_done(struct hsm_key *key);
+
+/* Makes a key pair under an ID that no object of the token may have yet. The private half is sensitive, not
+ * extractable and may only sign; what is read back otherwise is destroyed: CAUSE_KEY_ATTRIBUTES. */
+bool hsm_key_generate(struct hsm *hsm, const struct hsm_id *id, const char *label, const char *type,
+		      struct hsm_key *ret_key, struct muster_error *err) MUST_CHECK;
+/* The private key of that ID, or (id NULL) the one that matches the URI. *ret_found is false when there is none;
+ * several are CAUSE_KEY_AMBIGUOUS. */
+bool hsm_key_find(struct hsm *hsm, const struct hsm_id *id, const char *uri, bool *ret_found,
+		  struct hsm_key *ret_key, struct muster_error *err) MUST_CHECK;
+/* Private key, public key and certificate of that ID. */
+bool hsm_key_destroy(struct hsm *hsm, const struct hsm_id *id, bool *ret_found,
+		     struct muster_error *err) MUST_CHECK;
+/* The IDs of the token's private keys; more than HSM_KEYS_MAX are an error. */
+bool hsm_keys_list(struct hsm *hsm, struct hsm_id ids[HSM_KEYS_MAX], size_t *ret_count,
+		   struct muster_error *err) MUST_CHECK;
+/* The signature has been verified with the public half. See signer.h for its form. */
+bool hsm_sign(struct hsm *hsm, const struct hsm_id *id, enum signer_scheme scheme,
+	      enum signer_hash hash, const struct bytes *digest,
+	      uint8_t signature[SIGNER_SIGNATURE_MAX], size_t *ret_size, struct muster_error *err)
+	MUST_CHECK;
+/* Stores the certificate beside its key, whose public half it must carry. The same one again is fine. */
+bool hsm_certificate_store(struct hsm *hsm, const struct hsm_id *id, const char *label,
+			   const struct bytes *der, struct muster_error *err) MUST_CHECK;
+
+/* -- Master keys ------------------------------------------------------------------------------------------- */
+
+/* HMAC-SHA256 by the token with the one secret key that the URI matches; never in software. */
+bool hsm_hmac(struct hsm *hsm, const char *uri, const struct bytes *data, uint8_t mac[32],
+	      char attributes[HSM_ATTRIBUTES_SIZE], struct muster_error *err) MUST_CHECK;
+/* A generic secret of 256 to 512 bits, made inside, that can only be used for HMAC. */
+bool hsm_master_generate(struct hsm *hsm, const struct hsm_id *id, const char *label, unsigned bits,
+			 char attributes[HSM_ATTRIBUTES_SIZE], struct muster_error *err) MUST_CHECK;

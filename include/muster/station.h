@@ -1,0 +1,79 @@
+/* The station: the one place where the rooms meet. It takes a profile and a device through identify, attest, enroll,
+ * confirm, verify and release in one loop, with an intent in the journal before every outside effect. */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cjson/cJSON.h>
+
+#include "muster/cleanup.h"
+#include "muster/error.h"
+#include "muster/profile.h"
+
+/* All texts are borrowed for the call; NULL is "not given". */
+struct station_request {
+	const char *profile_path;
+	const char *serial;
+	const char *tpm;      /* TCTI */
+	const char *token;    /* PKCS#11 URI; overrides the profile's */
+	const char *pin_file; /* mode 0600 */
+	const char *login_file;
+	const char *login_text; /* a connection string from argv */
+	const char *ca_file;
+	const char *id_scope;
+	const char *device_endpoint; /* HOST[:PORT] of the device API */
+	const char *journal_path;    /* NULL: journal_default_path() */
+	const char
+		*out_directory; /* evidence and key files; NULL: beside the journal, no key files */
+	const char *operator_name; /* NULL: the login user */
+	bool dry_run;
+	/* Told of each stage as it begins; may be NULL. */
+	void (*progress)(void *context, const char *stage);
+	void *progress_context;
+};
+
+/* Filled on success. Texts are owned; station_result_done frees them. */
+struct station_result {
+	char *device; /* the serial, or the registration ID when there is none */
+	char *registration_id;
+	char *device_id;
+	char *attestation;
+	char *hub;   /* NULL when the device was not registered */
+	char *state; /* "enrolled", "already enrolled", "planned" (dry run) */
+	bool verified; /* the device itself could register (or was refused, where the profile disables it) */
+	char *evidence_path;
+	char *key_file; /* where the derived keys were written; or NULL */
+	double seconds;
+	cJSON *plan; /* dry run: what would be sent, keys masked; or NULL */
+};
+void station_result_done(struct station_result *result);
+
+/* Provisions one device. Talks to hardware and network; each single wait has its deadline (commands to hardware 5, 30
+ * or 120 s, requests 30 s, registration 120 s). SIGINT and SIGTERM park the device: CAUSE_INTERRUPTED. Mistakes in
+ * the profile are in *report (its own call to free: profile_report_done) with CAUSE_PROFILE_INVALID. */
+bool station_provision(const struct station_request *request, struct profile_report *report,
+		       struct station_result *ret_result, struct muster_error *err) MUST_CHECK;
+
+/* The signal that parked the last run, or 0. */
+int station_signal(void);
+
+/* Allows one more login after a refused PIN, for every token that the URI names. CAUSE_TOKEN_NOT_FOUND when no
+ * refusal is remembered for it. Touches no token. */
+bool station_pin_acknowledge(const char *token_uri, struct muster_error *err) MUST_CHECK;
+
+/* A PKCS#11 module and the variables that it alone gets. */
+struct station_module {
+	char *path;
+	char **environment; /* NULL-terminated "NAME=value" */
+};
+void station_module_done(struct station_module *module);
+/* By module-path, module-name (muster.yaml, then p11-kit's configuration files) or the only one configured. The
+ * file and its parents must be trusted. */
+bool station_module_find(const char *token_uri, struct station_module *ret_module,
+			 struct muster_error *err) MUST_CHECK;
+
+/* Starts a worker program ("muster-tpm-worker"), greets it and ends it; it must be of our version. Touches no hardware;
+ * blocks for 5 s at most. */
+bool station_worker_check(const char *program, struct muster_error *err) MUST_CHECK;

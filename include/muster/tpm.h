@@ -1,0 +1,82 @@
+/* One TPM by ESYS: open it by a named TCTI, read what it holds, prove that it holds it, and leave nothing behind.
+ * Linked into the TPM worker only. Every call talks to the chip and blocks as long as the chip does; only the
+ * station's kill ends a hang. */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "muster/cleanup.h"
+#include "muster/ek.h"
+#include "muster/error.h"
+#include "muster/text.h"
+#include "muster/worker.h"
+
+#define TPM_PERSISTENT_MAX 24
+#define TPM_NV_MAX 8192
+#define TPM_MAC_SIZE 32
+
+struct tpm;
+
+/* All printable. */
+struct tpm_description {
+	char manufacturer[16]; /* "IBM", "STM", "INTC", ... */
+	char firmware[32];     /* "8217.4131.22.13878" */
+	char model[32];
+};
+
+struct tpm_state {
+	uint32_t reset_count;
+	uint32_t restart_count;
+	uint64_t clock_ms;
+	unsigned transient_count;
+	unsigned session_count;  /* loaded and saved */
+	size_t persistent_count; /* at most TPM_PERSISTENT_MAX are listed */
+	uint32_t persistent[TPM_PERSISTENT_MAX];
+};
+
+/* device:/PATH, swtpm:path=/PATH, swtpm:host=H,port=N and mssim:host=H,port=N; all else is
+ * CAUSE_TPM_TCTI_REFUSED. Takes the TPM for this process (CAUSE_TPM_BUSY when another muster has it). Where no
+ * resource manager stands in front, what a killed client left loaded is flushed. */
+bool tpm_open(const char *tcti, struct tpm **ret_tpm, struct muster_error *err) MUST_CHECK;
+/* Flushes what was made; NULL is fine. */
+void tpm_close(struct tpm *tpm);
+DEFINE_FREEP(tpm_closep, struct tpm *, tpm_close)
+
+/* How long a TPM that asks for patience (RETRY, TESTING, ...) gets, from now on. Call before each task. */
+void tpm_set_patience(struct tpm *tpm, int64_t patience_ms);
+
+/* When a task below fails, the context is opened anew and everything transient is gone from the chip: the SRK
+ * and the imported key must be made again. */
+
+bool tpm_describe(struct tpm *tpm, struct tpm_description *ret_description,
+		  struct muster_error *err) MUST_CHECK;
+bool tpm_state_read(struct tpm *tpm, struct tpm_state *ret_state, struct muster_error *err)
+	MUST_CHECK;
+/* *ret_found is false when there is no object at that persistent handle. */
+bool tpm_public_read(struct tpm *tpm, uint32_t handle, bool *ret_found,
+		     struct ek_public *ret_public, struct muster_error *err) MUST_CHECK;
+/* Makes the TCG L-1 EK and persists it there; CAUSE_TPM_COMMAND_FAILED when the handle is taken. Seconds to a
+ * minute. */
+bool tpm_ek_create(struct tpm *tpm, uint32_t handle, struct ek_public *ret_public,
+		   struct muster_error *err) MUST_CHECK;
+/* *ret_found is false when the index is not defined or was never written. Caller frees. */
+bool tpm_nv_read(struct tpm *tpm, uint32_t index, bool *ret_found, struct bytes *ret_data,
+		 struct muster_error *err) MUST_CHECK;
+/* The persistent SRK when it is of the right kind, else a transient one, kept until tpm_release. */
+bool tpm_srk_get(struct tpm *tpm, struct ek_public *ret_public, struct muster_error *err)
+	MUST_CHECK;
+/* Activates the challenge with the EK at ek_handle and the SRK, imports the HMAC key and keeps it loaded in place
+ * of an earlier one. A challenge that is not for this TPM is CAUSE_TPM_ACTIVATION_FAILED. */
+bool tpm_key_import(struct tpm *tpm, uint32_t ek_handle, const struct ek_challenge *challenge,
+		    struct muster_error *err) MUST_CHECK;
+/* HMAC-SHA256 of at most 1024 bytes with the imported key. */
+bool tpm_hmac(struct tpm *tpm, const void *data, size_t size, uint8_t mac[TPM_MAC_SIZE],
+	      struct muster_error *err) MUST_CHECK;
+/* Flushes the SRK and the key. */
+bool tpm_release(struct tpm *tpm, struct muster_error *err) MUST_CHECK;
+
+/* The worker's answers to verbs 100-108; the context is a `struct tpm **`, NULL until TPM_OPEN. */
+extern const struct worker_handler tpm_handlers[];
+extern const size_t tpm_handler_count;

@@ -1,0 +1,156 @@
+/* The command line as tables: one row per verb, one row per option. Parsing, --help, the option dump that completion and
+ * the check of the manual read, and the environment all come from the same rows. A verb is a file. */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdio.h>
+
+#include <cjson/cJSON.h>
+
+#include "muster/cleanup.h"
+#include "muster/error.h"
+
+/* -- Options -------------------------------------------------------------------------------------------------- */
+
+enum option_kind {
+	OPTION_FLAG = 1, /* bool; no value */
+	OPTION_COUNT,    /* int; each mention adds one */
+	OPTION_TEXT,     /* const char * */
+	OPTION_NUMBER,   /* int64_t; 0 and up */
+	OPTION_CHOICE,   /* int; the index in `choices` */
+	OPTION_BOOL,     /* enum option_bool; "--ee", "--ee true", "--ee=false" */
+	OPTION_LIST,     /* struct option_list; may be repeated */
+	OPTION_WORDS,    /* struct option_list; takes every word up to the next option */
+};
+
+enum option_bool { OPTION_UNSET = 0, OPTION_FALSE, OPTION_TRUE };
+
+#define OPTION_LIST_MAX 32
+struct option_list {
+	size_t count;
+	const char *words[OPTION_LIST_MAX];
+};
+
+enum option_flags {
+	OPTION_HIDDEN = 1, /* not in --help */
+	OPTION_SECRET = 2, /* a secret in argv: accepted, with one warning */
+};
+
+/* A table ends with a row whose name is NULL. Texts are static; values point into argv or the environment. */
+struct option_row {
+	char letter; /* 0 for none */
+	const char *name;
+	const char *aliases; /* hidden other long names, "tcti,tcti-conf"; or NULL */
+	enum option_kind kind;
+	const char *placeholder; /* "FILE"; NULL for FLAG and COUNT */
+	const char *help;
+	size_t offset;              /* of the field in the verb's option struct */
+	const char *environment;    /* variable that holds when the option is not given; or NULL */
+	const char *const *choices; /* CHOICE: names, NULL-terminated */
+	unsigned flags;
+};
+
+/* Every verb has these, before or after its name. */
+struct common_options {
+	bool help;
+	int verbose;
+	bool quiet;
+	int output; /* index in output_formats, -1: the verb's default */
+};
+extern const struct option_row common_rows[];
+
+/* -- Output --------------------------------------------------------------------------------------------------- */
+
+enum output_format {
+	OUTPUT_JSON,  /* one document, indented */
+	OUTPUT_JSONL, /* one object per line */
+	OUTPUT_YAML,
+	OUTPUT_TABLE,
+	OUTPUT_TSV, /* no header; tab, newline and backslash escaped */
+	OUTPUT_NONE,
+};
+extern const char *const output_formats[]; /* names by number, NULL-terminated */
+
+struct column {
+	const char *key;   /* member of the row's object */
+	const char *title; /* upper case, for the table */
+	bool is_right;     /* numbers stand at the right */
+	bool is_wrapped; /* prose may be broken into lines on a narrow terminal; names never are */
+};
+
+/* Prints a document: an array of objects, or one object. Table and tsv show `columns` of each; the others all of
+ * it. CAUSE_OUTPUT_WRITE when `stream` does not take it. */
+bool output_print(FILE *stream, enum output_format format, const cJSON *document,
+		  const struct column *columns, size_t column_count, struct muster_error *err)
+	MUST_CHECK;
+/* "muster: [E3107] sentence" and the remedy, on standard error; or one JSON object there for json and jsonl. */
+void output_error(const struct muster_error *err, enum output_format format, int status);
+
+/* -- Verbs ---------------------------------------------------------------------------------------------------- */
+
+struct invocation {
+	const struct verb *verb;
+	const void *options; /* the verb's option struct, filled */
+	enum output_format output;
+	bool is_quiet;
+	size_t operand_count;
+	const char *const *operands;
+};
+
+struct verb {
+	const char *noun; /* "profile"; NULL for a verb that stands alone */
+	const char *name;
+	const char *operands; /* "FILE", "[CODE...]" or NULL */
+	size_t operands_min, operands_max;
+	const char *summary;     /* a few words, for lists */
+	const char *description; /* a paragraph or more, for --help */
+	const struct option_row *options;
+	size_t options_size;
+	enum output_format default_output;
+	bool allows_prefixes; /* unambiguous option prefixes, as the peer's enrollment commands do */
+	/* False: *err is printed and its code is the exit status. */
+	bool (*run)(const struct invocation *call, struct muster_error *err);
+};
+
+extern const struct verb *const verbs[]; /* in the order of --help, NULL-terminated */
+
+struct noun {
+	const char *name;
+	const char *summary;
+};
+extern const struct noun nouns[]; /* ends with a NULL name */
+
+extern const struct verb verb_provision, verb_profile_check, verb_profile_schema, verb_explain,
+	verb_doctor, verb_hsm_acknowledge;
+
+/* -- Parsing (options.c) -------------------------------------------------------------------------------------- */
+
+/* argv[0] is not looked at. Fills `options`, `common` and operands (room for argc) from argv and then the environment.
+ * A wrong line is CAUSE_USAGE with a sentence that says what is wrong and, when near, "did you mean". With --help
+ * nothing behind it is looked at. */
+bool options_parse(const struct verb *verb, int argc, char **argv, void *options,
+		   struct common_options *common, const char **operands, size_t *ret_operand_count,
+		   struct muster_error *err) MUST_CHECK;
+/* The common options in front of the verb; *ret_next is the index of the first word that is none. */
+bool options_parse_front(int argc, char **argv, struct common_options *common, int *ret_next,
+			 struct muster_error *err) MUST_CHECK;
+
+/* "profile check", or "explain"; static buffer. */
+const char *verb_full_name(const struct verb *verb);
+
+/* -- Running (run.c) ------------------------------------------------------------------------------------------ */
+
+/* The whole program behind main(): prints, and returns the exit status. */
+int cli_run(int argc, char **argv);
+const struct verb *verb_find(const char *noun, const char *name);
+const struct noun *noun_find(const char *name);
+
+/* -- Help (help.c) -------------------------------------------------------------------------------------------- */
+
+void help_short(FILE *stream);
+void help_main(FILE *stream);
+void help_noun(FILE *stream, const struct noun *noun);
+void help_verb(FILE *stream, const struct verb *verb);
+/* Everything the tables know, as JSON, for completion and the check of the manual. */
+bool help_dump(FILE *stream, struct muster_error *err) MUST_CHECK;

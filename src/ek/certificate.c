@@ -1,0 +1,216 @@
+/* The EK certificate: out of its fill, held against the EK, in words. Chains and trust are pki's. */
+#include "muster/ek.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+
+#include <openssl/bn.h>
+#include <openssl/err.h>
+#include <openssl/evp.h>
+#include <openssl/objects.h>
+#include <openssl/x509.h>
+#include <openssl/x509v3.h>
+
+#include "ek-internal.h"
+
+DEFINE_FREEP(ASN1_OBJECT_freep, ASN1_OBJECT *, ASN1_OBJECT_free)
+DEFINE_FREEP(BIO_freep, BIO *, BIO_free)
+DEFINE_FREEP(BN_freep, BIGNUM *, BN_free)
+DEFINE_FREEP(EVP_PKEY_freep, EVP_PKEY *, EVP_PKEY_free)
+DEFINE_FREEP(GENERAL_NAMES_freep, GENERAL_NAMES *, GENERAL_NAMES_free)
+DEFINE_FREEP(X509_freep, X509 *, X509_free)
+
+/* -- Out of the fill --------------------------------------------------------------------------------------- */
+
+static bool is_fill(uint8_t byte)
+{
+	return byte == 0x00 || byte == 0xff;
+}
+
+/* Size of the SEQUENCE at data, header included; 0 when there is none that fits. */
+static size_t sequence_size(const uint8_t *data, size_t size)
+{
+	if (size < 2 || data[0] != 0x30)
+		return 0;
+	size_t octets = data[1] & 0x7f;
+	if (!(data[1] & 0x80))
+		return 2 + octets <= size ? 2 + octets : 0;
+	if (octets < 1 || octets > 3 || 2 + octets > size)
+		return 0;
+	size_t content = 0;
+	for (size_t i = 0; i < octets; i++)
+		content = content << 8 | data[2 + i];
+	return content <= size - 2 - octets ? 2 + octets + content : 0;
+}
+
+static bool find_certificate(const uint8_t *nv, size_t size, const uint8_t **ret_der,
+			     size_t *ret_size, struct muster_error *err)
+{
+	size_t start = 0;
+	while (start < size && is_fill(nv[start]))
+		start++;
+	if (start == size)
+		return muster_fail(err, CAUSE_EK_CERTIFICATE_MISSING,
+				   "the index holds %zu bytes of fill and no certificate", size);
+	size_t length = sequence_size(nv + start, size - start);
+	if (length == 0)
+		return muster_fail(err, CAUSE_EK_CERTIFICATE_INVALID,
+				   "%zu bytes hold no complete ASN.1 SEQUENCE", size);
+	for (size_t i = start + length; i < size; i++)
+		if (!is_fill(nv[i]))
+			return muster_fail(
+				err, CAUSE_EK_CERTIFICATE_INVALID,
+				"a certificate of %zu bytes has more than fill behind it", length);
+	*ret_der = nv + start;
+	*ret_size = length;
+	return true;
+}
+
+bool ek_certificate_parse(const void *nv, size_t size, X509 **ret_certificate,
+			  struct bytes *ret_der, struct muster_error *err)
+{
+	const uint8_t *der = NULL;
+	size_t length = 0;
+	if (!find_certificate(nv, size, &der, &length, err))
+		return false;
+	ERR_set_mark();
+	const unsigned char *next = der;
+	CLEANUP(X509_freep) X509 *certificate = d2i_X509(NULL, &next, (long)length);
+	ERR_pop_to_mark();
+	if (!certificate || next != der + length)
+		return muster_fail(err, CAUSE_EK_CERTIFICATE_INVALID,
+				   "a SEQUENCE of %zu bytes is not an X.509 certificate", length);
+	if (ret_der && !bytes_copy(ret_der, der, length, err))
+		return false;
+	*ret_certificate = TAKE_PTR(certificate);
+	return true;
+}
+
+/* -- Against the EK ---------------------------------------------------------------------------------------- */
+
+/* TCG lets a vendor mark the key with id-RSAES-OAEP, which OpenSSL does not turn into a key; so the two
+ * RSAPublicKey are compared as bytes. */
+bool ek_certificate_check_key(const X509 *certificate, const struct ek_public *ek,
+			      struct muster_error *err)
+{
+	CLEANUP(EVP_PKEY_freep) EVP_PKEY *key = NULL;
+	if (!ek_public_key(ek, &key, err))
+		return false;
+	ASN1_OBJECT *algorithm = NULL;
+	const unsigned char *certified = NULL;
+	int certified_size = 0;
+	if (X509_PUBKEY_get0_param(&algorithm, &certified, &certified_size, NULL,
+				   X509_get_X509_PUBKEY(certificate)) != 1)
+		return muster_fail(err, CAUSE_EK_CERTIFICATE_INVALID,
+				   "the certificate's key cannot be read");
+	int kind = OBJ_obj2nid(algorithm);
+	if (kind != NID_rsaEncryption && kind != NID_rsaesOaep)
+		return muster_fail(err, CAUSE_EK_CERTIFICATE_MISMATCH,
+				   "the certificate is not for an RSA key");
+
+	unsigned char *own = NULL;
+	int own_size = i2d_PublicKey(key, &own);
+	bool equal = own_size > 0 && own_size == certified_size &&
+		     memcmp(own, certified, (size_t)own_size) == 0;
+	OPENSSL_free(own);
+	if (!equal)
+		return muster_fail(err, CAUSE_EK_CERTIFICATE_MISMATCH,
+				   "the certificate certifies another RSA key");
+	return true;
+}
+
+/* -- In words ---------------------------------------------------------------------------------------------- */
+
+static bool describe_name(const X509_NAME *name, char *out, size_t out_size)
+{
+	CLEANUP(BIO_freep) BIO *bio = BIO_new(BIO_s_mem());
+	char *text = NULL;
+	if (!bio || X509_NAME_print_ex(bio, name, 0, XN_FLAG_RFC2253) < 0)
+		return false;
+	long length = BIO_get_mem_data(bio, &text);
+	snprintf(out, out_size, "%.*s", (int)length, length > 0 ? text : "");
+	return true;
+}
+
+static bool describe_serial(const X509 *certificate, char *out, size_t out_size)
+{
+	CLEANUP(BN_freep)
+	BIGNUM *number = ASN1_INTEGER_to_BN(X509_get0_serialNumber(certificate), NULL);
+	char *hex = number ? BN_bn2hex(number) : NULL;
+	if (!hex)
+		return false;
+	snprintf(out, out_size, "%s", hex);
+	OPENSSL_free(hex);
+	return true;
+}
+
+static bool describe_time(const ASN1_TIME *time, char out[32])
+{
+	struct tm broken;
+	return ASN1_TIME_to_tm(time, &broken) == 1 &&
+	       strftime(out, 32, "%Y-%m-%dT%H:%M:%SZ", &broken) > 0;
+}
+
+static bool describe_digest(const X509 *certificate, char out[SHA256_HEX_SIZE])
+{
+	unsigned char *der = NULL;
+	int size = i2d_X509(certificate, &der);
+	if (size <= 0)
+		return false;
+	sha256_hex(out, der, (size_t)size);
+	OPENSSL_free(der);
+	return true;
+}
+
+/* TCG EK Credential Profile 3.2.9: the attributes of the directory name in the alternative name. */
+static void describe_attribute(const X509_NAME *name, const char *oid, char *out, size_t out_size)
+{
+	CLEANUP(ASN1_OBJECT_freep) ASN1_OBJECT *object = OBJ_txt2obj(oid, 1);
+	int index = object ? X509_NAME_get_index_by_OBJ(name, object, -1) : -1;
+	if (index < 0)
+		return;
+	unsigned char *text = NULL;
+	int length = ASN1_STRING_to_UTF8(
+		&text, X509_NAME_ENTRY_get_data(X509_NAME_get_entry(name, index)));
+	/* An embedded NUL would cut the text: then there is no saying what it means. */
+	if (length >= 0 && strlen((const char *)text) == (size_t)length)
+		text_printable(out, out_size, (const char *)text);
+	OPENSSL_free(text);
+}
+
+static void describe_tpm(const X509 *certificate, struct ek_certificate_info *info)
+{
+	CLEANUP(GENERAL_NAMES_freep)
+	GENERAL_NAMES *names = X509_get_ext_d2i(certificate, NID_subject_alt_name, NULL, NULL);
+	for (int i = 0; i < sk_GENERAL_NAME_num(names); i++) {
+		const GENERAL_NAME *name = sk_GENERAL_NAME_value(names, i);
+		if (name->type != GEN_DIRNAME)
+			continue;
+		const X509_NAME *directory = name->d.directoryName;
+		describe_attribute(directory, "2.23.133.2.1", info->manufacturer,
+				   sizeof(info->manufacturer));
+		describe_attribute(directory, "2.23.133.2.2", info->model, sizeof(info->model));
+		describe_attribute(directory, "2.23.133.2.3", info->version, sizeof(info->version));
+	}
+}
+
+bool ek_certificate_describe(const X509 *certificate, struct ek_certificate_info *ret_info,
+			     struct muster_error *err)
+{
+	struct ek_certificate_info info = { 0 };
+	if (!describe_name(X509_get_subject_name(certificate), info.subject,
+			   sizeof(info.subject)) ||
+	    !describe_name(X509_get_issuer_name(certificate), info.issuer, sizeof(info.issuer)) ||
+	    !describe_serial(certificate, info.serial, sizeof(info.serial)) ||
+	    !describe_digest(certificate, info.sha256) ||
+	    !describe_time(X509_get0_notBefore(certificate), info.not_before) ||
+	    !describe_time(X509_get0_notAfter(certificate), info.not_after))
+		return muster_fail(err, CAUSE_EK_CERTIFICATE_INVALID,
+				   "the certificate's names, number or dates cannot be read");
+	ERR_set_mark();
+	describe_tpm(certificate, &info);
+	ERR_pop_to_mark();
+	*ret_info = info;
+	return true;
+}

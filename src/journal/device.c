@@ -1,0 +1,347 @@
+/* Device rows: one table of fields binds, reads and writes the statements. */
+#include <string.h>
+
+#include "muster/text.h"
+
+#include "journal-internal.h"
+
+enum field_kind { FIELD_TEXT, FIELD_NUMBER, FIELD_STATE };
+
+#define TEXT_FIELD(name)                                                 \
+	{                                                                \
+#name, FIELD_TEXT, offsetof(struct journal_device, name) \
+	}
+#define NUMBER_FIELD(name)                                                 \
+	{                                                                  \
+#name, FIELD_NUMBER, offsetof(struct journal_device, name) \
+	}
+
+static const struct field {
+	const char *column;
+	enum field_kind kind;
+	size_t offset;
+} fields[] = {
+	TEXT_FIELD(registration_id),
+	TEXT_FIELD(serial),
+	TEXT_FIELD(device_id),
+	TEXT_FIELD(service),
+	TEXT_FIELD(attestation),
+	TEXT_FIELD(key_kind),
+	TEXT_FIELD(key_digest),
+	TEXT_FIELD(key_id),
+	TEXT_FIELD(key_place),
+	TEXT_FIELD(profile_name),
+	TEXT_FIELD(profile_digest),
+	TEXT_FIELD(batch),
+	TEXT_FIELD(operator),
+	TEXT_FIELD(station),
+	TEXT_FIELD(socket),
+	{ "state", FIELD_STATE, offsetof(struct journal_device, state) },
+	TEXT_FIELD(stage),
+	NUMBER_FIELD(attempt),
+	TEXT_FIELD(attempt_id),
+	NUMBER_FIELD(cause),
+	TEXT_FIELD(hub),
+	TEXT_FIELD(etag),
+	TEXT_FIELD(evidence_path),
+	TEXT_FIELD(evidence_digest),
+	NUMBER_FIELD(created_ms),
+	NUMBER_FIELD(updated_ms),
+};
+
+static const char *const state_names[] = {
+	[JOURNAL_WORKING] = "working",   [JOURNAL_PARKED] = "parked",
+	[JOURNAL_RELEASED] = "released", [JOURNAL_FAILED] = "failed",
+	[JOURNAL_RETIRED] = "retired",
+};
+
+/* By enum journal_key. */
+static const char *const key_columns[] = {
+	[JOURNAL_BY_REGISTRATION_ID] = "registration_id",
+	[JOURNAL_BY_SERIAL] = "serial",
+	[JOURNAL_BY_DEVICE_ID] = "device_id",
+	[JOURNAL_BY_KEY_DIGEST] = "key_digest",
+	[JOURNAL_BY_KEY_ID] = "key_id",
+};
+
+const char *journal_state_name(enum journal_state state)
+{
+	return state_names[state];
+}
+
+static bool state_find(const char *name, enum journal_state *ret_state)
+{
+	for (size_t i = JOURNAL_WORKING; i < ARRAY_SIZE(state_names); i++) {
+		if (strcmp(state_names[i], name) == 0) {
+			*ret_state = (enum journal_state)i;
+			return true;
+		}
+	}
+	return false;
+}
+
+void journal_device_done(struct journal_device *device)
+{
+	free(device->storage);
+	*device = (struct journal_device){ 0 };
+}
+
+static const char **text_at(const struct journal_device *device, const struct field *field)
+{
+	return (const char **)((uintptr_t)device + field->offset);
+}
+
+static int64_t *number_at(const struct journal_device *device, const struct field *field)
+{
+	return (int64_t *)((uintptr_t)device + field->offset);
+}
+
+/* -- Statements ------------------------------------------------------------------------------------------- */
+
+static void add_columns(struct text *sql, const char *format)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(fields); i++) {
+		text_add(sql, i > 0 ? ", " : "");
+		for (const char *c = format; *c; c++) {
+			if (*c == '@')
+				text_add(sql, fields[i].column);
+			else
+				text_add_char(sql, *c);
+		}
+	}
+}
+
+static bool prepare_put(struct journal *journal, struct muster_error *err)
+{
+	CLEANUP(text_done) struct text sql = TEXT_MAX(8192);
+
+	text_add(&sql, "INSERT INTO device(");
+	add_columns(&sql, "@");
+	text_add(&sql, ") VALUES(");
+	add_columns(&sql, "?");
+	text_add(&sql, ") ON CONFLICT(registration_id) DO UPDATE SET ");
+	for (size_t i = 0; i < ARRAY_SIZE(fields); i++) {
+		const char *column = fields[i].column;
+
+		if (strcmp(column, "registration_id") == 0 || strcmp(column, "created_ms") == 0)
+			continue;
+		text_addf(&sql, "%s = excluded.%s, ", column, column);
+	}
+	text_add(&sql, "created_ms = created_ms");
+	return text_ok(&sql, err) &&
+	       journal_statement_prepare(journal, STATEMENT_DEVICE_PUT, sql.data, err);
+}
+
+static bool prepare_select(struct journal *journal, enum statement which, const char *tail,
+			   struct muster_error *err)
+{
+	CLEANUP(text_done) struct text sql = TEXT_MAX(8192);
+
+	text_add(&sql, "SELECT ");
+	add_columns(&sql, "@");
+	text_addf(&sql, " FROM device WHERE %s", tail);
+	return text_ok(&sql, err) && journal_statement_prepare(journal, which, sql.data, err);
+}
+
+static bool prepare_find(struct journal *journal, enum journal_key key, struct muster_error *err)
+{
+	char tail[256];
+
+	snprintf(tail, sizeof(tail),
+		 "%s = ?1 ORDER BY state IN ('working', 'parked', 'released') DESC, "
+		 "updated_ms DESC, id DESC LIMIT 1",
+		 key_columns[key]);
+	return prepare_select(journal, STATEMENT_DEVICE_BY + key - 1, tail, err);
+}
+
+bool journal_device_prepare(struct journal *journal, struct muster_error *err)
+{
+	for (int key = JOURNAL_BY_REGISTRATION_ID; key <= JOURNAL_BY_KEY_ID; key++) {
+		if (!prepare_find(journal, (enum journal_key)key, err))
+			return false;
+	}
+	return prepare_put(journal, err) &&
+	       prepare_select(journal, STATEMENT_DEVICE_ALL,
+			      "registration_id > ?1 ORDER BY registration_id LIMIT ?2", err) &&
+	       prepare_select(journal, STATEMENT_DEVICE_UNFINISHED,
+			      "state IN ('working', 'parked') AND registration_id > ?1 "
+			      "ORDER BY registration_id LIMIT ?2",
+			      err);
+}
+
+/* -- Writing ---------------------------------------------------------------------------------------------- */
+
+static void bind_device(sqlite3_stmt *statement, const struct journal_device *device)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(fields); i++) {
+		int index = (int)i + 1;
+
+		switch (fields[i].kind) {
+		case FIELD_TEXT:
+			statement_bind_text(statement, index, *text_at(device, &fields[i]));
+			break;
+		case FIELD_NUMBER:
+			sqlite3_bind_int64(statement, index, *number_at(device, &fields[i]));
+			break;
+		case FIELD_STATE:
+			statement_bind_text(statement, index, journal_state_name(device->state));
+			break;
+		}
+	}
+}
+
+bool journal_device_put(struct journal *journal, const struct journal_device *device,
+			struct muster_error *err)
+{
+	CLEANUP(freep) char *folded = NULL;
+	CLEANUP(statement_resetp)
+	sqlite3_stmt *statement = journal->statements[STATEMENT_DEVICE_PUT];
+	struct journal_device row = *device;
+	int code;
+
+	if (!journal_may_write(journal, err))
+		return false;
+	if (!device->registration_id || device->state < JOURNAL_WORKING ||
+	    device->state > JOURNAL_RETIRED)
+		return muster_fail(err, CAUSE_INTERNAL,
+				   "a journal device without registration ID or state");
+	folded = strdup(device->registration_id);
+	if (!folded)
+		return muster_fail_memory(err);
+	text_fold(folded);
+	row.registration_id = folded;
+	if (row.created_ms == 0)
+		row.created_ms = row.updated_ms;
+	bind_device(statement, &row);
+	code = sqlite3_step(statement);
+	if (code == SQLITE_DONE)
+		return true;
+	if (code == SQLITE_CONSTRAINT_UNIQUE)
+		return muster_fail(err, CAUSE_KEY_TAKEN,
+				   "the key of '%s' is already that of another live device",
+				   PRINTABLE(device->registration_id));
+	journal->is_broken = true;
+	return journal_fail(journal, code, err, "writing a device to");
+}
+
+/* -- Reading ---------------------------------------------------------------------------------------------- */
+
+/* Borrowed from the statement. */
+static bool device_from_row(const struct journal *journal, sqlite3_stmt *row,
+			    struct journal_device *ret_device, struct muster_error *err)
+{
+	struct journal_device device = { 0 };
+
+	for (size_t i = 0; i < ARRAY_SIZE(fields); i++) {
+		int column = (int)i;
+
+		switch (fields[i].kind) {
+		case FIELD_TEXT:
+			*text_at(&device, &fields[i]) = statement_text(row, column);
+			break;
+		case FIELD_NUMBER:
+			*number_at(&device, &fields[i]) = sqlite3_column_int64(row, column);
+			break;
+		case FIELD_STATE:
+			if (!statement_text(row, column) ||
+			    !state_find(statement_text(row, column), &device.state))
+				return muster_fail(err, CAUSE_JOURNAL_DAMAGED,
+						   "journal '%s': a device has an unknown state",
+						   journal->path);
+			break;
+		}
+	}
+	*ret_device = device;
+	return true;
+}
+
+/* Moves the borrowed texts into one block of the device's own. */
+static bool device_keep(struct journal_device *device, struct muster_error *err)
+{
+	size_t size = 1;
+	char *end;
+
+	for (size_t i = 0; i < ARRAY_SIZE(fields); i++) {
+		if (fields[i].kind == FIELD_TEXT && *text_at(device, &fields[i]))
+			size += strlen(*text_at(device, &fields[i])) + 1;
+	}
+	end = malloc(size);
+	if (!end)
+		return muster_fail_memory(err);
+	device->storage = end;
+	for (size_t i = 0; i < ARRAY_SIZE(fields); i++) {
+		const char **text = text_at(device, &fields[i]);
+		size_t length;
+
+		if (fields[i].kind != FIELD_TEXT || !*text)
+			continue;
+		length = strlen(*text) + 1;
+		*text = memcpy(end, *text, length);
+		end += length;
+	}
+	return true;
+}
+
+bool journal_device_find(struct journal *journal, enum journal_key key, const char *value,
+			 struct journal_device *ret_device, bool *ret_found,
+			 struct muster_error *err)
+{
+	CLEANUP(freep) char *copy = strdup(value);
+	CLEANUP(statement_resetp)
+	sqlite3_stmt *statement = journal->statements[STATEMENT_DEVICE_BY + key - 1];
+	struct journal_device device;
+	int code;
+
+	if (!copy)
+		return muster_fail_memory(err);
+	if (key == JOURNAL_BY_REGISTRATION_ID)
+		text_fold(copy);
+	statement_bind_text(statement, 1, copy);
+	code = sqlite3_step(statement);
+	if (code == SQLITE_DONE) {
+		*ret_found = false;
+		return true;
+	}
+	if (code != SQLITE_ROW)
+		return journal_fail(journal, code, err, "looking for a device in");
+	if (!device_from_row(journal, statement, &device, err) || !device_keep(&device, err))
+		return false;
+	*ret_device = device;
+	*ret_found = true;
+	return true;
+}
+
+static bool page(struct journal *journal, enum statement which, const char *after,
+		 journal_device_fn callback, void *context, size_t *ret_count,
+		 struct muster_error *err)
+{
+	CLEANUP(statement_resetp) sqlite3_stmt *statement = journal->statements[which];
+	struct journal_device device;
+	size_t count = 0;
+	int code;
+
+	statement_bind_text(statement, 1, after ? after : "");
+	sqlite3_bind_int64(statement, 2, JOURNAL_PAGE_MAX);
+	while ((code = sqlite3_step(statement)) == SQLITE_ROW) {
+		if (!device_from_row(journal, statement, &device, err) ||
+		    !callback(context, &device, err))
+			return false;
+		count++;
+	}
+	if (code != SQLITE_DONE)
+		return journal_fail(journal, code, err, "reading devices of");
+	*ret_count = count;
+	return true;
+}
+
+bool journal_devices(struct journal *journal, const char *after, journal_device_fn callback,
+		     void *context, size_t *ret_count, struct muster_error *err)
+{
+	return page(journal, STATEMENT_DEVICE_ALL, after, callback, context, ret_count, err);
+}
+
+bool journal_unfinished(struct journal *journal, const char *after, journal_device_fn callback,
+			void *context, size_t *ret_count, struct muster_error *err)
+{
+	return page(journal, STATEMENT_DEVICE_UNFINISHED, after, callback, context, ret_count, err);
+}

@@ -1,0 +1,317 @@
+/* Entries: appended, chained, read back, verified. */
+#include <string.h>
+
+#include "muster/encoding.h"
+#include "muster/text.h"
+
+#include "journal-internal.h"
+
+#define ENTRY_COLUMNS \
+	"seq, registration_id, at_ms, stage, kind, attempt, operator, station, body, digest"
+
+static const char *const kind_names[] = {
+	[JOURNAL_INTENT] = "intent",
+	[JOURNAL_OUTCOME] = "outcome",
+	[JOURNAL_NOTE] = "note",
+};
+
+static const struct {
+	enum statement which;
+	const char *sql;
+} statements[] = {
+	{ STATEMENT_HEAD, "SELECT " ENTRY_COLUMNS " FROM entry ORDER BY seq DESC LIMIT 2" },
+	{ STATEMENT_ENTRY_APPEND,
+	  "INSERT INTO entry(" ENTRY_COLUMNS ") VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)" },
+	{ STATEMENT_ENTRY_ALL,
+	  "SELECT " ENTRY_COLUMNS " FROM entry WHERE seq > ?1 ORDER BY seq LIMIT ?2" },
+	{ STATEMENT_ENTRY_OF, "SELECT " ENTRY_COLUMNS " FROM entry "
+			      "WHERE registration_id = ?3 AND seq > ?1 ORDER BY seq LIMIT ?2" },
+};
+
+bool journal_entry_prepare(struct journal *journal, struct muster_error *err)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(statements); i++) {
+		if (!journal_statement_prepare(journal, statements[i].which, statements[i].sql,
+					       err))
+			return false;
+	}
+	return true;
+}
+
+const char *journal_kind_name(enum journal_kind kind)
+{
+	return kind_names[kind];
+}
+
+static bool kind_find(const char *name, enum journal_kind *ret_kind)
+{
+	for (size_t i = JOURNAL_INTENT; i < ARRAY_SIZE(kind_names); i++) {
+		if (strcmp(kind_names[i], name) == 0) {
+			*ret_kind = (enum journal_kind)i;
+			return true;
+		}
+	}
+	return false;
+}
+
+static const char *or_empty(const char *text)
+{
+	return text ? text : "";
+}
+
+/* -- The chain -------------------------------------------------------------------------------------------- */
+
+static void add_text(struct text *out, const char *value)
+{
+	text_addf(out, "%zu:", strlen(value));
+	text_add(out, value);
+	text_add_char(out, ',');
+}
+
+static void add_number(struct text *out, int64_t value)
+{
+	char decimal[24];
+
+	snprintf(decimal, sizeof(decimal), "%lld", (long long)value);
+	add_text(out, decimal);
+}
+
+static bool chain(const uint8_t previous[JOURNAL_DIGEST_SIZE], const struct journal_entry *entry,
+		  uint8_t ret_digest[JOURNAL_DIGEST_SIZE], struct muster_error *err)
+{
+	CLEANUP(text_done) struct text encoded = TEXT_MAX(JOURNAL_BODY_MAX + 8192);
+
+	text_add_bytes(&encoded, previous, JOURNAL_DIGEST_SIZE);
+	add_number(&encoded, entry->seq);
+	add_text(&encoded, or_empty(entry->registration_id));
+	add_number(&encoded, entry->at_ms);
+	add_text(&encoded, or_empty(entry->stage));
+	add_text(&encoded, journal_kind_name(entry->kind));
+	add_number(&encoded, entry->attempt);
+	add_text(&encoded, or_empty(entry->operator));
+	add_text(&encoded, or_empty(entry->station));
+	add_text(&encoded, or_empty(entry->body));
+	if (!text_ok(&encoded, err))
+		return false;
+	sha256(ret_digest, encoded.data, encoded.length);
+	return true;
+}
+
+/* Checks that `entry` is the one after *head, and moves *head there. */
+static bool follow(const struct journal *journal, struct journal_head *head,
+		   const struct journal_entry *entry, struct muster_error *err)
+{
+	uint8_t digest[JOURNAL_DIGEST_SIZE];
+
+	if (entry->seq != head->seq + 1)
+		return muster_fail(err, CAUSE_JOURNAL_DAMAGED,
+				   "journal '%s': entry %lld is missing", journal->path,
+				   (long long)head->seq + 1);
+	if (!chain(head->digest, entry, digest, err))
+		return false;
+	if (memcmp(digest, entry->digest, sizeof(digest)) != 0)
+		return muster_fail(err, CAUSE_JOURNAL_DAMAGED,
+				   "journal '%s': entry %lld is not what was written",
+				   journal->path, (long long)entry->seq);
+	head->seq = entry->seq;
+	memcpy(head->digest, digest, sizeof(digest));
+	return true;
+}
+
+/* -- Appending -------------------------------------------------------------------------------------------- */
+
+static bool check_entry(const struct journal_entry *entry, struct muster_error *err)
+{
+	const char *body = or_empty(entry->body);
+
+	if (entry->kind < JOURNAL_INTENT || entry->kind > JOURNAL_NOTE || !entry->stage)
+		return muster_fail(err, CAUSE_INTERNAL, "a journal entry without stage or kind");
+	if (body[0] != '{' || strlen(body) > JOURNAL_BODY_MAX || strchr(body, '\n') ||
+	    !text_is_utf8(body, strlen(body)))
+		return muster_fail(err, CAUSE_INTERNAL,
+				   "the body of a journal entry is not one line of JSON of at most "
+				   "%d bytes",
+				   JOURNAL_BODY_MAX);
+	return true;
+}
+
+static int insert(sqlite3_stmt *statement, const struct journal_entry *entry)
+{
+	sqlite3_bind_int64(statement, 1, entry->seq);
+	statement_bind_text(statement, 2, or_empty(entry->registration_id));
+	sqlite3_bind_int64(statement, 3, entry->at_ms);
+	statement_bind_text(statement, 4, entry->stage);
+	statement_bind_text(statement, 5, journal_kind_name(entry->kind));
+	sqlite3_bind_int64(statement, 6, entry->attempt);
+	statement_bind_text(statement, 7, or_empty(entry->operator));
+	statement_bind_text(statement, 8, or_empty(entry->station));
+	statement_bind_text(statement, 9, entry->body);
+	sqlite3_bind_blob(statement, 10, entry->digest, JOURNAL_DIGEST_SIZE, SQLITE_STATIC);
+	return sqlite3_step(statement);
+}
+
+bool journal_append(struct journal *journal, struct journal_entry *entry, struct muster_error *err)
+{
+	CLEANUP(freep) char *folded = strdup(or_empty(entry->registration_id));
+	CLEANUP(statement_resetp)
+	sqlite3_stmt *statement = journal->statements[STATEMENT_ENTRY_APPEND];
+	struct journal_entry row = *entry;
+	int code;
+
+	if (!folded)
+		return muster_fail_memory(err);
+	if (!journal_may_write(journal, err) || !check_entry(entry, err))
+		return false;
+	text_fold(folded);
+	row.registration_id = folded;
+	row.seq = journal->head.seq + 1;
+	if (!chain(journal->head.digest, &row, row.digest, err))
+		return false;
+	code = insert(statement, &row);
+	if (code != SQLITE_DONE) {
+		journal->is_broken = true;
+		return journal_fail(journal, code, err, "appending to");
+	}
+	entry->seq = journal->head.seq = row.seq;
+	memcpy(entry->digest, row.digest, sizeof(row.digest));
+	memcpy(journal->head.digest, row.digest, sizeof(row.digest));
+	return true;
+}
+
+/* -- Reading ---------------------------------------------------------------------------------------------- */
+
+static bool entry_from_row(const struct journal *journal, sqlite3_stmt *row,
+			   struct journal_entry *ret_entry, struct muster_error *err)
+{
+	struct journal_entry entry = {
+		.seq = sqlite3_column_int64(row, 0),
+		.registration_id = statement_text(row, 1),
+		.at_ms = sqlite3_column_int64(row, 2),
+		.stage = statement_text(row, 3),
+		.attempt = sqlite3_column_int64(row, 5),
+		.operator= statement_text(row, 6),
+		.station = statement_text(row, 7),
+		.body = statement_text(row, 8),
+	};
+	const char *kind = statement_text(row, 4);
+	const void *digest = sqlite3_column_blob(row, 9);
+
+	if (!kind || !kind_find(kind, &entry.kind) ||
+	    sqlite3_column_bytes(row, 9) != JOURNAL_DIGEST_SIZE)
+		return muster_fail(err, CAUSE_JOURNAL_DAMAGED,
+				   "journal '%s': entry %lld is malformed", journal->path,
+				   (long long)entry.seq);
+	memcpy(entry.digest, digest, JOURNAL_DIGEST_SIZE);
+	*ret_entry = entry;
+	return true;
+}
+
+static bool walk(struct journal *journal, sqlite3_stmt *statement, journal_entry_fn callback,
+		 void *context, size_t *ret_count, struct muster_error *err)
+{
+	struct journal_entry entry;
+	size_t count = 0;
+	int code;
+
+	while ((code = sqlite3_step(statement)) == SQLITE_ROW) {
+		if (!entry_from_row(journal, statement, &entry, err) ||
+		    !callback(context, &entry, err))
+			return false;
+		count++;
+	}
+	if (code != SQLITE_DONE)
+		return journal_fail(journal, code, err, "reading");
+	*ret_count = count;
+	return true;
+}
+
+bool journal_entries(struct journal *journal, const char *registration_id, int64_t after_seq,
+		     journal_entry_fn callback, void *context, size_t *ret_count,
+		     struct muster_error *err)
+{
+	CLEANUP(freep) char *folded = strdup(or_empty(registration_id));
+	CLEANUP(statement_resetp)
+	sqlite3_stmt *statement =
+		journal->statements[registration_id ? STATEMENT_ENTRY_OF : STATEMENT_ENTRY_ALL];
+
+	if (!folded)
+		return muster_fail_memory(err);
+	text_fold(folded);
+	sqlite3_bind_int64(statement, 1, after_seq);
+	sqlite3_bind_int64(statement, 2, JOURNAL_PAGE_MAX);
+	if (registration_id)
+		statement_bind_text(statement, 3, folded);
+	return walk(journal, statement, callback, context, ret_count, err);
+}
+
+/* Of the last two entries, the later one first: ends with the one before the last. */
+static bool remember_last(void *context, const struct journal_entry *entry,
+			  struct muster_error *err)
+{
+	struct journal_head *previous = context;
+
+	(void)err;
+	previous->seq = entry->seq;
+	memcpy(previous->digest, entry->digest, JOURNAL_DIGEST_SIZE);
+	return true;
+}
+
+struct verification {
+	const struct journal *journal;
+	struct journal_head head;
+};
+
+static bool verify_entry(void *context, const struct journal_entry *entry, struct muster_error *err)
+{
+	struct verification *verification = context;
+
+	return follow(verification->journal, &verification->head, entry, err);
+}
+
+static bool read_previous(struct journal *journal, struct journal_head *previous, size_t *ret_count,
+			  struct muster_error *err)
+{
+	CLEANUP(statement_resetp) sqlite3_stmt *statement = journal->statements[STATEMENT_HEAD];
+
+	return walk(journal, statement, remember_last, previous, ret_count, err);
+}
+
+bool journal_head_load(struct journal *journal, struct muster_error *err)
+{
+	struct verification verification = { .journal = journal };
+	struct journal_head previous = { 0 };
+	size_t count = 0;
+
+	if (!read_previous(journal, &previous, &count, err))
+		return false;
+	if (count == 2)
+		verification.head = previous;
+	if (!journal_entries(journal, NULL, verification.head.seq, verify_entry, &verification,
+			     &count, err))
+		return false;
+	journal->head = verification.head;
+	return true;
+}
+
+bool journal_head(struct journal *journal, struct journal_head *ret_head, struct muster_error *err)
+{
+	if (!journal->is_writer && !journal_head_load(journal, err))
+		return false;
+	*ret_head = journal->head;
+	return true;
+}
+
+bool journal_verify_chain(struct journal *journal, struct journal_head *ret_head,
+			  struct muster_error *err)
+{
+	struct verification verification = { .journal = journal };
+	size_t count = 0;
+
+	do {
+		if (!journal_entries(journal, NULL, verification.head.seq, verify_entry,
+				     &verification, &count, err))
+			return false;
+	} while (count > 0);
+	*ret_head = verification.head;
+	return true;
+}

@@ -1,0 +1,86 @@
+/* What the journal's own files share. */
+#pragma once
+
+#include <sqlite3.h>
+
+#include "muster/journal.h"
+
+#define JOURNAL_BUSY_MS 5000
+
+/* Prepared once, when the journal is opened. */
+enum statement {
+	STATEMENT_BEGIN,
+	STATEMENT_COMMIT,
+	STATEMENT_HEAD,
+	STATEMENT_ENTRY_APPEND,
+	STATEMENT_ENTRY_ALL,
+	STATEMENT_ENTRY_OF,
+	STATEMENT_DEVICE_PUT,
+	STATEMENT_DEVICE_ALL,
+	STATEMENT_DEVICE_UNFINISHED,
+	STATEMENT_DEVICE_BY, /* + enum journal_key - 1 */
+	STATEMENT_COUNT = STATEMENT_DEVICE_BY + JOURNAL_BY_KEY_ID,
+};
+
+struct journal {
+	char *path; /* absolute, links resolved */
+	sqlite3 *db;
+	int lock_fd;
+	bool is_writer;
+	bool is_in_transaction;
+	bool is_broken; /* a write failed: what the file holds is not known */
+	struct journal_head head, committed_head;
+	sqlite3_stmt *statements[STATEMENT_COUNT];
+};
+
+/* -- error.c -- */
+
+/* Fills *err from an SQLite result code; "doing: words (code)". Returns false. */
+bool journal_fail(const struct journal *journal, int code, struct muster_error *err,
+		  const char *format, ...) PRINTF_LIKE(4, 5);
+
+/* -- file.c -- */
+
+/* The absolute path with the directory's links resolved; the directory is made for a writer. */
+bool journal_file_resolve(const char *path, enum journal_mode mode, char **ret_path,
+			  struct muster_error *err) MUST_CHECK;
+/* Takes PATH.lock without waiting. */
+bool journal_file_lock(const char *path, int *ret_fd, struct muster_error *err) MUST_CHECK;
+/* Refuses a link, a second name, another owner, a laxer mode, a network file system; makes the file for a writer. */
+bool journal_file_check(const char *path, enum journal_mode mode, struct muster_error *err)
+	MUST_CHECK;
+
+/* -- schema.c -- */
+
+#define JOURNAL_APPLICATION_ID 0x4d555354 /* "MUST" */
+
+/* Whose file it is and whether we know its version; writes nothing. */
+bool journal_schema_check(struct journal *journal, struct muster_error *err) MUST_CHECK;
+/* Brings it to the newest version, a transaction per step. */
+bool journal_schema_migrate(struct journal *journal, struct muster_error *err) MUST_CHECK;
+/* How many versions there are; the newest. */
+int journal_schema_version(void);
+
+/* -- statement.c -- */
+
+bool journal_execute(struct journal *journal, const char *sql, struct muster_error *err) MUST_CHECK;
+/* First column of the first row; 0 when there is none. */
+bool journal_query_number(struct journal *journal, const char *sql, int64_t *ret_number,
+			  struct muster_error *err) MUST_CHECK;
+bool journal_statement_prepare(struct journal *journal, enum statement which, const char *sql,
+			       struct muster_error *err) MUST_CHECK;
+void statement_resetp(sqlite3_stmt **statement);
+DEFINE_FREEP(statement_finalizep, sqlite3_stmt *, sqlite3_finalize)
+/* NULL binds NULL. The text must live until the reset. */
+void statement_bind_text(sqlite3_stmt *statement, int index, const char *value);
+/* NULL for NULL; valid until the next step. */
+const char *statement_text(sqlite3_stmt *statement, int column);
+/* CAUSE_INTERNAL outside a transaction, CAUSE_JOURNAL_WRITE when an earlier write failed. */
+bool journal_may_write(const struct journal *journal, struct muster_error *err) MUST_CHECK;
+
+/* -- entry.c, device.c -- */
+
+bool journal_entry_prepare(struct journal *journal, struct muster_error *err) MUST_CHECK;
+bool journal_device_prepare(struct journal *journal, struct muster_error *err) MUST_CHECK;
+/* Reads the chain's end and checks its last link. */
+bool journal_head_load(struct journal *journal, struct muster_error *err) MUST_CHECK;

@@ -1,0 +1,138 @@
+/* The tables, as migrations: a text per version, applied in order, each in one transaction with its number. */
+#include <stdio.h>
+
+#include "journal-internal.h"
+
+/* clang-format off */
+static const char *const migrations[] = {
+	/* 0 -> 1 */
+	"CREATE TABLE device ("
+	"	id INTEGER PRIMARY KEY,"
+	"	registration_id TEXT NOT NULL UNIQUE"
+	"		CHECK (length(registration_id) BETWEEN 1 AND 128 AND registration_id = lower(registration_id)),"
+	"	serial TEXT,"
+	"	device_id TEXT,"
+	"	service TEXT,"
+	"	attestation TEXT,"
+	"	key_kind TEXT,"
+	"	key_digest TEXT CHECK (length(key_digest) = 64),"
+	"	key_id TEXT,"
+	"	key_place TEXT,"
+	"	profile_name TEXT,"
+	"	profile_digest TEXT,"
+	"	batch TEXT,"
+	"	operator TEXT,"
+	"	station TEXT,"
+	"	socket TEXT,"
+	"	state TEXT NOT NULL CHECK (state IN ('working', 'parked', 'released', 'failed', 'retired')),"
+	"	stage TEXT,"
+	"	attempt INTEGER NOT NULL,"
+	"	attempt_id TEXT,"
+	"	cause INTEGER NOT NULL,"
+	"	hub TEXT,"
+	"	etag TEXT,"
+	"	evidence_path TEXT,"
+	"	evidence_digest TEXT,"
+	"	created_ms INTEGER NOT NULL,"
+	"	updated_ms INTEGER NOT NULL"
+	") STRICT;"
+	"CREATE INDEX device_serial ON device(serial);"
+	"CREATE INDEX device_device_id ON device(device_id);"
+	"CREATE INDEX device_key_digest ON device(key_digest);"
+	"CREATE INDEX device_key_id ON device(key_id);"
+	"CREATE UNIQUE INDEX device_live_key ON device(key_digest)"
+	"	WHERE state IN ('working', 'parked', 'released');"
+	"CREATE INDEX device_unfinished ON device(registration_id) WHERE state IN ('working', 'parked');"
+	"CREATE TRIGGER device_is_kept BEFORE DELETE ON device"
+	"	BEGIN SELECT raise(ABORT, 'devices are never deleted'); END;"
+	"CREATE TRIGGER device_keeps_its_name BEFORE UPDATE OF registration_id, created_ms ON device"
+	"	WHEN new.registration_id IS NOT old.registration_id OR new.created_ms IS NOT old.created_ms"
+	"	BEGIN SELECT raise(ABORT, 'a device keeps its registration ID'); END;"
+
+	"CREATE TABLE entry ("
+	"	seq INTEGER PRIMARY KEY CHECK (seq > 0),"
+	"	registration_id TEXT NOT NULL,"
+	"	at_ms INTEGER NOT NULL,"
+	"	stage TEXT NOT NULL,"
+	"	kind TEXT NOT NULL CHECK (kind IN ('intent', 'outcome', 'note')),"
+	"	attempt INTEGER NOT NULL,"
+	"	operator TEXT NOT NULL,"
+	"	station TEXT NOT NULL,"
+	"	body TEXT NOT NULL CHECK (length(body) <= 65536),"
+	"	digest BLOB NOT NULL CHECK (length(digest) = 32)"
+	") STRICT;"
+	"CREATE INDEX entry_registration_id ON entry(registration_id, seq);"
+	"CREATE TRIGGER entry_is_appended BEFORE INSERT ON entry"
+	"	WHEN new.seq IS NOT (SELECT coalesce(max(seq), 0) + 1 FROM entry)"
+	"	BEGIN SELECT raise(ABORT, 'entries are numbered without gaps'); END;"
+	"CREATE TRIGGER entry_is_final BEFORE UPDATE ON entry"
+	"	BEGIN SELECT raise(ABORT, 'entries are never changed'); END;"
+	"CREATE TRIGGER entry_is_kept BEFORE DELETE ON entry"
+	"	BEGIN SELECT raise(ABORT, 'entries are never deleted'); END;",
+};
+/* clang-format on */
+
+int journal_schema_version(void)
+{
+	return (int)ARRAY_SIZE(migrations);
+}
+
+static bool apply(struct journal *journal, int version, struct muster_error *err)
+{
+	char marks[128];
+
+	snprintf(marks, sizeof(marks), "PRAGMA application_id = %d; PRAGMA user_version = %d;",
+		 JOURNAL_APPLICATION_ID, version + 1);
+	return journal_execute(journal, "BEGIN IMMEDIATE", err) &&
+	       journal_execute(journal, migrations[version], err) &&
+	       journal_execute(journal, marks, err) && journal_execute(journal, "COMMIT", err);
+}
+
+static bool check_whose(struct journal *journal, int64_t version, struct muster_error *err)
+{
+	int64_t application = 0, tables = 0;
+
+	if (!journal_query_number(journal, "PRAGMA application_id", &application, err) ||
+	    !journal_query_number(journal, "SELECT count(*) FROM sqlite_schema", &tables, err))
+		return false;
+	if (application == JOURNAL_APPLICATION_ID && version > 0)
+		return true;
+	if (application == 0 && version == 0 && tables == 0)
+		return true; /* an empty file: made, and cut off before the tables were */
+	return muster_fail(err, CAUSE_JOURNAL_DAMAGED,
+			   "'%s' is a database of another program (application ID %lld)",
+			   journal->path, (long long)application);
+}
+
+bool journal_schema_check(struct journal *journal, struct muster_error *err)
+{
+	int64_t version = 0;
+
+	if (!journal_query_number(journal, "PRAGMA user_version", &version, err) ||
+	    !check_whose(journal, version, err))
+		return false;
+	if (version > journal_schema_version())
+		return muster_fail(err, CAUSE_JOURNAL_VERSION,
+				   "journal '%s' has version %lld, this program knows %d",
+				   journal->path, (long long)version, journal_schema_version());
+	if (version < journal_schema_version() && !journal->is_writer)
+		return muster_fail(err,
+				   version == 0 ? CAUSE_INPUT_NOT_FOUND : CAUSE_JOURNAL_VERSION,
+				   "journal '%s' has version %lld; the next provisioning run "
+				   "brings it to version %d",
+				   journal->path, (long long)version, journal_schema_version());
+	return true;
+}
+
+bool journal_schema_migrate(struct journal *journal, struct muster_error *err)
+{
+	int64_t version = 0;
+
+	if (!journal_query_number(journal, "PRAGMA user_version", &version, err))
+		return false;
+	for (int step = (int)version; step < journal_schema_version(); step++) {
+		if (!apply(journal, step, err))
+			return muster_error_prefix(err, "migrating to version %d", step + 1);
+	}
+	return true;
+}

@@ -1,0 +1,196 @@
+#include "pin.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "muster/clock.h"
+#include "muster/encoding.h"
+#include "muster/file.h"
+#include "muster/json.h"
+#include "muster/secret.h"
+#include "muster/station.h"
+
+enum { MARKER_MAX = 4096 };
+
+static char *marker_directory(void)
+{
+	CLEANUP(freep) char *state = directory_state();
+
+	return state ? text_format("%s/pin-refusals", state) : NULL;
+}
+
+/* A token's file name is a digest of what identifies it. */
+static char *marker_path(const struct pin_token *token)
+{
+	CLEANUP(freep) char *directory = marker_directory();
+	CLEANUP(text_done) struct text identity = TEXT_MAX(4096);
+	char digest[SHA256_HEX_SIZE];
+
+	text_addf(&identity, "%s\n%s\n%s\n%s", token->manufacturer, token->model, token->serial,
+		  token->label);
+	if (identity.failed || !directory)
+		return NULL;
+	sha256_hex(digest, identity.data, identity.length);
+	return text_format("%s/%.32s.json", directory, digest);
+}
+
+static bool write_marker(const char *path, const struct pin_token *token, bool is_acknowledged,
+			 struct muster_error *err)
+{
+	CLEANUP(cJSON_freep) cJSON *marker = cJSON_CreateObject();
+	CLEANUP(freep) char *directory = marker_directory();
+	CLEANUP(freep) char *line = NULL;
+	char now[RFC3339_SIZE];
+
+	if (!marker || !directory || !json_add_text(marker, "token", token->label) ||
+	    !json_add_text(marker, "serial", token->serial) ||
+	    !json_add_text(marker, "manufacturer", token->manufacturer) ||
+	    !json_add_text(marker, "model", token->model) ||
+	    !json_add_text(marker, "at", rfc3339_format(now, clock_wall_ms())) ||
+	    !json_add_bool(marker, "acknowledged", is_acknowledged))
+		return muster_fail_memory(err);
+	line = json_print_line(marker);
+	if (!line)
+		return muster_fail_memory(err);
+	return directory_make(directory, err) &&
+	       file_write(path, line, strlen(line), 0600, true, err);
+}
+
+static bool read_marker(const char *path, cJSON **ret_marker, struct muster_error *err)
+{
+	CLEANUP(bytes_done) struct bytes content = { 0 };
+
+	return file_read(path, MARKER_MAX, &content, err) &&
+	       json_parse((const char *)content.data, content.size, path, ret_marker, err);
+}
+
+bool pin_recall(const struct pin_token *token, enum pin_memory *ret_memory,
+		struct muster_error *err)
+{
+	CLEANUP(freep) char *path = marker_path(token);
+	CLEANUP(cJSON_freep) cJSON *marker = NULL;
+	struct muster_error unreadable;
+
+	if (!path)
+		return muster_fail_memory(err);
+	*ret_memory = PIN_NOTHING;
+	if (access(path, F_OK) < 0 && errno == ENOENT)
+		return true;
+	/* A marker that cannot be read still says that there was a refusal. */
+	*ret_memory =
+		read_marker(path, &marker, &unreadable) && json_bool(marker, "acknowledged", false)
+			? PIN_ACKNOWLEDGED
+			: PIN_REFUSED_BEFORE;
+	return true;
+}
+
+bool pin_remember_refusal(const struct pin_token *token, struct muster_error *err)
+{
+	CLEANUP(freep) char *path = marker_path(token);
+
+	if (!path)
+		return muster_fail_memory(err);
+	return write_marker(path, token, false, err) ||
+	       muster_error_prefix(err, "remembering that token '%s' refused the PIN",
+				   PRINTABLE(token->label));
+}
+
+bool pin_forget(const struct pin_token *token, struct muster_error *err)
+{
+	CLEANUP(freep) char *path = marker_path(token);
+
+	if (!path)
+		return muster_fail_memory(err);
+	if (unlink(path) < 0 && errno != ENOENT)
+		return muster_fail_errno(err, CAUSE_OUTPUT_WRITE, errno, "removing '%s'", path);
+	return true;
+}
+
+/* -- Acknowledging ------------------------------------------------------------------------------------------- */
+
+static bool attribute_matches(const char *wanted, const char *value)
+{
+	return !wanted || (value && strcmp(wanted, value) == 0);
+}
+
+static bool acknowledge_one(const char *path, const struct token_uri *uri, size_t *count,
+			    struct muster_error *err)
+{
+	CLEANUP(cJSON_freep) cJSON *marker = NULL;
+	struct pin_token token;
+
+	if (!read_marker(path, &marker, err))
+		return false;
+	token = (struct pin_token){
+		.label = json_text(marker, "token"),
+		.serial = json_text(marker, "serial"),
+		.manufacturer = json_text(marker, "manufacturer"),
+		.model = json_text(marker, "model"),
+	};
+	if (!attribute_matches(uri->token, token.label) ||
+	    !attribute_matches(uri->serial, token.serial) ||
+	    !attribute_matches(uri->manufacturer, token.manufacturer) ||
+	    !attribute_matches(uri->model, token.model))
+		return true;
+	(*count)++;
+	return write_marker(path, &token, true, err);
+}
+
+/* TOKEN may be a URI, or simply a label. */
+static bool parse_token(const char *text, struct token_uri *ret_uri, struct muster_error *err)
+{
+	if (text_has_prefix(text, "pkcs11:"))
+		return token_uri_parse(text, ret_uri, err);
+	ret_uri->token = strdup(text);
+	return ret_uri->token || muster_fail_memory(err);
+}
+
+bool station_pin_acknowledge(const char *token_uri, struct muster_error *err)
+{
+	CLEANUP(token_uri_done) struct token_uri uri = { 0 };
+	CLEANUP(freep) char *directory = marker_directory();
+	struct dirent *item;
+	size_t count = 0;
+	bool good = true;
+	DIR *stream;
+
+	if (!directory)
+		return muster_fail_memory(err);
+	if (!parse_token(token_uri, &uri, err))
+		return false;
+	stream = opendir(directory);
+	while (stream && good && (item = readdir(stream))) {
+		CLEANUP(freep) char *path = text_format("%s/%s", directory, item->d_name);
+
+		if (item->d_name[0] != '.' && path)
+			good = acknowledge_one(path, &uri, &count, err);
+	}
+	if (stream)
+		closedir(stream);
+	if (!good)
+		return false;
+	return count > 0 || muster_fail(err, CAUSE_TOKEN_NOT_FOUND,
+					"no refused PIN is remembered for token '%s'",
+					PRINTABLE(uri.token ? uri.token : token_uri));
+}
+
+/* -- Where the PIN comes from ---------------------------------------------------------------------------------- */
+
+int pin_open(const char *pin_file, const struct token_uri *uri, struct muster_error *err)
+{
+	const char *path = pin_file ? pin_file : uri->pin_source;
+
+	if (!path) {
+		muster_fail(err, CAUSE_PIN_MISSING, "logging in to token '%s': no PIN was given",
+			    PRINTABLE(uri->token));
+		return -1;
+	}
+	if (text_has_prefix(path, "file://"))
+		path += strlen("file://");
+	else if (text_has_prefix(path, "file:"))
+		path += strlen("file:");
+	return secret_open_file(path, err);
+}

@@ -1,0 +1,31 @@
+/* PINs that a token refused: remembered on disk, without anything of the PIN, until a person allows another try.
+ * Private to the station. */
+#pragma once
+
+#include <stdbool.h>
+
+#include "muster/error.h"
+#include "muster/token-uri.h"
+
+/* A token as it showed itself when it was opened. Borrowed texts. */
+struct pin_token {
+	const char *label;
+	const char *serial;
+	const char *manufacturer;
+	const char *model;
+};
+
+enum pin_memory { PIN_NOTHING, PIN_REFUSED_BEFORE, PIN_ACKNOWLEDGED };
+
+/* What is remembered of this token. */
+bool pin_recall(const struct pin_token *token, enum pin_memory *ret_memory,
+		struct muster_error *err) MUST_CHECK;
+/* Durable when it returns. */
+bool pin_remember_refusal(const struct pin_token *token, struct muster_error *err) MUST_CHECK;
+/* After a login that was accepted. */
+bool pin_forget(const struct pin_token *token, struct muster_error *err) MUST_CHECK;
+
+/* The descriptor that the PIN is read from: `pin_file`, or the URI's pin-source. Same file checks as for every
+ * secret. -1 on failure. */
+int pin_open(const char *pin_file, const struct token_uri *uri, struct muster_error *err)
+	MUST_CHECK;

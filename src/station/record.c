@@ -1,0 +1,95 @@
+/* What a job writes into the journal. */
+#include <string.h>
+
+#include "job.h"
+
+#include "muster/encoding.h"
+#include "muster/json.h"
+
+const char *stage_name(enum stage stage)
+{
+	static const char *const names[] = { "identify", "attest", "enroll",
+					     "confirm",  "verify", "release" };
+
+	return names[stage];
+}
+
+bool job_record(struct job *job, enum journal_kind kind, enum stage stage, cJSON *body,
+		struct muster_error *err)
+{
+	CLEANUP(freep) char *line = body ? json_print_line(body) : NULL;
+	struct journal_entry entry = {
+		.registration_id = job->registration_id,
+		.at_ms = clock_wall_ms(),
+		.stage = stage_name(stage),
+		.kind = kind,
+		.attempt = job->attempt,
+		.operator= job->run->operator_name,
+		.station = job->run->station_name,
+		.body = line,
+	};
+
+	cJSON_Delete(body);
+	if (!line)
+		return muster_fail_memory(err);
+	if (!journal_is_in_transaction(job->run->journal) && !journal_begin(job->run->journal, err))
+		return false;
+	return journal_append(job->run->journal, &entry, err);
+}
+
+/* Which key stands for the device, in the journal's words. */
+static const char *key_kind(const struct job *job)
+{
+	switch (job->run->profile.attestation) {
+	case PROFILE_TPM:
+		return "ek";
+	case PROFILE_X509:
+		return "certificate";
+	case PROFILE_SYMMETRIC_KEY:
+		break;
+	}
+	return "derived";
+}
+
+bool job_put_row(struct job *job, enum journal_state state, enum stage stage,
+		 enum muster_cause cause, struct muster_error *err)
+{
+	const struct run *run = job->run;
+	char key_id[2 * 64 + 1];
+	struct journal_device row = {
+		.registration_id = job->registration_id,
+		.serial = run->request->serial,
+		.device_id = job->device_id,
+		.service = run->id_scope,
+		.attestation = profile_attestation_word(run->profile.attestation),
+		.key_kind = job->key_digest[0] ? key_kind(job) : NULL,
+		.key_digest = job->key_digest[0] ? job->key_digest : NULL,
+		.key_id = job->key_id.size > 0 && job->key_id.size <= 64
+				  ? hex_encode(key_id, job->key_id.data, job->key_id.size)
+				  : NULL,
+		.key_place = run->profile.attestation == PROFILE_TPM    ? "tpm:0x81010001"
+			     : run->profile.attestation == PROFILE_X509 ? run->token_text
+									: NULL,
+		.profile_name = run->profile.name,
+		.profile_digest = run->profile.digest,
+		.operator= run->operator_name,
+		.station = run->station_name,
+		.socket = run->request->tpm,
+		.state = state,
+		.stage = stage_name(stage),
+		.attempt = job->attempt,
+		.attempt_id = job->attempt_id,
+		.cause = cause,
+		.hub = job->hub,
+		.etag = job->etag,
+		.evidence_path = job->evidence_path,
+		.updated_ms = clock_wall_ms(),
+	};
+	char digest[SHA256_HEX_SIZE];
+
+	if (job->evidence)
+		row.evidence_digest = sha256_hex(digest, job->evidence, strlen(job->evidence));
+	if (!journal_is_in_transaction(run->journal) && !journal_begin(run->journal, err))
+		return false;
+	return journal_device_put(run->journal, &row, err);
+}

@@ -1,0 +1,179 @@
+#include "token.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "pin.h"
+
+/* -- Opening and logging in -------------------------------------------------------------------------------- */
+
+bool token_open_start(struct job *job, struct muster_error *err)
+{
+	CLEANUP(worker_message_done) struct worker_message request;
+	const struct station_module *module = &job->run->module;
+
+	worker_request_init(&request, WORKER_HSM_OPEN);
+	if (!worker_spawn("muster-hsm-worker", (const char *const *)module->environment, &job->hsm,
+			  err))
+		return false;
+	worker_add_text(&request, FIELD_MODULE, module->path);
+	worker_add_text(&request, FIELD_TOKEN_URI, job->run->token_text);
+	return job_ask(job, job->hsm, &request, err);
+}
+
+static bool copy_text(char **target, const char *value, struct muster_error *err)
+{
+	char *copy = strdup(value ? value : "");
+
+	if (!copy)
+		return muster_fail_memory(err);
+	free(*target);
+	*target = copy;
+	return true;
+}
+
+bool token_open_finish(struct job *job, const struct muster_error *outcome,
+		       struct muster_error *err)
+{
+	struct token_facts *token = &job->token;
+
+	if (outcome->code != MUSTER_OK) {
+		*err = *outcome;
+		return muster_error_prefix(err, "opening the token");
+	}
+	return copy_text(&token->label, worker_text(&job->reply, FIELD_LABEL), err) &&
+	       copy_text(&token->serial, worker_text(&job->reply, FIELD_SERIAL), err) &&
+	       copy_text(&token->manufacturer, worker_text(&job->reply, FIELD_MANUFACTURER), err) &&
+	       copy_text(&token->model, worker_text(&job->reply, FIELD_MODEL), err);
+}
+
+static struct pin_token pin_token_of(const struct job *job)
+{
+	return (struct pin_token){
+		.label = job->token.label,
+		.serial = job->token.serial,
+		.manufacturer = job->token.manufacturer,
+		.model = job->token.model,
+	};
+}
+
+bool token_login_start(struct job *job, struct muster_error *err)
+{
+	CLEANUP(worker_message_done) struct worker_message request;
+	struct pin_token token = pin_token_of(job);
+	enum pin_memory memory;
+
+	worker_request_init(&request, WORKER_HSM_LOGIN);
+	if (!pin_recall(&token, &memory, err))
+		return false;
+	if (memory == PIN_REFUSED_BEFORE)
+		return muster_fail(
+			err, CAUSE_PIN_REMEMBERED,
+			"logging in to token '%s' (serial %s): its last PIN was refused, so no other is tried",
+			PRINTABLE(token.label), PRINTABLE(token.serial));
+	request.fd = pin_open(job->run->request->pin_file, &job->run->token, err);
+	if (request.fd < 0) {
+		request.fd = 0;
+		return false;
+	}
+	worker_add_u64(&request, FIELD_PIN_STATE, memory == PIN_ACKNOWLEDGED);
+	return job_ask(job, job->hsm, &request, err);
+}
+
+bool token_login_finish(struct job *job, const struct muster_error *outcome,
+			struct muster_error *err)
+{
+	struct pin_token token = pin_token_of(job);
+	struct muster_error storage;
+
+	if (outcome->code == MUSTER_OK)
+		return pin_forget(&token, err);
+	*err = *outcome;
+	if (outcome->cause == CAUSE_PIN_REFUSED && !pin_remember_refusal(&token, &storage))
+		return muster_error_prefix(err, "%s", storage.message);
+	return muster_error_prefix(err, "logging in to token '%s'", PRINTABLE(token.label));
+}
+
+/* -- Signing ------------------------------------------------------------------------------------------------- */
+
+static bool sign(struct signer *signer, enum signer_scheme scheme, enum signer_hash hash,
+		 const uint8_t *digest, size_t digest_size, uint8_t signature[SIGNER_SIGNATURE_MAX],
+		 size_t *ret_size, struct muster_error *err)
+{
+	CLEANUP(worker_message_done) struct worker_message request, reply = { 0 };
+	const struct token_signer *token = signer->context;
+	const struct bytes *made;
+
+	worker_request_init(&request, WORKER_HSM_SIGN);
+	worker_add_bytes(&request, FIELD_KEY_ID, token->key_id.data, token->key_id.size);
+	worker_add_u64(&request, FIELD_SCHEME, scheme);
+	worker_add_u64(&request, FIELD_HASH, hash);
+	worker_add_bytes(&request, FIELD_DIGEST, digest, digest_size);
+	if (!worker_call(token->worker, &request, &reply, err))
+		return muster_error_prefix(err, "signing with the token's key");
+	made = worker_bytes(&reply, FIELD_SIGNATURE);
+	if (made->size == 0 || made->size > SIGNER_SIGNATURE_MAX)
+		return muster_fail(err, CAUSE_HSM_ANSWER_INVALID,
+				   "the token made a signature of %zu bytes", made->size);
+	memcpy(signature, made->data, made->size);
+	*ret_size = made->size;
+	return true;
+}
+
+void token_signer_init(struct token_signer *signer, struct worker *worker,
+		       const struct bytes *key_id, const struct bytes *spki)
+{
+	*signer = (struct token_signer){
+		.signer = { .spki = *spki, .sign = sign, .context = signer },
+		.worker = worker,
+		.key_id = *key_id,
+	};
+}
+
+static bool hmac(struct hmac_key *key, const void *data, size_t size, uint8_t mac[32],
+		 struct muster_error *err)
+{
+	CLEANUP(worker_message_done) struct worker_message request, reply = { 0 };
+	const struct token_master *master = key->context;
+	const struct bytes *made;
+
+	worker_request_init(&request, WORKER_HSM_HMAC);
+	worker_add_text(&request, FIELD_KEY_URI, master->uri);
+	worker_add_bytes(&request, FIELD_DATA, data, size);
+	if (!worker_call(master->worker, &request, &reply, err))
+		return muster_error_prefix(err, "deriving with the token's master key");
+	made = worker_bytes(&reply, FIELD_MAC);
+	if (made->size != 32)
+		return muster_fail(err, CAUSE_HSM_ANSWER_INVALID,
+				   "the token made an HMAC of %zu bytes", made->size);
+	memcpy(mac, made->data, 32);
+	return true;
+}
+
+void token_master_init(struct token_master *master, struct worker *worker, const char *uri)
+{
+	*master = (struct token_master){
+		.key = { .hmac = hmac, .context = master },
+		.worker = worker,
+		.uri = uri,
+	};
+}
+
+bool token_key_find(struct worker *worker, const char *uri, struct bytes *ret_id,
+		    struct bytes *ret_spki, struct muster_error *err)
+{
+	CLEANUP(worker_message_done) struct worker_message request, reply = { 0 };
+	const struct bytes *id, *spki;
+
+	worker_request_init(&request, WORKER_HSM_KEY_FIND);
+	worker_add_text(&request, FIELD_KEY_URI, uri);
+	if (!worker_call(worker, &request, &reply, err))
+		return false;
+	if (worker_u64(&reply, FIELD_FOUND) == 0)
+		return muster_fail(err, CAUSE_KEY_NOT_FOUND, "the token has no key '%s'",
+				   PRINTABLE(uri));
+	id = worker_bytes(&reply, FIELD_KEY_ID);
+	spki = worker_bytes(&reply, FIELD_PUBLIC);
+	return bytes_copy(ret_id, id->data, id->size, err) &&
+	       bytes_copy(ret_spki, spki->data, spki->size, err);
+}

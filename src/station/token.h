@@ -1,0 +1,36 @@
+/* The HSM worker as the station uses it: opened on exactly one token, logged in once, signing and deriving. Private
+ * to the station. */
+#pragma once
+
+#include <stdbool.h>
+
+#include "job.h"
+
+/* The steps' halves (see struct step). */
+bool token_open_start(struct job *job, struct muster_error *err);
+bool token_open_finish(struct job *job, const struct muster_error *outcome,
+		       struct muster_error *err);
+bool token_login_start(struct job *job, struct muster_error *err);
+bool token_login_finish(struct job *job, const struct muster_error *outcome,
+			struct muster_error *err);
+
+/* A signer over one private key of the token; borrows the job. Blocks up to 5 s per signature. */
+struct token_signer {
+	struct signer signer;
+	struct worker *worker;
+	struct bytes key_id; /* borrowed */
+};
+void token_signer_init(struct token_signer *signer, struct worker *worker,
+		       const struct bytes *key_id, const struct bytes *spki);
+
+/* HMAC-SHA256 with a secret key of the token; borrows both. Blocks up to 5 s. */
+struct token_master {
+	struct hmac_key key;
+	struct worker *worker;
+	const char *uri;
+};
+void token_master_init(struct token_master *master, struct worker *worker, const char *uri);
+
+/* One private key by URI: its CKA_ID and SPKI. CAUSE_KEY_NOT_FOUND when there is none. Blocks up to 30 s. */
+bool token_key_find(struct worker *worker, const char *uri, struct bytes *ret_id,
+		    struct bytes *ret_spki, struct muster_error *err) MUST_CHECK;
