@@ -59,7 +59,7 @@ bool dps_document_check(const cJSON *document, const struct dps_document_rules *
 
 /* In place: words of an enumeration in their canonical spelling, null members dropped. Free JSON (twins, device
  * information) stays as it is. For a document that passed the check. */
-bool dps_document_normalise(cJSON *document, struct muster_error *err) MUST_CHECK;
+void dps_document_normalise(cJSON *document);
 
 /* 1..128 letters, digits, - . _ : and a letter, digit or dash at the end. CAUSE_REGISTRATION_ID_INVALID. */
 bool dps_registration_id_check(const char *id, struct muster_error *err) MUST_CHECK;

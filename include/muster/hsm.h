@@ -33,20 +33,22 @@ DEFINE_FREEP(hsm_freep, struct hsm *, hsm_free)
  * again is fine, another one is refused: a process has one module. */
 bool hsm_module_load(struct hsm *hsm, const char *path, struct muster_error *err) MUST_CHECK;
 
+/* Texts without their padding, escaped where they are not printable UTF-8. */
 struct hsm_token {
 	unsigned long slot;
 	unsigned long flags; /* CK_FLAGS of CK_TOKEN_INFO */
-	char label[33];      /* trailing blanks removed, escaped where not printable UTF-8 below */
-	char serial[17];
-	char manufacturer[33];
-	char model[17];
+	char label[129];
+	char serial[65];
+	char manufacturer[65];
+	char model[65];
 };
 
-/* One line of at most 1023 bytes: "slot=N initialized=true label=... serial=... model=... manufacturer=...". */
-#define HSM_TOKEN_LINE_SIZE 1024
+/* One line: "slot=N initialized=true label=... serial=... model=... manufacturer=...". */
+#define HSM_TOKEN_LINE_SIZE 512
+#define HSM_TOKENS_MAX 32
 void hsm_token_describe(const struct hsm_token *token, char line[HSM_TOKEN_LINE_SIZE]);
-/* All tokens present, without login and without a session; at most `max` are written. */
-bool hsm_tokens_list(struct hsm *hsm, struct hsm_token *tokens, size_t max, size_t *ret_count,
+/* The tokens present, the first HSM_TOKENS_MAX, without login and without a session. */
+bool hsm_tokens_list(struct hsm *hsm, struct hsm_token tokens[HSM_TOKENS_MAX], size_t *ret_count,
 		     struct muster_error *err) MUST_CHECK;
 /* Opens the one token that the URI matches. None, several (all are named) and uninitialised ones are refused before
  * any session is opened through libp11, which would hang. A token opened before is closed. */

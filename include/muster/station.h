@@ -16,17 +16,18 @@
 struct station_request {
 	const char *profile_path;
 	const char *serial;
-	const char *tpm;       /* TCTI */
-	const char *token;     /* PKCS#11 URI; overrides the profile's */
-	const char *pin_file;  /* mode 0600 */
+	const char *tpm;      /* TCTI */
+	const char *token;    /* PKCS#11 URI; overrides the profile's */
+	const char *pin_file; /* mode 0600 */
 	const char *login_file;
 	const char *login_text; /* a connection string from argv */
 	const char *ca_file;
 	const char *id_scope;
 	const char *device_endpoint; /* HOST[:PORT] of the device API */
 	const char *journal_path;    /* NULL: journal_default_path() */
-	const char *out_directory;   /* evidence and key files; NULL: beside the journal, no key files */
-	const char *operator_name;   /* NULL: the login user */
+	const char
+		*out_directory; /* evidence and key files; NULL: beside the journal, no key files */
+	const char *operator_name; /* NULL: the login user */
 	bool dry_run;
 	/* Told of each stage as it begins; may be NULL. */
 	void (*progress)(void *context, const char *stage);
@@ -39,8 +40,8 @@ struct station_result {
 	char *registration_id;
 	char *device_id;
 	char *attestation;
-	char *hub;     /* NULL when the device was not registered */
-	char *state;   /* "enrolled", "already enrolled", "planned" (dry run) */
+	char *hub;   /* NULL when the device was not registered */
+	char *state; /* "enrolled", "already enrolled", "planned" (dry run) */
 	bool verified; /* the device itself could register (or was refused, where the profile disables it) */
 	char *evidence_path;
 	char *key_file; /* where the derived keys were written; or NULL */
@@ -72,3 +73,7 @@ void station_module_done(struct station_module *module);
  * file and its parents must be trusted. */
 bool station_module_find(const char *token_uri, struct station_module *ret_module,
 			 struct muster_error *err) MUST_CHECK;
+
+/* Starts a worker program ("muster-tpm-worker"), greets it and ends it; it must be of our version. Touches no hardware;
+ * blocks for 5 s at most. */
+bool station_worker_check(const char *program, struct muster_error *err) MUST_CHECK;

@@ -76,6 +76,7 @@ struct column {
 	const char *key;   /* member of the row's object */
 	const char *title; /* upper case, for the table */
 	bool is_right;     /* numbers stand at the right */
+	bool is_wrapped; /* prose may be broken into lines on a narrow terminal; names never are */
 };
 
 /* Prints a document: an array of objects, or one object. Table and tsv show `columns` of each; the others all of
@@ -84,7 +85,7 @@ bool output_print(FILE *stream, enum output_format format, const cJSON *document
 		  const struct column *columns, size_t column_count, struct muster_error *err)
 	MUST_CHECK;
 /* "muster: [E3107] sentence" and the remedy, on standard error; or one JSON object there for json and jsonl. */
-void output_error(const struct muster_error *err, enum output_format format);
+void output_error(const struct muster_error *err, enum output_format format, int status);
 
 /* -- Verbs ---------------------------------------------------------------------------------------------------- */
 
@@ -125,14 +126,25 @@ extern const struct verb verb_provision, verb_profile_check, verb_profile_schema
 
 /* -- Parsing (options.c) -------------------------------------------------------------------------------------- */
 
-/* argv[0] is the verb's name. Fills `options`, `common` and operands (room for argc) from argv and then the environment.
- * A wrong line is CAUSE_USAGE with a sentence that says what and, when near, "did you mean". With --help nothing
- * behind it is looked at. */
+/* argv[0] is not looked at. Fills `options`, `common` and operands (room for argc) from argv and then the environment.
+ * A wrong line is CAUSE_USAGE with a sentence that says what is wrong and, when near, "did you mean". With --help
+ * nothing behind it is looked at. */
 bool options_parse(const struct verb *verb, int argc, char **argv, void *options,
-		   struct common_options *common, const char **operands, size_t *operand_count,
+		   struct common_options *common, const char **operands, size_t *ret_operand_count,
 		   struct muster_error *err) MUST_CHECK;
-/* The row of a long name or alias; NULL. */
-const struct option_row *option_find(const struct option_row *rows, const char *name);
+/* The common options in front of the verb; *ret_next is the index of the first word that is none. */
+bool options_parse_front(int argc, char **argv, struct common_options *common, int *ret_next,
+			 struct muster_error *err) MUST_CHECK;
+
+/* "profile check", or "explain"; static buffer. */
+const char *verb_full_name(const struct verb *verb);
+
+/* -- Running (run.c) ------------------------------------------------------------------------------------------ */
+
+/* The whole program behind main(): prints, and returns the exit status. */
+int cli_run(int argc, char **argv);
+const struct verb *verb_find(const char *noun, const char *name);
+const struct noun *noun_find(const char *name);
 
 /* -- Help (help.c) -------------------------------------------------------------------------------------------- */
 

@@ -8,6 +8,7 @@
 #include "muster/dps.h"
 #include "muster/ek.h"
 #include "muster/journal.h"
+#include "muster/pki.h"
 #include "muster/profile.h"
 #include "muster/secret.h"
 #include "muster/signer.h"
@@ -15,9 +16,24 @@
 #include "muster/token-uri.h"
 #include "muster/worker.h"
 
-enum stage { STAGE_IDENTIFY, STAGE_ATTEST, STAGE_ENROLL, STAGE_CONFIRM, STAGE_VERIFY, STAGE_RELEASE };
+enum stage {
+	STAGE_IDENTIFY,
+	STAGE_ATTEST,
+	STAGE_ENROLL,
+	STAGE_CONFIRM,
+	STAGE_VERIFY,
+	STAGE_RELEASE
+};
 
 const char *stage_name(enum stage stage);
+
+/* A token as it showed itself when it was opened. */
+struct token_facts {
+	char *label;
+	char *serial;
+	char *manufacturer;
+	char *model;
+};
 
 /* What a job waits for. One operation at a time. */
 enum operation {
@@ -33,11 +49,11 @@ struct run {
 	struct profile profile;
 	struct dps_login login;
 	struct http *http;
-	struct journal *journal;
-	char *journal_path;
-	char *out_directory;
-	char *device_host; /* of the device API, with port */
-	char *id_scope;
+	struct journal *journal; /* NULL in a dry run without a journal */
+	char *out_directory;     /* where evidence goes */
+	bool writes_keys;        /* --out was given: the derived keys go there too */
+	char device_host[DPS_HOST_SIZE];
+	char *id_scope; /* NULL when nothing is verified */
 	char *operator_name;
 	char station_name[65];
 	struct token_uri token; /* parsed, when the profile or the command line names one */
@@ -48,6 +64,7 @@ struct run {
 };
 
 struct job;
+struct token_signer;
 
 /* A row of the step table. A step with an effect is started only when its intent is on disk. */
 struct step {
@@ -55,23 +72,25 @@ struct step {
 	enum stage stage;
 	/* Whether this job has this step at all. NULL: always. */
 	bool (*applies)(const struct job *job);
-	/* Writes what is about to be done into the intent's body. NULL: the step has no lasting outside effect. */
-	bool (*intend)(struct job *job, cJSON *body, struct muster_error *err);
-	/* Begins an operation (job_ask_worker, job_send, job_wait) or none. */
+	/* Begins an operation (job_ask, job_send) or none. NULL: nothing to begin. */
 	bool (*start)(struct job *job, struct muster_error *err);
-	/* Looks at what came back. `outcome` holds the operation's own failure, or code MUSTER_OK. May name another step to go
-	 * on with by job_go_to. */
+	/* Looks at what came back. `outcome` holds the operation's own failure, or code MUSTER_OK. May go on elsewhere
+	 * (job_go_to) or ask for the step once more (job_again). NULL: a failed outcome is the job's failure. */
 	bool (*finish)(struct job *job, const struct muster_error *outcome,
 		       struct muster_error *err);
+	/* Writes what is about to be done into the intent's body. NULL: no lasting outside effect. */
+	bool (*intend)(struct job *job, cJSON *body, struct muster_error *err);
+	/* Everything recorded so far has to be on disk before this step. */
+	bool after_commit;
 };
 
 struct job {
 	struct run *run;
 	size_t step; /* index in the step table */
-	bool intent_is_durable;
-	bool is_waiting;
+	bool intent_is_written, intent_is_durable;
 	bool is_finished;
-	const struct step *next_step; /* set by job_go_to */
+	const char *next_step; /* set by job_go_to */
+	int64_t again_in_ms;   /* set by job_again, else -1 */
 	struct muster_error failure;
 	int64_t started_ms;
 
@@ -79,9 +98,10 @@ struct job {
 	struct worker *asked; /* borrowed: tpm or hsm */
 	struct worker_message reply;
 	struct http_transfer *transfer;
-	struct http_response answer;
+	struct http_answer answer;
 	bool answer_is_ready;
 	int64_t timer_ms;
+	unsigned tries; /* requests of the present step */
 
 	struct worker *tpm;
 	struct worker *hsm;
@@ -90,44 +110,49 @@ struct job {
 	struct ek_public ek;
 	bool has_ek, ek_was_created;
 	struct bytes ek_certificate;
-	struct bytes key_id;  /* CKA_ID */
-	char *token_serial;
+	struct bytes key_id; /* CKA_ID */
+	struct token_facts token;
 	char *registration_id;
 	char *device_id;
 	struct journal_device device; /* the journal's row as read, texts in its storage */
-	bool was_known;      /* the journal had it */
-	bool was_released;   /* and complete: this run only looks */
+	bool was_known;               /* the journal had it */
+	bool was_released;            /* and complete: this run only looks */
+	int64_t resumed_seq;          /* the last journal entry taken into account */
 	char attempt_id[33];
 	int64_t attempt;
 
 	/* attest */
 	struct bytes spki;
 	char *key_attributes;
-	struct bytes certificate; /* DER */
-	struct secret primary_key, secondary_key; /* base64 text */
+	struct bytes certificate;                 /* DER */
+	bool certificate_is_new;                  /* made by this run */
+	EVP_PKEY *key;                            /* works through the token */
+	struct token_signer *signer;              /* behind key */
+	struct secret primary_key, secondary_key; /* raw */
 	char key_digest[65];
 
 	/* enroll and confirm */
 	cJSON *enrollment; /* what is wanted */
 	char body_digest[65];
 	unsigned sends;          /* PUTs of this run */
-	unsigned tries;          /* requests of the present step */
-	bool outcome_is_unknown; /* a PUT may still land */
-	int64_t settled_ms;      /* from then on an absence is final */
-	bool adopted;            /* it was there already, with the same content */
+	bool may_exist;          /* a PUT of this or an earlier run may have had its effect */
+	bool outcome_is_unknown; /* read back before anything is sent */
+	bool created;            /* by a PUT of ours */
 	cJSON *found;            /* the enrollment as read back */
+	cJSON *mechanism;        /* its keys, where they have to be compared */
 	char *etag;
 
 	/* verify */
 	struct bytes srk;
-	struct secret challenge;  /* the service's key blob */
-	struct secret device_sas; /* the device's token */
-	char *operation_id;
+	struct bytes challenge;     /* the service's key blob */
+	struct secret device_token; /* the device's SAS */
+	struct dps_registration registration;
+	int64_t token_expiry_s;
 	int64_t verify_deadline_ms;
+	bool poll_has_waited;
 	bool verified;
 	char *verification; /* in words */
 	char *hub;
-	char *assigned_device_id;
 
 	/* release */
 	char *evidence; /* JSON text */
@@ -142,9 +167,16 @@ extern const size_t step_count;
 
 bool job_ask(struct job *job, struct worker *worker, const struct worker_message *request,
 	     struct muster_error *err) MUST_CHECK;
-bool job_send(struct job *job, const struct http_request *request,
-	      struct muster_error *err) MUST_CHECK;
-void job_wait(struct job *job, int64_t milliseconds);
+/* Takes *request over. */
+bool job_send(struct job *job, struct http_request *request, struct muster_error *err) MUST_CHECK;
+/* The same with the service login's token. */
+bool job_send_authorized(struct job *job, struct http_request *request, struct muster_error *err)
+	MUST_CHECK;
+/* Start this step again after that time. */
+void job_again(struct job *job, int64_t milliseconds);
+/* What to do about an HTTP answer that is not the wanted one: asks for the step once more within the retry budget, or
+ * fails with the answer's words. `what` as in dps_answer_fail. */
+bool job_retry_or_fail(struct job *job, const char *what, struct muster_error *err) MUST_CHECK;
 /* After this step has finished, go on with that one (by name) instead of the next. */
 void job_go_to(struct job *job, const char *step_name);
 /* Appends an entry; `body` is taken over. Rides in the turn's transaction. */
@@ -155,10 +187,14 @@ bool job_put_row(struct job *job, enum journal_state state, enum stage stage,
 		 enum muster_cause cause, struct muster_error *err) MUST_CHECK;
 void job_done(struct job *job);
 
+bool job_is_dry(const struct job *job);
+
 /* -- The loop --------------------------------------------------------------------------------------------------- */
 
 /* Runs all jobs to their ends; each job's own failure is in job->failure. Fails itself only when the journal does. */
 bool loop_run(struct run *run, struct job *jobs, size_t count, struct muster_error *err) MUST_CHECK;
+/* The signal that ended the last loop, or 0. */
+int loop_signal(void);
 
 /* -- Checked before anything is touched (run.c) ---------------------------------------------------------------- */
 

@@ -127,7 +127,8 @@ static const struct config_module *find_by_path(const struct config *config, con
 
 /* The configured module, or NULL with *ret_path set. */
 static bool choose(const struct token_uri *uri, const struct config *config,
-		   const struct config_module **ret_module, char **ret_path, struct muster_error *err)
+		   const struct config_module **ret_module, char **ret_path,
+		   struct muster_error *err)
 {
 	*ret_module = NULL;
 	if (uri->module_path) {
@@ -135,8 +136,8 @@ static bool choose(const struct token_uri *uri, const struct config *config,
 		*ret_path = strdup(uri->module_path);
 	} else if (uri->module_name) {
 		*ret_module = config_module_find(config, uri->module_name);
-		*ret_path = *ret_module ? strdup((*ret_module)->path) :
-					  find_by_name(uri->module_name);
+		*ret_path =
+			*ret_module ? strdup((*ret_module)->path) : find_by_name(uri->module_name);
 		if (!*ret_path)
 			return muster_fail(err, CAUSE_MODULE_UNUSABLE,
 					   "no PKCS#11 module is configured under the name '%s'",
@@ -145,9 +146,10 @@ static bool choose(const struct token_uri *uri, const struct config *config,
 		*ret_module = &config->modules[0];
 		*ret_path = strdup(config->modules[0].path);
 	} else {
-		return muster_fail(err, CAUSE_MODULE_UNUSABLE,
-				   "the URI has no module-path or module-name, and %zu modules are configured",
-				   config->module_count);
+		return muster_fail(
+			err, CAUSE_MODULE_UNUSABLE,
+			"the URI has no module-path or module-name, and %zu modules are configured",
+			config->module_count);
 	}
 	return *ret_path || muster_fail_memory(err);
 }
@@ -169,8 +171,8 @@ bool station_module_find(const char *token_uri, struct station_module *ret_modul
 				   PRINTABLE(module.path));
 	if (!file_check_trusted(module.path, err))
 		return false;
-	if (configured ? !config_module_environment(configured, &module.environment, err) :
-			 !known_environment(module.path, &module.environment, err))
+	if (configured ? !config_module_environment(configured, &module.environment, err)
+		       : !known_environment(module.path, &module.environment, err))
 		return false;
 	*ret_module = module;
 	module = (struct station_module){ 0 };

@@ -80,10 +80,10 @@ bool pin_recall(const struct pin_token *token, enum pin_memory *ret_memory,
 	if (access(path, F_OK) < 0 && errno == ENOENT)
 		return true;
 	/* A marker that cannot be read still says that there was a refusal. */
-	*ret_memory = read_marker(path, &marker, &unreadable) &&
-				      json_bool(marker, "acknowledged", false) ?
-			      PIN_ACKNOWLEDGED :
-			      PIN_REFUSED_BEFORE;
+	*ret_memory =
+		read_marker(path, &marker, &unreadable) && json_bool(marker, "acknowledged", false)
+			? PIN_ACKNOWLEDGED
+			: PIN_REFUSED_BEFORE;
 	return true;
 }
 

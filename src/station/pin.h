@@ -27,4 +27,5 @@ bool pin_forget(const struct pin_token *token, struct muster_error *err) MUST_CH
 
 /* The descriptor that the PIN is read from: `pin_file`, or the URI's pin-source. Same file checks as for every
  * secret. -1 on failure. */
-int pin_open(const char *pin_file, const struct token_uri *uri, struct muster_error *err) MUST_CHECK;
+int pin_open(const char *pin_file, const struct token_uri *uri, struct muster_error *err)
+	MUST_CHECK;

@@ -9,7 +9,7 @@
 const char *stage_name(enum stage stage)
 {
 	static const char *const names[] = { "identify", "attest", "enroll",
-					     "confirm",	 "verify", "release" };
+					     "confirm",  "verify", "release" };
 
 	return names[stage];
 }
@@ -17,7 +17,6 @@ const char *stage_name(enum stage stage)
 bool job_record(struct job *job, enum journal_kind kind, enum stage stage, cJSON *body,
 		struct muster_error *err)
 {
-	CLEANUP(cJSON_freep) cJSON *owned = body;
 	CLEANUP(freep) char *line = body ? json_print_line(body) : NULL;
 	struct journal_entry entry = {
 		.registration_id = job->registration_id,
@@ -25,11 +24,12 @@ bool job_record(struct job *job, enum journal_kind kind, enum stage stage, cJSON
 		.stage = stage_name(stage),
 		.kind = kind,
 		.attempt = job->attempt,
-		.operator = job->run->operator_name,
+		.operator= job->run->operator_name,
 		.station = job->run->station_name,
 		.body = line,
 	};
 
+	cJSON_Delete(body);
 	if (!line)
 		return muster_fail_memory(err);
 	if (!journal_is_in_transaction(job->run->journal) && !journal_begin(job->run->journal, err))
@@ -64,15 +64,15 @@ bool job_put_row(struct job *job, enum journal_state state, enum stage stage,
 		.attestation = profile_attestation_word(run->profile.attestation),
 		.key_kind = job->key_digest[0] ? key_kind(job) : NULL,
 		.key_digest = job->key_digest[0] ? job->key_digest : NULL,
-		.key_id = job->key_id.size > 0 && job->key_id.size <= 64 ?
-				  hex_encode(key_id, job->key_id.data, job->key_id.size) :
-				  NULL,
-		.key_place = run->profile.attestation == PROFILE_TPM  ? "tpm:0x81010001" :
-			     run->profile.attestation == PROFILE_X509 ? run->token_text :
-									NULL,
+		.key_id = job->key_id.size > 0 && job->key_id.size <= 64
+				  ? hex_encode(key_id, job->key_id.data, job->key_id.size)
+				  : NULL,
+		.key_place = run->profile.attestation == PROFILE_TPM    ? "tpm:0x81010001"
+			     : run->profile.attestation == PROFILE_X509 ? run->token_text
+									: NULL,
 		.profile_name = run->profile.name,
 		.profile_digest = run->profile.digest,
-		.operator = run->operator_name,
+		.operator= run->operator_name,
 		.station = run->station_name,
 		.socket = run->request->tpm,
 		.state = state,

@@ -67,9 +67,10 @@ bool token_login_start(struct job *job, struct muster_error *err)
 	if (!pin_recall(&token, &memory, err))
 		return false;
 	if (memory == PIN_REFUSED_BEFORE)
-		return muster_fail(err, CAUSE_PIN_REMEMBERED,
-				   "logging in to token '%s' (serial %s): its last PIN was refused, so no other is tried",
-				   PRINTABLE(token.label), PRINTABLE(token.serial));
+		return muster_fail(
+			err, CAUSE_PIN_REMEMBERED,
+			"logging in to token '%s' (serial %s): its last PIN was refused, so no other is tried",
+			PRINTABLE(token.label), PRINTABLE(token.serial));
 	request.fd = pin_open(job->run->request->pin_file, &job->run->token, err);
 	if (request.fd < 0) {
 		request.fd = 0;
@@ -96,9 +97,8 @@ bool token_login_finish(struct job *job, const struct muster_error *outcome,
 /* -- Signing ------------------------------------------------------------------------------------------------- */
 
 static bool sign(struct signer *signer, enum signer_scheme scheme, enum signer_hash hash,
-		 const uint8_t *digest, size_t digest_size,
-		 uint8_t signature[SIGNER_SIGNATURE_MAX], size_t *ret_size,
-		 struct muster_error *err)
+		 const uint8_t *digest, size_t digest_size, uint8_t signature[SIGNER_SIGNATURE_MAX],
+		 size_t *ret_size, struct muster_error *err)
 {
 	CLEANUP(worker_message_done) struct worker_message request, reply = { 0 };
 	const struct token_signer *token = signer->context;

@@ -1,0 +1,180 @@
+/* The doctor on what muster needs: configuration, journal, workers, modules, roots, login. */
+#include <errno.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "muster/dps.h"
+#include "muster/file.h"
+#include "muster/journal.h"
+#include "muster/station.h"
+#include "muster/text.h"
+
+#include "doctor.h"
+#include "report.h"
+
+#define ROOTS_MAX (4 * 1024 * 1024)
+
+static void fill_from_config(struct doctor *doctor)
+{
+	struct doctor_options *options = &doctor->options;
+
+	if (!options->login_file)
+		options->login_file = doctor->config.login_file;
+	if (!options->ca_file)
+		options->ca_file = doctor->config.ca_file;
+	if (!options->journal)
+		options->journal = doctor->config.journal;
+}
+
+void doctor_configuration(struct doctor *doctor)
+{
+	CLEANUP(text_done) struct text paths = TEXT_MAX(8192);
+	struct muster_error err = { 0 };
+
+	if (!report_config_load(&doctor->config, &err)) {
+		doctor_find_error(doctor, VERDICT_FAIL, &err);
+		return;
+	}
+	fill_from_config(doctor);
+	for (size_t i = 0; i < doctor->config.paths.count; i++)
+		text_addf(&paths, "%s%s", i > 0 ? ", " : "", doctor->config.paths.items[i]);
+	doctor_find(doctor, VERDICT_OK, NULL, "%s",
+		    paths.length > 0 ? paths.data : "no configuration file");
+}
+
+/* -- Journal ---------------------------------------------------------------------------------------------- */
+
+/* Where there is no journal yet: the nearest directory that exists must let one be made. */
+static void look_at_place(struct doctor *doctor, const char *path)
+{
+	CLEANUP(freep) char *place = strdup(path);
+	char *slash = place ? strrchr(place, '/') : NULL;
+
+	while (slash && slash != place) {
+		*slash = '\0';
+		if (access(place, F_OK) == 0)
+			break;
+		slash = strrchr(place, '/');
+	}
+	if (!slash || slash == place)
+		doctor_find(doctor, VERDICT_OK, NULL, "'%s' will be made", PRINTABLE(path));
+	else if (access(place, W_OK | X_OK) != 0)
+		doctor_find(doctor, VERDICT_FAIL, "Give yourself the directory, or pass --journal.",
+			    "'%s' cannot be made: '%s': %s", PRINTABLE(path), PRINTABLE(place),
+			    strerror(errno));
+	else
+		doctor_find(doctor, VERDICT_OK, NULL, "'%s' will be made", PRINTABLE(path));
+}
+
+void doctor_journal(struct doctor *doctor)
+{
+	CLEANUP(freep) char *standard = journal_default_path();
+	CLEANUP(journal_freep) struct journal *journal = NULL;
+	const char *path = doctor->options.journal ? doctor->options.journal : standard;
+	struct journal_head head = { 0 };
+	struct muster_error err = { 0 };
+
+	if (!path) {
+		doctor_find(doctor, VERDICT_FAIL, "Pass --journal FILE.", "no home directory");
+		return;
+	}
+	if (!journal_check_space(path, 100, &err))
+		doctor_find_error(doctor, VERDICT_FAIL, &err);
+	if (access(path, F_OK) < 0) {
+		look_at_place(doctor, path);
+		return;
+	}
+	if (!journal_open(path, JOURNAL_READ, &journal, &err) ||
+	    !journal_verify_chain(journal, &head, &err))
+		doctor_find_error(doctor, VERDICT_FAIL, &err);
+	else if (access(path, W_OK) < 0)
+		doctor_find(doctor, VERDICT_FAIL, "Check owner and mode.", "'%s': %s",
+			    PRINTABLE(path), strerror(errno));
+	else
+		doctor_find(doctor, VERDICT_OK, NULL, "'%s': %lld entries, chain holds",
+			    PRINTABLE(path), (long long)head.seq);
+}
+
+/* -- Workers ---------------------------------------------------------------------------------------------- */
+
+void doctor_workers(struct doctor *doctor)
+{
+	static const char *const programs[] = { "muster-tpm-worker", "muster-hsm-worker" };
+
+	for (size_t i = 0; i < ARRAY_SIZE(programs); i++) {
+		struct muster_error err = { 0 };
+
+		if (station_worker_check(programs[i], &err))
+			doctor_find(doctor, VERDICT_OK, NULL, "%s answers", programs[i]);
+		else
+			doctor_find_error(doctor, VERDICT_FAIL, &err);
+	}
+}
+
+/* -- Modules ---------------------------------------------------------------------------------------------- */
+
+static void look_at_token(struct doctor *doctor)
+{
+	CLEANUP(station_module_done) struct station_module module = { 0 };
+	struct muster_error err = { 0 };
+
+	if (station_module_find(doctor->options.token, &module, &err))
+		doctor_find(doctor, VERDICT_OK, NULL, "'%s' for the token", PRINTABLE(module.path));
+	else
+		doctor_find_error(doctor, VERDICT_FAIL, &err);
+}
+
+void doctor_modules(struct doctor *doctor)
+{
+	for (size_t i = 0; i < doctor->config.module_count; i++) {
+		const struct config_module *module = &doctor->config.modules[i];
+		struct muster_error err = { 0 };
+
+		if (file_check_trusted(module->path, &err))
+			doctor_find(doctor, VERDICT_OK, NULL, "%s: '%s'", PRINTABLE(module->name),
+				    PRINTABLE(module->path));
+		else
+			doctor_find_error(doctor, VERDICT_FAIL, &err);
+	}
+	if (doctor->options.token)
+		look_at_token(doctor);
+	else if (doctor->config.module_count == 0)
+		doctor_find(doctor, VERDICT_OK, NULL, "none configured");
+}
+
+/* -- Roots and login -------------------------------------------------------------------------------------- */
+
+void doctor_roots(struct doctor *doctor)
+{
+	CLEANUP(bytes_done) struct bytes roots = { 0 };
+	const char *variable = getenv("SSL_CERT_FILE");
+	const char *path = doctor->options.ca_file ? doctor->options.ca_file
+			   : variable && *variable ? variable
+						   : "/etc/ssl/certs/ca-certificates.crt";
+	struct muster_error err = { 0 };
+
+	if (!file_read(path, ROOTS_MAX, &roots, &err))
+		doctor_find_error(doctor, VERDICT_FAIL, &err);
+	else if (!strstr((const char *)roots.data, "-----BEGIN CERTIFICATE-----"))
+		doctor_find(doctor, VERDICT_FAIL, "Install ca-certificates, or check --ca-file.",
+			    "'%s' holds no certificate", PRINTABLE(path));
+	else
+		doctor_find(doctor, VERDICT_OK, NULL, "'%s'", PRINTABLE(path));
+}
+
+void doctor_login(struct doctor *doctor)
+{
+	CLEANUP(dps_login_done) struct dps_login login = { 0 };
+	struct muster_error err = { 0 };
+
+	if (!doctor->options.login_file)
+		doctor_find(doctor, VERDICT_WARN,
+			    "Put the connection string into a file of mode 0600 and name it with "
+			    "--login-file.",
+			    "no login file named");
+	else if (!dps_login_read_file(&login, doctor->options.login_file, &err))
+		doctor_find_error(doctor, VERDICT_FAIL, &err);
+	else
+		doctor_find(doctor, VERDICT_OK, NULL, "policy '%s' at '%s'",
+			    PRINTABLE(login.policy), PRINTABLE(login.host));
+}

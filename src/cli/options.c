@@ -1,0 +1,444 @@
+/* From argv and the environment into a verb's option struct, by its rows. getopt_long walks the line; what it lets pass
+ * (abbreviations) or cannot say (why a line is wrong) is done here. */
+#include <getopt.h>
+#include <stdarg.h>
+#include <string.h>
+
+#include "muster/log.h"
+#include "muster/text.h"
+
+#include "cli-internal.h"
+
+enum { ROWS_MAX = 96, LONGS_MAX = 192, NAMES_SIZE = 4096, LONG_BASE = 256 };
+
+struct parse {
+	const struct verb *verb; /* NULL in front of it */
+	void *options;
+	struct common_options *common;
+	const struct option_row *rows[ROWS_MAX];
+	bool is_common[ROWS_MAX], is_seen[ROWS_MAX];
+	size_t row_count;
+	struct option longs[LONGS_MAX]; /* .val = LONG_BASE + row */
+	size_t long_count;
+	char names[NAMES_SIZE]; /* of aliases */
+	size_t names_used;
+	char letters[2 * ROWS_MAX + 4];
+	int open_row; /* WORDS or BOOL whose words may follow; -1 */
+	const char **operands;
+	size_t operand_count;
+};
+
+const struct option_row common_rows[] = {
+	{ .letter = 'o',
+	  .name = "output",
+	  .kind = OPTION_CHOICE,
+	  .placeholder = "FORMAT",
+	  .help = "json, jsonl, yaml, table, tsv or none",
+	  .offset = offsetof(struct common_options, output),
+	  .environment = "MUSTER_OUTPUT",
+	  .choices = output_formats },
+	{ .letter = 'v',
+	  .name = "verbose",
+	  .kind = OPTION_COUNT,
+	  .help = "Say more on standard error; twice: say everything",
+	  .offset = offsetof(struct common_options, verbose) },
+	{ .letter = 'q',
+	  .name = "quiet",
+	  .kind = OPTION_FLAG,
+	  .help = "Say nothing but errors",
+	  .offset = offsetof(struct common_options, quiet) },
+	{ .letter = 'h',
+	  .name = "help",
+	  .kind = OPTION_FLAG,
+	  .help = "Show this help and exit",
+	  .offset = offsetof(struct common_options, help) },
+	{ 0 },
+};
+
+const char *verb_full_name(const struct verb *verb)
+{
+	static char name[64];
+
+	snprintf(name, sizeof(name), "%s%s%s", verb->noun ? verb->noun : "", verb->noun ? " " : "",
+		 verb->name);
+	return name;
+}
+
+/* -- The tables, as getopt wants them --------------------------------------------------------------------- */
+
+static int argument_of(const struct option_row *row)
+{
+	switch (row->kind) {
+	case OPTION_FLAG:
+	case OPTION_COUNT:
+		return no_argument;
+	case OPTION_BOOL:
+		return optional_argument;
+	default:
+		return required_argument;
+	}
+}
+
+static void add_long(struct parse *parse, const char *name, size_t length, size_t row)
+{
+	char *copy = parse->names + parse->names_used;
+
+	if (parse->long_count + 1 >= LONGS_MAX || parse->names_used + length + 1 > NAMES_SIZE)
+		abort(); /* the tables have outgrown the limits above */
+	memcpy(copy, name, length);
+	copy[length] = '\0';
+	parse->names_used += length + 1;
+	parse->longs[parse->long_count++] = (struct option){
+		.name = copy,
+		.has_arg = argument_of(parse->rows[row]),
+		.val = LONG_BASE + (int)row,
+	};
+}
+
+static void add_row(struct parse *parse, const struct option_row *row, bool is_common)
+{
+	size_t index = parse->row_count++;
+	char *letters = parse->letters + strlen(parse->letters);
+
+	if (index >= ROWS_MAX)
+		abort();
+	parse->rows[index] = row;
+	parse->is_common[index] = is_common;
+	if (row->letter) {
+		*letters++ = row->letter;
+		if (argument_of(row) == required_argument)
+			*letters = ':';
+	}
+	add_long(parse, row->name, strlen(row->name), index);
+	for (const char *alias = row->aliases; alias && *alias;) {
+		size_t length = strcspn(alias, ",");
+
+		add_long(parse, alias, length, index);
+		alias += length + (alias[length] == ',');
+	}
+}
+
+static void add_rows(struct parse *parse, const struct option_row *rows, bool is_common)
+{
+	for (; rows && rows->name; rows++)
+		add_row(parse, rows, is_common);
+}
+
+static int row_of(const struct parse *parse, int code)
+{
+	if (code >= LONG_BASE)
+		return code - LONG_BASE;
+	for (size_t i = 0; i < parse->row_count; i++) {
+		if (parse->rows[i]->letter == code)
+			return (int)i;
+	}
+	return -1;
+}
+
+/* -- Values ----------------------------------------------------------------------------------------------- */
+
+static void *field_of(const struct parse *parse, int index)
+{
+	void *base = parse->is_common[index] ? (void *)parse->common : parse->options;
+
+	return (char *)base + parse->rows[index]->offset;
+}
+
+static bool fail_usage(const struct parse *parse, struct muster_error *err, const char *format, ...)
+	PRINTF_LIKE(3, 4);
+
+static bool fail_usage(const struct parse *parse, struct muster_error *err, const char *format, ...)
+{
+	char sentence[512];
+	va_list arguments;
+
+	va_start(arguments, format);
+	vsnprintf(sentence, sizeof(sentence), format, arguments);
+	va_end(arguments);
+	if (strstr(sentence, "did you mean"))
+		return muster_fail(err, CAUSE_USAGE, "%s", sentence);
+	return muster_fail(err, CAUSE_USAGE, "%s (see muster %s%s--help)", sentence,
+			   parse->verb ? verb_full_name(parse->verb) : "", parse->verb ? " " : "");
+}
+
+static bool store_choice(const struct parse *parse, const struct option_row *row, const char *named,
+			 const char *value, int *field, struct muster_error *err)
+{
+	CLEANUP(text_done) struct text names = TEXT_MAX(512);
+	const char *nearest;
+	size_t count = 0;
+
+	for (; row->choices[count]; count++) {
+		if (strcmp(row->choices[count], value) == 0) {
+			*field = (int)count;
+			return true;
+		}
+		text_addf(&names, "%s%s", count > 0 ? ", " : "", row->choices[count]);
+	}
+	nearest = text_nearest(value, row->choices, count);
+	if (nearest)
+		return fail_usage(parse, err, "%s '%s' is not known; did you mean '%s'?", named,
+				  PRINTABLE(value), nearest);
+	return fail_usage(parse, err, "%s '%s' is none of %s", named, PRINTABLE(value), names.data);
+}
+
+static bool store_bool(const struct parse *parse, const char *named, const char *value,
+		       enum option_bool *field, struct muster_error *err)
+{
+	if (!value || text_equal_folded(value, "true"))
+		*field = OPTION_TRUE;
+	else if (text_equal_folded(value, "false"))
+		*field = OPTION_FALSE;
+	else
+		return fail_usage(parse, err, "%s '%s' is neither true nor false", named,
+				  PRINTABLE(value));
+	return true;
+}
+
+static bool store(const struct parse *parse, int index, const char *named, const char *value,
+		  struct muster_error *err)
+{
+	const struct option_row *row = parse->rows[index];
+	void *field = field_of(parse, index);
+	struct option_list *list = field;
+
+	switch (row->kind) {
+	case OPTION_FLAG:
+		*(bool *)field = true;
+		return true;
+	case OPTION_COUNT:
+		++*(int *)field;
+		return true;
+	case OPTION_TEXT:
+		*(const char **)field = value;
+		return true;
+	case OPTION_NUMBER:
+		if (!text_to_int64(value, 0, INT64_MAX, field))
+			return fail_usage(parse, err, "%s '%s' is not a number", named,
+					  PRINTABLE(value));
+		return true;
+	case OPTION_CHOICE:
+		return store_choice(parse, row, named, value, field, err);
+	case OPTION_BOOL:
+		return store_bool(parse, named, value, field, err);
+	case OPTION_LIST:
+	case OPTION_WORDS:
+		if (list->count == OPTION_LIST_MAX)
+			return fail_usage(parse, err, "%s is given more than %d times", named,
+					  OPTION_LIST_MAX);
+		list->words[list->count++] = value;
+		return true;
+	}
+	abort();
+}
+
+/* -- The line --------------------------------------------------------------------------------------------- */
+
+/* "--name" of "--name=value", "-x" of "-xvalue": what the operator typed, for messages. */
+static const char *typed_name(char out[128], const char *word, int letter)
+{
+	char name[128];
+
+	if (text_has_prefix(word, "--"))
+		snprintf(name, sizeof(name), "%.*s", (int)strcspn(word, "="), word);
+	else
+		snprintf(name, sizeof(name), "-%c", letter);
+	return text_printable(out, 128, name);
+}
+
+static bool fail_unknown(const struct parse *parse, const char *word, struct muster_error *err)
+{
+	const char *candidates[LONGS_MAX], *nearest;
+	const struct option *first = NULL, *second = NULL;
+	size_t length = strcspn(word + 2, "=");
+	CLEANUP(freep) char *name = strndup(word + 2, length);
+
+	if (!name)
+		return muster_fail_memory(err);
+	for (size_t i = 0; i < parse->long_count; i++) {
+		const struct option *row = &parse->longs[i];
+
+		candidates[i] = row->name;
+		if (strncmp(name, row->name, length) != 0)
+			continue;
+		if (!first)
+			first = row;
+		else if (row->val != first->val)
+			second = row;
+	}
+	if (first && second)
+		return fail_usage(parse, err, "option '--%s' could be '--%s' or '--%s'",
+				  PRINTABLE(name), first->name, second->name);
+	nearest = first ? first->name : text_nearest(name, candidates, parse->long_count);
+	if (nearest)
+		return fail_usage(parse, err, "unknown option '--%s'; did you mean '--%s'?",
+				  PRINTABLE(name), nearest);
+	return fail_usage(parse, err, "unknown option '--%s'", PRINTABLE(name));
+}
+
+static bool is_long_name(const struct parse *parse, const char *word)
+{
+	size_t length = strcspn(word + 2, "=");
+
+	for (size_t i = 0; i < parse->long_count; i++) {
+		if (strlen(parse->longs[i].name) == length &&
+		    strncmp(parse->longs[i].name, word + 2, length) == 0)
+			return true;
+	}
+	return false;
+}
+
+/* getopt's '?' and ':'. */
+static bool fail_option(const struct parse *parse, int code, const char *word,
+			struct muster_error *err)
+{
+	char typed[128];
+	int row = row_of(parse, optopt);
+
+	typed_name(typed, word, optopt < LONG_BASE ? optopt : 0);
+	if (code == ':' && row >= 0)
+		return fail_usage(parse, err, "option '%s' needs a value: %s", typed,
+				  parse->rows[row]->placeholder);
+	if (!text_has_prefix(word, "--"))
+		return fail_usage(parse, err, "unknown option '%s'", typed);
+	if (is_long_name(parse, word))
+		return fail_usage(parse, err, "option '%s' takes no value", typed);
+	return fail_unknown(parse, word, err);
+}
+
+/* "--ih h1 h2": words behind such an option belong to it. */
+static bool take_word(struct parse *parse, const char *word, bool *ret_is_taken,
+		      struct muster_error *err)
+{
+	int row = parse->open_row;
+
+	*ret_is_taken = false;
+	if (row < 0)
+		return true;
+	if (parse->rows[row]->kind == OPTION_BOOL) {
+		parse->open_row = -1;
+		if (!text_equal_folded(word, "true") && !text_equal_folded(word, "false"))
+			return true;
+	}
+	*ret_is_taken = true;
+	return store(parse, row, parse->rows[row]->name, word, err);
+}
+
+static bool take_option(struct parse *parse, int code, const char *word, const char *value,
+			struct muster_error *err)
+{
+	int index = row_of(parse, code);
+	const struct option_row *row = parse->rows[index];
+	bool may_shorten = parse->verb && parse->verb->allows_prefixes;
+	char typed[128];
+
+	if (code >= LONG_BASE && !may_shorten && !is_long_name(parse, word))
+		return fail_unknown(parse, word, err);
+	typed_name(typed, word, row->letter);
+	if ((row->flags & OPTION_SECRET) && !parse->is_seen[index])
+		log_warning("'%s' shows its value to every user of this machine while it runs; "
+			    "use a file instead",
+			    typed);
+	parse->is_seen[index] = true;
+	parse->open_row =
+		row->kind == OPTION_WORDS || (row->kind == OPTION_BOOL && !value) ? index : -1;
+	return store(parse, index, typed, value, err);
+}
+
+/* Walks until the end, --help, or (in front of the verb) the first word that is no option. */
+static bool walk(struct parse *parse, int argc, char **argv, int *ret_next,
+		 struct muster_error *err)
+{
+	optind = 0; /* glibc: start anew */
+	opterr = 0;
+	for (;;) {
+		/* The first call of getopt sets optind; until then the word is the first. */
+		int at = optind == 0 ? 1 : optind;
+		int code = getopt_long(argc, argv, parse->letters, parse->longs, NULL);
+		const char *word = at < argc ? argv[at] : "";
+		bool is_taken;
+
+		if (code == -1)
+			break;
+		if (code == '?' || code == ':')
+			return fail_option(parse, code, word, err);
+		if (code != 1) {
+			if (!take_option(parse, code, word, optarg, err))
+				return false;
+			if (parse->common->help)
+				break;
+			continue;
+		}
+		if (!parse->verb) {
+			*ret_next = optind - 1;
+			return true;
+		}
+		if (!take_word(parse, optarg, &is_taken, err))
+			return false;
+		if (!is_taken)
+			parse->operands[parse->operand_count++] = optarg;
+	}
+	*ret_next = optind;
+	return true;
+}
+
+static bool take_environment(struct parse *parse, struct muster_error *err)
+{
+	for (size_t i = 0; i < parse->row_count; i++) {
+		const char *variable = parse->rows[i]->environment;
+		const char *value = variable && !parse->is_seen[i] ? getenv(variable) : NULL;
+
+		if (value && *value && !store(parse, (int)i, variable, value, err))
+			return false;
+	}
+	return true;
+}
+
+static bool check_operands(const struct parse *parse, struct muster_error *err)
+{
+	const struct verb *verb = parse->verb;
+
+	if (parse->operand_count < verb->operands_min)
+		return fail_usage(parse, err, "'muster %s' needs %s", verb_full_name(verb),
+				  verb->operands);
+	if (parse->operand_count > verb->operands_max)
+		return fail_usage(parse, err, "'muster %s' does not take '%s'",
+				  verb_full_name(verb),
+				  PRINTABLE(parse->operands[verb->operands_max]));
+	return true;
+}
+
+bool options_parse(const struct verb *verb, int argc, char **argv, void *options,
+		   struct common_options *common, const char **operands, size_t *ret_operand_count,
+		   struct muster_error *err)
+{
+	struct parse parse = { .verb = verb,
+			       .options = options,
+			       .common = common,
+			       .letters = "-:",
+			       .open_row = -1,
+			       .operands = operands };
+	int next = argc;
+
+	add_rows(&parse, verb->options, false);
+	add_rows(&parse, common_rows, true);
+	if (!walk(&parse, argc, argv, &next, err))
+		return false;
+	if (common->help)
+		return true;
+	while (next < argc)
+		operands[parse.operand_count++] = argv[next++];
+	if (!take_environment(&parse, err) || !check_operands(&parse, err))
+		return false;
+	*ret_operand_count = parse.operand_count;
+	return true;
+}
+
+bool options_parse_front(int argc, char **argv, struct common_options *common, int *ret_next,
+			 struct muster_error *err)
+{
+	struct parse parse = { .common = common, .letters = "-:", .open_row = -1 };
+
+	add_rows(&parse, common_rows, true);
+	return walk(&parse, argc, argv, ret_next, err);
+}

@@ -1,0 +1,175 @@
+/* From the line to the verb and to the exit status. */
+#include <errno.h>
+#include <locale.h>
+#include <string.h>
+
+#include "muster/log.h"
+#include "muster/station.h"
+#include "muster/text.h"
+
+#include "cli-internal.h"
+
+enum { NAMES_MAX = 64 };
+
+static bool fail_unknown_word(const char *noun, const char *word, struct muster_error *err)
+{
+	const char *candidates[NAMES_MAX], *nearest;
+	size_t count = 0;
+
+	for (size_t i = 0; verbs[i] && count < NAMES_MAX; i++) {
+		if (noun ? verbs[i]->noun && strcmp(verbs[i]->noun, noun) == 0 : !verbs[i]->noun)
+			candidates[count++] = verbs[i]->name;
+	}
+	for (const struct noun *other = nouns; !noun && other->name && count < NAMES_MAX; other++)
+		candidates[count++] = other->name;
+	nearest = text_nearest(word, candidates, count);
+	return muster_fail(err, CAUSE_USAGE, "there is no command '%s%s%s'%s%s%s", noun ? noun : "",
+			   noun ? " " : "", PRINTABLE(word),
+			   nearest ? "; did you mean '" : " (see muster --help)",
+			   nearest ? nearest : "", nearest ? "'?" : "");
+}
+
+/* What the words in front name: a verb, or a noun alone (then *ret_verb is NULL), or neither. Consumes one or two. */
+static bool find_command(int argc, char **argv, const struct verb **ret_verb,
+			 const struct noun **ret_noun, int *ret_used, struct muster_error *err)
+{
+	const struct noun *noun = noun_find(argv[0]);
+	const struct verb *verb = verb_find(NULL, argv[0]);
+
+	if (!noun && !verb)
+		return fail_unknown_word(NULL, argv[0], err);
+	if (noun && argc > 1 && argv[1][0] != '-') {
+		verb = verb_find(noun->name, argv[1]);
+		if (!verb)
+			return fail_unknown_word(noun->name, argv[1], err);
+	}
+	*ret_noun = noun;
+	*ret_verb = verb;
+	*ret_used = noun && verb ? 2 : 1;
+	return true;
+}
+
+static int finish(const struct muster_error *err, enum output_format format)
+{
+	bool is_signal = err->cause == CAUSE_INTERRUPTED && station_signal() > 0;
+	bool is_broken_pipe = err->origin == ORIGIN_ERRNO && err->native == EPIPE;
+	int status = is_signal ? 128 + station_signal() : (int)err->code;
+
+	/* Who reads has gone ("| head"): the status says it, a sentence would only be in the way. */
+	if (!is_broken_pipe)
+		output_error(err, format, status);
+	return status;
+}
+
+static void set_levels(const struct common_options *common)
+{
+	if (common->quiet)
+		log_set_level(LOG_ERROR);
+	else if (common->verbose > 0)
+		log_set_level(common->verbose > 1 ? LOG_DEBUG : LOG_INFO);
+}
+
+/* argv[0] is the last word of the verb's name. */
+static int run_verb(const struct verb *verb, int argc, char **argv, struct common_options *common)
+{
+	CLEANUP(freep) void *options = calloc(1, verb->options_size + 1);
+	CLEANUP(freep) const char **operands = calloc((size_t)argc + 1, sizeof(*operands));
+	struct invocation call = { .verb = verb, .options = options, .operands = operands };
+	struct muster_error err = { 0 };
+	bool is_done;
+
+	if (!options || !operands) {
+		muster_fail_memory(&err);
+		return finish(&err, OUTPUT_TABLE);
+	}
+	is_done = options_parse(verb, argc, argv, options, common, operands, &call.operand_count,
+				&err);
+	call.output =
+		common->output < 0 ? verb->default_output : (enum output_format)common->output;
+	call.is_quiet = common->quiet;
+	if (is_done && common->help) {
+		help_verb(stdout, verb);
+		return 0;
+	}
+	set_levels(common);
+	if (is_done && verb->run(&call, &err) && fflush(stdout) == 0)
+		return 0;
+	if (err.code == MUSTER_OK)
+		muster_fail(&err, CAUSE_OUTPUT_WRITE, "writing to standard output");
+	fflush(stdout);
+	return finish(&err, call.output);
+}
+
+static int run_help(int argc, char **argv, struct muster_error *err)
+{
+	const struct verb *verb = NULL;
+	const struct noun *noun = NULL;
+	int used = 0;
+
+	if (argc == 0) {
+		help_main(stdout);
+		return 0;
+	}
+	if (!find_command(argc, argv, &verb, &noun, &used, err))
+		return finish(err, OUTPUT_TABLE);
+	if (verb)
+		help_verb(stdout, verb);
+	else
+		help_noun(stdout, noun);
+	return 0;
+}
+
+static int run_command(int argc, char **argv, struct common_options *common)
+{
+	const struct verb *verb = NULL;
+	const struct noun *noun = NULL;
+	struct muster_error err = { 0 };
+	int used = 0;
+
+	if (strcmp(argv[0], "help") == 0)
+		return run_help(argc - 1, argv + 1, &err);
+	if (!find_command(argc, argv, &verb, &noun, &used, &err))
+		return finish(&err, OUTPUT_TABLE);
+	if (verb)
+		return run_verb(verb, argc - used + 1, argv + used - 1, common);
+	if (argc == 1 || strcmp(argv[1], "-h") == 0 || strcmp(argv[1], "--help") == 0) {
+		help_noun(stdout, noun);
+		return 0;
+	}
+	muster_fail(&err, CAUSE_USAGE, "'%s' needs a verb (see muster %s --help)", noun->name,
+		    noun->name);
+	return finish(&err, OUTPUT_TABLE);
+}
+
+static int dump(void)
+{
+	struct muster_error err = { 0 };
+
+	return help_dump(stdout, &err) ? 0 : finish(&err, OUTPUT_TABLE);
+}
+
+int cli_run(int argc, char **argv)
+{
+	struct common_options common = { .output = -1 };
+	struct muster_error err = { 0 };
+	int next = argc;
+
+	setlocale(LC_CTYPE, "");
+	if (argc < 2) {
+		help_short(stdout);
+		return 0;
+	}
+	if (argc == 2 && strcmp(argv[1], "--dump-options") == 0)
+		return dump();
+	if (!options_parse_front(argc, argv, &common, &next, &err))
+		return finish(&err, OUTPUT_TABLE);
+	if (common.help) {
+		help_main(stdout);
+		return 0;
+	}
+	if (next >= argc) {
+		muster_fail(&err, CAUSE_USAGE, "a command is needed (see muster --help)");
+		return finish(&err, OUTPUT_TABLE);
+	}
+	return run_command(argc - next, argv + next, &common);
+}

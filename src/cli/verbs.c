@@ -1,0 +1,41 @@
+/* The tables of nouns and verbs. */
+#include <string.h>
+
+#include "cli-internal.h"
+
+const struct verb *const verbs[] = {
+	&verb_provision,
+	&verb_profile_check,
+	&verb_profile_schema,
+	&verb_hsm_acknowledge,
+	&verb_doctor,
+	&verb_explain,
+	NULL,
+};
+
+const struct noun nouns[] = {
+	{ "profile", "Check product profiles and print their schema" },
+	{ "hsm", "Look after tokens and their PINs" },
+	{ 0 },
+};
+
+const struct verb *verb_find(const char *noun, const char *name)
+{
+	for (size_t i = 0; verbs[i]; i++) {
+		const char *other = verbs[i]->noun;
+		bool is_same_noun = noun ? other && strcmp(other, noun) == 0 : !other;
+
+		if (is_same_noun && strcmp(verbs[i]->name, name) == 0)
+			return verbs[i];
+	}
+	return NULL;
+}
+
+const struct noun *noun_find(const char *name)
+{
+	for (const struct noun *noun = nouns; noun->name; noun++) {
+		if (strcmp(noun->name, name) == 0)
+			return noun;
+	}
+	return NULL;
+}

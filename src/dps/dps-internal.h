@@ -1,0 +1,13 @@
+/* What the service operations and the device API share. */
+#pragma once
+
+#include "muster/dps.h"
+
+/* dps_answer_fail() with another cause for 404. */
+bool dps_answer_fail_as(const struct http_answer *answer, const char *what,
+			enum muster_cause not_found, struct muster_error *err);
+/* The JSON object or array that the answer must hold. CAUSE_CLOUD_ANSWER_INVALID. */
+bool dps_answer_json(const struct http_answer *answer, const char *what, bool is_array,
+		     cJSON **ret_root, struct muster_error *err) MUST_CHECK;
+/* The registration ID goes into a path: never empty, never longer than DPS takes. */
+bool dps_path_id_check(const char *id, struct muster_error *err) MUST_CHECK;

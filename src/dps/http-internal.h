@@ -1,0 +1,43 @@
+/* What the files of the request function share: one transfer and its parts. */
+#pragma once
+
+#include <curl/curl.h>
+
+#include "muster/dps-http.h"
+
+#define HTTP_HEADERS_MAX (32 * 1024)
+
+struct http_transfer {
+	struct http *http;
+	struct http_transfer *next;
+	CURL *easy;
+	struct curl_slist *headers;
+	struct http_request request;
+	char place[160];    /* the URL without its query, for messages */
+	size_t body_offset; /* of request.body: what curl has taken */
+	size_t header_bytes;
+	size_t reply_max;
+	bool may_have_sent; /* the connection stood and the request was about to go */
+	bool is_too_large;
+	int64_t started_ms, deadline_ms; /* by clock_now_ms() */
+	char curl_words[CURL_ERROR_SIZE];
+	struct http_answer answer;
+	http_callback *callback;
+	void *context;
+};
+
+/* All that curl must know of the transfer, callbacks and headers included; the clock runs from here. */
+bool http_transfer_configure(struct http_transfer *transfer, const char *ca_file,
+			     struct muster_error *err) MUST_CHECK;
+
+/* One header line as curl hands it over, CR LF at the end. A status line starts the headers anew. */
+void http_answer_header(struct http_answer *answer, const char *line, size_t length);
+/* When all headers are there: what needs more than one of them. */
+void http_answer_complete(struct http_answer *answer, int64_t now_wall_ms);
+
+/* The client's identity goes into the TLS context by this CURLOPT_SSL_CTX_FUNCTION; data is the request. */
+CURLcode http_tls_set_identity(CURL *easy, void *ssl_context, void *data);
+/* CAUSE_INPUT_NOT_FOUND unless the file holds a certificate. */
+bool http_tls_check_roots(const char *ca_file, struct muster_error *err);
+/* Outcome and sentence of a transfer that curl ended with `result`. */
+void http_failure_describe(struct http_transfer *transfer, CURLcode result);

@@ -1,0 +1,279 @@
+#include <assert.h>
+#include <string.h>
+
+#include "muster/clock.h"
+#include "muster/process.h"
+
+#include "http-internal.h"
+
+struct http {
+	CURLM *multi;
+	char *ca_file;
+	struct http_transfer *transfers;
+	size_t pending;
+};
+
+/* -- The client ---------------------------------------------------------------------------------------- */
+
+static bool start_curl_once(struct muster_error *err)
+{
+	static bool started;
+
+	if (!started &&
+	    curl_global_init_mem(CURL_GLOBAL_DEFAULT, wiping_malloc, wiping_free, wiping_realloc,
+				 wiping_strdup, wiping_calloc) != CURLE_OK)
+		return muster_fail(err, CAUSE_INTERNAL, "starting libcurl");
+	started = true;
+	return true;
+}
+
+struct http *http_new(const char *ca_file, struct muster_error *err)
+{
+	CLEANUP(http_freep) struct http *http = NULL;
+
+	if (!start_curl_once(err) || (ca_file && !http_tls_check_roots(ca_file, err)))
+		return NULL;
+	http = calloc(1, sizeof(*http));
+	if (!http || !(http->multi = curl_multi_init()) ||
+	    (ca_file && !(http->ca_file = strdup(ca_file)))) {
+		muster_fail_memory(err);
+		return NULL;
+	}
+	return TAKE_PTR(http);
+}
+
+static void transfer_free(struct http_transfer *transfer)
+{
+	if (!transfer)
+		return;
+	curl_easy_cleanup(transfer->easy);
+	curl_slist_free_all(transfer->headers);
+	http_request_done(&transfer->request);
+	http_answer_done(&transfer->answer);
+	free(transfer);
+}
+DEFINE_FREEP(transfer_freep, struct http_transfer *, transfer_free)
+
+/* Takes it out of the client; it is the caller's then. */
+static void transfer_remove(struct http *http, struct http_transfer *transfer)
+{
+	struct http_transfer **link = &http->transfers;
+
+	while (*link != transfer) {
+		assert(*link);
+		link = &(*link)->next;
+	}
+	*link = transfer->next;
+	http->pending--;
+	curl_multi_remove_handle(http->multi, transfer->easy);
+}
+
+void http_cancel(struct http *http, struct http_transfer *transfer)
+{
+	transfer_remove(http, transfer);
+	transfer_free(transfer);
+}
+
+void http_free(struct http *http)
+{
+	if (!http)
+		return;
+	while (http->transfers)
+		http_cancel(http, http->transfers);
+	curl_multi_cleanup(http->multi);
+	free(http->ca_file);
+	free(http);
+}
+
+size_t http_pending(const struct http *http)
+{
+	return http->pending;
+}
+
+/* -- Starting ------------------------------------------------------------------------------------------ */
+
+/* A query may hold a key (webhooks), so messages name an address without it. */
+static void set_place(struct http_transfer *transfer)
+{
+	const char *url = transfer->request.url.data ? transfer->request.url.data : "";
+
+	snprintf(transfer->place, sizeof(transfer->place), "%.*s", (int)strcspn(url, "?"), url);
+}
+
+static struct http_transfer *transfer_new(struct http *http, struct http_request *request)
+{
+	struct http_transfer *transfer = calloc(1, sizeof(*transfer));
+
+	if (!transfer) {
+		http_request_done(request);
+		return NULL;
+	}
+	transfer->http = http;
+	transfer->request = *request;
+	*request = (struct http_request){ 0 };
+	set_place(transfer);
+	transfer->reply_max =
+		transfer->request.reply_max ? transfer->request.reply_max : HTTP_REPLY_MAX;
+	transfer->answer = (struct http_answer){
+		.body = TEXT_MAX(transfer->reply_max),
+		.continuation = TEXT_MAX(HTTP_HEADERS_MAX),
+		.retry_after_ms = -1,
+		.date_ms = -1,
+	};
+	transfer->easy = curl_easy_init();
+	if (!transfer->easy)
+		transfer_freep(&transfer);
+	return transfer;
+}
+
+struct http_transfer *http_start(struct http *http, struct http_request *request,
+				 http_callback *callback, void *context, struct muster_error *err)
+{
+	CLEANUP(transfer_freep) struct http_transfer *transfer = transfer_new(http, request);
+
+	if (!transfer) {
+		muster_fail_memory(err);
+		return NULL;
+	}
+	transfer->callback = callback;
+	transfer->context = context;
+	if (!http_transfer_configure(transfer, http->ca_file, err))
+		return NULL;
+	if (curl_multi_add_handle(http->multi, transfer->easy) != CURLM_OK) {
+		muster_fail_memory(err);
+		return NULL;
+	}
+	transfer->next = http->transfers;
+	http->transfers = transfer;
+	http->pending++;
+	return TAKE_PTR(transfer);
+}
+
+/* -- Waiting and finishing ----------------------------------------------------------------------------- */
+
+static int until_next_deadline(const struct http *http, int timeout_ms)
+{
+	int64_t now = clock_now_ms();
+
+	for (const struct http_transfer *at = http->transfers; at; at = at->next) {
+		int64_t left = at->deadline_ms > now ? at->deadline_ms - now : 0;
+
+		if (timeout_ms < 0 || left < timeout_ms)
+			timeout_ms = (int)left;
+	}
+	return timeout_ms < 0 ? 60 * 60 * 1000 : timeout_ms;
+}
+
+bool http_poll(struct http *http, struct pollfd *extra, size_t count, int timeout_ms,
+	       struct muster_error *err)
+{
+	struct curl_waitfd *waits = calloc(count + 1, sizeof(*waits));
+	CURLMcode result;
+
+	if (!waits)
+		return muster_fail_memory(err);
+	for (size_t i = 0; i < count; i++) {
+		waits[i].fd = extra[i].fd;
+		waits[i].events = (short)((extra[i].events & POLLIN ? CURL_WAIT_POLLIN : 0) |
+					  (extra[i].events & POLLPRI ? CURL_WAIT_POLLPRI : 0) |
+					  (extra[i].events & POLLOUT ? CURL_WAIT_POLLOUT : 0));
+	}
+	result = curl_multi_poll(http->multi, waits, (unsigned)count,
+				 until_next_deadline(http, timeout_ms), NULL);
+	free(waits);
+	if (result != CURLM_OK)
+		return muster_fail_native(err, CAUSE_INTERNAL, ORIGIN_CURL, (unsigned long)result,
+					  "waiting for the network: %s",
+					  curl_multi_strerror(result));
+	/* curl reports neither POLLHUP nor POLLERR of the extra descriptors; ask again, without waiting. */
+	if (count > 0 && poll(extra, (nfds_t)count, 0) < 0)
+		for (size_t i = 0; i < count; i++)
+			extra[i].revents = 0;
+	return true;
+}
+
+static void finish(struct http *http, struct http_transfer *transfer, CURLcode result)
+{
+	struct http_answer *answer = &transfer->answer;
+	long status = 0;
+
+	curl_easy_getinfo(transfer->easy, CURLINFO_RESPONSE_CODE, &status);
+	answer->status = (int)status;
+	answer->received_ms = clock_wall_ms();
+	answer->elapsed_ms = clock_now_ms() - transfer->started_ms;
+	if (result == CURLE_OK && !transfer->is_too_large) {
+		text_add(&answer->body, "");
+		http_answer_complete(answer, answer->received_ms);
+	} else {
+		http_failure_describe(transfer, result);
+	}
+	transfer_remove(http, transfer);
+	transfer->callback(transfer->context, answer);
+	transfer_free(transfer);
+}
+
+/* curl's own timers stand still while the machine sleeps; the deadline does not. */
+static struct http_transfer *find_overdue(struct http *http)
+{
+	int64_t now = clock_now_ms();
+
+	for (struct http_transfer *at = http->transfers; at; at = at->next)
+		if (now > at->deadline_ms + 1000)
+			return at;
+	return NULL;
+}
+
+bool http_perform(struct http *http, struct muster_error *err)
+{
+	struct http_transfer *transfer;
+	int running, left;
+	CURLMcode result = curl_multi_perform(http->multi, &running);
+	CURLMsg *message;
+
+	if (result != CURLM_OK)
+		return muster_fail_native(err, CAUSE_INTERNAL, ORIGIN_CURL, (unsigned long)result,
+					  "moving transfers on: %s", curl_multi_strerror(result));
+	while ((message = curl_multi_info_read(http->multi, &left))) {
+		if (message->msg != CURLMSG_DONE)
+			continue;
+		curl_easy_getinfo(message->easy_handle, CURLINFO_PRIVATE, &transfer);
+		finish(http, transfer, message->data.result);
+	}
+	while ((transfer = find_overdue(http)))
+		finish(http, transfer, CURLE_OPERATION_TIMEDOUT);
+	return true;
+}
+
+/* -- Blocking ------------------------------------------------------------------------------------------ */
+
+struct fetch {
+	struct http_answer *ret_answer;
+	bool is_done;
+};
+
+static void fetch_done(void *context, struct http_answer *answer)
+{
+	struct fetch *fetch = context;
+
+	*fetch->ret_answer = *answer;
+	*answer = (struct http_answer){ 0 };
+	fetch->is_done = true;
+}
+
+bool http_fetch(struct http *http, struct http_request *request, struct http_answer *ret_answer,
+		struct muster_error *err)
+{
+	struct fetch fetch = { .ret_answer = ret_answer };
+	struct http_transfer *transfer = http_start(http, request, fetch_done, &fetch, err);
+
+	if (!transfer)
+		return false;
+	while (!fetch.is_done) {
+		if (http_perform(http, err) && (fetch.is_done || http_poll(http, NULL, 0, -1, err)))
+			continue;
+		if (!fetch.is_done)
+			http_cancel(http, transfer);
+		return fetch.is_done;
+	}
+	return true;
+}

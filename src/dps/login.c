@@ -1,0 +1,168 @@
+#include <ctype.h>
+#include <string.h>
+
+#include "muster/dps.h"
+
+#define LOGIN_TEXT_MAX 4096
+#define LOGIN_TOKEN_LIFE_S 600
+
+/* -- Parts of a connection string ---------------------------------------------------------------------- */
+
+/* "host" or "host:port", folded to lower case. */
+static bool parse_host(struct dps_login *login, const char *value, size_t length,
+		       struct muster_error *err)
+{
+	char name[DPS_HOST_SIZE];
+	const char *port;
+	int64_t number;
+
+	if (length == 0 || length >= sizeof(login->host) || memchr(value, 0, length))
+		return muster_fail(err, CAUSE_LOGIN_INVALID,
+				   "the connection string's HostName is empty or too long");
+	memcpy(login->host, value, length);
+	login->host[length] = 0;
+	text_fold(login->host);
+	dps_host_without_port(login->host, name);
+	port = strchr(login->host, ':');
+	if (!dps_hub_name_is_valid(name) || (port && !text_to_int64(port + 1, 1, 65535, &number)))
+		return muster_fail(err, CAUSE_LOGIN_INVALID,
+				   "the connection string's HostName '%s' is not a host name",
+				   PRINTABLE(login->host));
+	return true;
+}
+
+static bool parse_policy(struct dps_login *login, const char *value, size_t length,
+			 struct muster_error *err)
+{
+	bool is_usable = length > 0 && length < sizeof(login->policy);
+
+	for (size_t i = 0; i < length && is_usable; i++)
+		is_usable = isascii((unsigned char)value[i]) && isgraph((unsigned char)value[i]);
+	if (!is_usable)
+		return muster_fail(err, CAUSE_LOGIN_INVALID,
+				   "the connection string's SharedAccessKeyName is not usable");
+	memcpy(login->policy, value, length);
+	return true;
+}
+
+static bool parse_key(struct dps_login *login, const char *value, size_t length,
+		      struct muster_error *err)
+{
+	struct muster_error error;
+
+	if (!secret_from_base64(&login->key, value, length, "SharedAccessKey", &error))
+		return muster_fail(err, CAUSE_LOGIN_INVALID,
+				   "the connection string's SharedAccessKey is not base64");
+	if (login->key.size < DPS_KEY_SIZE_MIN || login->key.size > DPS_KEY_SIZE_MAX)
+		return muster_fail(err, CAUSE_LOGIN_INVALID,
+				   "the connection string's SharedAccessKey has %zu bytes, allowed "
+				   "are %d to %d",
+				   login->key.size, DPS_KEY_SIZE_MIN, DPS_KEY_SIZE_MAX);
+	return true;
+}
+
+static const struct {
+	const char *name;
+	bool (*parse)(struct dps_login *login, const char *value, size_t length,
+		      struct muster_error *err);
+} parts[] = {
+	{ "HostName", parse_host },
+	{ "SharedAccessKeyName", parse_policy },
+	{ "SharedAccessKey", parse_key },
+};
+
+/* -- The whole ----------------------------------------------------------------------------------------- */
+
+static size_t find_part(const char *name, size_t length)
+{
+	size_t i;
+
+	for (i = 0; i < ARRAY_SIZE(parts); i++)
+		if (strlen(parts[i].name) == length &&
+		    strncasecmp(parts[i].name, name, length) == 0)
+			break;
+	return i;
+}
+
+/* One "name=value" of the given length. Nothing of an unknown part is shown: it may hold a key. */
+static bool parse_part(struct dps_login *login, bool seen[], const char *part, size_t length,
+		       struct muster_error *err)
+{
+	const char *equals = memchr(part, '=', length);
+	size_t name_length = equals ? (size_t)(equals - part) : length;
+	size_t which = find_part(part, name_length);
+
+	if (!equals || which == ARRAY_SIZE(parts))
+		return muster_fail(err, CAUSE_LOGIN_INVALID,
+				   "the connection string has a part that is none of HostName, "
+				   "SharedAccessKeyName and SharedAccessKey");
+	if (seen[which])
+		return muster_fail(err, CAUSE_LOGIN_INVALID, "the connection string has %s twice",
+				   parts[which].name);
+	seen[which] = true;
+	return parts[which].parse(login, equals + 1, length - name_length - 1, err);
+}
+
+static bool parse_parts(struct dps_login *login, const char *text, size_t length,
+			struct muster_error *err)
+{
+	bool seen[ARRAY_SIZE(parts)] = { 0 };
+
+	while (length > 0) {
+		const char *end = memchr(text, ';', length);
+		size_t part_length = end ? (size_t)(end - text) : length;
+
+		if (!parse_part(login, seen, text, part_length, err))
+			return false;
+		part_length += end ? 1 : 0;
+		text += part_length;
+		length -= part_length;
+	}
+	for (size_t i = 0; i < ARRAY_SIZE(parts); i++)
+		if (!seen[i])
+			return muster_fail(err, CAUSE_LOGIN_INVALID,
+					   "the connection string has no %s", parts[i].name);
+	return true;
+}
+
+bool dps_login_parse(struct dps_login *ret_login, const char *text, size_t length,
+		     struct muster_error *err)
+{
+	CLEANUP(dps_login_done) struct dps_login login = { 0 };
+
+	if (!parse_parts(&login, text, length, err))
+		return false;
+	*ret_login = login;
+	login = (struct dps_login){ 0 };
+	return true;
+}
+
+bool dps_login_read_file(struct dps_login *ret_login, const char *path, struct muster_error *err)
+{
+	CLEANUP(secret_done) struct secret text = { 0 };
+
+	if (!secret_read_file(&text, path, LOGIN_TEXT_MAX, err) ||
+	    !dps_login_parse(ret_login, (const char *)text.data, text.size, err))
+		return muster_error_prefix(err, "reading the login file '%s'", PRINTABLE(path));
+	return true;
+}
+
+void dps_login_done(struct dps_login *login)
+{
+	secret_done(&login->key);
+	*login = (struct dps_login){ 0 };
+}
+
+bool dps_login_authorize(const struct dps_login *login, int64_t now_wall_ms,
+			 struct http_request *request, struct muster_error *err)
+{
+	char resource[DPS_HOST_SIZE];
+	struct dps_sas_terms terms = {
+		.resource = resource,
+		.policy = login->policy,
+		.expiry_s = now_wall_ms / 1000 + LOGIN_TOKEN_LIFE_S,
+	};
+
+	dps_host_without_port(login->host, resource);
+	return dps_sas_make(&terms, &login->key, &request->authorization, err);
+}

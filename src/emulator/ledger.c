@@ -1,0 +1,170 @@
+#include "ledger.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "muster/encoding.h"
+#include "muster/json.h"
+#include "muster/log.h"
+#include "muster/text.h"
+
+#include "stamp.h"
+
+/* How often an operation came for an id: open addressing by a 64-bit hash of both. */
+struct tally {
+	uint64_t *hashes;
+	uint32_t *counts;
+	size_t size, used; /* size: power of two */
+};
+
+struct ledger {
+	int fd;
+	pthread_mutex_t lock;
+	struct tally tally;
+};
+
+/* -- Attempts ---------------------------------------------------------------------------------------------- */
+
+static uint64_t hash_of(const char *operation, const char *id)
+{
+	uint64_t hash = 14695981039346656037u; /* FNV-1a */
+
+	for (const char *c = operation; *c; c++)
+		hash = (hash ^ (uint8_t)*c) * 1099511628211u;
+	hash = (hash ^ '/') * 1099511628211u;
+	for (const char *c = id; *c; c++)
+		hash = (hash ^ (uint8_t)*c) * 1099511628211u;
+	return hash ? hash : 1;
+}
+
+static size_t tally_slot(const struct tally *tally, uint64_t hash)
+{
+	size_t slot = hash & (tally->size - 1);
+
+	while (tally->hashes[slot] != 0 && tally->hashes[slot] != hash)
+		slot = (slot + 1) & (tally->size - 1);
+	return slot;
+}
+
+static bool tally_grow(struct tally *tally)
+{
+	struct tally larger = { .size = tally->size ? tally->size * 2 : 1024, .used = tally->used };
+
+	larger.hashes = calloc(larger.size, sizeof(*larger.hashes));
+	larger.counts = calloc(larger.size, sizeof(*larger.counts));
+	if (!larger.hashes || !larger.counts) {
+		free(larger.hashes);
+		free(larger.counts);
+		return false;
+	}
+	for (size_t i = 0; i < tally->size; i++) {
+		if (tally->hashes[i] == 0)
+			continue;
+		size_t slot = tally_slot(&larger, tally->hashes[i]);
+		larger.hashes[slot] = tally->hashes[i];
+		larger.counts[slot] = tally->counts[i];
+	}
+	free(tally->hashes);
+	free(tally->counts);
+	*tally = larger;
+	return true;
+}
+
+static uint32_t tally_count(struct tally *tally, const char *operation, const char *id)
+{
+	uint64_t hash = hash_of(operation, id);
+
+	if (tally->used * 2 >= tally->size && !tally_grow(tally))
+		return 0;
+	size_t slot = tally_slot(tally, hash);
+	if (tally->hashes[slot] == 0) {
+		tally->hashes[slot] = hash;
+		tally->used++;
+	}
+	return ++tally->counts[slot];
+}
+
+/* -- Lines ------------------------------------------------------------------------------------------------- */
+
+static const char *const effect_names[] = { "none", "create", "update", "delete" };
+
+static void add_value(struct text *text, const char *name, const char *value)
+{
+	CLEANUP(freep) char *quoted = value ? json_quote(value) : NULL;
+
+	text_addf(text, "\"%s\":%s,", name, quoted ? quoted : "null");
+}
+
+static void write_line(struct ledger *ledger, const struct text *text)
+{
+	const char *rest = text->data;
+	size_t size = text->length;
+
+	while (size > 0) {
+		ssize_t written = write(ledger->fd, rest, size);
+		if (written < 0 && errno == EINTR)
+			continue;
+		if (written < 0) {
+			log_message(LOG_ERROR, "writing the ledger: %s", strerror(errno));
+			return;
+		}
+		rest += written;
+		size -= (size_t)written;
+	}
+}
+
+void ledger_append(struct ledger *ledger, const struct ledger_line *line)
+{
+	CLEANUP(text_done) struct text text = TEXT_MAX(8192);
+	char stamp[STAMP_SIZE], digest[SHA256_HEX_SIZE];
+
+	if (!ledger)
+		return;
+	text_addf(&text, "{\"time\":\"%s\",\"op\":\"%s\",\"collection\":\"%s\",",
+		  stamp_format(stamp, line->wall_ms), line->operation, line->collection);
+	add_value(&text, "id", line->id);
+	add_value(&text, "etag", line->etag);
+	text_addf(&text, "\"effect\":\"%s\",\"status\":%u,\"fault\":\"%s\",",
+		  effect_names[line->effect], line->status, line->fault);
+	sha256_hex(digest, line->body_size ? line->body : "", line->body_size);
+
+	pthread_mutex_lock(&ledger->lock);
+	uint32_t attempt = tally_count(&ledger->tally, line->operation, line->id ? line->id : "");
+	text_addf(&text, "\"attempt\":%u,\"bodySha256\":\"%s\"}\n", attempt, digest);
+	if (!text.failed)
+		write_line(ledger, &text);
+	pthread_mutex_unlock(&ledger->lock);
+}
+
+bool ledger_open(const char *path, struct ledger **ret_ledger, struct muster_error *err)
+{
+	int fd = open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOCTTY, 0600);
+
+	if (fd < 0)
+		return muster_fail_errno(err, CAUSE_OUTPUT_WRITE, errno, "opening the ledger '%s'",
+					 PRINTABLE(path));
+	struct ledger *ledger = calloc(1, sizeof(*ledger));
+	if (!ledger) {
+		closep(&fd);
+		return muster_fail_memory(err);
+	}
+	ledger->fd = fd;
+	pthread_mutex_init(&ledger->lock, NULL);
+	*ret_ledger = ledger;
+	return true;
+}
+
+void ledger_close(struct ledger *ledger)
+{
+	if (!ledger)
+		return;
+	closep(&ledger->fd);
+	pthread_mutex_destroy(&ledger->lock);
+	free(ledger->tally.hashes);
+	free(ledger->tally.counts);
+	free(ledger);
+}

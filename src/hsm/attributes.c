@@ -1,0 +1,75 @@
+#include <stdio.h>
+
+#include "hsm-internal.h"
+
+enum demand { ANY, TRUE_ONLY, FALSE_ONLY, NOT_FALSE, NOT_TRUE };
+
+/* What a key of ours must be when it is read back. Where a module may not know an attribute (it is for another class
+ * of key, or newer than the module), the third state is let pass; what makes a key safe must be known. */
+/* clang-format off */
+static const struct {
+	CK_ATTRIBUTE_TYPE type;
+	const char *name;
+	enum demand demand;
+} rules[] = {
+	{ CKA_TOKEN,               "token",               TRUE_ONLY },
+	{ CKA_PRIVATE,             "private",             TRUE_ONLY },
+	{ CKA_LOCAL,               "local",               NOT_FALSE },
+	{ CKA_SENSITIVE,           "sensitive",           TRUE_ONLY },
+	{ CKA_ALWAYS_SENSITIVE,    "always-sensitive",    NOT_FALSE },
+	{ CKA_EXTRACTABLE,         "extractable",         FALSE_ONLY },
+	{ CKA_NEVER_EXTRACTABLE,   "never-extractable",   NOT_FALSE },
+	{ CKA_SIGN,                "sign",                TRUE_ONLY },
+	{ CKA_SIGN_RECOVER,        "sign-recover",        ANY },
+	{ CKA_VERIFY,              "verify",              ANY },
+	{ CKA_ENCRYPT,             "encrypt",             NOT_TRUE },
+	{ CKA_DECRYPT,             "decrypt",             NOT_TRUE },
+	{ CKA_WRAP,                "wrap",                NOT_TRUE },
+	{ CKA_UNWRAP,              "unwrap",              NOT_TRUE },
+	{ CKA_DERIVE,              "derive",              NOT_TRUE },
+	{ CKA_ALWAYS_AUTHENTICATE, "always-authenticate", NOT_TRUE },
+	{ CKA_MODIFIABLE,          "modifiable",          ANY },
+};
+/* clang-format on */
+
+static bool is_as_demanded(enum demand demand, enum hsm_state state)
+{
+	switch (demand) {
+	case TRUE_ONLY:
+		return state == HSM_TRUE;
+	case FALSE_ONLY:
+		return state == HSM_FALSE;
+	case NOT_FALSE:
+		return state != HSM_FALSE;
+	case NOT_TRUE:
+		return state != HSM_TRUE;
+	case ANY:
+		break;
+	}
+	return true;
+}
+
+bool hsm_attributes_read(struct hsm *hsm, CK_OBJECT_HANDLE key, bool must_hold,
+			 char words[HSM_ATTRIBUTES_SIZE], struct muster_error *err)
+{
+	static const char *const names[] = { "false", "true", "unknown" };
+	CLEANUP(text_done) struct text all = TEXT_MAX(HSM_ATTRIBUTES_SIZE - 1);
+	CLEANUP(text_done) struct text bad = TEXT_MAX(HSM_ATTRIBUTES_SIZE - 1);
+
+	for (size_t i = 0; i < ARRAY_SIZE(rules); i++) {
+		enum hsm_state state;
+
+		if (!hsm_attribute_state(hsm, key, rules[i].type, &state, err))
+			return false;
+		text_addf(&all, "%s%s=%s", i > 0 ? " " : "", rules[i].name, names[state]);
+		if (!is_as_demanded(rules[i].demand, state))
+			text_addf(&bad, " %s=%s", rules[i].name, names[state]);
+	}
+	if (!text_ok(&all, err))
+		return false;
+	snprintf(words, HSM_ATTRIBUTES_SIZE, "%s", all.data);
+	if (must_hold && bad.length > 0)
+		return muster_fail(err, CAUSE_KEY_ATTRIBUTES, "the key reads back with%s",
+				   bad.data);
+	return true;
+}

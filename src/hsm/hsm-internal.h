@@ -1,0 +1,150 @@
+/* What the files of the HSM room share. Private to this room. */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <libp11.h>
+#include <openssl/evp.h>
+#include <p11-kit/pkcs11.h>
+#include <p11-kit/uri.h>
+
+#include "muster/hsm.h"
+
+DEFINE_FREEP(EVP_PKEY_freep, EVP_PKEY *, EVP_PKEY_free)
+DEFINE_FREEP(EVP_PKEY_CTX_freep, EVP_PKEY_CTX *, EVP_PKEY_CTX_free)
+
+/* The key that signed last: finding it through libp11 reads every key of the token. */
+struct hsm_signing {
+	struct hsm_id id;
+	EVP_PKEY *private_half; /* libp11's: every use is a C_Sign */
+	EVP_PKEY *public_half;
+};
+void hsm_signing_done(struct hsm_signing *signing);
+
+/* libp11 owns the module: it loads, initialises and finalises it, signs as an EVP_PKEY and stores certificates.
+ * What it cannot do in this version (search by ID, make EC keys, read attributes, HMAC, tell one token from another
+ * of the same label) goes to the same module by its function list, in a session of our own. A login holds for both,
+ * and is made by us, because libp11 would keep a copy of the PIN. */
+struct hsm {
+	PKCS11_CTX *libp11;
+	CK_TOKEN_INFO refused; /* the token that refused a PIN; all zero: none */
+	bool is_initialised;   /* a module is loaded; what follows means nothing otherwise */
+	char *module_path;
+	void *module_handle;     /* our own reference to the library */
+	CK_FUNCTION_LIST *calls; /* the module's, never NULL while it is loaded */
+	PKCS11_SLOT *slots;      /* libp11's list; slot points into it */
+	unsigned slot_count;
+
+	PKCS11_SLOT *slot; /* NULL: no token is open; the rest means nothing then */
+	CK_SLOT_ID slot_id;
+	CK_TOKEN_INFO token; /* as it was when it was opened */
+	CK_SESSION_HANDLE session;
+	bool is_logged_in;
+	struct hsm_signing signing;
+};
+
+/* -- error.c ----------------------------------------------------------------------------------------------- */
+
+struct hsm_error_row {
+	CK_RV rv;
+	const char *name;
+	enum muster_cause cause;
+	const char *words;
+};
+/* A row for every number; unknown ones have the name NULL. */
+const struct hsm_error_row *hsm_error_find(CK_RV rv);
+/* "doing: CKR_NAME, words", with the cause of the table. Returns false. */
+bool hsm_fail(struct muster_error *err, CK_RV rv, const char *doing, ...) PRINTF_LIKE(3, 4);
+/* The same for a failed call of libp11 or OpenSSL: takes a CK_RV out of OpenSSL's error queue when there is one, and
+ * leaves the queue empty. */
+bool hsm_fail_openssl(struct muster_error *err, enum muster_cause cause, const char *doing, ...)
+	PRINTF_LIKE(3, 4);
+
+/* -- token.c ----------------------------------------------------------------------------------------------- */
+
+/* Fails with CAUSE_WORKER_PROTOCOL when no token is open. */
+bool hsm_require_token(const struct hsm *hsm, struct muster_error *err) MUST_CHECK;
+/* Fails with CAUSE_PIN_MISSING without a login: a token then hides its private keys, and "none" would be a lie. */
+bool hsm_require_login(const struct hsm *hsm, struct muster_error *err) MUST_CHECK;
+void hsm_token_close(struct hsm *hsm);
+/* Blank-padded text of a fixed field, for messages; returns out. */
+char *hsm_field_text(char *out, size_t out_size, const unsigned char *field, size_t size);
+/* The token's label in a compound literal, for messages. */
+#define HSM_LABEL(info) hsm_field_text((char[129]){ 0 }, 129, (info)->label, sizeof((info)->label))
+
+/* -- uri.c ------------------------------------------------------------------------------------------------- */
+
+DEFINE_FREEP(p11_kit_uri_freep, P11KitUri *, p11_kit_uri_free)
+/* p11-kit's form of a URI that token_uri_parse takes. NULL on failure. */
+P11KitUri *hsm_uri_new(const char *text, struct muster_error *err) MUST_CHECK;
+
+/* -- object.c ---------------------------------------------------------------------------------------------- */
+
+#define HSM_OBJECTS_MAX 16
+#define HSM_TEMPLATE_MAX 16
+
+/* At most `max` handles; a full array means that there may be more. */
+bool hsm_objects_find(struct hsm *hsm, const CK_ATTRIBUTE *template, size_t template_count,
+		      CK_OBJECT_HANDLE *handles, size_t max, size_t *ret_count,
+		      struct muster_error *err) MUST_CHECK;
+/* Objects of that class and ID. */
+bool hsm_objects_of_id(struct hsm *hsm, CK_OBJECT_CLASS class, const struct hsm_id *id,
+		       CK_OBJECT_HANDLE *handles, size_t max, size_t *ret_count,
+		       struct muster_error *err) MUST_CHECK;
+/* The one object of that class which the URI matches; *ret_count is 0, 1, or 2 for several. */
+bool hsm_object_of_uri(struct hsm *hsm, CK_OBJECT_CLASS class, const char *uri,
+		       CK_OBJECT_HANDLE *ret_handle, size_t *ret_count, struct muster_error *err)
+	MUST_CHECK;
+/* Fails with CAUSE_KEY_EXISTS when any object of the token has the ID. */
+bool hsm_id_is_free(struct hsm *hsm, const struct hsm_id *id, struct muster_error *err) MUST_CHECK;
+/* Empty bytes when the object does not have the attribute or does not show it. */
+bool hsm_attribute_bytes(struct hsm *hsm, CK_OBJECT_HANDLE object, CK_ATTRIBUTE_TYPE type,
+			 size_t max, struct bytes *ret_bytes, struct muster_error *err) MUST_CHECK;
+
+enum hsm_state { HSM_FALSE = 0, HSM_TRUE = 1, HSM_UNKNOWN };
+bool hsm_attribute_state(struct hsm *hsm, CK_OBJECT_HANDLE object, CK_ATTRIBUTE_TYPE type,
+			 enum hsm_state *ret_state, struct muster_error *err) MUST_CHECK;
+
+/* -- attributes.c ------------------------------------------------------------------------------------------ */
+
+/* Reads the attributes of a private or secret key as words. With `must_hold` they are also held against what a key
+ * of ours must be: CAUSE_KEY_ATTRIBUTES. */
+bool hsm_attributes_read(struct hsm *hsm, CK_OBJECT_HANDLE key, bool must_hold,
+			 char words[HSM_ATTRIBUTES_SIZE], struct muster_error *err) MUST_CHECK;
+
+/* -- key-type.c, public.c ---------------------------------------------------------------------------------- */
+
+struct hsm_key_type {
+	const char *name;
+	CK_KEY_TYPE key_type;
+	CK_MECHANISM_TYPE generation;
+	unsigned bits;
+	const char *group;      /* OpenSSL's name of the curve; NULL for RSA */
+	const char *parameters; /* CKA_EC_PARAMS: the curve's object identifier in DER */
+	size_t parameters_size;
+	size_t point_size; /* uncompressed */
+};
+/* NULL when it is none of ours. */
+const struct hsm_key_type *hsm_key_type_by_name(const char *name);
+const struct hsm_key_type *hsm_key_type_by_curve(const struct bytes *parameters);
+const struct hsm_key_type *hsm_key_type_by_modulus(unsigned bits);
+
+/* The public key in an object's attributes, checked (a point lies on its curve, a modulus is not obviously weak).
+ * NULL and true when the object does not have it, or the curve is none of ours. */
+bool hsm_public_read(struct hsm *hsm, CK_OBJECT_HANDLE object, EVP_PKEY **ret_key,
+		     const struct hsm_key_type **ret_type, struct muster_error *err) MUST_CHECK;
+/* The public half of a private key: from the public object of the same ID, else from the private one. */
+bool hsm_public_of(struct hsm *hsm, CK_OBJECT_HANDLE private_key, const struct hsm_id *id,
+		   EVP_PKEY **ret_key, const struct hsm_key_type **ret_type,
+		   struct muster_error *err) MUST_CHECK;
+
+/* -- key.c ------------------------------------------------------------------------------------------------- */
+
+/* The one private key of that ID: CAUSE_KEY_NOT_FOUND, CAUSE_KEY_AMBIGUOUS. */
+bool hsm_private_key(struct hsm *hsm, const struct hsm_id *id, CK_OBJECT_HANDLE *ret_key,
+		     struct muster_error *err) MUST_CHECK;
+/* Fails with CAUSE_HSM_UNSUPPORTED when the token does not offer the mechanism for that use (a CKF_ flag). */
+bool hsm_require_mechanism(struct hsm *hsm, CK_MECHANISM_TYPE mechanism, CK_FLAGS use,
+			   const char *what, struct muster_error *err) MUST_CHECK;

@@ -1,0 +1,293 @@
+#include <stdio.h>
+#include <string.h>
+
+#include <openssl/err.h>
+#include <openssl/x509.h>
+
+#include "hsm-internal.h"
+
+#define BOOLEAN(type, value)                  \
+	{                                     \
+		type, value, sizeof(CK_BBOOL) \
+	}
+
+/* A pair on its way: whatever goes wrong before it is known to be good, both halves go. */
+struct pair {
+	struct hsm *hsm;
+	CK_OBJECT_HANDLE public_half, private_half;
+	bool is_made;
+};
+
+static void pair_destroy(struct pair *pair)
+{
+	if (!pair->is_made)
+		return;
+	pair->hsm->calls->C_DestroyObject(pair->hsm->session, pair->private_half);
+	pair->hsm->calls->C_DestroyObject(pair->hsm->session, pair->public_half);
+}
+
+void hsm_key_done(struct hsm_key *key)
+{
+	bytes_done(&key->spki);
+}
+
+bool hsm_require_mechanism(struct hsm *hsm, CK_MECHANISM_TYPE mechanism, CK_FLAGS use,
+			   const char *what, struct muster_error *err)
+{
+	CK_MECHANISM_INFO info = { 0 };
+	CK_RV rv = hsm->calls->C_GetMechanismInfo(hsm->slot_id, mechanism, &info);
+
+	if (rv == CKR_OK && (info.flags & use) == use)
+		return true;
+	if (rv != CKR_OK && rv != CKR_MECHANISM_INVALID)
+		return hsm_fail(err, rv, "asking token '%s' for %s", HSM_LABEL(&hsm->token), what);
+	return muster_fail_native(err, CAUSE_HSM_UNSUPPORTED, ORIGIN_PKCS11, rv,
+				  "token '%s' does not offer %s", HSM_LABEL(&hsm->token), what);
+}
+
+/* -- Generating -------------------------------------------------------------------------------------------- */
+
+/* The least that a device key needs: it lives on the token, never leaves, and signs. */
+static bool pair_make(struct hsm *hsm, const struct hsm_key_type *type, const struct hsm_id *id,
+		      const char *label, struct pair *pair, struct muster_error *err)
+{
+	CK_BBOOL yes = CK_TRUE, no = CK_FALSE;
+	CK_ULONG bits = type->bits;
+	unsigned char exponent[] = { 1, 0, 1 };
+	struct hsm_id key_id = *id;
+	char name[256], curve[16];
+	CK_ATTRIBUTE public_half[] = {
+		BOOLEAN(CKA_TOKEN, &yes),
+		BOOLEAN(CKA_PRIVATE, &no),
+		BOOLEAN(CKA_VERIFY, &yes),
+		BOOLEAN(CKA_ENCRYPT, &no),
+		BOOLEAN(CKA_WRAP, &no),
+		{ CKA_ID, key_id.data, key_id.size },
+		{ CKA_LABEL, name, strlen(label) },
+		{ CKA_EC_PARAMS, curve, type->parameters_size },
+		{ 0 }, /* RSA has one more */
+	};
+	CK_ATTRIBUTE private_half[] = {
+		BOOLEAN(CKA_TOKEN, &yes),
+		BOOLEAN(CKA_PRIVATE, &yes),
+		BOOLEAN(CKA_SENSITIVE, &yes),
+		BOOLEAN(CKA_EXTRACTABLE, &no),
+		BOOLEAN(CKA_SIGN, &yes),
+		BOOLEAN(CKA_DECRYPT, &no),
+		BOOLEAN(CKA_UNWRAP, &no),
+		BOOLEAN(CKA_DERIVE, &no),
+		{ CKA_ID, key_id.data, key_id.size },
+		{ CKA_LABEL, name, strlen(label) },
+	};
+	CK_ULONG public_count = ARRAY_SIZE(public_half) - 1;
+	CK_MECHANISM mechanism = { type->generation, NULL, 0 };
+	CK_RV rv;
+
+	snprintf(name, sizeof(name), "%s", label);
+	if (type->parameters) {
+		memcpy(curve, type->parameters, type->parameters_size);
+	} else {
+		public_half[public_count - 1] =
+			(CK_ATTRIBUTE){ CKA_MODULUS_BITS, &bits, sizeof(bits) };
+		public_half[public_count++] =
+			(CK_ATTRIBUTE){ CKA_PUBLIC_EXPONENT, exponent, sizeof(exponent) };
+	}
+	rv = hsm->calls->C_GenerateKeyPair(hsm->session, &mechanism, public_half, public_count,
+					   private_half, ARRAY_SIZE(private_half),
+					   &pair->public_half, &pair->private_half);
+	if (rv != CKR_OK)
+		return hsm_fail(err, rv, "making a key pair (%s) on token '%s'", type->name,
+				HSM_LABEL(&hsm->token));
+	pair->is_made = true;
+	return true;
+}
+
+static bool spki_of(EVP_PKEY *public_half, struct bytes *ret_spki, struct muster_error *err)
+{
+	unsigned char *der = NULL;
+	int size = i2d_PUBKEY(public_half, &der);
+
+	if (size <= 0)
+		return hsm_fail_openssl(err, CAUSE_HSM_ANSWER_INVALID, "encoding a public key");
+	*ret_spki = (struct bytes){ der, (size_t)size };
+	return true;
+}
+
+static bool pair_check(struct hsm *hsm, const struct pair *pair, const struct hsm_key_type *type,
+		       struct hsm_key *key, struct muster_error *err)
+{
+	CLEANUP(EVP_PKEY_freep) EVP_PKEY *public_half = NULL;
+	const struct hsm_key_type *made;
+
+	if (!hsm_attributes_read(hsm, pair->private_half, true, key->attributes, err) ||
+	    !hsm_public_read(hsm, pair->public_half, &public_half, &made, err))
+		return false;
+	if (!public_half || made != type)
+		return muster_fail(err, CAUSE_HSM_ANSWER_INVALID,
+				   "token '%s' was asked for an %s key and shows another",
+				   HSM_LABEL(&hsm->token), type->name);
+	return spki_of(public_half, &key->spki, err);
+}
+
+bool hsm_key_generate(struct hsm *hsm, const struct hsm_id *id, const char *label,
+		      const char *type_name, struct hsm_key *ret_key, struct muster_error *err)
+{
+	const struct hsm_key_type *type = hsm_key_type_by_name(type_name);
+	CLEANUP(pair_destroy) struct pair pair = { .hsm = hsm };
+	struct hsm_key key = { .id = *id };
+
+	if (!hsm_require_login(hsm, err))
+		return false;
+	if (!type)
+		return muster_fail(err, CAUSE_HSM_UNSUPPORTED, "'%s' is not a known key type",
+				   PRINTABLE(type_name));
+	if (strlen(label) > 255)
+		return muster_fail(err, CAUSE_WORKER_PROTOCOL, "a label has at most 255 bytes");
+	if (!hsm_require_mechanism(hsm, type->generation, CKF_GENERATE_KEY_PAIR, type->name, err) ||
+	    !hsm_id_is_free(hsm, id, err) || !pair_make(hsm, type, id, label, &pair, err) ||
+	    !pair_check(hsm, &pair, type, &key, err))
+		return false;
+	pair.is_made = false;
+	snprintf(key.type, sizeof(key.type), "%s", type->name);
+	*ret_key = key;
+	return true;
+}
+
+/* -- Finding ----------------------------------------------------------------------------------------------- */
+
+static bool fail_several(struct hsm *hsm, struct muster_error *err)
+{
+	return muster_fail(err, CAUSE_KEY_AMBIGUOUS, "several private keys on token '%s' match",
+			   HSM_LABEL(&hsm->token));
+}
+
+bool hsm_private_key(struct hsm *hsm, const struct hsm_id *id, CK_OBJECT_HANDLE *ret_key,
+		     struct muster_error *err)
+{
+	CK_OBJECT_HANDLE handles[2];
+	size_t count;
+
+	if (!hsm_objects_of_id(hsm, CKO_PRIVATE_KEY, id, handles, ARRAY_SIZE(handles), &count, err))
+		return false;
+	if (count == 0)
+		return muster_fail(err, CAUSE_KEY_NOT_FOUND,
+				   "token '%s' has no private key of that ID",
+				   HSM_LABEL(&hsm->token));
+	if (count > 1)
+		return fail_several(hsm, err);
+	*ret_key = handles[0];
+	return true;
+}
+
+static bool id_read(struct hsm *hsm, CK_OBJECT_HANDLE object, struct hsm_id *ret_id,
+		    struct muster_error *err)
+{
+	CLEANUP(bytes_done) struct bytes value = { 0 };
+
+	if (!hsm_attribute_bytes(hsm, object, CKA_ID, HSM_ID_MAX, &value, err))
+		return false;
+	*ret_id = (struct hsm_id){ .size = value.size };
+	if (value.size > 0)
+		memcpy(ret_id->data, value.data, value.size);
+	return true;
+}
+
+static bool key_read(struct hsm *hsm, CK_OBJECT_HANDLE object, struct hsm_key *ret_key,
+		     struct muster_error *err)
+{
+	CLEANUP(EVP_PKEY_freep) EVP_PKEY *public_half = NULL;
+	const struct hsm_key_type *type;
+	struct hsm_key key = { 0 };
+
+	if (!id_read(hsm, object, &key.id, err) ||
+	    !hsm_attributes_read(hsm, object, false, key.attributes, err) ||
+	    !hsm_public_of(hsm, object, &key.id, &public_half, &type, err))
+		return false;
+	if (public_half && !spki_of(public_half, &key.spki, err))
+		return false;
+	snprintf(key.type, sizeof(key.type), "%s", type ? type->name : "");
+	*ret_key = key;
+	return true;
+}
+
+bool hsm_key_find(struct hsm *hsm, const struct hsm_id *id, const char *uri, bool *ret_found,
+		  struct hsm_key *ret_key, struct muster_error *err)
+{
+	CK_OBJECT_HANDLE handles[2] = { 0 };
+	size_t count = 0;
+
+	if (!hsm_require_login(hsm, err))
+		return false;
+	if (id ? !hsm_objects_of_id(hsm, CKO_PRIVATE_KEY, id, handles, 2, &count, err)
+	       : !hsm_object_of_uri(hsm, CKO_PRIVATE_KEY, uri, &handles[0], &count, err))
+		return false;
+	if (count > 1)
+		return fail_several(hsm, err);
+	if (count == 1 && !key_read(hsm, handles[0], ret_key, err))
+		return false;
+	*ret_found = count == 1;
+	return true;
+}
+
+bool hsm_keys_list(struct hsm *hsm, struct hsm_id ids[HSM_KEYS_MAX], size_t *ret_count,
+		   struct muster_error *err)
+{
+	CK_OBJECT_CLASS class = CKO_PRIVATE_KEY;
+	CK_ATTRIBUTE template[] = { { CKA_CLASS, &class, sizeof(class) } };
+	CK_OBJECT_HANDLE handles[HSM_KEYS_MAX + 1];
+	size_t count, used = 0;
+
+	if (!hsm_require_login(hsm, err) ||
+	    !hsm_objects_find(hsm, template, 1, handles, ARRAY_SIZE(handles), &count, err))
+		return false;
+	if (count > HSM_KEYS_MAX)
+		return muster_fail(err, CAUSE_HSM_UNSUPPORTED,
+				   "token '%s' has more than %d private keys, too many to list",
+				   HSM_LABEL(&hsm->token), HSM_KEYS_MAX);
+	for (size_t i = 0; i < count; i++) {
+		if (!id_read(hsm, handles[i], &ids[used], err))
+			return false;
+		used += ids[used].size > 0; /* a key without an ID cannot be one of ours */
+	}
+	*ret_count = used;
+	return true;
+}
+
+/* -- Destroying -------------------------------------------------------------------------------------------- */
+
+static bool destroy_class(struct hsm *hsm, CK_OBJECT_CLASS class, const struct hsm_id *id,
+			  bool *found, struct muster_error *err)
+{
+	CK_OBJECT_HANDLE handles[HSM_OBJECTS_MAX];
+	size_t count;
+
+	if (!hsm_objects_of_id(hsm, class, id, handles, ARRAY_SIZE(handles), &count, err))
+		return false;
+	for (size_t i = 0; i < count; i++) {
+		CK_RV rv = hsm->calls->C_DestroyObject(hsm->session, handles[i]);
+
+		if (rv != CKR_OK)
+			return hsm_fail(err, rv, "destroying an object on token '%s'",
+					HSM_LABEL(&hsm->token));
+		*found = true;
+	}
+	return true;
+}
+
+bool hsm_key_destroy(struct hsm *hsm, const struct hsm_id *id, bool *ret_found,
+		     struct muster_error *err)
+{
+	/* The private key last: as long as it is there, a broken run can be found and finished. */
+	static const CK_OBJECT_CLASS classes[] = { CKO_CERTIFICATE, CKO_PUBLIC_KEY,
+						   CKO_PRIVATE_KEY };
+	bool found = false;
+
+	if (!hsm_require_login(hsm, err))
+		return false;
+	hsm_signing_done(&hsm->signing);
+	for (size_t i = 0; i < ARRAY_SIZE(classes); i++)
+		if (!destroy_class(hsm, classes[i], id, &found, err))
+			return false;
+	*ret_found = found;
+	return true;
+}

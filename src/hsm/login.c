@@ -1,0 +1,98 @@
+#include <string.h>
+
+#include "hsm-internal.h"
+
+/* What the token's flags say about its user PIN, the worst first. */
+static const struct {
+	CK_FLAGS flag;
+	bool is_acceptable; /* when a person has accepted a low count */
+	enum muster_cause cause;
+	const char *words;
+} pin_flags[] = {
+	{ CKF_USER_PIN_LOCKED, false, CAUSE_PIN_LOCKED, "is locked" },
+	{ CKF_USER_PIN_TO_BE_CHANGED, false, CAUSE_PIN_LOCKED, "has expired and must be changed" },
+	{ CKF_USER_PIN_FINAL_TRY, false, CAUSE_PIN_FINAL_TRY, "has one try left" },
+	{ CKF_USER_PIN_COUNT_LOW, true, CAUSE_PIN_COUNT_LOW,
+	  "was entered wrongly since the last right one" },
+};
+
+static bool check_flags(const CK_TOKEN_INFO *token, bool accept_low_count, struct muster_error *err)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(pin_flags); i++)
+		if ((token->flags & pin_flags[i].flag) &&
+		    !(pin_flags[i].is_acceptable && accept_low_count))
+			return muster_fail(err, pin_flags[i].cause,
+					   "the user PIN of token '%s' %s; no login was tried",
+					   HSM_LABEL(token), pin_flags[i].words);
+	return true;
+}
+
+static bool is_same_token(const CK_TOKEN_INFO *a, const CK_TOKEN_INFO *b)
+{
+	return memcmp(a->label, b->label, sizeof(a->label)) == 0 &&
+	       memcmp(a->serialNumber, b->serialNumber, sizeof(a->serialNumber)) == 0 &&
+	       memcmp(a->manufacturerID, b->manufacturerID, sizeof(a->manufacturerID)) == 0 &&
+	       memcmp(a->model, b->model, sizeof(a->model)) == 0;
+}
+
+/* The token as it is now: it may have been exchanged since it was opened, or lost a try to somebody else. */
+static bool check_token(struct hsm *hsm, bool accept_low_count, CK_TOKEN_INFO *ret_token,
+			struct muster_error *err)
+{
+	CK_RV rv = hsm->calls->C_GetTokenInfo(hsm->slot_id, ret_token);
+
+	if (rv != CKR_OK)
+		return hsm_fail(err, rv, "looking at token '%s' before the login",
+				HSM_LABEL(&hsm->token));
+	if (!is_same_token(&hsm->token, ret_token))
+		return muster_fail(
+			err, CAUSE_TOKEN_GONE,
+			"another token (label '%s') is in the slot of token '%s'; no login was tried",
+			HSM_LABEL(ret_token), HSM_LABEL(&hsm->token));
+	return check_flags(ret_token, accept_low_count, err);
+}
+
+/* A length that cannot be right would cost a try with some tokens. */
+static bool check_length(const CK_TOKEN_INFO *token, const struct secret *pin,
+			 struct muster_error *err)
+{
+	CK_ULONG most = token->ulMaxPinLen;
+
+	if (pin->size == 0)
+		return muster_fail(err, CAUSE_PIN_MISSING, "the PIN for token '%s' is empty",
+				   HSM_LABEL(token));
+	if (most == 0 || most == CK_UNAVAILABLE_INFORMATION || token->ulMinPinLen > most)
+		return true;
+	if (pin->size < token->ulMinPinLen || pin->size > most)
+		return muster_fail(
+			err, CAUSE_SECRET_INVALID,
+			"token '%s' takes PINs of %lu to %lu bytes, and this one is not; no login was tried",
+			HSM_LABEL(token), token->ulMinPinLen, most);
+	return true;
+}
+
+bool hsm_login(struct hsm *hsm, const struct secret *pin, bool accept_low_count,
+	       struct muster_error *err)
+{
+	CK_TOKEN_INFO token;
+	CK_RV rv;
+
+	if (!hsm_require_token(hsm, err))
+		return false;
+	if (hsm->is_logged_in)
+		return true;
+	if (is_same_token(&hsm->refused, &hsm->token))
+		return muster_fail(err, CAUSE_PIN_REMEMBERED,
+				   "token '%s' has refused a PIN from this run",
+				   HSM_LABEL(&hsm->token));
+	if (!check_token(hsm, accept_low_count, &token, err) || !check_length(&token, pin, err))
+		return false;
+	rv = hsm->calls->C_Login(hsm->session, CKU_USER, pin->data, pin->size);
+	if (rv != CKR_OK && rv != CKR_USER_ALREADY_LOGGED_IN) {
+		if (hsm_error_find(rv)->cause == CAUSE_PIN_REFUSED)
+			hsm->refused = token;
+		return hsm_fail(err, rv, "logging in to token '%s'", HSM_LABEL(&token));
+	}
+	hsm->is_logged_in = true;
+	return true;
+}

@@ -1,0 +1,222 @@
+/* muster-hsm-worker: the HSM verbs of worker-verbs.def, each one call of the room. */
+#include <fcntl.h>
+#include <unistd.h>
+
+#include "muster/hsm.h"
+#include "muster/log.h"
+#include "muster/process.h"
+#include "muster/worker.h"
+
+#define HANDLER(name)                                                         \
+	static bool name(void *context, const struct worker_message *request, \
+			 struct worker_message *reply, struct muster_error *err)
+
+HANDLER(handle_open)
+{
+	struct hsm_token token;
+
+	if (!hsm_module_load(context, worker_text(request, FIELD_MODULE), err) ||
+	    !hsm_token_open(context, worker_text(request, FIELD_TOKEN_URI), &token, err))
+		return false;
+	worker_add_text(reply, FIELD_LABEL, token.label);
+	worker_add_text(reply, FIELD_SERIAL, token.serial);
+	worker_add_text(reply, FIELD_MANUFACTURER, token.manufacturer);
+	worker_add_text(reply, FIELD_MODEL, token.model);
+	worker_add_u64(reply, FIELD_TOKEN_FLAGS, token.flags);
+	worker_add_u64(reply, FIELD_SLOT, token.slot);
+	return true;
+}
+
+HANDLER(handle_tokens)
+{
+	struct hsm_token tokens[HSM_TOKENS_MAX];
+	char line[HSM_TOKEN_LINE_SIZE];
+	size_t count;
+
+	(void)reply;
+	if (!hsm_module_load(context, worker_text(request, FIELD_MODULE), err) ||
+	    !hsm_tokens_list(context, tokens, &count, err))
+		return false;
+	for (size_t i = 0; i < count; i++) {
+		hsm_token_describe(&tokens[i], line);
+		worker_add_text(reply, FIELD_OBJECT, line);
+	}
+	return true;
+}
+
+HANDLER(handle_login)
+{
+	CLEANUP(secret_done) struct secret pin = { 0 };
+
+	(void)reply;
+	if (request->fd <= 0)
+		return muster_fail(err, CAUSE_PIN_MISSING, "no PIN came with the login");
+	if (!secret_read_fd(&pin, request->fd, HSM_PIN_MAX + 2, "the PIN", err))
+		return false;
+	secret_chomp(&pin);
+	return hsm_login(context, &pin, worker_u64(request, FIELD_PIN_STATE) == 1, err);
+}
+
+static bool id_of(const struct worker_message *request, struct hsm_id *ret_id,
+		  struct muster_error *err)
+{
+	return hsm_id_set(ret_id, worker_bytes(request, FIELD_KEY_ID), err);
+}
+
+HANDLER(handle_key_generate)
+{
+	CLEANUP(hsm_key_done) struct hsm_key key = { 0 };
+	struct hsm_id id;
+
+	if (!id_of(request, &id, err) ||
+	    !hsm_key_generate(context, &id, worker_text(request, FIELD_LABEL),
+			      worker_text(request, FIELD_KEY_TYPE), &key, err))
+		return false;
+	worker_add_bytes(reply, FIELD_PUBLIC, key.spki.data, key.spki.size);
+	worker_add_text(reply, FIELD_ATTRIBUTES, key.attributes);
+	return true;
+}
+
+HANDLER(handle_key_find)
+{
+	CLEANUP(hsm_key_done) struct hsm_key key = { 0 };
+	const struct bytes *wanted = worker_bytes(request, FIELD_KEY_ID);
+	const char *uri = worker_text(request, FIELD_KEY_URI);
+	bool by_id = wanted && wanted->data;
+	struct hsm_id id = { 0 };
+	bool found;
+
+	if (by_id == (uri != NULL))
+		return muster_fail(err, CAUSE_WORKER_PROTOCOL, "a key is found by ID or by URI");
+	if (by_id && !hsm_id_set(&id, wanted, err))
+		return false;
+	if (!hsm_key_find(context, by_id ? &id : NULL, uri, &found, &key, err))
+		return false;
+	worker_add_u64(reply, FIELD_FOUND, found);
+	if (!found)
+		return true;
+	worker_add_bytes(reply, FIELD_KEY_ID, key.id.data, key.id.size);
+	if (key.spki.data)
+		worker_add_bytes(reply, FIELD_PUBLIC, key.spki.data, key.spki.size);
+	worker_add_text(reply, FIELD_ATTRIBUTES, key.attributes);
+	worker_add_text(reply, FIELD_KEY_TYPE, key.type);
+	return true;
+}
+
+HANDLER(handle_key_destroy)
+{
+	struct hsm_id id;
+	bool found;
+
+	if (!id_of(request, &id, err) || !hsm_key_destroy(context, &id, &found, err))
+		return false;
+	worker_add_u64(reply, FIELD_FOUND, found);
+	return true;
+}
+
+HANDLER(handle_keys)
+{
+	struct hsm_id ids[HSM_KEYS_MAX];
+	size_t count;
+
+	(void)request;
+	if (!hsm_keys_list(context, ids, &count, err))
+		return false;
+	for (size_t i = 0; i < count; i++)
+		worker_add_bytes(reply, FIELD_KEY_ID, ids[i].data, ids[i].size);
+	return true;
+}
+
+HANDLER(handle_sign)
+{
+	uint8_t signature[SIGNER_SIGNATURE_MAX];
+	struct hsm_id id;
+	size_t size;
+
+	if (!id_of(request, &id, err) ||
+	    !hsm_sign(context, &id, (enum signer_scheme)worker_u64(request, FIELD_SCHEME),
+		      (enum signer_hash)worker_u64(request, FIELD_HASH),
+		      worker_bytes(request, FIELD_DIGEST), signature, &size, err))
+		return false;
+	worker_add_bytes(reply, FIELD_SIGNATURE, signature, size);
+	return true;
+}
+
+HANDLER(handle_hmac)
+{
+	char attributes[HSM_ATTRIBUTES_SIZE];
+	uint8_t mac[32];
+
+	if (!hsm_hmac(context, worker_text(request, FIELD_KEY_URI),
+		      worker_bytes(request, FIELD_DATA), mac, attributes, err))
+		return false;
+	/* The MAC is a device's key. */
+	worker_add_bytes(reply, FIELD_MAC, mac, sizeof(mac));
+	secret_wipe(mac, sizeof(mac));
+	worker_add_text(reply, FIELD_ATTRIBUTES, attributes);
+	return true;
+}
+
+HANDLER(handle_master_generate)
+{
+	char attributes[HSM_ATTRIBUTES_SIZE];
+	uint64_t bits = worker_u64(request, FIELD_BITS);
+	struct hsm_id id;
+
+	if (!id_of(request, &id, err) ||
+	    !hsm_master_generate(context, &id, worker_text(request, FIELD_LABEL),
+				 bits > 65536 ? 0 : (unsigned)bits, attributes, err))
+		return false;
+	worker_add_text(reply, FIELD_ATTRIBUTES, attributes);
+	return true;
+}
+
+HANDLER(handle_certificate_store)
+{
+	struct hsm_id id;
+
+	(void)reply;
+	return id_of(request, &id, err) &&
+	       hsm_certificate_store(context, &id, worker_text(request, FIELD_LABEL),
+				     worker_bytes(request, FIELD_CERTIFICATE), err);
+}
+
+static const struct worker_handler handlers[] = {
+	{ WORKER_HSM_OPEN, handle_open },
+	{ WORKER_HSM_LOGIN, handle_login },
+	{ WORKER_HSM_KEY_GENERATE, handle_key_generate },
+	{ WORKER_HSM_KEY_FIND, handle_key_find },
+	{ WORKER_HSM_KEY_DESTROY, handle_key_destroy },
+	{ WORKER_HSM_SIGN, handle_sign },
+	{ WORKER_HSM_HMAC, handle_hmac },
+	{ WORKER_HSM_CERTIFICATE_STORE, handle_certificate_store },
+	{ WORKER_HSM_KEYS, handle_keys },
+	{ WORKER_HSM_MASTER_GENERATE, handle_master_generate },
+	{ WORKER_HSM_TOKENS, handle_tokens },
+};
+
+/* Modules print what they like, logging ones even the PIN: nothing of it goes anywhere. */
+static bool silence_output(void)
+{
+	int null = open("/dev/null", O_RDWR);
+
+	if (null < 0)
+		return false;
+	if (dup2(null, STDIN_FILENO) < 0 || dup2(null, STDOUT_FILENO) < 0)
+		return false;
+	if (null > STDERR_FILENO)
+		close(null);
+	return true;
+}
+
+int main(void)
+{
+	CLEANUP(hsm_freep) struct hsm *hsm = NULL;
+	struct muster_error err;
+
+	process_harden();
+	log_set_program("muster-hsm-worker");
+	if (!silence_output() || !hsm_new(&hsm, &err))
+		return MUSTER_E_INTERNAL;
+	return worker_serve(handlers, ARRAY_SIZE(handlers), hsm);
+}

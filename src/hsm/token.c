@@ -1,0 +1,297 @@
+#include <stdio.h>
+#include <string.h>
+
+#include <openssl/err.h>
+
+#include "hsm-internal.h"
+
+#define SLOTS_MAX 256
+
+/* A slot with a token in it, as the module shows it without a session. */
+struct seat {
+	CK_SLOT_ID id;
+	CK_SLOT_INFO slot;
+	CK_TOKEN_INFO token;
+};
+
+/* -- Words ------------------------------------------------------------------------------------------------- */
+
+char *hsm_field_text(char *out, size_t out_size, const unsigned char *field, size_t size)
+{
+	char plain[65] = { 0 };
+
+	if (size > sizeof(plain) - 1)
+		size = sizeof(plain) - 1;
+	while (size > 0 && (field[size - 1] == ' ' || field[size - 1] == 0))
+		size--;
+	memcpy(plain, field, size);
+	text_printable(out, out_size, plain);
+	return out;
+}
+
+#define FIELD_TEXT(out, field) hsm_field_text(out, sizeof(out), field, sizeof(field))
+
+static struct hsm_token token_of_seat(const struct seat *seat)
+{
+	struct hsm_token token = { .slot = seat->id, .flags = seat->token.flags };
+
+	FIELD_TEXT(token.label, seat->token.label);
+	FIELD_TEXT(token.serial, seat->token.serialNumber);
+	FIELD_TEXT(token.manufacturer, seat->token.manufacturerID);
+	FIELD_TEXT(token.model, seat->token.model);
+	return token;
+}
+
+void hsm_token_describe(const struct hsm_token *token, char line[HSM_TOKEN_LINE_SIZE])
+{
+	snprintf(line, HSM_TOKEN_LINE_SIZE,
+		 "slot=%lu initialized=%s label=%s serial=%s model=%s manufacturer=%s", token->slot,
+		 token->flags & CKF_TOKEN_INITIALIZED ? "true" : "false", token->label,
+		 token->serial, token->model, token->manufacturer);
+}
+
+/* -- Looking, without a session -------------------------------------------------------------------------- */
+
+static bool slot_ids_read(struct hsm *hsm, CK_SLOT_ID ids[SLOTS_MAX], CK_ULONG *ret_count,
+			  struct muster_error *err)
+{
+	CK_ULONG count = 0;
+	CK_RV rv = hsm->calls->C_GetSlotList(CK_TRUE, NULL, &count);
+
+	if (rv != CKR_OK)
+		return hsm_fail(err, rv, "listing the slots");
+	if (count > SLOTS_MAX)
+		return muster_fail(err, CAUSE_HSM_ANSWER_INVALID,
+				   "the module says that it has %lu slots", count);
+	*ret_count = SLOTS_MAX;
+	rv = hsm->calls->C_GetSlotList(CK_TRUE, ids, ret_count);
+	if (rv != CKR_OK)
+		return hsm_fail(err, rv, "listing the slots");
+	if (*ret_count > SLOTS_MAX)
+		return muster_fail(err, CAUSE_HSM_ANSWER_INVALID,
+				   "the module says that it has %lu slots", *ret_count);
+	return true;
+}
+
+/* *ret_count is the number of seats; the caller frees the array. */
+static bool seats_read(struct hsm *hsm, struct seat **ret_seats, size_t *ret_count,
+		       struct muster_error *err)
+{
+	CLEANUP(freep) struct seat *seats = NULL;
+	CK_SLOT_ID ids[SLOTS_MAX];
+	CK_ULONG count;
+	size_t used = 0;
+
+	if (!slot_ids_read(hsm, ids, &count, err))
+		return false;
+	seats = calloc(count + 1, sizeof(*seats));
+	if (!seats)
+		return muster_fail_memory(err);
+	for (CK_ULONG i = 0; i < count; i++) {
+		struct seat *seat = &seats[used];
+		CK_RV rv = hsm->calls->C_GetSlotInfo(ids[i], &seat->slot);
+
+		seat->id = ids[i];
+		if (rv == CKR_OK)
+			rv = hsm->calls->C_GetTokenInfo(ids[i], &seat->token);
+		if (rv == CKR_TOKEN_NOT_PRESENT || rv == CKR_TOKEN_NOT_RECOGNIZED)
+			continue;
+		if (rv != CKR_OK)
+			return hsm_fail(err, rv, "looking at slot %lu", ids[i]);
+		used++;
+	}
+	*ret_seats = TAKE_PTR(seats);
+	*ret_count = used;
+	return true;
+}
+
+bool hsm_tokens_list(struct hsm *hsm, struct hsm_token tokens[HSM_TOKENS_MAX], size_t *ret_count,
+		     struct muster_error *err)
+{
+	CLEANUP(freep) struct seat *seats = NULL;
+	size_t count;
+
+	if (!seats_read(hsm, &seats, &count, err))
+		return false;
+	if (count > HSM_TOKENS_MAX)
+		count = HSM_TOKENS_MAX;
+	for (size_t i = 0; i < count; i++)
+		tokens[i] = token_of_seat(&seats[i]);
+	*ret_count = count;
+	return true;
+}
+
+/* -- Choosing ---------------------------------------------------------------------------------------------- */
+
+static bool seat_matches(struct hsm *hsm, const struct seat *seat, P11KitUri *uri)
+{
+	CK_SLOT_ID wanted = p11_kit_uri_get_slot_id(uri);
+	CK_SLOT_INFO slot = seat->slot;
+	CK_TOKEN_INFO token = seat->token;
+	CK_INFO module = { 0 };
+
+	if (wanted != (CK_SLOT_ID)-1 && wanted != seat->id)
+		return false;
+	return hsm->calls->C_GetInfo(&module) == CKR_OK &&
+	       p11_kit_uri_match_module_info(uri, &module) &&
+	       p11_kit_uri_match_slot_info(uri, &slot) && p11_kit_uri_match_token_info(uri, &token);
+}
+
+static bool is_usable(const struct seat *seat)
+{
+	CK_FLAGS flags = seat->token.flags;
+
+	return (flags & CKF_TOKEN_INITIALIZED) &&
+	       ((flags & CKF_USER_PIN_INITIALIZED) || !(flags & CKF_LOGIN_REQUIRED));
+}
+
+static bool fail_ambiguous(struct muster_error *err, const struct seat *seats, size_t count)
+{
+	CLEANUP(text_done) struct text list = TEXT_MAX(4096);
+
+	for (size_t i = 0; i < count; i++) {
+		struct hsm_token token = token_of_seat(&seats[i]);
+
+		text_addf(&list, "%sserial=%s label=%s", i > 0 ? ", " : "", token.serial,
+			  token.label);
+	}
+	return muster_fail(err, CAUSE_TOKEN_AMBIGUOUS, "%zu tokens match the URI: %s", count,
+			   list.data);
+}
+
+/* Moves the seats that the URI matches to the front. Uninitialised ones only count when nothing else matches:
+ * soft tokens always show an empty one beside the real ones. */
+static size_t seats_select(struct hsm *hsm, struct seat *seats, size_t count, P11KitUri *uri)
+{
+	size_t matching = 0, usable = 0;
+
+	for (size_t i = 0; i < count; i++)
+		if (seat_matches(hsm, &seats[i], uri))
+			seats[matching++] = seats[i];
+	for (size_t i = 0; i < matching; i++) {
+		struct seat moved = seats[i];
+
+		if (!is_usable(&moved))
+			continue;
+		seats[i] = seats[usable];
+		seats[usable++] = moved;
+	}
+	return usable > 0 ? usable : matching;
+}
+
+static bool seat_find(struct hsm *hsm, const char *text, struct seat *ret_seat,
+		      struct muster_error *err)
+{
+	CLEANUP(p11_kit_uri_freep) P11KitUri *uri = hsm_uri_new(text, err);
+	CLEANUP(freep) struct seat *seats = NULL;
+	size_t count;
+
+	if (!uri || !seats_read(hsm, &seats, &count, err))
+		return false;
+	count = seats_select(hsm, seats, count, uri);
+	if (count == 0)
+		return muster_fail(err, CAUSE_TOKEN_NOT_FOUND, "no token of '%s' matches '%s'",
+				   PRINTABLE(hsm->module_path), PRINTABLE(text));
+	if (!is_usable(&seats[0]))
+		return muster_fail(
+			err, CAUSE_TOKEN_UNINITIALISED,
+			"the token in slot %lu (label '%s') is not initialised or has no user PIN",
+			seats[0].id, HSM_LABEL(&seats[0].token));
+	if (count > 1)
+		return fail_ambiguous(err, seats, count);
+	*ret_seat = seats[0];
+	return true;
+}
+
+/* -- Opening ----------------------------------------------------------------------------------------------- */
+
+static CK_FLAGS session_flags(const CK_TOKEN_INFO *token)
+{
+	return CKF_SERIAL_SESSION | (token->flags & CKF_WRITE_PROTECTED ? 0 : CKF_RW_SESSION);
+}
+
+static bool session_open(struct hsm *hsm, const struct seat *seat, CK_SESSION_HANDLE *ret_session,
+			 struct muster_error *err)
+{
+	CK_RV rv = hsm->calls->C_OpenSession(seat->id, session_flags(&seat->token), NULL, NULL,
+					     ret_session);
+
+	return rv == CKR_OK ||
+	       hsm_fail(err, rv, "opening a session with token '%s'", HSM_LABEL(&seat->token));
+}
+
+/* libp11 waits for ever when it cannot open a session, so it only sees tokens where one was just opened. */
+static bool session_probe(struct hsm *hsm, const struct seat *seat, struct muster_error *err)
+{
+	CK_SESSION_HANDLE session;
+
+	if (!session_open(hsm, seat, &session, err))
+		return false;
+	hsm->calls->C_CloseSession(session);
+	return true;
+}
+
+static bool libp11_slot_find(struct hsm *hsm, CK_SLOT_ID id, PKCS11_SLOT **ret_slot,
+			     struct muster_error *err)
+{
+	if (!hsm->slots && PKCS11_enumerate_slots(hsm->libp11, &hsm->slots, &hsm->slot_count) != 0)
+		return hsm_fail_openssl(err, CAUSE_HSM_COMMAND_FAILED, "listing the slots");
+	for (unsigned i = 0; i < hsm->slot_count; i++)
+		if (PKCS11_get_slotid_from_slot(&hsm->slots[i]) == id) {
+			*ret_slot = &hsm->slots[i];
+			return true;
+		}
+	return muster_fail(err, CAUSE_TOKEN_GONE, "slot %lu is no longer there", id);
+}
+
+bool hsm_token_open(struct hsm *hsm, const char *uri, struct hsm_token *ret_token,
+		    struct muster_error *err)
+{
+	struct seat seat;
+	PKCS11_SLOT *slot = NULL;
+
+	if (!hsm->is_initialised)
+		return muster_fail(err, CAUSE_WORKER_PROTOCOL, "no module is loaded");
+	hsm_token_close(hsm);
+	if (!seat_find(hsm, uri, &seat, err) || !session_probe(hsm, &seat, err) ||
+	    !libp11_slot_find(hsm, seat.id, &slot, err))
+		return false;
+	/* Sets the mode of libp11's sessions, and closes all of the token's to do so: before ours. */
+	if (PKCS11_open_session(slot, (session_flags(&seat.token) & CKF_RW_SESSION) != 0) != 0)
+		return hsm_fail_openssl(err, CAUSE_HSM_COMMAND_FAILED,
+					"opening a session with token '%s'",
+					HSM_LABEL(&seat.token));
+	if (!session_open(hsm, &seat, &hsm->session, err))
+		return false;
+	hsm->slot = slot;
+	hsm->slot_id = seat.id;
+	hsm->token = seat.token;
+	*ret_token = token_of_seat(&seat);
+	return true;
+}
+
+void hsm_token_close(struct hsm *hsm)
+{
+	if (!hsm->slot)
+		return;
+	hsm_signing_done(&hsm->signing);
+	if (hsm->is_logged_in)
+		hsm->calls->C_Logout(hsm->session);
+	hsm->calls->C_CloseAllSessions(hsm->slot_id); /* libp11's too */
+	hsm->slot = NULL;
+	hsm->is_logged_in = false;
+}
+
+bool hsm_require_token(const struct hsm *hsm, struct muster_error *err)
+{
+	return hsm->slot || muster_fail(err, CAUSE_WORKER_PROTOCOL, "no token is open");
+}
+
+bool hsm_require_login(const struct hsm *hsm, struct muster_error *err)
+{
+	if (!hsm_require_token(hsm, err))
+		return false;
+	return hsm->is_logged_in || !(hsm->token.flags & CKF_LOGIN_REQUIRED) ||
+	       muster_fail(err, CAUSE_PIN_MISSING, "nobody is logged in to token '%s'",
+			   HSM_LABEL(&hsm->token));
+}

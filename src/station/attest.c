@@ -1,0 +1,309 @@
+/* What the device will show: a key pair born in the token with its certificate, or keys derived from a master. */
+#include "steps.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "muster/encoding.h"
+#include "muster/file.h"
+#include "muster/identity.h"
+#include "muster/json.h"
+#include "token.h"
+
+enum { KEY_ID_SIZE = 16 };
+
+bool token_applies(const struct job *job)
+{
+	return job->run->needs_hsm;
+}
+
+bool attest_x509_applies(const struct job *job)
+{
+	return job->run->profile.attestation == PROFILE_X509;
+}
+
+bool attest_key_is_journalled(const struct job *job)
+{
+	return attest_x509_applies(job) && job->key_id.size > 0;
+}
+
+/* A dry run makes no key; a released device has one, or it is an error that read-back tells. */
+bool attest_key_is_missing(const struct job *job)
+{
+	return attest_x509_applies(job) && !job_is_dry(job) && job->spki.size == 0 &&
+	       !job->was_released;
+}
+
+/* Late, when the certificate is in the journal: a cut never leaves one in the token that nobody knows. Storing it again is
+ * harmless. */
+bool attest_store_applies(const struct job *job)
+{
+	return attest_x509_applies(job) && !job_is_dry(job) && !job->was_released;
+}
+
+bool attest_derive_applies(const struct job *job)
+{
+	return job->run->profile.attestation == PROFILE_SYMMETRIC_KEY;
+}
+
+/* -- The key pair ------------------------------------------------------------------------------------------ */
+
+static bool take_key(struct job *job, struct muster_error *err)
+{
+	const struct bytes *spki = worker_bytes(&job->reply, FIELD_PUBLIC);
+	const char *attributes = worker_text(&job->reply, FIELD_ATTRIBUTES);
+
+	if (spki->size == 0)
+		return muster_fail(err, CAUSE_HSM_ANSWER_INVALID, "the token gave no public key");
+	free(job->key_attributes);
+	job->key_attributes = strdup(attributes ? attributes : "");
+	return job->key_attributes ? bytes_copy(&job->spki, spki->data, spki->size, err)
+				   : muster_fail_memory(err);
+}
+
+bool attest_key_find_start(struct job *job, struct muster_error *err)
+{
+	CLEANUP(worker_message_done) struct worker_message request;
+
+	worker_request_init(&request, WORKER_HSM_KEY_FIND);
+	worker_add_bytes(&request, FIELD_KEY_ID, job->key_id.data, job->key_id.size);
+	return job_ask(job, job->hsm, &request, err);
+}
+
+/* The ID was journalled before the key was made: it may be there or not, after a crash. */
+bool attest_key_find_finish(struct job *job, const struct muster_error *outcome,
+			    struct muster_error *err)
+{
+	if (outcome->code != MUSTER_OK) {
+		*err = *outcome;
+		return muster_error_prefix(err, "looking for the device's key in the token");
+	}
+	if (worker_u64(&job->reply, FIELD_FOUND))
+		return take_key(job, err);
+	if (job->was_released)
+		return muster_fail(
+			err, CAUSE_KEY_NOT_FOUND,
+			"the key that device '%s' was enrolled with is not in token '%s'",
+			PRINTABLE(job->registration_id), PRINTABLE(job->token.label));
+	return true;
+}
+
+/* A generation that was cut may have left one half: no private key, but something of its ID. */
+bool attest_sweep_applies(const struct job *job)
+{
+	return attest_key_is_journalled(job) && attest_key_is_missing(job);
+}
+
+bool attest_key_sweep_start(struct job *job, struct muster_error *err)
+{
+	CLEANUP(worker_message_done) struct worker_message request;
+
+	worker_request_init(&request, WORKER_HSM_KEY_DESTROY);
+	worker_add_bytes(&request, FIELD_KEY_ID, job->key_id.data, job->key_id.size);
+	return job_ask(job, job->hsm, &request, err);
+}
+
+bool attest_key_sweep_finish(struct job *job, const struct muster_error *outcome,
+			     struct muster_error *err)
+{
+	if (outcome->code == MUSTER_OK)
+		return true;
+	*err = *outcome;
+	return muster_error_prefix(err, "sweeping what an earlier run left in token '%s'",
+				   PRINTABLE(job->token.label));
+}
+
+bool attest_key_make_intend(struct job *job, cJSON *body, struct muster_error *err)
+{
+	char hex[2 * KEY_ID_SIZE + 1];
+	uint8_t id[KEY_ID_SIZE];
+
+	if (job->key_id.size == 0 &&
+	    (!random_bytes(id, sizeof(id), err) || !bytes_copy(&job->key_id, id, sizeof(id), err)))
+		return false;
+	if (job->key_id.size != KEY_ID_SIZE)
+		return muster_fail(err, CAUSE_JOURNAL_DAMAGED, "a key ID of %zu bytes",
+				   job->key_id.size);
+	return (json_add_text(body, "keyId", hex_encode(hex, job->key_id.data, KEY_ID_SIZE)) &&
+		json_add_text(body, "keyType", job->run->profile.x509.key_type) &&
+		json_add_text(body, "token", job->token.label) &&
+		json_add_text(body, "tokenSerial", job->token.serial)) ||
+	       muster_fail_memory(err);
+}
+
+bool attest_key_make_start(struct job *job, struct muster_error *err)
+{
+	CLEANUP(worker_message_done) struct worker_message request;
+	const struct profile *profile = &job->run->profile;
+	struct identity_values values = { .serial = job->run->request->serial,
+					  .registration_id = job->registration_id };
+	CLEANUP(freep) char *label = NULL;
+
+	if (!identity_template_expand(profile->x509.key_label, TEMPLATE_LABEL, &values, &label,
+				      err))
+		return muster_error_prefix(err, "making the key's label");
+	worker_request_init(&request, WORKER_HSM_KEY_GENERATE);
+	worker_add_bytes(&request, FIELD_KEY_ID, job->key_id.data, job->key_id.size);
+	worker_add_text(&request, FIELD_LABEL, label);
+	worker_add_text(&request, FIELD_KEY_TYPE, profile->x509.key_type);
+	return job_ask(job, job->hsm, &request, err);
+}
+
+bool attest_key_make_finish(struct job *job, const struct muster_error *outcome,
+			    struct muster_error *err)
+{
+	if (outcome->code == MUSTER_OK)
+		return take_key(job, err);
+	*err = *outcome;
+	return muster_error_prefix(err, "making the device's key in token '%s'",
+				   PRINTABLE(job->token.label));
+}
+
+/* -- The certificate ------------------------------------------------------------------------------------- */
+
+struct issuer {
+	struct token_signer signer;
+	struct bytes id, spki;
+	EVP_PKEY *key;
+	X509 *certificate;
+};
+
+static void issuer_done(struct issuer *issuer)
+{
+	EVP_PKEY_free(issuer->key);
+	X509_free(issuer->certificate);
+	bytes_done(&issuer->id);
+	bytes_done(&issuer->spki);
+}
+
+static bool open_issuer(struct job *job, struct issuer *issuer, struct muster_error *err)
+{
+	const struct profile *profile = &job->run->profile;
+	CLEANUP(bytes_done) struct bytes file = { 0 };
+
+	if (!profile->x509.issuer_key)
+		return true;
+	if (!file_read(profile->x509.issuer_certificate, JSON_SIZE_MAX, &file, err) ||
+	    !pki_certificate_read(file.data, file.size, profile->x509.issuer_certificate,
+				  &issuer->certificate, err) ||
+	    !token_key_find(job->hsm, profile->x509.issuer_key, &issuer->id, &issuer->spki, err))
+		return muster_error_prefix(err, "opening the issuer");
+	if (!pki_certificate_has_key(issuer->certificate, &issuer->spki))
+		return muster_fail(err, CAUSE_CERTIFICATE_INVALID,
+				   "the issuer's certificate '%s' is not for the issuer's key",
+				   PRINTABLE(profile->x509.issuer_certificate));
+	token_signer_init(&issuer->signer, job->hsm, &issuer->id, &issuer->spki);
+	return pki_key_from_signer(&issuer->signer.signer, &issuer->key, err);
+}
+
+static bool make_certificate(struct job *job, struct muster_error *err)
+{
+	const struct profile *profile = &job->run->profile;
+	struct identity_values values = { .serial = job->run->request->serial,
+					  .registration_id = job->registration_id };
+	CLEANUP(issuer_done) struct issuer issuer = { 0 };
+	CLEANUP(X509_freep) X509 *certificate = NULL;
+	CLEANUP(freep) char *subject = NULL;
+	struct pki_device_certificate request = {
+		.key = job->key,
+		.registration_id = job->registration_id,
+		.valid_days = (unsigned)profile->x509.valid_days,
+		.now_ms = clock_wall_ms(),
+	};
+
+	if (!open_issuer(job, &issuer, err) ||
+	    !identity_template_expand(profile->x509.subject, TEMPLATE_SUBJECT, &values, &subject,
+				      err))
+		return false;
+	request.subject = subject;
+	request.issuer_key = issuer.key;
+	request.issuer_certificate = issuer.certificate;
+	if (!pki_device_certificate_make(&request, &certificate, err) ||
+	    !pki_certificate_der(certificate, &job->certificate, err))
+		return false;
+	job->certificate_is_new = true;
+	return true;
+}
+
+static bool record_attestation(struct job *job, struct muster_error *err)
+{
+	CLEANUP(freep) char *der = base64_encode(job->certificate.data, job->certificate.size);
+	CLEANUP(cJSON_freep) cJSON *body = cJSON_CreateObject();
+
+	if (!der || !body || !json_add_text(body, "certificate", der) ||
+	    !json_add_text(body, "attributes", job->key_attributes))
+		return muster_fail_memory(err);
+	return job_record(job, JOURNAL_OUTCOME, STAGE_ATTEST, TAKE_PTR(body), err) &&
+	       job_put_row(job, JOURNAL_WORKING, STAGE_ATTEST, CAUSE_NONE, err);
+}
+
+/* A journalled certificate counts only while it is for the key that is in the token. */
+static bool certificate_fits(const struct job *job)
+{
+	CLEANUP(X509_freep) X509 *certificate = NULL;
+	struct muster_error ignored;
+
+	return job->certificate.size > 0 &&
+	       pki_certificate_read(job->certificate.data, job->certificate.size, "journal",
+				    &certificate, &ignored) &&
+	       pki_certificate_has_key(certificate, &job->spki);
+}
+
+bool attest_certify(struct job *job, struct muster_error *err)
+{
+	if (job->spki.size == 0)
+		return true;
+	job->signer = calloc(1, sizeof(*job->signer));
+	if (!job->signer)
+		return muster_fail_memory(err);
+	token_signer_init(job->signer, job->hsm, &job->key_id, &job->spki);
+	if (!pki_key_from_signer(&job->signer->signer, &job->key, err))
+		return false;
+	if (!certificate_fits(job) && (job_is_dry(job) || job->was_released))
+		return true;
+	if (!certificate_fits(job) && !make_certificate(job, err))
+		return muster_error_prefix(err, "certifying the key of '%s'",
+					   PRINTABLE(job->registration_id));
+	sha256_hex(job->key_digest, job->certificate.data, job->certificate.size);
+	return !job->certificate_is_new || record_attestation(job, err);
+}
+
+bool attest_certificate_store_start(struct job *job, struct muster_error *err)
+{
+	CLEANUP(worker_message_done) struct worker_message request;
+
+	worker_request_init(&request, WORKER_HSM_CERTIFICATE_STORE);
+	worker_add_bytes(&request, FIELD_KEY_ID, job->key_id.data, job->key_id.size);
+	worker_add_text(&request, FIELD_LABEL, job->registration_id);
+	worker_add_bytes(&request, FIELD_CERTIFICATE, job->certificate.data, job->certificate.size);
+	return job_ask(job, job->hsm, &request, err);
+}
+
+/* -- Derived keys ------------------------------------------------------------------------------------------ */
+
+static bool derive_one(struct job *job, const struct profile_key_source *source,
+		       const struct secret *master, struct secret *ret_key,
+		       struct muster_error *err)
+{
+	struct token_master token;
+	struct hmac_key software;
+
+	if (source->uri) {
+		token_master_init(&token, job->hsm, source->uri);
+		return identity_device_key_derive(&token.key, job->registration_id, ret_key, err);
+	}
+	identity_hmac_key_from_secret(&software, master);
+	return identity_device_key_derive(&software, job->registration_id, ret_key, err);
+}
+
+bool attest_derive(struct job *job, struct muster_error *err)
+{
+	const struct run *run = job->run;
+
+	return (derive_one(job, &run->profile.master.primary, &run->primary_master,
+			   &job->primary_key, err) &&
+		derive_one(job, &run->profile.master.secondary, &run->secondary_master,
+			   &job->secondary_key, err)) ||
+	       muster_error_prefix(err, "deriving the keys of '%s'",
+				   PRINTABLE(job->registration_id));
+}

@@ -1,0 +1,294 @@
+/* The enrollment: composed, sent as a create that can never overwrite, and read back until it is known. */
+#include "steps.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "muster/encoding.h"
+#include "muster/json.h"
+
+/* -- Composing ---------------------------------------------------------------------------------------------- */
+
+static const enum dps_attestation attestations[] = {
+	[PROFILE_TPM] = DPS_ATTESTATION_TPM,
+	[PROFILE_X509] = DPS_ATTESTATION_X509,
+	[PROFILE_SYMMETRIC_KEY] = DPS_ATTESTATION_SYMMETRIC,
+};
+
+static const enum dps_allocation allocations[] = {
+	[PROFILE_ALLOCATION_UNSET] = DPS_ALLOCATION_UNSET,
+	[PROFILE_HASHED] = DPS_ALLOCATION_HASHED,
+	[PROFILE_GEO_LATENCY] = DPS_ALLOCATION_GEO_LATENCY,
+	[PROFILE_STATIC] = DPS_ALLOCATION_STATIC,
+	[PROFILE_CUSTOM] = DPS_ALLOCATION_CUSTOM,
+};
+
+/* A dry run of an X.509 device has no certificate yet. */
+static bool has_attestation(const struct job *job)
+{
+	return job->run->profile.attestation != PROFILE_X509 || job->certificate.size > 0;
+}
+
+bool enroll_compose(struct job *job, struct muster_error *err)
+{
+	const struct profile *profile = &job->run->profile;
+	struct bytes ek = { job->ek.data, job->ek.size };
+	struct dps_enrollment_terms terms = {
+		.registration_id = job->registration_id,
+		.device_id = job->device_id,
+		.attestation = attestations[profile->attestation],
+		.ek = job->has_ek ? &ek : NULL,
+		.certificate = job->certificate.size > 0 ? &job->certificate : NULL,
+		.primary_key = job->primary_key.data ? &job->primary_key : NULL,
+		.secondary_key = job->secondary_key.data ? &job->secondary_key : NULL,
+		.disabled = profile->is_disabled,
+		.allocation = allocations[profile->allocation],
+		.hubs = (const char *const *)profile->iot_hubs.items,
+		.hub_count = profile->iot_hubs.count,
+		.webhook_url = profile->webhook_url,
+		.webhook_api_version = profile->webhook_api_version,
+		.update_hub_assignment = profile->update_hub_assignment,
+		.migrate_device_data = profile->migrate_device_data,
+		.iot_edge = profile->iot_edge,
+		.twin_tags = profile->twin_tags,
+		.twin_properties = profile->twin_desired,
+		.device_information = profile->device_information,
+		.attempt_id = job->attempt_id,
+	};
+
+	if (!has_attestation(job))
+		return true;
+	return dps_enrollment_build(&terms, &job->enrollment, err) ||
+	       muster_error_prefix(err, "composing the enrollment of '%s'",
+				   PRINTABLE(job->registration_id));
+}
+
+/* -- Sending ------------------------------------------------------------------------------------------------ */
+
+static const char *name_of(const struct job *job, char out[160])
+{
+	snprintf(out, 160, "enrollment '%s'", job->registration_id);
+	return out;
+}
+
+/* What may have been sent already is read back first. */
+bool enroll_put_applies(const struct job *job)
+{
+	return !job_is_dry(job) && !job->was_released && !job->outcome_is_unknown;
+}
+
+bool enroll_put_intend(struct job *job, cJSON *body, struct muster_error *err)
+{
+	CLEANUP(secret_done) struct secret bytes = { 0 };
+
+	if (!dps_document_body(job->enrollment, &bytes, err))
+		return false;
+	sha256_hex(job->body_digest, bytes.data, bytes.size);
+	return (json_add_text(body, "operation", "create") &&
+		json_add_int64(body, "send", job->sends + 1) &&
+		json_add_text(body, "attemptId", job->attempt_id) &&
+		json_add_text(body, "bodySha256", job->body_digest)) ||
+	       muster_fail_memory(err);
+}
+
+bool enroll_put_start(struct job *job, struct muster_error *err)
+{
+	CLEANUP(http_request_done) struct http_request request = { 0 };
+
+	if (!dps_enrollment_put(job->run->login.host, job->registration_id, job->enrollment, NULL,
+				&request, err))
+		return false;
+	job->sends++;
+	job->may_exist = true;
+	return job_send_authorized(job, &request, err);
+}
+
+static bool record_put(struct job *job, const char *result, struct muster_error *err)
+{
+	CLEANUP(cJSON_freep) cJSON *body = cJSON_CreateObject();
+
+	if (!body || !json_add_text(body, "operation", "create") ||
+	    !json_add_int64(body, "status", job->answer.status) ||
+	    !json_add_bool(body, result, true))
+		return muster_fail_memory(err);
+	return job_record(job, JOURNAL_OUTCOME, STAGE_ENROLL, TAKE_PTR(body), err);
+}
+
+/* Nothing of ours can have come of this answer. */
+static bool put_had_no_effect(struct job *job, struct muster_error *err)
+{
+	job->may_exist = job->outcome_is_unknown = false;
+	return record_put(job, "refused", err);
+}
+
+static bool put_was_answered_ok(const struct http_answer *answer)
+{
+	return answer->outcome == HTTP_ANSWERED && answer->status == 200;
+}
+
+bool enroll_put_finish(struct job *job, const struct muster_error *outcome,
+		       struct muster_error *err)
+{
+	struct muster_error storage;
+	char name[160];
+
+	(void)outcome;
+	if (put_was_answered_ok(&job->answer)) {
+		job->created = true;
+		return record_put(job, "created", err);
+	}
+	switch (dps_next_step(&job->answer, true)) {
+	case DPS_NEXT_RETRY:
+		return put_had_no_effect(job, err) &&
+		       job_retry_or_fail(job, name_of(job, name), err);
+	case DPS_NEXT_RENEW:
+	case DPS_NEXT_STOP:
+		if (job->answer.outcome == HTTP_ANSWERED && !put_had_no_effect(job, &storage)) {
+			*err = storage;
+			return false;
+		}
+		return dps_answer_fail(&job->answer, name_of(job, name), err);
+	case DPS_NEXT_DONE:
+	case DPS_NEXT_READ_BACK:
+		break;
+	}
+	/* A lost answer, a server error, or "exists already", which may be our own sending. */
+	job->outcome_is_unknown = true;
+	return record_put(job, "unknown", err);
+}
+
+/* -- Reading back -------------------------------------------------------------------------------------------- */
+
+bool confirm_applies(const struct job *job)
+{
+	return job->enrollment != NULL;
+}
+
+bool confirm_read_start(struct job *job, struct muster_error *err)
+{
+	CLEANUP(http_request_done) struct http_request request = { 0 };
+
+	return dps_enrollment_get(job->run->login.host, job->registration_id, &request, err) &&
+	       job_send_authorized(job, &request, err);
+}
+
+/* The create is conditional on absence, so sending it once more cannot double or overwrite anything, even should an
+ * earlier one still be on its way. */
+static bool read_found_nothing(struct job *job, struct muster_error *err)
+{
+	if (job_is_dry(job))
+		return true;
+	if (job->was_released)
+		return muster_fail(
+			err, CAUSE_ENROLLMENT_NOT_FOUND,
+			"device '%s' was enrolled by this station, but its enrollment is gone from the service",
+			PRINTABLE(job->registration_id));
+	if (job->sends >= DPS_RETRY_ATTEMPTS)
+		return muster_fail(err, CAUSE_OUTCOME_UNKNOWN,
+				   "enrollment '%s' was sent %u times and is not there",
+				   PRINTABLE(job->registration_id), job->sends);
+	job->outcome_is_unknown = false;
+	job_go_to(job, "put");
+	return true;
+}
+
+bool confirm_read_finish(struct job *job, const struct muster_error *outcome,
+			 struct muster_error *err)
+{
+	const struct http_answer *answer = &job->answer;
+	struct muster_error unread;
+	char name[160];
+
+	(void)outcome;
+	if (answer->outcome == HTTP_ANSWERED && answer->status == 404)
+		return read_found_nothing(job, err);
+	if (dps_enrollment_read(answer, job->registration_id, &job->found, &unread))
+		return true;
+	/* A garbled answer says nothing: ask again. */
+	if (answer->outcome == HTTP_ANSWERED && answer->status == 200) {
+		if (++job->tries >= DPS_RETRY_ATTEMPTS) {
+			*err = unread;
+			return false;
+		}
+		job_again(job, DPS_RETRY_BASE_MS);
+		return true;
+	}
+	return job_retry_or_fail(job, name_of(job, name), err);
+}
+
+bool confirm_mechanism_applies(const struct job *job)
+{
+	return job->found && dps_enrollment_needs_mechanism(job->enrollment, job->found);
+}
+
+bool confirm_mechanism_start(struct job *job, struct muster_error *err)
+{
+	CLEANUP(http_request_done) struct http_request request = { 0 };
+
+	return dps_enrollment_mechanism(job->run->login.host, job->registration_id, &request,
+					err) &&
+	       job_send_authorized(job, &request, err);
+}
+
+bool confirm_mechanism_finish(struct job *job, const struct muster_error *outcome,
+			      struct muster_error *err)
+{
+	struct muster_error unread;
+	char name[160];
+
+	(void)outcome;
+	return dps_mechanism_read(&job->answer, &job->mechanism, &unread) ||
+	       job_retry_or_fail(job, name_of(job, name), err);
+}
+
+/* -- Comparing ----------------------------------------------------------------------------------------------- */
+
+static bool fail_different(const struct job *job, struct text *differences,
+			   struct muster_error *err)
+{
+	const char *attempt = dps_enrollment_attempt(job->found);
+	bool is_ours = job->created && attempt && strcmp(attempt, job->attempt_id) == 0;
+
+	/* One line for people. */
+	for (size_t i = 0; i < differences->length; i++)
+		if (differences->data[i] == '\n')
+			differences->data[i] = i + 1 < differences->length ? ';' : 0;
+	return muster_fail(err, is_ours ? CAUSE_READBACK_DIFFERS : CAUSE_ENROLLED_OTHERWISE,
+			   "enrollment '%s' %s: %s", PRINTABLE(job->registration_id),
+			   is_ours ? "was written but reads back otherwise"
+				   : "exists with other content, nothing was changed",
+			   differences->data);
+}
+
+static bool keep_confirmation(struct job *job, struct muster_error *err)
+{
+	CLEANUP(cJSON_freep) cJSON *body = cJSON_CreateObject();
+	const char *etag = json_text(job->found, "etag");
+	const char *attempt = dps_enrollment_attempt(job->found);
+
+	/* The attempt ID tells a lost answer to our own sending from somebody else's enrollment. */
+	if (attempt && strcmp(attempt, job->attempt_id) == 0 && job->may_exist)
+		job->created = true;
+	free(job->etag);
+	job->etag = strdup(etag ? etag : "");
+	if (job->was_released || job_is_dry(job))
+		return true;
+	if (!body || !json_add_bool(body, "confirmed", true) ||
+	    !json_add_bool(body, "adopted", !job->created) || !json_add_text(body, "etag", etag))
+		return muster_fail_memory(err);
+	return job_record(job, JOURNAL_OUTCOME, STAGE_CONFIRM, TAKE_PTR(body), err) &&
+	       job_put_row(job, JOURNAL_WORKING, STAGE_CONFIRM, CAUSE_NONE, err);
+}
+
+bool confirm_compare(struct job *job, struct muster_error *err)
+{
+	CLEANUP(text_done) struct text differences = TEXT_MAX(64 * 1024);
+
+	if (!job->found)
+		return true;
+	if (!dps_enrollment_compare(job->enrollment, job->found, job->mechanism, &differences, err))
+		return false;
+	cJSON_Delete(TAKE_PTR(job->mechanism));
+	return differences.length > 0 ? fail_different(job, &differences, err)
+				      : keep_confirmation(job, err);
+}

@@ -1,0 +1,137 @@
+#include "evidence.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "muster/encoding.h"
+#include "muster/json.h"
+
+#define EVIDENCE_SCHEMA "muster.evidence/1"
+
+char *evidence_path(const struct job *job, const char *suffix)
+{
+	char *path = text_format("%s/%s.%s", job->run->out_directory, job->registration_id, suffix);
+
+	for (char *c = path ? strrchr(path, '/') : NULL; c && *c; c++)
+		if (*c == ':')
+			*c = '_';
+	return path;
+}
+
+static cJSON *profile_part(const struct profile *profile)
+{
+	CLEANUP(cJSON_freep) cJSON *part = cJSON_CreateObject();
+
+	if (!part || !json_add_text(part, "name", profile->name) ||
+	    !json_add_int64(part, "version", profile->version) ||
+	    !json_add_text(part, "sha256", profile->digest))
+		return NULL;
+	return TAKE_PTR(part);
+}
+
+static bool add_base64(cJSON *part, const char *name, const void *data, size_t size)
+{
+	CLEANUP(freep) char *text = size > 0 ? base64_encode(data, size) : NULL;
+
+	return size == 0 || (text && json_add_text(part, name, text));
+}
+
+static bool add_hex_id(cJSON *part, const struct bytes *id)
+{
+	char hex[2 * 64 + 1];
+
+	return id->size == 0 || id->size > 64 ||
+	       json_add_text(part, "keyId", hex_encode(hex, id->data, id->size));
+}
+
+static cJSON *key_part(const struct job *job)
+{
+	CLEANUP(cJSON_freep) cJSON *part = cJSON_CreateObject();
+	char digest[SHA256_HEX_SIZE];
+
+	if (!part ||
+	    !json_add_text(part, "type", profile_attestation_word(job->run->profile.attestation)) ||
+	    !add_base64(part, "endorsementKey", job->ek.data, job->has_ek ? job->ek.size : 0) ||
+	    (job->has_ek && (!json_add_text(part, "ekSha256", job->key_digest) ||
+			     !json_add_bool(part, "ekMadeByStation", job->ek_was_created))) ||
+	    !add_base64(part, "ekCertificate", job->ek_certificate.data,
+			job->ek_certificate.size) ||
+	    !add_base64(part, "certificate", job->certificate.data, job->certificate.size) ||
+	    (job->certificate.size > 0 &&
+	     !json_add_text(part, "certificateSha256",
+			    sha256_hex(digest, job->certificate.data, job->certificate.size))) ||
+	    !add_hex_id(part, &job->key_id) || !json_add_text(part, "token", job->token.label) ||
+	    !json_add_text(part, "tokenSerial", job->token.serial) ||
+	    !json_add_text(part, "keyAttributes", job->key_attributes))
+		return NULL;
+	return TAKE_PTR(part);
+}
+
+static cJSON *enrollment_part(const struct job *job, struct muster_error *err)
+{
+	CLEANUP(cJSON_freep) cJSON *part = cJSON_Duplicate(job->found, true);
+
+	if (!part || !dps_document_redact(part, err))
+		return NULL;
+	/* What changes from reading to reading says nothing about what was enrolled. */
+	cJSON_DeleteItemFromObjectCaseSensitive(part, "registrationState");
+	json_sort(part);
+	return TAKE_PTR(part);
+}
+
+static cJSON *verification_part(const struct job *job)
+{
+	CLEANUP(cJSON_freep) cJSON *part = cJSON_CreateObject();
+
+	if (!part || !json_add_bool(part, "verified", job->verified) ||
+	    !json_add_text(part, "result",
+			   job->verification ? job->verification : "not asked for") ||
+	    !json_add_text(part, "hub", job->hub))
+		return NULL;
+	return TAKE_PTR(part);
+}
+
+static cJSON *chain_part(struct job *job, struct muster_error *err)
+{
+	CLEANUP(cJSON_freep) cJSON *part = cJSON_CreateObject();
+	struct journal_head head;
+	char digest[2 * JOURNAL_DIGEST_SIZE + 1];
+
+	if (!journal_head(job->run->journal, &head, err))
+		return NULL;
+	if (!part || !json_add_int64(part, "entry", head.seq) ||
+	    !json_add_text(part, "digest", hex_encode(digest, head.digest, sizeof(head.digest))))
+		return NULL;
+	return TAKE_PTR(part);
+}
+
+bool evidence_compose(struct job *job, char **ret_text, struct muster_error *err)
+{
+	const struct run *run = job->run;
+	CLEANUP(cJSON_freep) cJSON *root = cJSON_CreateObject();
+	CLEANUP(freep) char *printed = NULL;
+	char now[RFC3339_SIZE];
+
+	muster_fail_memory(err);
+	if (!root || !json_add_text(root, "schema", EVIDENCE_SCHEMA) ||
+	    !json_add_text(root, "serial", run->request->serial) ||
+	    !json_add_text(root, "registrationId", job->registration_id) ||
+	    !json_add_text(root, "deviceId",
+			   job->device_id ? job->device_id : job->registration_id) ||
+	    !json_add_text(root, "at", rfc3339_format(now, clock_wall_ms())) ||
+	    !json_add_text(root, "operator", run->operator_name) ||
+	    !json_add_text(root, "station", run->station_name) ||
+	    !json_add_text(root, "service", run->login.host) ||
+	    !json_add_text(root, "idScope", run->id_scope) ||
+	    !json_add_text(root, "attemptId", job->attempt_id) ||
+	    !json_add_bool(root, "created", job->created) ||
+	    !json_add_item(root, "profile", profile_part(&run->profile)) ||
+	    !json_add_item(root, "attestation", key_part(job)) ||
+	    !json_add_item(root, "enrollment", enrollment_part(job, err)) ||
+	    !json_add_item(root, "verification", verification_part(job)) ||
+	    !json_add_item(root, "journal", chain_part(job, err)))
+		return false;
+	printed = json_print_pretty(root);
+	*ret_text = printed ? text_format("%s\n", printed) : NULL;
+	return *ret_text != NULL;
+}

@@ -1,0 +1,10 @@
+/* The record of one device for an auditor: who, when, by which profile, which key, what the service holds. Never a
+ * secret. Private to the station. */
+#pragma once
+
+#include "job.h"
+
+/* Indented JSON with a newline at the end. */
+bool evidence_compose(struct job *job, char **ret_text, struct muster_error *err) MUST_CHECK;
+/* DIR/REGISTRATION-ID.SUFFIX; ':' cannot stand in file names everywhere and becomes '_'. Caller frees. */
+char *evidence_path(const struct job *job, const char *suffix);

@@ -1,0 +1,180 @@
+/* Which device is it, and what does the journal know of it. */
+#include "steps.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "muster/encoding.h"
+#include "muster/identity.h"
+#include "muster/json.h"
+#include "resume.h"
+
+/* -- The service ----------------------------------------------------------------------------------------- */
+
+enum { CLOCK_SKEW_MAX_MS = 5 * 60 * 1000 };
+
+/* A request without credential, before anything has an effect: does the service answer, is it who it says, and does
+ * its clock agree with ours? A wrong clock would make tokens that expire at the wrong time. */
+bool service_reach_start(struct job *job, struct muster_error *err)
+{
+	CLEANUP(http_request_done) struct http_request request = { .method = HTTP_GET };
+
+	text_addf(&request.url, "https://%s/?api-version=%s", job->run->login.host,
+		  DPS_SERVICE_API_VERSION);
+	return text_ok(&request.url, err) && job_send(job, &request, err);
+}
+
+bool service_reach_finish(struct job *job, const struct muster_error *outcome,
+			  struct muster_error *err)
+{
+	const struct http_answer *answer = &job->answer;
+	int64_t skew = answer->received_ms - answer->date_ms;
+
+	(void)outcome;
+	if (answer->outcome != HTTP_ANSWERED)
+		return job_retry_or_fail(job, "the provisioning service", err);
+	if (answer->date_ms >= 0 && llabs(skew) > CLOCK_SKEW_MAX_MS)
+		return muster_fail(
+			err, CAUSE_CLOCK_SKEWED,
+			"this station's clock is %lld minutes %s the provisioning service's",
+			(long long)llabs(skew) / 60000, skew > 0 ? "ahead of" : "behind");
+	return true;
+}
+
+/* -- Names ------------------------------------------------------------------------------------------------- */
+
+static bool expand_ids(struct job *job, struct muster_error *err)
+{
+	const struct profile *profile = &job->run->profile;
+	size_t max = profile->attestation == PROFILE_X509 ? REGISTRATION_ID_X509_MAX
+							  : REGISTRATION_ID_MAX;
+	struct identity_values values = { .serial = job->run->request->serial };
+	char ek_id[EK_DIGEST_ID_SIZE], folded[REGISTRATION_ID_MAX + 1];
+	CLEANUP(freep) char *expanded = NULL;
+
+	if (job->has_ek) {
+		if (!identity_ek_digest_id(job->ek.data, job->ek.size, ek_id, err))
+			return false;
+		values.ek_sha256_base32 = ek_id;
+	}
+	if (!identity_template_expand(profile->registration_id, TEMPLATE_REGISTRATION_ID, &values,
+				      &expanded, err) ||
+	    !identity_registration_id_normalise(expanded, max, folded, err))
+		return muster_error_prefix(err, "making the registration ID");
+	job->registration_id = strdup(folded);
+	if (!job->registration_id)
+		return muster_fail_memory(err);
+	values.registration_id = job->registration_id;
+	if (!profile->device_id)
+		return true;
+	if (!identity_template_expand(profile->device_id, TEMPLATE_DEVICE_ID, &values,
+				      &job->device_id, err) ||
+	    !identity_device_id_check(job->device_id, err))
+		return muster_error_prefix(err, "making the device ID");
+	return true;
+}
+
+/* -- The journal ------------------------------------------------------------------------------------------- */
+
+static bool is_live(enum journal_state state)
+{
+	return state == JOURNAL_WORKING || state == JOURNAL_PARKED || state == JOURNAL_RELEASED;
+}
+
+static bool fail_taken(const struct job *job, const struct journal_device *other,
+		       enum muster_cause cause, struct muster_error *err)
+{
+	const char *serial = job->run->request->serial;
+	char when[RFC3339_SIZE];
+
+	return muster_fail(
+		err, cause,
+		"serial '%s' with key %.16s... (registration ID '%s') clashes with the journal's serial '%s' with key %.16s... (registration ID '%s', %s since %s)",
+		serial ? PRINTABLE(serial) : "none",
+		job->key_digest[0] ? job->key_digest : "unknown", PRINTABLE(job->registration_id),
+		other->serial ? PRINTABLE(other->serial) : "none",
+		other->key_digest ? other->key_digest : "unknown",
+		PRINTABLE(other->registration_id), journal_state_name(other->state),
+		rfc3339_format(when, other->updated_ms));
+}
+
+/* Another live device with this key or serial stops the job. */
+static bool check_unique(struct job *job, enum journal_key key, const char *value,
+			 enum muster_cause cause, struct muster_error *err)
+{
+	CLEANUP(journal_device_done) struct journal_device other = { 0 };
+	bool found;
+
+	if (!value || !*value)
+		return true;
+	if (!journal_device_find(job->run->journal, key, value, &other, &found, err))
+		return false;
+	if (!found || !is_live(other.state) ||
+	    strcmp(other.registration_id, job->registration_id) == 0)
+		return true;
+	return fail_taken(job, &other, cause, err);
+}
+
+static const char *service_of(const struct run *run)
+{
+	return run->id_scope ? run->id_scope : run->login.host;
+}
+
+static bool check_known(struct job *job, struct muster_error *err)
+{
+	const struct journal_device *known = &job->device;
+	const char *serial = job->run->request->serial;
+
+	if (known->service && strcmp(known->service, service_of(job->run)) != 0)
+		return muster_fail(
+			err, CAUSE_SERVICE_CHANGED,
+			"device '%s' is in the journal as provisioned into '%s', not '%s'",
+			PRINTABLE(job->registration_id), PRINTABLE(known->service),
+			PRINTABLE(service_of(job->run)));
+	if (!is_live(known->state))
+		return true;
+	if (serial && known->serial && strcmp(serial, known->serial) != 0)
+		return fail_taken(job, known, CAUSE_KEY_TAKEN, err);
+	if (tpm_applies(job) && known->key_digest &&
+	    strcmp(known->key_digest, job->key_digest) != 0)
+		return fail_taken(job, known, CAUSE_SERIAL_TAKEN, err);
+	return true;
+}
+
+static bool new_attempt_id(struct job *job, struct muster_error *err)
+{
+	uint8_t random[16];
+
+	if (!random_bytes(random, sizeof(random), err))
+		return false;
+	hex_encode(job->attempt_id, random, sizeof(random));
+	return true;
+}
+
+static bool look_into_journal(struct job *job, struct muster_error *err)
+{
+	struct journal *journal = job->run->journal;
+
+	if (!journal_device_find(journal, JOURNAL_BY_REGISTRATION_ID, job->registration_id,
+				 &job->device, &job->was_known, err))
+		return false;
+	if (job->was_known && !check_known(job, err))
+		return false;
+	if (!check_unique(job, JOURNAL_BY_SERIAL, job->run->request->serial, CAUSE_SERIAL_TAKEN,
+			  err) ||
+	    !check_unique(job, JOURNAL_BY_KEY_DIGEST, job->key_digest, CAUSE_KEY_TAKEN, err))
+		return false;
+	return !job->was_known || resume_from_journal(job, err);
+}
+
+bool identify_look_up(struct job *job, struct muster_error *err)
+{
+	if (!expand_ids(job, err) || (job->run->journal && !look_into_journal(job, err)))
+		return false;
+	if (!job->attempt_id[0] && !new_attempt_id(job, err))
+		return false;
+	job->attempt = job->device.attempt + 1;
+	if (job_is_dry(job) || job->was_released)
+		return true;
+	return job_put_row(job, JOURNAL_WORKING, STAGE_IDENTIFY, CAUSE_NONE, err);
+}

@@ -1,0 +1,117 @@
+#include "job.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "muster/encoding.h"
+#include "token.h"
+
+bool job_is_dry(const struct job *job)
+{
+	return job->run->request->dry_run;
+}
+
+bool job_ask(struct job *job, struct worker *worker, const struct worker_message *request,
+	     struct muster_error *err)
+{
+	if (!worker_send(worker, request, err))
+		return false;
+	job->operation = OPERATION_WORKER;
+	job->asked = worker;
+	return true;
+}
+
+static void keep_answer(void *context, struct http_answer *answer)
+{
+	struct job *job = context;
+
+	job->answer = *answer;
+	*answer = (struct http_answer){ 0 };
+	job->answer_is_ready = true;
+	job->transfer = NULL;
+}
+
+bool job_send(struct job *job, struct http_request *request, struct muster_error *err)
+{
+	job->transfer = http_start(job->run->http, request, keep_answer, job, err);
+	if (!job->transfer)
+		return false;
+	job->operation = OPERATION_HTTP;
+	return true;
+}
+
+bool job_send_authorized(struct job *job, struct http_request *request, struct muster_error *err)
+{
+	if (!dps_login_authorize(&job->run->login, clock_wall_ms(), request, err)) {
+		http_request_done(request);
+		return false;
+	}
+	return job_send(job, request, err);
+}
+
+void job_go_to(struct job *job, const char *step_name)
+{
+	job->next_step = step_name;
+}
+
+void job_again(struct job *job, int64_t milliseconds)
+{
+	job->again_in_ms = milliseconds;
+	/* Each sending is announced by itself. */
+	job->intent_is_written = job->intent_is_durable = false;
+}
+
+bool job_retry_or_fail(struct job *job, const char *what, struct muster_error *err)
+{
+	enum dps_next next = dps_next_step(&job->answer, false);
+	int64_t wait;
+	uint64_t random;
+
+	if (next != DPS_NEXT_RETRY && next != DPS_NEXT_READ_BACK)
+		return dps_answer_fail(&job->answer, what, err);
+	if (!random_bytes(&random, sizeof(random), err))
+		return false;
+	wait = dps_retry_wait_ms(++job->tries, job->answer.retry_after_ms, random);
+	if (wait < 0)
+		return dps_answer_fail(&job->answer, what, err);
+	job_again(job, wait);
+	return true;
+}
+
+void job_done(struct job *job)
+{
+	/* Keys that work through a worker go before the worker. */
+	EVP_PKEY_free(job->key);
+	free(job->signer);
+	worker_message_done(&job->reply);
+	http_answer_done(&job->answer);
+	worker_free(job->tpm);
+	worker_free(job->hsm);
+	bytes_done(&job->ek_certificate);
+	bytes_done(&job->key_id);
+	free(job->token.label);
+	free(job->token.serial);
+	free(job->token.manufacturer);
+	free(job->token.model);
+	free(job->registration_id);
+	free(job->device_id);
+	journal_device_done(&job->device);
+	bytes_done(&job->spki);
+	free(job->key_attributes);
+	bytes_done(&job->certificate);
+	secret_done(&job->primary_key);
+	secret_done(&job->secondary_key);
+	cJSON_Delete(job->enrollment);
+	cJSON_Delete(job->found);
+	cJSON_Delete(job->mechanism);
+	free(job->etag);
+	bytes_done(&job->srk);
+	bytes_done(&job->challenge);
+	secret_done(&job->device_token);
+	dps_registration_done(&job->registration);
+	free(job->verification);
+	free(job->hub);
+	free(job->evidence);
+	free(job->evidence_path);
+	free(job->key_file);
+}

@@ -1,0 +1,378 @@
+/* One thread, one loop: advance the jobs -> one journal transaction -> start the effects that it announced -> wait
+ * for workers, network, timers and signals. So no effect is ever started whose intent is not on disk. */
+#include <errno.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/signalfd.h>
+#include <unistd.h>
+
+#include "job.h"
+
+#include "muster/json.h"
+#include "muster/log.h"
+
+/* How long an operation under way may go on after a signal. */
+enum { PARK_GRACE_MS = 10000 };
+
+static int caught_signal;
+
+int loop_signal(void)
+{
+	return caught_signal;
+}
+
+struct loop {
+	struct run *run;
+	struct job *jobs;
+	size_t count;
+	int signals;        /* signalfd */
+	int64_t park_by_ms; /* INT64_MAX while no signal came */
+};
+
+/* -- One job, one step ------------------------------------------------------------------------------------- */
+
+static const struct step *step_of(const struct job *job)
+{
+	return &steps[job->step];
+}
+
+static void forget_operation(struct job *job)
+{
+	job->operation = OPERATION_NONE;
+	job->asked = NULL;
+	job->answer_is_ready = false;
+	worker_message_done(&job->reply);
+	http_answer_done(&job->answer);
+}
+
+/* Which state a failed device is left in: only when nothing of ours can exist at the service it is over. */
+static enum journal_state state_after(const struct job *job)
+{
+	return job->may_exist || job->was_released ? JOURNAL_PARKED : JOURNAL_FAILED;
+}
+
+static bool record_failure(struct job *job, struct muster_error *err)
+{
+	CLEANUP(cJSON_freep) cJSON *body = cJSON_CreateObject();
+	enum stage stage = step_of(job)->stage;
+
+	if (!job->run->journal || job_is_dry(job))
+		return true;
+	if (!body || !json_add_text(body, "step", step_of(job)->name) ||
+	    !json_add_int64(body, "cause", job->failure.cause) ||
+	    !json_add_text(body, "message", job->failure.message))
+		return muster_fail_memory(err);
+	if (!job_record(job, JOURNAL_OUTCOME, stage, TAKE_PTR(body), err))
+		return false;
+	/* A released device stays released; the failure of a later look at it is in the entries. */
+	return !job->registration_id || job->was_released || !job->attempt ||
+	       job_put_row(job, state_after(job), stage, job->failure.cause, err);
+}
+
+/* The journal's own failure ends the loop: *err; the job's is kept in the job. */
+static bool fail_job(struct job *job, const struct muster_error *failure, struct muster_error *err)
+{
+	job->failure = *failure;
+	job->is_finished = true;
+	forget_operation(job);
+	return record_failure(job, err);
+}
+
+static bool next_step(struct job *job)
+{
+	const char *name = job->next_step;
+
+	job->next_step = NULL;
+	job->tries = 0;
+	job->intent_is_written = job->intent_is_durable = false;
+	if (!name) {
+		job->step++;
+		return true;
+	}
+	for (size_t i = 0; i < step_count; i++) {
+		if (strcmp(steps[i].name, name) == 0) {
+			job->step = i;
+			return true;
+		}
+	}
+	return false;
+}
+
+static bool complete(struct job *job, const struct muster_error *outcome, struct muster_error *err)
+{
+	const struct step *step = step_of(job);
+	struct muster_error failure;
+	bool good;
+
+	job->again_in_ms = -1;
+	if (step->finish) {
+		good = step->finish(job, outcome, &failure);
+	} else {
+		good = outcome->code == MUSTER_OK;
+		failure = *outcome;
+	}
+	forget_operation(job);
+	if (!good)
+		return fail_job(job, &failure, err);
+	if (job->again_in_ms >= 0) {
+		job->operation = OPERATION_TIMER;
+		job->timer_ms = clock_now_ms() + job->again_in_ms;
+		return true;
+	}
+	if (!next_step(job)) {
+		muster_fail(&failure, CAUSE_INTERNAL,
+			    "step '%s' goes to a step that does not exist", step->name);
+		return fail_job(job, &failure, err);
+	}
+	return true;
+}
+
+static bool write_intent(struct job *job, struct muster_error *failure)
+{
+	CLEANUP(cJSON_freep) cJSON *body = cJSON_CreateObject();
+	const struct step *step = step_of(job);
+
+	if (!body || !json_add_text(body, "step", step->name))
+		return muster_fail_memory(failure);
+	if (!step->intend(job, body, failure) ||
+	    !job_record(job, JOURNAL_INTENT, step->stage, TAKE_PTR(body), failure))
+		return false;
+	job->intent_is_written = true;
+	return !job->registration_id ||
+	       job_put_row(job, JOURNAL_WORKING, step->stage, CAUSE_NONE, failure);
+}
+
+static bool begin(struct job *job, struct muster_error *err)
+{
+	static const struct muster_error fine;
+	const struct step *step = step_of(job);
+	const struct station_request *request = job->run->request;
+	struct muster_error failure;
+
+	log_debug("%s: %s", stage_name(step->stage), step->name);
+	if (request->progress)
+		request->progress(request->progress_context, stage_name(step->stage));
+	if (step->start && !step->start(job, &failure))
+		return fail_job(job, &failure, err);
+	return job->operation != OPERATION_NONE || complete(job, &fine, err);
+}
+
+/* Moves the job on until it waits for an operation or for a commit. */
+static bool advance(struct loop *loop, struct job *job, struct muster_error *err)
+{
+	while (!job->is_finished && job->operation == OPERATION_NONE) {
+		const struct step *step;
+		struct muster_error failure;
+
+		if (job->step == step_count) {
+			job->is_finished = true;
+			return true;
+		}
+		step = step_of(job);
+		if (step->applies && !step->applies(job)) {
+			if (!next_step(job))
+				return false;
+			continue;
+		}
+		if (step->intend && loop->park_by_ms != INT64_MAX && !job->intent_is_durable) {
+			muster_fail(&failure, CAUSE_INTERRUPTED,
+				    "stopped by a signal before step '%s'", step->name);
+			return fail_job(job, &failure, err);
+		}
+		if (step->intend && !job->intent_is_durable) {
+			if (!job->intent_is_written && !write_intent(job, &failure))
+				return fail_job(job, &failure, err);
+			return true;
+		}
+		if (step->after_commit && loop->run->journal &&
+		    journal_is_in_transaction(loop->run->journal))
+			return true;
+		if (!begin(job, err))
+			return false;
+	}
+	return true;
+}
+
+/* -- Waiting --------------------------------------------------------------------------------------------------- */
+
+static int64_t next_deadline(const struct loop *loop)
+{
+	int64_t first = loop->park_by_ms;
+
+	for (size_t i = 0; i < loop->count; i++) {
+		const struct job *job = &loop->jobs[i];
+		int64_t deadline = INT64_MAX;
+
+		if (job->operation == OPERATION_TIMER)
+			deadline = job->timer_ms;
+		else if (job->operation == OPERATION_WORKER)
+			deadline = worker_deadline_ms(job->asked);
+		if (deadline < first)
+			first = deadline;
+	}
+	return first;
+}
+
+static bool wait_for_something(struct loop *loop, struct muster_error *err)
+{
+	struct pollfd *fds = calloc(loop->count + 1, sizeof(*fds));
+	int64_t deadline = next_deadline(loop), left = deadline - clock_now_ms();
+	int timeout = deadline == INT64_MAX ? -1
+		      : left < 0            ? 0
+		      : left > 3600000      ? 3600000
+					    : (int)left;
+	size_t used = 0;
+	bool good;
+
+	if (!fds)
+		return muster_fail_memory(err);
+	fds[used++] = (struct pollfd){ .fd = loop->signals, .events = POLLIN };
+	for (size_t i = 0; i < loop->count; i++)
+		if (loop->jobs[i].operation == OPERATION_WORKER)
+			fds[used++] = (struct pollfd){ .fd = worker_fd(loop->jobs[i].asked),
+						       .events = POLLIN };
+	good = http_poll(loop->run->http, fds, used, timeout, err);
+	free(fds);
+	return good;
+}
+
+static void take_signal(struct loop *loop)
+{
+	struct signalfd_siginfo info;
+
+	if (read(loop->signals, &info, sizeof(info)) != sizeof(info))
+		return;
+	caught_signal = (int)info.ssi_signo;
+	if (loop->park_by_ms == INT64_MAX)
+		loop->park_by_ms = clock_now_ms() + PARK_GRACE_MS;
+	log_info("stopping; the device will be left in a recorded state");
+}
+
+/* Whether the job's operation is over; its own failure goes to *outcome. */
+static bool collect_one(struct job *job, struct muster_error *outcome)
+{
+	bool done = false;
+
+	switch (job->operation) {
+	case OPERATION_NONE:
+		return false;
+	case OPERATION_WORKER:
+		if (!worker_receive(job->asked, &job->reply, &done, outcome))
+			return true;
+		return done;
+	case OPERATION_HTTP:
+		return job->answer_is_ready;
+	case OPERATION_TIMER:
+		break;
+	}
+	return clock_now_ms() >= job->timer_ms;
+}
+
+static bool collect(struct loop *loop, struct muster_error *err)
+{
+	if (!http_perform(loop->run->http, err))
+		return false;
+	take_signal(loop);
+	for (size_t i = 0; i < loop->count; i++) {
+		struct job *job = &loop->jobs[i];
+		struct muster_error outcome = { 0 };
+		bool must_park =
+			loop->park_by_ms != INT64_MAX &&
+			(job->operation == OPERATION_TIMER || clock_now_ms() >= loop->park_by_ms);
+
+		if (job->is_finished || job->operation == OPERATION_NONE)
+			continue;
+		if (collect_one(job, &outcome)) {
+			if (job->operation == OPERATION_TIMER)
+				forget_operation(job);
+			else if (!complete(job, &outcome, err))
+				return false;
+		} else if (must_park) {
+			if (job->transfer)
+				http_cancel(loop->run->http, TAKE_PTR(job->transfer));
+			muster_fail(&outcome, CAUSE_INTERRUPTED,
+				    "stopped by a signal during step '%s'", step_of(job)->name);
+			if (!fail_job(job, &outcome, err))
+				return false;
+		}
+	}
+	return true;
+}
+
+/* -- The turns ------------------------------------------------------------------------------------------------- */
+
+static bool all_finished(const struct loop *loop)
+{
+	for (size_t i = 0; i < loop->count; i++)
+		if (!loop->jobs[i].is_finished)
+			return false;
+	return true;
+}
+
+/* True when some job can go on at once. */
+static bool commit_turn(struct loop *loop, bool *ret_go_on, struct muster_error *err)
+{
+	struct journal *journal = loop->run->journal;
+
+	*ret_go_on = false;
+	if (journal && journal_is_in_transaction(journal) && !journal_commit(journal, err))
+		return false;
+	for (size_t i = 0; i < loop->count; i++) {
+		struct job *job = &loop->jobs[i];
+
+		if (job->is_finished || job->operation != OPERATION_NONE)
+			continue;
+		job->intent_is_durable = job->intent_is_written;
+		*ret_go_on = true;
+	}
+	return true;
+}
+
+static bool turn(struct loop *loop, struct muster_error *err)
+{
+	bool go_on;
+
+	for (size_t i = 0; i < loop->count; i++)
+		if (!advance(loop, &loop->jobs[i], err))
+			return false;
+	if (!commit_turn(loop, &go_on, err))
+		return false;
+	if (go_on || all_finished(loop))
+		return true;
+	return wait_for_something(loop, err) && collect(loop, err);
+}
+
+static bool watch_signals(struct loop *loop, sigset_t *ret_before, struct muster_error *err)
+{
+	sigset_t signals;
+
+	sigemptyset(&signals);
+	sigaddset(&signals, SIGINT);
+	sigaddset(&signals, SIGTERM);
+	sigaddset(&signals, SIGHUP);
+	if (sigprocmask(SIG_BLOCK, &signals, ret_before) < 0)
+		return muster_fail_errno(err, CAUSE_INTERNAL, errno, "blocking signals");
+	loop->signals = signalfd(-1, &signals, SFD_CLOEXEC | SFD_NONBLOCK);
+	return loop->signals >= 0 ||
+	       muster_fail_errno(err, CAUSE_INTERNAL, errno, "waiting for signals");
+}
+
+bool loop_run(struct run *run, struct job *jobs, size_t count, struct muster_error *err)
+{
+	struct loop loop = { run, jobs, count, -1, INT64_MAX };
+	sigset_t before;
+	bool good;
+
+	caught_signal = 0;
+	if (!watch_signals(&loop, &before, err))
+		return false;
+	do {
+		good = turn(&loop, err);
+	} while (good && !all_finished(&loop));
+	if (run->journal)
+		journal_rollback(run->journal);
+	closep(&loop.signals);
+	sigprocmask(SIG_SETMASK, &before, NULL);
+	return good;
+}

@@ -1,0 +1,117 @@
+/* The end: outcome row, evidence file, result line, in that order. */
+#include "steps.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "evidence.h"
+#include "muster/file.h"
+#include "muster/json.h"
+
+enum { OUTPUT_FILE_MAX = 256 * 1024 };
+
+bool release_tpm_applies(const struct job *job)
+{
+	return job->tpm != NULL;
+}
+
+bool release_applies(const struct job *job)
+{
+	return !job_is_dry(job);
+}
+
+bool release_tpm_start(struct job *job, struct muster_error *err)
+{
+	CLEANUP(worker_message_done) struct worker_message request;
+
+	worker_request_init(&request, WORKER_TPM_RELEASE);
+	return job_ask(job, job->tpm, &request, err);
+}
+
+/* The evidence lies in the journal too, so that a cut between row and file loses nothing. */
+bool release_record(struct job *job, struct muster_error *err)
+{
+	CLEANUP(cJSON_freep) cJSON *body = NULL;
+
+	if (job->was_released)
+		return true;
+	free(job->evidence_path);
+	job->evidence_path = evidence_path(job, "evidence.json");
+	if (!job->evidence_path)
+		return muster_fail_memory(err);
+	free(TAKE_PTR(job->evidence));
+	if (!evidence_compose(job, &job->evidence, err))
+		return muster_error_prefix(err, "composing the evidence");
+	body = cJSON_CreateObject();
+	if (!body || !json_add_bool(body, "released", true) ||
+	    !json_add_text(body, "evidence", job->evidence))
+		return muster_fail_memory(err);
+	return job_record(job, JOURNAL_OUTCOME, STAGE_RELEASE, TAKE_PTR(body), err) &&
+	       job_put_row(job, JOURNAL_RELEASED, STAGE_RELEASE, CAUSE_NONE, err);
+}
+
+/* A file of ours from an earlier run is fine when it says the same. */
+static bool write_once(const char *path, const void *data, size_t size, struct muster_error *err)
+{
+	CLEANUP(bytes_done) struct bytes present = { 0 };
+	struct bytes wanted = { (uint8_t *)(uintptr_t)data, size };
+	struct muster_error unread;
+
+	if (file_write(path, data, size, 0600, false, err))
+		return true;
+	return err->cause == CAUSE_OUTPUT_EXISTS &&
+	       file_read(path, OUTPUT_FILE_MAX, &present, &unread) &&
+	       bytes_equal(&present, &wanted);
+}
+
+static bool add_key(struct text *out, const char *name, const struct secret *key,
+		    struct muster_error *err)
+{
+	CLEANUP(secret_done) struct secret text = { 0 };
+
+	if (!secret_to_base64(&text, key->data, key->size, err))
+		return false;
+	text_addf(out, ",\n  \"%s\": \"", name);
+	text_add_bytes(out, text.data, text.size);
+	text_add(out, "\"");
+	return true;
+}
+
+static bool write_keys(struct job *job, struct muster_error *err)
+{
+	CLEANUP(text_done) struct text out = TEXT_MAX(4096);
+	CLEANUP(freep) char *path = evidence_path(job, "keys.json");
+
+	text_addf(&out, "{\n  \"registrationId\": \"%s\"", job->registration_id);
+	if (!path || !add_key(&out, "primaryKey", &job->primary_key, err) ||
+	    !add_key(&out, "secondaryKey", &job->secondary_key, err))
+		return path ? false : muster_fail_memory(err);
+	text_add(&out, "\n}\n");
+	if (!text_ok(&out, err) || !write_once(path, out.data, out.length, err))
+		return false;
+	job->key_file = TAKE_PTR(path);
+	return true;
+}
+
+/* An evidence file is written when it is missing; one that is there is left as it is. */
+static bool write_evidence(struct job *job, struct muster_error *err)
+{
+	if (!job->evidence || !job->evidence_path)
+		return true;
+	if (access(job->evidence_path, F_OK) == 0 && job->was_released)
+		return true;
+	return file_write(job->evidence_path, job->evidence, strlen(job->evidence), 0600, true,
+			  err);
+}
+
+bool release_write(struct job *job, struct muster_error *err)
+{
+	if (!directory_make(job->run->out_directory, err))
+		return false;
+	if (job->run->writes_keys && job->primary_key.data && !write_keys(job, err))
+		return muster_error_prefix(err, "writing the keys of '%s'",
+					   PRINTABLE(job->registration_id));
+	return write_evidence(job, err) || muster_error_prefix(err, "writing the evidence of '%s'",
+							       PRINTABLE(job->registration_id));
+}

@@ -1,0 +1,123 @@
+#include "resume.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "muster/encoding.h"
+#include "muster/json.h"
+
+static bool take_base64(struct bytes *target, const char *text)
+{
+	struct bytes decoded;
+
+	if (!text || !base64_decode(text, strlen(text), &decoded))
+		return false;
+	bytes_done(target);
+	*target = decoded;
+	return true;
+}
+
+static bool take_attest(struct job *job, const struct journal_entry *entry, const cJSON *body)
+{
+	if (entry->kind == JOURNAL_OUTCOME)
+		take_base64(&job->certificate, json_text(body, "certificate"));
+	return true;
+}
+
+/* A sending that is announced but has no outcome, or one that says unknown, may have had its effect. */
+static bool take_enroll(struct job *job, const struct journal_entry *entry, const cJSON *body)
+{
+	if (entry->kind == JOURNAL_INTENT) {
+		job->may_exist = job->outcome_is_unknown = true;
+	} else if (entry->kind == JOURNAL_OUTCOME && json_bool(body, "refused", false)) {
+		job->may_exist = job->outcome_is_unknown = false;
+	} else if (entry->kind == JOURNAL_OUTCOME && json_bool(body, "created", false)) {
+		job->may_exist = job->outcome_is_unknown = job->created = true;
+	}
+	return true;
+}
+
+static bool take_release(struct job *job, const struct journal_entry *entry, const cJSON *body)
+{
+	const char *evidence = json_text(body, "evidence");
+	char *copy;
+
+	if (entry->kind != JOURNAL_OUTCOME || !evidence)
+		return true;
+	copy = strdup(evidence);
+	if (!copy)
+		return false;
+	free(job->evidence);
+	job->evidence = copy;
+	return true;
+}
+
+static bool take_entry(void *context, const struct journal_entry *entry, struct muster_error *err)
+{
+	static const struct {
+		const char *stage;
+		bool (*take)(struct job *job, const struct journal_entry *entry, const cJSON *body);
+	} takers[] = {
+		{ "attest", take_attest },
+		{ "enroll", take_enroll },
+		{ "release", take_release },
+	};
+	CLEANUP(cJSON_freep) cJSON *body = NULL;
+
+	if (!json_parse(entry->body, strlen(entry->body), "a journal entry", &body, err))
+		return muster_error_prefix(err, "reading entry %lld of the journal",
+					   (long long)entry->seq);
+	for (size_t i = 0; i < ARRAY_SIZE(takers); i++)
+		if (strcmp(entry->stage, takers[i].stage) == 0 &&
+		    !takers[i].take(context, entry, body))
+			return muster_fail_memory(err);
+	((struct job *)context)->resumed_seq = entry->seq;
+	return true;
+}
+
+static bool copy_optional(char **target, const char *value, struct muster_error *err)
+{
+	if (!value)
+		return true;
+	free(*target);
+	*target = strdup(value);
+	return *target || muster_fail_memory(err);
+}
+
+static bool take_row(struct job *job, struct muster_error *err)
+{
+	const struct journal_device *row = &job->device;
+	struct bytes key_id;
+
+	job->was_released = row->state == JOURNAL_RELEASED;
+	if (row->attempt_id)
+		snprintf(job->attempt_id, sizeof(job->attempt_id), "%s", row->attempt_id);
+	if (row->key_id) {
+		if (!hex_decode(row->key_id, strlen(row->key_id), &key_id))
+			return muster_fail(err, CAUSE_JOURNAL_DAMAGED,
+					   "the journal's key ID of device '%s' is not hex",
+					   PRINTABLE(job->registration_id));
+		bytes_done(&job->key_id);
+		job->key_id = key_id;
+	}
+	if (row->key_digest && !job->key_digest[0])
+		snprintf(job->key_digest, sizeof(job->key_digest), "%s", row->key_digest);
+	return copy_optional(&job->hub, row->hub, err) &&
+	       copy_optional(&job->evidence_path, row->evidence_path, err);
+}
+
+bool resume_from_journal(struct job *job, struct muster_error *err)
+{
+	size_t count;
+
+	if (job->device.state == JOURNAL_RETIRED)
+		return true;
+	if (!take_row(job, err))
+		return false;
+	do {
+		if (!journal_entries(job->run->journal, job->registration_id, job->resumed_seq,
+				     take_entry, job, &count, err))
+			return false;
+	} while (count > 0);
+	return true;
+}

@@ -1,0 +1,8 @@
+/* What an earlier run of the same device left in the journal. Private to the station. */
+#pragma once
+
+#include "job.h"
+
+/* Takes over from job->device and its entries: attempt ID, key ID, certificate, evidence, and whether something was
+ * sent whose outcome is not known. */
+bool resume_from_journal(struct job *job, struct muster_error *err) MUST_CHECK;

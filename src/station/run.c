@@ -1,0 +1,248 @@
+/* Everything that can be known to be wrong before anything outside is touched. */
+#include "job.h"
+
+#include <pwd.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "muster/config.h"
+#include "muster/file.h"
+#include "muster/identity.h"
+
+enum { LOGIN_TEXT_MAX = 4096, DEVICES_PER_RUN = 1 };
+
+void run_done(struct run *run)
+{
+	http_free(run->http);
+	journal_close(run->journal);
+	profile_done(&run->profile);
+	dps_login_done(&run->login);
+	free(run->out_directory);
+	free(run->id_scope);
+	free(run->operator_name);
+	token_uri_done(&run->token);
+	free(run->token_text);
+	station_module_done(&run->module);
+	secret_done(&run->primary_master);
+	secret_done(&run->secondary_master);
+	*run = (struct run){ 0 };
+}
+
+static bool copy_first(char **target, const char *const *candidates, size_t count,
+		       struct muster_error *err)
+{
+	for (size_t i = 0; i < count; i++) {
+		if (!candidates[i])
+			continue;
+		*target = strdup(candidates[i]);
+		return *target || muster_fail_memory(err);
+	}
+	return true;
+}
+#define COPY_FIRST(target, err, ...)                             \
+	copy_first(target, (const char *const[]){ __VA_ARGS__ }, \
+		   ARRAY_SIZE(((const char *const[]){ __VA_ARGS__ })), err)
+
+/* -- Parts ----------------------------------------------------------------------------------------------------- */
+
+static bool check_serial(const struct run *run, struct muster_error *err)
+{
+	const char *serial = run->request->serial;
+
+	if (serial)
+		return identity_serial_check(serial, err);
+	return !profile_needs_serial(&run->profile) ||
+	       muster_fail(err, CAUSE_SERIAL_MISSING,
+			   "profile '%s' makes IDs from the serial, and none was given",
+			   PRINTABLE(run->profile.name));
+}
+
+static bool read_login(struct run *run, const struct config *config, struct muster_error *err)
+{
+	const struct station_request *request = run->request;
+	const char *file = request->login_file ? request->login_file : config->login_file;
+
+	if (request->login_text)
+		return dps_login_parse(&run->login, request->login_text,
+				       strnlen(request->login_text, LOGIN_TEXT_MAX + 1), err);
+	if (!file)
+		return muster_fail(err, CAUSE_LOGIN_MISSING,
+				   "nothing says how to log in to the provisioning service");
+	return dps_login_read_file(&run->login, file, err);
+}
+
+static bool read_places(struct run *run, const struct config *config, struct muster_error *err)
+{
+	const struct station_request *request = run->request;
+	const char *endpoint =
+		request->device_endpoint ? request->device_endpoint : run->profile.device_endpoint;
+
+	if (endpoint && strlen(endpoint) >= sizeof(run->device_host))
+		return muster_fail(err, CAUSE_USAGE, "the device endpoint is too long");
+	if (endpoint)
+		strcpy(run->device_host, endpoint);
+	else
+		dps_device_host(run->login.host, run->device_host);
+	if (!COPY_FIRST(&run->id_scope, err, request->id_scope, run->profile.id_scope,
+			config->id_scope))
+		return false;
+	return run->id_scope || run->profile.verify == PROFILE_VERIFY_NONE ||
+	       muster_fail(
+		       err, CAUSE_USAGE,
+		       "verifying a device needs the ID scope: pass --id-scope, or set idScope in the profile");
+}
+
+static bool read_names(struct run *run, const struct config *config, struct muster_error *err)
+{
+	const struct passwd *user = getpwuid(getuid());
+
+	if (gethostname(run->station_name, sizeof(run->station_name) - 1) < 0)
+		strcpy(run->station_name, "unknown");
+	return COPY_FIRST(&run->operator_name, err, run->request->operator_name,
+			  config->operator_name, user ? user->pw_name : NULL, "unknown");
+}
+
+static bool check_tpm(struct run *run, struct muster_error *err)
+{
+	run->needs_tpm = run->profile.attestation == PROFILE_TPM;
+	return !run->needs_tpm || run->request->tpm ||
+	       muster_fail(err, CAUSE_TPM_TCTI_REFUSED,
+			   "profile '%s' is for TPM devices, and no TPM was named",
+			   PRINTABLE(run->profile.name));
+}
+
+/* The URI that names the token: the command line's, the profile's, or that of the master key. */
+static const char *token_of(const struct run *run)
+{
+	const struct profile *profile = &run->profile;
+
+	if (run->request->token)
+		return run->request->token;
+	if (profile->attestation == PROFILE_X509)
+		return profile->x509.token;
+	return profile->master.primary.uri ? profile->master.primary.uri
+					   : profile->master.secondary.uri;
+}
+
+/* A key's URI names an object; the worker opens the token that holds it. */
+static char *token_only(struct token_uri *uri)
+{
+	struct token_uri token = *uri;
+
+	token.object = NULL;
+	token.type = NULL;
+	token.id = (struct bytes){ 0 };
+	return token_uri_format(&token);
+}
+
+static bool find_token(struct run *run, struct muster_error *err)
+{
+	const struct profile *profile = &run->profile;
+	const char *uri;
+
+	run->needs_hsm = profile->attestation == PROFILE_X509 ||
+			 (profile->attestation == PROFILE_SYMMETRIC_KEY &&
+			  (profile->master.primary.uri || profile->master.secondary.uri));
+	if (!run->needs_hsm)
+		return true;
+	uri = token_of(run);
+	if (!uri)
+		return muster_fail(
+			err, CAUSE_TOKEN_URI_INVALID,
+			"profile '%s' needs a token, and none was named: pass --token URI",
+			PRINTABLE(profile->name));
+	if (!token_uri_parse(uri, &run->token, err))
+		return false;
+	run->token_text = token_only(&run->token);
+	if (!run->token_text)
+		return muster_fail_memory(err);
+	return station_module_find(uri, &run->module, err);
+}
+
+static bool read_masters(struct run *run, struct muster_error *err)
+{
+	const struct profile *profile = &run->profile;
+
+	if (profile->attestation != PROFILE_SYMMETRIC_KEY)
+		return true;
+	return (!profile->master.primary.file ||
+		identity_master_read(profile->master.primary.file, &run->primary_master, err)) &&
+	       (!profile->master.secondary.file ||
+		identity_master_read(profile->master.secondary.file, &run->secondary_master, err));
+}
+
+static char *parent_of(const char *path)
+{
+	const char *slash = strrchr(path, '/');
+
+	if (!slash)
+		return strdup(".");
+	return slash == path ? strdup("/") : strndup(path, (size_t)(slash - path));
+}
+
+/* Evidence goes to --out, or to a folder beside the journal. */
+static bool choose_out(struct run *run, const struct config *config, const char *journal_path,
+		       struct muster_error *err)
+{
+	const char *out = run->request->out_directory ? run->request->out_directory : config->out;
+	CLEANUP(freep) char *parent = parent_of(journal_path);
+
+	run->writes_keys = out != NULL;
+	run->out_directory = out ? strdup(out) : parent ? text_format("%s/evidence", parent) : NULL;
+	return run->out_directory || muster_fail_memory(err);
+}
+
+static bool open_journal(struct run *run, const struct config *config, struct muster_error *err)
+{
+	CLEANUP(freep) char *fallback = journal_default_path();
+	const char *path = run->request->journal_path ? run->request->journal_path
+			   : config->journal          ? config->journal
+						      : fallback;
+
+	if (!path)
+		return muster_fail_memory(err);
+	if (!choose_out(run, config, path, err))
+		return false;
+	if (run->request->dry_run)
+		return access(path, F_OK) < 0 ||
+		       journal_open(path, JOURNAL_READ, &run->journal, err);
+	return journal_check_space(path, DEVICES_PER_RUN, err) &&
+	       journal_open(path, JOURNAL_WRITE, &run->journal, err) &&
+	       directory_make(run->out_directory, err);
+}
+
+static bool open_http(struct run *run, const struct config *config, struct muster_error *err)
+{
+	run->http = http_new(run->request->ca_file ? run->request->ca_file : config->ca_file, err);
+	return run->http != NULL;
+}
+
+/* The caller's report is the configuration's when that is what is wrong. */
+static bool load_config(struct config *config, struct profile_report *report,
+			struct muster_error *err)
+{
+	CLEANUP(profile_report_done) struct profile_report own = { 0 };
+
+	if (config_load(config, &own, err))
+		return true;
+	profile_report_done(report);
+	*report = own;
+	own = (struct profile_report){ 0 };
+	return false;
+}
+
+bool run_prepare(struct run *run, const struct station_request *request,
+		 struct profile_report *report, struct muster_error *err)
+{
+	CLEANUP(config_done) struct config config = { 0 };
+
+	run->request = request;
+	if (!profile_load(request->profile_path, &run->profile, report, err) ||
+	    !load_config(&config, report, err))
+		return false;
+	return check_serial(run, err) && check_tpm(run, err) && find_token(run, err) &&
+	       read_login(run, &config, err) && read_places(run, &config, err) &&
+	       read_names(run, &config, err) && read_masters(run, err) &&
+	       open_http(run, &config, err) && open_journal(run, &config, err);
+}

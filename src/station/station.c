@@ -1,0 +1,90 @@
+#include "muster/station.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "job.h"
+
+#include "muster/json.h"
+
+void station_result_done(struct station_result *result)
+{
+	free(result->device);
+	free(result->registration_id);
+	free(result->device_id);
+	free(result->attestation);
+	free(result->hub);
+	free(result->state);
+	free(result->evidence_path);
+	free(result->key_file);
+	cJSON_Delete(result->plan);
+	*result = (struct station_result){ 0 };
+}
+
+int station_signal(void)
+{
+	return loop_signal();
+}
+
+static bool copy(char **target, const char *value)
+{
+	*target = value ? strdup(value) : NULL;
+	return !value || *target;
+}
+
+static const char *state_of(const struct job *job)
+{
+	if (job_is_dry(job))
+		return job->found ? "already enrolled" : "planned";
+	return job->was_released || !job->created ? "already enrolled" : "enrolled";
+}
+
+/* What would be sent, with keys masked. */
+static bool fill_plan(struct job *job, struct station_result *result, struct muster_error *err)
+{
+	if (!job_is_dry(job) || !job->enrollment)
+		return true;
+	result->plan = cJSON_Duplicate(job->enrollment, true);
+	if (!result->plan)
+		return muster_fail_memory(err);
+	json_sort(result->plan);
+	return dps_document_redact(result->plan, err);
+}
+
+static bool fill_result(struct job *job, struct station_result *result, struct muster_error *err)
+{
+	const struct station_request *request = job->run->request;
+
+	result->verified = job->verified || (job->was_released && job->hub);
+	result->seconds = (double)(clock_now_ms() - job->started_ms) / 1000;
+	if (!copy(&result->device, request->serial ? request->serial : job->registration_id) ||
+	    !copy(&result->registration_id, job->registration_id) ||
+	    !copy(&result->device_id, job->device_id ? job->device_id : job->registration_id) ||
+	    !copy(&result->attestation, profile_attestation_word(job->run->profile.attestation)) ||
+	    !copy(&result->hub, job->hub) || !copy(&result->state, state_of(job)) ||
+	    !copy(&result->evidence_path, job_is_dry(job) ? NULL : job->evidence_path) ||
+	    !copy(&result->key_file, job->key_file))
+		return muster_fail_memory(err);
+	return fill_plan(job, result, err);
+}
+
+bool station_provision(const struct station_request *request, struct profile_report *report,
+		       struct station_result *ret_result, struct muster_error *err)
+{
+	CLEANUP(run_done) struct run run = { 0 };
+	CLEANUP(job_done)
+	struct job job = { .run = &run, .again_in_ms = -1, .started_ms = clock_now_ms() };
+	CLEANUP(station_result_done) struct station_result result = { 0 };
+
+	if (!run_prepare(&run, request, report, err) || !loop_run(&run, &job, 1, err))
+		return false;
+	if (job.failure.code != MUSTER_OK) {
+		*err = job.failure;
+		return false;
+	}
+	if (!fill_result(&job, &result, err))
+		return false;
+	*ret_result = result;
+	result = (struct station_result){ 0 };
+	return true;
+}

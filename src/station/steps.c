@@ -1,0 +1,47 @@
+/* The step table: what is done with a device, in this order. Every row can be skipped because it is so already. */
+#include "steps.h"
+#include "token.h"
+
+/* clang-format off */
+const struct step steps[] = {
+	/* name                stage            applies                        start                           finish                    intend */
+	{ "reach-service",     STAGE_IDENTIFY, NULL,                          service_reach_start,            service_reach_finish,     NULL, false },
+	{ "tpm-open",          STAGE_IDENTIFY, tpm_applies,                   tpm_open_start,                 tpm_open_finish,          NULL, false },
+	{ "tpm-ek-read",       STAGE_IDENTIFY, tpm_applies,                   tpm_ek_read_start,              tpm_ek_read_finish,       NULL, false },
+	{ "tpm-ek-make",       STAGE_IDENTIFY, tpm_ek_is_missing,             tpm_ek_make_start,              tpm_ek_make_finish,       tpm_ek_make_intend, false },
+	{ "tpm-certificate",   STAGE_IDENTIFY, tpm_applies,                   tpm_certificate_start,          tpm_certificate_finish,   NULL, false },
+	{ "token-open",        STAGE_IDENTIFY, token_applies,                 token_open_start,               token_open_finish,        NULL, false },
+	{ "token-login",       STAGE_IDENTIFY, token_applies,                 token_login_start,              token_login_finish,       NULL, false },
+	{ "look-up",           STAGE_IDENTIFY, NULL,                          identify_look_up,               NULL,                     NULL, false },
+
+	{ "key-find",          STAGE_ATTEST,   attest_key_is_journalled,      attest_key_find_start,          attest_key_find_finish,   NULL, false },
+	{ "key-sweep",         STAGE_ATTEST,   attest_sweep_applies,          attest_key_sweep_start,         attest_key_sweep_finish,  NULL, false },
+	{ "key-make",          STAGE_ATTEST,   attest_key_is_missing,         attest_key_make_start,          attest_key_make_finish,   attest_key_make_intend, false },
+	{ "certify",           STAGE_ATTEST,   attest_x509_applies,           attest_certify,                 NULL,                     NULL, false },
+	{ "derive",            STAGE_ATTEST,   attest_derive_applies,         attest_derive,                  NULL,                     NULL, false },
+
+	{ "compose",           STAGE_ENROLL,   NULL,                          enroll_compose,                 NULL,                     NULL, false },
+	{ "put",               STAGE_ENROLL,   enroll_put_applies,            enroll_put_start,               enroll_put_finish,        enroll_put_intend, false },
+
+	{ "read-back",         STAGE_CONFIRM,  confirm_applies,               confirm_read_start,             confirm_read_finish,      NULL, false },
+	{ "read-keys",         STAGE_CONFIRM,  confirm_mechanism_applies,     confirm_mechanism_start,        confirm_mechanism_finish, NULL, false },
+	{ "compare",           STAGE_CONFIRM,  confirm_applies,               confirm_compare,                NULL,                     NULL, false },
+
+	{ "srk",               STAGE_VERIFY,   verify_tpm_applies,            verify_srk_start,               verify_srk_finish,        NULL, false },
+	{ "challenge",         STAGE_VERIFY,   verify_tpm_applies,            verify_challenge_start,         verify_challenge_finish,  NULL, false },
+	{ "activate",          STAGE_VERIFY,   verify_tpm_applies,            verify_activate_start,          NULL,                     NULL, false },
+	{ "sign",              STAGE_VERIFY,   verify_tpm_applies,            verify_sign_start,              verify_sign_finish,       NULL, false },
+	{ "register",          STAGE_VERIFY,   verify_applies,                verify_register_start,          verify_register_finish,   verify_intend, false },
+	{ "poll",              STAGE_VERIFY,   verify_poll_applies,           verify_poll_start,              verify_poll_finish,       NULL, false },
+	{ "verify",            STAGE_VERIFY,   verify_applies,                verify_check,                   NULL,                     NULL, false },
+	{ "hub-key",           STAGE_VERIFY,   verify_hub_key_applies,        verify_activate_start,          NULL,                     NULL, false },
+	{ "delete-record",     STAGE_VERIFY,   verify_delete_applies,         verify_delete_start,            verify_delete_finish,     NULL, false },
+
+	{ "certificate-store", STAGE_RELEASE,  attest_store_applies,          attest_certificate_store_start, NULL,                     NULL, false },
+	{ "tpm-release",       STAGE_RELEASE,  release_tpm_applies,           release_tpm_start,              NULL,                     NULL, false },
+	{ "release",           STAGE_RELEASE,  release_applies,               release_record,                 NULL,                     NULL, false },
+	{ "write-out",         STAGE_RELEASE,  release_applies,               release_write,                  NULL,                     NULL, true },
+};
+/* clang-format on */
+
+const size_t step_count = ARRAY_SIZE(steps);

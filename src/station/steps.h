@@ -1,0 +1,90 @@
+/* The halves of all steps, by stage; the table in steps.c puts them in order. Private to the station. */
+#pragma once
+
+#include "job.h"
+
+#define STEP_STARTS(name) bool name(struct job *job, struct muster_error *err)
+#define STEP_FINISHES(name) \
+	bool name(struct job *job, const struct muster_error *outcome, struct muster_error *err)
+#define STEP_INTENDS(name) bool name(struct job *job, cJSON *body, struct muster_error *err)
+#define STEP_APPLIES(name) bool name(const struct job *job)
+
+/* identify.c */
+STEP_STARTS(service_reach_start);
+STEP_FINISHES(service_reach_finish);
+STEP_STARTS(identify_look_up);
+
+/* identify-tpm.c */
+STEP_APPLIES(tpm_applies);
+STEP_APPLIES(tpm_ek_is_missing);
+STEP_STARTS(tpm_open_start);
+STEP_FINISHES(tpm_open_finish);
+STEP_STARTS(tpm_ek_read_start);
+STEP_FINISHES(tpm_ek_read_finish);
+STEP_INTENDS(tpm_ek_make_intend);
+STEP_STARTS(tpm_ek_make_start);
+STEP_FINISHES(tpm_ek_make_finish);
+STEP_STARTS(tpm_certificate_start);
+STEP_FINISHES(tpm_certificate_finish);
+
+/* attest.c */
+STEP_APPLIES(token_applies);
+STEP_APPLIES(attest_key_is_journalled);
+STEP_APPLIES(attest_key_is_missing);
+STEP_APPLIES(attest_store_applies);
+STEP_APPLIES(attest_x509_applies);
+STEP_APPLIES(attest_derive_applies);
+STEP_STARTS(attest_key_find_start);
+STEP_FINISHES(attest_key_find_finish);
+STEP_APPLIES(attest_sweep_applies);
+STEP_STARTS(attest_key_sweep_start);
+STEP_FINISHES(attest_key_sweep_finish);
+STEP_INTENDS(attest_key_make_intend);
+STEP_STARTS(attest_key_make_start);
+STEP_FINISHES(attest_key_make_finish);
+STEP_STARTS(attest_certify);
+STEP_STARTS(attest_certificate_store_start);
+STEP_STARTS(attest_derive);
+
+/* enroll.c */
+STEP_STARTS(enroll_compose);
+STEP_APPLIES(enroll_put_applies);
+STEP_INTENDS(enroll_put_intend);
+STEP_STARTS(enroll_put_start);
+STEP_FINISHES(enroll_put_finish);
+STEP_APPLIES(confirm_applies);
+STEP_STARTS(confirm_read_start);
+STEP_FINISHES(confirm_read_finish);
+STEP_APPLIES(confirm_mechanism_applies);
+STEP_STARTS(confirm_mechanism_start);
+STEP_FINISHES(confirm_mechanism_finish);
+STEP_STARTS(confirm_compare);
+
+/* verify.c */
+STEP_APPLIES(verify_applies);
+STEP_APPLIES(verify_tpm_applies);
+STEP_APPLIES(verify_poll_applies);
+STEP_APPLIES(verify_hub_key_applies);
+STEP_APPLIES(verify_delete_applies);
+STEP_STARTS(verify_srk_start);
+STEP_FINISHES(verify_srk_finish);
+STEP_INTENDS(verify_intend);
+STEP_STARTS(verify_challenge_start);
+STEP_FINISHES(verify_challenge_finish);
+STEP_STARTS(verify_activate_start);
+STEP_STARTS(verify_sign_start);
+STEP_FINISHES(verify_sign_finish);
+STEP_STARTS(verify_register_start);
+STEP_FINISHES(verify_register_finish);
+STEP_STARTS(verify_poll_start);
+STEP_FINISHES(verify_poll_finish);
+STEP_STARTS(verify_check);
+STEP_STARTS(verify_delete_start);
+STEP_FINISHES(verify_delete_finish);
+
+/* release.c */
+STEP_APPLIES(release_tpm_applies);
+STEP_APPLIES(release_applies);
+STEP_STARTS(release_tpm_start);
+STEP_STARTS(release_record);
+STEP_STARTS(release_write);

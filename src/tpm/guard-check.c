@@ -1,0 +1,142 @@
+/* The layout of a response, Part 1, 18.10: header, handle, parameters, sessions. */
+#include "guard.h"
+
+#include <stdbool.h>
+
+#include <tss2/tss2_tpm2_types.h>
+
+#define HEADER_SIZE 10
+#define SESSIONS_MAX 3
+#define NONCE_MAX sizeof(TPMU_HA)
+#define HANDLE_TYPE(handle) ((handle) >> 24)
+
+struct span {
+	const uint8_t *at;
+	size_t left;
+};
+
+static uint32_t read_number(const uint8_t *at, size_t size)
+{
+	uint32_t value = 0;
+	for (size_t i = 0; i < size; i++)
+		value = value << 8 | at[i];
+	return value;
+}
+
+static bool skip(struct span *span, size_t size)
+{
+	if (size > span->left)
+		return false;
+	span->at += size;
+	span->left -= size;
+	return true;
+}
+
+static bool skip_sized(struct span *span, size_t max)
+{
+	if (span->left < 2)
+		return false;
+	size_t size = read_number(span->at, 2);
+	return size <= max && skip(span, 2 + size);
+}
+
+/* Commands that answer with a handle in front of the parameters. */
+static const TPM2_CC handle_commands[] = {
+	TPM2_CC_CreatePrimary,     TPM2_CC_Load,         TPM2_CC_LoadExternal,
+	TPM2_CC_StartAuthSession,  TPM2_CC_ContextLoad,  TPM2_CC_HMAC_Start,
+	TPM2_CC_HashSequenceStart, TPM2_CC_CreateLoaded,
+};
+
+static bool answers_with_handle(TPM2_CC command)
+{
+	for (size_t i = 0; i < sizeof(handle_commands) / sizeof(handle_commands[0]); i++)
+		if (handle_commands[i] == command)
+			return true;
+	return false;
+}
+
+static const char *check_handle(TPM2_CC command, struct span *rest)
+{
+	if (!answers_with_handle(command))
+		return NULL;
+	if (rest->left < 4)
+		return "ends before its handle";
+	unsigned type = HANDLE_TYPE(read_number(rest->at, 4));
+	bool is_session = type == TPM2_HT_HMAC_SESSION || type == TPM2_HT_POLICY_SESSION;
+	bool wants_session = command == TPM2_CC_StartAuthSession;
+	if (wants_session ? !is_session : type != TPM2_HT_TRANSIENT && !is_session)
+		return "has a handle of the wrong kind";
+	skip(rest, 4);
+	return NULL;
+}
+
+/* Nonce, attributes, HMAC; one to three times, to the last byte. */
+static const char *check_sessions(struct span rest, bool *ret_is_encrypted)
+{
+	for (unsigned count = 0; rest.left > 0; count++) {
+		if (count == SESSIONS_MAX)
+			return "has more than three sessions";
+		if (!skip_sized(&rest, NONCE_MAX) || rest.left < 1)
+			return "has a session nonce of an untrue length";
+		*ret_is_encrypted |= (rest.at[0] & TPMA_SESSION_ENCRYPT) != 0;
+		skip(&rest, 1);
+		if (!skip_sized(&rest, NONCE_MAX))
+			return "has a session HMAC of an untrue length";
+	}
+	return NULL;
+}
+
+static const char *check_session_body(struct span rest)
+{
+	if (rest.left < 4)
+		return "ends before its parameter size";
+	size_t size = read_number(rest.at, 4);
+	skip(&rest, 4);
+	if (size > rest.left)
+		return "has parameters that are longer than itself";
+	struct span parameters = { rest.at, size };
+	skip(&rest, size);
+	if (rest.left == 0)
+		return "ends before its sessions";
+	bool is_encrypted = false;
+	const char *complaint = check_sessions(rest, &is_encrypted);
+	if (complaint)
+		return complaint;
+	/* Only the first parameter is encrypted, by the length in front of it; the library decrypts that
+	 * many bytes without looking where they end. */
+	if (is_encrypted && !skip_sized(&parameters, GUARD_MESSAGE_MAX))
+		return "has an encrypted parameter that is longer than itself";
+	return NULL;
+}
+
+static const char *check_header(TPM2_ST command_tag, const uint8_t *response, size_t size)
+{
+	if (size < HEADER_SIZE)
+		return "is shorter than a header";
+	if (size > GUARD_MESSAGE_MAX)
+		return "is longer than any can be";
+	if (read_number(response + 2, 4) != size)
+		return "says another size than it has";
+	TPM2_ST tag = (TPM2_ST)read_number(response, 2);
+	if (read_number(response + 6, 4) == TPM2_RC_SUCCESS)
+		return tag == command_tag ? NULL : "has a tag that does not fit the command";
+	if (tag != TPM2_ST_NO_SESSIONS || size != HEADER_SIZE)
+		return "is an error with more than a header";
+	return NULL;
+}
+
+const char *guard_check_response(const uint8_t *command, size_t command_size,
+				 const uint8_t *response, size_t size)
+{
+	if (command_size < HEADER_SIZE)
+		return "answers nothing that was asked";
+	TPM2_ST tag = (TPM2_ST)read_number(command, 2);
+	const char *complaint = check_header(tag, response, size);
+	if (complaint || read_number(response + 6, 4) != TPM2_RC_SUCCESS)
+		return complaint;
+	struct span rest = { response + HEADER_SIZE, size - HEADER_SIZE };
+	complaint = check_handle(read_number(command + 6, 4), &rest);
+	if (complaint || tag == TPM2_ST_NO_SESSIONS)
+		return complaint;
+	return check_session_body(rest);
+}

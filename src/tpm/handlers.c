@@ -1,0 +1,177 @@
+/* Requests of the station made into calls, results made into replies. */
+#include "muster/tpm.h"
+
+#include "tpm-internal.h"
+
+/* How long the chip may ask for patience: less than the station's deadline, so that the answer is "busy". */
+enum { PATIENCE_NORMAL = 4000, PATIENCE_LONG = 25000, PATIENCE_KEYGEN = 110000 };
+
+static int64_t patience_of(enum worker_verb verb)
+{
+	switch (verb) {
+#define VERB(number, name, worker, deadline, request, reply) \
+	case WORKER_##name:                                  \
+		return PATIENCE_##deadline;
+#include "muster/worker-verbs.def"
+	default:
+		return PATIENCE_NORMAL;
+	}
+}
+
+static struct tpm *opened(void *context, const struct worker_message *request,
+			  struct muster_error *err)
+{
+	struct tpm *tpm = *(struct tpm **)context;
+	if (!tpm) {
+		muster_fail(err, CAUSE_WORKER_PROTOCOL, "TPM_OPEN has to come first");
+		return NULL;
+	}
+	tpm_set_patience(tpm, patience_of(request->verb));
+	return tpm;
+}
+
+static uint32_t handle_of(const struct worker_message *request)
+{
+	uint64_t handle = worker_u64(request, FIELD_HANDLE);
+	return handle <= UINT32_MAX ? (uint32_t)handle : 0;
+}
+
+static void add_public(struct worker_message *reply, const struct ek_public *public)
+{
+	worker_add_bytes(reply, FIELD_PUBLIC, public->data, public->size);
+}
+
+static bool answer_open(void *context, const struct worker_message *request,
+			struct worker_message *reply, struct muster_error *err)
+{
+	struct tpm **tpm = context;
+	struct tpm_description description;
+	tpm_close(TAKE_PTR(*tpm));
+	if (!tpm_open(worker_text(request, FIELD_TCTI), tpm, err) ||
+	    !tpm_describe(*tpm, &description, err))
+		return false;
+	worker_add_text(reply, FIELD_MANUFACTURER, description.manufacturer);
+	worker_add_text(reply, FIELD_FIRMWARE, description.firmware);
+	worker_add_text(reply, FIELD_MODEL, description.model);
+	return true;
+}
+
+static bool answer_state(void *context, const struct worker_message *request,
+			 struct worker_message *reply, struct muster_error *err)
+{
+	struct tpm *tpm = opened(context, request, err);
+	struct tpm_state state;
+	if (!tpm || !tpm_state_read(tpm, &state, err))
+		return false;
+	worker_add_u64(reply, FIELD_RESET_COUNT, state.reset_count);
+	worker_add_u64(reply, FIELD_RESTART_COUNT, state.restart_count);
+	worker_add_u64(reply, FIELD_CLOCK_MS, state.clock_ms);
+	worker_add_u64(reply, FIELD_TRANSIENT_COUNT, state.transient_count);
+	worker_add_u64(reply, FIELD_SESSION_COUNT, state.session_count);
+	for (size_t i = 0; i < state.persistent_count; i++)
+		worker_add_u64(reply, FIELD_PERSISTENT, state.persistent[i]);
+	return true;
+}
+
+static bool answer_read_public(void *context, const struct worker_message *request,
+			       struct worker_message *reply, struct muster_error *err)
+{
+	struct tpm *tpm = opened(context, request, err);
+	struct ek_public public;
+	bool found = false;
+	if (!tpm || !tpm_public_read(tpm, handle_of(request), &found, &public, err))
+		return false;
+	worker_add_u64(reply, FIELD_FOUND, found);
+	if (found)
+		add_public(reply, &public);
+	return true;
+}
+
+static bool answer_ek_create(void *context, const struct worker_message *request,
+			     struct worker_message *reply, struct muster_error *err)
+{
+	struct tpm *tpm = opened(context, request, err);
+	struct ek_public public;
+	if (!tpm || !tpm_ek_create(tpm, handle_of(request), &public, err))
+		return false;
+	add_public(reply, &public);
+	return true;
+}
+
+static bool answer_nv_read(void *context, const struct worker_message *request,
+			   struct worker_message *reply, struct muster_error *err)
+{
+	struct tpm *tpm = opened(context, request, err);
+	CLEANUP(bytes_done) struct bytes data = { 0 };
+	bool found = false;
+	if (!tpm || !tpm_nv_read(tpm, handle_of(request), &found, &data, err))
+		return false;
+	worker_add_u64(reply, FIELD_FOUND, found);
+	if (found)
+		worker_add_bytes(reply, FIELD_DATA, data.data, data.size);
+	return true;
+}
+
+static bool answer_srk(void *context, const struct worker_message *request,
+		       struct worker_message *reply, struct muster_error *err)
+{
+	struct tpm *tpm = opened(context, request, err);
+	struct ek_public public;
+	if (!tpm || !tpm_srk_get(tpm, &public, err))
+		return false;
+	add_public(reply, &public);
+	return true;
+}
+
+static bool answer_key_import(void *context, const struct worker_message *request,
+			      struct worker_message *reply, struct muster_error *err)
+{
+	(void)reply;
+	struct tpm *tpm = opened(context, request, err);
+	/* All borrowed from the request. */
+	const struct ek_challenge challenge = {
+		.id_object = *worker_bytes(request, FIELD_ID_OBJECT),
+		.credential_secret = *worker_bytes(request, FIELD_CREDENTIAL_SECRET),
+		.duplicate = *worker_bytes(request, FIELD_DUPLICATE),
+		.duplicate_seed = *worker_bytes(request, FIELD_DUPLICATE_SEED),
+		.key_public = *worker_bytes(request, FIELD_PUBLIC),
+	};
+	return tpm && tpm_key_import(tpm, handle_of(request), &challenge, err);
+}
+
+static bool answer_hmac(void *context, const struct worker_message *request,
+			struct worker_message *reply, struct muster_error *err)
+{
+	struct tpm *tpm = opened(context, request, err);
+	const struct bytes *data = worker_bytes(request, FIELD_DATA);
+	uint8_t mac[TPM_MAC_SIZE];
+	if (!tpm || !tpm_hmac(tpm, data->data, data->size, mac, err))
+		return false;
+	worker_add_bytes(reply, FIELD_MAC, mac, sizeof(mac));
+	return true;
+}
+
+static bool answer_release(void *context, const struct worker_message *request,
+			   struct worker_message *reply, struct muster_error *err)
+{
+	struct tpm *tpm = opened(context, request, err);
+	struct tpm_state state;
+	if (!tpm || !tpm_release(tpm, err) || !tpm_state_read(tpm, &state, err))
+		return false;
+	worker_add_u64(reply, FIELD_TRANSIENT_COUNT, state.transient_count);
+	worker_add_u64(reply, FIELD_SESSION_COUNT, state.session_count);
+	return true;
+}
+
+const struct worker_handler tpm_handlers[] = {
+	{ WORKER_TPM_OPEN, answer_open },
+	{ WORKER_TPM_STATE, answer_state },
+	{ WORKER_TPM_READ_PUBLIC, answer_read_public },
+	{ WORKER_TPM_EK_CREATE, answer_ek_create },
+	{ WORKER_TPM_NV_READ, answer_nv_read },
+	{ WORKER_TPM_SRK, answer_srk },
+	{ WORKER_TPM_KEY_IMPORT, answer_key_import },
+	{ WORKER_TPM_HMAC, answer_hmac },
+	{ WORKER_TPM_RELEASE, answer_release },
+};
+const size_t tpm_handler_count = ARRAY_SIZE(tpm_handlers);

@@ -1,0 +1,94 @@
+/* What the files of this room share. */
+#pragma once
+
+#include <tss2/tss2_esys.h>
+
+#include "muster/tpm.h"
+
+struct tpm {
+	char tcti_name[257];
+	bool has_manager; /* a kernel resource manager stands in front and cleans up behind us */
+	int lock;
+	TSS2_TCTI_CONTEXT *inner; /* of the library's loader */
+	TSS2_TCTI_CONTEXT *guard;
+	ESYS_CONTEXT *esys;
+	int64_t patience_ms;
+	bool is_damaged; /* a command failed; the context cannot be relied on */
+	ESYS_TR srk;     /* ESYS_TR_NONE when there is none yet */
+	bool srk_is_transient;
+	struct ek_public srk_public;
+	ESYS_TR key;
+};
+
+/* An object or session of ours on the chip; flushed when its scope ends. */
+struct tpm_object {
+	struct tpm *tpm;
+	ESYS_TR handle;
+};
+#define TPM_OBJECT(tpm_)                              \
+	{                                             \
+		.tpm = (tpm_), .handle = ESYS_TR_NONE \
+	}
+void tpm_object_done(struct tpm_object *object);
+/* For CLEANUP on what ESYS allocates: wiped by size is the caller's part. */
+void esys_freep(void *pointer_to_pointer);
+
+/* -- error.c ----------------------------------------------------------------------------------------------- */
+
+/* Fails with the cause of the return code, or `otherwise` when the TPM just refused; marks the context damaged. */
+bool tpm_fail_as(struct tpm *tpm, TSS2_RC rc, enum muster_cause otherwise, struct muster_error *err,
+		 const char *format, ...) PRINTF_LIKE(5, 6);
+#define tpm_fail(tpm, rc, err, ...) tpm_fail_as(tpm, rc, CAUSE_TPM_COMMAND_FAILED, err, __VA_ARGS__)
+/* The cause of a return code; CAUSE_TPM_COMMAND_FAILED when the TPM just refused. */
+enum muster_cause tpm_cause_of(TSS2_RC rc);
+
+/* -- tcti.c ------------------------------------------------------------------------------------------------ */
+
+bool tpm_tcti_check(const char *tcti, struct muster_error *err) MUST_CHECK;
+bool tpm_tcti_has_manager(const char *tcti);
+/* One muster per TPM: the descriptor holds the TPM for this process, a killed process lets go. */
+bool tpm_lock(const char *tcti, int *ret_lock, struct muster_error *err) MUST_CHECK;
+
+/* -- handles.c: without ESYS, so that cleaning up works whatever state that is in ---------------------------- */
+
+/* Where the types of handles begin. Not the library's names for them: those shift a signed bit out. */
+#define FIRST_TRANSIENT 0x80000000u
+#define FIRST_PERSISTENT 0x81000000u
+#define FIRST_LOADED_SESSION 0x02000000u
+#define FIRST_SAVED_SESSION 0x03000000u
+
+#define TPM_HANDLES_MAX 254
+struct tpm_handles {
+	size_t count;
+	uint32_t handles[TPM_HANDLES_MAX];
+};
+/* All handles of that type (TPM2_HT_...), ascending, from `first` on. */
+bool tpm_handles_list(struct tpm *tpm, uint32_t first, struct tpm_handles *ret_handles,
+		      struct muster_error *err) MUST_CHECK;
+bool tpm_handle_exists(struct tpm *tpm, uint32_t handle, bool *ret_exists, struct muster_error *err)
+	MUST_CHECK;
+/* Everything transient, whoever left it. */
+bool tpm_handles_flush(struct tpm *tpm, struct muster_error *err) MUST_CHECK;
+
+/* -- open.c ------------------------------------------------------------------------------------------------ */
+
+/* After a failed task: opens a damaged context anew. Returns false, so that it ends a chain of ||. */
+bool tpm_recover(struct tpm *tpm);
+/* False when an earlier recovery failed: there is no TPM any more. */
+bool tpm_is_there(struct tpm *tpm, struct muster_error *err) MUST_CHECK;
+
+/* -- query.c ----------------------------------------------------------------------------------------------- */
+
+/* A public area as the library has it. */
+bool tpm_public_pack(const TPM2B_PUBLIC *sized, struct ek_public *ret_public,
+		     struct muster_error *err) MUST_CHECK;
+bool tpm_property_read(struct tpm *tpm, TPM2_PT property, uint32_t *ret_value,
+		       struct muster_error *err) MUST_CHECK;
+/* An existing persistent object or NV index; end it with Esys_TR_Close. */
+bool tpm_reference_open(struct tpm *tpm, uint32_t handle, ESYS_TR *ret_reference,
+			struct muster_error *err) MUST_CHECK;
+
+/* -- primary.c --------------------------------------------------------------------------------------------- */
+
+/* The SRK, made or found; tpm->srk is set afterwards. */
+bool tpm_srk_ensure(struct tpm *tpm, struct muster_error *err) MUST_CHECK;

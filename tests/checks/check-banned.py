@@ -1,0 +1,38 @@
+"""Functions that are not used, or only in one place, and why."""
+import re
+
+import tree
+
+# pattern, where it is allowed, why
+RULES = [
+    (r"(strcpy|strcat|sprintf|vsprintf|gets|strncpy|strncat)", (), "no bound, or a bound that truncates silently"),
+    (r"(atoi|atol|atoll|atof|sscanf|scanf)", (), "no error; use text.h"),
+    (r"(strtol|strtoul|strtoll|strtoull|strtod)", ("src/base/",), "one helper in base"),
+    (r"strtok", (), "hidden state"),
+    (r"(system|popen)", (), "no shell"),
+    (r"alloca", (), "no bound on the stack"),
+    (r"(tmpnam|mktemp|tempnam)", (), "a race"),
+    (r"(getenv|secure_getenv|setenv|putenv|unsetenv)",
+     ("src/base/process.c", "src/base/secret.c", "src/base/file.c", "src/cli/", "src/worker/spawn.c",
+      "src/station/module.c", "src/tpm/main.c", "src/hsm/main.c", "src/emulator/main.c"),
+     "the environment is read at the door"),
+    (r"(rand|srand|random|srandom|drand48)", (), "not random"),
+    (r"(printf|puts|putchar|vprintf|perror)", ("src/cli/", "src/emulator/main.c"), "nothing below cli prints"),
+    (r"signal", ("src/base/process.c",), "sigaction"),
+    (r"(longjmp|setjmp)", (), "errors are values"),
+    (r"(abort|exit)", ("src/base/", "src/cli/", "src/worker/", "src/emulator/main.c"), "a library does not end the program"),
+    (r"(time|gettimeofday)", ("src/base/clock.c", "src/cli/"), "time is a parameter, from clock.h"),
+]
+
+
+def problems_of(path):
+    text = tree.without_comments_and_strings(tree.read(path))
+    for pattern, allowed, why in RULES:
+        if str(path).startswith(allowed):
+            continue
+        for match in re.finditer(rf"(?<![\w.>]){pattern}\s*\(", text):
+            line = text.count("\n", 0, match.start()) + 1
+            yield f"{path}:{line}: {match.group(1) if match.groups() else match.group()}: {why}"
+
+
+tree.finish([problem for path in tree.files("src/*.c", "src/*.h") for problem in problems_of(path)])

@@ -1,0 +1,40 @@
+"""Kills a job at its n-th mutating system call, for every such call or for an even choice of them."""
+import collections
+import pathlib
+import re
+import signal
+
+MUTATING = ("write", "pwrite64", "writev", "sendto", "sendmsg", "rename", "renameat2", "unlink", "unlinkat", "link", "linkat",
+            "ftruncate", "fsync", "fdatasync", "mkdir")
+
+
+def recorder(log):
+    return ["strace", "-f", "-qq", "-o", str(log), "-e", f"trace={','.join(MUTATING)}", "-e", "signal=none"]
+
+
+def points_of(log):
+    """(system call, n), for the process that makes most of each: strace counts by process and call."""
+    counts = collections.Counter()
+    for line in pathlib.Path(log).read_text(errors="replace").splitlines():
+        found = re.match(r"(\d+)\s+(\w+)\(", line)
+        if found:
+            counts[found.groups()] += 1
+    most = collections.Counter()
+    for (_, call), count in counts.items():
+        most[call] = max(most[call], count)
+    return [(call, n) for call in MUTATING for n in range(1, most[call] + 1)]
+
+
+def choose(points, limit):
+    """At most `limit`, evenly spread."""
+    if len(points) <= limit:
+        return points
+    return [points[i * len(points) // limit] for i in range(limit)]
+
+
+def killer(call, n):
+    return ["strace", "-f", "-qq", "-o", "/dev/null", "-e", f"trace={call}", "-e", f"inject={call}:signal=SIGKILL:when={n}"]
+
+
+def was_killed(status):
+    return status in (-signal.SIGKILL, 128 + signal.SIGKILL)

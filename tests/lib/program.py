@@ -1,0 +1,52 @@
+"""Runs muster with an environment of its own and captures all that comes of it."""
+import json
+import re
+import subprocess
+
+from lib.paths import BUILD, is_sanitized
+
+SANITIZER_REPORT = re.compile(r"(AddressSanitizer|LeakSanitizer|UndefinedBehaviorSanitizer|runtime error:)")
+
+
+def environment(build, home, extra=None):
+    """Nothing of the caller's; state and configuration under `home`."""
+    result = {"PATH": "/usr/bin:/bin", "HOME": str(home), "XDG_STATE_HOME": f"{home}/state", "LC_ALL": "C.UTF-8"}
+    if is_sanitized(build):
+        result["MUSTER_INSECURE_MEMORY"] = "1"
+        result["UBSAN_OPTIONS"] = "print_stacktrace=1"
+    result.update(extra or {})
+    return {name: str(value) for name, value in result.items()}
+
+
+class Run:
+    """One finished run."""
+
+    def __init__(self, arguments, status, stdout, stderr):
+        self.arguments = arguments
+        self.status = status
+        self.stdout = stdout
+        self.stderr = stderr
+
+    @property
+    def json(self):
+        return json.loads(self.stdout)
+
+    @property
+    def cause(self):
+        """The E-code of the last error that was reported, or None."""
+        found = re.findall(r"\bE(\d{4})\b", self.stderr)
+        return f"E{found[0]}" if found else None
+
+    def __repr__(self):
+        words = " ".join(str(word) for word in self.arguments)
+        return f"$ {words}\nexit {self.status}\n-- stdout\n{self.stdout}\n-- stderr\n{self.stderr}"
+
+
+def run(*arguments, home, build=BUILD, program="muster", wrapper=(), env=None, timeout=120, stdin=None):
+    command = [*wrapper, build / program, *arguments]
+    done = subprocess.run(command, env=environment(build, home, env), cwd=home, timeout=timeout, text=True,
+                          errors="replace", stdin=stdin or subprocess.DEVNULL, stdout=subprocess.PIPE,
+                          stderr=subprocess.PIPE)
+    result = Run(command, done.returncode, done.stdout, done.stderr)
+    assert not SANITIZER_REPORT.search(done.stderr), result
+    return result

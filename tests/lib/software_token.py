@@ -1,0 +1,65 @@
+"""SoftHSM tokens in a directory of their own, on tmpfs."""
+import os
+import pathlib
+import subprocess
+
+from lib.paths import SCRIPTS, SOFTHSM_MODULE
+
+
+class SoftwareTokens:
+    """One module configuration; make() adds a token to it."""
+
+    def __init__(self, directory):
+        self.directory = pathlib.Path(directory)
+        subprocess.run([SCRIPTS / "software-token", "empty", self.directory], check=True)
+        self.configuration = self.directory / "softhsm2.conf"
+
+    def make(self, label, pin="246810"):
+        return SoftwareToken(self, label, pin)
+
+
+class SoftwareToken:
+    def __init__(self, module, label, pin):
+        self.module = module
+        self.label = label
+        self.pin = pin
+        self.pin_file = write_secret(module.directory / f"{label}.pin", pin)
+        done = subprocess.run([SCRIPTS / "software-token", "make", module.directory, label, self.pin_file], check=True,
+                              text=True, stdout=subprocess.PIPE)
+        self.serial = done.stdout.strip()
+
+    @property
+    def environment(self):
+        return dict(os.environ, SOFTHSM2_CONF=str(self.module.configuration))
+
+    @property
+    def uri(self):
+        return f"pkcs11:token={self.label};serial={self.serial}?module-path={SOFTHSM_MODULE}&pin-source=file:{self.pin_file}"
+
+    def uri_by_label(self):
+        return f"pkcs11:token={self.label}?module-path={SOFTHSM_MODULE}&pin-source=file:{self.pin_file}"
+
+    def pkcs11_tool(self, *arguments):
+        """Runs OpenSC's pkcs11-tool, logged in."""
+        return subprocess.run(["pkcs11-tool", "--module", SOFTHSM_MODULE, "--token-label", self.label, "--login",
+                               "--pin", self.pin, *arguments], env=self.environment, check=True, text=True,
+                              stdout=subprocess.PIPE, stderr=subprocess.PIPE).stdout
+
+    def objects(self, kind):
+        """Labels of the objects of a kind: privkey, pubkey, cert or secrkey."""
+        lines = self.pkcs11_tool("--list-objects", "--type", kind).splitlines()
+        return [line.split(":", 1)[1].strip() for line in lines if line.strip().startswith("label:")]
+
+    def write_master(self, label, master):
+        """An HMAC key, sensitive; imported, so that a story can compute what must come of it."""
+        subprocess.run(["p11tool", "--provider", SOFTHSM_MODULE, "--login", "--set-pin", self.pin, "--write", "--label", label,
+                        "--secret-key", master.hex(), "--mark-private", f"pkcs11:token={self.label};serial={self.serial}"],
+                       env=self.environment, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
+
+def write_secret(path, text):
+    path = pathlib.Path(path)
+    path.unlink(missing_ok=True)
+    with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as stream:
+        stream.write(text)
+    return path

@@ -1,0 +1,75 @@
+"""A whole bench for one story: service, login, journal, profiles, and the command line that goes with them."""
+import base64
+import copy
+import os
+import pathlib
+
+import yaml
+
+from lib.dps import Service
+from lib.paths import BUILD, PROFILES
+from lib.program import run
+from lib.software_token import write_secret
+
+
+class Station:
+    def __init__(self, home, emulator, build=BUILD):
+        self.home = pathlib.Path(home)
+        self.home.mkdir(exist_ok=True)
+        self.emulator = emulator
+        self.build = build
+        self.journal = self.home / "journal.db"
+        self.out = self.home / "out"
+        self.env = {}
+        self.masters = [base64.b64encode(os.urandom(32)).decode() for _ in range(2)]
+        for name, master in zip(("master-primary.key", "master-secondary.key"), self.masters):
+            write_secret(self.home / name, master + "\n")
+        self.renew_login()
+
+    def renew_login(self):
+        """After a restart of the service, which has another port."""
+        self.login_file = write_secret(self.home / "login", self.emulator.connection_string + "\n")
+
+    @property
+    def service(self):
+        return Service(self.emulator.connection_string, self.emulator.ca_file)
+
+    def profile(self, kind, changes=None, name=None):
+        """A copy of an example profile, with the members of `changes` merged in (None removes)."""
+        document = yaml.safe_load((PROFILES / f"{kind}.yaml").read_text())
+        merge(document, changes or {})
+        return self.profile_text(yaml.safe_dump(document, sort_keys=False), name or kind)
+
+    def profile_text(self, text, name="profile"):
+        path = self.home / f"{name}.yaml"
+        path.write_text(text)
+        return path
+
+    def common(self):
+        return ["--login-file", self.login_file, "--ca-file", self.emulator.ca_file, "--id-scope", self.emulator.id_scope,
+                "--device-endpoint", self.emulator.url.removeprefix("https://"), "--journal", self.journal,
+                "--out", self.out]
+
+    def muster(self, *arguments, **options):
+        options.setdefault("build", self.build)
+        options["env"] = {**self.env, **options.get("env", {})}
+        return run(*arguments, home=self.home, **options)
+
+    def provision(self, profile, serial, *arguments, **options):
+        return self.muster("provision", "--profile", profile, "--serial", serial, *self.common(), "-o", "json",
+                           *arguments, **options)
+
+    def files(self):
+        """Every file muster may have written, for scanners."""
+        return [path for path in self.home.rglob("*") if path.is_file()]
+
+
+def merge(document, changes):
+    for key, value in copy.deepcopy(changes).items():
+        if value is None:
+            document.pop(key, None)
+        elif isinstance(value, dict) and isinstance(document.get(key), dict):
+            merge(document[key], value)
+        else:
+            document[key] = value
+    return document

@@ -1,0 +1,66 @@
+"""TLS servers with certificates that are wrong in one way each. They record whatever a client says to them."""
+import pathlib
+import socket
+import ssl
+import subprocess
+import threading
+
+
+def openssl(*arguments, cwd):
+    subprocess.run(["openssl", *map(str, arguments)], cwd=cwd, check=True, stdin=subprocess.DEVNULL,
+                   stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+
+
+class WrongServer:
+    """`kind`: expired, wrong-host, or unknown-root. ca_file is what the client is told to trust."""
+
+    def __init__(self, directory, kind):
+        self.directory = pathlib.Path(directory)
+        self.directory.mkdir()
+        self.received = b""
+        self._make_ca("ca")
+        self._make_certificate("ca", host="elsewhere.example" if kind == "wrong-host" else "localhost",
+                               start="20200101000000Z", end="20210101000000Z" if kind == "expired" else "20490101000000Z")
+        self.ca_file = self.directory / "ca.pem"
+        if kind == "unknown-root":
+            self._make_ca("other")
+            self.ca_file = self.directory / "other.pem"
+        self._listen()
+
+    def _make_ca(self, name):
+        openssl("req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-keyout", f"{name}.key",
+                "-out", f"{name}.pem", "-subj", f"/CN={name}", "-days", "3650", cwd=self.directory)
+
+    def _make_certificate(self, issuer, host, start, end):
+        (self.directory / "ca.conf").write_text(
+            "[ca]\ndefault_ca=d\n[d]\ndatabase=index\nserial=serial\nnew_certs_dir=.\ndefault_md=sha256\npolicy=p\n"
+            f"x509_extensions=x\n[p]\ncommonName=supplied\n[x]\nsubjectAltName=DNS:{host}\nbasicConstraints=CA:false\n")
+        (self.directory / "index").write_text("")
+        (self.directory / "serial").write_text("01\n")
+        openssl("req", "-new", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-keyout", "server.key",
+                "-out", "server.csr", "-subj", f"/CN={host}", cwd=self.directory)
+        openssl("ca", "-batch", "-config", "ca.conf", "-cert", f"{issuer}.pem", "-keyfile", f"{issuer}.key", "-in",
+                "server.csr", "-out", "server.pem", "-startdate", start, "-enddate", end, "-notext", cwd=self.directory)
+
+    def _listen(self):
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(self.directory / "server.pem", self.directory / "server.key")
+        self._socket = socket.create_server(("127.0.0.1", 0))
+        self.port = self._socket.getsockname()[1]
+        self._context = context
+        threading.Thread(target=self._serve, daemon=True).start()
+
+    def _serve(self):
+        while True:
+            try:
+                client, _ = self._socket.accept()
+            except OSError:
+                return
+            try:
+                with self._context.wrap_socket(client, server_side=True) as stream:
+                    self.received += stream.recv(4096)
+            except OSError:
+                pass
+
+    def stop(self):
+        self._socket.close()

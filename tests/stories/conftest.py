@@ -1,0 +1,105 @@
+import pathlib
+import shutil
+import tempfile
+
+import pytest
+
+from lib.emulator import Emulator
+from lib.paths import BUILD, RELEASE
+from lib.program import SANITIZER_REPORT
+from lib.software_token import SoftwareTokens
+from lib.software_tpm import SoftwareTpm
+from lib.station import Station
+
+
+@pytest.fixture
+def short():
+    """A directory with a short name: sockets lie here."""
+    path = pathlib.Path(tempfile.mkdtemp(prefix="m", dir="/tmp"))
+    yield path
+    shutil.rmtree(path, ignore_errors=True)
+
+
+@pytest.fixture
+def tmpfs():
+    path = pathlib.Path(tempfile.mkdtemp(prefix="muster", dir="/dev/shm" if pathlib.Path("/dev/shm").is_dir() else "/tmp"))
+    yield path
+    shutil.rmtree(path, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def tpm_ca(tmp_path_factory):
+    """The local CA of swtpm; its first certificate takes a second, so all stories share it."""
+    return tmp_path_factory.mktemp("tpm-ca")
+
+
+@pytest.fixture
+def make_tpm(short, tpm_ca):
+    made = []
+
+    def make(name="t", with_certificate=True):
+        tpm = SoftwareTpm(short / name, tpm_ca if with_certificate else None).start()
+        made.append(tpm)
+        return tpm
+
+    yield make
+    for tpm in made:
+        tpm.stop()
+
+
+@pytest.fixture
+def tpm(make_tpm):
+    """Persisted EKs with certificates, as a maker delivers them."""
+    return make_tpm()
+
+
+@pytest.fixture
+def empty_tpm(make_tpm):
+    return make_tpm("e", with_certificate=False)
+
+
+@pytest.fixture
+def tokens(tmpfs):
+    return SoftwareTokens(tmpfs / "softhsm")
+
+
+@pytest.fixture
+def token(tokens):
+    return tokens.make("line-3")
+
+
+@pytest.fixture
+def make_emulator(tmp_path):
+    made = []
+
+    def make(*arguments, name="dps", build=BUILD, wrapper=()):
+        emulator = Emulator(tmp_path / name, *arguments, build=build, wrapper=wrapper)
+        made.append(emulator)
+        return emulator
+
+    yield make
+    logs = [emulator.stop() for emulator in made]
+    for log in logs:
+        assert not SANITIZER_REPORT.search(log), log
+
+
+@pytest.fixture
+def emulator(make_emulator):
+    return make_emulator()
+
+
+@pytest.fixture
+def station(tmp_path, emulator):
+    return Station(tmp_path / "home", emulator)
+
+
+@pytest.fixture
+def release_station(tmp_path, make_emulator):
+    """For kills, memory and limits: ASan makes mlock a no-op and slows every start."""
+    return Station(tmp_path / "home", make_emulator(build=RELEASE), build=RELEASE)
+
+
+@pytest.fixture
+def hsm_station(station, tokens):
+    station.env["SOFTHSM2_CONF"] = tokens.configuration
+    return station

@@ -1,0 +1,70 @@
+"""Secrets are nowhere but where they belong: not in argv, environments, output, logs, journal, files or, at the end, memory."""
+import base64
+import re
+import subprocess
+
+import pytest
+
+from lib.canary import Watcher, found_in, found_in_memory, stopped_at_exit
+from lib.paths import TOP
+from lib.program import environment
+
+
+def canaries_of(station, token=None):
+    key = re.search(r"SharedAccessKey=([^;\n]+)", station.emulator.connection_string).group(1)
+    result = {"login": base64.b64decode(key)}
+    result.update({f"master {i}": base64.b64decode(master) for i, master in enumerate(station.masters)})
+    if token:
+        result["pin"] = token.pin.encode()
+    return result
+
+
+def jobs(station, tpm, token):
+    return {
+        "derived-key": ("derived-key", ["--serial", "KEY-1"]),
+        "tpm": ("tpm", ["--serial", "TPM-1", "--tpm", tpm.tcti]),
+        "hsm-x509": ("hsm-x509", ["--serial", "hsm-1", "--token", token.uri, "--pin-file", token.pin_file]),
+    }
+
+
+def run_watched(station, job, build):
+    """Output, command lines and environments, exit status, and what was found in memory at the exit."""
+    profile, arguments = job
+    command = [build / "muster", "provision", "-vvv", "--profile", station.profile(profile), *station.common(), *arguments]
+    watcher = Watcher()
+    process, pid = stopped_at_exit(list(map(str, command)), "muster", watcher, stdin=subprocess.DEVNULL,
+                                   stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd=station.home,
+                                   env=environment(build, station.home, station.env))
+    limits = open(f"/proc/{pid}/limits").read()
+    in_memory = found_in_memory(pid, station.canaries)
+    stdout, stderr = process.communicate(timeout=60)
+    return {"output": stdout + stderr, "watched": watcher.everything(), "status": process.returncode, "memory": in_memory,
+            "core": re.search(r"Max core file size\s+(\d+)\s+(\d+)", limits).groups()}
+
+
+@pytest.fixture
+def canary_station(release_station, tokens, token):
+    release_station.env["SOFTHSM2_CONF"] = tokens.configuration
+    release_station.canaries = canaries_of(release_station, token)
+    return release_station
+
+
+@pytest.mark.parametrize("kind", ["derived-key", "tpm", "hsm-x509"])
+def test_no_secret_is_found_anywhere(canary_station, tpm, token, kind):
+    inputs = {path: path.read_bytes() for path in canary_station.files()}
+    seen = run_watched(canary_station, jobs(canary_station, tpm, token)[kind], canary_station.build)
+    canaries = canary_station.canaries
+    assert seen["status"] == 0, seen["output"].decode()
+    assert found_in(seen["output"], canaries) == []
+    assert found_in(seen["watched"], canaries) == []
+    assert seen["core"] == ("0", "0")
+    for path in canary_station.files():
+        if path not in inputs:
+            assert found_in(path.read_bytes(), canaries) == [], path
+    assert seen["memory"] == []
+
+
+def test_the_scanner_catches_a_build_that_does_not_wipe(canary_station, tpm, token):
+    seen = run_watched(canary_station, jobs(canary_station, tpm, token)["derived-key"], TOP / "build-control")
+    assert seen["status"] == 0, seen["output"].decode()
+    assert seen["memory"] != []

@@ -1,0 +1,73 @@
+"""A device whose key is derived from a master key becomes a verified enrollment."""
+import base64
+import hashlib
+import hmac
+
+SERIAL = "KEY-0001"
+
+
+def derive(master, registration_id):
+    return base64.b64encode(hmac.new(base64.b64decode(master), registration_id.encode(), hashlib.sha256).digest()).decode()
+
+
+def keys_of(service, registration_id):
+    status, document = service.request("POST", f"/enrollments/{registration_id}/attestationmechanism")
+    assert status == 200, document
+    return document["symmetricKey"]
+
+
+def test_is_enrolled_and_verified(station):
+    done = station.provision(station.profile("derived-key"), SERIAL)
+    assert done.status == 0, done
+    result = done.json
+    assert result["device"] == SERIAL
+    assert result["attestation"] == "derived-key"
+    assert result["verified"] is True
+    assert result["state"] == "enrolled"
+    assert result["hub"] in station.emulator.HUBS
+    keys = keys_of(station.service, result["registrationId"])
+    assert keys["primaryKey"] == derive(station.masters[0], result["registrationId"])
+    assert keys["secondaryKey"] == derive(station.masters[1], result["registrationId"])
+
+
+def test_second_run_says_already_enrolled_and_sends_no_put(station):
+    profile = station.profile("derived-key")
+    first = station.provision(profile, SERIAL).json
+    puts = station.emulator.requests("put")
+    again = station.provision(profile, SERIAL)
+    assert again.status == 0, again
+    assert again.json["state"] == "already enrolled"
+    assert again.json["evidence"] == first["evidence"]
+    assert station.emulator.requests("put") == puts
+
+
+def test_device_keys_leave_only_to_a_file_of_ones_own(station):
+    result = station.provision(station.profile("derived-key"), SERIAL)
+    key = derive(station.masters[0], result.json["registrationId"])
+    assert key not in result.stdout + result.stderr
+    holders = [path for path in station.files() if key.encode() in path.read_bytes()
+               and station.emulator.directory not in path.parents]
+    assert all(path.parent.is_relative_to(station.out) and path.stat().st_mode & 0o777 == 0o600 for path in holders)
+
+
+def test_master_in_the_token_gives_the_device_keys_of_that_master(hsm_station, token):
+    sources = []
+    for number, master in enumerate(hsm_station.masters, 1):
+        token.write_master(f"master-{number}", base64.b64decode(master))
+        sources.append(token.uri.replace("?", f";object=master-{number};type=secret-key?"))
+    profile = hsm_station.profile("derived-key", {"master": {"primary": sources[0], "secondary": sources[1]}})
+    done = hsm_station.provision(profile, SERIAL)
+    assert done.status == 0, done
+    assert done.json["verified"] is True
+    keys = keys_of(hsm_station.service, done.json["registrationId"])
+    assert keys["primaryKey"] == derive(hsm_station.masters[0], done.json["registrationId"])
+    assert keys["secondaryKey"] == derive(hsm_station.masters[1], done.json["registrationId"])
+
+
+def test_dry_run_touches_nothing(station):
+    done = station.provision(station.profile("derived-key"), SERIAL, "--dry-run")
+    assert done.status == 0, done
+    assert station.emulator.changes() == []
+    assert station.service.enrollments() == []
+    assert not station.journal.exists()
+    assert not station.out.exists() or list(station.out.iterdir()) == []

@@ -1,0 +1,69 @@
+"""The service commits and its answer is lost or damaged: muster reads back, confirms, and there is one effect."""
+import pytest
+
+SERIAL = "KEY-0001"
+
+
+def provision_with(station, *faults):
+    station.emulator.restart(*[word for fault in faults for word in ("--fault", fault)])
+    station.renew_login()
+    return station.provision(station.profile("derived-key"), SERIAL)
+
+
+def assert_one_effect(station, done):
+    assert done.status == 0, done
+    assert done.json["verified"] is True
+    assert [row["effect"] for row in station.emulator.effects("put")] == ["create"]
+    assert len(station.service.enrollments()) == 1
+
+
+@pytest.mark.parametrize("action", ["cut-after", "truncated", "status-after=500", "status-after=503", "garbage",
+                                    "garbage=html", "garbage=empty", "garbage=duplicate", "garbage=deep", "garbage=huge"])
+def test_lost_on_a_new_connection(station, action):
+    assert_one_effect(station, provision_with(station, f"put:{action}:count=1"))
+
+
+@pytest.mark.parametrize("action", ["cut-after", "truncated"])
+def test_lost_on_a_reused_connection(station, action):
+    """The first PUT is answered 503, the second goes over the same connection."""
+    assert_one_effect(station, provision_with(station, "put:status=503:count=1", f"put:{action}:skip=1:count=1"))
+
+
+def test_cut_before_the_commit_is_sent_again(station):
+    assert_one_effect(station, provision_with(station, "put:cut-before:count=1"))
+
+
+def test_throttled_once(station):
+    assert_one_effect(station, provision_with(station, "put:status=429:retry-after=1:count=1"))
+
+
+@pytest.mark.parametrize("operation", ["register", "poll"])
+def test_verification_survives_a_lost_reply(station, operation):
+    assert_one_effect(station, provision_with(station, f"{operation}:cut-after:count=1"))
+
+
+def test_an_outcome_that_stays_unknown_says_so_and_the_next_run_confirms(station):
+    done = provision_with(station, "put:cut-after", "get:cut-before")
+    assert done.status in (6, 9), done
+    station.emulator.restart()
+    station.renew_login()
+    assert_one_effect(station, station.provision(station.profile("derived-key"), SERIAL))
+
+
+def test_enrollment_with_other_content_is_a_conflict_and_stays(station):
+    profile = station.profile("derived-key")
+    registration_id = station.provision(profile, SERIAL, "--dry-run").json["registrationId"]
+    status, before = station.service.put(registration_id, {
+        "registrationId": registration_id, "attestation": {"type": "symmetricKey", "symmetricKey": {
+            "primaryKey": "A" * 43 + "=", "secondaryKey": "A" * 43 + "="}}})
+    assert status == 200, before
+    done = station.provision(profile, SERIAL)
+    assert (done.status, done.cause) == (7, "E3101"), done
+    assert station.service.enrollment(registration_id)["etag"] == before["etag"]
+
+
+def test_a_station_without_the_journal_recognises_its_device(station):
+    profile = station.profile("derived-key")
+    assert station.provision(profile, SERIAL).status == 0
+    done = station.provision(profile, SERIAL, "--journal", station.home / "other.db", "--out", station.home / "other")
+    assert_one_effect(station, done)

@@ -1,0 +1,227 @@
+"""What is wrong is named: its own E-code, its exit code, a sentence with a remedy, and nothing enrolled."""
+import os
+import re
+import subprocess
+
+import pytest
+
+from lib.software_token import write_secret
+from lib.tls_server import WrongServer
+from lib.wait import wait_until
+
+SERIAL = "BAD-0001"
+
+
+def assert_refused(station, done, status, cause):
+    assert (done.status, done.cause) == (status, cause), done
+    assert done.stdout.strip() in ("", "[]"), done
+    assert remedy_of(station, cause) in re.sub(r"\s+", " ", done.stderr), done
+    assert station.service.enrollments() == []
+
+
+def remedy_of(station, cause):
+    """The last line of `muster explain`, which a failure has to show too."""
+    words = station.muster("explain", cause, "-o", "json").json
+    words = words[0] if isinstance(words, list) else words
+    return re.sub(r"\s+", " ", words["remedy"])
+
+
+# -- Profile and command line -------------------------------------------------------------------------------------
+
+def test_unknown_profile_key(station):
+    path = station.profile("derived-key", {"registrationid": "{serial}"})
+    done = station.provision(path, SERIAL)
+    assert done.status == 2, done
+    assert "E1202" in done.stderr and re.search(r"derived-key\.yaml:\d+:\d+", done.stderr) and "^" in done.stderr, done
+    assert station.service.enrollments() == []
+
+
+def test_wrong_type_in_profile(station):
+    path = station.profile("derived-key", {"registrationId": ["a", "list"]})
+    done = station.provision(path, SERIAL)
+    assert done.status == 2 and "E1204" in done.stderr, done
+    assert station.service.enrollments() == []
+
+
+def test_every_mistake_of_a_profile_at_once(station):
+    path = station.profile("derived-key", {"registrationId": ["a", "list"], "unknown": 1, "alsoUnknown": 2})
+    done = station.muster("profile", "check", path)
+    assert done.status == 2, done
+    assert (done.stderr + done.stdout).count("E1202") >= 2 and "E1204" in done.stderr + done.stdout, done
+
+
+@pytest.mark.parametrize("serial", ["A\x1b[2J", "A\nB", " A", "", "x" * 65, "Zürich"])
+def test_serial_with_what_no_serial_has(station, serial):
+    done = station.provision(station.profile("derived-key"), serial)
+    assert done.status == 2 and done.cause in ("E1301", "E1302"), done
+    assert "\x1b" not in done.stderr
+    assert station.emulator.changes() == []
+
+
+# -- TPM ------------------------------------------------------------------------------------------------------------
+
+def test_no_tpm_at_the_tcti(station):
+    done = station.provision(station.profile("tpm"), SERIAL, "--tpm", "swtpm:path=/tmp/nothing-here")
+    assert_refused(station, done, 4, "E2101")
+
+
+def test_tpm_that_hangs(station, tpm):
+    tpm.hang()
+    done = station.provision(station.profile("tpm"), SERIAL, "--tpm", tpm.tcti, timeout=60)
+    assert_refused(station, done, 4, "E2102")
+
+
+def test_tcti_that_is_not_named_fully(station):
+    done = station.provision(station.profile("tpm"), SERIAL, "--tpm", "swtpm")
+    assert_refused(station, done, 2, "E2001")
+
+
+# -- HSM ------------------------------------------------------------------------------------------------------------
+
+def provision_hsm(station, uri, pin_file):
+    return station.provision(station.profile("hsm-x509"), SERIAL, "--token", uri, "--pin-file", pin_file)
+
+
+def test_wrong_pin_is_tried_once_and_remembered(hsm_station, token):
+    wrong = write_secret(hsm_station.home / "wrong.pin", "999999")
+    assert_refused(hsm_station, provision_hsm(hsm_station, token.uri, wrong), 5, "E4201")
+    assert_refused(hsm_station, provision_hsm(hsm_station, token.uri, token.pin_file), 5, "E4202")
+    acknowledged = hsm_station.muster("hsm", "acknowledge", token.uri)
+    assert acknowledged.status == 0, acknowledged
+    assert provision_hsm(hsm_station, token.uri, token.pin_file).status == 0
+
+
+def test_two_tokens_with_one_label(hsm_station, tokens):
+    first, second = tokens.make("twin"), tokens.make("twin")
+    assert first.serial != second.serial
+    assert_refused(hsm_station, provision_hsm(hsm_station, first.uri_by_label(), first.pin_file), 5, "E4104")
+
+
+def test_uninitialised_token(hsm_station, tokens):
+    pin_file = write_secret(hsm_station.home / "pin", "123456")
+    uri = "pkcs11:slot-id=0?module-path=/usr/lib/softhsm/libsofthsm2.so"
+    assert_refused(hsm_station, provision_hsm(hsm_station, uri, pin_file), 4, "E4105")
+
+
+def test_token_that_is_not_there(hsm_station, token):
+    uri = token.uri.replace(token.serial, "0000000000000000")
+    assert_refused(hsm_station, provision_hsm(hsm_station, uri, token.pin_file), 3, "E4103")
+
+
+def test_pin_file_readable_by_others(hsm_station, token):
+    token.pin_file.chmod(0o644)
+    assert_refused(hsm_station, provision_hsm(hsm_station, token.uri, token.pin_file), 2, "E1005")
+
+
+# -- Cloud ----------------------------------------------------------------------------------------------------------
+
+@pytest.mark.parametrize("kind", ["expired", "wrong-host", "unknown-root"])
+def test_server_certificate_that_is_wrong(station, tmp_path, kind):
+    server = WrongServer(tmp_path / "server", kind)
+    parts = re.sub(r"HostName=[^;]*", f"HostName=localhost:{server.port}", station.emulator.connection_string)
+    login = write_secret(station.home / "wrong-login", parts)
+    done = station.provision(station.profile("derived-key"), SERIAL, "--login-file", login, "--ca-file", server.ca_file,
+                             "--device-endpoint", f"localhost:{server.port}")
+    server.stop()
+    assert_refused(station, done, 5, "E5102")
+    assert server.received == b""
+
+
+def test_wrong_sas_key(station):
+    parts = re.sub(r"SharedAccessKey=.*", "SharedAccessKey=" + "A" * 43 + "=", station.emulator.connection_string)
+    login = write_secret(station.home / "wrong-login", parts)
+    done = station.provision(station.profile("derived-key"), SERIAL, "--login-file", login)
+    assert_refused(station, done, 5, "E5201")
+
+
+@pytest.mark.parametrize("offset_s", [7200, -7200])
+def test_clock_two_hours_off(station, offset_s):
+    station.emulator.restart("--clock-offset", str(offset_s))
+    station.renew_login()
+    done = station.provision(station.profile("derived-key"), SERIAL)
+    assert (done.status, done.cause) == (5, "E5202"), done
+    assert station.emulator.changes() == []
+
+
+def test_service_that_is_not_there(station):
+    login = write_secret(station.home / "wrong-login", re.sub(r"HostName=[^;]*", "HostName=localhost:1",
+                                                              station.emulator.connection_string))
+    done = station.provision(station.profile("derived-key"), SERIAL, "--login-file", login)
+    assert_refused(station, done, 6, "E5101")
+
+
+def test_login_that_is_not_a_connection_string(station):
+    login = write_secret(station.home / "wrong-login", "hello")
+    done = station.provision(station.profile("derived-key"), SERIAL, "--login-file", login)
+    assert_refused(station, done, 2, "E1102")
+
+
+def test_login_file_readable_by_others(station):
+    station.login_file.chmod(0o640)
+    assert_refused(station, station.provision(station.profile("derived-key"), SERIAL), 2, "E1005")
+
+
+def test_enrollment_exists_with_another_ek(station, make_tpm):
+    """By serial: another chip takes the name of one that is enrolled."""
+    profile = station.profile("tpm", {"registrationId": "{serial}"})
+    first, second = make_tpm("a"), make_tpm("b")
+    assert station.provision(profile, SERIAL, "--tpm", first.tcti).status == 0
+    before = station.service.enrollments()
+    done = station.provision(profile, SERIAL, "--tpm", second.tcti, "--journal", station.home / "other.db")
+    assert (done.status, done.cause) == (7, "E3101"), done
+    assert "endorsementKey" in done.stderr, done
+    assert station.service.enrollments() == before
+
+
+# -- Journal and disk -------------------------------------------------------------------------------------------------
+
+def inject(station, error):
+    """Every write to the journal (and SQLite's own file beside it) fails."""
+    paths = [word for path in (station.journal, f"{station.journal}-journal") for word in ("-P", str(path))]
+    return ["strace", "-f", "-qq", "-o", "/dev/null", *paths, "-e", "trace=pwrite64,write,pwritev,fallocate,ftruncate", "-e",
+            f"inject=pwrite64,write,pwritev,fallocate:error={error}"]
+
+
+def test_disk_full(release_station):
+    done = release_station.provision(release_station.profile("derived-key"), SERIAL, wrapper=inject(release_station, "ENOSPC"))
+    assert_refused(release_station, done, 11, "E6005")
+
+
+def test_journal_not_writable(release_station):
+    done = release_station.provision(release_station.profile("derived-key"), SERIAL, wrapper=inject(release_station, "EIO"))
+    assert_refused(release_station, done, 11, "E6001")
+
+
+def test_journal_in_a_place_that_is_none(station):
+    (station.home / "file").write_text("")
+    done = station.provision(station.profile("derived-key"), SERIAL, "--journal", station.home / "file/journal.db")
+    assert_refused(station, done, 11, "E6001")
+
+
+def test_journal_that_is_no_journal(station):
+    station.journal.write_bytes(os.urandom(8192))
+    done = station.provision(station.profile("derived-key"), SERIAL)
+    assert_refused(station, done, 8, "E6004")
+
+
+def test_journal_busy(station, tpm):
+    """A run that waits for its TPM holds the journal; a second one is told so."""
+    tpm.hang()
+    profile = station.profile("tpm")
+    holder = subprocess.Popen([station.build / "muster", "provision", "--profile", profile, "--serial", SERIAL,
+                               "--tpm", tpm.tcti, *map(str, station.common())], stdin=subprocess.DEVNULL,
+                              stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+                              env={**os.environ, "MUSTER_INSECURE_MEMORY": "1"})
+    try:
+        wait_until(station.journal.exists, what="the journal of the first run")
+        done = wait_until(lambda: busy(station), what="a busy journal")
+        assert_refused(station, done, 11, "E6002")
+    finally:
+        tpm.resume()
+        holder.wait(timeout=60)
+    assert holder.returncode == 0
+
+
+def busy(station):
+    done = station.provision(station.profile("derived-key"), "BAD-0002")
+    return done if done.status == 11 else None

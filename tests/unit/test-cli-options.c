@@ -1,0 +1,243 @@
+/* The line and the environment, by the rows. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "../../src/cli/cli-internal.h"
+
+struct options {
+	const char *profile;
+	const char *login;
+	bool dry_run;
+	int64_t count;
+	int state;
+	int edge; /* enum option_bool */
+	struct option_list hubs;
+	struct option_list tags;
+};
+
+static const char *const states[] = { "enabled", "disabled", NULL };
+
+/* clang-format off */
+static const struct option_row rows[] = {
+	{ 'p', "profile", "prof-file,pf", OPTION_TEXT, "FILE", "", offsetof(struct options, profile), "MUSTER_TEST_PROFILE", NULL, 0 },
+	{ 0, "login", NULL, OPTION_TEXT, "TEXT", "", offsetof(struct options, login), NULL, NULL, OPTION_SECRET },
+	{ 0, "dry-run", NULL, OPTION_FLAG, NULL, "", offsetof(struct options, dry_run), NULL, NULL, 0 },
+	{ 'c', "count", NULL, OPTION_NUMBER, "N", "", offsetof(struct options, count), "MUSTER_TEST_COUNT", NULL, 0 },
+	{ 0, "state", NULL, OPTION_CHOICE, "STATE", "", offsetof(struct options, state), NULL, states, 0 },
+	{ 0, "edge-enabled", "ee", OPTION_BOOL, "true|false", "", offsetof(struct options, edge), NULL, NULL, 0 },
+	{ 0, "iot-hubs", "ih", OPTION_WORDS, "HUB", "", offsetof(struct options, hubs), NULL, NULL, 0 },
+	{ 0, "state-tag", NULL, OPTION_LIST, "TAG", "", offsetof(struct options, tags), NULL, NULL, 0 },
+	{ 0 },
+};
+/* clang-format on */
+
+static const struct verb exact = {
+	.noun = "test",
+	.name = "exact",
+	.operands = "FILE",
+	.operands_max = 2,
+	.options = rows,
+};
+
+static const struct verb lenient = {
+	.name = "lenient",
+	.operands_max = 2,
+	.options = rows,
+	.allows_prefixes = true,
+};
+
+static struct options options;
+static struct common_options common;
+static const char *operands[32];
+static size_t operand_count;
+static struct muster_error err;
+
+/* The words stay until the next call: values point into them. */
+static bool parse(const struct verb *verb, ...)
+{
+	static char copies[32][64];
+	char *argv[32] = { copies[0] };
+	int argc = 1;
+	va_list words;
+
+	va_start(words, verb);
+	for (const char *word; (word = va_arg(words, const char *)); argc++)
+		argv[argc] = strcpy(copies[argc], word);
+	va_end(words);
+	memset(&options, 0, sizeof(options));
+	common = (struct common_options){ .output = -1 };
+	operand_count = 0;
+	return options_parse(verb, argc, argv, &options, &common, operands, &operand_count, &err);
+}
+
+static void refuses(const char *sentence_part)
+{
+	assert_int_equal(err.cause, CAUSE_USAGE);
+	assert_int_equal(err.code, MUSTER_E_USAGE);
+	if (!strstr(err.message, sentence_part))
+		fail_msg("'%s' has no '%s'", err.message, sentence_part);
+}
+
+static void takes_letters_names_and_aliases(void **state)
+{
+	(void)state;
+	assert_true(parse(&exact, "-p", "a", NULL));
+	assert_string_equal(options.profile, "a");
+	assert_true(parse(&exact, "-pb", NULL));
+	assert_string_equal(options.profile, "b");
+	assert_true(parse(&exact, "--profile", "c", NULL));
+	assert_string_equal(options.profile, "c");
+	assert_true(parse(&exact, "--pf=d", NULL));
+	assert_string_equal(options.profile, "d");
+	assert_true(parse(&exact, "--dry-run", "-vvq", NULL));
+	assert_true(options.dry_run);
+	assert_int_equal(common.verbose, 2);
+	assert_true(common.quiet);
+}
+
+static void takes_operands_anywhere(void **state)
+{
+	(void)state;
+	assert_true(parse(&exact, "one", "-p", "x", "--", "--two", NULL));
+	assert_int_equal(operand_count, 2);
+	assert_string_equal(operands[0], "one");
+	assert_string_equal(operands[1], "--two");
+	assert_false(parse(&exact, "one", "two", "three", NULL));
+	refuses("'three'");
+}
+
+static void refuses_abbreviations_but_where_they_are_allowed(void **state)
+{
+	(void)state;
+	assert_false(parse(&exact, "--prof", "x", NULL));
+	refuses("did you mean '--profile'");
+	assert_true(parse(&lenient, "--profi", "x", NULL));
+	assert_string_equal(options.profile, "x");
+	assert_true(parse(&lenient, "--pro", "x", NULL));
+	assert_false(parse(&lenient, "--sta", "x", NULL));
+	refuses("could be");
+}
+
+static void names_what_is_wrong(void **state)
+{
+	(void)state;
+	assert_false(parse(&exact, "--profle", "x", NULL));
+	refuses("did you mean '--profile'");
+	assert_false(parse(&exact, "--zzzzzzzz", NULL));
+	refuses("unknown option '--zzzzzzzz' (see muster test exact --help)");
+	assert_false(parse(&exact, "-Z", NULL));
+	refuses("unknown option '-Z'");
+	assert_false(parse(&exact, "--profile", NULL));
+	refuses("'--profile' needs a value: FILE");
+	assert_false(parse(&exact, "-p", NULL));
+	refuses("'-p' needs a value: FILE");
+	assert_false(parse(&exact, "--dry-run=yes", NULL));
+	refuses("'--dry-run' takes no value");
+	assert_false(parse(&exact, "--\x1b[2J", NULL));
+	assert_null(strchr(err.message, '\x1b'));
+}
+
+static void checks_numbers_and_choices(void **state)
+{
+	(void)state;
+	assert_true(parse(&exact, "--count=12", "--state", "disabled", "-ojson", NULL));
+	assert_int_equal(options.count, 12);
+	assert_int_equal(options.state, 1);
+	assert_int_equal(common.output, OUTPUT_JSON);
+	assert_false(parse(&exact, "--count=x", NULL));
+	refuses("--count 'x' is not a number");
+	assert_false(parse(&exact, "--count=-1", NULL));
+	assert_false(parse(&exact, "--state=disable", NULL));
+	refuses("did you mean 'disabled'");
+	assert_false(parse(&exact, "-o", "xml", NULL));
+	refuses("json, jsonl, yaml, table, tsv, none");
+}
+
+static void takes_words_up_to_the_next_option(void **state)
+{
+	(void)state;
+	assert_true(parse(&lenient, "--ih", "h1", "h2", "--ee", "--state-tag", "a", "--state-tag",
+			  "b", NULL));
+	assert_int_equal(options.hubs.count, 2);
+	assert_string_equal(options.hubs.words[1], "h2");
+	assert_int_equal(options.edge, OPTION_TRUE);
+	assert_int_equal(options.tags.count, 2);
+	assert_int_equal(operand_count, 0);
+	assert_true(parse(&lenient, "--ee", "False", "operand", NULL));
+	assert_int_equal(options.edge, OPTION_FALSE);
+	assert_int_equal(operand_count, 1);
+	assert_true(parse(&lenient, "--ee=true", "operand", NULL));
+	assert_int_equal(options.edge, OPTION_TRUE);
+	assert_int_equal(operand_count, 1);
+	assert_false(parse(&lenient, "--ee=maybe", NULL));
+	refuses("neither true nor false");
+	assert_true(parse(&lenient, NULL));
+	assert_int_equal(options.edge, OPTION_UNSET);
+}
+
+static void reads_the_environment_behind_the_line(void **state)
+{
+	(void)state;
+	setenv("MUSTER_TEST_PROFILE", "from-env", 1);
+	assert_true(parse(&exact, NULL));
+	assert_string_equal(options.profile, "from-env");
+	assert_true(parse(&exact, "-p", "from-line", NULL));
+	assert_string_equal(options.profile, "from-line");
+	setenv("MUSTER_TEST_PROFILE", "", 1);
+	assert_true(parse(&exact, NULL));
+	assert_null(options.profile);
+	unsetenv("MUSTER_TEST_PROFILE");
+	setenv("MUSTER_TEST_COUNT", "many", 1);
+	assert_false(parse(&exact, NULL));
+	refuses("MUSTER_TEST_COUNT 'many' is not a number");
+	unsetenv("MUSTER_TEST_COUNT");
+}
+
+static void stops_at_help(void **state)
+{
+	(void)state;
+	assert_true(parse(&exact, "--help", "--nonsense", NULL));
+	assert_true(common.help);
+	assert_true(parse(&exact, "-h", NULL));
+	assert_true(common.help);
+}
+
+static void takes_common_options_in_front(void **state)
+{
+	char program[] = "muster", verbose[] = "-v", word[] = "provision", bad[] = "--profile";
+	char *argv[] = { program, verbose, word, bad, NULL };
+	int next = 0;
+
+	(void)state;
+	common = (struct common_options){ .output = -1 };
+	assert_true(options_parse_front(4, argv, &common, &next, &err));
+	assert_int_equal(next, 2);
+	assert_int_equal(common.verbose, 1);
+	argv[2] = bad;
+	assert_false(options_parse_front(4, argv, &common, &next, &err));
+	refuses("unknown option '--profile'");
+}
+
+int main(void)
+{
+	static const struct CMUnitTest tests[] = {
+		cmocka_unit_test(takes_letters_names_and_aliases),
+		cmocka_unit_test(takes_operands_anywhere),
+		cmocka_unit_test(refuses_abbreviations_but_where_they_are_allowed),
+		cmocka_unit_test(names_what_is_wrong),
+		cmocka_unit_test(checks_numbers_and_choices),
+		cmocka_unit_test(takes_words_up_to_the_next_option),
+		cmocka_unit_test(reads_the_environment_behind_the_line),
+		cmocka_unit_test(stops_at_help),
+		cmocka_unit_test(takes_common_options_in_front),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
