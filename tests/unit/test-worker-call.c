@@ -361,7 +361,7 @@ static void no_descriptor_leaks_in(void **state)
 	size_t lines = 0;
 
 	(void)state;
-	assert_true(leaky >= 0 && high >= 700);
+	assert_true(leaky >= 0 && high >= 700 && other);
 	for (const char *c = descriptors; *c; c++)
 		lines += *c == '\n';
 	assert_contains(descriptors, "0=/dev/null\n");
@@ -480,6 +480,7 @@ static void a_program_that_does_not_run_is_named(void **state)
 	CLEANUP(worker_freep) struct worker *worker = NULL;
 	struct muster_error err;
 
+	assert_non_null(path);
 	setenv("MUSTER_WORKER_DIR", *state, 1);
 	assert_good(worker_spawn("broken-worker", NULL, &worker, &err), err);
 	setenv("MUSTER_WORKER_DIR", directory, 1);
