@@ -39,10 +39,23 @@ static const char *state_of(const struct job *job)
 	return job->was_released || !job->created ? "already enrolled" : "enrolled";
 }
 
+static bool plan_endorsement_key(struct station_result *result, struct muster_error *err)
+{
+	result->plan = cJSON_CreateObject();
+	return (result->plan && json_add_text(result->plan, "endorsementKey",
+					      "would be made by TCG template L-1 and persisted at "
+					      "0x81010001, and the registration ID with it")) ||
+	       muster_fail_memory(err);
+}
+
 /* What would be sent, with keys masked. */
 static bool fill_plan(struct job *job, struct station_result *result, struct muster_error *err)
 {
-	if (!job_is_dry(job) || !job->enrollment)
+	if (!job_is_dry(job))
+		return true;
+	if (job->run->needs_tpm && !job->has_ek)
+		return plan_endorsement_key(result, err);
+	if (!job->enrollment)
 		return true;
 	result->plan = cJSON_Duplicate(job->enrollment, true);
 	if (!result->plan)
@@ -54,11 +67,13 @@ static bool fill_plan(struct job *job, struct station_result *result, struct mus
 static bool fill_result(struct job *job, struct station_result *result, struct muster_error *err)
 {
 	const struct station_request *request = job->run->request;
+	const char *name = request->serial        ? request->serial
+			   : job->registration_id ? job->registration_id
+						  : request->tpm;
 
 	result->verified = job->verified || (job->was_released && job->hub);
 	result->seconds = (double)(clock_now_ms() - job->started_ms) / 1000;
-	if (!copy(&result->device, request->serial ? request->serial : job->registration_id) ||
-	    !copy(&result->registration_id, job->registration_id) ||
+	if (!copy(&result->device, name) || !copy(&result->registration_id, job->registration_id) ||
 	    !copy(&result->device_id, job->device_id ? job->device_id : job->registration_id) ||
 	    !copy(&result->attestation, profile_attestation_word(job->run->profile.attestation)) ||
 	    !copy(&result->hub, job->hub) || !copy(&result->state, state_of(job)) ||
