@@ -41,9 +41,9 @@ bool identity_ek_digest_id(const void *tpm2b, size_t size, char ret_id[EK_DIGEST
 
 enum identity_template {
 	TEMPLATE_REGISTRATION_ID, /* all but {registrationId} */
-	TEMPLATE_DEVICE_ID,
-	TEMPLATE_SUBJECT, /* an RFC 4514 name: values are escaped when they are put in */
-	TEMPLATE_LABEL,   /* a PKCS#11 label: printable ASCII */
+	TEMPLATE_DEVICE_ID,       /* all */
+	TEMPLATE_SUBJECT, /* all but the EK; an RFC 4514 name: values are escaped when they are put in */
+	TEMPLATE_LABEL, /* all but the EK; a PKCS#11 label: printable ASCII */
 };
 
 /* What placeholders stand for; NULL is "not known". All borrowed. */

@@ -8,7 +8,8 @@
 
 /* Call first in main(), before any library call: keeps only the allowed environment variables (MUSTER_*, the
  * table in process.c), makes the process non-dumpable, sets core limit 0 and umask 077, ignores SIGPIPE,
- * puts wiping allocators under OpenSSL and cJSON. Stops the program when it cannot. */
+ * opens /dev/null where descriptor 0, 1 or 2 is closed, puts wiping allocators under OpenSSL and cJSON.
+ * Stops the program when it cannot. */
 void process_harden(void);
 /* Names of the variables that process_harden() removed and that change what libraries do (SSLKEYLOGFILE, ...);
  * NULL-terminated, static. */

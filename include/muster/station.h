@@ -73,3 +73,7 @@ void station_module_done(struct station_module *module);
  * file and its parents must be trusted. */
 bool station_module_find(const char *token_uri, struct station_module *ret_module,
 			 struct muster_error *err) MUST_CHECK;
+
+/* Starts a worker program ("muster-tpm-worker"), greets it and ends it; it must be of our version. Touches no hardware;
+ * blocks for 5 s at most. */
+bool station_worker_check(const char *program, struct muster_error *err) MUST_CHECK;

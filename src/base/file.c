@@ -13,7 +13,9 @@
 bool file_read(const char *path, size_t max, struct bytes *ret_bytes, struct muster_error *err)
 {
 	bool is_stdin = strcmp(path, "-") == 0;
-	CLEANUP(closep) int fd = is_stdin ? dup(STDIN_FILENO) : open(path, O_RDONLY | O_CLOEXEC);
+	CLEANUP(closep)
+	int fd = is_stdin ? fcntl(STDIN_FILENO, F_DUPFD_CLOEXEC, 0)
+			  : open(path, O_RDONLY | O_CLOEXEC);
 	CLEANUP(text_done) struct text content = TEXT_MAX(max);
 	char chunk[16384];
 	ssize_t count;
@@ -124,9 +126,9 @@ bool directory_make(const char *path, struct muster_error *err)
 	char partial[PATH_MAX];
 	struct stat status;
 
-	if (snprintf(partial, sizeof(partial), "%s", path) >= (int)sizeof(partial))
-		return muster_fail(err, CAUSE_OUTPUT_WRITE, "the path '%s' is too long",
-				   PRINTABLE(path));
+	if (*path == 0 || snprintf(partial, sizeof(partial), "%s", path) >= (int)sizeof(partial))
+		return muster_fail(err, CAUSE_OUTPUT_WRITE, "the path '%s' is %s", PRINTABLE(path),
+				   *path ? "too long" : "empty");
 	for (char *slash = partial + 1;; slash++) {
 		char saved = *slash;
 
@@ -156,40 +158,4 @@ char *directory_state(void)
 		return strdup("/var/lib/muster");
 	base = getenv("HOME");
 	return base && *base == '/' ? text_format("%s/.local/state/muster", base) : NULL;
-}
-
-static bool is_trusted(const struct stat *status)
-{
-	bool sticky = S_ISDIR(status->st_mode) && (status->st_mode & S_ISVTX);
-
-	if (status->st_uid != 0 && status->st_uid != geteuid())
-		return false;
-	return sticky || (status->st_mode & 022) == 0;
-}
-
-bool file_check_trusted(const char *path, struct muster_error *err)
-{
-	CLEANUP(freep) char *real = realpath(path, NULL);
-	struct stat status;
-
-	if (!real)
-		return muster_fail_errno(err, CAUSE_INPUT_NOT_FOUND, errno, "opening '%s'",
-					 PRINTABLE(path));
-	for (;;) {
-		char *slash;
-
-		if (stat(real, &status) < 0)
-			return muster_fail_errno(err, CAUSE_INPUT_NOT_FOUND, errno,
-						 "looking at '%s'", PRINTABLE(real));
-		if (!is_trusted(&status))
-			return muster_fail(
-				err, CAUSE_FILE_OWNER,
-				"'%s' is used by '%s' and could be changed by others (mode %04o, owner %u)",
-				PRINTABLE(real), PRINTABLE(path), status.st_mode & 07777,
-				status.st_uid);
-		if (strcmp(real, "/") == 0)
-			return true;
-		slash = strrchr(real, '/');
-		slash[slash == real ? 1 : 0] = 0;
-	}
 }

@@ -6,12 +6,16 @@
 #include "muster/json.h"
 #include "muster/text.h"
 
-/* A member name as it stands in the text, kept while its object is open. */
+/* A member name, kept while its object is open. */
 struct member {
 	size_t depth;
-	char *name; /* decoded */
+	size_t offset; /* where it stands in the text */
+	char *name;    /* decoded */
 	size_t length;
 };
+
+/* As many characters of a number as cJSON takes. */
+enum { NUMBER_MAX = 63 };
 
 struct scanner {
 	const char *data;
@@ -197,8 +201,8 @@ static bool scan_number(struct scanner *scanner)
 		if (scan_digits(scanner) == 0)
 			return wrong(scanner, "a number without digits in its exponent");
 	}
-	if (scanner->at - start > 64)
-		return wrong(scanner, "a number of more than 64 characters");
+	if (scanner->at - start > NUMBER_MAX)
+		return wrong(scanner, "a number of more than 63 characters");
 	return note_number(scanner, start);
 }
 
@@ -222,17 +226,12 @@ static bool scan_word(struct scanner *scanner)
 
 static bool scan_value(struct scanner *scanner);
 
-static bool note_member(struct scanner *scanner, const struct text *name)
+static bool note_member(struct scanner *scanner, size_t offset, const struct text *name)
 {
-	for (size_t i = scanner->member_count; i > 0; i--) {
-		const struct member *member = &scanner->members[i - 1];
+	struct member *member;
 
-		if (member->depth < scanner->depth)
-			break;
-		if (member->length == name->length &&
-		    memcmp(member->name, name->data ? name->data : "", name->length) == 0)
-			return wrong(scanner, "a name that stands twice in one object");
-	}
+	if (name->failed)
+		return wrong(scanner, "memory ran out");
 	if (scanner->member_count == scanner->member_capacity) {
 		size_t capacity = scanner->member_capacity ? scanner->member_capacity * 2 : 32;
 		struct member *members = realloc(scanner->members, capacity * sizeof(*members));
@@ -242,13 +241,53 @@ static bool note_member(struct scanner *scanner, const struct text *name)
 		scanner->members = members;
 		scanner->member_capacity = capacity;
 	}
-	scanner->members[scanner->member_count].name =
-		strndup(name->data ? name->data : "", name->length);
-	if (!scanner->members[scanner->member_count].name)
+	member = &scanner->members[scanner->member_count];
+	*member = (struct member){ .depth = scanner->depth,
+				   .offset = offset,
+				   .name = strndup(name->data ? name->data : "", name->length),
+				   .length = name->length };
+	if (!member->name)
 		return wrong(scanner, "memory ran out");
-	scanner->members[scanner->member_count].length = name->length;
-	scanner->members[scanner->member_count++].depth = scanner->depth;
+	scanner->member_count++;
 	return true;
+}
+
+/* By length, content, place. */
+static int compare_members(const void *a, const void *b)
+{
+	const struct member *left = a, *right = b;
+	int order;
+
+	if (left->length != right->length)
+		return left->length < right->length ? -1 : 1;
+	order = memcmp(left->name, right->name, left->length);
+	if (order != 0)
+		return order;
+	return left->offset < right->offset ? -1 : 1;
+}
+
+/* When an object ends. Sorting keeps a text of nothing but names from taking quadratic time. */
+static bool check_members(struct scanner *scanner)
+{
+	size_t first = scanner->member_count, twice = SIZE_MAX;
+
+	while (first > 0 && scanner->members[first - 1].depth >= scanner->depth)
+		first--;
+	if (scanner->member_count - first < 2)
+		return true;
+	qsort(scanner->members + first, scanner->member_count - first, sizeof(struct member),
+	      compare_members);
+	for (size_t i = first + 1; i < scanner->member_count; i++) {
+		const struct member *before = &scanner->members[i - 1], *member = before + 1;
+
+		if (member->length == before->length && member->offset < twice &&
+		    memcmp(member->name, before->name, member->length) == 0)
+			twice = member->offset;
+	}
+	if (twice == SIZE_MAX)
+		return true;
+	scanner->at = twice;
+	return wrong(scanner, "a name that stands twice in one object");
 }
 
 static void forget_members(struct scanner *scanner, size_t depth)
@@ -261,9 +300,11 @@ static void forget_members(struct scanner *scanner, size_t depth)
 static bool scan_member(struct scanner *scanner)
 {
 	CLEANUP(text_done) struct text name = TEXT_MAX(JSON_SIZE_MAX);
+	size_t offset;
 
 	skip_space(scanner);
-	if (!scan_string(scanner, &name) || !note_member(scanner, &name))
+	offset = scanner->at;
+	if (!scan_string(scanner, &name) || !note_member(scanner, offset, &name))
 		return false;
 	skip_space(scanner);
 	if (!take(scanner, ':'))
@@ -286,7 +327,7 @@ static bool scan_list(struct scanner *scanner, char end, bool (*scan_item)(struc
 	while (scan_item(scanner)) {
 		skip_space(scanner);
 		if (take(scanner, end)) {
-			good = true;
+			good = check_members(scanner);
 			break;
 		}
 		if (!take(scanner, ',')) {
@@ -324,7 +365,8 @@ static bool report(const struct scanner *scanner, const char *what, struct muste
 	size_t line = 1, column = 1;
 
 	for (size_t i = 0; i < scanner->at && i < scanner->size; i++) {
-		column++;
+		/* Columns count characters. */
+		column += ((unsigned char)scanner->data[i] & 0xc0) != 0x80;
 		if (scanner->data[i] == '\n') {
 			line++;
 			column = 1;

@@ -28,13 +28,16 @@ static bool keep_numbers(cJSON *item, const char *data, const struct json_number
 {
 	for (; item; item = item->next) {
 		if (cJSON_IsNumber(item)) {
-			const struct json_span *span = &numbers->spans[(*next)++];
-			char *text = copy_span(data + span->offset, span->length);
+			const struct json_span *span = &numbers->spans[*next];
+			char *text = *next < numbers->count
+					     ? copy_span(data + span->offset, span->length)
+					     : NULL;
 
 			if (!text)
 				return false;
 			item->type = cJSON_Raw | (item->type & ~0xff);
 			item->valuestring = text;
+			(*next)++;
 		} else if (!keep_numbers(item->child, data, numbers, next)) {
 			return false;
 		}
@@ -106,8 +109,11 @@ bool json_int64(const cJSON *object, const char *name, int64_t *ret_value)
 
 	if (cJSON_IsRaw(item))
 		return text_to_int64(item->valuestring, INT64_MIN, INT64_MAX, ret_value);
-	if (!cJSON_IsNumber(item) || item->valuedouble < -9007199254740992.0 ||
-	    item->valuedouble > 9007199254740992.0)
+	/* As doubles only whole numbers that are exact; written so that NaN fails too. */
+	if (!cJSON_IsNumber(item) ||
+	    !(item->valuedouble >= -9007199254740992.0 &&
+	      item->valuedouble <= 9007199254740992.0) ||
+	    item->valuedouble != (double)(int64_t)item->valuedouble)
 		return false;
 	*ret_value = (int64_t)item->valuedouble;
 	return true;
@@ -250,6 +256,7 @@ static void print_indented(const cJSON *item, int level, struct text *out)
 			CLEANUP(freep) char *name = json_quote(child->string);
 
 			text_addf(out, "%s: ", name ? name : "");
+			out->failed = out->failed || !name;
 		}
 		print_indented(child, level + 1, out);
 		text_add(out, child->next ? ",\n" : "\n");

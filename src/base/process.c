@@ -1,4 +1,5 @@
 #include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -163,11 +164,25 @@ static void give_up(const char *what)
 	_exit(MUSTER_E_INTERNAL);
 }
 
+/* A file opened later must not become standard output by accident. */
+static void fill_standard_descriptors(void)
+{
+	int fd;
+
+	do
+		fd = open("/dev/null", O_RDWR);
+	while (fd >= 0 && fd <= STDERR_FILENO);
+	if (fd < 0)
+		_exit(MUSTER_E_INTERNAL);
+	close(fd);
+}
+
 void process_harden(void)
 {
 	static cJSON_Hooks hooks = { .malloc_fn = wiping_malloc, .free_fn = wiping_free };
 	struct rlimit none = { 0, 0 };
 
+	fill_standard_descriptors();
 	scrub_environment();
 	/* The TSS library writes to standard error by itself, at higher levels with secrets in hex. An empty
 	 * configuration shuts the system's OpenSSL modules out. */

@@ -8,7 +8,6 @@
 #include "muster/journal.h"
 #include "muster/station.h"
 #include "muster/text.h"
-#include "muster/worker.h"
 
 #include "doctor.h"
 #include "report.h"
@@ -98,37 +97,17 @@ void doctor_journal(struct doctor *doctor)
 
 /* -- Workers ---------------------------------------------------------------------------------------------- */
 
-static bool greet(const char *program, struct worker_message *reply, struct muster_error *err)
-{
-	CLEANUP(worker_message_done) struct worker_message request = { 0 };
-	CLEANUP(worker_freep) struct worker *worker = NULL;
-
-	worker_request_init(&request, WORKER_HELLO);
-	return worker_spawn(program, NULL, &worker, err) &&
-	       worker_call(worker, &request, reply, err);
-}
-
 void doctor_workers(struct doctor *doctor)
 {
 	static const char *const programs[] = { "muster-tpm-worker", "muster-hsm-worker" };
 
 	for (size_t i = 0; i < ARRAY_SIZE(programs); i++) {
-		CLEANUP(worker_message_done) struct worker_message reply = { 0 };
 		struct muster_error err = { 0 };
-		const char *version;
 
-		if (!greet(programs[i], &reply, &err)) {
-			doctor_find_error(doctor, VERDICT_FAIL, &err);
-			continue;
-		}
-		version = worker_text(&reply, FIELD_VERSION);
-		if (version && strcmp(version, MUSTER_VERSION) == 0)
+		if (station_worker_check(programs[i], &err))
 			doctor_find(doctor, VERDICT_OK, NULL, "%s answers", programs[i]);
 		else
-			doctor_find(doctor, VERDICT_FAIL,
-				    "Reinstall muster: all must be of one version.",
-				    "%s is of version '%s', muster of %s", programs[i],
-				    PRINTABLE(version ? version : ""), MUSTER_VERSION);
+			doctor_find_error(doctor, VERDICT_FAIL, &err);
 	}
 }
 

@@ -237,11 +237,13 @@ static bool store(const struct parse *parse, int index, const char *named, const
 /* "--name" of "--name=value", "-x" of "-xvalue": what the operator typed, for messages. */
 static const char *typed_name(char out[128], const char *word, int letter)
 {
+	char name[128];
+
 	if (text_has_prefix(word, "--"))
-		snprintf(out, 128, "%.*s", (int)strcspn(word, "="), word);
+		snprintf(name, sizeof(name), "%.*s", (int)strcspn(word, "="), word);
 	else
-		snprintf(out, 128, "-%c", letter);
-	return text_printable(out, 128, strdupa(out));
+		snprintf(name, sizeof(name), "-%c", letter);
+	return text_printable(out, 128, name);
 }
 
 static bool fail_unknown(const struct parse *parse, const char *word, struct muster_error *err)

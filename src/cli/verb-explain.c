@@ -14,7 +14,7 @@ static const struct option_row rows[] = {
 	{ .letter = 'a',
 	  .name = "all",
 	  .kind = OPTION_FLAG,
-	  .help = "List every code",
+	  .help = "List every code, as without a code",
 	  .offset = offsetof(struct explain_options, all) },
 	{ 0 },
 };
@@ -95,15 +95,14 @@ static bool run(const struct invocation *call, struct muster_error *err)
 {
 	const struct explain_options *options = call->options;
 	CLEANUP(cJSON_freep) cJSON *array = cJSON_CreateArray();
-	bool is_one = !options->all && call->operand_count == 1;
+	bool all = options->all || call->operand_count == 0;
+	bool is_one = !all && call->operand_count == 1;
 
-	if (!options->all && call->operand_count == 0)
-		return muster_fail(err, CAUSE_USAGE, "'muster explain' needs CODE or --all");
 	if (!array)
 		return muster_fail_memory(err);
-	if (!collect(call, options->all, array, err))
+	if (!collect(call, all, array, err))
 		return false;
-	if (call->output == OUTPUT_TABLE && !options->all)
+	if (call->output == OUTPUT_TABLE && !all)
 		return print_for_people(array);
 	return output_print(stdout, call->output, is_one ? array->child : array, columns,
 			    ARRAY_SIZE(columns), err);

@@ -23,7 +23,8 @@ char *stamp_format(char out[STAMP_SIZE], int64_t wall_ms)
 
 	(void)gmtime_r(&seconds, &tm);
 	size_t used = strftime(out, STAMP_SIZE, "%Y-%m-%dT%H:%M:%S", &tm);
-	(void)snprintf(out + used, STAMP_SIZE - used, ".%03u0000Z", (unsigned)(wall_ms % 1000) % 1000u);
+	(void)snprintf(out + used, STAMP_SIZE - used, ".%03u0000Z",
+		       (unsigned)(wall_ms % 1000) % 1000u);
 	return out;
 }
 

@@ -13,6 +13,9 @@
 	(FOR(TEMPLATE_REGISTRATION_ID) | FOR(TEMPLATE_DEVICE_ID) | FOR(TEMPLATE_SUBJECT) | \
 	 FOR(TEMPLATE_LABEL))
 
+/* Subjects and labels belong to X.509 devices, which have no EK. */
+#define FOR_TPM (FOR(TEMPLATE_REGISTRATION_ID) | FOR(TEMPLATE_DEVICE_ID))
+
 struct placeholder {
 	const char *name;
 	size_t value;   /* offset in struct identity_values */
@@ -23,7 +26,7 @@ struct placeholder {
 static const struct placeholder placeholders[] = {
 	{ "serial", offsetof(struct identity_values, serial), false, FOR_ALL },
 	{ "serial.lower", offsetof(struct identity_values, serial), true, FOR_ALL },
-	{ "ek.sha256.base32", offsetof(struct identity_values, ek_sha256_base32), false, FOR_ALL },
+	{ "ek.sha256.base32", offsetof(struct identity_values, ek_sha256_base32), false, FOR_TPM },
 	{ "registrationId", offsetof(struct identity_values, registration_id), false,
 	  FOR_ALL & ~FOR(TEMPLATE_REGISTRATION_ID) },
 };
@@ -148,12 +151,14 @@ bool identity_template_check(const char *text, enum identity_template kind, size
 
 static bool uses_value(const char *text, size_t value)
 {
-	const char *cursor = text;
-	struct piece piece;
+	for (size_t i = 0; i < ARRAY_SIZE(placeholders); i++) {
+		const char *name = placeholders[i].name, *at = text;
 
-	while (next_piece(&cursor, TEMPLATE_SUBJECT, &piece) == STEP_PIECE) {
-		if (piece.placeholder && piece.placeholder->value == value)
-			return true;
+		while (placeholders[i].value == value && (at = strchr(at, '{'))) {
+			at++;
+			if (text_has_prefix(at, name) && at[strlen(name)] == '}')
+				return true;
+		}
 	}
 	return false;
 }

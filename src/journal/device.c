@@ -271,11 +271,13 @@ static bool device_keep(struct journal_device *device, struct muster_error *err)
 	device->storage = end;
 	for (size_t i = 0; i < ARRAY_SIZE(fields); i++) {
 		const char **text = text_at(device, &fields[i]);
+		size_t length;
 
 		if (fields[i].kind != FIELD_TEXT || !*text)
 			continue;
-		*text = strcpy(end, *text);
-		end += strlen(end) + 1;
+		length = strlen(*text) + 1;
+		*text = memcpy(end, *text, length);
+		end += length;
 	}
 	return true;
 }

@@ -88,6 +88,31 @@ bool attest_key_find_finish(struct job *job, const struct muster_error *outcome,
 	return true;
 }
 
+/* A generation that was cut may have left one half: no private key, but something of its ID. */
+bool attest_sweep_applies(const struct job *job)
+{
+	return attest_key_is_journalled(job) && attest_key_is_missing(job);
+}
+
+bool attest_key_sweep_start(struct job *job, struct muster_error *err)
+{
+	CLEANUP(worker_message_done) struct worker_message request;
+
+	worker_request_init(&request, WORKER_HSM_KEY_DESTROY);
+	worker_add_bytes(&request, FIELD_KEY_ID, job->key_id.data, job->key_id.size);
+	return job_ask(job, job->hsm, &request, err);
+}
+
+bool attest_key_sweep_finish(struct job *job, const struct muster_error *outcome,
+			     struct muster_error *err)
+{
+	if (outcome->code == MUSTER_OK)
+		return true;
+	*err = *outcome;
+	return muster_error_prefix(err, "sweeping what an earlier run left in token '%s'",
+				   PRINTABLE(job->token.label));
+}
+
 bool attest_key_make_intend(struct job *job, cJSON *body, struct muster_error *err)
 {
 	char hex[2 * KEY_ID_SIZE + 1];

@@ -17,7 +17,6 @@ const char *stage_name(enum stage stage)
 bool job_record(struct job *job, enum journal_kind kind, enum stage stage, cJSON *body,
 		struct muster_error *err)
 {
-	CLEANUP(cJSON_freep) cJSON *owned = body;
 	CLEANUP(freep) char *line = body ? json_print_line(body) : NULL;
 	struct journal_entry entry = {
 		.registration_id = job->registration_id,
@@ -30,6 +29,7 @@ bool job_record(struct job *job, enum journal_kind kind, enum stage stage, cJSON
 		.body = line,
 	};
 
+	cJSON_Delete(body);
 	if (!line)
 		return muster_fail_memory(err);
 	if (!journal_is_in_transaction(job->run->journal) && !journal_begin(job->run->journal, err))

@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <signal.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
@@ -20,21 +21,17 @@ static bool is_program(const char *path)
 
 static bool find_beside_us(const char *program, char path[PATH_MAX])
 {
-	ssize_t length = readlink("/proc/self/exe", path, PATH_MAX - 1);
-	char *slash;
+	char own[PATH_MAX];
+	ssize_t length = readlink("/proc/self/exe", own, sizeof(own) - 1);
+	const char *slash;
 
 	if (length <= 0)
 		return false;
-	path[length] = 0;
-	slash = strrchr(path, '/');
-	if (!slash)
-		return false;
-	*slash = 0;
-	if (strlen(path) + strlen(program) + 2 > PATH_MAX)
-		return false;
-	strcat(path, "/");
-	strcat(path, program);
-	return is_program(path);
+	own[length] = 0;
+	slash = strrchr(own, '/');
+	return slash &&
+	       snprintf(path, PATH_MAX, "%.*s/%s", (int)(slash - own), own, program) < PATH_MAX &&
+	       is_program(path);
 }
 
 static bool find_program(const char *program, char path[PATH_MAX], struct muster_error *err)

@@ -142,6 +142,13 @@ static void end(struct swtpm *swtpm)
 	swtpm->pid = 0;
 }
 
+void swtpm_reset(struct swtpm *swtpm)
+{
+	end(swtpm);
+	RUN("rm", "-f", swtpm->socket);
+	swtpm_start(swtpm, false);
+}
+
 void swtpm_stop(struct swtpm *swtpm)
 {
 	end(swtpm);

@@ -14,7 +14,9 @@ struct swtpm {
 
 /* with_ek: persisted EKs, their certificates from a private authority, as a vendor would deliver it. */
 void swtpm_start(struct swtpm *swtpm, bool with_ek);
-/* A stopped one goes on first. */
+/* Power off and on: what is persistent stays, all else is gone. */
+void swtpm_reset(struct swtpm *swtpm);
+/* Ends it and removes its directory. A stopped one (SIGSTOP) may be ended too. */
 void swtpm_stop(struct swtpm *swtpm);
 /* Runs a program to its end, output discarded; its exit status must be 0. NULL-terminated arguments. */
 void run_program(const char *const *arguments);

@@ -7,6 +7,7 @@ import pytest
 
 from lib.software_token import write_secret
 from lib.tls_server import WrongServer
+from lib.wait import wait_until
 
 SERIAL = "BAD-0001"
 
@@ -212,7 +213,6 @@ def test_journal_busy(station, tpm):
                               stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
                               env={**os.environ, "MUSTER_INSECURE_MEMORY": "1"})
     try:
-        from lib.wait import wait_until
         wait_until(station.journal.exists, what="the journal of the first run")
         done = wait_until(lambda: busy(station), what="a busy journal")
         assert_refused(station, done, 11, "E6002")

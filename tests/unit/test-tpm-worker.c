@@ -486,7 +486,6 @@ static void a_killed_worker_leaves_nothing_to_the_next(void **state)
 static void sweeps_up_what_another_client_left(void **state)
 {
 	struct bench *bench = *state;
-	CLEANUP(worker_message_done) struct worker_message none = { 0 };
 	char context[64];
 	worker_free(bench->worker);
 	setenv("TPM2TOOLS_TCTI", blank.tcti, 1);
@@ -535,6 +534,24 @@ static void a_tpm_that_hangs_ends_at_the_deadline(void **state)
 	expect_nothing_loaded(bench);
 }
 
+static void a_tpm_that_was_reset_is_named_so(void **state)
+{
+	struct bench *bench = *state;
+	CLEANUP(ek_challenge_done) struct ek_challenge challenge = { 0 };
+	CLEANUP(secret_done) struct secret key = { 0 };
+	struct ek_public ek = read_ek(bench);
+	struct ek_public srk = read_srk(bench);
+	expect(bench, secret_new(&key, 32, &bench->err));
+	make_challenge(bench, &ek, &srk, &key, &challenge);
+	expect(bench, ask_import(bench, &challenge));
+	expect(bench, ask_plain(bench, WORKER_TPM_STATE));
+	uint64_t resets = worker_u64(&bench->reply, FIELD_RESET_COUNT);
+	swtpm_reset(&blank);
+	expect_cause(bench, ask_hmac(bench, "x", 1), CAUSE_TPM_SWAPPED);
+	expect_nothing_loaded(bench);
+	assert_true(worker_u64(&bench->reply, FIELD_RESET_COUNT) > resets);
+}
+
 static void a_tpm_that_goes_away_is_named_so(void **state)
 {
 	struct bench *bench = *state;
@@ -570,6 +587,7 @@ int main(void)
 		TEST(sweeps_up_what_another_client_left, with_blank),
 		TEST(guesses_no_password_of_a_hierarchy, with_blank),
 		TEST(a_tpm_that_hangs_ends_at_the_deadline, with_blank),
+		TEST(a_tpm_that_was_reset_is_named_so, with_blank),
 		TEST(a_tpm_that_goes_away_is_named_so, with_blank),
 	};
 	return cmocka_run_group_tests(tests, start_tpms, stop_tpms);

@@ -1,0 +1,175 @@
+#include "muster/config.h"
+
+#include <errno.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "muster/file.h"
+
+#include "fields.h"
+
+#define SYSTEM_CONFIG "/etc/muster/muster.yaml"
+#define CONFIG_SIZE_MAX (64 * 1024)
+
+/* -- Fields --------------------------------------------------------------------------------------------------- */
+
+#define AT(member) .offset = offsetof(struct config, member)
+
+static const struct field module_rows[] = {
+	{ "path", FIELD_TEXT, true, .offset = offsetof(struct config_module, path), .max = 1024,
+	  .pattern = "^/", .form = "an absolute path",
+	  .help = "the PKCS#11 module's shared object" },
+	{ "environment", FIELD_LIST, .offset = offsetof(struct config_module, environment),
+	  .max = 1024, .pattern = "^[A-Za-z_][A-Za-z0-9_]*(=.*)?$",
+	  .form = "\"NAME=value\", or \"NAME\" to hand our own value on",
+	  .help = "environment variables for this module's worker alone" },
+};
+static const struct fields module_fields = { FIELDS(module_rows),
+					     .size = sizeof(struct config_module) };
+
+static const struct field config_rows[] = {
+	{ "modules", FIELD_MAP, AT(modules), .group = &module_fields, .max = 64,
+	  .pattern = "^[A-Za-z0-9][A-Za-z0-9._-]*$", .form = "letters, digits, '.', '_' and '-'",
+	  .help = "PKCS#11 modules by name" },
+	{ "loginFile", FIELD_PATH, AT(login_file), .max = 1024, .help = "default of --login-file" },
+	{ "caFile", FIELD_PATH, AT(ca_file), .max = 1024, .help = "default of --ca-file" },
+	{ "idScope", FIELD_TEXT, AT(id_scope), .max = 64, .pattern = "^[A-Za-z0-9]+$",
+	  .form = "letters and digits", .help = "default of --id-scope" },
+	{ "journal", FIELD_PATH, AT(journal), .max = 1024, .help = "default of --journal" },
+	{ "out", FIELD_PATH, AT(out), .max = 1024, .help = "default of --out" },
+	{ "operator", FIELD_TEXT, AT(operator_name), .help = "default of --operator" },
+};
+static const struct fields config_fields = { FIELDS(config_rows) };
+
+/* -- Reading --------------------------------------------------------------------------------------------------- */
+
+static bool remember_path(struct config *config, const char *path, struct muster_error *err)
+{
+	char **items = reallocarray(config->paths.items, config->paths.count + 1, sizeof(char *));
+
+	if (!items)
+		return muster_fail_memory(err);
+	config->paths.items = items;
+	items[config->paths.count] = strdup(path);
+	if (!items[config->paths.count])
+		return muster_fail_memory(err);
+	config->paths.count++;
+	return true;
+}
+
+bool config_load_file(const char *path, struct config *config, struct profile_report *report,
+		      struct muster_error *err)
+{
+	CLEANUP(bytes_done) struct bytes bytes = { 0 };
+	CLEANUP(yaml_node_freep) struct yaml_node *root = NULL;
+	struct source source;
+
+	if (!file_check_trusted(path, err) || !file_read(path, CONFIG_SIZE_MAX, &bytes, err))
+		return false;
+	if (!source_open(&source, path, bytes.data ? (const char *)bytes.data : "", bytes.size,
+			 report, err) ||
+	    !yaml_parse(&source, &root, err))
+		return false;
+	if (root && root->kind == YAML_MAP)
+		fields_read(&source, &config_fields, root, config);
+	else if (root && yaml_type_of(root) != YAML_NULL)
+		mistake_add(&source, CAUSE_PROFILE_TYPE, root->span,
+			    "a configuration is a mapping of keys to values, not %s",
+			    yaml_describe(root));
+	return source_close(&source, err) && remember_path(config, path, err);
+}
+
+static bool load_if_there(const char *path, struct config *config, struct profile_report *report,
+			  struct muster_error *err)
+{
+	if (access(path, F_OK) != 0 && (errno == ENOENT || errno == ENOTDIR))
+		return true;
+	return config_load_file(path, config, report, err);
+}
+
+/* $XDG_CONFIG_HOME/muster/muster.yaml or the same under ~/.config; NULL when there is no home. */
+static char *find_user_config(void)
+{
+	const char *base = getenv("XDG_CONFIG_HOME"), *home = getenv("HOME");
+
+	if (base && base[0] == '/')
+		return text_format("%s/muster/muster.yaml", base);
+	if (home && home[0] == '/')
+		return text_format("%s/.config/muster/muster.yaml", home);
+	return NULL;
+}
+
+bool config_load(struct config *ret_config, struct profile_report *report, struct muster_error *err)
+{
+	CLEANUP(config_done) struct config config = { 0 };
+	CLEANUP(freep) char *user = find_user_config();
+	const char *only = getenv("MUSTER_CONFIG");
+
+	if (only && *only) {
+		if (!config_load_file(only, &config, report, err))
+			return false;
+	} else if (!load_if_there(SYSTEM_CONFIG, &config, report, err) ||
+		   (user && !load_if_there(user, &config, report, err))) {
+		return false;
+	}
+	*ret_config = config;
+	config = (struct config){ 0 };
+	return true;
+}
+
+void config_done(struct config *config)
+{
+	fields_free(&config_fields, config);
+	for (size_t i = 0; i < config->paths.count; i++)
+		free(config->paths.items[i]);
+	free(config->paths.items);
+	*config = (struct config){ 0 };
+}
+
+/* -- Modules ------------------------------------------------------------------------------------------------------ */
+
+const struct config_module *config_module_find(const struct config *config, const char *name)
+{
+	for (size_t i = 0; i < config->module_count; i++) {
+		if (strcmp(config->modules[i].name, name) == 0)
+			return &config->modules[i];
+	}
+	return NULL;
+}
+
+/* Adds "NAME=value" to the texts; a bare name that we do not have adds nothing. */
+static bool add_variable(const char *item, struct text *texts)
+{
+	const char *value = strchr(item, '=') ? NULL : getenv(item);
+
+	if (!value && !strchr(item, '='))
+		return false;
+	text_addf(texts, "%s%s%s", item, value ? "=" : "", value ? value : "");
+	text_add_bytes(texts, "", 1);
+	return true;
+}
+
+bool config_module_environment(const struct config_module *module, char ***ret_environment,
+			       struct muster_error *err)
+{
+	CLEANUP(text_done) struct text texts = TEXT_MAX(256 * 1024);
+	size_t count = 0, pointers;
+	char **environment, *at;
+
+	for (size_t i = 0; i < module->environment.count; i++)
+		count += add_variable(module->environment.items[i], &texts);
+	if (!text_ok(&texts, err))
+		return false;
+	pointers = (count + 1) * sizeof(char *);
+	environment = malloc(pointers + texts.length + 1);
+	if (!environment)
+		return muster_fail_memory(err);
+	at = (char *)environment + pointers;
+	if (texts.length > 0)
+		memcpy(at, texts.data, texts.length);
+	for (size_t i = 0; i < count; i++, at += strlen(at) + 1)
+		environment[i] = at;
+	environment[count] = NULL;
+	*ret_environment = environment;
+	return true;
+}

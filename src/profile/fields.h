@@ -1,0 +1,107 @@
+/* The table of fields: one row says how a value is read, checked, explained and described in the JSON Schema. */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cjson/cJSON.h>
+
+#include "muster/identity.h"
+
+#include "report.h"
+#include "yaml.h"
+
+enum field_kind {
+	FIELD_TEXT,     /* char * */
+	FIELD_PATH,     /* char *, resolved against the file's directory */
+	FIELD_TEMPLATE, /* char * */
+	FIELD_WORD,     /* int or an enum: the row's word */
+	FIELD_WORD_BOOL,
+	FIELD_WORD_TEXT, /* char *, one of the words */
+	FIELD_BOOL,      /* bool */
+	FIELD_INTEGER,   /* int64_t */
+	FIELD_LIST,      /* struct profile_list of texts */
+	FIELD_JSON,      /* cJSON *, an object */
+	FIELD_GROUP,     /* a mapping with fields of its own, in the struct at the row's offset */
+	FIELD_WORD_OR_GROUP, /* int, or the group; with the group, the int is `group_value` */
+	FIELD_MAP,           /* struct field_map: any names, each with the group's fields */
+};
+
+struct word {
+	const char *word; /* NULL ends the list */
+	int value;
+};
+
+struct fields {
+	const struct field *rows;
+	size_t count;
+	bool is_one_of; /* exactly one of the rows has to be there */
+	size_t size;    /* of the struct of one entry; FIELD_MAP only */
+};
+#define FIELDS(table) .rows = (table), .count = ARRAY_SIZE(table)
+
+/* What FIELD_MAP fills; an entry begins with `char *name`. */
+struct field_map {
+	void *entries;
+	size_t count;
+};
+
+struct field {
+	const char *name;
+	enum field_kind kind;
+	bool is_required;
+	size_t offset;
+	const char *fallback; /* as it would be written */
+	const char *help;     /* for people and for the schema */
+
+	const char
+		*pattern; /* texts and list items; reads the same as POSIX ERE and as ECMA regex */
+	const char *form; /* the pattern in words: "a host name" */
+	const char *forbidden; /* a stretch of text that must not occur, and why */
+	const char *forbidden_why;
+	size_t max; /* characters of a text; 0: 256 */
+	int64_t least, most;
+	const struct word *words;
+	const struct fields *group;
+	int group_value;
+	enum identity_template template_kind;
+};
+
+/* Reads the tree into the struct: defaults first, then what is there; mistakes go to the report. What is in the
+ * struct already is kept when `keeps` (a configuration over another), else it has to be zero. */
+void fields_read(struct source *source, const struct fields *fields, const struct yaml_node *root,
+		 void *base);
+void fields_set_defaults(struct source *source, const struct fields *fields, void *base);
+/* Frees what the fields own and zeroes it. */
+void fields_free(const struct fields *fields, void *base);
+/* The schema of a mapping with these fields; NULL without memory. */
+cJSON *fields_schema(const struct fields *fields);
+
+/* The tree as JSON, numbers as written (cJSON_Raw); NULL when there are mistakes (reported) or no memory. */
+cJSON *yaml_to_json(struct source *source, const struct yaml_node *node);
+
+/* -- Rules between fields -------------------------------------------------------------------------------------- */
+
+enum rule_kind {
+	RULE_REQUIRE,  /* `then` has to be there */
+	RULE_FORBID,   /* `then` must not be there */
+	RULE_ONE_ITEM, /* the list `then` has exactly one item */
+	RULE_EQUALS,   /* `then` has to be there and be `value` */
+	RULE_WITHOUT,  /* the text `then` must not have `value` in it */
+};
+
+/* When `when` is there (and is `equals`, unless that is NULL), `kind` has to hold for `then`. Paths have dots. */
+struct rule {
+	const char *when;
+	const char *equals;
+	enum rule_kind kind;
+	const char *then;
+	const char *value;
+	const char *message; /* for REQUIRE the reason, else the whole sentence */
+};
+
+void rules_check(struct source *source, const struct rule *rules, size_t count,
+		 const struct yaml_node *root);
+/* Adds "allOf" to the schema. */
+bool rules_schema(const struct rule *rules, size_t count, cJSON *schema);

@@ -1,0 +1,23 @@
+/* Is a worker program there, and of our version? For the doctor. */
+#include <string.h>
+
+#include "muster/station.h"
+#include "muster/worker.h"
+
+bool station_worker_check(const char *program, struct muster_error *err)
+{
+	CLEANUP(worker_message_done) struct worker_message request = { 0 };
+	CLEANUP(worker_message_done) struct worker_message reply = { 0 };
+	CLEANUP(worker_freep) struct worker *worker = NULL;
+	const char *version;
+
+	worker_request_init(&request, WORKER_HELLO);
+	if (!worker_spawn(program, NULL, &worker, err) ||
+	    !worker_call(worker, &request, &reply, err))
+		return muster_error_prefix(err, "greeting %s", program);
+	version = worker_text(&reply, FIELD_VERSION);
+	if (version && strcmp(version, MUSTER_VERSION) == 0)
+		return true;
+	return muster_fail(err, CAUSE_WORKER_START, "%s is of version '%s', muster of %s", program,
+			   PRINTABLE(version ? version : ""), MUSTER_VERSION);
+}

@@ -1,0 +1,58 @@
+"""What a person or a script sees of the command line itself."""
+import json
+import subprocess
+
+from lib.paths import BUILD, PROFILES
+from lib.program import environment, run
+
+
+def test_version(tmp_path):
+    done = run("--version", home=tmp_path)
+    assert done.status == 0 and done.stdout.startswith("muster ") and done.stderr == "", done
+
+
+def test_help_goes_to_standard_output(tmp_path):
+    for words in (["--help"], ["provision", "--help"], ["profile", "--help"], ["profile", "check", "--help"]):
+        done = run(*words, home=tmp_path)
+        assert done.status == 0 and "Usage:" in done.stdout and done.stderr == "", done
+
+
+def test_a_near_miss_is_named(tmp_path):
+    for words, guess in ((["provison"], "provision"), (["provision", "--profil", "x"], "--profile")):
+        done = run(*words, home=tmp_path)
+        assert (done.status, done.cause) == (2, "E1001"), done
+        assert guess in done.stderr and done.stdout == "", done
+
+
+def test_explain_names_what_to_do(tmp_path):
+    done = run("explain", "E4201", home=tmp_path)
+    assert done.status == 0 and "hsm acknowledge" in done.stdout, done
+
+
+def test_an_output_that_takes_nothing_is_a_failure(tmp_path):
+    with open("/dev/full", "w") as full:
+        status = subprocess.run([BUILD / "muster", "explain", "E4201"], stdout=full, stderr=subprocess.DEVNULL,
+                                env=environment(BUILD, tmp_path)).returncode
+    assert status == 11
+
+
+def test_errors_of_a_json_run_are_json(tmp_path):
+    done = run("profile", "check", tmp_path / "missing.yaml", "-o", "json", home=tmp_path)
+    assert done.status == 2, done
+    error = json.loads(done.stderr.strip().splitlines()[-1])
+    assert error["code"] == "E1002" and error["exit"] == 2 and error["remedy"], done
+
+
+def test_every_example_profile_passes(tmp_path):
+    for path in PROFILES.glob("*.yaml"):
+        done = run("profile", "check", path, home=tmp_path)
+        assert done.status == 0, done
+
+
+def test_doctor_names_a_remedy_for_each_finding(station):
+    done = station.muster("doctor", "--login-file", station.login_file, "--ca-file", station.emulator.ca_file, "-o", "json")
+    assert done.status in (0, 4), done
+    rows = done.json
+    assert rows, done
+    for row in rows:
+        assert row["check"] and row["seen"] and (row["verdict"] == "ok" or row["remedy"]), row

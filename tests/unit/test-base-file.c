@@ -1,0 +1,400 @@
+/* Files: what is read, how they come into being, and whom a file is trusted to. */
+#include "unit.h"
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "muster/file.h"
+#include "temporary.h"
+
+static char *in(const char *directory, const char *name)
+{
+	return text_format("%s/%s", directory, name);
+}
+
+static unsigned mode_of(const char *path)
+{
+	struct stat status;
+
+	assert_int_equal(lstat(path, &status), 0);
+	return status.st_mode;
+}
+
+static void assert_content(const char *path, const char *content)
+{
+	CLEANUP(bytes_done) struct bytes bytes = { 0 };
+	struct muster_error err;
+
+	assert_good(file_read(path, 4096, &bytes, &err), err);
+	assert_string_equal((char *)bytes.data, content);
+}
+
+static size_t count_entries(const char *directory)
+{
+	DIR *stream = opendir(directory);
+	size_t count = 0;
+
+	while (readdir(stream))
+		count++;
+	closedir(stream);
+	return count - 2;
+}
+
+/* -- Reading ------------------------------------------------------------------------------------------- */
+
+static void reads_up_to_the_maximum(void **state)
+{
+	CLEANUP(freep) char *path = temporary_file(*state, "f", "0123456789", 0600);
+	CLEANUP(bytes_done) struct bytes bytes = { 0 };
+	struct bytes none = { 0 };
+	struct muster_error err;
+
+	assert_good(file_read(path, 10, &bytes, &err), err);
+	assert_int_equal(bytes.size, 10);
+	assert_memory_equal(bytes.data, "0123456789", 11);
+	assert_fails(file_read(path, 9, &none, &err), err, CAUSE_INPUT_TOO_LARGE);
+	assert_contains(err.message, path);
+	assert_fails(file_read("/dev/zero", 100000, &none, &err), err, CAUSE_INPUT_TOO_LARGE);
+	assert_null(none.data);
+}
+
+static void reads_an_empty_file(void **state)
+{
+	CLEANUP(freep) char *path = temporary_file(*state, "f", "", 0600);
+	CLEANUP(bytes_done) struct bytes bytes = { 0 };
+	struct muster_error err;
+
+	assert_good(file_read(path, 10, &bytes, &err), err);
+	assert_int_equal(bytes.size, 0);
+	assert_non_null(bytes.data);
+	assert_int_equal(bytes.data[0], 0);
+}
+
+static void says_what_could_not_be_read(void **state)
+{
+	CLEANUP(freep) char *missing = in(*state, "missing\x1b[31m");
+	struct bytes none = { 0 };
+	struct muster_error err;
+
+	assert_fails(file_read(missing, 10, &none, &err), err, CAUSE_INPUT_NOT_FOUND);
+	assert_contains(err.message, "missing\\x1b[31m': No such file");
+	assert_fails(file_read(*state, 10, &none, &err), err, CAUSE_INPUT_NOT_FOUND);
+}
+
+static void a_dash_is_standard_input(void **state)
+{
+	CLEANUP(freep) char *path = temporary_file(*state, "f", "piped", 0600);
+	CLEANUP(closep) int before = dup(STDIN_FILENO);
+	CLEANUP(closep) int fd = open(path, O_RDONLY);
+
+	dup2(fd, STDIN_FILENO);
+	assert_content("-", "piped");
+	dup2(before, STDIN_FILENO);
+}
+
+/* -- Writing ------------------------------------------------------------------------------------------- */
+
+static void writes_with_the_mode_asked_for(void **state)
+{
+	static const unsigned modes[] = { 0600, 0640, 0644, 0400 };
+	CLEANUP(freep) char *path = in(*state, "f");
+	struct muster_error err;
+	mode_t before = umask(077);
+
+	for (size_t i = 0; i < ARRAY_SIZE(modes); i++) {
+		assert_good(file_write(path, "content", 7, modes[i], true, &err), err);
+		assert_int_equal(mode_of(path) & 07777, modes[i]);
+		assert_content(path, "content");
+	}
+	umask(before);
+	assert_int_equal(count_entries(*state), 1);
+}
+
+static void never_overwrites_unless_asked_to(void **state)
+{
+	CLEANUP(freep) char *path = in(*state, "f");
+	struct muster_error err;
+
+	assert_good(file_write(path, "first", 5, 0600, false, &err), err);
+	assert_fails(file_write(path, "second", 6, 0600, false, &err), err, CAUSE_OUTPUT_EXISTS);
+	assert_content(path, "first");
+	assert_good(file_write(path, "third", 5, 0600, true, &err), err);
+	assert_content(path, "third");
+	assert_int_equal(count_entries(*state), 1);
+}
+
+static void never_writes_through_a_link(void **state)
+{
+	CLEANUP(freep) char *target = temporary_file(*state, "target", "safe", 0600);
+	CLEANUP(freep) char *link = in(*state, "link");
+	CLEANUP(freep) char *dangling = in(*state, "dangling");
+	struct muster_error err;
+
+	assert_int_equal(symlink("target", link), 0);
+	assert_int_equal(symlink("nowhere", dangling), 0);
+	assert_fails(file_write(link, "evil", 4, 0600, false, &err), err, CAUSE_OUTPUT_EXISTS);
+	assert_fails(file_write(dangling, "evil", 4, 0600, false, &err), err, CAUSE_OUTPUT_EXISTS);
+	assert_int_equal(count_entries(*state), 3);
+	assert_good(file_write(link, "new", 3, 0600, true, &err), err);
+	assert_true(S_ISREG(mode_of(link)));
+	assert_content(link, "new");
+	assert_content(target, "safe");
+}
+
+static void a_file_comes_whole_or_not_at_all(void **state)
+{
+	CLEANUP(freep) char *path = in(*state, "f");
+	CLEANUP(freep) char *old = temporary_file(*state, "f", "old", 0600);
+	struct stat before, after;
+	struct muster_error err;
+	CLEANUP(closep) int reader = open(path, O_RDONLY);
+	char content[4] = { 0 };
+
+	fstat(reader, &before);
+	assert_good(file_write(path, "new", 3, 0600, true, &err), err);
+	stat(path, &after);
+	assert_true(before.st_ino != after.st_ino);
+	assert_int_equal(read(reader, content, 3), 3);
+	assert_string_equal(content, "old");
+}
+
+static void says_what_could_not_be_written(void **state)
+{
+	CLEANUP(freep) char *missing = in(*state, "missing/f");
+	CLEANUP(freep) char *file = temporary_file(*state, "file", "", 0600);
+	CLEANUP(freep) char *below = in(*state, "file/f");
+	CLEANUP(freep) char *long_name = text_format("%s/%0300d", (char *)*state, 0);
+	CLEANUP(freep) char *long_path = text_format("%s/%05000d", (char *)*state, 0);
+	struct muster_error err;
+
+	assert_fails(file_write(missing, "x", 1, 0600, false, &err), err, CAUSE_OUTPUT_WRITE);
+	assert_contains(err.message, "No such file");
+	assert_fails(file_write(below, "x", 1, 0600, false, &err), err, CAUSE_OUTPUT_WRITE);
+	assert_fails(file_write(long_name, "x", 1, 0600, false, &err), err, CAUSE_OUTPUT_WRITE);
+	assert_fails(file_write(long_path, "x", 1, 0600, false, &err), err, CAUSE_OUTPUT_WRITE);
+	assert_fails(file_write(*state, "x", 1, 0600, true, &err), err, CAUSE_OUTPUT_WRITE);
+	assert_int_equal(count_entries(*state), 1);
+}
+
+/* The order of the calls that make a file durable, as the linker's wraps see it. */
+static struct text calls;
+static bool is_recording;
+
+int __real_fsync(int fd);
+int __wrap_fsync(int fd);
+int __wrap_fsync(int fd)
+{
+	struct stat status;
+
+	fstat(fd, &status);
+	if (is_recording)
+		text_add(&calls, S_ISDIR(status.st_mode) ? "sync-directory " : "sync-file ");
+	return __real_fsync(fd);
+}
+
+int __real_renameat(int from, const char *old, int to, const char *new);
+int __wrap_renameat(int from, const char *old, int to, const char *new);
+int __wrap_renameat(int from, const char *old, int to, const char *new)
+{
+	if (is_recording)
+		text_add(&calls, "rename ");
+	return __real_renameat(from, old, to, new);
+}
+
+int __real_linkat(int from, const char *old, int to, const char *new, int flags);
+int __wrap_linkat(int from, const char *old, int to, const char *new, int flags);
+int __wrap_linkat(int from, const char *old, int to, const char *new, int flags)
+{
+	if (is_recording)
+		text_add(&calls, "link ");
+	return __real_linkat(from, old, to, new, flags);
+}
+
+static void content_is_durable_before_its_name(void **state)
+{
+	CLEANUP(freep) char *path = in(*state, "f");
+	struct muster_error err;
+
+	is_recording = true;
+	assert_good(file_write(path, "x", 1, 0600, false, &err), err);
+	assert_string_equal(calls.data, "sync-file link sync-directory ");
+	text_done(&calls);
+	assert_good(file_write(path, "x", 1, 0600, true, &err), err);
+	assert_string_equal(calls.data, "sync-file rename sync-directory ");
+	text_done(&calls);
+	is_recording = false;
+}
+
+/* -- Directories --------------------------------------------------------------------------------------- */
+
+static void makes_missing_parents(void **state)
+{
+	CLEANUP(freep) char *path = in(*state, "a/b//c/");
+	CLEANUP(freep) char *parent = in(*state, "a");
+	struct muster_error err;
+
+	assert_good(directory_make(path, &err), err);
+	assert_int_equal(mode_of(path), S_IFDIR | 0700);
+	assert_int_equal(mode_of(parent), S_IFDIR | 0700);
+	assert_good(directory_make(path, &err), err);
+	assert_good(directory_make("/", &err), err);
+	assert_good(directory_make(".", &err), err);
+}
+
+static void refuses_what_cannot_be_a_directory(void **state)
+{
+	CLEANUP(freep) char *file = temporary_file(*state, "file", "", 0600);
+	CLEANUP(freep) char *below = in(*state, "file/below");
+	CLEANUP(freep) char *too_long = text_format("/%05000d", 0);
+	struct muster_error err;
+
+	assert_fails(directory_make(file, &err), err, CAUSE_OUTPUT_WRITE);
+	assert_fails(directory_make(below, &err), err, CAUSE_OUTPUT_WRITE);
+	assert_fails(directory_make(too_long, &err), err, CAUSE_OUTPUT_WRITE);
+	assert_fails(directory_make("", &err), err, CAUSE_OUTPUT_WRITE);
+}
+
+static void state_lies_where_the_system_says(void **state)
+{
+	CLEANUP(freep) char *named = NULL;
+	CLEANUP(freep) char *fallback = NULL;
+
+	(void)state;
+	setenv("XDG_STATE_HOME", "/x/state", 1);
+	named = directory_state();
+	assert_string_equal(named, "/x/state/muster");
+	setenv("XDG_STATE_HOME", "relative", 1);
+	setenv("HOME", "/home/op", 1);
+	fallback = directory_state();
+	assert_string_equal(fallback,
+			    geteuid() == 0 ? "/var/lib/muster" : "/home/op/.local/state/muster");
+	unsetenv("XDG_STATE_HOME");
+}
+
+/* -- Trust --------------------------------------------------------------------------------------------- */
+
+static void a_file_of_ours_in_directories_of_ours_is_trusted(void **state)
+{
+	CLEANUP(freep) char *path = temporary_file(*state, "module.so", "", 0755);
+	struct muster_error err;
+
+	assert_good(file_check_trusted(path, &err), err);
+	assert_good(file_check_trusted("/", &err), err);
+	assert_good(chdir(*state) == 0 && file_check_trusted("module.so", &err), err);
+	assert_good(file_check_trusted("./../../tmp/../etc/passwd", &err), err);
+	assert_int_equal(chdir("/"), 0);
+}
+
+static void a_file_that_others_can_write_is_refused(void **state)
+{
+	CLEANUP(freep) char *path = temporary_file(*state, "module.so", "", 0755);
+	struct muster_error err;
+
+	chmod(path, 0775);
+	assert_fails(file_check_trusted(path, &err), err, CAUSE_FILE_OWNER);
+	chmod(path, 0757);
+	assert_fails(file_check_trusted(path, &err), err, CAUSE_FILE_OWNER);
+	/* The sticky bit helps a directory, not a file. */
+	chmod(path, 01777);
+	assert_fails(file_check_trusted(path, &err), err, CAUSE_FILE_OWNER);
+	assert_contains(err.message, "mode 1777");
+	unlink(path);
+	assert_fails(file_check_trusted(path, &err), err, CAUSE_INPUT_NOT_FOUND);
+}
+
+static void a_directory_above_that_others_can_write_is_refused(void **state)
+{
+	CLEANUP(freep) char *outer = in(*state, "outer");
+	CLEANUP(freep) char *inner = in(*state, "outer/inner");
+	struct muster_error err;
+	CLEANUP(freep) char *path = NULL;
+
+	assert_good(directory_make(inner, &err), err);
+	path = temporary_file(inner, "module.so", "", 0755);
+	chmod(outer, 0777);
+	assert_fails(file_check_trusted(path, &err), err, CAUSE_FILE_OWNER);
+	assert_contains(err.message, outer);
+	chmod(outer, 01777);
+	assert_good(file_check_trusted(path, &err), err);
+	chmod(outer, 0770);
+	assert_fails(file_check_trusted(path, &err), err, CAUSE_FILE_OWNER);
+}
+
+static void a_link_is_as_trusted_as_the_directory_it_stands_in(void **state)
+{
+	CLEANUP(freep) char *good = temporary_file(*state, "module.so", "", 0755);
+	CLEANUP(freep) char *loose = in(*state, "loose");
+	CLEANUP(freep) char *link = in(*state, "loose/link.so");
+	CLEANUP(freep) char *second = in(*state, "second.so");
+	CLEANUP(freep) char *by_directory = in(*state, "by/module.so");
+	CLEANUP(freep) char *by = in(*state, "by");
+	struct muster_error err;
+
+	assert_good(directory_make(loose, &err), err);
+	assert_int_equal(symlink("../module.so", link), 0);
+	assert_int_equal(symlink("loose/link.so", second), 0);
+	assert_int_equal(symlink(".", by), 0);
+	assert_good(file_check_trusted(link, &err), err);
+	assert_good(file_check_trusted(second, &err), err);
+	assert_good(file_check_trusted(by_directory, &err), err);
+	chmod(loose, 0777);
+	assert_fails(file_check_trusted(link, &err), err, CAUSE_FILE_OWNER);
+	assert_fails(file_check_trusted(second, &err), err, CAUSE_FILE_OWNER);
+}
+
+static void a_strangers_link_in_a_sticky_directory_is_refused(void **state)
+{
+	CLEANUP(freep) char *good = temporary_file(*state, "good.so", "", 0755);
+	CLEANUP(freep) char *link = in(*state, "link.so");
+	struct muster_error err;
+
+	assert_int_equal(symlink(good, link), 0);
+	chmod(*state, 01777);
+	assert_good(file_check_trusted(link, &err), err);
+	if (geteuid() != 0)
+		return;
+	assert_int_equal(lchown(link, 12345, 12345), 0);
+	assert_fails(file_check_trusted(link, &err), err, CAUSE_FILE_OWNER);
+	assert_int_equal(chown(good, 12345, 12345), 0);
+	assert_fails(file_check_trusted(good, &err), err, CAUSE_FILE_OWNER);
+}
+
+static void links_in_a_circle_end(void **state)
+{
+	CLEANUP(freep) char *a = in(*state, "a");
+	CLEANUP(freep) char *b = in(*state, "b");
+	struct muster_error err;
+
+	assert_int_equal(symlink("b", a) | symlink("a", b), 0);
+	assert_fails(file_check_trusted(a, &err), err, CAUSE_INPUT_NOT_FOUND);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		test_with_directory(reads_up_to_the_maximum),
+		test_with_directory(reads_an_empty_file),
+		test_with_directory(says_what_could_not_be_read),
+		test_with_directory(a_dash_is_standard_input),
+		test_with_directory(writes_with_the_mode_asked_for),
+		test_with_directory(never_overwrites_unless_asked_to),
+		test_with_directory(never_writes_through_a_link),
+		test_with_directory(a_file_comes_whole_or_not_at_all),
+		test_with_directory(says_what_could_not_be_written),
+		test_with_directory(content_is_durable_before_its_name),
+		test_with_directory(makes_missing_parents),
+		test_with_directory(refuses_what_cannot_be_a_directory),
+		cmocka_unit_test(state_lies_where_the_system_says),
+		test_with_directory(a_file_of_ours_in_directories_of_ours_is_trusted),
+		test_with_directory(a_file_that_others_can_write_is_refused),
+		test_with_directory(a_directory_above_that_others_can_write_is_refused),
+		test_with_directory(a_link_is_as_trusted_as_the_directory_it_stands_in),
+		test_with_directory(a_strangers_link_in_a_sticky_directory_is_refused),
+		test_with_directory(links_in_a_circle_end),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,194 @@
+/* A hardened process: what it keeps of its environment, what it can no longer do. */
+#include "unit.h"
+
+#include <fcntl.h>
+#include <malloc.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cjson/cJSON.h>
+#include <openssl/crypto.h>
+
+#include "muster/process.h"
+
+static void the_environment_is_what_was_allowed(void **state)
+{
+	static const char *const kept[] = { "PATH",          "HOME",          "LANG",
+					    "SOFTHSM2_CONF", "SSL_CERT_FILE", "MUSTER_LOGIN_FILE" };
+	static const char *const removed[] = { "SSLKEYLOGFILE",   "PKCS11SPY", "HTTPS_PROXY",
+					       "LD_PRELOAD_X",    "PATHX",     "MUSTERX",
+					       "OPENSSL_MODULES", "BASH_ENV",  "GCONV_PATH" };
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(kept); i++)
+		if (!getenv(kept[i]))
+			fail_msg("%s is gone", kept[i]);
+	for (size_t i = 0; i < ARRAY_SIZE(removed); i++)
+		if (getenv(removed[i]))
+			fail_msg("%s is still there", removed[i]);
+	assert_string_equal(getenv("TSS2_LOG"), "all+none");
+	assert_string_equal(getenv("OPENSSL_CONF"), "/dev/null");
+}
+
+static void telling_variables_are_remembered(void **state)
+{
+	const char *const *names = process_removed_variables();
+	bool found_keylog = false, found_path = false;
+
+	(void)state;
+	for (; *names; names++) {
+		found_keylog |= strcmp(*names, "SSLKEYLOGFILE") == 0;
+		found_path |= strcmp(*names, "PATH") == 0;
+	}
+	assert_true(found_keylog);
+	assert_false(found_path);
+}
+
+static void nothing_can_be_dumped(void **state)
+{
+	struct rlimit limit;
+
+	(void)state;
+	assert_int_equal(getrlimit(RLIMIT_CORE, &limit), 0);
+	assert_int_equal(limit.rlim_cur, 0);
+	assert_int_equal(limit.rlim_max, 0);
+	assert_int_equal(prctl(PR_GET_DUMPABLE), 0);
+}
+
+static void files_are_private_and_pipes_harmless(void **state)
+{
+	mode_t mask = umask(077);
+	struct sigaction action;
+
+	(void)state;
+	assert_int_equal(mask, 077);
+	sigaction(SIGPIPE, NULL, &action);
+	assert_ptr_equal(action.sa_handler, SIG_IGN);
+}
+
+static void libraries_free_through_us(void **state)
+{
+	CRYPTO_malloc_fn allocate;
+	CRYPTO_realloc_fn reallocate;
+	CRYPTO_free_fn release;
+	void *item;
+
+	(void)state;
+	CRYPTO_get_mem_functions(&allocate, &reallocate, &release);
+	assert_ptr_not_equal(allocate, CRYPTO_malloc);
+	assert_ptr_not_equal(release, CRYPTO_free);
+	item = OPENSSL_malloc(10);
+	item = OPENSSL_realloc(item, 10000);
+	assert_non_null(item);
+	OPENSSL_free(item);
+	assert_null(OPENSSL_malloc(0));
+	item = cJSON_malloc(10);
+	cJSON_free(item);
+}
+
+/* Stands in for free(): looks whether what is given back was wiped. */
+static const char *watched;
+static bool was_wiped;
+
+void __real_free(void *pointer);
+void __wrap_free(void *pointer);
+void __wrap_free(void *pointer)
+{
+	if (pointer && pointer == watched) {
+		was_wiped = !memmem(pointer, malloc_usable_size(pointer), "canary", 6);
+		watched = NULL;
+	}
+	__real_free(pointer);
+}
+
+static char *canary(void)
+{
+	char *text = wiping_malloc(64);
+
+	memset(text, 0, 64);
+	memcpy(text + 50, "canary", 6);
+	watched = text;
+	was_wiped = false;
+	return text;
+}
+
+static void memory_is_wiped_when_freed_or_moved(void **state)
+{
+	char *text;
+
+	(void)state;
+	wiping_free(canary());
+	assert_true(was_wiped);
+	text = wiping_realloc(canary(), 100000);
+	assert_true(was_wiped);
+	assert_string_equal(text + 50, "canary");
+	text = wiping_realloc(text, 60);
+	assert_string_equal(text + 50, "canary");
+	watched = text;
+	was_wiped = false;
+	assert_null(wiping_realloc(text, 0));
+	assert_true(was_wiped);
+	text = wiping_realloc(NULL, 8);
+	wiping_free(text);
+	text = wiping_strdup("x");
+	assert_string_equal(text, "x");
+	wiping_free(text);
+	text = wiping_calloc(3, 5);
+	for (size_t i = 0; i < 15; i++)
+		assert_int_equal(text[i], 0);
+	wiping_free(text);
+	wiping_free(NULL);
+}
+
+/* Else the next file opened, a journal say, would get what libraries print. main() has closed it. */
+static void a_closed_standard_descriptor_is_filled(void **state)
+{
+	char byte;
+
+	(void)state;
+	assert_int_equal(fcntl(STDIN_FILENO, F_GETFD), 0);
+	assert_int_equal(read(STDIN_FILENO, &byte, 1), 0);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(the_environment_is_what_was_allowed),
+		cmocka_unit_test(telling_variables_are_remembered),
+		cmocka_unit_test(nothing_can_be_dumped),
+		cmocka_unit_test(files_are_private_and_pipes_harmless),
+		cmocka_unit_test(libraries_free_through_us),
+		cmocka_unit_test(memory_is_wiped_when_freed_or_moved),
+		cmocka_unit_test(a_closed_standard_descriptor_is_filled),
+	};
+	static const char *const variables[] = {
+		"PATH",
+		"HOME",
+		"LANG",
+		"SOFTHSM2_CONF",
+		"SSL_CERT_FILE",
+		"MUSTER_LOGIN_FILE",
+		"SSLKEYLOGFILE",
+		"PKCS11SPY",
+		"HTTPS_PROXY",
+		"LD_PRELOAD_X",
+		"PATHX",
+		"MUSTERX",
+		"OPENSSL_MODULES",
+		"BASH_ENV",
+		"GCONV_PATH",
+		"TSS2_LOG",
+	};
+
+	clearenv();
+	for (size_t i = 0; i < ARRAY_SIZE(variables); i++)
+		setenv(variables[i], "x", 1);
+	close(STDIN_FILENO);
+	process_harden();
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

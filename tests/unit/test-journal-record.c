@@ -1,0 +1,329 @@
+/* Devices and entries: put, found, paged, chained, tampered with. */
+#include "journal-fixture.h"
+
+static void gives_back_a_device_as_it_was_put(void **state)
+{
+	struct journal *journal = must_open(JOURNAL_WRITE);
+	struct journal_device written = {
+		.registration_id = "Dev-1",
+		.serial = "serial",
+		.device_id = "Device",
+		.service = "0ne1",
+		.attestation = "x509",
+		.key_kind = "certificate",
+		.key_digest = KEY_A,
+		.key_id = "c0ffee",
+		.key_place = "pkcs11:token=line",
+		.profile_name = "pump",
+		.profile_digest = KEY_B,
+		.batch = "batch",
+		.operator= "ada",
+		.station = "bench-3",
+		.socket = "usb-1",
+		.state = JOURNAL_PARKED,
+		.stage = "verify",
+		.attempt = 3,
+		.attempt_id = "00112233445566778899aabbccddeeff",
+		.cause = 5107,
+		.hub = "hub.example",
+		.etag = "\"x\"",
+		.evidence_path = "/out/e.json",
+		.evidence_digest = KEY_A,
+		.updated_ms = 77,
+	};
+	struct journal_device read = { 0 };
+	bool is_found = false;
+
+	(void)state;
+	must_begin(journal);
+	must_put(journal, &written);
+	must_commit(journal);
+	assert_true(journal_device_find(journal, JOURNAL_BY_REGISTRATION_ID, "DEV-1", &read,
+					&is_found, &err));
+	assert_true(is_found);
+	assert_string_equal(read.registration_id, "dev-1");
+	assert_string_equal(read.serial, "serial");
+	assert_string_equal(read.service, "0ne1");
+	assert_string_equal(read.key_place, "pkcs11:token=line");
+	assert_string_equal(read.batch, "batch");
+	assert_string_equal(read.operator, "ada");
+	assert_string_equal(read.socket, "usb-1");
+	assert_int_equal(read.state, JOURNAL_PARKED);
+	assert_string_equal(read.stage, "verify");
+	assert_int_equal(read.attempt, 3);
+	assert_string_equal(read.attempt_id, "00112233445566778899aabbccddeeff");
+	assert_int_equal(read.cause, 5107);
+	assert_string_equal(read.etag, "\"x\"");
+	assert_string_equal(read.evidence_path, "/out/e.json");
+	assert_int_equal(read.created_ms, 77);
+	assert_int_equal(read.updated_ms, 77);
+	journal_device_done(&read);
+	journal_close(journal);
+}
+
+static void keeps_the_creation_time_when_a_device_changes(void **state)
+{
+	struct journal *journal = must_open(JOURNAL_WRITE);
+	struct journal_device device = device_of("dev-1", NULL);
+	struct journal_device read = { 0 };
+	bool is_found = false;
+
+	(void)state;
+	must_begin(journal);
+	must_put(journal, &device);
+	device.updated_ms = 2000;
+	device.hub = "hub";
+	must_put(journal, &device);
+	must_commit(journal);
+	assert_true(journal_device_find(journal, JOURNAL_BY_REGISTRATION_ID, "dev-1", &read,
+					&is_found, &err));
+	assert_int_equal(read.created_ms, 1000);
+	assert_int_equal(read.updated_ms, 2000);
+	assert_string_equal(read.hub, "hub");
+	assert_null(read.key_digest);
+	journal_device_done(&read);
+	journal_close(journal);
+}
+
+static void finds_devices_by_every_key(void **state)
+{
+	static const struct {
+		enum journal_key key;
+		const char *value;
+	} keys[] = {
+		{ JOURNAL_BY_REGISTRATION_ID, "dev-1" }, { JOURNAL_BY_SERIAL, "A17-0042" },
+		{ JOURNAL_BY_DEVICE_ID, "pump-42" },     { JOURNAL_BY_KEY_DIGEST, KEY_A },
+		{ JOURNAL_BY_KEY_ID, "0011" },
+	};
+	struct journal_device read = { 0 };
+	struct journal *journal;
+	bool is_found = false;
+
+	(void)state;
+	make_journal(1);
+	journal = must_open(JOURNAL_READ);
+	for (size_t i = 0; i < ARRAY_SIZE(keys); i++) {
+		assert_true(journal_device_find(journal, keys[i].key, keys[i].value, &read,
+						&is_found, &err));
+		assert_true(is_found);
+		journal_device_done(&read);
+		assert_true(
+			journal_device_find(journal, keys[i].key, "other", &read, &is_found, &err));
+		assert_false(is_found);
+	}
+	journal_close(journal);
+}
+
+static void gives_a_key_to_one_live_device_only(void **state)
+{
+	struct journal *journal = must_open(JOURNAL_WRITE);
+	struct journal_device first = device_of("dev-1", KEY_A);
+	struct journal_device second = device_of("dev-2", KEY_A);
+
+	(void)state;
+	must_begin(journal);
+	must_put(journal, &first);
+	assert_false(journal_device_put(journal, &second, &err));
+	assert_int_equal(err.cause, CAUSE_KEY_TAKEN);
+	first.state = JOURNAL_FAILED;
+	must_put(journal, &first);
+	must_put(journal, &second);
+	assert_false(journal_device_put(journal,
+					&(struct journal_device){ .registration_id = "dev-1",
+								  .key_digest = KEY_A,
+								  .state = JOURNAL_RELEASED },
+					&err));
+	assert_int_equal(err.cause, CAUSE_KEY_TAKEN);
+	must_commit(journal);
+	journal_close(journal);
+}
+
+static bool count_device(void *context, const struct journal_device *device,
+			 struct muster_error *error)
+{
+	(void)error;
+	strcat(context, device->registration_id);
+	return true;
+}
+
+static void lists_the_unfinished(void **state)
+{
+	struct journal *journal = must_open(JOURNAL_WRITE);
+	char seen[64] = "";
+	size_t count = 0;
+
+	(void)state;
+	must_begin(journal);
+	for (int i = JOURNAL_WORKING; i <= JOURNAL_RETIRED; i++) {
+		char name[8] = { 'd', (char)('0' + i), '\0' };
+		struct journal_device device = device_of(name, NULL);
+
+		device.state = (enum journal_state)i;
+		must_put(journal, &device);
+	}
+	must_commit(journal);
+	assert_true(journal_unfinished(journal, NULL, count_device, seen, &count, &err));
+	assert_int_equal(count, 2);
+	assert_string_equal(seen, "d1d2");
+	seen[0] = '\0';
+	assert_true(journal_devices(journal, "d2", count_device, seen, &count, &err));
+	assert_string_equal(seen, "d3d4d5");
+	journal_close(journal);
+}
+
+/* -- Entries ---------------------------------------------------------------------------------------------- */
+
+static bool count_entry(void *context, const struct journal_entry *entry,
+			struct muster_error *error)
+{
+	(void)error;
+	*(int64_t *)context = entry->seq;
+	return true;
+}
+
+static void numbers_and_pages_entries(void **state)
+{
+	struct journal *journal;
+	int64_t last = 0;
+	size_t count = 0, total = 0;
+
+	(void)state;
+	make_journal(JOURNAL_PAGE_MAX + 7);
+	journal = must_open(JOURNAL_READ);
+	assert_int_equal(head_seq(journal), JOURNAL_PAGE_MAX + 7);
+	do {
+		assert_true(
+			journal_entries(journal, "DEV-1", last, count_entry, &last, &count, &err));
+		total += count;
+	} while (count > 0);
+	assert_int_equal(total, JOURNAL_PAGE_MAX + 7);
+	assert_true(journal_entries(journal, "dev-2", 0, count_entry, &last, &count, &err));
+	assert_int_equal(count, 0);
+	journal_close(journal);
+}
+
+/* The encoding is a contract with verifiers in other languages: this is the first entry, worked out by hand. */
+static void chains_as_the_header_says(void **state)
+{
+	static const char fields[] =
+		"1:1,5:dev-1,13:1764000000000,6:enroll,6:intent,1:1,3:ada,0:,7:{\"n\":1},";
+	uint8_t bytes[JOURNAL_DIGEST_SIZE + sizeof(fields) - 1] = { 0 };
+	uint8_t digest[JOURNAL_DIGEST_SIZE];
+	struct journal_head head;
+	struct journal *journal;
+
+	(void)state;
+	make_journal(1);
+	memcpy(bytes + JOURNAL_DIGEST_SIZE, fields, sizeof(fields) - 1);
+	sha256(digest, bytes, sizeof(bytes));
+	journal = must_open(JOURNAL_READ);
+	assert_true(journal_head(journal, &head, &err));
+	assert_memory_equal(head.digest, digest, sizeof(digest));
+	journal_close(journal);
+}
+
+static void refuses_to_change_or_delete_entries_and_devices(void **state)
+{
+	static const char *const statements[] = {
+		"UPDATE entry SET body = '{}'",
+		"DELETE FROM entry",
+		"INSERT OR REPLACE INTO entry SELECT * FROM entry",
+		("INSERT INTO entry SELECT 9, registration_id, at_ms, stage, kind, attempt, "
+		 "operator, station, body, digest FROM entry"),
+		"DELETE FROM device",
+		"UPDATE device SET registration_id = 'other'",
+		"UPDATE device SET state = 'done'",
+	};
+	sqlite3 *db = NULL;
+
+	(void)state;
+	make_journal(1);
+	assert_int_equal(sqlite3_open(path, &db), SQLITE_OK);
+	for (size_t i = 0; i < ARRAY_SIZE(statements); i++)
+		assert_int_equal(sqlite3_exec(db, statements[i], NULL, NULL, NULL),
+				 SQLITE_CONSTRAINT);
+	sqlite3_close(db);
+}
+
+static void notices_every_kind_of_tampering(void **state)
+{
+	static const struct {
+		const char *sql;
+		const char *named;
+	} cases[] = {
+		{ "UPDATE entry SET body = '{\"n\":2}' WHERE seq = 3", "entry 3" },
+		{ "UPDATE entry SET at_ms = at_ms + 1 WHERE seq = 2", "entry 2" },
+		{ "UPDATE entry SET registration_id = 'dev-2' WHERE seq = 4", "entry 4" },
+		{ "UPDATE entry SET operator = 'eve', station = '' WHERE seq = 1", "entry 1" },
+		{ "UPDATE entry SET kind = 'note' WHERE seq = 5", "entry 5" },
+		{ "DELETE FROM entry WHERE seq = 3", "entry 3" },
+		{ "UPDATE entry SET digest = zeroblob(32) WHERE seq = 6", "entry 6" },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		struct journal *journal = NULL;
+		struct journal_head head;
+
+		unlink(path);
+		make_journal(10);
+		journal = must_open(JOURNAL_READ);
+		assert_true(journal_verify_chain(journal, &head, &err));
+		assert_int_equal(head.seq, 10);
+		journal_close(journal);
+		tamper("DROP TRIGGER entry_is_final; DROP TRIGGER entry_is_kept;");
+		tamper(cases[i].sql);
+		journal = must_open(JOURNAL_READ);
+		assert_false(journal_verify_chain(journal, &head, &err));
+		assert_int_equal(err.cause, CAUSE_JOURNAL_DAMAGED);
+		assert_non_null(strstr(err.message, cases[i].named));
+		journal_close(journal);
+	}
+}
+
+static void refuses_to_write_behind_a_last_entry_that_was_changed(void **state)
+{
+	(void)state;
+	make_journal(10);
+	tamper("DROP TRIGGER entry_is_final; UPDATE entry SET body = '{}' WHERE seq = 10");
+	refuses_to_open(JOURNAL_WRITE, CAUSE_JOURNAL_DAMAGED);
+}
+
+static void refuses_a_body_that_is_no_line_of_json(void **state)
+{
+	static const char *const bodies[] = { "", "text", "{\n}", "{\"x\":\"\xff\"}", NULL };
+	struct journal *journal = must_open(JOURNAL_WRITE);
+
+	(void)state;
+	must_begin(journal);
+	for (size_t i = 0; i < ARRAY_SIZE(bodies); i++) {
+		struct journal_entry entry = { .stage = "enroll",
+					       .kind = JOURNAL_NOTE,
+					       .body = bodies[i] };
+
+		assert_false(journal_append(journal, &entry, &err));
+		assert_int_equal(err.cause, CAUSE_INTERNAL);
+	}
+	must_append(journal, NULL, "{}");
+	must_commit(journal);
+	journal_close(journal);
+}
+
+int main(void)
+{
+	static const struct CMUnitTest tests[] = {
+		CASE(gives_back_a_device_as_it_was_put),
+		CASE(keeps_the_creation_time_when_a_device_changes),
+		CASE(finds_devices_by_every_key),
+		CASE(gives_a_key_to_one_live_device_only),
+		CASE(lists_the_unfinished),
+		CASE(numbers_and_pages_entries),
+		CASE(chains_as_the_header_says),
+		CASE(refuses_to_change_or_delete_entries_and_devices),
+		CASE(notices_every_kind_of_tampering),
+		CASE(refuses_to_write_behind_a_last_entry_that_was_changed),
+		CASE(refuses_a_body_that_is_no_line_of_json),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
