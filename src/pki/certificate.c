@@ -68,8 +68,8 @@ bool pki_certificate_begin(const struct pki_certificate_base *base, X509 **ret_c
 		return false;
 	if (!pki_extension_add(certificate, base->issuer, NID_subject_key_identifier, "hash",
 			       err) ||
-	    !pki_extension_add(certificate, base->issuer, NID_authority_key_identifier, "keyid",
-			       err))
+	    !pki_extension_add(certificate, base->issuer, NID_authority_key_identifier,
+			       "keyid:always", err))
 		return false;
 	*ret_certificate = TAKE_PTR(certificate);
 	return true;

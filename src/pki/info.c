@@ -77,7 +77,8 @@ bool pki_certificate_has_key(const X509 *certificate, const struct bytes *spki)
 static bool print_name(const X509_NAME *name, char **ret_text, struct muster_error *err)
 {
 	CLEANUP(BIO_freep) BIO *bio = BIO_new(BIO_s_mem());
-	unsigned long style = (XN_FLAG_ONELINE & ~XN_FLAG_SPC_EQ & ~ASN1_STRFLGS_ESC_MSB);
+	unsigned long style =
+		XN_FLAG_ONELINE & ~XN_FLAG_SPC_EQ & ~ASN1_STRFLGS_ESC_MSB & ~ASN1_STRFLGS_ESC_QUOTE;
 
 	/* XN_FLAG_ONELINE puts the first element first, separated by ", ". */
 	if (!bio || X509_NAME_print_ex(bio, name, 0, style) < 0)

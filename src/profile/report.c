@@ -102,8 +102,8 @@ static bool append(struct profile_report *report, const struct profile_mistake *
 	return true;
 }
 
-static void add_row(struct source *source, struct profile_mistake row, struct span span,
-		    const char *format, va_list arguments)
+static PRINTF_LIKE(4, 0) void add_row(struct source *source, struct profile_mistake row,
+				      struct span span, const char *format, va_list arguments)
 {
 	if (source->report->count >= MISTAKES_MAX)
 		return;
@@ -171,8 +171,8 @@ void profile_mistake_print(const struct profile_report *report, size_t row, stru
 
 	text_addf(out, "%s:%u:%u: %s E%04d: %s\n", report->path, mistake->line, mistake->column,
 		  mistake->is_warning ? "warning" : "error", (int)mistake->cause, mistake->message);
-	if (mistake->column > width + 1)
-		return; /* beyond what is shown of a long line */
+	if (width == 0 || mistake->column > width + 1)
+		return; /* beyond what is shown of a long line, or the end of the file */
 	text_addf(out, "%s\n%*s^", mistake->source, (int)mistake->column - 1, "");
 	for (unsigned i = 1; i < mistake->width && mistake->column + i <= width; i++)
 		text_add_char(out, '~');

@@ -32,18 +32,31 @@ static bool holds(const struct rule *rule, const struct yaml_pair *then)
 	return true;
 }
 
+static struct span span_of(const struct yaml_pair *pair)
+{
+	return pair->value && pair->value->kind == YAML_SCALAR ? pair->value->span : pair->span;
+}
+
 static void report(struct source *source, const struct rule *rule, const struct yaml_pair *when,
 		   const struct yaml_pair *then)
 {
-	struct span span =
-		when->value && when->value->kind == YAML_SCALAR ? when->value->span : when->span;
-
-	if (rule->kind == RULE_REQUIRE)
-		mistake_add(source, CAUSE_PROFILE_MISSING, span, "%s is missing: %s", rule->then,
+	switch (rule->kind) {
+	case RULE_REQUIRE:
+		mistake_add(source, CAUSE_PROFILE_MISSING, span_of(when), "%s is missing: %s",
+			    rule->then, rule->message);
+		break;
+	case RULE_EQUALS:
+		mistake_add(source, CAUSE_PROFILE_CONTRADICTION, when->span, "%s", rule->message);
+		break;
+	case RULE_FORBID:
+	case RULE_ONE_ITEM:
+		mistake_add(source, CAUSE_PROFILE_CONTRADICTION, then->span, "%s", rule->message);
+		break;
+	case RULE_WITHOUT:
+		mistake_add(source, CAUSE_PROFILE_CONTRADICTION, span_of(then), "%s",
 			    rule->message);
-	else
-		mistake_add(source, CAUSE_PROFILE_CONTRADICTION, then ? then->span : span, "%s",
-			    rule->message);
+		break;
+	}
 }
 
 void rules_check(struct source *source, const struct rule *rules, size_t count,

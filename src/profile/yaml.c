@@ -293,12 +293,24 @@ static void convert_map(struct source *source, struct fy_node *from, struct yaml
 		node->span = node->pairs[0].span;
 }
 
+/* The token is the name; the star in front belongs to it. */
+static struct span span_of_alias(struct fy_node *node)
+{
+	struct span span = span_of(fy_node_get_scalar_token(node));
+
+	if (span.at > 0) {
+		span.at--;
+		span.length++;
+	}
+	return span;
+}
+
 /* Things that YAML has and profiles do not. */
 static bool is_allowed(struct source *source, struct fy_node *from, struct span span,
 		       unsigned depth)
 {
 	if (fy_node_is_alias(from)) {
-		mistake_add(source, CAUSE_PROFILE_SYNTAX, span_of(fy_node_get_scalar_token(from)),
+		mistake_add(source, CAUSE_PROFILE_SYNTAX, span_of_alias(from),
 			    "aliases are not allowed; write the value out");
 		return false;
 	}

@@ -153,6 +153,7 @@ static void a_file_comes_whole_or_not_at_all(void **state)
 	CLEANUP(closep) int reader = open(path, O_RDONLY);
 	char content[4] = { 0 };
 
+	assert_non_null(old);
 	fstat(reader, &before);
 	assert_good(file_write(path, "new", 3, 0600, true, &err), err);
 	stat(path, &after);
@@ -170,6 +171,7 @@ static void says_what_could_not_be_written(void **state)
 	CLEANUP(freep) char *long_path = text_format("%s/%05000d", (char *)*state, 0);
 	struct muster_error err;
 
+	assert_true(missing && file);
 	assert_fails(file_write(missing, "x", 1, 0600, false, &err), err, CAUSE_OUTPUT_WRITE);
 	assert_contains(err.message, "No such file");
 	assert_fails(file_write(below, "x", 1, 0600, false, &err), err, CAUSE_OUTPUT_WRITE);
@@ -334,6 +336,7 @@ static void a_link_is_as_trusted_as_the_directory_it_stands_in(void **state)
 	struct muster_error err;
 
 	assert_good(directory_make(loose, &err), err);
+	assert_non_null(good);
 	assert_int_equal(symlink("../module.so", link), 0);
 	assert_int_equal(symlink("loose/link.so", second), 0);
 	assert_int_equal(symlink(".", by), 0);
