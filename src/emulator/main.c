@@ -2,6 +2,7 @@
 #include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 
 #include "muster/log.h"
 #include "muster/process.h"
@@ -19,11 +20,13 @@ static int report(const struct muster_error *err)
 	return (int)err->code;
 }
 
+/* Takes the text over. */
 static int show(char *text)
 {
-	CLEANUP(freep) char *owned = text;
+	bool is_good = text && fputs(text, stdout) >= 0 && fflush(stdout) == 0;
 
-	return text && fputs(text, stdout) >= 0 && fflush(stdout) == 0 ? 0 : (int)MUSTER_E_STORAGE;
+	free(text);
+	return is_good ? 0 : (int)MUSTER_E_STORAGE;
 }
 
 static int run(const struct emulator_config *config)

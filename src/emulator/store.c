@@ -24,14 +24,14 @@ enum statement_kind {
 };
 
 static const char *const statement_texts[STATEMENT_COUNT] = {
-	"SELECT document FROM %s WHERE id = ?1",
-	"INSERT OR IGNORE INTO %s (id, parent, document) VALUES (?1, ?2, ?3)",
-	"INSERT INTO %s (id, parent, document) VALUES (?1, ?2, ?3) ON CONFLICT (id) DO UPDATE SET "
-	"parent = excluded.parent, document = excluded.document",
-	"DELETE FROM %s WHERE id = ?1",
-	"DELETE FROM %s WHERE parent = ?1",
-	"SELECT id, document FROM %s WHERE id > ?1 ORDER BY id LIMIT ?2",
-	"SELECT id, document FROM %s WHERE id > ?1 AND parent = ?3 ORDER BY id LIMIT ?2",
+	[STATEMENT_GET] = "SELECT document FROM %s WHERE id = ?1",
+	[STATEMENT_INSERT] = "INSERT OR IGNORE INTO %s (id, parent, document) VALUES (?1, ?2, ?3)",
+	[STATEMENT_PUT] = "REPLACE INTO %s (id, parent, document) VALUES (?1, ?2, ?3)",
+	[STATEMENT_DELETE] = "DELETE FROM %s WHERE id = ?1",
+	[STATEMENT_DELETE_OF_PARENT] = "DELETE FROM %s WHERE parent = ?1",
+	[STATEMENT_PAGE] = "SELECT id, document FROM %s WHERE id > ?1 ORDER BY id LIMIT ?2",
+	[STATEMENT_PAGE_OF_PARENT] =
+		"SELECT id, document FROM %s WHERE id > ?1 AND parent = ?3 ORDER BY id LIMIT ?2",
 };
 
 struct store {

@@ -1,13 +1,15 @@
 """The local service, as the vendors' SDKs meet it."""
 import base64
+import email.utils
 import json
 import os
 import ssl
+import subprocess
 import time
 
 import pytest
 
-from emulator_client import HUBS, Device, Service, derive, make_certificate, sign, symmetric, x509
+from emulator_client import BUILD, HUBS, Device, Service, derive, make_certificate, sign, symmetric, x509
 
 
 @pytest.fixture
@@ -492,6 +494,26 @@ def test_garbage(make_service, kind):
     assert service.effects("dev-1") == ["create"]
 
 
+def test_odd_refusals(make_service):
+    service = make_service("--fault", "put:redirect:count=1", "--fault", "put:status=429:retry-after=date:count=1",
+                           "--fault", "put:status=429:retry-after=none:count=1")
+    away = service.put(symmetric("o-1"))
+    assert (away.status, away.headers["location"]) == (307, "https://elsewhere.invalid/enrollments/o-1")
+    assert service.put(symmetric("o-1")).headers["retry-after"].endswith("GMT")
+    assert "retry-after" not in service.put(symmetric("o-1")).headers
+    assert service.effects("o-1") == []
+
+
+def test_a_clock_of_its_own(make_service):
+    service = make_service("--clock-offset", "7200")
+    refused = service.call("GET", "/enrollments/dev-1")
+    assert error(refused) == 401002
+    seen = email.utils.parsedate_to_datetime(refused.headers["date"]).timestamp()
+    assert abs(seen - time.time() - 7200) < 60
+    late = service.token(seconds=7200 + 60)
+    assert service.request("GET", "/enrollments/dev-1", headers={"Authorization": late}).status == 404
+
+
 def test_throttle(make_service):
     service = make_service("--throttle", "fixed:3/3600:count=item", "--throttle", "bucket:2/3600:on=register")
     assert service.put(symmetric("t-1")).status == 200
@@ -516,3 +538,38 @@ def test_stops_with_requests_in_flight(make_service):
     service.stop()
     for connection in service_connections:
         connection.close()
+
+
+# -- Command line -----------------------------------------------------------------------------------------------
+
+
+def run(*arguments):
+    return subprocess.run([BUILD / "muster-emulator", *arguments], capture_output=True, text=True, timeout=20,
+                          env={"PATH": "/usr/bin:/bin", "MUSTER_INSECURE_MEMORY": "1"})
+
+
+def test_help_and_version(tmp_path):
+    done = run("--help")
+    assert (done.returncode, done.stderr) == (0, "")
+    for word in ("--state", "--fault", "cut-after", "sliding"):
+        assert word in done.stdout
+    done = run("--version")
+    assert (done.returncode, done.stdout.split()[0]) == (0, "muster-emulator")
+
+
+@pytest.mark.parametrize("arguments", [
+    (), ("--stat",), ("--state",), ("--port", "65536"), ("extra",), ("--hub", "a b"), ("--hub", "a.example", "--hub", "A.example"),
+    ("--policy", "x=Everything"), ("--fault", "put"), ("--throttle", "fixed"), ("--allocation", "custom"), ("--address", "here"),
+], ids=" ".join)
+def test_a_wrong_line_gets_one_sentence(tmp_path, arguments):
+    state = () if arguments == () or arguments[0].startswith("--stat") else ("--state", str(tmp_path / "state"))
+    done = run(*state, *arguments)
+    assert done.returncode == 2, done
+    assert done.stdout == ""
+    assert done.stderr.startswith("muster-emulator: E1001 ")
+
+
+def test_a_port_that_is_taken(service, tmp_path):
+    done = run("--state", str(tmp_path / "other"), "--port", service.host.split(":")[1])
+    assert done.returncode == 4
+    assert "E7102" in done.stderr
