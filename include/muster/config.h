@@ -12,9 +12,8 @@
 struct config_module {
 	char *name;
 	char *path; /* of the shared object, absolute */
-	struct profile_list
-		environment; /* "NAME=value", or "NAME" to hand our own value on (of what
-					  * process_harden() has let stay) */
+	/* "NAME=value", or "NAME" to hand our own value on, if process_harden() has let it stay. */
+	struct profile_list environment;
 };
 
 /* Zero-initialised is an empty configuration. Texts are NULL when not set; file names are absolute or relative to
