@@ -81,7 +81,7 @@ struct http_answer {
 	char etag[256];
 	char error_code[64]; /* x-ms-error-code */
 	char location[512];
-	char retry_after[64]; /* as it came */
+	char retry_after[64];     /* as it came */
 	struct text continuation; /* x-ms-continuation; empty: last page */
 	int64_t retry_after_ms;   /* -1: missing or senseless; not capped */
 	int64_t date_ms;          /* wall time by the server; -1: missing or senseless */

@@ -14,26 +14,26 @@
 
 /* Everything the command line says; plain data. The strings are borrowed and must outlive the emulator. */
 struct emulator_config {
-	const char *state;                         /* directory, made when missing */
-	uint16_t port;                             /* 0: a free one */
-	const char *address;                       /* numeric; NULL means 127.0.0.1 */
-	const char *names[EMULATOR_LIST_MAX];      /* host names it answers to, beside localhost */
+	const char *state;                    /* directory, made when missing */
+	uint16_t port;                        /* 0: a free one */
+	const char *address;                  /* numeric; NULL means 127.0.0.1 */
+	const char *names[EMULATOR_LIST_MAX]; /* host names it answers to, beside localhost */
 	size_t name_count;
-	const char *hubs[EMULATOR_LIST_MAX];       /* HOST[,weight=N][,latency=MS][,allocate=no] */
+	const char *hubs[EMULATOR_LIST_MAX]; /* HOST[,weight=N][,latency=MS][,allocate=no] */
 	size_t hub_count;
-	const char *policies[EMULATOR_LIST_MAX];   /* NAME=RIGHT[,RIGHT...] */
+	const char *policies[EMULATOR_LIST_MAX]; /* NAME=RIGHT[,RIGHT...] */
 	size_t policy_count;
-	const char *throttles[EMULATOR_LIST_MAX];  /* see throttle.h */
+	const char *throttles[EMULATOR_LIST_MAX]; /* see throttle.h */
 	size_t throttle_count;
-	const char *faults[EMULATOR_LIST_MAX];     /* see fault.h */
+	const char *faults[EMULATOR_LIST_MAX]; /* see fault.h */
 	size_t fault_count;
-	const char *ledger;                        /* file to append to, or NULL */
-	const char *allocation;                    /* the instance's policy, NULL means hashed */
-	int64_t poll_delay_ms;                     /* a registration is "assigning" at least so long */
-	int64_t clock_offset_s;                    /* the emulator's clock runs so far ahead */
-	int64_t webhook_scale_percent;             /* of the service's retry waits; 100 is real time */
-	const char *webhook_ca_file;               /* roots for webhooks over https, NULL: the system's */
-	bool any_certificate_date;                 /* take expired client certificates */
+	const char *ledger;            /* file to append to, or NULL */
+	const char *allocation;        /* the instance's policy, NULL means hashed */
+	int64_t poll_delay_ms;         /* a registration is "assigning" at least so long */
+	int64_t clock_offset_s;        /* the emulator's clock runs so far ahead */
+	int64_t webhook_scale_percent; /* of the service's retry waits; 100 is real time */
+	const char *webhook_ca_file;   /* roots for webhooks over https, NULL: the system's */
+	bool any_certificate_date;     /* take expired client certificates */
 };
 
 struct emulator;

@@ -87,7 +87,9 @@ bool worker_send(struct worker *worker, const struct worker_message *request,
 		 struct muster_error *err) MUST_CHECK;
 /* Call when worker_fd is readable or the deadline has passed. *ret_done is false while the reply is not complete.
  * An error reply becomes *err and false. A deadline that has passed kills the worker: CAUSE_TPM_HANGS or
- * CAUSE_MODULE_HANGS; a worker that died: CAUSE_WORKER_DIED. After such a failure only worker_free is allowed. */
+ * CAUSE_MODULE_HANGS; a worker that died: CAUSE_WORKER_DIED, or CAUSE_WORKER_START when it never ran; an answer
+ * that is not one kills it too: CAUSE_WORKER_PROTOCOL. After such a failure only worker_free is allowed; after an
+ * error reply the worker lives on and may be asked again. */
 bool worker_receive(struct worker *worker, struct worker_message *ret_reply, bool *ret_done,
 		    struct muster_error *err) MUST_CHECK;
 /* Both in one, blocking until the deadline of the verb. Frees nothing of the request. */

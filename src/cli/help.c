@@ -83,6 +83,13 @@ static const char *const kind_names[] = {
 	[OPTION_LIST] = "list",     [OPTION_WORDS] = "words",
 };
 
+/* Every row has every member, so that readers need not ask. */
+static bool add_text(cJSON *object, const char *name, const char *value)
+{
+	return value ? json_add_text(object, name, value)
+		     : cJSON_AddNullToObject(object, name) != NULL;
+}
+
 static bool add_words(cJSON *object, const char *name, const char *const *words)
 {
 	cJSON *array = cJSON_AddArrayToObject(object, name);
@@ -115,13 +122,13 @@ static bool dump_option(cJSON *array, const struct option_row *row)
 	cJSON *object = cJSON_CreateObject();
 
 	return object && cJSON_AddItemToArray(array, object) &&
-	       json_add_text(object, "letter", row->letter ? letter : NULL) &&
+	       add_text(object, "letter", row->letter ? letter : NULL) &&
 	       json_add_text(object, "name", row->name) && add_aliases(object, row->aliases) &&
 	       json_add_text(object, "kind", kind_names[row->kind]) &&
-	       json_add_text(object, "placeholder", row->placeholder) &&
+	       add_text(object, "placeholder", row->placeholder) &&
 	       json_add_text(object, "help", row->help) &&
-	       json_add_text(object, "environment", row->environment) &&
-	       (!row->choices || add_words(object, "choices", row->choices)) &&
+	       add_text(object, "environment", row->environment) &&
+	       add_words(object, "choices", row->choices) &&
 	       json_add_bool(object, "hidden", row->flags & OPTION_HIDDEN) &&
 	       json_add_bool(object, "secret", row->flags & OPTION_SECRET);
 }
@@ -143,7 +150,7 @@ static bool dump_verb(cJSON *array, const struct verb *verb)
 
 	return object && cJSON_AddItemToArray(array, object) &&
 	       json_add_text(object, "name", verb_full_name(verb)) &&
-	       json_add_text(object, "operands", verb->operands) &&
+	       add_text(object, "operands", verb->operands) &&
 	       json_add_text(object, "summary", verb->summary) &&
 	       json_add_text(object, "output", output_formats[verb->default_output]) &&
 	       json_add_bool(object, "prefixes", verb->allows_prefixes) &&

@@ -95,7 +95,7 @@ static int run_verb(const struct verb *verb, int argc, char **argv, struct commo
 	if (is_done && verb->run(&call, &err) && fflush(stdout) == 0)
 		return 0;
 	if (err.code == MUSTER_OK)
-		muster_fail(&err, CAUSE_OUTPUT_WRITE, "writing to standard output");
+		muster_fail_errno(&err, CAUSE_OUTPUT_WRITE, errno, "writing to standard output");
 	fflush(stdout);
 	return finish(&err, call.output);
 }

@@ -101,7 +101,7 @@ static void forget_headers(struct http_answer *answer)
 
 void http_answer_header(struct http_answer *answer, const char *line, size_t length)
 {
-	char copy[4096];
+	char copy[HTTP_HEADERS_MAX + 1]; /* no line is longer: all of them together are not */
 	char *value;
 
 	while (length > 0 && isspace((unsigned char)line[length - 1]))

@@ -75,7 +75,7 @@ static int note_sending(void *context, char *peer_ip, char *own_ip, int peer_por
 	return transfer->body_offset == 0 ? CURL_PREREQFUNC_OK : CURL_PREREQFUNC_ABORT;
 }
 
-/* -- Headers and options ------------------------------------------------------------------------------------------ */
+/* -- Headers and options ------------------------------------------------------------------------------- */
 
 static const char *method_name(enum http_method method)
 {

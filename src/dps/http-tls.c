@@ -70,24 +70,26 @@ static const char *verify_words(long verify_result)
 	for (size_t i = 0; i < ARRAY_SIZE(verify_failures); i++)
 		if (verify_failures[i].verify_result == verify_result)
 			return verify_failures[i].words;
-	return X509_verify_cert_error_string(verify_result);
+	return "cannot be verified";
 }
 
+/* curl compares the name itself, after OpenSSL was content, and then has only words for it. */
 static void describe_certificate(struct http_transfer *transfer, CURLcode result)
 {
 	const char *url = PRINTABLE(transfer->place);
-	long verify_result = X509_V_OK;
+	bool is_other_host = strstr(transfer->curl_words, "target host name") != NULL;
+	long verify_result = X509_V_ERR_UNSPECIFIED;
 
 	curl_easy_getinfo(transfer->easy, CURLINFO_SSL_VERIFYRESULT, &verify_result);
-	if (verify_result != X509_V_OK)
+	if (is_other_host)
+		muster_fail_native(
+			&transfer->answer.error, CAUSE_CLOUD_TLS, ORIGIN_CURL, result,
+			"connecting to '%s': the server's certificate names another host", url);
+	else
 		muster_fail_native(&transfer->answer.error, CAUSE_CLOUD_TLS, ORIGIN_OPENSSL,
 				   (unsigned long)verify_result,
 				   "connecting to '%s': the server's certificate %s", url,
 				   verify_words(verify_result));
-	else
-		muster_fail_native(
-			&transfer->answer.error, CAUSE_CLOUD_TLS, ORIGIN_CURL, result,
-			"connecting to '%s': the server's certificate names another host", url);
 }
 
 /* curl has one code for a handshake that fails by its rules and one that the network cuts. */

@@ -151,12 +151,20 @@ struct http_transfer *http_start(struct http *http, struct http_request *request
 
 /* -- Waiting and finishing ----------------------------------------------------------------------------- */
 
+/* curl's own timers stand still while the machine sleeps; our deadline does not. Awake, curl ends it first. */
+#define OVERDUE_SLACK_MS 1000
+
+static int64_t overdue_at(const struct http_transfer *transfer)
+{
+	return transfer->deadline_ms + OVERDUE_SLACK_MS;
+}
+
 static int until_next_deadline(const struct http *http, int timeout_ms)
 {
 	int64_t now = clock_now_ms();
 
 	for (const struct http_transfer *at = http->transfers; at; at = at->next) {
-		int64_t left = at->deadline_ms > now ? at->deadline_ms - now : 0;
+		int64_t left = overdue_at(at) > now ? overdue_at(at) - now : 0;
 
 		if (timeout_ms < 0 || left < timeout_ms)
 			timeout_ms = (int)left;
@@ -212,13 +220,12 @@ static void finish(struct http *http, struct http_transfer *transfer, CURLcode r
 	transfer_free(transfer);
 }
 
-/* curl's own timers stand still while the machine sleeps; the deadline does not. */
 static struct http_transfer *find_overdue(struct http *http)
 {
 	int64_t now = clock_now_ms();
 
 	for (struct http_transfer *at = http->transfers; at; at = at->next)
-		if (now > at->deadline_ms + 1000)
+		if (now >= overdue_at(at))
 			return at;
 	return NULL;
 }

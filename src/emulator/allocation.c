@@ -6,7 +6,8 @@
 #include "muster/encoding.h"
 #include "muster/text.h"
 
-const char *const allocation_names[ALLOCATION_COUNT] = { "hashed", "geoLatency", "static", "custom" };
+const char *const allocation_names[ALLOCATION_COUNT] = { "hashed", "geoLatency", "static",
+							 "custom" };
 
 /* -- Grammar ----------------------------------------------------------------------------------------------- */
 
@@ -43,16 +44,18 @@ bool hub_parse(const char *spec, struct hub *ret_hub, struct muster_error *err)
 	if (options)
 		*options++ = '\0';
 	if (!host_is_valid(copy))
-		return muster_fail(err, CAUSE_USAGE, "--hub '%s': is not a host name", PRINTABLE(spec));
+		return muster_fail(err, CAUSE_USAGE, "--hub '%s': is not a host name",
+				   PRINTABLE(spec));
 	memcpy(hub.host, copy, strlen(copy) + 1);
 	while (options) {
 		char *next = strchr(options, ',');
 		if (next)
 			*next++ = '\0';
 		if (!parse_option(options, &hub))
-			return muster_fail(err, CAUSE_USAGE,
-					   "--hub '%s': '%s' is not weight=1..1000, latency=MS or allocate=no",
-					   PRINTABLE(spec), PRINTABLE(options));
+			return muster_fail(
+				err, CAUSE_USAGE,
+				"--hub '%s': '%s' is not weight=1..1000, latency=MS or allocate=no",
+				PRINTABLE(spec), PRINTABLE(options));
 		options = next;
 	}
 	*ret_hub = hub;
@@ -90,13 +93,15 @@ static uint64_t hash_of(const char *id)
 	return hash;
 }
 
-const struct hub *allocation_choose(enum allocation_policy policy, const struct hub *const *candidates,
-				    size_t count, const char *id)
+const struct hub *allocation_choose(enum allocation_policy policy,
+				    const struct hub *const *candidates, size_t count,
+				    const char *id)
 {
 	const struct hub *eligible[256];
 	size_t found = 0;
 	uint64_t weights = 0;
-	int64_t limit = policy == ALLOCATION_GEO_LATENCY ? least_latency(candidates, count) : INT64_MAX;
+	int64_t limit =
+		policy == ALLOCATION_GEO_LATENCY ? least_latency(candidates, count) : INT64_MAX;
 
 	for (size_t i = 0; i < count && found < ARRAY_SIZE(eligible); i++) {
 		if (candidates[i]->never_assigned || candidates[i]->latency_ms > limit)

@@ -24,8 +24,8 @@ extern const char *const allocation_names[ALLOCATION_COUNT];
 /* A hub linked to the instance. */
 struct hub {
 	char host[HUB_NAME_MAX + 1];
-	int64_t weight;     /* 1..1000 */
-	int64_t latency_ms; /* what geoLatency compares */
+	int64_t weight;      /* 1..1000 */
+	int64_t latency_ms;  /* what geoLatency compares */
 	bool never_assigned; /* may stand in enrollments, is never chosen */
 };
 
@@ -37,5 +37,6 @@ const struct hub *hub_find(const struct hub *hubs, size_t count, const char *hos
 /* hashed: weighted choice by SHA-256 of the folded id, the same for one id as long as hubs and weights stay.
  * geoLatency: the least latency_ms, among equals as hashed. static: the first. NULL when no candidate may be
  * assigned. custom is the webhook's business. `id` in lower case. */
-const struct hub *allocation_choose(enum allocation_policy policy, const struct hub *const *candidates,
-				    size_t count, const char *id);
+const struct hub *allocation_choose(enum allocation_policy policy,
+				    const struct hub *const *candidates, size_t count,
+				    const char *id);

@@ -40,8 +40,8 @@ size_t registration_candidates(const struct registration *registration,
 
 	if (pinned)
 		return add_candidate(registration, pinned, candidates, 0);
-	cJSON_ArrayForEach(host, hubs)
-		count = add_candidate(registration, host->valuestring, candidates, count);
+	cJSON_ArrayForEach(host, hubs) count =
+		add_candidate(registration, host->valuestring, candidates, count);
 	if (cJSON_GetArraySize(hubs) == 0)
 		for (; count < emulator->hub_count; count++)
 			candidates[count] = &emulator->hubs[count];
@@ -60,8 +60,8 @@ enum allocation_policy registration_policy(const struct registration *registrati
 
 bool registration_keeps_hub(const struct registration *registration)
 {
-	return !json_bool(json_get(registration->enrollment, "reprovisionPolicy"), "updateHubAssignment",
-			  true);
+	return !json_bool(json_get(registration->enrollment, "reprovisionPolicy"),
+			  "updateHubAssignment", true);
 }
 
 void registration_choose(const struct registration *registration, struct assignment *ret_assignment)
@@ -87,7 +87,8 @@ static bool read_record_locked(const struct registration *registration, cJSON **
 	struct muster_error err;
 
 	*ret_record = NULL;
-	if (!store_get(registration->emulator->store, STORE_REGISTRATIONS, registration->id, &text, &err))
+	if (!store_get(registration->emulator->store, STORE_REGISTRATIONS, registration->id, &text,
+		       &err))
 		return refuse_internal(refusal, &err);
 	return !text || stored_parse(text, ret_record, refusal);
 }
@@ -127,7 +128,9 @@ static void decide(struct finish *finish)
 		finish->hub = kept ? kept : finish->hub;
 	}
 	(void)snprintf(finish->device_id, sizeof(finish->device_id), "%s",
-		       known ? known : wanted ? wanted : registration->id);
+		       known    ? known
+		       : wanted ? wanted
+				: registration->id);
 	if (!finish->hub)
 		return;
 	if (!finish->current_hub)
@@ -136,9 +139,9 @@ static void decide(struct finish *finish)
 		finish->change = HUB_SAME;
 	else
 		finish->change = json_bool(json_get(registration->enrollment, "reprovisionPolicy"),
-					   "migrateDeviceData", true) ?
-					 HUB_MIGRATED :
-					 HUB_RESET;
+					   "migrateDeviceData", true)
+					 ? HUB_MIGRATED
+					 : HUB_RESET;
 }
 
 static const char *substatus(const struct finish *finish)
@@ -204,7 +207,8 @@ static cJSON *make_record(const struct finish *finish, const cJSON *state)
 }
 
 /* DeviceRegistrationResult: the state and what this kind of attestation adds. */
-static cJSON *make_result(const struct finish *finish, const cJSON *state, const char *authentication_key)
+static cJSON *make_result(const struct finish *finish, const cJSON *state,
+			  const char *authentication_key)
 {
 	static const char *const members[] = {
 		[DEVICE_SYMMETRIC_KEY] = "symmetricKey",
@@ -276,7 +280,8 @@ static bool write_all(struct finish *finish, const uint8_t *hub_key, const char 
 	cJSON *result = state ? make_result(finish, state, authentication_key) : NULL;
 	bool is_good = result || no_memory(refusal);
 	is_good = is_good &&
-		  operation_end(registration->emulator, registration->operation_id, result, refusal) &&
+		  operation_end(registration->emulator, registration->operation_id, result,
+				refusal) &&
 		  write_record(finish, state, refusal) &&
 		  (!finish->hub || write_hub(finish, hub_key, refusal));
 	finish->record = NULL;
@@ -284,8 +289,8 @@ static bool write_all(struct finish *finish, const uint8_t *hub_key, const char 
 	return is_good;
 }
 
-bool registration_finish(const struct registration *registration, const struct assignment *assignment,
-			 struct refusal *refusal)
+bool registration_finish(const struct registration *registration,
+			 const struct assignment *assignment, struct refusal *refusal)
 {
 	struct finish finish = { .registration = registration, .assignment = assignment };
 	struct store *store = registration->emulator->store;
@@ -301,8 +306,9 @@ bool registration_finish(const struct registration *registration, const struct a
 	store_lock(store);
 	bool is_good = store_begin(store, &err) || refuse_internal(refusal, &err);
 	if (is_good) {
-		is_good = write_all(&finish, registration->attestation == DEVICE_TPM ? hub_key : NULL,
-				    authentication_key, refusal);
+		is_good =
+			write_all(&finish, registration->attestation == DEVICE_TPM ? hub_key : NULL,
+				  authentication_key, refusal);
 		if (!is_good)
 			store_rollback(store);
 		else

@@ -34,7 +34,8 @@ static bool check_key(const char *text, const char *name, struct refusal *refusa
 		return refuse(refusal, BAD_ARGUMENT, "%s is not base64", name);
 	if (key.size < KEY_MIN || key.size > KEY_MAX)
 		return refuse(refusal, BAD_ARGUMENT,
-			      "%s has %zu bytes; symmetric keys have 16 to 64 bytes", name, key.size);
+			      "%s has %zu bytes; symmetric keys have 16 to 64 bytes", name,
+			      key.size);
 	return true;
 }
 
@@ -73,9 +74,10 @@ static bool check_endorsement_key(const char *text, struct refusal *refusal)
 	struct muster_error err;
 
 	if (!ek_public_from_base64(text, strlen(text), &ek, &err) || !ek_check_dps(&ek, &err))
-		return refuse(refusal, BAD_ARGUMENT,
-			      "Endorsement key is invalid, or does not match the Enrollment. (%.200s)",
-			      err.message);
+		return refuse(
+			refusal, BAD_ARGUMENT,
+			"Endorsement key is invalid, or does not match the Enrollment. (%.200s)",
+			err.message);
 	return true;
 }
 
@@ -139,8 +141,8 @@ static bool add_certificate(cJSON *out, const char *text, const char *slot, stru
 	struct muster_error err;
 
 	if (!pki_certificate_read(text, strlen(text), slot, &certificate, &err))
-		return refuse(refusal, BAD_ARGUMENT, "The %s certificate is invalid. (%.200s)", slot,
-			      err.message);
+		return refuse(refusal, BAD_ARGUMENT, "The %s certificate is invalid. (%.200s)",
+			      slot, err.message);
 	if (!pki_certificate_der(certificate, &der, &err) || !add_info(out, certificate, &err))
 		return refuse_internal(refusal, &err);
 	CLEANUP(freep) char *encoded = base64_encode(der.data, der.size);
@@ -155,8 +157,8 @@ static const char *certificate_of_info(const struct document_terms *terms, const
 	const char *thumbprint = json_text(json_get(in, "info"), "sha256Thumbprint");
 
 	for (size_t i = 0; thumbprint && i < ARRAY_SIZE(slots); i++) {
-		const cJSON *stored =
-			json_at(terms->existing, "attestation", "x509", member_name, slots[i], NULL);
+		const cJSON *stored = json_at(terms->existing, "attestation", "x509", member_name,
+					      slots[i], NULL);
 		const char *known = json_text(json_get(stored, "info"), "sha256Thumbprint");
 		if (known && text_equal_folded(known, thumbprint))
 			return json_text(stored, "certificate");
@@ -189,7 +191,8 @@ static bool build_x509(const struct document_terms *terms, const cJSON *in, cJSO
 
 	if (member(in, "caReferences"))
 		return refuse(refusal, BAD_ARGUMENT, "CA certificate not found.");
-	if (!certificates || !(member(certificates, "primary") || member(certificates, "secondary")))
+	if (!certificates ||
+	    !(member(certificates, "primary") || member(certificates, "secondary")))
 		return refuse(refusal, BAD_ARGUMENT, "x509.%s has no certificate", wanted);
 	cJSON *object = cJSON_AddObjectToObject(out, wanted);
 	if (!object)
@@ -219,8 +222,8 @@ static const struct attestation_row *find_row(const char *type)
 	return NULL;
 }
 
-bool attestation_build(const struct document_terms *terms, const cJSON *input, cJSON **ret_attestation,
-		       struct refusal *refusal)
+bool attestation_build(const struct document_terms *terms, const cJSON *input,
+		       cJSON **ret_attestation, struct refusal *refusal)
 {
 	const struct attestation_row *row = find_row(json_text(input, "type"));
 

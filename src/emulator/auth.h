@@ -21,5 +21,5 @@ struct auth_key {
 	const void *data;
 	size_t size;
 };
-bool auth_check_device(struct exchange *exchange, const struct auth_key *keys,
-		       size_t key_count) MUST_CHECK;
+bool auth_check_device(struct exchange *exchange, const struct auth_key *keys, size_t key_count)
+	MUST_CHECK;

@@ -61,7 +61,8 @@ static bool take_items(struct bulk *bulk, const cJSON *root)
 	int count = cJSON_IsArray(bulk->items) ? cJSON_GetArraySize(bulk->items) : 0;
 
 	if (count < 1 || count > BULK_ITEM_MAX)
-		return refuse(&bulk->exchange->refusal, BAD_ARGUMENT, "%s is not an array of 1 to %d items",
+		return refuse(&bulk->exchange->refusal, BAD_ARGUMENT,
+			      "%s is not an array of 1 to %d items",
 			      bulk->exchange->route->collection, BULK_ITEM_MAX);
 	return check_duplicates(bulk);
 }

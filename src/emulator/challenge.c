@@ -24,8 +24,8 @@ bool challenge_wrap(const struct registration *registration, const void *key, si
 	struct ek_public ek, srk;
 	struct muster_error err;
 
-	if (!ek_public_from_base64(registration->endorsement_key, strlen(registration->endorsement_key),
-				   &ek, &err) ||
+	if (!ek_public_from_base64(registration->endorsement_key,
+				   strlen(registration->endorsement_key), &ek, &err) ||
 	    !ek_public_from_base64(registration->storage_root_key,
 				   strlen(registration->storage_root_key), &srk, &err) ||
 	    !secret_copy(&hmac_key, key, key_size, &err) ||

@@ -74,7 +74,8 @@ static bool check_symmetric(struct lookup *lookup, const cJSON *enrollment)
 
 	lookup->registration->attestation = DEVICE_SYMMETRIC_KEY;
 	if (!read_keys(enrollment, &pair))
-		return refuse(&lookup->exchange->refusal, SERVER_FAILED, "The stored keys are damaged");
+		return refuse(&lookup->exchange->refusal, SERVER_FAILED,
+			      "The stored keys are damaged");
 	const struct auth_key keys[2] = {
 		{ pair.keys[0].data, pair.keys[0].size },
 		{ pair.keys[1].data, pair.keys[1].size },
@@ -92,11 +93,14 @@ static bool check_derived(struct lookup *lookup, const cJSON *group)
 
 	lookup->registration->attestation = DEVICE_SYMMETRIC_KEY;
 	if (!read_keys(group, &pair))
-		return refuse(&lookup->exchange->refusal, SERVER_FAILED, "The stored keys are damaged");
+		return refuse(&lookup->exchange->refusal, SERVER_FAILED,
+			      "The stored keys are damaged");
 	for (size_t i = 0; i < 2; i++)
-		if (!hmac_sha256(pair.keys[i].data, pair.keys[i].size, id, strlen(id), derived[i], &err))
+		if (!hmac_sha256(pair.keys[i].data, pair.keys[i].size, id, strlen(id), derived[i],
+				 &err))
 			return refuse_internal(&lookup->exchange->refusal, &err);
-	const struct auth_key keys[2] = { { derived[0], SHA256_SIZE }, { derived[1], SHA256_SIZE } };
+	const struct auth_key keys[2] = { { derived[0], SHA256_SIZE },
+					  { derived[1], SHA256_SIZE } };
 	return auth_check_device(lookup->exchange, keys, 2);
 }
 
@@ -145,9 +149,10 @@ static bool check_x509(struct lookup *lookup, const cJSON *enrollment)
 	if (!check_leaf(lookup, &info))
 		return false;
 	for (size_t i = 0; i < ARRAY_SIZE(slots); i++) {
-		const char *thumbprint = json_text(json_at(enrollment, "attestation", "x509",
-							   "clientCertificates", slots[i], "info", NULL),
-						   "sha256Thumbprint");
+		const char *thumbprint =
+			json_text(json_at(enrollment, "attestation", "x509", "clientCertificates",
+					  slots[i], "info", NULL),
+				  "sha256Thumbprint");
 		if (thumbprint && strcmp(thumbprint, info.sha256) == 0)
 			return true;
 	}
@@ -156,8 +161,9 @@ static bool check_x509(struct lookup *lookup, const cJSON *enrollment)
 
 static bool add_trusted(X509_STORE *store, const cJSON *group, const char *slot)
 {
-	const char *text = json_text(
-		json_at(group, "attestation", "x509", "signingCertificates", slot, NULL), "certificate");
+	const char *text =
+		json_text(json_at(group, "attestation", "x509", "signingCertificates", slot, NULL),
+			  "certificate");
 	CLEANUP(X509_freep) X509 *certificate = NULL;
 	struct muster_error err;
 
@@ -230,7 +236,8 @@ static bool wants_challenge(struct lookup *lookup, const cJSON *tpm)
 			      "Endorsement key is invalid, or does not match the Enrollment.");
 	if (!text || !ek_public_from_base64(text, strlen(text), &srk, &err) ||
 	    !ek_check_srk(&srk, &err))
-		return refuse(&lookup->exchange->refusal, BAD_ARGUMENT, "Storage root key is invalid.");
+		return refuse(&lookup->exchange->refusal, BAD_ARGUMENT,
+			      "Storage root key is invalid.");
 	*lookup->needs_challenge = true;
 	return true;
 }
@@ -245,7 +252,8 @@ static bool check_tpm(struct lookup *lookup, const cJSON *enrollment)
 
 	registration->attestation = DEVICE_TPM;
 	if (!enrolled)
-		return refuse(&lookup->exchange->refusal, SERVER_FAILED, "The stored key is damaged");
+		return refuse(&lookup->exchange->refusal, SERVER_FAILED,
+			      "The stored key is damaged");
 	if (lookup->exchange->request->authorization &&
 	    !challenge_recall(registration->emulator, registration->id, &key,
 			      &registration->storage_root_key, &lookup->exchange->refusal))
@@ -318,7 +326,8 @@ static bool find_group(struct lookup *lookup)
 	cJSON *group;
 
 	store_lock(store);
-	bool is_good = store_page(store, STORE_GROUPS, NULL, "", GROUP_COUNT_MAX, add_group, &list, &err);
+	bool is_good =
+		store_page(store, STORE_GROUPS, NULL, "", GROUP_COUNT_MAX, add_group, &list, &err);
 	store_unlock(store);
 	if (!is_good)
 		return refuse_internal(refusal, &err);
@@ -330,7 +339,8 @@ static bool find_group(struct lookup *lookup)
 			continue;
 		free(TAKE_PTR(lookup->registration->certificate));
 		if (row->check_group(lookup, group)) {
-			lookup->registration->enrollment = cJSON_DetachItemViaPointer(groups, group);
+			lookup->registration->enrollment =
+				cJSON_DetachItemViaPointer(groups, group);
 			return true;
 		}
 	}
@@ -347,8 +357,8 @@ static bool check_enrollment(struct lookup *lookup)
 		return false;
 	if (registration->enrollment) {
 		const struct check_row *row = row_of(registration->enrollment);
-		return row ? row->check_individual(lookup, registration->enrollment) :
-			     refuse(refusal, SERVER_FAILED, "The stored enrollment is damaged");
+		return row ? row->check_individual(lookup, registration->enrollment)
+			   : refuse(refusal, SERVER_FAILED, "The stored enrollment is damaged");
 	}
 	if (!find_group(lookup))
 		return false;
@@ -376,7 +386,8 @@ bool registration_authenticate(struct exchange *exchange, cJSON *body,
 			       struct registration **ret_registration, bool *ret_needs_challenge)
 {
 	CLEANUP(cJSON_freep) cJSON *owned = body;
-	CLEANUP(registration_freep) struct registration *registration = calloc(1, sizeof(*registration));
+	CLEANUP(registration_freep)
+	struct registration *registration = calloc(1, sizeof(*registration));
 
 	if (!registration)
 		return no_memory(&exchange->refusal);

@@ -49,7 +49,8 @@ static void add_location(struct exchange *exchange, const struct registration *r
 	CLEANUP(text_done) struct text id = { 0 };
 
 	text_add_url(&id, registration->id);
-	reply_header(&exchange->reply, "Location", "https://%s/%s/registrations/%s/operations/%s?api-version=%s",
+	reply_header(&exchange->reply, "Location",
+		     "https://%s/%s/registrations/%s/operations/%s?api-version=%s",
 		     exchange->request->host ? exchange->request->host : "localhost",
 		     exchange->emulator->instance.id_scope, id.data, registration->operation_id,
 		     registration->api_version);
@@ -151,8 +152,8 @@ bool device_poll(struct exchange *exchange)
 		return no_memory(&exchange->refusal);
 	if (!registration_authenticate(exchange, body, &registration, &needs_challenge))
 		return false;
-	if (!operation_poll(exchange->emulator, operation_id, registration->id, registration->now_ms,
-			    &result, &exchange->refusal))
+	if (!operation_poll(exchange->emulator, operation_id, registration->id,
+			    registration->now_ms, &result, &exchange->refusal))
 		return false;
 	if (result)
 		return answer_result(exchange, operation_id, result);

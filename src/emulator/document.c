@@ -31,8 +31,8 @@ static bool take_id(const struct document_terms *terms, const cJSON *given, cJSO
 
 	if (!cJSON_IsString(given) || !id_is_valid(given->valuestring))
 		return refuse(refusal, BAD_ARGUMENT,
-			      terms->kind == KIND_GROUP ? "Invalid EnrollmentGroupId" :
-							  "Invalid RegistrationId");
+			      terms->kind == KIND_GROUP ? "Invalid EnrollmentGroupId"
+							: "Invalid RegistrationId");
 	return added(json_add_text(document, name, given->valuestring), refusal);
 }
 
@@ -47,8 +47,8 @@ static bool take_device_id(const struct document_terms *terms, const cJSON *give
 	return added(json_add_text(document, "deviceId", given->valuestring), refusal);
 }
 
-static bool take_attestation(const struct document_terms *terms, const cJSON *given, cJSON *document,
-			     struct refusal *refusal)
+static bool take_attestation(const struct document_terms *terms, const cJSON *given,
+			     cJSON *document, struct refusal *refusal)
 {
 	cJSON *attestation = NULL;
 
@@ -59,8 +59,8 @@ static bool take_attestation(const struct document_terms *terms, const cJSON *gi
 	return added(json_add_item(document, "attestation", attestation), refusal);
 }
 
-static bool take_capabilities(const struct document_terms *terms, const cJSON *given, cJSON *document,
-			      struct refusal *refusal)
+static bool take_capabilities(const struct document_terms *terms, const cJSON *given,
+			      cJSON *document, struct refusal *refusal)
 {
 	const cJSON *edge = json_get(given, "iotEdge");
 
@@ -74,7 +74,8 @@ static bool take_capabilities(const struct document_terms *terms, const cJSON *g
 
 static const struct hub *linked_hub(const struct document_terms *terms, const cJSON *host)
 {
-	return cJSON_IsString(host) ? hub_find(terms->hubs, terms->hub_count, host->valuestring) : NULL;
+	return cJSON_IsString(host) ? hub_find(terms->hubs, terms->hub_count, host->valuestring)
+				    : NULL;
 }
 
 static bool refuse_hub(const cJSON *host, struct refusal *refusal)
@@ -102,9 +103,8 @@ static bool take_hubs(const struct document_terms *terms, const cJSON *given, cJ
 		return true;
 	if (!must_be(cJSON_IsArray(given), "iotHubs", "an array", refusal))
 		return false;
-	cJSON_ArrayForEach(host, given)
-		if (!linked_hub(terms, host))
-			return refuse_hub(host, refusal);
+	cJSON_ArrayForEach(host, given) if (!linked_hub(terms, host)) return refuse_hub(host,
+											refusal);
 	return added(json_add_item(document, "iotHubs", cJSON_Duplicate(given, true)), refusal);
 }
 
@@ -138,8 +138,8 @@ static bool take_twin(const struct document_terms *terms, const cJSON *given, cJ
 	return take_object(given, "initialTwin", document, refusal);
 }
 
-static bool take_information(const struct document_terms *terms, const cJSON *given, cJSON *document,
-			     struct refusal *refusal)
+static bool take_information(const struct document_terms *terms, const cJSON *given,
+			     cJSON *document, struct refusal *refusal)
 {
 	(void)terms;
 	return take_object(given, "optionalDeviceInformation", document, refusal);
@@ -164,14 +164,14 @@ static bool take_status(const struct document_terms *terms, const cJSON *given, 
 	size_t index = 0;
 
 	(void)terms;
-	if (given && !must_be(word_of(given, words, ARRAY_SIZE(words), &index), "provisioningStatus",
-			      "enabled or disabled", refusal))
+	if (given && !must_be(word_of(given, words, ARRAY_SIZE(words), &index),
+			      "provisioningStatus", "enabled or disabled", refusal))
 		return false;
 	return added(json_add_text(document, "provisioningStatus", words[index]), refusal);
 }
 
-static bool take_reprovision(const struct document_terms *terms, const cJSON *given, cJSON *document,
-			     struct refusal *refusal)
+static bool take_reprovision(const struct document_terms *terms, const cJSON *given,
+			     cJSON *document, struct refusal *refusal)
 {
 	const cJSON *update = json_get(given, "updateHubAssignment");
 	const cJSON *migrate = json_get(given, "migrateDeviceData");
@@ -179,16 +179,16 @@ static bool take_reprovision(const struct document_terms *terms, const cJSON *gi
 	(void)terms;
 	if (given &&
 	    !must_be(cJSON_IsObject(given) && cJSON_IsBool(update) && cJSON_IsBool(migrate),
-		     "reprovisionPolicy", "an object with updateHubAssignment and migrateDeviceData",
-		     refusal))
+		     "reprovisionPolicy",
+		     "an object with updateHubAssignment and migrateDeviceData", refusal))
 		return false;
 	cJSON *object = cJSON_AddObjectToObject(document, "reprovisionPolicy");
-	return added(object &&
-			     json_add_bool(object, "updateHubAssignment",
-					   !given || cJSON_IsTrue(update)) &&
-			     json_add_bool(object, "migrateDeviceData",
-					   !given || cJSON_IsTrue(migrate)),
-		     refusal);
+	return added(
+		object &&
+			json_add_bool(object, "updateHubAssignment",
+				      !given || cJSON_IsTrue(update)) &&
+			json_add_bool(object, "migrateDeviceData", !given || cJSON_IsTrue(migrate)),
+		refusal);
 }
 
 static bool take_allocation(const struct document_terms *terms, const cJSON *given, cJSON *document,
@@ -196,8 +196,9 @@ static bool take_allocation(const struct document_terms *terms, const cJSON *giv
 {
 	size_t index = terms->default_policy;
 
-	if (given && !must_be(word_of(given, allocation_names, ALLOCATION_COUNT, &index),
-			      "allocationPolicy", "one of hashed, geoLatency, static, custom", refusal))
+	if (given &&
+	    !must_be(word_of(given, allocation_names, ALLOCATION_COUNT, &index), "allocationPolicy",
+		     "one of hashed, geoLatency, static, custom", refusal))
 		return false;
 	if (!given)
 		return true; /* follows the instance, also when that changes */
@@ -217,8 +218,9 @@ static bool take_webhook(const struct document_terms *terms, const cJSON *given,
 		return refuse(refusal, BAD_ARGUMENT,
 			      "customAllocationDefinition.webhookUrl is not an HTTP URL");
 	if (!version || strncmp(version, "2018-09-01", 10) < 0)
-		return refuse(refusal, BAD_ARGUMENT,
-			      "customAllocationDefinition.apiVersion is older than 2018-09-01-preview");
+		return refuse(
+			refusal, BAD_ARGUMENT,
+			"customAllocationDefinition.apiVersion is older than 2018-09-01-preview");
 	cJSON *object = cJSON_AddObjectToObject(document, "customAllocationDefinition");
 	return added(object && json_add_text(object, "webhookUrl", url) &&
 			     json_add_text(object, "apiVersion", version),
@@ -268,8 +270,9 @@ static bool check_together(const struct document_terms *terms, const cJSON *docu
 			      "is set to 'Custom'");
 	if (strcmp(policy, "static") == 0 && !json_get(document, "iotHubHostName") &&
 	    cJSON_GetArraySize(json_get(document, "iotHubs")) != 1)
-		return refuse(refusal, BAD_ARGUMENT,
-			      "Exactly one IoT hub is required when the allocation policy is 'Static'");
+		return refuse(
+			refusal, BAD_ARGUMENT,
+			"Exactly one IoT hub is required when the allocation policy is 'Static'");
 	return true;
 }
 
@@ -279,11 +282,11 @@ static bool add_stamps(const struct document_terms *terms, cJSON *document, stru
 	char stamp[STAMP_SIZE], etag[ETAG_SIZE];
 
 	stamp_format(stamp, terms->now_ms);
-	return added(json_add_text(document, "etag", etag_new(etag)) &&
-			     json_add_text(document, "createdDateTimeUtc",
-					   created ? created : stamp) &&
-			     json_add_text(document, "lastUpdatedDateTimeUtc", stamp),
-		     refusal);
+	return added(
+		json_add_text(document, "etag", etag_new(etag)) &&
+			json_add_text(document, "createdDateTimeUtc", created ? created : stamp) &&
+			json_add_text(document, "lastUpdatedDateTimeUtc", stamp),
+		refusal);
 }
 
 bool document_build(const struct document_terms *terms, const cJSON *input, cJSON **ret_document,

@@ -33,9 +33,9 @@ bool document_build(const struct document_terms *terms, const cJSON *input, cJSO
 		    struct refusal *refusal) MUST_CHECK;
 
 enum document_view {
-	VIEW_WRITTEN,   /* the answer to a PUT: with keys, without certificates */
-	VIEW_READ,      /* GET and query: neither */
-	VIEW_WEBHOOK,   /* as READ, with the webhook's own query masked and the etag as its inner text */
+	VIEW_WRITTEN, /* the answer to a PUT: with keys, without certificates */
+	VIEW_READ,    /* GET and query: neither */
+	VIEW_WEBHOOK, /* as READ, with the webhook's own query masked and the etag as its inner text */
 };
 /* Takes out of a stored document what this reader may not see. */
 bool document_view(cJSON *document, enum document_view view) MUST_CHECK;

@@ -30,7 +30,7 @@ struct emulator {
 	char run[GUID_SIZE]; /* this start; operations of an earlier one are not under way any more */
 
 	struct store *store;
-	struct ledger *ledger; /* or NULL */
+	struct ledger *ledger;         /* or NULL */
 	struct background *background; /* webhook calls under way */
 	int64_t webhook_scale_percent;
 	const char *webhook_ca_file; /* or NULL */

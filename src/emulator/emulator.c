@@ -64,7 +64,8 @@ static bool add_hubs(struct emulator *emulator, const struct emulator_config *co
 		if (!hub_parse(config->hubs[i], hub, err))
 			return false;
 		if (hub_find(emulator->hubs, emulator->hub_count, hub->host))
-			return muster_fail(err, CAUSE_USAGE, "--hub '%s': is given twice", hub->host);
+			return muster_fail(err, CAUSE_USAGE, "--hub '%s': is given twice",
+					   hub->host);
 		emulator->hub_count++;
 	}
 	return true;
@@ -98,7 +99,8 @@ static bool set_allocation(struct emulator *emulator, const char *word, struct m
 			return true;
 		}
 	}
-	return muster_fail(err, CAUSE_USAGE, "--allocation '%s': is not hashed, geoLatency or static",
+	return muster_fail(err, CAUSE_USAGE,
+			   "--allocation '%s': is not hashed, geoLatency or static",
 			   PRINTABLE(word));
 }
 
@@ -126,8 +128,8 @@ static bool open_directory(struct emulator_process *process, const char *state,
 	if (!directory_make(state, err))
 		return false;
 	process->state = realpath(state, NULL);
-	return process->state || muster_fail(err, CAUSE_EMULATOR_STATE, "'%s' cannot be resolved",
-					     PRINTABLE(state));
+	return process->state ||
+	       muster_fail(err, CAUSE_EMULATOR_STATE, "'%s' cannot be resolved", PRINTABLE(state));
 }
 
 static bool open_state(struct emulator_process *process, const struct emulator_config *config,

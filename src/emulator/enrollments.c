@@ -32,8 +32,8 @@ bool request_json(struct exchange *exchange, cJSON **ret_object)
 	const struct request *request = exchange->request;
 	struct muster_error err;
 
-	if (!json_parse(request->body_size ? request->body : "", request->body_size, "the body", &object,
-			&err))
+	if (!json_parse(request->body_size ? request->body : "", request->body_size, "the body",
+			&object, &err))
 		return refuse(&exchange->refusal, BAD_ARGUMENT, "The body is invalid: %.250s",
 			      err.message);
 	if (!cJSON_IsObject(object))
@@ -91,7 +91,8 @@ static bool check_id(const struct enrollment_write *write, struct refusal *refus
 	if (!id_is_valid(write->id))
 		return refuse(refusal, BAD_ARGUMENT, "Invalid RegistrationId");
 	if (id && !text_equal_folded(id, write->id))
-		return refuse(refusal, BAD_ARGUMENT, "The %s in the body is not the one in the path",
+		return refuse(refusal, BAD_ARGUMENT,
+			      "The %s in the body is not the one in the path",
 			      document_id_name(write->kind));
 	return true;
 }
@@ -124,8 +125,8 @@ static bool create(struct emulator *emulator, const struct enrollment_write *wri
 	if (!text)
 		return refuse(refusal, SERVER_FAILED, "The emulator is out of memory");
 	store_lock(emulator->store);
-	bool is_good = store_insert(emulator->store, enrollment_table(write->kind), write->id, NULL, text,
-				    &is_new, &err);
+	bool is_good = store_insert(emulator->store, enrollment_table(write->kind), write->id, NULL,
+				    text, &is_new, &err);
 	store_unlock(emulator->store);
 	if (!is_good)
 		return refuse_internal(refusal, &err);
@@ -242,7 +243,8 @@ static bool put(struct exchange *exchange, enum enrollment_kind kind)
 
 static bool find(struct exchange *exchange, enum enrollment_kind kind, cJSON **ret_document)
 {
-	if (!enrollment_read(exchange->emulator, kind, exchange->id, ret_document, &exchange->refusal))
+	if (!enrollment_read(exchange->emulator, kind, exchange->id, ret_document,
+			     &exchange->refusal))
 		return false;
 	return *ret_document || refuse_missing(&exchange->refusal);
 }
@@ -254,8 +256,8 @@ static bool add_registration_state(struct exchange *exchange, cJSON *document)
 	struct muster_error err;
 
 	store_lock(exchange->emulator->store);
-	bool is_good = store_get(exchange->emulator->store, STORE_REGISTRATIONS, exchange->id, &text,
-				 &err);
+	bool is_good = store_get(exchange->emulator->store, STORE_REGISTRATIONS, exchange->id,
+				 &text, &err);
 	store_unlock(exchange->emulator->store);
 	if (!is_good)
 		return refuse_internal(&exchange->refusal, &err);
@@ -283,10 +285,11 @@ static bool mechanism(struct exchange *exchange, enum enrollment_kind kind)
 {
 	CLEANUP(cJSON_freep) cJSON *document = NULL;
 
-	return find(exchange, kind, &document) && reply_json(exchange, document_mechanism(document));
+	return find(exchange, kind, &document) &&
+	       reply_json(exchange, document_mechanism(document));
 }
 
-static bool delete(struct exchange *exchange, enum enrollment_kind kind)
+static bool delete (struct exchange *exchange, enum enrollment_kind kind)
 {
 	if (!enrollment_remove(exchange->emulator, kind, exchange->id, exchange->request->if_match,
 			       &exchange->refusal))
@@ -308,7 +311,7 @@ bool individual_get(struct exchange *exchange)
 
 bool individual_delete(struct exchange *exchange)
 {
-	return delete(exchange, KIND_INDIVIDUAL);
+	return delete (exchange, KIND_INDIVIDUAL);
 }
 
 bool individual_mechanism(struct exchange *exchange)
@@ -328,7 +331,7 @@ bool group_get(struct exchange *exchange)
 
 bool group_delete(struct exchange *exchange)
 {
-	return delete(exchange, KIND_GROUP);
+	return delete (exchange, KIND_GROUP);
 }
 
 bool group_mechanism(struct exchange *exchange)

@@ -8,15 +8,15 @@ enum store_table enrollment_table(enum enrollment_kind kind);
 
 /* How a write treats what is there. */
 enum write_mode {
-	WRITE_CREATE,  /* must be new */
-	WRITE_UPDATE,  /* must exist; etag compared unless NULL or "*" */
+	WRITE_CREATE, /* must be new */
+	WRITE_UPDATE, /* must exist; etag compared unless NULL or "*" */
 };
 
 struct enrollment_write {
 	enum enrollment_kind kind;
 	enum write_mode mode;
-	const char *id;    /* lower case */
-	const char *etag;  /* as in If-Match; or NULL */
+	const char *id;   /* lower case */
+	const char *etag; /* as in If-Match; or NULL */
 	const cJSON *input;
 	int64_t now_ms;
 };

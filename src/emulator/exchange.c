@@ -13,8 +13,9 @@
 
 /* What the vendors' SDKs send. */
 static const char *const api_versions[] = {
-	"2017-11-15",	      "2018-04-01", "2018-09-01-preview", "2018-11-01", "2019-01-15", "2019-03-31",
-	"2019-04-15-preview", "2020-02-27-preview", "2020-09-01-preview", "2021-02-01-preview", "2021-06-01", "2021-10-01",
+	"2017-11-15",         "2018-04-01",         "2018-09-01-preview", "2018-11-01",
+	"2019-01-15",         "2019-03-31",         "2019-04-15-preview", "2020-02-27-preview",
+	"2020-09-01-preview", "2021-02-01-preview", "2021-06-01",         "2021-10-01",
 };
 
 int64_t emulator_now_ms(const struct emulator *emulator)
@@ -46,7 +47,8 @@ static bool split_path(struct exchange *exchange)
 	while (*rest != '\0') {
 		size_t length = strcspn(rest, "/");
 		if (exchange->segment_count == SEGMENT_COUNT_MAX ||
-		    !url_decode(rest, length, exchange->segments[exchange->segment_count], SEGMENT_MAX))
+		    !url_decode(rest, length, exchange->segments[exchange->segment_count],
+				SEGMENT_MAX))
 			return false;
 		exchange->segment_count++;
 		rest += length;
@@ -61,8 +63,8 @@ static void compose_path(struct exchange *exchange)
 	size_t used = 0;
 
 	for (size_t i = 0; i < exchange->segment_count; i++)
-		used += (size_t)snprintf(exchange->path + used, sizeof(exchange->path) - used, "/%s",
-					 exchange->segments[i]);
+		used += (size_t)snprintf(exchange->path + used, sizeof(exchange->path) - used,
+					 "/%s", exchange->segments[i]);
 	text_fold(exchange->path);
 }
 
@@ -73,9 +75,9 @@ static void find_fault(struct exchange *exchange)
 	if (emulator->fault_count == 0)
 		return;
 	pthread_mutex_lock(&emulator->lock);
-	const struct fault *fault =
-		fault_pick(emulator->faults, emulator->fault_count,
-			   exchange->route ? exchange->route->operation : OPERATION_NONE, exchange->id);
+	const struct fault *fault = fault_pick(
+		emulator->faults, emulator->fault_count,
+		exchange->route ? exchange->route->operation : OPERATION_NONE, exchange->id);
 	if (fault)
 		exchange->fault = *fault;
 	pthread_mutex_unlock(&emulator->lock);
@@ -132,9 +134,11 @@ static bool check_content_type(struct exchange *exchange)
 	if (request->body_size == 0 || strcmp(request->method, "GET") == 0 ||
 	    strcmp(request->method, "DELETE") == 0)
 		return true;
-	if (request->content_type && strncasecmp(request->content_type, json, sizeof(json) - 1) == 0)
+	if (request->content_type &&
+	    strncasecmp(request->content_type, json, sizeof(json) - 1) == 0)
 		return true;
-	return refuse(&exchange->refusal, NO_SUCH_MEDIA_TYPE, "Content-Type is not application/json");
+	return refuse(&exchange->refusal, NO_SUCH_MEDIA_TYPE,
+		      "Content-Type is not application/json");
 }
 
 static enum throttle_scope scope_of(const struct exchange *exchange)
@@ -151,7 +155,8 @@ static int64_t items_of(const struct exchange *exchange)
 	struct muster_error err;
 
 	if (exchange->route->operation != OPERATION_BULK ||
-	    !json_parse(exchange->request->body, exchange->request->body_size, "the body", &root, &err))
+	    !json_parse(exchange->request->body, exchange->request->body_size, "the body", &root,
+			&err))
 		return 1;
 	int items = cJSON_GetArraySize(json_get(root, exchange->route->collection));
 	return items > 1 ? items : 1;
@@ -221,19 +226,20 @@ void exchange_record(struct exchange *exchange)
 {
 	const struct route *route = exchange->route;
 
-	ledger_append(exchange->emulator->ledger,
-		      &(struct ledger_line){
-			      .wall_ms = exchange->request->now_ms,
-			      .operation = operation_name(route ? route->operation : OPERATION_NONE),
-			      .collection = route ? route->collection : "",
-			      .id = exchange->id,
-			      .etag = exchange->etag[0] ? exchange->etag : NULL,
-			      .effect = exchange->effect,
-			      .status = exchange->reply.status,
-			      .fault = fault_action_name(exchange->fault.action),
-			      .body = exchange->request->body,
-			      .body_size = exchange->request->body_size,
-		      });
+	ledger_append(
+		exchange->emulator->ledger,
+		&(struct ledger_line){
+			.wall_ms = exchange->request->now_ms,
+			.operation = operation_name(route ? route->operation : OPERATION_NONE),
+			.collection = route ? route->collection : "",
+			.id = exchange->id,
+			.etag = exchange->etag[0] ? exchange->etag : NULL,
+			.effect = exchange->effect,
+			.status = exchange->reply.status,
+			.fault = fault_action_name(exchange->fault.action),
+			.body = exchange->request->body,
+			.body_size = exchange->request->body_size,
+		});
 }
 
 void exchange_serve(struct exchange *exchange)

@@ -8,7 +8,8 @@
 #include "spec.h"
 
 static const char *const operation_names[OPERATION_COUNT] = {
-	"none", "put", "get", "delete", "bulk", "query", "mechanism", "register", "poll", "registration",
+	"none",  "put",       "get",      "delete", "bulk",
+	"query", "mechanism", "register", "poll",   "registration",
 };
 
 static const char *const garbage_names[GARBAGE_COUNT] = {
@@ -126,7 +127,8 @@ bool fault_parse(const char *spec, struct fault *ret_fault, struct muster_error 
 
 	if (!spec_next(&rest, &part) || part.has_value ||
 	    !parse_operations(part.name, &fault.operations))
-		return muster_fail(err, CAUSE_USAGE, "--fault '%s': does not begin with an operation",
+		return muster_fail(err, CAUSE_USAGE,
+				   "--fault '%s': does not begin with an operation",
 				   PRINTABLE(spec));
 	while (spec_next(&rest, &part)) {
 		bool understood = parse_option(&part, &fault) ||

@@ -23,8 +23,10 @@ static void change_id(struct reply *reply)
 	    !json_parse(reply->body.data, reply->body.length, "the answer", &document, &err))
 		return;
 	cJSON_DeleteItemFromObjectCaseSensitive(document, "registrationId");
-	CLEANUP(freep) char *text =
-		json_add_text(document, "registrationId", "someone-else") ? json_print_line(document) : NULL;
+	CLEANUP(freep)
+	char *text = json_add_text(document, "registrationId", "someone-else")
+			     ? json_print_line(document)
+			     : NULL;
 	if (text)
 		replace(reply, text);
 }
@@ -38,7 +40,8 @@ static void drop_etag(struct reply *reply)
 	    !json_parse(reply->body.data, reply->body.length, "the answer", &document, &err))
 		return;
 	cJSON_DeleteItemFromObjectCaseSensitive(document, "etag");
-	CLEANUP(freep) char *text = json_add_int64(document, "etag", 7) ? json_print_line(document) : NULL;
+	CLEANUP(freep)
+	char *text = json_add_int64(document, "etag", 7) ? json_print_line(document) : NULL;
 	if (text)
 		replace(reply, text);
 }
@@ -48,10 +51,12 @@ static void duplicate_member(struct reply *reply)
 {
 	if (!reply->body.data || reply->body.data[0] != '{')
 		return;
-	CLEANUP(freep) char *text = text_format(
-		"{\"registrationId\":\"someone-else\",%s%s",
-		strstr(reply->body.data, "\"registrationId\"") ? "" : "\"registrationId\":\"other\",",
-		reply->body.data + 1);
+	CLEANUP(freep)
+	char *text = text_format("{\"registrationId\":\"someone-else\",%s%s",
+				 strstr(reply->body.data, "\"registrationId\"")
+					 ? ""
+					 : "\"registrationId\":\"other\",",
+				 reply->body.data + 1);
 	if (text)
 		replace(reply, text);
 }

@@ -87,8 +87,8 @@ static bool read_device(const struct hub_device_write *write, const char *hub, c
 	char row[HUB_DEVICE_ROW_SIZE];
 	struct muster_error err;
 
-	if (!store_get(write->store, STORE_DEVICES, hub_device_row(row, hub, write->device_id), &text,
-		       &err))
+	if (!store_get(write->store, STORE_DEVICES, hub_device_row(row, hub, write->device_id),
+		       &text, &err))
 		return refuse_internal(refusal, &err);
 	return !text || stored_parse(text, ret_device, refusal);
 }
@@ -100,7 +100,8 @@ static bool drop_device(const struct hub_device_write *write, struct refusal *re
 	bool deleted;
 
 	return store_delete(write->store, STORE_DEVICES,
-			    hub_device_row(row, write->old_hub, write->device_id), &deleted, &err) ||
+			    hub_device_row(row, write->old_hub, write->device_id), &deleted,
+			    &err) ||
 	       refuse_internal(refusal, &err);
 }
 
@@ -113,8 +114,8 @@ static bool put_device(const struct hub_device_write *write, const cJSON *device
 
 	if (!text)
 		return no_memory(refusal);
-	return store_put(write->store, STORE_DEVICES, hub_device_row(row, write->hub, write->device_id),
-			 NULL, text, &err) ||
+	return store_put(write->store, STORE_DEVICES,
+			 hub_device_row(row, write->hub, write->device_id), NULL, text, &err) ||
 	       refuse_internal(refusal, &err);
 }
 

@@ -153,8 +153,8 @@ static bool read_instance(const char *path, struct instance *instance, struct mu
 	bool is_good = scope && strlen(scope) < sizeof(instance->id_scope);
 	if (is_good)
 		memcpy(instance->id_scope, scope, strlen(scope) + 1);
-	cJSON_ArrayForEach(item, json_get(root, "policies"))
-		is_good = is_good && read_policy(instance, item);
+	cJSON_ArrayForEach(item, json_get(root, "policies")) is_good =
+		is_good && read_policy(instance, item);
 	if (!is_good)
 		return muster_fail(err, CAUSE_EMULATOR_STATE, "'%s' is damaged", PRINTABLE(path));
 	return true;

@@ -13,8 +13,8 @@ static bool no_memory(struct refusal *refusal)
 	return refuse(refusal, SERVER_FAILED, "The emulator is out of memory");
 }
 
-static bool write_locked(struct emulator *emulator, const char *operation_id, const cJSON *operation,
-			 struct refusal *refusal)
+static bool write_locked(struct emulator *emulator, const char *operation_id,
+			 const cJSON *operation, struct refusal *refusal)
 {
 	CLEANUP(freep) char *text = json_print_line(operation);
 	struct muster_error err;
@@ -58,8 +58,9 @@ bool operation_begin(struct registration *registration, struct refusal *refusal)
 		return no_memory(refusal);
 	store_lock(emulator->store);
 	/* A device has one operation; the ones before are over. */
-	bool is_good = store_delete_children(emulator->store, STORE_OPERATIONS, registration->id, &err) ||
-		       refuse_internal(refusal, &err);
+	bool is_good =
+		store_delete_children(emulator->store, STORE_OPERATIONS, registration->id, &err) ||
+		refuse_internal(refusal, &err);
 	is_good = is_good && write_locked(emulator, registration->operation_id, operation, refusal);
 	store_unlock(emulator->store);
 	return is_good;
@@ -83,10 +84,12 @@ static bool end_lost(cJSON *operation)
 {
 	cJSON *result = cJSON_AddObjectToObject(operation, "result");
 
-	return result && json_add_text(result, "registrationId", json_text(operation, "registrationId")) &&
+	return result &&
+	       json_add_text(result, "registrationId", json_text(operation, "registrationId")) &&
 	       json_add_text(result, "status", "failed") &&
 	       json_add_int64(result, "errorCode", ALLOCATION_FAILED) &&
-	       json_add_text(result, "errorMessage", "The emulator was restarted (not the service's words)");
+	       json_add_text(result, "errorMessage",
+			     "The emulator was restarted (not the service's words)");
 }
 
 static bool poll_locked(struct emulator *emulator, const char *operation_id,
@@ -101,8 +104,8 @@ static bool poll_locked(struct emulator *emulator, const char *operation_id,
 		return false;
 	if (strcmp(json_text(operation, "registrationId"), registration_id) != 0)
 		return refuse(refusal, NO_SUCH_REGISTRATION, "Operation not found");
-	if (!json_get(operation, "result") && strcmp(json_text(operation, "run"), emulator->run) != 0 &&
-	    !end_lost(operation))
+	if (!json_get(operation, "result") &&
+	    strcmp(json_text(operation, "run"), emulator->run) != 0 && !end_lost(operation))
 		return no_memory(refusal);
 	if (!json_bool(operation, "polled", false)) {
 		cJSON_DeleteItemFromObjectCaseSensitive(operation, "polled");
@@ -115,11 +118,13 @@ static bool poll_locked(struct emulator *emulator, const char *operation_id,
 	return true;
 }
 
-bool operation_poll(struct emulator *emulator, const char *operation_id, const char *registration_id,
-		    int64_t now_ms, cJSON **ret_result, struct refusal *refusal)
+bool operation_poll(struct emulator *emulator, const char *operation_id,
+		    const char *registration_id, int64_t now_ms, cJSON **ret_result,
+		    struct refusal *refusal)
 {
 	store_lock(emulator->store);
-	bool is_good = poll_locked(emulator, operation_id, registration_id, now_ms, ret_result, refusal);
+	bool is_good =
+		poll_locked(emulator, operation_id, registration_id, now_ms, ret_result, refusal);
 	store_unlock(emulator->store);
 	return is_good;
 }

@@ -140,8 +140,8 @@ static void fill_long_options(struct option options[ARRAY_SIZE(rows) + 3])
 {
 	for (size_t i = 0; i < ARRAY_SIZE(rows); i++)
 		options[i] = (struct option){ rows[i].name,
-					      rows[i].kind == OPTION_FLAG ? no_argument :
-									    required_argument,
+					      rows[i].kind == OPTION_FLAG ? no_argument
+									  : required_argument,
 					      NULL, FIRST_ROW + (int)i };
 	options[ARRAY_SIZE(rows)] = (struct option){ "help", no_argument, NULL, 'h' };
 	options[ARRAY_SIZE(rows) + 1] = (struct option){ "version", no_argument, NULL, 'V' };
@@ -170,7 +170,8 @@ bool options_parse(int argc, char **argv, struct emulator_config *ret_config,
 			return false;
 	}
 	if (optind < argc)
-		return muster_fail(err, CAUSE_USAGE, "'%s' is not an option", PRINTABLE(argv[optind]));
+		return muster_fail(err, CAUSE_USAGE, "'%s' is not an option",
+				   PRINTABLE(argv[optind]));
 	if (!config.state)
 		return muster_fail(err, CAUSE_USAGE, "--state DIR is needed");
 	*ret_config = config;
@@ -182,8 +183,10 @@ char *options_help(void)
 	CLEANUP(text_done) struct text text = { 0 };
 	struct muster_error err;
 
-	text_add(&text, "Usage: muster-emulator --state DIR [OPTIONS]\n\n"
-			"A local stand-in for the Azure IoT Hub Device Provisioning Service.\n\nOptions:\n");
+	text_add(
+		&text,
+		"Usage: muster-emulator --state DIR [OPTIONS]\n\n"
+		"A local stand-in for the Azure IoT Hub Device Provisioning Service.\n\nOptions:\n");
 	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
 		char left[64];
 		(void)snprintf(left, sizeof(left), "--%s%s%s", rows[i].name,

@@ -75,7 +75,8 @@ static bool take_headers(struct page *page)
 		return true;
 	if (!base64_decode(request->continuation, strlen(request->continuation), &after) ||
 	    after.size >= sizeof(page->after) || memchr(after.data, '\0', after.size))
-		return refuse(&page->exchange->refusal, BAD_ARGUMENT, "x-ms-continuation is invalid");
+		return refuse(&page->exchange->refusal, BAD_ARGUMENT,
+			      "x-ms-continuation is invalid");
 	memcpy(page->after, after.data, after.size);
 	return true;
 }
@@ -131,8 +132,8 @@ static bool serve(struct page *page, const char *parent)
 		return false;
 	page->array = array;
 	store_lock(store);
-	bool is_good = store_page(store, page->table, parent, page->after, (int)page->limit + 1, add_row,
-				  page, &err);
+	bool is_good = store_page(store, page->table, parent, page->after, (int)page->limit + 1,
+				  add_row, page, &err);
 	store_unlock(store);
 	if (!is_good)
 		return refuse_internal(&page->exchange->refusal, &err);

@@ -37,7 +37,8 @@ DEFINE_FREEP(registration_freep, struct registration *, registration_free)
 /* Finds the enrollment and checks what the device presents against it. For a TPM without a token
  * *ret_needs_challenge is true and nothing is proven yet. `body` is taken over, also on failure. */
 bool registration_authenticate(struct exchange *exchange, cJSON *body,
-			       struct registration **ret_registration, bool *ret_needs_challenge) MUST_CHECK;
+			       struct registration **ret_registration, bool *ret_needs_challenge)
+	MUST_CHECK;
 
 /* -- challenge.c: TPM -------------------------------------------------------------------------------------- */
 
@@ -67,10 +68,11 @@ struct assignment {
 	bool is_disabled;
 };
 /* Chooses by policy (not custom). */
-void registration_choose(const struct registration *registration, struct assignment *ret_assignment);
+void registration_choose(const struct registration *registration,
+			 struct assignment *ret_assignment);
 /* Writes operation, registration record and the hub's twin as one. */
-bool registration_finish(const struct registration *registration, const struct assignment *assignment,
-			 struct refusal *refusal) MUST_CHECK;
+bool registration_finish(const struct registration *registration,
+			 const struct assignment *assignment, struct refusal *refusal) MUST_CHECK;
 /* The hub this device has now, or NULL. */
 bool registration_current(const struct registration *registration, cJSON **ret_record,
 			  struct refusal *refusal) MUST_CHECK;
@@ -89,5 +91,6 @@ bool operation_begin(struct registration *registration, struct refusal *refusal)
 bool operation_end(struct emulator *emulator, const char *operation_id, cJSON *result,
 		   struct refusal *refusal) MUST_CHECK;
 /* *ret_result is NULL while it is under way. 404 when there is none of this device. Counts as a poll. */
-bool operation_poll(struct emulator *emulator, const char *operation_id, const char *registration_id,
-		    int64_t now_ms, cJSON **ret_result, struct refusal *refusal) MUST_CHECK;
+bool operation_poll(struct emulator *emulator, const char *operation_id,
+		    const char *registration_id, int64_t now_ms, cJSON **ret_result,
+		    struct refusal *refusal) MUST_CHECK;

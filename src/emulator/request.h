@@ -40,7 +40,8 @@ struct request {
 	const char *continuation;
 	const void *body;
 	size_t body_size;
-	const struct certificate *certificates; /* the client's, leaf first; verified to be its own, not by whom issued */
+	const struct certificate *
+		certificates; /* the client's, leaf first; verified to be its own, not by whom issued */
 	size_t certificate_count;
 	int64_t now_ms; /* the emulator's clock */
 };
@@ -62,11 +63,11 @@ struct exchange {
 	struct emulator *emulator;
 	const struct request *request;
 	struct reply reply;
-	const struct route *route; /* NULL when none fits */
+	const struct route *route;                     /* NULL when none fits */
 	char segments[SEGMENT_COUNT_MAX][SEGMENT_MAX]; /* decoded */
 	size_t segment_count;
 	char path[SEGMENT_COUNT_MAX * SEGMENT_MAX]; /* decoded, lower case, no slash at the end */
-	char id[SEGMENT_MAX];                       /* lower case; empty for operations without one */
+	char id[SEGMENT_MAX]; /* lower case; empty for operations without one */
 	struct refusal refusal;
 	struct fault fault; /* action FAULT_NONE when none hits */
 	enum effect effect;

@@ -51,8 +51,8 @@ static ssize_t stream_read(void *context, uint64_t position, char *buffer, size_
 	struct stream *stream = context;
 
 	if (position >= stream->end)
-		return stream->end < stream->size ? MHD_CONTENT_READER_END_WITH_ERROR :
-						    MHD_CONTENT_READER_END_OF_STREAM;
+		return stream->end < stream->size ? MHD_CONTENT_READER_END_WITH_ERROR
+						  : MHD_CONTENT_READER_END_OF_STREAM;
 	if (stream_pause(stream))
 		return 0;
 	size_t size = stream->end - (size_t)position;
@@ -79,8 +79,8 @@ static struct MHD_Response *stream_new(char *data, size_t size, const struct fau
 		stream->chunk = fault->value < 10 ? 1 : (size_t)fault->value / 10;
 		stream->interval_ms = fault->value < 10 ? 1000 / fault->value : 100;
 	}
-	struct MHD_Response *response =
-		MHD_create_response_from_callback(size, BLOCK_SIZE, stream_read, stream, stream_free);
+	struct MHD_Response *response = MHD_create_response_from_callback(
+		size, BLOCK_SIZE, stream_read, stream, stream_free);
 	if (!response)
 		free(stream);
 	return response;
@@ -97,20 +97,20 @@ struct MHD_Response *response_new(struct reply *reply, const struct fault *fault
 	struct muster_error err;
 	size_t size = reply->body.length;
 	char *data = text_take(&reply->body, &err);
-	bool is_stream = size > 0 &&
-			 (fault->action == FAULT_TRUNCATED || fault->action == FAULT_TRICKLE);
+	bool is_stream =
+		size > 0 && (fault->action == FAULT_TRUNCATED || fault->action == FAULT_TRICKLE);
 
 	if (!data)
 		return NULL;
-	struct MHD_Response *response = is_stream ?
-						stream_new(data, size, fault, connection, timer) :
-						plain_new(data, size);
+	struct MHD_Response *response = is_stream ? stream_new(data, size, fault, connection, timer)
+						  : plain_new(data, size);
 	if (!response) {
 		free(data);
 		return NULL;
 	}
 	if (size > 0)
-		MHD_add_response_header(response, "Content-Type", "application/json; charset=utf-8");
+		MHD_add_response_header(response, "Content-Type",
+					"application/json; charset=utf-8");
 	MHD_add_response_header(response, "Strict-Transport-Security",
 				"max-age=31536000; includeSubDomains");
 	for (size_t i = 0; i < reply->header_count; i++)

@@ -63,8 +63,8 @@ static bool pattern_fits(const char *pattern, const char (*segments)[SEGMENT_MAX
 	}
 }
 
-const struct route *route_find(const char *method, const char (*segments)[SEGMENT_MAX], size_t count,
-			       bool *ret_known_path)
+const struct route *route_find(const char *method, const char (*segments)[SEGMENT_MAX],
+			       size_t count, bool *ret_known_path)
 {
 	*ret_known_path = false;
 	for (size_t i = 0; i < ARRAY_SIZE(routes); i++) {

@@ -28,7 +28,7 @@ struct route {
 };
 
 /* NULL when no path fits (*ret_known_path false) or the path is for other methods. */
-const struct route *route_find(const char *method, const char (*segments)[SEGMENT_MAX], size_t count,
-			       bool *ret_known_path);
+const struct route *route_find(const char *method, const char (*segments)[SEGMENT_MAX],
+			       size_t count, bool *ret_known_path);
 /* The segment that is the id, or NULL. */
 const char *route_id(const struct route *route, const char (*segments)[SEGMENT_MAX]);

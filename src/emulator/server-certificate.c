@@ -29,8 +29,8 @@ static bool make_authority(const char *ca_file, const char *key_file, int64_t no
 	CLEANUP(secret_done) struct secret pem = { 0 };
 	CLEANUP(freep) char *text = NULL;
 
-	return pki_authority_make("muster emulator authority", AUTHORITY_DAYS, now_ms, &authority->key,
-				  &authority->certificate, err) &&
+	return pki_authority_make("muster emulator authority", AUTHORITY_DAYS, now_ms,
+				  &authority->key, &authority->certificate, err) &&
 	       pki_private_key_pem(authority->key, &pem, err) &&
 	       file_write(key_file, pem.data, pem.size, 0600, true, err) &&
 	       pki_certificate_pem(authority->certificate, &text, err) &&
@@ -49,8 +49,8 @@ static bool read_authority(const char *ca_file, const char *key_file, struct aut
 	       pki_certificate_read(bytes.data, bytes.size, ca_file, &authority->certificate, err);
 }
 
-static bool make_server(const struct authority *authority, const char *const *names, size_t name_count,
-			int64_t now_ms, struct server_certificate *certificate,
+static bool make_server(const struct authority *authority, const char *const *names,
+			size_t name_count, int64_t now_ms, struct server_certificate *certificate,
 			struct muster_error *err)
 {
 	CLEANUP(EVP_PKEY_freep) EVP_PKEY *key = NULL;
@@ -84,8 +84,9 @@ bool server_certificate_open(const char *directory, const char *const *names, si
 	if (!key_file || !certificate.ca_file)
 		return muster_fail_memory(err);
 	bool is_there = access(certificate.ca_file, F_OK) == 0;
-	bool is_good = is_there ? read_authority(certificate.ca_file, key_file, &authority, err) :
-				  make_authority(certificate.ca_file, key_file, now_ms, &authority, err);
+	bool is_good =
+		is_there ? read_authority(certificate.ca_file, key_file, &authority, err)
+			 : make_authority(certificate.ca_file, key_file, now_ms, &authority, err);
 	if (!is_good || !make_server(&authority, names, name_count, now_ms, &certificate, err))
 		return muster_error_prefix(err, "the emulator's certificates in '%s'",
 					   PRINTABLE(directory));

@@ -118,8 +118,8 @@ static enum MHD_Result send_reply(struct visit *visit)
 	struct reply *reply = &visit->exchange.reply;
 
 	add_date(visit, MHD_HTTP_HEADER_DATE, emulator_now_ms(visit->server->emulator));
-	struct MHD_Response *response =
-		response_new(reply, &visit->exchange.fault, visit->connection, visit->server->timer);
+	struct MHD_Response *response = response_new(reply, &visit->exchange.fault,
+						     visit->connection, visit->server->timer);
 	if (!response)
 		return MHD_NO;
 	enum MHD_Result result = MHD_queue_response(visit->connection, reply->status, response);
@@ -164,8 +164,8 @@ static enum MHD_Result refuse_before(struct visit *visit)
 
 	if (exchange->fault.action == FAULT_REDIRECT) {
 		exchange_refuse(exchange, MHD_HTTP_TEMPORARY_REDIRECT);
-		reply_header(&exchange->reply, MHD_HTTP_HEADER_LOCATION, "https://elsewhere.invalid%s",
-			     exchange->path);
+		reply_header(&exchange->reply, MHD_HTTP_HEADER_LOCATION,
+			     "https://elsewhere.invalid%s", exchange->path);
 	} else {
 		exchange_refuse(exchange, (unsigned)exchange->fault.value);
 		add_retry_after(visit);
@@ -208,7 +208,8 @@ static enum MHD_Result serve(struct visit *visit)
 
 static enum MHD_Result handle(struct visit *visit)
 {
-	if (__atomic_load_n(&visit->server->is_ending, __ATOMIC_RELAXED) && visit->phase != PHASE_READING)
+	if (__atomic_load_n(&visit->server->is_ending, __ATOMIC_RELAXED) &&
+	    visit->phase != PHASE_READING)
 		return MHD_NO;
 	if (visit->phase == PHASE_SERVED)
 		return answer(visit);
@@ -309,8 +310,8 @@ union address {
 	struct sockaddr_in6 v6;
 };
 
-static bool parse_address(const char *text, uint16_t port, union address *ret_address, bool *ret_is_v6,
-			  struct muster_error *err)
+static bool parse_address(const char *text, uint16_t port, union address *ret_address,
+			  bool *ret_is_v6, struct muster_error *err)
 {
 	union address address = { 0 };
 
@@ -333,8 +334,8 @@ static bool parse_address(const char *text, uint16_t port, union address *ret_ad
 static bool start_daemon(struct server *server, const struct server_config *config,
 			 struct muster_error *err)
 {
-	const unsigned flags = MHD_USE_TLS | MHD_USE_EPOLL_INTERNAL_THREAD | MHD_ALLOW_SUSPEND_RESUME |
-			       MHD_USE_SUPPRESS_DATE_NO_CLOCK;
+	const unsigned flags = MHD_USE_TLS | MHD_USE_EPOLL_INTERNAL_THREAD |
+			       MHD_ALLOW_SUSPEND_RESUME | MHD_USE_SUPPRESS_DATE_NO_CLOCK;
 	union address address;
 	bool is_v6;
 
@@ -342,16 +343,16 @@ static bool start_daemon(struct server *server, const struct server_config *conf
 		return false;
 	server->daemon = MHD_start_daemon(
 		flags | (is_v6 ? MHD_USE_IPv6 : 0), config->port, NULL, NULL, on_request, server,
-		MHD_OPTION_SOCK_ADDR, &address.any, MHD_OPTION_THREAD_POOL_SIZE, (unsigned)THREAD_COUNT,
-		MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)CONNECTION_MEMORY,
-		MHD_OPTION_CONNECTION_TIMEOUT, (unsigned)IDLE_TIMEOUT_S, MHD_OPTION_NOTIFY_CONNECTION,
-		on_connection, NULL, MHD_OPTION_NOTIFY_COMPLETED, on_completed, NULL,
-		MHD_OPTION_URI_LOG_CALLBACK, on_uri, NULL, MHD_OPTION_HTTPS_MEM_CERT,
-		config->certificate_pem, MHD_OPTION_HTTPS_MEM_KEY, config->key_pem,
-		MHD_OPTION_HTTPS_PRIORITIES, TLS_PRIORITIES, MHD_OPTION_END);
+		MHD_OPTION_SOCK_ADDR, &address.any, MHD_OPTION_THREAD_POOL_SIZE,
+		(unsigned)THREAD_COUNT, MHD_OPTION_CONNECTION_MEMORY_LIMIT,
+		(size_t)CONNECTION_MEMORY, MHD_OPTION_CONNECTION_TIMEOUT, (unsigned)IDLE_TIMEOUT_S,
+		MHD_OPTION_NOTIFY_CONNECTION, on_connection, NULL, MHD_OPTION_NOTIFY_COMPLETED,
+		on_completed, NULL, MHD_OPTION_URI_LOG_CALLBACK, on_uri, NULL,
+		MHD_OPTION_HTTPS_MEM_CERT, config->certificate_pem, MHD_OPTION_HTTPS_MEM_KEY,
+		config->key_pem, MHD_OPTION_HTTPS_PRIORITIES, TLS_PRIORITIES, MHD_OPTION_END);
 	if (!server->daemon)
-		return muster_fail_errno(err, CAUSE_EMULATOR_START, errno, "listening on %s port %u",
-					 config->address, config->port);
+		return muster_fail_errno(err, CAUSE_EMULATOR_START, errno,
+					 "listening on %s port %u", config->address, config->port);
 	return true;
 }
 
@@ -374,7 +375,8 @@ bool server_start(const struct server_config *config, struct server **ret_server
 
 uint16_t server_port(const struct server *server)
 {
-	const union MHD_DaemonInfo *info = MHD_get_daemon_info(server->daemon, MHD_DAEMON_INFO_BIND_PORT);
+	const union MHD_DaemonInfo *info =
+		MHD_get_daemon_info(server->daemon, MHD_DAEMON_INFO_BIND_PORT);
 
 	return info ? info->port : 0;
 }

@@ -16,5 +16,5 @@ struct spec_part {
 /* Takes the next part off *rest. False at the end (then **rest is NUL) and when a part is empty or too long. */
 bool spec_next(const char **rest, struct spec_part *ret_part) MUST_CHECK;
 /* The index of word in a table of words. */
-bool spec_choice(const char *word, const char *const *words, size_t count,
-		 size_t *ret_index) MUST_CHECK;
+bool spec_choice(const char *word, const char *const *words, size_t count, size_t *ret_index)
+	MUST_CHECK;

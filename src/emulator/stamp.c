@@ -19,12 +19,12 @@ static void random_or_stop(void *data, size_t size)
 char *stamp_format(char out[STAMP_SIZE], int64_t wall_ms)
 {
 	time_t seconds = wall_ms / 1000;
-	char date[24];
 	struct tm tm;
 
 	(void)gmtime_r(&seconds, &tm);
-	(void)strftime(date, sizeof(date), "%Y-%m-%dT%H:%M:%S", &tm);
-	(void)snprintf(out, STAMP_SIZE, "%s.%03d0000Z", date, (int)(wall_ms % 1000));
+	size_t used = strftime(out, STAMP_SIZE, "%Y-%m-%dT%H:%M:%S", &tm);
+	(void)snprintf(out + used, STAMP_SIZE - used, ".%03u0000Z",
+		       (unsigned)(wall_ms % 1000) % 1000u);
 	return out;
 }
 
@@ -37,8 +37,8 @@ char *guid_new(char out[GUID_SIZE])
 	bytes[6] = (bytes[6] & 0x0f) | 0x40;
 	bytes[8] = (bytes[8] & 0x3f) | 0x80;
 	hex_encode(hex, bytes, sizeof(bytes));
-	(void)snprintf(out, GUID_SIZE, "%.8s-%.4s-%.4s-%.4s-%.12s", hex, hex + 8, hex + 12, hex + 16,
-		       hex + 20);
+	(void)snprintf(out, GUID_SIZE, "%.8s-%.4s-%.4s-%.4s-%.12s", hex, hex + 8, hex + 12,
+		       hex + 16, hex + 20);
 	return out;
 }
 

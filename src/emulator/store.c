@@ -64,7 +64,8 @@ static bool execute(struct store *store, const char *sql, const char *doing,
 static bool make_schema(struct store *store, struct muster_error *err)
 {
 	for (size_t i = 0; i < STORE_TABLE_COUNT; i++) {
-		CLEANUP(freep) char *sql = text_format(
+		CLEANUP(freep)
+		char *sql = text_format(
 			"CREATE TABLE IF NOT EXISTS %s (id TEXT PRIMARY KEY NOT NULL, parent TEXT, "
 			"document TEXT NOT NULL); CREATE INDEX IF NOT EXISTS %s_parent ON %s (parent, id) "
 			"WHERE parent IS NOT NULL",
@@ -82,9 +83,10 @@ static bool prepare(struct store *store, struct muster_error *err)
 	for (size_t table = 0; table < STORE_TABLE_COUNT; table++) {
 		for (size_t kind = 0; kind < STATEMENT_COUNT; kind++) {
 			const char *mark = strstr(statement_texts[kind], "%s");
-			CLEANUP(freep) char *sql = text_format(
-				"%.*s%s%s", (int)(mark - statement_texts[kind]),
-				statement_texts[kind], table_names[table], mark + 2);
+			CLEANUP(freep)
+			char *sql =
+				text_format("%.*s%s%s", (int)(mark - statement_texts[kind]),
+					    statement_texts[kind], table_names[table], mark + 2);
 			if (!sql)
 				return muster_fail_memory(err);
 			if (sqlite3_prepare_v3(store->database, sql, -1, SQLITE_PREPARE_PERSISTENT,
@@ -226,15 +228,15 @@ bool store_put(struct store *store, enum store_table table, const char *id, cons
 {
 	bool changed;
 
-	return change(store, store->statements[table][STATEMENT_PUT], id, parent, document, &changed,
-		      err);
+	return change(store, store->statements[table][STATEMENT_PUT], id, parent, document,
+		      &changed, err);
 }
 
 bool store_delete(struct store *store, enum store_table table, const char *id, bool *ret_deleted,
 		  struct muster_error *err)
 {
-	return change(store, store->statements[table][STATEMENT_DELETE], id, NULL, NULL, ret_deleted,
-		      err);
+	return change(store, store->statements[table][STATEMENT_DELETE], id, NULL, NULL,
+		      ret_deleted, err);
 }
 
 bool store_delete_children(struct store *store, enum store_table table, const char *parent,
@@ -242,8 +244,8 @@ bool store_delete_children(struct store *store, enum store_table table, const ch
 {
 	bool changed;
 
-	return change(store, store->statements[table][STATEMENT_DELETE_OF_PARENT], parent, NULL, NULL,
-		      &changed, err);
+	return change(store, store->statements[table][STATEMENT_DELETE_OF_PARENT], parent, NULL,
+		      NULL, &changed, err);
 }
 
 bool store_page(struct store *store, enum store_table table, const char *parent, const char *after,

@@ -67,7 +67,8 @@ bool throttle_parse(const char *spec, struct throttle *ret_throttle, struct must
 				   PRINTABLE(spec));
 	while (spec_next(&rest, &part))
 		if (!parse_option(&part, &throttle))
-			return muster_fail(err, CAUSE_USAGE, "--throttle '%s': '%s' is not understood",
+			return muster_fail(err, CAUSE_USAGE,
+					   "--throttle '%s': '%s' is not understood",
 					   PRINTABLE(spec), PRINTABLE(part.name));
 	if (*rest != '\0')
 		return muster_fail(err, CAUSE_USAGE, "--throttle '%s': a part is empty or too long",
@@ -88,7 +89,8 @@ static int64_t whole_seconds(int64_t ms)
 	return ms <= 0 ? 1 : (ms + 999) / 1000;
 }
 
-static bool take_fixed(struct throttle *throttle, int64_t now_ms, int64_t cost, int64_t *ret_wait_ms)
+static bool take_fixed(struct throttle *throttle, int64_t now_ms, int64_t cost,
+		       int64_t *ret_wait_ms)
 {
 	int64_t passed = now_ms - throttle->window_start_ms;
 
@@ -128,7 +130,8 @@ static bool take_sliding(struct throttle *throttle, int64_t now_ms, int64_t cost
 }
 
 /* `used` counts in units of 1/window_ms tokens, so that refilling stays exact. */
-static bool take_bucket(struct throttle *throttle, int64_t now_ms, int64_t cost, int64_t *ret_wait_ms)
+static bool take_bucket(struct throttle *throttle, int64_t now_ms, int64_t cost,
+			int64_t *ret_wait_ms)
 {
 	int64_t passed = now_ms - throttle->window_start_ms;
 	int64_t most = throttle->burst * throttle->window_ms;

@@ -36,8 +36,8 @@ struct throttle {
 	bool started;
 };
 
-bool throttle_parse(const char *spec, struct throttle *ret_throttle,
-		    struct muster_error *err) MUST_CHECK;
+bool throttle_parse(const char *spec, struct throttle *ret_throttle, struct muster_error *err)
+	MUST_CHECK;
 /* Takes cost from the budget at the moment now_ms (never going back); or takes nothing, returns false and says after
  * how many whole seconds to come back. A cost above the whole budget passes when the budget is untouched. Not locked. */
 bool throttle_take(struct throttle *throttle, int64_t now_ms, int64_t cost,

@@ -20,7 +20,8 @@
 
 static bool add_enrollment(cJSON *root, const struct registration *registration)
 {
-	const char *name = registration->kind == KIND_GROUP ? "enrollmentGroup" : "individualEnrollment";
+	const char *name =
+		registration->kind == KIND_GROUP ? "enrollmentGroup" : "individualEnrollment";
 	cJSON *enrollment = cJSON_Duplicate(registration->enrollment, true);
 
 	return json_add_item(root, name, enrollment) && document_view(enrollment, VIEW_WEBHOOK);
@@ -35,7 +36,8 @@ static bool add_attestation(cJSON *context, const struct registration *registrat
 		return cJSON_AddObjectToObject(context, "symmetricKey") != NULL;
 	case DEVICE_X509:
 		object = cJSON_AddObjectToObject(context, "x509");
-		return object && json_add_text(object, "clientCertificate", registration->certificate);
+		return object &&
+		       json_add_text(object, "clientCertificate", registration->certificate);
 	case DEVICE_TPM:
 		object = cJSON_AddObjectToObject(context, "tpm");
 		return object &&
@@ -118,8 +120,8 @@ static bool call_patiently(const struct registration *registration, struct http 
 			   struct muster_error *err)
 {
 	const struct emulator *emulator = registration->emulator;
-	const char *url = json_text(json_get(registration->enrollment, "customAllocationDefinition"),
-				    "webhookUrl");
+	const char *url = json_text(
+		json_get(registration->enrollment, "customAllocationDefinition"), "webhookUrl");
 	int64_t wait_ms = RETRY_FIRST_MS;
 
 	for (unsigned retry = 0;; retry++, wait_ms += RETRY_INCREMENT_MS) {
@@ -144,9 +146,9 @@ static bool is_linked(const cJSON *question, const char *host)
 {
 	const cJSON *hub;
 
-	cJSON_ArrayForEach(hub, json_get(question, "linkedHubs"))
-		if (text_equal_folded(hub->valuestring, host))
-			return true;
+	cJSON_ArrayForEach(
+		hub, json_get(question, "linkedHubs")) if (text_equal_folded(hub->valuestring,
+									     host)) return true;
 	return false;
 }
 
@@ -169,8 +171,9 @@ static bool judge_reply(const struct registration *registration, const cJSON *qu
 	assignment->hub = hub_find(emulator->hubs, emulator->hub_count, host);
 	assignment->initial_twin = cJSON_IsObject(twin) ? twin : NULL;
 	assignment->payload = cJSON_IsObject(payload) ? payload : NULL;
-	return assignment->hub || refuse(&assignment->refusal, ALLOCATION_FAILED,
-					 "The hub is not linked any more (not the service's words)");
+	return assignment->hub ||
+	       refuse(&assignment->refusal, ALLOCATION_FAILED,
+		      "The hub is not linked any more (not the service's words)");
 }
 
 static bool judge_answer(const struct http_answer *answer, cJSON **ret_reply,
@@ -191,7 +194,8 @@ static bool judge_answer(const struct http_answer *answer, cJSON **ret_reply,
 	if (!json_parse(answer->body.data ? answer->body.data : "", answer->body.length,
 			"the webhook's answer", ret_reply, &err))
 		return refuse(&assignment->refusal, ALLOCATION_FAILED,
-			      "Custom allocation failed: %.200s (not the service's words)", err.message);
+			      "Custom allocation failed: %.200s (not the service's words)",
+			      err.message);
 	return true;
 }
 
@@ -200,7 +204,8 @@ static bool judge_answer(const struct http_answer *answer, cJSON **ret_reply,
 static bool ask(const struct registration *registration, const cJSON *question,
 		struct http_answer *ret_answer, struct muster_error *err)
 {
-	CLEANUP(http_freep) struct http *http = http_new(registration->emulator->webhook_ca_file, err);
+	CLEANUP(http_freep)
+	struct http *http = http_new(registration->emulator->webhook_ca_file, err);
 	CLEANUP(freep) char *text = json_print_line(question);
 
 	if (!http)

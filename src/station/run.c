@@ -2,6 +2,7 @@
 #include "job.h"
 
 #include <pwd.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -81,7 +82,7 @@ static bool read_places(struct run *run, const struct config *config, struct mus
 	if (endpoint && strlen(endpoint) >= sizeof(run->device_host))
 		return muster_fail(err, CAUSE_USAGE, "the device endpoint is too long");
 	if (endpoint)
-		strcpy(run->device_host, endpoint);
+		snprintf(run->device_host, sizeof(run->device_host), "%s", endpoint);
 	else
 		dps_device_host(run->login.host, run->device_host);
 	if (!COPY_FIRST(&run->id_scope, err, request->id_scope, run->profile.id_scope,
@@ -98,7 +99,7 @@ static bool read_names(struct run *run, const struct config *config, struct must
 	const struct passwd *user = getpwuid(getuid());
 
 	if (gethostname(run->station_name, sizeof(run->station_name) - 1) < 0)
-		strcpy(run->station_name, "unknown");
+		snprintf(run->station_name, sizeof(run->station_name), "unknown");
 	return COPY_FIRST(&run->operator_name, err, run->request->operator_name,
 			  config->operator_name, user ? user->pw_name : NULL, "unknown");
 }

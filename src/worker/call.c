@@ -15,7 +15,9 @@ struct worker {
 	int socket;
 	bool is_dead;
 	const struct verb_row *verb; /* the request under way, or NULL */
-	int64_t deadline_ms;
+	int64_t allowed_ms;          /* for that request */
+	int64_t deadline_ms;         /* when they are over */
+	int64_t tests_deadline_ms;   /* 0, or instead of the table's */
 	struct frame_reader reader;
 	char program[64];
 };
@@ -36,16 +38,20 @@ bool worker_spawn(const char *program, const char *const *environment, struct wo
 	return true;
 }
 
-static void end_process(struct worker *worker)
+/* Returns the status of waitpid(); a worker that had ended already keeps its own. */
+static int end_process(struct worker *worker)
 {
+	int status = 0;
+
 	if (worker->pid > 0) {
 		kill(worker->pid, SIGKILL);
-		while (waitpid(worker->pid, NULL, 0) < 0 && errno == EINTR)
+		while (waitpid(worker->pid, &status, 0) < 0 && errno == EINTR)
 			;
 	}
 	worker->pid = 0;
 	worker->is_dead = true;
 	worker->verb = NULL;
+	return status;
 }
 
 void worker_free(struct worker *worker)
@@ -74,9 +80,30 @@ bool worker_is_alive(const struct worker *worker)
 	return !worker->is_dead;
 }
 
+void worker_set_deadline_ms(struct worker *worker, int64_t deadline_ms)
+{
+	worker->tests_deadline_ms = deadline_ms;
+}
+
 static bool is_tpm_verb(const struct verb_row *verb)
 {
 	return verb->verb >= WORKER_TPM_OPEN && verb->verb <= WORKER_TPM_RELEASE;
+}
+
+static bool fail_dead(struct worker *worker, struct muster_error *err)
+{
+	const char *verb = worker->verb->name;
+	int status = end_process(worker);
+
+	if (WIFEXITED(status) && WEXITSTATUS(status) == WORKER_EXIT_UNSTARTED)
+		return muster_fail(err, CAUSE_WORKER_START, "%s could not be run", worker->program);
+	if (WIFEXITED(status))
+		return muster_fail(err, CAUSE_WORKER_DIED,
+				   "%s ended with status %d while it was doing %s", worker->program,
+				   WEXITSTATUS(status), verb);
+	return muster_fail(err, CAUSE_WORKER_DIED,
+			   "%s was ended by signal %d while it was doing %s", worker->program,
+			   WTERMSIG(status), verb);
 }
 
 bool worker_send(struct worker *worker, const struct worker_message *request,
@@ -87,22 +114,15 @@ bool worker_send(struct worker *worker, const struct worker_message *request,
 	if (worker->is_dead || worker->verb)
 		return muster_fail(err, CAUSE_INTERNAL, "%s is %s", worker->program,
 				   worker->is_dead ? "gone" : "busy");
-	if (!worker_message_encode(request, &message, err) ||
-	    !frame_send(worker->socket, &message, request->fd, err))
+	if (!worker_message_encode(request, &message, err))
 		return false;
 	worker->verb = worker_verb_find(request->verb);
-	worker->deadline_ms = clock_now_ms() + worker->verb->deadline_ms;
+	if (!frame_send(worker->socket, &message, request->fd, err))
+		return fail_dead(worker, err);
+	worker->allowed_ms =
+		worker->tests_deadline_ms ? worker->tests_deadline_ms : worker->verb->deadline_ms;
+	worker->deadline_ms = clock_now_ms() + worker->allowed_ms;
 	return true;
-}
-
-static bool fail_dead(struct worker *worker, struct muster_error *err)
-{
-	const char *verb = worker->verb ? worker->verb->name : "nothing";
-
-	muster_fail(err, CAUSE_WORKER_DIED, "%s ended while it was doing %s", worker->program,
-		    verb);
-	end_process(worker);
-	return false;
 }
 
 static bool fail_late(struct worker *worker, struct muster_error *err)
@@ -110,39 +130,53 @@ static bool fail_late(struct worker *worker, struct muster_error *err)
 	bool is_tpm = is_tpm_verb(worker->verb);
 
 	muster_fail(err, is_tpm ? CAUSE_TPM_HANGS : CAUSE_MODULE_HANGS,
-		    "%s did not finish %s within %lld s and was ended", worker->program,
-		    worker->verb->name, (long long)worker->verb->deadline_ms / 1000);
+		    "%s did not finish %s within %g s and was ended", worker->program,
+		    worker->verb->name, (double)worker->allowed_ms / 1000);
 	end_process(worker);
 	return false;
 }
 
+/* The other end holds a chip's or a module's code: its words are not for the terminal as they are. */
 static void error_of(const struct worker_message *reply, struct muster_error *err)
 {
-	muster_fail_native(err, (enum muster_cause)worker_u64(reply, FIELD_ERROR_CAUSE),
-			   (enum muster_origin)worker_u64(reply, FIELD_ERROR_ORIGIN),
-			   (unsigned long)worker_u64(reply, FIELD_ERROR_NATIVE), "%s",
-			   worker_text(reply, FIELD_ERROR_MESSAGE));
+	uint64_t cause = worker_u64(reply, FIELD_ERROR_CAUSE);
+	uint64_t origin = worker_u64(reply, FIELD_ERROR_ORIGIN);
+	char words[MUSTER_ERROR_MESSAGE_SIZE];
+
+	muster_fail_native(
+		err, cause <= UINT16_MAX ? (enum muster_cause)cause : CAUSE_INTERNAL,
+		origin <= ORIGIN_SQLITE ? (enum muster_origin)origin : ORIGIN_NONE,
+		(unsigned long)worker_u64(reply, FIELD_ERROR_NATIVE), "%s",
+		text_printable(words, sizeof(words), worker_text(reply, FIELD_ERROR_MESSAGE)));
+}
+
+/* A worker that breaks the protocol is not asked again. */
+static bool fail_protocol(struct worker *worker, const char *verb, struct muster_error *err)
+{
+	end_process(worker);
+	return muster_error_prefix(err, "%s answered %s", worker->program, verb);
 }
 
 static bool take_reply(struct worker *worker, struct worker_message *ret_reply,
 		       struct muster_error *err)
 {
 	CLEANUP(worker_message_done) struct worker_message reply = { 0 };
-	enum worker_verb asked = worker->verb->verb;
+	const struct verb_row *asked = worker->verb;
 	bool good = worker_message_decode(worker->reader.data + 4, worker->reader.used - 4, &reply,
 					  err);
 
 	frame_reader_next(&worker->reader);
 	worker->verb = NULL;
 	if (!good)
-		return false;
+		return fail_protocol(worker, asked->name, err);
 	if (reply.is_reply && reply.verb == WORKER_ERROR) {
 		error_of(&reply, err);
 		return false;
 	}
-	if (!reply.is_reply || reply.verb != asked)
-		return muster_fail(err, CAUSE_WORKER_PROTOCOL, "%s answered verb %u with verb %u",
-				   worker->program, asked, reply.verb);
+	if (!reply.is_reply || reply.verb != asked->verb) {
+		muster_fail(err, CAUSE_WORKER_PROTOCOL, "a message of verb %u", reply.verb);
+		return fail_protocol(worker, asked->name, err);
+	}
 	*ret_reply = reply;
 	reply = (struct worker_message){ 0 };
 	return true;
@@ -163,6 +197,10 @@ bool worker_receive(struct worker *worker, struct worker_message *ret_reply, boo
 			return fail_late(worker, err);
 		*ret_done = false;
 		return true;
+	case FRAME_TOO_LARGE:
+		muster_fail(err, CAUSE_WORKER_PROTOCOL, "a message of more than %d bytes",
+			    WORKER_MESSAGE_MAX);
+		return fail_protocol(worker, worker->verb->name, err);
 	case FRAME_CLOSED:
 	case FRAME_FAILED:
 		break;

@@ -62,8 +62,12 @@ static void keep_fd(struct frame_reader *reader, struct msghdr *header)
 	for (struct cmsghdr *item = CMSG_FIRSTHDR(header); item; item = CMSG_NXTHDR(header, item)) {
 		if (item->cmsg_level != SOL_SOCKET || item->cmsg_type != SCM_RIGHTS)
 			continue;
-		closep(&reader->fd);
-		memcpy(&reader->fd, CMSG_DATA(item), sizeof(int));
+		/* The padding of the control buffer leaves room for a second one. */
+		for (size_t at = CMSG_LEN(0); at + sizeof(int) <= item->cmsg_len;
+		     at += sizeof(int)) {
+			closep(&reader->fd);
+			memcpy(&reader->fd, (uint8_t *)item + at, sizeof(int));
+		}
 	}
 }
 
@@ -99,7 +103,7 @@ enum frame_state frame_receive(int socket, struct frame_reader *reader)
 		ssize_t count;
 
 		if (needed > WORKER_MESSAGE_MAX + LENGTH_SIZE)
-			return FRAME_FAILED;
+			return FRAME_TOO_LARGE;
 		count = recvmsg(socket, &header, MSG_CMSG_CLOEXEC);
 		if (count < 0 && errno == EINTR)
 			continue;

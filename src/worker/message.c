@@ -113,6 +113,11 @@ static bool check_value(const struct worker_value *value, const struct verb_row 
 {
 	const struct field_row *row = worker_field_find(value->field);
 
+	/* Only text and bytes have a buffer, be it empty; so a value added as the wrong kind shows. */
+	if ((value->bytes.data != NULL) == (row->kind == KIND_U64))
+		return muster_fail(err, CAUSE_WORKER_PROTOCOL,
+				   "worker message %s: field %s is of another kind", verb->name,
+				   row->name);
 	if (row->kind == KIND_U64)
 		return true;
 	if (value->bytes.size > row->max)

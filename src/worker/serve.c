@@ -4,12 +4,16 @@
 
 static void answer_error(const struct muster_error *err, struct worker_message *reply)
 {
+	char words[MUSTER_ERROR_MESSAGE_SIZE];
+
 	worker_message_done(reply);
 	worker_reply_init(reply, WORKER_ERROR);
 	worker_add_u64(reply, FIELD_ERROR_CAUSE, err->cause);
 	worker_add_u64(reply, FIELD_ERROR_ORIGIN, err->origin);
 	worker_add_u64(reply, FIELD_ERROR_NATIVE, err->native);
-	worker_add_text(reply, FIELD_ERROR_MESSAGE, err->message);
+	/* The table takes nothing but text, and a library's words could be anything. */
+	worker_add_text(reply, FIELD_ERROR_MESSAGE,
+			text_printable(words, sizeof(words), err->message));
 }
 
 static const struct worker_handler *find_handler(const struct worker_handler *handlers,

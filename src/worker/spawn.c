@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <signal.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
@@ -20,21 +21,17 @@ static bool is_program(const char *path)
 
 static bool find_beside_us(const char *program, char path[PATH_MAX])
 {
-	ssize_t length = readlink("/proc/self/exe", path, PATH_MAX - 1);
-	char *slash;
+	char own[PATH_MAX];
+	ssize_t length = readlink("/proc/self/exe", own, sizeof(own) - 1);
+	const char *slash;
 
 	if (length <= 0)
 		return false;
-	path[length] = 0;
-	slash = strrchr(path, '/');
-	if (!slash)
-		return false;
-	*slash = 0;
-	if (strlen(path) + strlen(program) + 2 > PATH_MAX)
-		return false;
-	strcat(path, "/");
-	strcat(path, program);
-	return is_program(path);
+	own[length] = 0;
+	slash = strrchr(own, '/');
+	return slash &&
+	       snprintf(path, PATH_MAX, "%.*s/%s", (int)(slash - own), own, program) < PATH_MAX &&
+	       is_program(path);
 }
 
 static bool find_program(const char *program, char path[PATH_MAX], struct muster_error *err)
@@ -57,7 +54,8 @@ static bool find_program(const char *program, char path[PATH_MAX], struct muster
 }
 
 /* What every worker gets of our environment; a module's own variables come on top. */
-static void fill_environment(const char *const *additions, const char *environment[ENVIRONMENT_MAX])
+static bool fill_environment(const char *const *additions, const char *environment[ENVIRONMENT_MAX],
+			     struct muster_error *err)
 {
 	static const char *const kept[] = { "PATH=",
 					    "LANG=",
@@ -72,37 +70,53 @@ static void fill_environment(const char *const *additions, const char *environme
 		for (size_t i = 0; i < ARRAY_SIZE(kept) && count < ENVIRONMENT_MAX / 2; i++)
 			if (text_has_prefix(*variable, kept[i]))
 				environment[count++] = *variable;
-	for (; additions && *additions && count < ENVIRONMENT_MAX - 1; additions++)
+	for (; additions && *additions; additions++) {
+		if (count == ENVIRONMENT_MAX - 1)
+			return muster_fail(err, CAUSE_WORKER_START,
+					   "more than %d environment variables for a worker",
+					   ENVIRONMENT_MAX - 1);
 		environment[count++] = *additions;
+	}
 	environment[count] = NULL;
+	return true;
+}
+
+/* Nothing but standard error (as it is), /dev/null as 0 and 1, and the socket as 3. */
+static bool place_descriptors(int socket)
+{
+	int high = fcntl(socket, F_DUPFD_CLOEXEC, WORKER_SOCKET_FD + 1);
+	int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+
+	/* dup2 of a descriptor onto itself would leave it closed on exec. */
+	if (null == STDIN_FILENO || null == STDOUT_FILENO)
+		null = fcntl(null, F_DUPFD_CLOEXEC, WORKER_SOCKET_FD + 1);
+	return high >= 0 && null >= 0 && dup2(null, STDIN_FILENO) >= 0 &&
+	       dup2(null, STDOUT_FILENO) >= 0 && dup2(high, WORKER_SOCKET_FD) >= 0 &&
+	       close_range(WORKER_SOCKET_FD + 1, ~0U, 0) == 0;
+}
+
+/* Signals as in a fresh program, and none from the terminal: the station alone decides what Ctrl-C means. A
+ * worker never outlives the station: its socket closes, and should it hang, it is killed. */
+static bool place_signals(pid_t station)
+{
+	sigset_t none;
+
+	sigemptyset(&none);
+	setsid();
+	return sigprocmask(SIG_SETMASK, &none, NULL) == 0 &&
+	       prctl(PR_SET_PDEATHSIG, SIGKILL) == 0 && getppid() == station;
 }
 
 /* Between fork and exec: only async-signal-safe calls. */
 static _Noreturn void become_worker(const char *path, const char *program, int socket,
-				    const char *const *environment)
+				    const char *const *environment, pid_t station)
 {
 	const char *const arguments[] = { program, NULL };
-	int null = open("/dev/null", O_RDWR);
-	sigset_t signals;
 
-	if (null < 0 || dup2(null, STDIN_FILENO) < 0 || dup2(null, STDOUT_FILENO) < 0)
-		_exit(127);
-	if (socket == WORKER_SOCKET_FD) {
-		if (fcntl(socket, F_SETFD, 0) < 0)
-			_exit(127);
-	} else if (dup2(socket, WORKER_SOCKET_FD) < 0) {
-		_exit(127);
-	}
-	if (close_range(WORKER_SOCKET_FD + 1, ~0U, 0) < 0)
-		_exit(127);
-	/* A worker never outlives the station: its socket closes, and should it hang, it is killed. A session of
-	 * its own keeps the terminal's Ctrl-C for the station, which ends its workers in order. */
-	prctl(PR_SET_PDEATHSIG, SIGKILL);
-	setsid();
-	sigemptyset(&signals);
-	sigprocmask(SIG_SETMASK, &signals, NULL);
+	if (!place_descriptors(socket) || !place_signals(station))
+		_exit(WORKER_EXIT_UNSTARTED);
 	execve(path, (char *const *)(uintptr_t)arguments, (char *const *)(uintptr_t)environment);
-	_exit(127);
+	_exit(WORKER_EXIT_UNSTARTED);
 }
 
 bool worker_start_process(const char *program, const char *const *additions, pid_t *ret_pid,
@@ -111,17 +125,16 @@ bool worker_start_process(const char *program, const char *const *additions, pid
 	const char *environment[ENVIRONMENT_MAX];
 	char path[PATH_MAX];
 	int sockets[2];
-	pid_t pid;
+	pid_t pid, station = getpid();
 
-	if (!find_program(program, path, err))
+	if (!find_program(program, path, err) || !fill_environment(additions, environment, err))
 		return false;
-	fill_environment(additions, environment);
 	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, sockets) < 0)
 		return muster_fail_errno(err, CAUSE_WORKER_START, errno, "making a socket for %s",
 					 program);
 	pid = fork();
 	if (pid == 0)
-		become_worker(path, program, sockets[1], environment);
+		become_worker(path, program, sockets[1], environment, station);
 	close(sockets[1]);
 	if (pid < 0) {
 		close(sockets[0]);

@@ -6,5 +6,8 @@
 
 #include "muster/worker.h"
 
+/* What a child that could not become the program exits with. */
+#define WORKER_EXIT_UNSTARTED 127
+
 bool worker_start_process(const char *program, const char *const *additions, pid_t *ret_pid,
 			  int *ret_socket, struct muster_error *err) MUST_CHECK;

@@ -32,6 +32,9 @@ struct verb_row {
 	struct field_use reply[FIELD_USES_MAX];
 };
 
+/* For tests: this worker has so long for every verb, whatever the table says. */
+void worker_set_deadline_ms(struct worker *worker, int64_t deadline_ms);
+
 /* NULL when the number is unknown. */
 const struct field_row *worker_field_find(unsigned number);
 const struct verb_row *worker_verb_find(unsigned number);
@@ -45,7 +48,7 @@ struct frame_reader {
 	int fd; /* a descriptor that came along, or -1 */
 };
 
-enum frame_state { FRAME_COMPLETE, FRAME_PARTIAL, FRAME_CLOSED, FRAME_FAILED };
+enum frame_state { FRAME_COMPLETE, FRAME_PARTIAL, FRAME_CLOSED, FRAME_TOO_LARGE, FRAME_FAILED };
 
 bool frame_send(int socket, const struct text *message, int fd, struct muster_error *err)
 	MUST_CHECK;

@@ -36,6 +36,9 @@ class SoftwareToken:
     def uri(self):
         return f"pkcs11:token={self.label};serial={self.serial}?module-path={SOFTHSM_MODULE}&pin-source=file:{self.pin_file}"
 
+    def key_uri(self, label, kind):
+        return self.uri.replace("?", f";object={label};type={kind}?")
+
     def uri_by_label(self):
         return f"pkcs11:token={self.label}?module-path={SOFTHSM_MODULE}&pin-source=file:{self.pin_file}"
 

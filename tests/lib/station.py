@@ -22,8 +22,9 @@ class Station:
         self.out = self.home / "out"
         self.env = {}
         self.masters = [base64.b64encode(os.urandom(32)).decode() for _ in range(2)]
-        for name, master in zip(("master-primary.key", "master-secondary.key"), self.masters):
-            write_secret(self.home / name, master + "\n")
+        (self.home / "keys").mkdir()
+        for name, master in zip(("primary", "secondary"), self.masters):
+            write_secret(self.home / f"keys/{name}.key", master + "\n")
         self.renew_login()
 
     def renew_login(self):

@@ -21,7 +21,7 @@ def test_is_enrolled_and_verified(station):
     assert done.status == 0, done
     result = done.json
     assert result["device"] == SERIAL
-    assert result["attestation"] == "derived-key"
+    assert result["attestation"] == "symmetricKey"
     assert result["verified"] is True
     assert result["state"] == "enrolled"
     assert result["hub"] in station.emulator.HUBS
@@ -51,11 +51,11 @@ def test_device_keys_leave_only_to_a_file_of_ones_own(station):
 
 
 def test_master_in_the_token_gives_the_device_keys_of_that_master(hsm_station, token):
-    sources = []
-    for number, master in enumerate(hsm_station.masters, 1):
-        token.write_master(f"master-{number}", base64.b64decode(master))
-        sources.append(token.uri.replace("?", f";object=master-{number};type=secret-key?"))
-    profile = hsm_station.profile("derived-key", {"master": {"primary": sources[0], "secondary": sources[1]}})
+    for label, master in zip(("primary-master", "secondary-master"), hsm_station.masters):
+        token.write_master(label, base64.b64decode(master))
+    profile = hsm_station.profile("hsm-derived-key", {"attestation": {"symmetricKey": {
+        "primaryMaster": {"key": token.key_uri("primary-master", "secret-key")},
+        "secondaryMaster": {"key": token.key_uri("secondary-master", "secret-key")}}}})
     done = hsm_station.provision(profile, SERIAL)
     assert done.status == 0, done
     assert done.json["verified"] is True

@@ -1,0 +1,521 @@
+/* The station's end, against a real program that misbehaves on request (odd-worker.c). */
+#include "unit.h"
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "../../src/worker/worker-internal.h"
+#include "muster/clock.h"
+#include "muster/worker.h"
+#include "odd-worker.h"
+#include "temporary.h"
+
+/* Short enough for a test, long enough for a busy machine to start nothing in. */
+enum { SHORT_MS = 60 };
+
+static struct worker *spawn(const char *const *environment)
+{
+	struct worker *worker = NULL;
+	struct muster_error err;
+
+	assert_good(worker_spawn("odd-worker", environment, &worker, &err), err);
+	return worker;
+}
+
+/* Asks for an oddity (or anything else, which is answered). */
+static bool open_as(struct worker *worker, const char *oddity, struct worker_message *ret_reply,
+		    struct muster_error *err)
+{
+	CLEANUP(worker_message_done) struct worker_message request = { 0 };
+
+	worker_request_init(&request, WORKER_TPM_OPEN);
+	worker_add_text(&request, FIELD_TCTI, oddity);
+	return worker_call(worker, &request, ret_reply, err);
+}
+
+static bool say_hello(struct worker *worker, struct muster_error *err)
+{
+	CLEANUP(worker_message_done) struct worker_message reply = { 0 };
+	struct worker_message request;
+
+	worker_request_init(&request, WORKER_HELLO);
+	return worker_call(worker, &request, &reply, err) &&
+	       strcmp(worker_text(&reply, FIELD_VERSION), MUSTER_VERSION) == 0;
+}
+
+static char *tell(struct worker *worker, uint64_t what)
+{
+	CLEANUP(worker_message_done) struct worker_message request = { 0 };
+	CLEANUP(worker_message_done) struct worker_message reply = { 0 };
+	struct muster_error err;
+
+	worker_request_init(&request, WORKER_TPM_NV_READ);
+	worker_add_u64(&request, FIELD_HANDLE, what);
+	assert_good(worker_call(worker, &request, &reply, &err), err);
+	return strdup((const char *)worker_bytes(&reply, FIELD_DATA)->data);
+}
+
+static size_t count_descriptors(void)
+{
+	DIR *stream = opendir("/proc/self/fd");
+	size_t count = 0;
+
+	while (readdir(stream))
+		count++;
+	closedir(stream);
+	return count;
+}
+
+/* -- What goes well ------------------------------------------------------------------------------------ */
+
+static void answers_many_requests(void **state)
+{
+	CLEANUP(worker_freep) struct worker *worker = spawn(NULL);
+	struct muster_error err;
+
+	(void)state;
+	for (int i = 0; i < 50; i++) {
+		CLEANUP(worker_message_done) struct worker_message reply = { 0 };
+
+		assert_good(say_hello(worker, &err), err);
+		assert_good(open_as(worker, "fine", &reply, &err), err);
+		assert_string_equal(worker_text(&reply, FIELD_MANUFACTURER), "fine");
+		assert_string_equal(worker_text(&reply, FIELD_MODEL), "odd");
+	}
+	assert_true(worker_is_alive(worker));
+}
+
+static void fits_into_a_poll_loop(void **state)
+{
+	CLEANUP(worker_freep) struct worker *worker = spawn(NULL);
+	CLEANUP(worker_message_done) struct worker_message reply = { 0 };
+	struct worker_message request;
+	struct muster_error err;
+	bool done = false;
+
+	(void)state;
+	assert_true(worker_deadline_ms(worker) == INT64_MAX);
+	worker_request_init(&request, WORKER_HELLO);
+	assert_good(worker_send(worker, &request, &err), err);
+	assert_true(worker_deadline_ms(worker) > clock_now_ms() + 3000);
+	assert_true(worker_deadline_ms(worker) <= clock_now_ms() + 5000);
+	assert_fails(worker_send(worker, &request, &err), err, CAUSE_INTERNAL);
+	while (!done) {
+		struct pollfd wait = { .fd = worker_fd(worker), .events = POLLIN };
+
+		assert_int_equal(poll(&wait, 1, 5000), 1);
+		assert_good(worker_receive(worker, &reply, &done, &err), err);
+	}
+	assert_true(worker_deadline_ms(worker) == INT64_MAX);
+	assert_fails(worker_receive(worker, &reply, &done, &err), err, CAUSE_INTERNAL);
+}
+
+static void an_error_reply_comes_through_whole(void **state)
+{
+	CLEANUP(worker_freep) struct worker *worker = spawn(NULL);
+	struct worker_message none = { 0 };
+	struct muster_error err;
+
+	(void)state;
+	assert_fails(open_as(worker, "error", &none, &err), err, CAUSE_TPM_LOCKED_OUT);
+	assert_int_equal(err.code, MUSTER_E_REFUSED);
+	assert_int_equal(err.origin, ORIGIN_TSS);
+	assert_int_equal(err.native, 0x921);
+	assert_string_equal(err.message, "in lockout");
+	assert_good(say_hello(worker, &err), err);
+}
+
+static void an_error_that_is_no_text_comes_through_escaped(void **state)
+{
+	CLEANUP(worker_freep) struct worker *worker = spawn(NULL);
+	struct worker_message none = { 0 };
+	struct muster_error err;
+
+	(void)state;
+	assert_fails(open_as(worker, "strange-error", &none, &err), err, CAUSE_TPM_COMMAND_FAILED);
+	assert_string_equal(err.message, "it says \\xff\\x1b\xc3\xa4");
+}
+
+static void a_bad_request_is_answered_and_forgotten(void **state)
+{
+	CLEANUP(worker_freep) struct worker *worker = spawn(NULL);
+	struct worker_message none = { 0 }, unserved, invalid;
+	struct muster_error err;
+
+	(void)state;
+	worker_request_init(&unserved, WORKER_HSM_KEYS);
+	assert_fails(worker_call(worker, &unserved, &none, &err), err, CAUSE_WORKER_PROTOCOL);
+	worker_request_init(&invalid, WORKER_TPM_OPEN);
+	assert_fails(worker_call(worker, &invalid, &none, &err), err, CAUSE_WORKER_PROTOCOL);
+	assert_fails(open_as(worker, "incomplete", &none, &err), err, CAUSE_WORKER_PROTOCOL);
+	assert_true(worker_is_alive(worker));
+	assert_good(say_hello(worker, &err), err);
+}
+
+static void a_descriptor_travels_along(void **state)
+{
+	CLEANUP(worker_freep) struct worker *worker = spawn(NULL);
+	CLEANUP(worker_message_done) struct worker_message request = { 0 };
+	struct worker_message none = { 0 };
+	struct muster_error err;
+	int ends[2];
+
+	(void)state;
+	assert_int_equal(pipe2(ends, O_CLOEXEC), 0);
+	assert_int_equal(write(ends[1], "1234", 4), 4);
+	close(ends[1]);
+	worker_request_init(&request, WORKER_HSM_LOGIN);
+	worker_add_u64(&request, FIELD_PIN_STATE, 0);
+	assert_fails(worker_call(worker, &request, &none, &err), err, CAUSE_PIN_MISSING);
+	request.fd = ends[0];
+	assert_fails(worker_call(worker, &request, &none, &err), err, CAUSE_PIN_REFUSED);
+	assert_string_equal(err.message, "read '1234'");
+	/* Nothing is kept from one request to the next, on either side. */
+	close(ends[0]);
+	request.fd = 0;
+	assert_fails(worker_call(worker, &request, &none, &err), err, CAUSE_PIN_MISSING);
+}
+
+/* -- What goes wrong ----------------------------------------------------------------------------------- */
+
+static void assert_ends_with(const char *oddity, enum muster_cause cause, const char *words)
+{
+	CLEANUP(worker_freep) struct worker *worker = spawn(NULL);
+	struct worker_message none = { 0 };
+	struct muster_error err;
+
+	assert_good(say_hello(worker, &err), err);
+	if (cause == CAUSE_TPM_HANGS)
+		worker_set_deadline_ms(worker, SHORT_MS);
+	assert_fails(open_as(worker, oddity, &none, &err), err, cause);
+	assert_contains(err.message, words);
+	assert_contains(err.message, "odd-worker");
+	assert_int_equal(none.count, 0);
+	assert_false(worker_is_alive(worker));
+	assert_true(worker_deadline_ms(worker) == INT64_MAX);
+	assert_fails(say_hello(worker, &err), err, CAUSE_INTERNAL);
+}
+
+static void a_tpm_worker_that_hangs_is_ended(void **state)
+{
+	(void)state;
+	assert_ends_with("hang", CAUSE_TPM_HANGS, "did not finish TPM_OPEN within 0.06 s");
+	assert_ends_with("half", CAUSE_TPM_HANGS, "did not finish");
+	assert_ends_with("trickle", CAUSE_TPM_HANGS, "did not finish");
+}
+
+static void a_module_worker_that_hangs_is_ended(void **state)
+{
+	CLEANUP(worker_freep) struct worker *worker = spawn(NULL);
+	CLEANUP(worker_message_done) struct worker_message request = { 0 };
+	struct worker_message none = { 0 };
+	struct muster_error err;
+
+	(void)state;
+	worker_set_deadline_ms(worker, SHORT_MS);
+	worker_request_init(&request, WORKER_HSM_TOKENS);
+	worker_add_text(&request, FIELD_MODULE, "/x.so");
+	assert_fails(worker_call(worker, &request, &none, &err), err, CAUSE_MODULE_HANGS);
+	assert_false(worker_is_alive(worker));
+}
+
+static void a_worker_that_dies_says_how(void **state)
+{
+	(void)state;
+	assert_ends_with("be-killed", CAUSE_WORKER_DIED, "signal 9 while it was doing TPM_OPEN");
+	assert_ends_with("leave", CAUSE_WORKER_DIED, "status 3 while it was doing TPM_OPEN");
+	assert_ends_with("close-socket", CAUSE_WORKER_DIED, "TPM_OPEN");
+}
+
+static void a_worker_that_breaks_the_protocol_is_ended(void **state)
+{
+	(void)state;
+	assert_ends_with("garbage", CAUSE_WORKER_PROTOCOL, "malformed");
+	assert_ends_with("empty", CAUSE_WORKER_PROTOCOL, "malformed");
+	assert_ends_with("huge", CAUSE_WORKER_PROTOCOL, "more than 65536 bytes");
+	assert_ends_with("another-verb", CAUSE_WORKER_PROTOCOL, "verb 1");
+	assert_ends_with("request", CAUSE_WORKER_PROTOCOL, "verb 100");
+}
+
+static void a_worker_that_died_between_requests_is_noticed(void **state)
+{
+	CLEANUP(worker_freep) struct worker *worker = spawn(NULL);
+	struct worker_message none = { 0 };
+	struct muster_error err;
+	struct pollfd wait = { .fd = worker_fd(worker), .events = POLLIN };
+
+	(void)state;
+	worker_set_deadline_ms(worker, 1);
+	(void)open_as(worker, "leave", &none, &err);
+	/* Whichever came first, the death or the deadline: it is gone now. */
+	assert_false(worker_is_alive(worker));
+	assert_int_equal(poll(&wait, 1, 5000), 1);
+	assert_fails(say_hello(worker, &err), err, CAUSE_INTERNAL);
+}
+
+static void a_hostile_error_is_made_harmless(void **state)
+{
+	CLEANUP(worker_freep) struct worker *worker = spawn(NULL);
+	struct worker_message none = { 0 };
+	struct muster_error err;
+
+	(void)state;
+	assert_fails(open_as(worker, "hostile-error", &none, &err), err, CAUSE_INTERNAL);
+	assert_int_equal(err.origin, ORIGIN_NONE);
+	assert_int_equal(err.native, 7);
+	assert_string_equal(err.message, "%s%n\\x1b[31mred");
+}
+
+static void descriptors_from_a_worker_are_closed(void **state)
+{
+	CLEANUP(worker_freep) struct worker *worker = spawn(NULL);
+	CLEANUP(worker_message_done) struct worker_message reply = { 0 };
+	size_t before = count_descriptors();
+	struct muster_error err;
+
+	(void)state;
+	assert_good(open_as(worker, "descriptors", &reply, &err), err);
+	assert_int_equal(reply.fd, 0);
+	assert_int_equal(count_descriptors(), before);
+}
+
+static void nothing_is_left_behind(void **state)
+{
+	size_t before = count_descriptors();
+
+	(void)state;
+	for (int i = 0; i < 5; i++) {
+		CLEANUP(worker_freep) struct worker *worker = spawn(NULL);
+		struct muster_error err;
+
+		if (i % 2)
+			assert_good(say_hello(worker, &err), err);
+	}
+	worker_free(NULL);
+	assert_int_equal(count_descriptors(), before);
+	assert_int_equal(waitpid(-1, NULL, WNOHANG), -1);
+}
+
+/* -- What a worker is born with ------------------------------------------------------------------------ */
+
+static void the_environment_is_minimal(void **state)
+{
+	static const char *const additions[] = { "SOFTHSM2_CONF=/x/softhsm2.conf", NULL };
+	static const char *const allowed[] = { "PATH=",
+					       "LANG=",
+					       "TZ=",
+					       "ASAN_OPTIONS=",
+					       "UBSAN_OPTIONS=",
+					       "LSAN_OPTIONS=",
+					       "MUSTER_INSECURE_MEMORY=",
+					       "SOFTHSM2_CONF=" };
+	CLEANUP(worker_freep) struct worker *worker = NULL;
+	CLEANUP(freep) char *environment = NULL;
+	char *rest;
+
+	(void)state;
+	setenv("MUSTER_LOGIN", "HostName=x;SharedAccessKey=canary", 1);
+	setenv("LD_LIBRARY_PATH", "/nowhere", 1);
+	setenv("PATHS", "x", 1);
+	worker = spawn(additions);
+	unsetenv("LD_LIBRARY_PATH");
+	environment = tell(worker, TELL_ENVIRONMENT);
+	assert_contains(environment, "SOFTHSM2_CONF=/x/softhsm2.conf\n");
+	for (char *line = strtok_r(environment, "\n", &rest); line;
+	     line = strtok_r(NULL, "\n", &rest)) {
+		bool is_allowed = false;
+
+		for (size_t i = 0; i < ARRAY_SIZE(allowed); i++)
+			is_allowed |= text_has_prefix(line, allowed[i]);
+		if (!is_allowed)
+			fail_msg("the worker has %s", line);
+	}
+}
+
+static void too_many_variables_are_refused(void **state)
+{
+	const char *additions[64] = { NULL };
+	struct worker *worker = NULL;
+	struct muster_error err;
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(additions) - 1; i++)
+		additions[i] = "A=1";
+	assert_fails(worker_spawn("odd-worker", additions, &worker, &err), err, CAUSE_WORKER_START);
+	assert_null(worker);
+}
+
+static void no_descriptor_leaks_in(void **state)
+{
+	CLEANUP(closep) int leaky = open("/proc/self/status", O_RDONLY);
+	CLEANUP(closep) int high = fcntl(leaky, F_DUPFD, 700);
+	CLEANUP(worker_freep) struct worker *other = spawn(NULL);
+	CLEANUP(worker_freep) struct worker *worker = spawn(NULL);
+	CLEANUP(freep) char *descriptors = tell(worker, TELL_DESCRIPTORS);
+	size_t lines = 0;
+
+	(void)state;
+	assert_true(leaky >= 0 && high >= 700);
+	for (const char *c = descriptors; *c; c++)
+		lines += *c == '\n';
+	assert_contains(descriptors, "0=/dev/null\n");
+	assert_contains(descriptors, "1=/dev/null\n");
+	assert_contains(descriptors, "2=");
+	assert_contains(descriptors, "3=socket:");
+	if (lines != 4)
+		fail_msg("the worker has %s", descriptors);
+}
+
+/* A station started without standard input and output makes its sockets there. */
+static void low_descriptors_do_no_harm(void **state)
+{
+	int status;
+	pid_t pid = fork();
+
+	(void)state;
+	if (pid == 0) {
+		struct worker *worker = NULL;
+		struct muster_error err;
+		bool good;
+
+		close(0);
+		close(1);
+		good = worker_spawn("odd-worker", NULL, &worker, &err) && say_hello(worker, &err);
+		worker_free(worker);
+		_exit(good ? 0 : 1);
+	}
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_int_equal(status, 0);
+}
+
+static void signals_are_as_in_a_fresh_program(void **state)
+{
+	CLEANUP(worker_freep) struct worker *worker = NULL;
+	CLEANUP(freep) char *signals = NULL;
+	sigset_t all, before;
+
+	(void)state;
+	sigfillset(&all);
+	sigprocmask(SIG_BLOCK, &all, &before);
+	worker = spawn(NULL);
+	sigprocmask(SIG_SETMASK, &before, NULL);
+	signals = tell(worker, TELL_SIGNALS);
+	assert_string_equal(signals, "blocked=0 leader=1");
+}
+
+/* The worker hangs and holds our pipe as its standard error; only its death closes it. */
+static void a_worker_does_not_outlive_its_station(void **state)
+{
+	struct pollfd wait = { .events = POLLIN };
+	int ends[2], status;
+	pid_t pid;
+
+	(void)state;
+	assert_int_equal(pipe2(ends, O_CLOEXEC), 0);
+	pid = fork();
+	if (pid == 0) {
+		struct worker *worker = NULL;
+		struct worker_message reply;
+		struct muster_error err;
+
+		dup2(ends[1], STDERR_FILENO);
+		if (!worker_spawn("odd-worker", NULL, &worker, &err) || !say_hello(worker, &err))
+			_exit(1);
+		worker_set_deadline_ms(worker, 5);
+		worker_request_init(&reply, WORKER_HSM_TOKENS);
+		worker_add_text(&reply, FIELD_MODULE, "/x.so");
+		if (!worker_send(worker, &reply, &err))
+			_exit(2);
+		_exit(0);
+	}
+	close(ends[1]);
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_int_equal(status, 0);
+	wait.fd = ends[0];
+	assert_int_equal(poll(&wait, 1, 5000), 1);
+	assert_int_equal(read(ends[0], &status, 1), 0);
+	close(ends[0]);
+}
+
+/* -- Finding the program ------------------------------------------------------------------------------- */
+
+static void the_program_is_found_beside_ours(void **state)
+{
+	CLEANUP(freep) char *directory = strdup(getenv("MUSTER_WORKER_DIR"));
+	CLEANUP(worker_freep) struct worker *worker = NULL;
+	struct muster_error err;
+
+	(void)state;
+	unsetenv("MUSTER_WORKER_DIR");
+	worker = spawn(NULL);
+	setenv("MUSTER_WORKER_DIR", directory, 1);
+	assert_good(say_hello(worker, &err), err);
+}
+
+static void a_missing_program_is_named(void **state)
+{
+	struct worker *worker = NULL;
+	struct muster_error err;
+
+	(void)state;
+	assert_fails(worker_spawn("no-worker", NULL, &worker, &err), err, CAUSE_WORKER_START);
+	assert_contains(err.message, "no-worker");
+	assert_null(worker);
+}
+
+static void a_program_that_does_not_run_is_named(void **state)
+{
+	CLEANUP(freep) char *directory = strdup(getenv("MUSTER_WORKER_DIR"));
+	CLEANUP(freep)
+	char *path = temporary_file(*state, "broken-worker",
+				    "\x7f"
+				    "ELF?",
+				    0755);
+	CLEANUP(worker_freep) struct worker *worker = NULL;
+	struct muster_error err;
+
+	setenv("MUSTER_WORKER_DIR", *state, 1);
+	assert_good(worker_spawn("broken-worker", NULL, &worker, &err), err);
+	setenv("MUSTER_WORKER_DIR", directory, 1);
+	assert_fails(say_hello(worker, &err), err, CAUSE_WORKER_START);
+	assert_contains(err.message, "broken-worker could not be run");
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(answers_many_requests),
+		cmocka_unit_test(fits_into_a_poll_loop),
+		cmocka_unit_test(an_error_reply_comes_through_whole),
+		cmocka_unit_test(an_error_that_is_no_text_comes_through_escaped),
+		cmocka_unit_test(a_bad_request_is_answered_and_forgotten),
+		cmocka_unit_test(a_descriptor_travels_along),
+		cmocka_unit_test(a_tpm_worker_that_hangs_is_ended),
+		cmocka_unit_test(a_module_worker_that_hangs_is_ended),
+		cmocka_unit_test(a_worker_that_dies_says_how),
+		cmocka_unit_test(a_worker_that_breaks_the_protocol_is_ended),
+		cmocka_unit_test(a_worker_that_died_between_requests_is_noticed),
+		cmocka_unit_test(a_hostile_error_is_made_harmless),
+		cmocka_unit_test(descriptors_from_a_worker_are_closed),
+		cmocka_unit_test(nothing_is_left_behind),
+		cmocka_unit_test(the_environment_is_minimal),
+		cmocka_unit_test(too_many_variables_are_refused),
+		cmocka_unit_test(no_descriptor_leaks_in),
+		cmocka_unit_test(low_descriptors_do_no_harm),
+		cmocka_unit_test(signals_are_as_in_a_fresh_program),
+		cmocka_unit_test(a_worker_does_not_outlive_its_station),
+		cmocka_unit_test(the_program_is_found_beside_ours),
+		cmocka_unit_test(a_missing_program_is_named),
+		test_with_directory(a_program_that_does_not_run_is_named),
+	};
+
+	/* As in muster: writing to a worker that is gone is an error, not the end. */
+	signal(SIGPIPE, SIG_IGN);
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
