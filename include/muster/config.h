@@ -11,8 +11,9 @@
 
 struct config_module {
 	char *name;
-	char *path;                      /* of the shared object, absolute */
-	struct profile_list environment; /* "NAME=value", or "NAME" to hand our own value on */
+	char *path; /* of the shared object, absolute */
+	/* "NAME=value", or "NAME" to hand our own value on, if process_harden() has let it stay. */
+	struct profile_list environment;
 };
 
 /* Zero-initialised is an empty configuration. Texts are NULL when not set; file names are absolute or relative to

@@ -12,6 +12,9 @@
 #include "report.h"
 #include "yaml.h"
 
+#define FIELD_CHARACTERS_MAX 256 /* of a text, unless its row says otherwise */
+#define FIELD_ITEMS_MAX 50       /* of a list: DPS's limit of linked hubs, the longest there is */
+
 enum field_kind {
 	FIELD_TEXT,     /* char * */
 	FIELD_PATH,     /* char *, resolved against the file's directory */
@@ -60,7 +63,7 @@ struct field {
 	const char *form; /* the pattern in words: "a host name" */
 	const char *forbidden; /* a stretch of text that must not occur, and why */
 	const char *forbidden_why;
-	size_t max; /* characters of a text; 0: 256 */
+	size_t max; /* characters of a text; 0: FIELD_CHARACTERS_MAX */
 	int64_t least, most;
 	const struct word *words;
 	const struct fields *group;
@@ -68,10 +71,11 @@ struct field {
 	enum identity_template template_kind;
 };
 
-/* Reads the tree into the struct: defaults first, then what is there; mistakes go to the report. What is in the
- * struct already is kept when `keeps` (a configuration over another), else it has to be zero. */
+/* Reads the tree into the struct; mistakes go to the report. What the tree does not name stays as it was: the
+ * defaults, or the settings of an earlier file. */
 void fields_read(struct source *source, const struct fields *fields, const struct yaml_node *root,
 		 void *base);
+/* Of the groups inside the struct too, not of a map's entries. The struct has to be zero. */
 void fields_set_defaults(struct source *source, const struct fields *fields, void *base);
 /* Frees what the fields own and zeroes it. */
 void fields_free(const struct fields *fields, void *base);

@@ -6,9 +6,6 @@
 
 #include "muster/json.h"
 
-#define TEXT_CHARACTERS_MAX 256
-#define LIST_ITEMS_MAX 50 /* DPS's limit of linked hubs, the longest list there is */
-
 static void *place_of(const struct field *field, void *base)
 {
 	return (char *)base + field->offset;
@@ -71,7 +68,7 @@ static bool has_control(const char *text)
 static bool check_text(struct source *source, const struct field *field, struct span span,
 		       const char *text)
 {
-	size_t max = field->max ? field->max : TEXT_CHARACTERS_MAX;
+	size_t max = field->max ? field->max : FIELD_CHARACTERS_MAX;
 
 	if (!*text)
 		mistake_add(source, CAUSE_PROFILE_VALUE, span, "%s is empty", field->name);
@@ -282,9 +279,9 @@ static void read_list(struct source *source, const struct field *field,
 		fail_type(source, field, "a list", node);
 		return;
 	}
-	if (node->count == 0 || node->count > LIST_ITEMS_MAX) {
+	if (node->count == 0 || node->count > FIELD_ITEMS_MAX) {
 		mistake_add(source, CAUSE_PROFILE_VALUE, node->span, "%s has to have 1 to %d items",
-			    field->name, LIST_ITEMS_MAX);
+			    field->name, FIELD_ITEMS_MAX);
 		return;
 	}
 	list_free(list);

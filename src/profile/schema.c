@@ -21,7 +21,8 @@ static bool add_text_rules(cJSON *schema, const struct field *field)
 	cJSON *forbidden = NULL;
 
 	if (!json_add_text(schema, "type", "string") || !json_add_int64(schema, "minLength", 1) ||
-	    !json_add_int64(schema, "maxLength", field->max ? (int64_t)field->max : 256) ||
+	    !json_add_int64(schema, "maxLength",
+			    field->max ? (int64_t)field->max : FIELD_CHARACTERS_MAX) ||
 	    !json_add_text(schema, "pattern", field->pattern))
 		return false;
 	if (!field->forbidden)
@@ -47,7 +48,8 @@ static bool add_list_rules(cJSON *schema, const struct field *field)
 		return false;
 	}
 	return json_add_text(schema, "type", "array") && json_add_item(schema, "items", items) &&
-	       json_add_int64(schema, "minItems", 1) && json_add_int64(schema, "maxItems", 50) &&
+	       json_add_int64(schema, "minItems", 1) &&
+	       json_add_int64(schema, "maxItems", FIELD_ITEMS_MAX) &&
 	       json_add_bool(schema, "uniqueItems", true);
 }
 
