@@ -17,7 +17,7 @@ def test_is_enrolled_and_verified(hsm_station, token):
     attributes = token.pkcs11_tool("--list-objects", "--type", "privkey")
     assert "never extractable" in attributes and "always sensitive" in attributes and "local" in attributes
     document = hsm_station.service.enrollment(result["registrationId"])
-    assert document["attestation"]["x509"]["clientCertificates"]["primary"]["info"]["subjectName"].endswith(
+    assert document["attestation"]["x509"]["clientCertificates"]["primary"]["info"]["subjectName"].startswith(
         f"CN={result['registrationId']}")
 
 
