@@ -9,7 +9,7 @@ USES = {
     "ek": {"base"},
     "pki": {"base"},
     "dps": {"base"},
-    "profile": {"base"},
+    "profile": {"identity", "base"},
     "journal": {"base"},
     "worker": {"base"},
     "tpm": {"worker", "ek", "base"},

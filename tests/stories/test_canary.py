@@ -39,7 +39,7 @@ def run_watched(station, job, build):
     in_memory = found_in_memory(pid, station.canaries)
     stdout, stderr = process.communicate(timeout=60)
     return {"output": stdout + stderr, "watched": watcher.everything(), "status": process.returncode, "memory": in_memory,
-            "core": re.search(r"Max core file size\s+(\d+)\s+(\d+)", limits).groups()}
+            "core": re.search(r"Max core file size\s+(\S+)\s+(\S+)", limits).groups()}
 
 
 @pytest.fixture

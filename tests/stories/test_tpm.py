@@ -74,10 +74,18 @@ def test_one_chip_under_two_serials_is_refused(station, tpm):
     assert (done.status, done.cause) == (7, "E3103"), done
 
 
-def test_dry_run_touches_nothing(station, empty_tpm):
-    profile = station.profile("tpm", {"attestation": {"tpm": {"certificate": "optional"}}})
-    done = station.provision(profile, SERIAL, "--tpm", empty_tpm.tcti, "--dry-run")
+def test_dry_run_touches_nothing(station, tpm):
+    before = tpm.capability("handles-persistent"), tpm.loaded()
+    done = station.provision(station.profile("tpm"), SERIAL, "--tpm", tpm.tcti, "--dry-run")
     assert done.status == 0, done
-    assert empty_tpm.capability("handles-persistent") == []
+    assert (tpm.capability("handles-persistent"), tpm.loaded()) == before
     assert station.emulator.changes() == []
     assert not station.journal.exists()
+
+
+def test_dry_run_makes_no_ek(station, empty_tpm):
+    done = station.provision(station.profile("tpm"), SERIAL, "--tpm", empty_tpm.tcti, "--dry-run")
+    assert (done.status, done.cause) == (1, "E2201"), done
+    assert "a real run would make" in done.stderr, done
+    assert empty_tpm.capability("handles-persistent") == []
+    assert station.emulator.changes() == []

@@ -200,6 +200,7 @@ def test_journal_in_a_place_that_is_none(station):
 
 def test_journal_that_is_no_journal(station):
     station.journal.write_bytes(os.urandom(8192))
+    station.journal.chmod(0o600)
     done = station.provision(station.profile("derived-key"), SERIAL)
     assert_refused(station, done, 8, "E6004")
 
