@@ -91,6 +91,9 @@ bool hsm_key_find(struct hsm *hsm, const struct hsm_id *id, const char *uri, boo
 /* Private key, public key and certificate of that ID. */
 bool hsm_key_destroy(struct hsm *hsm, const struct hsm_id *id, bool *ret_found,
 		     struct muster_error *err) MUST_CHECK;
+/* Destroys key pairs' halves and certificates that a module killed in the middle of making them has left behind: objects
+ * without ID and without the material of their class. Reads every object: for recovery only. */
+bool hsm_torn_sweep(struct hsm *hsm, bool *ret_swept, struct muster_error *err) MUST_CHECK;
 /* The IDs of the token's private keys; more than HSM_KEYS_MAX are an error. */
 bool hsm_keys_list(struct hsm *hsm, struct hsm_id ids[HSM_KEYS_MAX], size_t *ret_count,
 		   struct muster_error *err) MUST_CHECK;

@@ -181,6 +181,18 @@ HANDLER(handle_certificate_store)
 				     worker_bytes(request, FIELD_CERTIFICATE), err);
 }
 
+static bool handle_sweep(void *context, const struct worker_message *request,
+			 struct worker_message *reply, struct muster_error *err)
+{
+	bool swept;
+
+	(void)request;
+	if (!hsm_torn_sweep(context, &swept, err))
+		return false;
+	worker_add_u64(reply, FIELD_FOUND, swept);
+	return true;
+}
+
 static const struct worker_handler handlers[] = {
 	{ WORKER_HSM_OPEN, handle_open },
 	{ WORKER_HSM_LOGIN, handle_login },
@@ -193,6 +205,7 @@ static const struct worker_handler handlers[] = {
 	{ WORKER_HSM_KEYS, handle_keys },
 	{ WORKER_HSM_MASTER_GENERATE, handle_master_generate },
 	{ WORKER_HSM_TOKENS, handle_tokens },
+	{ WORKER_HSM_SWEEP, handle_sweep },
 };
 
 /* Modules print what they like, logging ones even the PIN: nothing of it goes anywhere. */

@@ -46,6 +46,22 @@ bool attest_derive_applies(const struct job *job)
 	return job->run->profile.attestation == PROFILE_SYMMETRIC_KEY;
 }
 
+/* -- After a cut ---------------------------------------------------------------------------------------------- */
+
+/* An earlier run that did not reach its end may have ended its worker in the middle of making an object. */
+bool attest_token_sweep_applies(const struct job *job)
+{
+	return attest_key_is_journalled(job) && !job_is_dry(job) && !job->was_released;
+}
+
+bool attest_token_sweep_start(struct job *job, struct muster_error *err)
+{
+	CLEANUP(worker_message_done) struct worker_message request;
+
+	worker_request_init(&request, WORKER_HSM_SWEEP);
+	return job_ask(job, job->hsm, &request, err);
+}
+
 /* -- The key pair ------------------------------------------------------------------------------------------ */
 
 static bool take_key(struct job *job, struct muster_error *err)
@@ -70,7 +86,8 @@ bool attest_key_find_start(struct job *job, struct muster_error *err)
 	return job_ask(job, job->hsm, &request, err);
 }
 
-/* The ID was journalled before the key was made: it may be there or not, after a crash. */
+/* The ID was journalled before the key was made: after a crash it may be there or not, or half of it. Only a key whose
+ * certificate is journalled is known to be whole and is adopted; any other is swept away and made anew. */
 bool attest_key_find_finish(struct job *job, const struct muster_error *outcome,
 			    struct muster_error *err)
 {
@@ -88,7 +105,6 @@ bool attest_key_find_finish(struct job *job, const struct muster_error *outcome,
 	return true;
 }
 
-/* A generation that was cut may have left one half: no private key, but something of its ID. */
 bool attest_sweep_applies(const struct job *job)
 {
 	return attest_key_is_journalled(job) && attest_key_is_missing(job);

@@ -14,6 +14,7 @@ const struct step steps[] = {
 	{ "token-login",       STAGE_IDENTIFY, token_applies,                 token_login_start,              token_login_finish,       NULL, false },
 	{ "look-up",           STAGE_IDENTIFY, NULL,                          identify_look_up,               NULL,                     NULL, false },
 
+	{ "token-sweep",       STAGE_ATTEST,   attest_token_sweep_applies,    attest_token_sweep_start,       NULL,                     NULL, false },
 	{ "key-find",          STAGE_ATTEST,   attest_key_is_journalled,      attest_key_find_start,          attest_key_find_finish,   NULL, false },
 	{ "key-sweep",         STAGE_ATTEST,   attest_sweep_applies,          attest_key_sweep_start,         attest_key_sweep_finish,  NULL, false },
 	{ "key-make",          STAGE_ATTEST,   attest_key_is_missing,         attest_key_make_start,          attest_key_make_finish,   attest_key_make_intend, false },

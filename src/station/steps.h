@@ -36,6 +36,8 @@ STEP_APPLIES(attest_x509_applies);
 STEP_APPLIES(attest_derive_applies);
 STEP_STARTS(attest_key_find_start);
 STEP_FINISHES(attest_key_find_finish);
+STEP_APPLIES(attest_token_sweep_applies);
+STEP_STARTS(attest_token_sweep_start);
 STEP_APPLIES(attest_sweep_applies);
 STEP_STARTS(attest_key_sweep_start);
 STEP_FINISHES(attest_key_sweep_finish);

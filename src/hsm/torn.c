@@ -1,0 +1,80 @@
+/* What a token whose module was killed in the middle of C_GenerateKeyPair or C_CreateObject can hold: an object of its class
+ * without the material that would make it one (SoftHSM writes a new object's attributes one by one). It is of no
+ * use to anybody. */
+#include <stdlib.h>
+
+#include "hsm-internal.h"
+
+enum { TORN_OBJECTS_MAX = 65536 };
+
+/* An object of the class that has neither a name nor any of these is torn. */
+static const struct {
+	CK_OBJECT_CLASS class;
+	CK_ATTRIBUTE_TYPE material[2];
+} classes[] = {
+	{ CKO_PUBLIC_KEY, { CKA_EC_POINT, CKA_MODULUS } },
+	{ CKO_PRIVATE_KEY, { CKA_EC_PARAMS, CKA_MODULUS } },
+	{ CKO_CERTIFICATE, { CKA_VALUE, CKA_VALUE } },
+};
+
+static bool is_empty(struct hsm *hsm, CK_OBJECT_HANDLE object, CK_ATTRIBUTE_TYPE type,
+		     bool *is_torn, struct muster_error *err)
+{
+	CLEANUP(bytes_done) struct bytes value = { 0 };
+
+	if (!hsm_attribute_bytes(hsm, object, type, 16384, &value, err))
+		return false;
+	*is_torn = *is_torn && value.size == 0;
+	return true;
+}
+
+static bool look_at(struct hsm *hsm, CK_OBJECT_HANDLE object, const CK_ATTRIBUTE_TYPE material[2],
+		    bool *ret_torn, struct muster_error *err)
+{
+	*ret_torn = true;
+	return is_empty(hsm, object, CKA_ID, ret_torn, err) &&
+	       (!*ret_torn || is_empty(hsm, object, material[0], ret_torn, err)) &&
+	       (!*ret_torn || is_empty(hsm, object, material[1], ret_torn, err));
+}
+
+static bool sweep_class(struct hsm *hsm, size_t row, CK_OBJECT_HANDLE *handles, bool *swept,
+			struct muster_error *err)
+{
+	CK_OBJECT_CLASS class = classes[row].class;
+	CK_ATTRIBUTE template[] = { { CKA_CLASS, &class, sizeof(class) } };
+	size_t count;
+
+	if (!hsm_objects_find(hsm, template, 1, handles, TORN_OBJECTS_MAX, &count, err))
+		return false;
+	for (size_t i = 0; i < count; i++) {
+		bool torn;
+		CK_RV rv;
+
+		if (!look_at(hsm, handles[i], classes[row].material, &torn, err))
+			return false;
+		if (!torn)
+			continue;
+		rv = hsm->calls->C_DestroyObject(hsm->session, handles[i]);
+		if (rv != CKR_OK)
+			return hsm_fail(err, rv, "destroying a half-made object on token '%s'",
+					HSM_LABEL(&hsm->token));
+		*swept = true;
+	}
+	return true;
+}
+
+bool hsm_torn_sweep(struct hsm *hsm, bool *ret_swept, struct muster_error *err)
+{
+	CLEANUP(freep) CK_OBJECT_HANDLE *handles = calloc(TORN_OBJECTS_MAX, sizeof(*handles));
+	bool swept = false;
+
+	if (!handles)
+		return muster_fail_memory(err);
+	if (!hsm_require_login(hsm, err))
+		return false;
+	for (size_t i = 0; i < ARRAY_SIZE(classes); i++)
+		if (!sweep_class(hsm, i, handles, &swept, err))
+			return false;
+	*ret_swept = swept;
+	return true;
+}
