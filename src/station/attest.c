@@ -95,7 +95,7 @@ bool attest_key_find_finish(struct job *job, const struct muster_error *outcome,
 		*err = *outcome;
 		return muster_error_prefix(err, "looking for the device's key in the token");
 	}
-	if (worker_u64(&job->reply, FIELD_FOUND))
+	if (worker_u64(&job->reply, FIELD_FOUND) && job->certificate.size > 0)
 		return take_key(job, err);
 	if (job->was_released)
 		return muster_fail(

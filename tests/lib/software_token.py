@@ -1,6 +1,7 @@
 """SoftHSM tokens in a directory of their own, on tmpfs."""
 import os
 import pathlib
+import shutil
 import subprocess
 
 from lib.paths import SCRIPTS, SOFTHSM_MODULE
@@ -16,6 +17,20 @@ class SoftwareTokens:
 
     def make(self, label, pin="246810"):
         return SoftwareToken(self, label, pin)
+
+    @property
+    def store(self):
+        return self.directory / "tokens"
+
+    def save(self):
+        """A copy of all tokens as they are now, for restore()."""
+        saved = self.directory / "saved"
+        shutil.copytree(self.store, saved)
+        return saved
+
+    def restore(self, saved):
+        shutil.rmtree(self.store)
+        shutil.copytree(saved, self.store)
 
 
 class SoftwareToken:
@@ -47,6 +62,12 @@ class SoftwareToken:
         return subprocess.run(["pkcs11-tool", "--module", SOFTHSM_MODULE, "--token-label", self.label, "--login",
                                "--pin", self.pin, *arguments], env=self.environment, check=True, text=True,
                               stdout=subprocess.PIPE, stderr=subprocess.PIPE).stdout
+
+    def is_lost(self):
+        """SoftHSM itself does not find the token any more."""
+        done = subprocess.run(["pkcs11-tool", "--module", SOFTHSM_MODULE, "--list-token-slots"], env=self.environment,
+                              check=True, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        return self.serial not in done.stdout
 
     def objects(self, kind):
         """Labels of the objects of a kind: privkey, pubkey, cert or secrkey."""

@@ -5,26 +5,32 @@ import shutil
 
 from lib.killer import choose, killer, points_of, recorder, was_killed
 
+WORKER_DIED = 4
 POINTS = int(os.environ.get("MUSTER_KILL_POINTS", "100")) or 10 ** 9
 
 
-def try_points(station, job, check, reset=lambda: None):
-    """`job(serial, wrapper)` runs once; `check(serial, run, point)` looks at the run that follows the kill."""
+def try_points(station, job, check, reset=lambda: None, stand_in_broke=lambda: False):
+    """`job(serial, wrapper)` runs once; `check(serial, run, point)` looks at the run that follows the kill. A kill may
+    also hit the stand-in in the middle of its own bookkeeping; `stand_in_broke` says that nothing is left to work with."""
     log = station.home / "strace.log"
     recorded = job("kill-0", recorder(log))
     assert recorded.status == 0, recorded
     points = choose(points_of(log), POINTS)
     assert len(points) >= min(POINTS, 20), points
-    killed = 0
+    killed = broken = 0
     for number, point in enumerate(points, 1):
         reset()
         cut = job(f"kill-{number}", killer(*point))
-        killed += was_killed(cut.status)
+        killed += was_killed(cut.status) or cut.status == WORKER_DIED
+        if stand_in_broke():
+            broken += 1
+            continue
         again = job(f"kill-{number}", ())
         assert again.status == 0, (point, cut, again)
         assert again.json["verified"] is True, (point, cut, again)
         check(again, point)
     assert killed >= len(points) // 2
+    assert broken <= 1 + len(points) // 100, broken
 
 
 def assert_one_enrollment(station, run, point):
@@ -41,18 +47,20 @@ def test_derived_key(release_station):
 
 
 def test_hsm(release_station, tokens, token):
+    """SoftHSM rewrites its own token object in place; a kill right there loses the whole token, whoever uses it."""
     release_station.env["SOFTHSM2_CONF"] = tokens.configuration
     profile = release_station.profile("hsm-x509")
+    saved = tokens.save()
 
     def job(serial, wrapper):
         return release_station.provision(profile, serial, "--token", token.uri, "--pin-file", token.pin_file, wrapper=wrapper)
 
     def check(run, point):
         assert_one_enrollment(release_station, run, point)
-        enrolled = len(release_station.service.enrollments())
-        assert len(token.objects("privkey")) == enrolled, (point, run)
+        for kind in ("privkey", "pubkey", "cert"):
+            assert token.objects(kind) == [run.json["registrationId"]], (point, kind, run)
 
-    try_points(release_station, job, check)
+    try_points(release_station, job, check, lambda: tokens.restore(saved), token.is_lost)
 
 
 def test_tpm(release_station, empty_tpm):
