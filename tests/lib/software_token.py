@@ -48,10 +48,11 @@ class SoftwareToken:
                                "--pin", self.pin, *arguments], env=self.environment, check=True, text=True,
                               stdout=subprocess.PIPE, stderr=subprocess.PIPE).stdout
 
-    def objects(self, kind):
-        """Labels of the objects of a kind: privkey, pubkey, cert or secrkey."""
-        lines = self.pkcs11_tool("--list-objects", "--type", kind).splitlines()
-        return [line.split(":", 1)[1].strip() for line in lines if line.strip().startswith("label:")]
+    def key_ids(self):
+        """CKA_IDs of the private keys. An object without one is what SoftHSM leaves of a write that was cut off, before
+        there was a key."""
+        lines = self.pkcs11_tool("--list-objects", "--type", "privkey").splitlines()
+        return [line.split(":", 1)[1].strip() for line in lines if line.strip().startswith("ID:")]
 
     def write_master(self, label, master):
         """An HMAC key, sensitive; imported, so that a story can compute what must come of it."""

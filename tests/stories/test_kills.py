@@ -50,7 +50,7 @@ def test_hsm(release_station, tokens, token):
     def check(run, point):
         assert_one_enrollment(release_station, run, point)
         enrolled = len(release_station.service.enrollments())
-        assert len(token.objects("privkey")) == enrolled, (point, run)
+        assert len(token.key_ids()) == enrolled, (point, run)
 
     try_points(release_station, job, check)
 
