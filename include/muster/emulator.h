@@ -30,7 +30,6 @@ struct emulator_config {
 	const char *ledger;            /* file to append to, or NULL */
 	const char *allocation;        /* the instance's policy, NULL means hashed */
 	int64_t poll_delay_ms;         /* a registration is "assigning" at least so long */
-	int64_t retry_after_s;         /* what a device is told to wait before it polls, at least */
 	int64_t clock_offset_s;        /* the emulator's clock runs so far ahead */
 	int64_t webhook_scale_percent; /* of the service's retry waits; 100 is real time */
 	const char *webhook_ca_file;   /* roots for webhooks over https, NULL: the system's */

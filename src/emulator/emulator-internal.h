@@ -25,7 +25,6 @@ struct emulator {
 	size_t hub_count;
 	enum allocation_policy allocation;
 	int64_t poll_delay_ms;
-	int64_t retry_after_s;
 	int64_t clock_offset_ms;
 	bool any_certificate_date;
 	char run[GUID_SIZE]; /* this start; operations of an earlier one are not under way any more */

@@ -110,7 +110,6 @@ static bool configure(struct emulator_process *process, const struct emulator_co
 	struct emulator *emulator = &process->emulator;
 
 	emulator->poll_delay_ms = config->poll_delay_ms;
-	emulator->retry_after_s = config->retry_after_s;
 	emulator->clock_offset_ms = config->clock_offset_s * 1000;
 	emulator->any_certificate_date = config->any_certificate_date;
 	emulator->webhook_scale_percent = config->webhook_scale_percent;

@@ -39,8 +39,6 @@ static const struct option_row rows[] = {
 	  OPTION_TEXT, AT(allocation), 0, 0, 0 },
 	{ "poll-delay", "MS", "A registration is \"assigning\" at least so long (0)",
 	  OPTION_NUMBER, AT(poll_delay_ms), 0, 0, 3600000 },
-	{ "retry-after", "S", "Tell a device to wait so long before it polls, at least (1)",
-	  OPTION_NUMBER, AT(retry_after_s), 0, 0, 3600 },
 	{ "throttle", "SPEC", "Limit the rate of requests, see below; repeat",
 	  OPTION_LIST, AT(throttles), AT(throttle_count), 0, 0 },
 	{ "fault", "SPEC", "Misbehave, see below; repeat",
@@ -153,7 +151,7 @@ static void fill_long_options(struct option options[ARRAY_SIZE(rows) + 3])
 bool options_parse(int argc, char **argv, struct emulator_config *ret_config,
 		   enum options_outcome *ret_outcome, struct muster_error *err)
 {
-	struct emulator_config config = { .webhook_scale_percent = 1, .retry_after_s = 1 };
+	struct emulator_config config = { .webhook_scale_percent = 1 };
 	struct option options[ARRAY_SIZE(rows) + 3];
 	int choice;
 

@@ -24,7 +24,7 @@ class Emulator:
         self.log = open(self.directory / "log", "ab")
         self.process = subprocess.Popen(
             [*wrapper, self.build / "muster-emulator", "--port", "0", "--state", self.directory / "state",
-             "--ledger", self.ledger_file, "--retry-after", "0", *hubs, *arguments],
+             "--ledger", self.ledger_file, *hubs, *arguments],
             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=self.log, text=True,
             env=environment(self.build, self.directory))
         line = self.process.stdout.readline()
