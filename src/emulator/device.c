@@ -25,7 +25,7 @@ static bool take_body(struct exchange *exchange, cJSON **ret_body)
 
 static int64_t retry_after_s(const struct emulator *emulator)
 {
-	return emulator->poll_delay_ms <= 1000 ? 1 : (emulator->poll_delay_ms + 999) / 1000;
+	return (emulator->poll_delay_ms + 999) / 1000;
 }
 
 static bool answer_assigning(struct exchange *exchange, const char *operation_id, cJSON *state)
