@@ -13,7 +13,7 @@ def test_is_enrolled_and_verified(hsm_station, token):
     result = done.json
     assert result["attestation"] == "x509"
     assert result["verified"] is True
-    assert len(token.objects("privkey")) == 1
+    assert len(token.key_ids()) == 1
     attributes = token.pkcs11_tool("--list-objects", "--type", "privkey")
     assert "never extractable" in attributes and "always sensitive" in attributes and "local" in attributes
     document = hsm_station.service.enrollment(result["registrationId"])
@@ -29,12 +29,12 @@ def test_second_run_says_already_enrolled_and_makes_no_key(hsm_station, token):
     assert again.json["state"] == "already enrolled"
     assert again.json["evidence"] == first["evidence"]
     assert hsm_station.emulator.requests("put") == puts
-    assert len(token.objects("privkey")) == 1
+    assert len(token.key_ids()) == 1
 
 
 def test_dry_run_touches_nothing(hsm_station, token):
     done = provision(hsm_station, token, "--dry-run")
     assert done.status == 0, done
-    assert token.objects("privkey") == []
+    assert token.key_ids() == []
     assert hsm_station.emulator.changes() == []
     assert not hsm_station.journal.exists()
