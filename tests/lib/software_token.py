@@ -69,6 +69,11 @@ class SoftwareToken:
                               check=True, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
         return self.serial not in done.stdout
 
+    def key_ids(self):
+        """CKA_IDs of the private keys."""
+        lines = self.pkcs11_tool("--list-objects", "--type", "privkey").splitlines()
+        return [line.split(":", 1)[1].strip() for line in lines if line.strip().startswith("ID:")]
+
     def objects(self, kind):
         """Labels of the objects of a kind: privkey, pubkey, cert or secrkey."""
         lines = self.pkcs11_tool("--list-objects", "--type", kind).splitlines()
