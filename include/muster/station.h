@@ -28,6 +28,7 @@ struct station_request {
 	const char
 		*out_directory; /* evidence and key files; NULL: beside the journal, no key files */
 	const char *operator_name; /* NULL: the login user */
+	int64_t key_fd; /* derived keys go to this open descriptor instead of a file; 0: none */
 	bool dry_run;
 	/* Told of each stage as it begins; may be NULL. */
 	void (*progress)(void *context, const char *stage);

@@ -33,6 +33,8 @@ static const struct option_row rows[] = {
 	  offsetof(struct station_request, journal_path), "MUSTER_JOURNAL", NULL, 0 },
 	{ 0, "out", NULL, OPTION_TEXT, "DIR", "Where evidence and key files go",
 	  offsetof(struct station_request, out_directory), "MUSTER_OUT", NULL, 0 },
+	{ 0, "key-fd", NULL, OPTION_NUMBER, "N", "Write derived keys to this open descriptor, not to a file",
+	  offsetof(struct station_request, key_fd), NULL, NULL, 0 },
 	{ 0, "operator", NULL, OPTION_TEXT, "NAME", "Who is working here; default: the login user",
 	  offsetof(struct station_request, operator_name), "MUSTER_OPERATOR", NULL, 0 },
 	{ 0, "dry-run", NULL, OPTION_FLAG, NULL, "Show what would be done; change nothing",

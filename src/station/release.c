@@ -1,6 +1,8 @@
 /* The end: outcome row, evidence file, result line, in that order. */
 #include "steps.h"
 
+#include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -9,7 +11,7 @@
 #include "muster/file.h"
 #include "muster/json.h"
 
-enum { OUTPUT_FILE_MAX = 256 * 1024 };
+enum { OUTPUT_FILE_MAX = 256 * 1024, KEY_FILE_MAX = 1024 };
 
 bool release_tpm_applies(const struct job *job)
 {
@@ -65,30 +67,58 @@ static bool write_once(const char *path, const void *data, size_t size, struct m
 	       bytes_equal(&present, &wanted);
 }
 
-static bool add_key(struct text *out, const char *name, const struct secret *key,
-		    struct muster_error *err)
+static bool compose_keys(struct job *job, struct secret *ret_keys, struct muster_error *err)
 {
-	CLEANUP(secret_done) struct secret text = { 0 };
+	CLEANUP(secret_done) struct secret primary = { 0 }, secondary = { 0 };
+	int size;
 
-	if (!secret_to_base64(&text, key->data, key->size, err))
+	if (!secret_to_base64(&primary, job->primary_key.data, job->primary_key.size, err) ||
+	    !secret_to_base64(&secondary, job->secondary_key.data, job->secondary_key.size, err) ||
+	    !secret_new(ret_keys, KEY_FILE_MAX, err))
 		return false;
-	text_addf(out, ",\n  \"%s\": \"", name);
-	text_add_bytes(out, text.data, text.size);
-	text_add(out, "\"");
+	size = snprintf((char *)ret_keys->data, ret_keys->size,
+			"{\n  \"registrationId\": \"%s\",\n  \"primaryKey\": \"%.*s\",\n"
+			"  \"secondaryKey\": \"%.*s\"\n}\n",
+			job->registration_id, (int)primary.size, (const char *)primary.data,
+			(int)secondary.size, (const char *)secondary.data);
+	if (size < 0 || size >= KEY_FILE_MAX)
+		return muster_fail(err, CAUSE_INTERNAL, "the keys do not fit their file");
+	secret_shrink(ret_keys, (size_t)size);
+	return true;
+}
+
+static bool write_keys_to_fd(int fd, const struct secret *keys, struct muster_error *err)
+{
+	size_t written = 0;
+
+	while (written < keys->size) {
+		ssize_t count = write(fd, keys->data + written, keys->size - written);
+
+		if (count < 0 && errno == EINTR)
+			continue;
+		if (count < 0)
+			return muster_fail_errno(err, CAUSE_OUTPUT_WRITE, errno,
+						 "writing to descriptor %d", fd);
+		written += (size_t)count;
+	}
 	return true;
 }
 
 static bool write_keys(struct job *job, struct muster_error *err)
 {
-	CLEANUP(text_done) struct text out = TEXT_MAX(4096);
-	CLEANUP(freep) char *path = evidence_path(job, "keys.json");
+	CLEANUP(secret_done) struct secret keys = { 0 };
+	CLEANUP(freep) char *path = NULL;
 
-	text_addf(&out, "{\n  \"registrationId\": \"%s\"", job->registration_id);
-	if (!path || !add_key(&out, "primaryKey", &job->primary_key, err) ||
-	    !add_key(&out, "secondaryKey", &job->secondary_key, err))
-		return path ? false : muster_fail_memory(err);
-	text_add(&out, "\n}\n");
-	if (!text_ok(&out, err) || !write_once(path, out.data, out.length, err))
+	if (!compose_keys(job, &keys, err))
+		return false;
+	if (job->run->request->key_fd > 0)
+		return write_keys_to_fd((int)job->run->request->key_fd, &keys, err);
+	if (!job->run->writes_keys)
+		return true;
+	path = evidence_path(job, "keys.json");
+	if (!path)
+		return muster_fail_memory(err);
+	if (!write_once(path, keys.data, keys.size, err))
 		return false;
 	job->key_file = TAKE_PTR(path);
 	return true;
@@ -109,7 +139,7 @@ bool release_write(struct job *job, struct muster_error *err)
 {
 	if (!directory_make(job->run->out_directory, err))
 		return false;
-	if (job->run->writes_keys && job->primary_key.data && !write_keys(job, err))
+	if (job->primary_key.data && !write_keys(job, err))
 		return muster_error_prefix(err, "writing the keys of '%s'",
 					   PRINTABLE(job->registration_id));
 	return write_evidence(job, err) || muster_error_prefix(err, "writing the evidence of '%s'",

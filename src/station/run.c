@@ -1,6 +1,8 @@
 /* Everything that can be known to be wrong before anything outside is touched. */
 #include "job.h"
 
+#include <fcntl.h>
+#include <limits.h>
 #include <pwd.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -102,6 +104,19 @@ static bool read_names(struct run *run, const struct config *config, struct must
 		snprintf(run->station_name, sizeof(run->station_name), "unknown");
 	return COPY_FIRST(&run->operator_name, err, run->request->operator_name,
 			  config->operator_name, user ? user->pw_name : NULL, "unknown");
+}
+
+static bool check_key_fd(const struct run *run, struct muster_error *err)
+{
+	int64_t fd = run->request->key_fd;
+	int flags;
+
+	if (fd == 0)
+		return true;
+	flags = fd > INT_MAX ? -1 : fcntl((int)fd, F_GETFL);
+	return (flags >= 0 && (flags & O_ACCMODE) != O_RDONLY) ||
+	       muster_fail(err, CAUSE_USAGE, "--key-fd: descriptor %lld is not open for writing",
+			   (long long)fd);
 }
 
 static bool check_tpm(struct run *run, struct muster_error *err)
@@ -242,8 +257,9 @@ bool run_prepare(struct run *run, const struct station_request *request,
 	if (!profile_load(request->profile_path, &run->profile, report, err) ||
 	    !load_config(&config, report, err))
 		return false;
-	return check_serial(run, err) && check_tpm(run, err) && find_token(run, err) &&
-	       read_login(run, &config, err) && read_places(run, &config, err) &&
-	       read_names(run, &config, err) && read_masters(run, err) &&
-	       open_http(run, &config, err) && open_journal(run, &config, err);
+	return check_serial(run, err) && check_key_fd(run, err) && check_tpm(run, err) &&
+	       find_token(run, err) && read_login(run, &config, err) &&
+	       read_places(run, &config, err) && read_names(run, &config, err) &&
+	       read_masters(run, err) && open_http(run, &config, err) &&
+	       open_journal(run, &config, err);
 }

@@ -42,11 +42,12 @@ class Run:
         return f"$ {words}\nexit {self.status}\n-- stdout\n{self.stdout}\n-- stderr\n{self.stderr}"
 
 
-def run(*arguments, home, build=BUILD, program="muster", wrapper=(), env=None, timeout=120, stdin=None):
+def run(*arguments, home, build=BUILD, program="muster", wrapper=(), env=None, timeout=120, stdin=None,
+        pass_fds=()):
     command = [*wrapper, build / program, *arguments]
     done = subprocess.run(command, env=environment(build, home, env), cwd=home, timeout=timeout, text=True,
                           errors="replace", stdin=stdin or subprocess.DEVNULL, stdout=subprocess.PIPE,
-                          stderr=subprocess.PIPE)
+                          stderr=subprocess.PIPE, pass_fds=pass_fds)
     result = Run(command, done.returncode, done.stdout, done.stderr)
     assert not SANITIZER_REPORT.search(done.stderr), result
     return result

@@ -2,6 +2,7 @@
 import base64
 import hashlib
 import hmac
+import json
 
 SERIAL = "KEY-0001"
 
@@ -48,6 +49,25 @@ def test_device_keys_leave_only_to_a_file_of_ones_own(station):
     holders = [path for path in station.files() if key.encode() in path.read_bytes()
                and station.emulator.directory not in path.parents]
     assert all(path.parent.is_relative_to(station.out) and path.stat().st_mode & 0o777 == 0o600 for path in holders)
+
+
+def test_device_keys_leave_to_a_descriptor_instead(station, tmp_path):
+    path = tmp_path / "received"
+    with open(path, "wb") as stream:
+        done = station.provision(station.profile("derived-key"), SERIAL, "--key-fd", str(stream.fileno()),
+                                 pass_fds=[stream.fileno()])
+    assert done.status == 0, done
+    received = json.loads(path.read_text())
+    assert received["primaryKey"] == derive(station.masters[0], done.json["registrationId"])
+    assert received["secondaryKey"] == derive(station.masters[1], done.json["registrationId"])
+    assert "keyFile" not in done.json
+    assert not list(station.out.glob("*.keys.json"))
+
+
+def test_descriptor_that_cannot_be_written_is_refused(station):
+    done = station.provision(station.profile("derived-key"), SERIAL, "--key-fd", "77")
+    assert (done.status, done.cause) == (2, "E1001"), done
+    assert station.service.enrollments() == []
 
 
 def test_master_in_the_token_gives_the_device_keys_of_that_master(hsm_station, token):
