@@ -49,7 +49,7 @@ static bool take_sized(struct span *rest, const char *name, size_t max, struct s
 static bool take_part(struct span *rest, const struct part *part, struct ek_challenge *challenge,
 		      struct muster_error *err)
 {
-	struct span content;
+	struct span content = { 0 };
 	if (!take_sized(rest, part->name, part->max, &content, err))
 		return false;
 	if (content.left == 0)
@@ -81,7 +81,7 @@ static bool split(struct span rest, struct ek_challenge *challenge, struct muste
 	for (size_t i = 0; i < ARRAY_SIZE(parts); i++)
 		if (!take_part(&rest, &parts[i], challenge, err))
 			return false;
-	struct span trailing;
+	struct span trailing = { 0 };
 	if (!take_sized(&rest, "trailing data", EK_CHALLENGE_MAX, &trailing, err))
 		return false;
 	if (rest.left > 0)

@@ -57,7 +57,7 @@ bool ek_public_parse(const void *data, size_t size, struct ek_public *ret_public
 		return muster_fail(err, CAUSE_EK_MALFORMED, "a TPM2B_PUBLIC of %zu bytes cannot be",
 				   size);
 	memcpy(public.data, data, size);
-	TPMT_PUBLIC area;
+	TPMT_PUBLIC area = { 0 };
 	if (!ek_public_unpack(&public, &area, err))
 		return false;
 	/* The library takes sizes that do not fit their content; marshalling again does not. */
@@ -107,7 +107,7 @@ char *ek_public_registration_id(const struct ek_public *public)
 bool ek_public_name(const struct ek_public *public, uint8_t name[EK_NAME_SIZE],
 		    struct muster_error *err)
 {
-	TPMT_PUBLIC area;
+	TPMT_PUBLIC area = { 0 };
 	if (!ek_public_unpack(public, &area, err))
 		return false;
 	if (area.nameAlg != TPM2_ALG_SHA256)
@@ -142,7 +142,7 @@ static OSSL_PARAM *rsa_parameters(const TPMT_PUBLIC *area)
 
 bool ek_public_key(const struct ek_public *public, EVP_PKEY **ret_key, struct muster_error *err)
 {
-	TPMT_PUBLIC area;
+	TPMT_PUBLIC area = { 0 };
 	if (!ek_public_unpack(public, &area, err))
 		return false;
 	if (area.type != TPM2_ALG_RSA)
@@ -221,7 +221,7 @@ static void describe_cipher(const TPMT_SYM_DEF_OBJECT *cipher, char out[32])
 const char *ek_public_describe(const struct ek_public *public, char out[96])
 {
 	struct muster_error ignored;
-	TPMT_PUBLIC area;
+	TPMT_PUBLIC area = { 0 };
 	if (!ek_public_unpack(public, &area, &ignored)) {
 		snprintf(out, 96, "malformed");
 		return out;
