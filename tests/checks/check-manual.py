@@ -1,16 +1,25 @@
-"""The manual page and the option tables say the same: every verb, option, environment variable and exit status.
-Read as people read it, rendered."""
+"""The manual pages and the option tables say the same: every verb, option, environment variable and exit status. The verbs
+of a noun stand in muster-NOUN(1) where there is one, all others in muster(1). Read as people read it, rendered."""
 import json
 import re
 import subprocess
 
 import tree
 
-PAGE = "man/muster.1"
+MAIN = "muster"
 
 
-def rendered():
-    text = subprocess.run(["mandoc", "-T", "ascii", "-O", "width=100", tree.TOP / PAGE], check=True, text=True,
+def page_file(page):
+    return tree.TOP / f"man/{page}.1"
+
+
+def page_of(verb):
+    noun = verb["name"].split()[0]
+    return f"muster-{noun}" if page_file(f"muster-{noun}").exists() else MAIN
+
+
+def rendered(page):
+    text = subprocess.run(["mandoc", "-T", "ascii", "-O", "width=100", page_file(page)], check=True, text=True,
                           stdout=subprocess.PIPE).stdout
     return re.sub(".\b", "", text)
 
@@ -32,30 +41,53 @@ def options_in(lines):
     return {name for item in items for name in re.findall(r"(?:^|, )--([a-z][a-z-]*)", item)}
 
 
-def compare(title, described, rows):
+def compare(place, described, rows):
     shown = {row["name"] for row in rows if not row["hidden"]}
-    yield from (f"{PAGE}: {title}: --{name} is not described" for name in sorted(shown - described))
+    yield from (f"{place}: --{name} is not described" for name in sorted(shown - described))
     known = shown | {alias for row in rows for alias in row["aliases"]}
-    yield from (f"{PAGE}: {title}: --{name} does not exist" for name in sorted(described - known))
+    yield from (f"{place}: --{name} does not exist" for name in sorted(described - known))
+
+
+def verb_problems(page, parts, verbs):
+    """Options that all verbs of a page share may stand once, under OPTIONS."""
+    shared = options_in(parts.get("OPTIONS", [])) if page != MAIN else set()
+    for verb in verbs:
+        title = f"muster {verb['name']}"
+        if title not in parts:
+            yield f"{page}(1): no '{title}'"
+            continue
+        names = {row["name"] for row in verb["options"]}
+        yield from compare(f"{page}(1): {title}", options_in(parts[title]) | (shared & names), verb["options"])
+    known = {f"muster {verb['name']}" for verb in verbs}
+    yield from (f"{page}(1): there is no '{title}'" for title in parts
+                if re.match("muster [a-z]", title) and title not in known)
+    in_any = {row["name"] for verb in verbs for row in verb["options"]}
+    yield from (f"{page}(1): OPTIONS: --{name} is no option of these commands" for name in sorted(shared - in_any))
+
+
+def main_problems(parts, text, tables):
+    known = {f"muster {verb['name']}" for verb in tables["verbs"]}
+    elsewhere = set().union(*(options_in(lines) for title, lines in parts.items() if title not in known))
+    yield from (f"{MAIN}(1): --{row['name']} is not described" for row in tables["options"] if row["name"] not in elsewhere)
+    variables = {row["environment"] for table in [tables, *tables["verbs"]] for row in table["options"] if row["environment"]}
+    yield from (f"{MAIN}(1): {name} is not described" for name in sorted(variables) if not re.search(rf"\b{name}\b", text))
+    statuses = "\n".join(parts.get("EXIT STATUS", []))
+    yield from (f"{MAIN}(1): exit status {code} is not described" for code in range(12)
+                if not re.search(rf"^ +{code}\b", statuses, re.MULTILINE))
 
 
 def problems():
-    text = rendered()
-    parts = sections(text)
     tables = json.loads(tree.muster("--dump-options").stdout)
-    for verb in tables["verbs"]:
-        title = f"muster {verb['name']}"
-        yield from compare(title, options_in(parts[title]), verb["options"]) if title in parts else [f"{PAGE}: no '{title}'"]
-    known = {f"muster {verb['name']}" for verb in tables["verbs"]}
-    yield from (f"{PAGE}: there is no '{title}'" for title in parts if re.match("muster [a-z]", title) and title not in known)
-
-    elsewhere = set().union(*(options_in(lines) for title, lines in parts.items() if title not in known))
-    yield from (f"{PAGE}: --{row['name']} is not described" for row in tables["options"] if row["name"] not in elsewhere)
-    variables = {row["environment"] for table in [tables, *tables["verbs"]] for row in table["options"] if row["environment"]}
-    yield from (f"{PAGE}: {name} is not described" for name in sorted(variables) if not re.search(rf"\b{name}\b", text))
-    statuses = "\n".join(parts.get("EXIT STATUS", []))
-    yield from (f"{PAGE}: exit status {code} is not described" for code in range(12)
-                if not re.search(rf"^ +{code}\b", statuses, re.MULTILINE))
+    pages = {page_of(verb) for verb in tables["verbs"]} | {MAIN}
+    for page in sorted(pages):
+        text = rendered(page)
+        parts = sections(text)
+        yield from verb_problems(page, parts, [verb for verb in tables["verbs"] if page_of(verb) == page])
+        if page == MAIN:
+            yield from main_problems(parts, text, tables)
+    for path in sorted((tree.TOP / "man").glob("*.1")):
+        if path.stem not in pages | {"muster-emulator"}:
+            yield f"man/{path.name}: no command belongs to this page"
 
 
 tree.finish(list(problems()))

@@ -101,6 +101,9 @@ enum deed {
 	FLOOD_HEADERS,
 	TRUNCATE, /* promises more than it sends */
 	REDIRECT,
+	UNAUTHORIZED,
+	THROTTLED,
+	FAILED, /* 500 */
 };
 
 #define DEEDS_MAX 4
@@ -199,6 +202,15 @@ static bool do_deed(struct stream *stream, enum deed deed)
 	case REDIRECT:
 		return stream_write(stream, "HTTP/1.1 302 Found\r\nContent-Length: 0\r\n"
 					    "Location: https://localhost:1/elsewhere\r\n\r\n");
+	case UNAUTHORIZED:
+		return stream_write(stream,
+				    "HTTP/1.1 401 Unauthorized\r\nContent-Length: 0\r\n\r\n");
+	case THROTTLED:
+		return stream_write(stream, "HTTP/1.1 429 Too Many Requests\r\n"
+					    "Retry-After: 2\r\nContent-Length: 0\r\n\r\n");
+	case FAILED:
+		return stream_write(stream, "HTTP/1.1 500 Internal Server Error\r\n"
+					    "Content-Length: 0\r\n\r\n");
 	}
 	return false;
 }

@@ -1,0 +1,60 @@
+/* Who talks to one provisioning service for a command: a credential that authorizes each request, and a client that sends
+ * one, waits, and sends again where that is safe. What to send and what an answer means is dps.h. */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "muster/cleanup.h"
+#include "muster/dps-http.h"
+#include "muster/dps.h"
+#include "muster/error.h"
+
+/* -- Credentials --------------------------------------------------------------------------------------- */
+
+/* What lets us in: a shared access policy's key, or whoever fetches tokens. */
+struct dps_credential;
+
+/* Takes *login over in any case and leaves it empty. NULL when out of memory. */
+struct dps_credential *dps_credential_new_login(struct dps_login *login, struct muster_error *err)
+	MUST_CHECK;
+void dps_credential_free(struct dps_credential *credential);
+DEFINE_FREEP(dps_credential_freep, struct dps_credential *, dps_credential_free)
+
+/* The service's host, which may carry a port. Borrowed. */
+const char *dps_credential_host(const struct dps_credential *credential);
+/* Gives the request its authorization. May first fetch a token through `http`, blocking up to HTTP_DEADLINE_MS. */
+bool dps_credential_authorize(struct dps_credential *credential, struct http *http,
+			      struct http_request *request, struct muster_error *err) MUST_CHECK;
+/* After a 401: drops a kept token, so that the next request gets a new one. */
+void dps_credential_forget(struct dps_credential *credential);
+
+/* -- The client ---------------------------------------------------------------------------------------- */
+
+struct dps_client;
+
+/* Borrows both for its life; one thread. NULL when out of memory. */
+struct dps_client *dps_client_new(struct http *http, struct dps_credential *credential,
+				  struct muster_error *err) MUST_CHECK;
+void dps_client_free(struct dps_client *client);
+DEFINE_FREEP(dps_client_freep, struct dps_client *, dps_client_free)
+
+struct http *dps_client_http(const struct dps_client *client);
+struct dps_credential *dps_client_credential(const struct dps_client *client);
+const char *dps_client_host(const struct dps_client *client);
+
+/* Replaces the wait between attempts; for tests. */
+typedef bool dps_client_wait(void *context, int64_t wait_ms, struct muster_error *err);
+void dps_client_set_wait(struct dps_client *client, dps_client_wait *wait, void *context);
+
+/* Builds one request; called again for each attempt. */
+typedef bool dps_client_build(void *context, const char *host, struct http_request *ret_request,
+			      struct muster_error *err);
+
+/* One exchange. Sends again, at most DPS_RETRY_ATTEMPTS times with the waits of dps_retry_wait_ms(), as long as
+ * dps_next_step() says RETRY, and once more after RENEW. Whatever may have had an effect (READ_BACK) is never sent again:
+ * that answer is handed out and the caller reads first. False only when nothing could be sent or waited for; a refusal
+ * is true with an answer. Caller http_answer_done(). */
+bool dps_client_fetch(struct dps_client *client, dps_client_build *build, void *context,
+		      bool writes, struct http_answer *ret_answer, struct muster_error *err)
+	MUST_CHECK;

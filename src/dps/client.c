@@ -1,0 +1,140 @@
+#include <stdlib.h>
+
+#include <openssl/rand.h>
+
+#include "muster/clock.h"
+#include "muster/dps-client.h"
+#include "muster/log.h"
+
+struct dps_client {
+	struct http *http;
+	struct dps_credential *credential;
+	dps_client_wait *wait;
+	void *wait_context;
+};
+
+/* Others under way in the same loop go on meanwhile. */
+static bool wait_in_loop(void *context, int64_t wait_ms, struct muster_error *err)
+{
+	struct http *http = context;
+	int64_t until_ms = clock_now_ms() + wait_ms;
+
+	for (;;) {
+		int64_t left_ms = until_ms - clock_now_ms();
+
+		if (left_ms <= 0)
+			return true;
+		if (!http_poll(http, NULL, 0, (int)left_ms, err) || !http_perform(http, err))
+			return false;
+	}
+}
+
+struct dps_client *dps_client_new(struct http *http, struct dps_credential *credential,
+				  struct muster_error *err)
+{
+	struct dps_client *client = calloc(1, sizeof(*client));
+
+	if (!client) {
+		muster_fail_memory(err);
+		return NULL;
+	}
+	*client = (struct dps_client){ http, credential, wait_in_loop, http };
+	return client;
+}
+
+void dps_client_free(struct dps_client *client)
+{
+	free(client);
+}
+
+struct http *dps_client_http(const struct dps_client *client)
+{
+	return client->http;
+}
+
+struct dps_credential *dps_client_credential(const struct dps_client *client)
+{
+	return client->credential;
+}
+
+const char *dps_client_host(const struct dps_client *client)
+{
+	return dps_credential_host(client->credential);
+}
+
+void dps_client_set_wait(struct dps_client *client, dps_client_wait *wait, void *context)
+{
+	client->wait = wait;
+	client->wait_context = context;
+}
+
+/* -- One exchange -------------------------------------------------------------------------------------- */
+
+static bool send_once(struct dps_client *client, dps_client_build *build, void *context,
+		      struct http_answer *ret_answer, struct muster_error *err)
+{
+	CLEANUP(http_request_done) struct http_request request = { 0 };
+
+	return build(context, dps_client_host(client), &request, err) &&
+	       dps_credential_authorize(client->credential, client->http, &request, err) &&
+	       http_fetch(client->http, &request, ret_answer, err);
+}
+
+/* -1: no further attempt. */
+static bool wait_of(const struct http_answer *answer, unsigned attempts, int64_t *ret_wait_ms,
+		    struct muster_error *err)
+{
+	uint64_t random;
+
+	if (RAND_bytes((unsigned char *)&random, sizeof(random)) != 1)
+		return muster_fail(err, CAUSE_CRYPTO, "asking for random numbers");
+	*ret_wait_ms = dps_retry_wait_ms(attempts, answer->retry_after_ms, random);
+	return true;
+}
+
+/* Whether the answer asks for the same again; waits until it may go. */
+static bool prepare_next(struct dps_client *client, const struct http_answer *answer, bool writes,
+			 unsigned attempts, bool *was_renewed, bool *ret_again,
+			 struct muster_error *err)
+{
+	int64_t wait_ms = 0;
+
+	*ret_again = false;
+	switch (dps_next_step(answer, writes)) {
+	case DPS_NEXT_RENEW:
+		*ret_again = !*was_renewed;
+		*was_renewed = true;
+		dps_credential_forget(client->credential);
+		return true;
+	case DPS_NEXT_RETRY:
+		break;
+	default:
+		return true;
+	}
+	if (!wait_of(answer, attempts, &wait_ms, err))
+		return false;
+	if (wait_ms < 0)
+		return true;
+	log_info("waiting %lld ms before the next attempt", (long long)wait_ms);
+	*ret_again = true;
+	return client->wait(client->wait_context, wait_ms, err);
+}
+
+bool dps_client_fetch(struct dps_client *client, dps_client_build *build, void *context,
+		      bool writes, struct http_answer *ret_answer, struct muster_error *err)
+{
+	bool was_renewed = false, again = true;
+
+	for (unsigned attempts = 1;; attempts++) {
+		CLEANUP(http_answer_done) struct http_answer answer = { 0 };
+
+		if (!send_once(client, build, context, &answer, err) ||
+		    !prepare_next(client, &answer, writes, attempts, &was_renewed, &again, err))
+			return false;
+		if (again)
+			continue;
+		*ret_answer = answer;
+		answer = (struct http_answer){ 0 };
+		return true;
+	}
+}
