@@ -10,6 +10,7 @@
 
 #include "muster/cleanup.h"
 #include "muster/error.h"
+#include "muster/text.h"
 
 /* -- Options -------------------------------------------------------------------------------------------------- */
 
@@ -19,6 +20,7 @@ enum option_kind {
 	OPTION_TEXT,     /* const char * */
 	OPTION_NUMBER,   /* int64_t; 0 and up */
 	OPTION_CHOICE,   /* int; the index in `choices` */
+	OPTION_ONE_OF,   /* const char *; one of `choices`, spelled as there */
 	OPTION_BOOL,     /* enum option_bool; "--ee", "--ee true", "--ee=false" */
 	OPTION_LIST,     /* struct option_list; may be repeated */
 	OPTION_WORDS,    /* struct option_list; takes every word up to the next option */
@@ -37,7 +39,8 @@ enum option_flags {
 	OPTION_SECRET = 2, /* a secret in argv: accepted, with one warning */
 };
 
-/* A table ends with a row whose name is NULL. Texts are static; values point into argv or the environment. */
+/* A table ends with a row whose name is NULL. Texts are static; values point into argv, the environment or the files
+ * of the common options. */
 struct option_row {
 	char letter; /* 0 for none */
 	const char *name;
@@ -47,9 +50,17 @@ struct option_row {
 	const char *help;
 	size_t offset;              /* of the field in the verb's option struct */
 	const char *environment;    /* variable that holds when the option is not given; or NULL */
-	const char *const *choices; /* CHOICE: names, NULL-terminated */
+	const char *const *choices; /* CHOICE, ONE_OF: names, NULL-terminated */
 	unsigned flags;
 };
+
+/* What "@FILE" values were read from; wiped when freed. */
+#define OPTION_FILES_MAX 32
+struct option_files {
+	size_t count;
+	struct bytes contents[OPTION_FILES_MAX];
+};
+void option_files_done(struct option_files *files);
 
 /* Every verb has these, before or after its name. */
 struct common_options {
@@ -108,7 +119,9 @@ struct verb {
 	const struct option_row *options;
 	size_t options_size;
 	enum output_format default_output;
-	bool allows_prefixes; /* unambiguous option prefixes, as the peer's enrollment commands do */
+	/* Lines as az's commands take them: unambiguous option prefixes, choices in any letter case, "@FILE" in
+	 * place of a value. */
+	bool is_as_az;
 	/* False: *err is printed and its code is the exit status. */
 	bool (*run)(const struct invocation *call, struct muster_error *err);
 };
@@ -122,16 +135,16 @@ struct noun {
 extern const struct noun nouns[]; /* ends with a NULL name */
 
 extern const struct verb verb_provision, verb_profile_check, verb_profile_schema, verb_explain,
-	verb_doctor, verb_hsm_acknowledge;
+	verb_doctor, verb_hsm_acknowledge, verb_enrollment_show, verb_enrollment_delete;
 
 /* -- Parsing (options.c) -------------------------------------------------------------------------------------- */
 
 /* argv[0] is not looked at. Fills `options`, `common` and operands (room for argc) from argv and then the environment.
- * A wrong line is CAUSE_USAGE with a sentence that says what is wrong and, when near, "did you mean". With --help
+ * Files named by "@FILE" stay in *files (option_files_done), in any case. A wrong line is CAUSE_USAGE with a sentence that says what is wrong and, when near, "did you mean". With --help
  * nothing behind it is looked at. */
 bool options_parse(const struct verb *verb, int argc, char **argv, void *options,
-		   struct common_options *common, const char **operands, size_t *ret_operand_count,
-		   struct muster_error *err) MUST_CHECK;
+		   struct common_options *common, struct option_files *files, const char **operands,
+		   size_t *ret_operand_count, struct muster_error *err) MUST_CHECK;
 /* The common options in front of the verb; *ret_next is the index of the first word that is none. */
 bool options_parse_front(int argc, char **argv, struct common_options *common, int *ret_next,
 			 struct muster_error *err) MUST_CHECK;

@@ -79,8 +79,8 @@ void help_verb(FILE *stream, const struct verb *verb)
 
 static const char *const kind_names[] = {
 	[OPTION_FLAG] = "flag",     [OPTION_COUNT] = "count",   [OPTION_TEXT] = "text",
-	[OPTION_NUMBER] = "number", [OPTION_CHOICE] = "choice", [OPTION_BOOL] = "bool",
-	[OPTION_LIST] = "list",     [OPTION_WORDS] = "words",
+	[OPTION_NUMBER] = "number", [OPTION_CHOICE] = "choice", [OPTION_ONE_OF] = "choice",
+	[OPTION_BOOL] = "bool",     [OPTION_LIST] = "list",     [OPTION_WORDS] = "words",
 };
 
 /* Every row has every member, so that readers need not ask. */
@@ -153,7 +153,7 @@ static bool dump_verb(cJSON *array, const struct verb *verb)
 	       add_text(object, "operands", verb->operands) &&
 	       json_add_text(object, "summary", verb->summary) &&
 	       json_add_text(object, "output", output_formats[verb->default_output]) &&
-	       json_add_bool(object, "prefixes", verb->allows_prefixes) &&
+	       json_add_bool(object, "prefixes", verb->is_as_az) &&
 	       dump_options(object, verb->options);
 }
 

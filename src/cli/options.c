@@ -4,7 +4,9 @@
 #include <stdarg.h>
 #include <string.h>
 
+#include "muster/file.h"
 #include "muster/log.h"
+#include "muster/secret.h"
 #include "muster/text.h"
 
 #include "cli-internal.h"
@@ -15,6 +17,7 @@ struct parse {
 	const struct verb *verb; /* NULL in front of it */
 	void *options;
 	struct common_options *common;
+	struct option_files *files; /* NULL in front of the verb */
 	const struct option_row *rows[ROWS_MAX];
 	bool is_common[ROWS_MAX], is_seen[ROWS_MAX];
 	size_t row_count;
@@ -161,16 +164,22 @@ static bool fail_usage(const struct parse *parse, struct muster_error *err, cons
 			   parse->verb ? verb_full_name(parse->verb) : "", parse->verb ? " " : "");
 }
 
-static bool store_choice(const struct parse *parse, const struct option_row *row, const char *named,
-			 const char *value, int *field, struct muster_error *err)
+static bool is_as_az(const struct parse *parse)
+{
+	return parse->verb && parse->verb->is_as_az;
+}
+
+static bool find_choice(const struct parse *parse, const struct option_row *row, const char *named,
+			const char *value, size_t *ret_index, struct muster_error *err)
 {
 	CLEANUP(text_done) struct text names = TEXT_MAX(512);
 	const char *nearest;
 	size_t count = 0;
 
 	for (; row->choices[count]; count++) {
-		if (strcmp(row->choices[count], value) == 0) {
-			*field = (int)count;
+		if (is_as_az(parse) ? text_equal_folded(row->choices[count], value)
+				    : strcmp(row->choices[count], value) == 0) {
+			*ret_index = count;
 			return true;
 		}
 		text_addf(&names, "%s%s", count > 0 ? ", " : "", row->choices[count]);
@@ -201,6 +210,7 @@ static bool store(const struct parse *parse, int index, const char *named, const
 	const struct option_row *row = parse->rows[index];
 	void *field = field_of(parse, index);
 	struct option_list *list = field;
+	size_t choice;
 
 	switch (row->kind) {
 	case OPTION_FLAG:
@@ -218,7 +228,15 @@ static bool store(const struct parse *parse, int index, const char *named, const
 					  PRINTABLE(value));
 		return true;
 	case OPTION_CHOICE:
-		return store_choice(parse, row, named, value, field, err);
+		if (!find_choice(parse, row, named, value, &choice, err))
+			return false;
+		*(int *)field = (int)choice;
+		return true;
+	case OPTION_ONE_OF:
+		if (!find_choice(parse, row, named, value, &choice, err))
+			return false;
+		*(const char **)field = row->choices[choice];
+		return true;
 	case OPTION_BOOL:
 		return store_bool(parse, named, value, field, err);
 	case OPTION_LIST:
@@ -230,6 +248,46 @@ static bool store(const struct parse *parse, int index, const char *named, const
 		return true;
 	}
 	abort();
+}
+
+/* -- @FILE ---------------------------------------------------------------------------------------------- */
+
+enum { FILE_MAX = 256 * 1024 };
+
+void option_files_done(struct option_files *files)
+{
+	for (size_t i = 0; i < files->count; i++) {
+		secret_wipe(files->contents[i].data, files->contents[i].size);
+		bytes_done(&files->contents[i]);
+	}
+	files->count = 0;
+}
+
+/* The file's text without the newlines at its end, in place of "@FILE". */
+static bool read_value(struct parse *parse, const char *named, const char **value,
+		       struct muster_error *err)
+{
+	struct option_files *files = parse->files;
+	struct bytes *content = &files->contents[files->count];
+
+	if (files->count == OPTION_FILES_MAX)
+		return fail_usage(parse, err, "more than %d values are taken from files",
+				  OPTION_FILES_MAX);
+	if (!file_read(*value + 1, FILE_MAX, content, err))
+		return muster_error_prefix(err, "reading the value of %s", named);
+	files->count++;
+	if (memchr(content->data, 0, content->size))
+		return fail_usage(parse, err, "the file '%s' of %s is no text",
+				  PRINTABLE(*value + 1), named);
+	while (content->size > 0 && content->data[content->size - 1] == '\n')
+		content->data[--content->size] = 0;
+	*value = (const char *)content->data;
+	return true;
+}
+
+static bool is_file_value(const struct parse *parse, const char *value)
+{
+	return is_as_az(parse) && value && value[0] == '@' && value[1];
 }
 
 /* -- The line --------------------------------------------------------------------------------------------- */
@@ -306,6 +364,14 @@ static bool fail_option(const struct parse *parse, int code, const char *word,
 	return fail_unknown(parse, word, err);
 }
 
+/* A value as it stands on the line. */
+static bool store_word(struct parse *parse, int index, const char *named, const char *value,
+		       struct muster_error *err)
+{
+	return (!is_file_value(parse, value) || read_value(parse, named, &value, err)) &&
+	       store(parse, index, named, value, err);
+}
+
 /* "--ih h1 h2": words behind such an option belong to it. */
 static bool take_word(struct parse *parse, const char *word, bool *ret_is_taken,
 		      struct muster_error *err)
@@ -321,7 +387,7 @@ static bool take_word(struct parse *parse, const char *word, bool *ret_is_taken,
 			return true;
 	}
 	*ret_is_taken = true;
-	return store(parse, row, parse->rows[row]->name, word, err);
+	return store_word(parse, row, parse->rows[row]->name, word, err);
 }
 
 static bool take_option(struct parse *parse, int code, const char *word, const char *value,
@@ -329,7 +395,7 @@ static bool take_option(struct parse *parse, int code, const char *word, const c
 {
 	int index = row_of(parse, code);
 	const struct option_row *row = parse->rows[index];
-	bool may_shorten = parse->verb && parse->verb->allows_prefixes;
+	bool may_shorten = is_as_az(parse);
 	char typed[128];
 
 	if (code >= LONG_BASE && !may_shorten && !is_long_name(parse, word))
@@ -342,7 +408,7 @@ static bool take_option(struct parse *parse, int code, const char *word, const c
 	parse->is_seen[index] = true;
 	parse->open_row =
 		row->kind == OPTION_WORDS || (row->kind == OPTION_BOOL && !value) ? index : -1;
-	return store(parse, index, typed, value, err);
+	return store_word(parse, index, typed, value, err);
 }
 
 /* Walks until the end, --help, or (in front of the verb) the first word that is no option. */
@@ -409,12 +475,13 @@ static bool check_operands(const struct parse *parse, struct muster_error *err)
 }
 
 bool options_parse(const struct verb *verb, int argc, char **argv, void *options,
-		   struct common_options *common, const char **operands, size_t *ret_operand_count,
-		   struct muster_error *err)
+		   struct common_options *common, struct option_files *files, const char **operands,
+		   size_t *ret_operand_count, struct muster_error *err)
 {
 	struct parse parse = { .verb = verb,
 			       .options = options,
 			       .common = common,
+			       .files = files,
 			       .letters = "-:",
 			       .open_row = -1,
 			       .operands = operands };

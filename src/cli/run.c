@@ -74,6 +74,7 @@ static int run_verb(const struct verb *verb, int argc, char **argv, struct commo
 {
 	CLEANUP(freep) void *options = calloc(1, verb->options_size + 1);
 	CLEANUP(freep) const char **operands = calloc((size_t)argc + 1, sizeof(*operands));
+	CLEANUP(option_files_done) struct option_files files = { 0 };
 	struct invocation call = { .verb = verb, .options = options, .operands = operands };
 	struct muster_error err = { 0 };
 	bool is_done;
@@ -82,8 +83,8 @@ static int run_verb(const struct verb *verb, int argc, char **argv, struct commo
 		muster_fail_memory(&err);
 		return finish(&err, OUTPUT_TABLE);
 	}
-	is_done = options_parse(verb, argc, argv, options, common, operands, &call.operand_count,
-				&err);
+	is_done = options_parse(verb, argc, argv, options, common, &files, operands,
+				&call.operand_count, &err);
 	call.output =
 		common->output < 0 ? verb->default_output : (enum output_format)common->output;
 	call.is_quiet = common->quiet;

@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "../../src/cli/cli-internal.h"
+#include "temporary.h"
 
 struct options {
 	const char *profile;
@@ -17,6 +18,7 @@ struct options {
 	bool dry_run;
 	int64_t count;
 	int state;
+	const char *word;
 	int edge; /* enum option_bool */
 	struct option_list hubs;
 	struct option_list tags;
@@ -31,6 +33,7 @@ static const struct option_row rows[] = {
 	{ 0, "dry-run", NULL, OPTION_FLAG, NULL, "", offsetof(struct options, dry_run), NULL, NULL, 0 },
 	{ 'c', "count", NULL, OPTION_NUMBER, "N", "", offsetof(struct options, count), "MUSTER_TEST_COUNT", NULL, 0 },
 	{ 0, "state", NULL, OPTION_CHOICE, "STATE", "", offsetof(struct options, state), NULL, states, 0 },
+	{ 0, "word", NULL, OPTION_ONE_OF, "WORD", "", offsetof(struct options, word), NULL, states, 0 },
 	{ 0, "edge-enabled", "ee", OPTION_BOOL, "true|false", "", offsetof(struct options, edge), NULL, NULL, 0 },
 	{ 0, "iot-hubs", "ih", OPTION_WORDS, "HUB", "", offsetof(struct options, hubs), NULL, NULL, 0 },
 	{ 0, "state-tag", NULL, OPTION_LIST, "TAG", "", offsetof(struct options, tags), NULL, NULL, 0 },
@@ -50,11 +53,12 @@ static const struct verb lenient = {
 	.name = "lenient",
 	.operands_max = 2,
 	.options = rows,
-	.allows_prefixes = true,
+	.is_as_az = true,
 };
 
 static struct options options;
 static struct common_options common;
+static struct option_files files;
 static const char *operands[32];
 static size_t operand_count;
 static struct muster_error err;
@@ -62,7 +66,7 @@ static struct muster_error err;
 /* The words stay until the next call: values point into them. */
 static bool parse(const struct verb *verb, ...)
 {
-	static char copies[32][64];
+	static char copies[32][160];
 	char *argv[32] = { copies[0] };
 	int argc = 1;
 	va_list words;
@@ -74,7 +78,9 @@ static bool parse(const struct verb *verb, ...)
 	memset(&options, 0, sizeof(options));
 	common = (struct common_options){ .output = -1 };
 	operand_count = 0;
-	return options_parse(verb, argc, argv, &options, &common, operands, &operand_count, &err);
+	option_files_done(&files);
+	return options_parse(verb, argc, argv, &options, &common, &files, operands, &operand_count,
+			     &err);
 }
 
 static void refuses(const char *sentence_part)
@@ -182,6 +188,40 @@ static void takes_words_up_to_the_next_option(void **state)
 	assert_int_equal(options.edge, OPTION_UNSET);
 }
 
+static void takes_choices_in_any_case_where_az_does(void **state)
+{
+	(void)state;
+	assert_true(parse(&lenient, "--state", "DISABLED", "--word=Disabled", NULL));
+	assert_int_equal(options.state, 1);
+	assert_string_equal(options.word, "disabled");
+	assert_true(parse(&lenient, NULL));
+	assert_null(options.word);
+	assert_false(parse(&exact, "--word", "Disabled", NULL));
+	refuses("did you mean 'disabled'");
+	assert_false(parse(&lenient, "--word", "off", NULL));
+	refuses("'off' is none of enabled, disabled");
+}
+
+static void reads_values_from_files_where_az_does(void **state)
+{
+	CLEANUP(freep) char *path = temporary_file(*state, "v", "one\ntwo\n\n", 0644);
+	CLEANUP(freep) char *named = text_format("@%s", path);
+	CLEANUP(freep) char *missing = text_format("--profile=@%s.not", path);
+
+	assert_true(parse(&lenient, "-p", named, "--ih", named, "h2", NULL));
+	assert_string_equal(options.profile, "one\ntwo");
+	assert_string_equal(options.hubs.words[0], "one\ntwo");
+	assert_int_equal(options.hubs.count, 2);
+	assert_true(parse(&lenient, "-p", "@", NULL));
+	assert_string_equal(options.profile, "@");
+	assert_true(parse(&exact, "-p", named, NULL));
+	assert_string_equal(options.profile, named);
+	assert_false(parse(&lenient, missing, NULL));
+	assert_int_equal(err.cause, CAUSE_INPUT_NOT_FOUND);
+	assert_non_null(strstr(err.message, "--profile"));
+	option_files_done(&files);
+}
+
 static void reads_the_environment_behind_the_line(void **state)
 {
 	(void)state;
@@ -234,6 +274,8 @@ int main(void)
 		cmocka_unit_test(names_what_is_wrong),
 		cmocka_unit_test(checks_numbers_and_choices),
 		cmocka_unit_test(takes_words_up_to_the_next_option),
+		cmocka_unit_test(takes_choices_in_any_case_where_az_does),
+		test_with_directory(reads_values_from_files_where_az_does),
 		cmocka_unit_test(reads_the_environment_behind_the_line),
 		cmocka_unit_test(stops_at_help),
 		cmocka_unit_test(takes_common_options_in_front),
