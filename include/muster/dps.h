@@ -74,6 +74,9 @@ void dps_host_without_port(const char *host, char ret_name[DPS_HOST_SIZE]);
 
 /* -- Service operations -------------------------------------------------------------------------------- */
 
+/* What fits into a path: 1 to 128 characters, whichever. CAUSE_REGISTRATION_ID_INVALID. */
+bool dps_path_id_check(const char *id, struct muster_error *err) MUST_CHECK;
+
 /* Each fills an empty *ret_request, without authorization: dps_login_authorize() does that. `id` goes into the path as
  * given, encoded. if_match: NULL for none (PUT: create), an etag, or "*". */
 bool dps_enrollment_put(const char *host, const char *id, const cJSON *enrollment,

@@ -4,16 +4,13 @@
 #include "cli-internal.h"
 
 const struct verb *const verbs[] = {
-	&verb_provision,
-	&verb_profile_check,
-	&verb_profile_schema,
-	&verb_hsm_acknowledge,
-	&verb_doctor,
-	&verb_explain,
-	NULL,
+	&verb_provision,     &verb_enrollment_show, &verb_enrollment_delete,
+	&verb_profile_check, &verb_profile_schema,  &verb_hsm_acknowledge,
+	&verb_doctor,        &verb_explain,         NULL,
 };
 
 const struct noun nouns[] = {
+	{ "enrollment", "Work with enrollments as az iot dps enrollment does" },
 	{ "profile", "Check product profiles and print their schema" },
 	{ "hsm", "Look after tokens and their PINs" },
 	{ 0 },

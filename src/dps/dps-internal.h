@@ -9,5 +9,3 @@ bool dps_answer_fail_as(const struct http_answer *answer, const char *what,
 /* The JSON object or array that the answer must hold. CAUSE_CLOUD_ANSWER_INVALID. */
 bool dps_answer_json(const struct http_answer *answer, const char *what, bool is_array,
 		     cJSON **ret_root, struct muster_error *err) MUST_CHECK;
-/* The registration ID goes into a path: never empty, never longer than DPS takes. */
-bool dps_path_id_check(const char *id, struct muster_error *err) MUST_CHECK;

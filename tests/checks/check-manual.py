@@ -41,10 +41,14 @@ def options_in(lines):
     return {name for item in items for name in re.findall(r"(?:^|, )--([a-z][a-z-]*)", item)}
 
 
+def names_of(rows):
+    return {name for row in rows for name in [row["name"], *row["aliases"]]}
+
+
 def compare(place, described, rows):
-    shown = {row["name"] for row in rows if not row["hidden"]}
-    yield from (f"{place}: --{name} is not described" for name in sorted(shown - described))
-    known = shown | {alias for row in rows for alias in row["aliases"]}
+    shown = [row for row in rows if not row["hidden"]]
+    yield from (f"{place}: --{row['name']} is not described" for row in shown if row["name"] not in described)
+    known = names_of(rows)
     yield from (f"{place}: --{name} does not exist" for name in sorted(described - known))
 
 
@@ -56,12 +60,12 @@ def verb_problems(page, parts, verbs):
         if title not in parts:
             yield f"{page}(1): no '{title}'"
             continue
-        names = {row["name"] for row in verb["options"]}
-        yield from compare(f"{page}(1): {title}", options_in(parts[title]) | (shared & names), verb["options"])
+        described = options_in(parts[title]) | (shared & names_of(verb["options"]))
+        yield from compare(f"{page}(1): {title}", described, verb["options"])
     known = {f"muster {verb['name']}" for verb in verbs}
     yield from (f"{page}(1): there is no '{title}'" for title in parts
                 if re.match("muster [a-z]", title) and title not in known)
-    in_any = {row["name"] for verb in verbs for row in verb["options"]}
+    in_any = names_of(row for verb in verbs for row in verb["options"])
     yield from (f"{page}(1): OPTIONS: --{name} is no option of these commands" for name in sorted(shared - in_any))
 
 

@@ -1,0 +1,28 @@
+/* What the commands about enrollments do through a client, each to its end: read, create, update and delete, and what has to
+ * be read before anything is sent again. Blocks; every request has its deadline (dps-http.h). */
+#pragma once
+
+#include <stdbool.h>
+
+#include <cjson/cJSON.h>
+
+#include "muster/cleanup.h"
+#include "muster/dps-client.h"
+#include "muster/error.h"
+
+/* -- Reading ------------------------------------------------------------------------------------------- */
+
+/* Trees are the caller's, as the service sent them. CAUSE_ENROLLMENT_NOT_FOUND. */
+bool dps_enrollment_fetch(struct dps_client *client, const char *id, cJSON **ret_enrollment,
+			  struct muster_error *err) MUST_CHECK;
+/* With symmetric keys: the `attestation` member is replaced by the answer of attestationmechanism. *ret_has_keys: the
+ * attestation is of that kind. */
+bool dps_enrollment_fetch_keys(struct dps_client *client, const char *id, cJSON *enrollment,
+			       bool *ret_has_keys, struct muster_error *err) MUST_CHECK;
+
+/* -- Deleting ------------------------------------------------------------------------------------------ */
+
+/* if_match: an etag or "*". After an unknown outcome the enrollment is read: gone is success, still there is
+ * sent again. */
+bool dps_enrollment_remove(struct dps_client *client, const char *id, const char *if_match,
+			   struct muster_error *err) MUST_CHECK;

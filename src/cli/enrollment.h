@@ -1,0 +1,18 @@
+/* What the verbs about enrollments share: their ID, and how an enrollment is printed. */
+#pragma once
+
+#include "login-options.h"
+
+/* clang-format off */
+/* For a table whose options struct `type` has a member `id`. */
+#define ENROLLMENT_ID_ROW(type) \
+	{ 0, "enrollment-id", "eid", OPTION_TEXT, "ID", "Registration ID of the enrollment", \
+	  offsetof(type, id), NULL, NULL, 0 }
+/* clang-format on */
+
+/* Given, and of a length that fits: before anything is sent. */
+bool enrollment_id_check(const struct invocation *call, const char *id, struct muster_error *err)
+	MUST_CHECK;
+/* The service's JSON with its members sorted, in place. */
+bool enrollment_print(const struct invocation *call, cJSON *enrollment, struct muster_error *err)
+	MUST_CHECK;
