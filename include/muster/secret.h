@@ -9,7 +9,7 @@
 #include "muster/cleanup.h"
 #include "muster/error.h"
 
-#define SECRET_MAX (64 * 1024)
+#define SECRET_MAX (96 * 1024) /* a request body of DPS */
 
 struct secret {
 	uint8_t *data; /* NULL when empty */
