@@ -20,6 +20,7 @@ def count_junit(path):
 READERS = {
     "unit": ("unit.jsonl", lambda path: count_json_lines(path, lambda result: result == "OK")),
     "checks": ("checks.jsonl", lambda path: count_json_lines(path, lambda result: result == "OK")),
+    "fuzz": ("fuzz.jsonl", lambda path: count_json_lines(path, lambda result: result == "OK")),
     "stories": ("stories.xml", count_junit),
 }
 
