@@ -42,6 +42,10 @@ bool pki_public_key_read(const struct bytes *spki, EVP_PKEY **ret_key, struct mu
 bool pki_public_key_der(const EVP_PKEY *key, struct bytes *ret_spki, struct muster_error *err)
 	MUST_CHECK;
 
+/* Refuses a public key that no certificate should be made for (CAUSE_KEY_WEAK): of another kind or size than ours, a
+ * point off its curve, a bad exponent, a modulus with small, neighbouring or ROCA factors. Milliseconds for RSA. */
+bool pki_key_check(const EVP_PKEY *key, struct muster_error *err) MUST_CHECK;
+
 /* A software key of ours (the emulator's server, never a device): PEM PKCS#8, without a password. */
 bool pki_private_key_pem(const EVP_PKEY *key, struct secret *ret_pem, struct muster_error *err)
 	MUST_CHECK;

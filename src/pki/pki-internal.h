@@ -47,6 +47,13 @@ extern const OSSL_DISPATCH pki_signature_functions[];
 /* And by which its last error comes out: the bytes of a struct muster_error. */
 #define PKI_PARAM_ERROR "muster-error"
 
+/* -- Key quality, for pki_key_check and its vectors --------------------------------------------------------------- */
+
+bool pki_rsa_has_small_factor(const BIGNUM *modulus);
+bool pki_rsa_is_roca(const BIGNUM *modulus);
+bool pki_rsa_is_fermat_weak(const BIGNUM *modulus, unsigned rounds);
+bool pki_edwards_point_is_good(const uint8_t encoded[32]);
+
 /* -- Names and fields of certificates ------------------------------------------------------------------------- */
 
 /* RFC 4514 text, first element first, one attribute per element, to a name. CAUSE_CERTIFICATE_INVALID. */

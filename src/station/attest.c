@@ -68,9 +68,13 @@ static bool take_key(struct job *job, struct muster_error *err)
 {
 	const struct bytes *spki = worker_bytes(&job->reply, FIELD_PUBLIC);
 	const char *attributes = worker_text(&job->reply, FIELD_ATTRIBUTES);
+	CLEANUP(EVP_PKEY_freep) EVP_PKEY *key = NULL;
 
 	if (spki->size == 0)
 		return muster_fail(err, CAUSE_HSM_ANSWER_INVALID, "the token gave no public key");
+	if (!pki_public_key_read(spki, &key, err) || !pki_key_check(key, err))
+		return muster_error_prefix(err, "looking at the key that token '%s' made",
+					   PRINTABLE(job->token.label));
 	free(job->key_attributes);
 	job->key_attributes = strdup(attributes ? attributes : "");
 	return job->key_attributes ? bytes_copy(&job->spki, spki->data, spki->size, err)
