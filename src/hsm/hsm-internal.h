@@ -15,18 +15,18 @@
 DEFINE_FREEP(EVP_PKEY_freep, EVP_PKEY *, EVP_PKEY_free)
 DEFINE_FREEP(EVP_PKEY_CTX_freep, EVP_PKEY_CTX *, EVP_PKEY_CTX_free)
 
-/* The key that signed last: finding it through libp11 reads every key of the token. */
+/* The key that signed or was made last: finding one can take a token as long as signing. */
 struct hsm_signing {
 	struct hsm_id id;
-	EVP_PKEY *private_half; /* libp11's: every use is a C_Sign */
-	EVP_PKEY *public_half;
+	CK_OBJECT_HANDLE private_half;
+	EVP_PKEY *public_half; /* NULL: nothing is kept */
 };
 void hsm_signing_done(struct hsm_signing *signing);
 
-/* libp11 owns the module: it loads, initialises and finalises it, signs as an EVP_PKEY and stores certificates.
- * What it cannot do in this version (search by ID, make EC keys, read attributes, HMAC, tell one token from another
- * of the same label) goes to the same module by its function list, in a session of our own. A login holds for both,
- * and is made by us, because libp11 would keep a copy of the PIN. */
+/* libp11 owns the module: it loads, initialises and finalises it, and stores certificates. What it cannot do in this
+ * version (search by ID, make EC keys, read attributes, HMAC, sign without reading every key of the token, tell one
+ * token from another of the same label) goes to the same module by its function list, in a session of our own. A
+ * login holds for both, and is made by us, because libp11 would keep a copy of the PIN. */
 struct hsm {
 	PKCS11_CTX *libp11;
 	CK_TOKEN_INFO refused; /* the token that refused a PIN; all zero: none */

@@ -113,6 +113,16 @@ static bool spki_of(EVP_PKEY *public_half, struct bytes *ret_spki, struct muster
 	return true;
 }
 
+/* Whoever makes a key signs with it next. */
+static void keep_for_signing(struct hsm *hsm, const struct pair *pair, const struct hsm_id *id,
+			     EVP_PKEY *public_half)
+{
+	hsm_signing_done(&hsm->signing);
+	hsm->signing = (struct hsm_signing){ .id = *id,
+					     .private_half = pair->private_half,
+					     .public_half = public_half };
+}
+
 static bool pair_check(struct hsm *hsm, const struct pair *pair, const struct hsm_key_type *type,
 		       struct hsm_key *key, struct muster_error *err)
 {
@@ -122,11 +132,14 @@ static bool pair_check(struct hsm *hsm, const struct pair *pair, const struct hs
 	if (!hsm_attributes_read(hsm, pair->private_half, true, key->attributes, err) ||
 	    !hsm_public_read(hsm, pair->public_half, &public_half, &made, err))
 		return false;
-	if (!public_half || made != type)
+	if (!public_half || !made || strcmp(made->name, type->name) != 0)
 		return muster_fail(err, CAUSE_HSM_ANSWER_INVALID,
 				   "token '%s' was asked for an %s key and shows another",
 				   HSM_LABEL(&hsm->token), type->name);
-	return spki_of(public_half, &key->spki, err);
+	if (!spki_of(public_half, &key->spki, err))
+		return false;
+	keep_for_signing(hsm, pair, &key->id, TAKE_PTR(public_half));
+	return true;
 }
 
 bool hsm_key_generate(struct hsm *hsm, const struct hsm_id *id, const char *label,

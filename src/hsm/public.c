@@ -55,12 +55,35 @@ static const uint8_t *point_of(const struct bytes *value, const struct hsm_key_t
 	return value->data + header;
 }
 
+static bool curve_key_build(const struct hsm_key_type *type, uint8_t *point, EVP_PKEY **ret_key,
+			    struct muster_error *err)
+{
+	char group[8];
+	OSSL_PARAM parameters[] = {
+		OSSL_PARAM_construct_utf8_string(OSSL_PKEY_PARAM_GROUP_NAME, group, 0),
+		OSSL_PARAM_construct_octet_string(OSSL_PKEY_PARAM_PUB_KEY, point, type->point_size),
+		OSSL_PARAM_construct_end(),
+	};
+
+	snprintf(group, sizeof(group), "%s", type->group);
+	parameters[0].data_size = strlen(group);
+	return key_from_parameters("EC", parameters, ret_key, err);
+}
+
+/* OpenSSL checks nothing of such a key; whoever uses it has to (pki does). */
+static bool edwards_key_build(const uint8_t *point, size_t size, EVP_PKEY **ret_key,
+			      struct muster_error *err)
+{
+	*ret_key = EVP_PKEY_new_raw_public_key(EVP_PKEY_ED25519, NULL, point, size);
+	return *ret_key || hsm_fail_openssl(err, CAUSE_HSM_ANSWER_INVALID,
+					    "reading the public key that the token shows");
+}
+
 static bool curve_key_read(struct hsm *hsm, CK_OBJECT_HANDLE object, EVP_PKEY **ret_key,
 			   const struct hsm_key_type **ret_type, struct muster_error *err)
 {
 	CLEANUP(bytes_done) struct bytes curve = { 0 }, value = { 0 };
 	const struct hsm_key_type *type;
-	OSSL_PARAM parameters[3];
 	const uint8_t *point;
 
 	if (!hsm_attribute_bytes(hsm, object, CKA_EC_PARAMS, PARAMETERS_MAX, &curve, err) ||
@@ -74,15 +97,10 @@ static bool curve_key_read(struct hsm *hsm, CK_OBJECT_HANDLE object, EVP_PKEY **
 		return muster_fail(err, CAUSE_HSM_ANSWER_INVALID,
 				   "the token shows a point of %zu bytes for an %s key", value.size,
 				   type->name);
-	parameters[0] =
-		OSSL_PARAM_construct_utf8_string(OSSL_PKEY_PARAM_GROUP_NAME, (char[8]){ 0 }, 8);
-	snprintf(parameters[0].data, 8, "%s", type->group);
-	parameters[0].data_size = strlen(type->group);
-	parameters[1] = OSSL_PARAM_construct_octet_string(
-		OSSL_PKEY_PARAM_PUB_KEY, value.data + (point - value.data), type->point_size);
-	parameters[2] = OSSL_PARAM_construct_end();
 	*ret_type = type;
-	return key_from_parameters("EC", parameters, ret_key, err);
+	return type->key_type == CKK_EC_EDWARDS
+		       ? edwards_key_build(point, type->point_size, ret_key, err)
+		       : curve_key_build(type, value.data + (point - value.data), ret_key, err);
 }
 
 static bool rsa_key_build(const struct bytes *modulus, const struct bytes *exponent,
@@ -139,7 +157,7 @@ bool hsm_public_read(struct hsm *hsm, CK_OBJECT_HANDLE object, EVP_PKEY **ret_ke
 	*ret_type = NULL;
 	if (!key_type_read(hsm, object, &type, err))
 		return false;
-	if (type == CKK_EC)
+	if (type == CKK_EC || type == CKK_EC_EDWARDS)
 		return curve_key_read(hsm, object, ret_key, ret_type, err);
 	if (type == CKK_RSA)
 		return rsa_key_read(hsm, object, ret_key, ret_type, err);

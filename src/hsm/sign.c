@@ -1,15 +1,20 @@
-/* Signing goes through libp11's EVP_PKEY: OpenSSL pads and encodes, the token signs. Two things are kept from it.
- * libp11 finds a private key only by reading every key of the token, so the last one used is kept. And it joins halves
- * by ID alone and remembers objects that are gone, so a key is only taken when its public half is the one that we read
- * ourselves, and no signature leaves before it has been verified with that. */
+/* Signing: the digest goes to the token as its mechanism wants it, and no signature leaves before it has been verified
+ * with the public half. Finding a key can take a token as long as signing, so the last one used is kept. */
 #include <string.h>
 
+#include <openssl/ec.h>
 #include <openssl/err.h>
 #include <openssl/rsa.h>
 
 #include "hsm-internal.h"
 
-/* What libp11 asks the token to do for a scheme. PSS is padded here and needs the bare RSA operation. */
+DEFINE_FREEP(ECDSA_SIG_freep, ECDSA_SIG *, ECDSA_SIG_free)
+DEFINE_FREEP(EVP_MD_CTX_freep, EVP_MD_CTX *, EVP_MD_CTX_free)
+DEFINE_FREEP(BN_freep, BIGNUM *, BN_free)
+
+#define INPUT_MAX 8192 /* FIELD_DIGEST */
+#define DIGEST_INFO_PREFIX_SIZE 19
+
 static const struct scheme {
 	enum signer_scheme scheme;
 	int key_type; /* EVP_PKEY_ */
@@ -20,13 +25,36 @@ static const struct scheme {
 	{ SIGNER_ECDSA, EVP_PKEY_EC, 0, CKM_ECDSA, "ECDSA" },
 	{ SIGNER_RSA_PKCS1, EVP_PKEY_RSA, RSA_PKCS1_PADDING, CKM_RSA_PKCS,
 	  "RSA PKCS#1 signatures" },
-	{ SIGNER_RSA_PSS, EVP_PKEY_RSA, RSA_PKCS1_PSS_PADDING, CKM_RSA_X_509,
-	  "bare RSA, which PSS signatures need" },
+	{ SIGNER_RSA_PSS, EVP_PKEY_RSA, RSA_PKCS1_PSS_PADDING, CKM_RSA_PKCS_PSS,
+	  "RSA-PSS signatures" },
+	{ SIGNER_ED25519, EVP_PKEY_ED25519, 0, CKM_EDDSA, "Ed25519" },
+};
+
+static const struct hash {
+	enum signer_hash hash;
+	const EVP_MD *(*digest)(void);
+	CK_MECHANISM_TYPE mechanism;
+	CK_RSA_PKCS_MGF_TYPE mask;
+	/* DER of DigestInfo up to the digest: RFC 8017 9.2 note 1. */
+	uint8_t prefix[DIGEST_INFO_PREFIX_SIZE + 1];
+} hashes[] = {
+	{ SIGNER_SHA256, EVP_sha256, CKM_SHA256, CKG_MGF1_SHA256,
+	  "\x30\x31\x30\x0d\x06\x09\x60\x86\x48\x01\x65\x03\x04\x02\x01\x05\x00\x04\x20" },
+	{ SIGNER_SHA384, EVP_sha384, CKM_SHA384, CKG_MGF1_SHA384,
+	  "\x30\x41\x30\x0d\x06\x09\x60\x86\x48\x01\x65\x03\x04\x02\x02\x05\x00\x04\x30" },
+	{ SIGNER_SHA512, EVP_sha512, CKM_SHA512, CKG_MGF1_SHA512,
+	  "\x30\x51\x30\x0d\x06\x09\x60\x86\x48\x01\x65\x03\x04\x02\x03\x05\x00\x04\x40" },
+};
+
+/* One signature that was asked for. */
+struct job {
+	const struct scheme *scheme;
+	const struct hash *hash; /* NULL: the scheme brings its own */
+	const struct bytes *digest;
 };
 
 void hsm_signing_done(struct hsm_signing *signing)
 {
-	EVP_PKEY_free(signing->private_half);
 	EVP_PKEY_free(signing->public_half);
 	*signing = (struct hsm_signing){ 0 };
 }
@@ -39,57 +67,28 @@ static const struct scheme *scheme_find(enum signer_scheme scheme)
 	return NULL;
 }
 
-static const EVP_MD *hash_of(enum signer_hash hash)
+static const struct hash *hash_find(enum signer_hash hash)
 {
-	switch (hash) {
-	case SIGNER_SHA256:
-		return EVP_sha256();
-	case SIGNER_SHA384:
-		return EVP_sha384();
-	case SIGNER_SHA512:
-		return EVP_sha512();
-	case SIGNER_HASH_NONE:
-		break;
-	}
+	for (size_t i = 0; i < ARRAY_SIZE(hashes); i++)
+		if (hashes[i].hash == hash)
+			return &hashes[i];
 	return NULL;
+}
+
+static bool job_is_sound(const struct job *job)
+{
+	if (!job->scheme)
+		return false;
+	if (job->scheme->scheme == SIGNER_ED25519)
+		return !job->hash && job->digest->size <= INPUT_MAX;
+	return job->hash && job->digest->size == (size_t)EVP_MD_get_size(job->hash->digest());
 }
 
 /* -- The key ----------------------------------------------------------------------------------------------- */
 
-static bool is_of_id(const PKCS11_KEY *key, const struct hsm_id *id)
-{
-	return key->id_len == id->size && memcmp(key->id, id->data, id->size) == 0;
-}
-
-/* libp11's key whose public half is `public_half`; the newest first, for older ones may be gone. */
-static bool libp11_key_find(struct hsm *hsm, const struct hsm_id *id, EVP_PKEY *public_half,
-			    EVP_PKEY **ret_key, struct muster_error *err)
-{
-	PKCS11_KEY *keys = NULL;
-	unsigned count = 0;
-
-	if (PKCS11_enumerate_keys(hsm->slot->token, &keys, &count) != 0)
-		return hsm_fail_openssl(err, CAUSE_HSM_COMMAND_FAILED,
-					"listing the keys of token '%s'", HSM_LABEL(&hsm->token));
-	while (count-- > 0) {
-		CLEANUP(EVP_PKEY_freep) EVP_PKEY *key = NULL;
-
-		if (!is_of_id(&keys[count], id))
-			continue;
-		key = PKCS11_get_private_key(&keys[count]);
-		if (key && EVP_PKEY_eq(key, public_half) == 1) {
-			*ret_key = TAKE_PTR(key);
-			return true;
-		}
-	}
-	return hsm_fail_openssl(err, CAUSE_HSM_ANSWER_INVALID,
-				"looking for the private key whose public half token '%s' shows",
-				HSM_LABEL(&hsm->token));
-}
-
 static bool is_ready(const struct hsm_signing *signing, const struct hsm_id *id)
 {
-	return signing->private_half && signing->id.size == id->size &&
+	return signing->public_half && signing->id.size == id->size &&
 	       memcmp(signing->id.data, id->data, id->size) == 0;
 }
 
@@ -97,97 +96,165 @@ static bool signing_prepare(struct hsm *hsm, const struct hsm_id *id, struct mus
 {
 	CLEANUP(hsm_signing_done) struct hsm_signing signing = { .id = *id };
 	const struct hsm_key_type *type;
-	CK_OBJECT_HANDLE private_key;
 	enum hsm_state asks;
 
 	if (is_ready(&hsm->signing, id))
 		return true;
-	if (!hsm_private_key(hsm, id, &private_key, err) ||
-	    !hsm_public_of(hsm, private_key, id, &signing.public_half, &type, err) ||
-	    !hsm_attribute_state(hsm, private_key, CKA_ALWAYS_AUTHENTICATE, &asks, err))
+	if (!hsm_private_key(hsm, id, &signing.private_half, err) ||
+	    !hsm_public_of(hsm, signing.private_half, id, &signing.public_half, &type, err) ||
+	    !hsm_attribute_state(hsm, signing.private_half, CKA_ALWAYS_AUTHENTICATE, &asks, err))
 		return false;
-	if (asks == HSM_TRUE) /* libp11 would ask at the terminal */
+	if (asks == HSM_TRUE)
 		return muster_fail(err, CAUSE_HSM_UNSUPPORTED,
 				   "the key wants its PIN before each signature");
 	if (!signing.public_half)
 		return muster_fail(err, CAUSE_HSM_UNSUPPORTED,
 				   "token '%s' does not show the key's public half",
 				   HSM_LABEL(&hsm->token));
-	if (!libp11_key_find(hsm, id, signing.public_half, &signing.private_half, err))
-		return false;
 	hsm_signing_done(&hsm->signing);
 	hsm->signing = signing;
 	signing = (struct hsm_signing){ 0 };
 	return true;
 }
 
-/* -- The signature ------------------------------------------------------------------------------------------ */
+/* -- Asking the token ---------------------------------------------------------------------------------------- */
 
-static bool set_parameters(EVP_PKEY_CTX *context, const struct scheme *scheme, const EVP_MD *hash)
+/* What C_Sign gets: the digest, or the whole DigestInfo. */
+static size_t input_fill(const struct job *job, uint8_t input[INPUT_MAX])
 {
-	if (scheme->padding && EVP_PKEY_CTX_set_rsa_padding(context, scheme->padding) != 1)
+	size_t prefix = job->scheme->scheme == SIGNER_RSA_PKCS1 ? DIGEST_INFO_PREFIX_SIZE : 0;
+
+	if (prefix > 0)
+		memcpy(input, job->hash->prefix, prefix);
+	memcpy(input + prefix, job->digest->data, job->digest->size);
+	return prefix + job->digest->size;
+}
+
+static bool token_sign(struct hsm *hsm, const struct job *job,
+		       uint8_t signature[SIGNER_SIGNATURE_MAX], CK_ULONG *ret_size,
+		       struct muster_error *err)
+{
+	CK_RSA_PKCS_PSS_PARAMS pss = { 0 };
+	CK_MECHANISM mechanism = { job->scheme->mechanism, NULL, 0 };
+	uint8_t input[INPUT_MAX];
+	CK_ULONG size = SIGNER_SIGNATURE_MAX;
+	CK_RV rv;
+
+	if (job->scheme->scheme == SIGNER_RSA_PSS) {
+		pss = (CK_RSA_PKCS_PSS_PARAMS){ job->hash->mechanism, job->hash->mask,
+						job->digest->size };
+		mechanism = (CK_MECHANISM){ CKM_RSA_PKCS_PSS, &pss, sizeof(pss) };
+	}
+	rv = hsm->calls->C_SignInit(hsm->session, &mechanism, hsm->signing.private_half);
+	if (rv == CKR_OK)
+		rv = hsm->calls->C_Sign(hsm->session, input, input_fill(job, input), signature,
+					&size);
+	if (rv != CKR_OK)
+		return hsm_fail(err, rv, "signing with token '%s'", HSM_LABEL(&hsm->token));
+	if (size == 0 || size > SIGNER_SIGNATURE_MAX)
+		return muster_fail(err, CAUSE_HSM_ANSWER_INVALID,
+				   "token '%s' made a signature of %lu bytes",
+				   HSM_LABEL(&hsm->token), size);
+	*ret_size = size;
+	return true;
+}
+
+/* PKCS#11 gives r and s side by side, X.509 and TLS want DER. */
+static bool ecdsa_encode(uint8_t signature[SIGNER_SIGNATURE_MAX], size_t *size,
+			 struct muster_error *err)
+{
+	CLEANUP(ECDSA_SIG_freep) ECDSA_SIG *pair = ECDSA_SIG_new();
+	CLEANUP(BN_freep) BIGNUM *r = BN_bin2bn(signature, (int)(*size / 2), NULL);
+	CLEANUP(BN_freep)
+	BIGNUM *s = BN_bin2bn(signature + *size / 2, (int)(*size / 2), NULL);
+	uint8_t *out = signature;
+
+	if (*size % 2 != 0 || *size > SIGNER_SIGNATURE_MAX / 2)
+		return muster_fail(err, CAUSE_HSM_ANSWER_INVALID, "an ECDSA signature of %zu bytes",
+				   *size);
+	if (!pair || !r || !s || ECDSA_SIG_set0(pair, r, s) != 1)
+		return muster_fail_memory(err);
+	r = s = NULL;
+	*size = (size_t)i2d_ECDSA_SIG(pair, &out);
+	return true;
+}
+
+/* -- Trusting no answer ------------------------------------------------------------------------------------- */
+
+static bool set_parameters(EVP_PKEY_CTX *context, const struct job *job)
+{
+	int padding = job->scheme->padding;
+
+	if (padding && EVP_PKEY_CTX_set_rsa_padding(context, padding) != 1)
 		return false;
-	if (EVP_PKEY_CTX_set_signature_md(context, hash) != 1)
+	if (EVP_PKEY_CTX_set_signature_md(context, job->hash->digest()) != 1)
 		return false;
-	return scheme->padding != RSA_PKCS1_PSS_PADDING ||
+	return padding != RSA_PKCS1_PSS_PADDING ||
 	       EVP_PKEY_CTX_set_rsa_pss_saltlen(context, RSA_PSS_SALTLEN_DIGEST) == 1;
 }
 
-static bool sign(const struct hsm_signing *signing, const struct scheme *scheme, const EVP_MD *hash,
-		 const struct bytes *digest, uint8_t signature[SIGNER_SIGNATURE_MAX],
-		 size_t *ret_size)
+static bool verify_digest(EVP_PKEY *key, const struct job *job, const uint8_t *signature,
+			  size_t size)
 {
-	CLEANUP(EVP_PKEY_CTX_freep)
-	EVP_PKEY_CTX *context = EVP_PKEY_CTX_new(signing->private_half, NULL);
+	CLEANUP(EVP_PKEY_CTX_freep) EVP_PKEY_CTX *context = EVP_PKEY_CTX_new(key, NULL);
 
-	*ret_size = SIGNER_SIGNATURE_MAX;
-	return context && EVP_PKEY_sign_init(context) == 1 &&
-	       set_parameters(context, scheme, hash) &&
-	       EVP_PKEY_sign(context, signature, ret_size, digest->data, digest->size) == 1;
+	return context && EVP_PKEY_verify_init(context) == 1 && set_parameters(context, job) &&
+	       EVP_PKEY_verify(context, signature, size, job->digest->data, job->digest->size) == 1;
 }
 
-static bool verify(const struct hsm_signing *signing, const struct scheme *scheme,
-		   const EVP_MD *hash, const struct bytes *digest, const uint8_t *signature,
-		   size_t size)
+static bool verify_message(EVP_PKEY *key, const struct job *job, const uint8_t *signature,
+			   size_t size)
 {
-	CLEANUP(EVP_PKEY_CTX_freep)
-	EVP_PKEY_CTX *context = EVP_PKEY_CTX_new(signing->public_half, NULL);
+	CLEANUP(EVP_MD_CTX_freep) EVP_MD_CTX *context = EVP_MD_CTX_new();
 
-	return context && EVP_PKEY_verify_init(context) == 1 &&
-	       set_parameters(context, scheme, hash) &&
-	       EVP_PKEY_verify(context, signature, size, digest->data, digest->size) == 1;
+	return context && EVP_DigestVerifyInit(context, NULL, NULL, NULL, key) == 1 &&
+	       EVP_DigestVerify(context, signature, size, job->digest->data, job->digest->size) ==
+		       1;
 }
 
-bool hsm_sign(struct hsm *hsm, const struct hsm_id *id, enum signer_scheme scheme_number,
-	      enum signer_hash hash_number, const struct bytes *digest,
-	      uint8_t signature[SIGNER_SIGNATURE_MAX], size_t *ret_size, struct muster_error *err)
+static bool verify(struct hsm *hsm, const struct job *job, const uint8_t *signature, size_t size,
+		   struct muster_error *err)
 {
-	const struct scheme *scheme = scheme_find(scheme_number);
-	const EVP_MD *hash = hash_of(hash_number);
-	size_t size;
+	EVP_PKEY *key = hsm->signing.public_half;
+	bool is_valid = job->hash ? verify_digest(key, job, signature, size)
+				  : verify_message(key, job, signature, size);
 
-	if (!hsm_require_login(hsm, err))
-		return false;
-	if (!scheme || !hash || digest->size != (size_t)EVP_MD_get_size(hash))
-		return muster_fail(err, CAUSE_HSM_UNSUPPORTED,
-				   "no signature scheme %d with hash %d over %zu bytes",
-				   scheme_number, hash_number, digest->size);
-	ERR_clear_error();
-	if (!signing_prepare(hsm, id, err))
-		return false;
-	if (EVP_PKEY_get_base_id(hsm->signing.public_half) != scheme->key_type)
-		return muster_fail(err, CAUSE_HSM_UNSUPPORTED, "the key is not for %s",
-				   scheme->name);
-	if (!hsm_require_mechanism(hsm, scheme->mechanism, CKF_SIGN, scheme->name, err))
-		return false;
-	if (!sign(&hsm->signing, scheme, hash, digest, signature, &size))
-		return hsm_fail_openssl(err, CAUSE_HSM_COMMAND_FAILED, "signing with token '%s'",
-					HSM_LABEL(&hsm->token));
-	if (!verify(&hsm->signing, scheme, hash, digest, signature, size))
+	if (!is_valid)
 		return hsm_fail_openssl(err, CAUSE_SIGNATURE_INVALID,
 					"verifying the signature that token '%s' made",
 					HSM_LABEL(&hsm->token));
 	ERR_clear_error();
+	return true;
+}
+
+bool hsm_sign(struct hsm *hsm, const struct hsm_id *id, enum signer_scheme scheme,
+	      enum signer_hash hash, const struct bytes *digest,
+	      uint8_t signature[SIGNER_SIGNATURE_MAX], size_t *ret_size, struct muster_error *err)
+{
+	struct job job = { scheme_find(scheme), hash_find(hash), digest };
+	CK_ULONG made;
+	size_t size;
+
+	if (!hsm_require_login(hsm, err))
+		return false;
+	if (!job_is_sound(&job))
+		return muster_fail(err, CAUSE_HSM_UNSUPPORTED,
+				   "no signature scheme %d with hash %d over %zu bytes", scheme,
+				   hash, digest->size);
+	ERR_clear_error();
+	if (!signing_prepare(hsm, id, err))
+		return false;
+	if (EVP_PKEY_get_base_id(hsm->signing.public_half) != job.scheme->key_type)
+		return muster_fail(err, CAUSE_HSM_UNSUPPORTED, "the key is not for %s",
+				   job.scheme->name);
+	if (!hsm_require_mechanism(hsm, job.scheme->mechanism, CKF_SIGN, job.scheme->name, err) ||
+	    !token_sign(hsm, &job, signature, &made, err))
+		return false;
+	size = made;
+	if (scheme == SIGNER_ECDSA && !ecdsa_encode(signature, &size, err))
+		return false;
+	if (!verify(hsm, &job, signature, size, err))
+		return false;
 	*ret_size = size;
 	return true;
 }

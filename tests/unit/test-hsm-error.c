@@ -61,7 +61,7 @@ static void no_number_has_two_rows(void **state)
 
 static void key_types_are_found_by_name_and_by_content(void **state)
 {
-	static const char *const names[] = { "ec-p256",  "ec-p384",  "ec-p521",
+	static const char *const names[] = { "ec-p256",  "ec-p384",  "ec-p521", "ed25519",
 					     "rsa-2048", "rsa-3072", "rsa-4096" };
 
 	(void)state;

@@ -191,6 +191,35 @@ static void every_key_type_signs(void **state)
 	}
 }
 
+static void an_edwards_key_signs_messages(void **state)
+{
+	CLEANUP(worker_message_done)
+	struct worker_message made = { 0 }, signed_ = { 0 }, found = { 0 }, gone = { 0 };
+	static const uint8_t message[] = "the whole message, which is longer than a digest";
+	const struct bytes *signature;
+	EVP_MD_CTX *context = EVP_MD_CTX_new();
+	EVP_PKEY *key;
+
+	(void)state;
+	open_and_login();
+	must(generate("edwards", "ed25519", &made));
+	must(find("edwards", &found));
+	assert_string_equal(worker_text(&found, FIELD_KEY_TYPE), "ed25519");
+	must(sign("edwards", SIGNER_ED25519, SIGNER_HASH_NONE, message, sizeof(message), &signed_));
+	signature = worker_bytes(&signed_, FIELD_SIGNATURE);
+	key = public_key_of(&made);
+	assert_int_equal(EVP_DigestVerifyInit(context, NULL, NULL, NULL, key), 1);
+	assert_int_equal(EVP_DigestVerify(context, signature->data, signature->size, message,
+					  sizeof(message)),
+			 1);
+	EVP_MD_CTX_free(context);
+	EVP_PKEY_free(key);
+	worker_message_done(&signed_);
+	must_fail(sign("edwards", SIGNER_ED25519, SIGNER_SHA256, message, 32, &signed_),
+		  CAUSE_HSM_UNSUPPORTED);
+	must(destroy("edwards", &gone));
+}
+
 static void an_id_is_used_once(void **state)
 {
 	CLEANUP(worker_message_done)
@@ -212,7 +241,7 @@ static void an_id_is_used_once(void **state)
 	must(destroy("once", &gone));
 }
 
-/* libp11 remembers objects that are gone: the second key of an ID has to sign with itself. */
+/* Modules and libraries remember objects that are gone: the second key of an ID has to sign with itself. */
 static void a_key_made_again_signs_with_itself(void **state)
 {
 	uint8_t digest[32] = { 7 };
@@ -451,6 +480,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		WITH_WORKER(a_curve_key_lives_its_whole_life),
 		WITH_WORKER(every_key_type_signs),
+		WITH_WORKER(an_edwards_key_signs_messages),
 		WITH_WORKER(an_id_is_used_once),
 		WITH_WORKER(a_key_made_again_signs_with_itself),
 		WITH_WORKER(a_token_opened_again_signs_with_the_same_key),
