@@ -12,13 +12,18 @@
 #include "muster/error.h"
 #include "muster/profile.h"
 
+/* Which token, and where its PIN comes from. */
+struct station_token {
+	const char *uri;      /* PKCS#11 URI */
+	const char *pin_file; /* mode 0600; NULL: the URI's pin-source */
+};
+
 /* All texts are borrowed for the call; NULL is "not given". */
 struct station_request {
 	const char *profile_path;
 	const char *serial;
-	const char *tpm;      /* TCTI */
-	const char *token;    /* PKCS#11 URI; overrides the profile's */
-	const char *pin_file; /* mode 0600 */
+	const char *tpm;            /* TCTI */
+	struct station_token token; /* its URI holds over the profile's */
 	const char *login_file;
 	const char *login_text; /* a connection string from argv */
 	const char *ca_file;

@@ -6,6 +6,7 @@
 #include "muster/station.h"
 
 #include "report.h"
+#include "token-options.h"
 
 /* clang-format off */
 static const struct option_row rows[] = {
@@ -15,10 +16,7 @@ static const struct option_row rows[] = {
 	  offsetof(struct station_request, serial), NULL, NULL, 0 },
 	{ 'T', "tpm", "tcti", OPTION_TEXT, "TCTI", "TPM of the device, e.g. device:/dev/tpmrm0",
 	  offsetof(struct station_request, tpm), "MUSTER_TPM", NULL, 0 },
-	{ 0, "token", NULL, OPTION_TEXT, "URI", "PKCS#11 token, pkcs11:token=...; holds over the profile's",
-	  offsetof(struct station_request, token), "MUSTER_TOKEN", NULL, 0 },
-	{ 0, "pin-file", NULL, OPTION_TEXT, "FILE", "The token's user PIN, in a file of mode 0600",
-	  offsetof(struct station_request, pin_file), "MUSTER_PIN_FILE", NULL, 0 },
+	TOKEN_ROWS(struct station_request, token),
 	{ 'l', "login-file", NULL, OPTION_TEXT, "FILE", "DPS connection string, in a file of mode 0600",
 	  offsetof(struct station_request, login_file), "MUSTER_LOGIN_FILE", NULL, 0 },
 	{ 0, "login", NULL, OPTION_TEXT, "TEXT", "DPS connection string; others can see it, prefer --login-file",

@@ -119,8 +119,8 @@ bool evidence_compose(struct job *job, char **ret_text, struct muster_error *err
 	    !json_add_text(root, "deviceId",
 			   job->device_id ? job->device_id : job->registration_id) ||
 	    !json_add_text(root, "at", rfc3339_format(now, clock_wall_ms())) ||
-	    !json_add_text(root, "operator", run->operator_name) ||
-	    !json_add_text(root, "station", run->station_name) ||
+	    !json_add_text(root, "operator", run->who.operator_name) ||
+	    !json_add_text(root, "station", run->who.station) ||
 	    !json_add_text(root, "service", run->login.host) ||
 	    !json_add_text(root, "idScope", run->id_scope) ||
 	    !json_add_text(root, "attemptId", job->attempt_id) ||

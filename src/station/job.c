@@ -89,10 +89,7 @@ void job_done(struct job *job)
 	worker_free(job->hsm);
 	bytes_done(&job->ek_certificate);
 	bytes_done(&job->key_id);
-	free(job->token.label);
-	free(job->token.serial);
-	free(job->token.manufacturer);
-	free(job->token.model);
+	token_facts_done(&job->token);
 	free(job->registration_id);
 	free(job->device_id);
 	journal_device_done(&job->device);

@@ -16,6 +16,8 @@
 #include "muster/token-uri.h"
 #include "muster/worker.h"
 
+#include "who.h"
+
 enum stage {
 	STAGE_IDENTIFY,
 	STAGE_ATTEST,
@@ -54,8 +56,7 @@ struct run {
 	bool writes_keys;        /* --out was given: the derived keys go there too */
 	char device_host[DPS_HOST_SIZE];
 	char *id_scope; /* NULL when nothing is verified */
-	char *operator_name;
-	char station_name[65];
+	struct who who;
 	struct token_uri token; /* parsed, when the profile or the command line names one */
 	char *token_text;       /* without PIN and module attributes */
 	struct station_module module;

@@ -3,7 +3,6 @@
 
 #include <fcntl.h>
 #include <limits.h>
-#include <pwd.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -23,7 +22,7 @@ void run_done(struct run *run)
 	dps_login_done(&run->login);
 	free(run->out_directory);
 	free(run->id_scope);
-	free(run->operator_name);
+	who_done(&run->who);
 	token_uri_done(&run->token);
 	free(run->token_text);
 	station_module_done(&run->module);
@@ -96,16 +95,6 @@ static bool read_places(struct run *run, const struct config *config, struct mus
 		       "verifying a device needs the ID scope: pass --id-scope, or set idScope in the profile");
 }
 
-static bool read_names(struct run *run, const struct config *config, struct muster_error *err)
-{
-	const struct passwd *user = getpwuid(getuid());
-
-	if (gethostname(run->station_name, sizeof(run->station_name) - 1) < 0)
-		snprintf(run->station_name, sizeof(run->station_name), "unknown");
-	return COPY_FIRST(&run->operator_name, err, run->request->operator_name,
-			  config->operator_name, user ? user->pw_name : NULL, "unknown");
-}
-
 static bool check_key_fd(const struct run *run, struct muster_error *err)
 {
 	int64_t fd = run->request->key_fd;
@@ -133,8 +122,8 @@ static const char *token_of(const struct run *run)
 {
 	const struct profile *profile = &run->profile;
 
-	if (run->request->token)
-		return run->request->token;
+	if (run->request->token.uri)
+		return run->request->token.uri;
 	if (profile->attestation == PROFILE_X509)
 		return profile->x509.token;
 	return profile->master.primary.uri ? profile->master.primary.uri
@@ -259,7 +248,8 @@ bool run_prepare(struct run *run, const struct station_request *request,
 		return false;
 	return check_serial(run, err) && check_key_fd(run, err) && check_tpm(run, err) &&
 	       find_token(run, err) && read_login(run, &config, err) &&
-	       read_places(run, &config, err) && read_names(run, &config, err) &&
+	       read_places(run, &config, err) &&
+	       who_is_here(&run->who, request->operator_name, config.operator_name, err) &&
 	       read_masters(run, err) && open_http(run, &config, err) &&
 	       open_journal(run, &config, err);
 }

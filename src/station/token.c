@@ -7,18 +7,12 @@
 
 /* -- Opening and logging in -------------------------------------------------------------------------------- */
 
-bool token_open_start(struct job *job, struct muster_error *err)
+void token_open_request(struct worker_message *request, const struct station_module *module,
+			const char *token_text)
 {
-	CLEANUP(worker_message_done) struct worker_message request;
-	const struct station_module *module = &job->run->module;
-
-	worker_request_init(&request, WORKER_HSM_OPEN);
-	if (!worker_spawn("muster-hsm-worker", (const char *const *)module->environment, &job->hsm,
-			  err))
-		return false;
-	worker_add_text(&request, FIELD_MODULE, module->path);
-	worker_add_text(&request, FIELD_TOKEN_URI, job->run->token_text);
-	return job_ask(job, job->hsm, &request, err);
+	worker_request_init(request, WORKER_HSM_OPEN);
+	worker_add_text(request, FIELD_MODULE, module->path);
+	worker_add_text(request, FIELD_TOKEN_URI, token_text);
 }
 
 static bool copy_text(char **target, const char *value, struct muster_error *err)
@@ -32,38 +26,42 @@ static bool copy_text(char **target, const char *value, struct muster_error *err
 	return true;
 }
 
-bool token_open_finish(struct job *job, const struct muster_error *outcome,
-		       struct muster_error *err)
+bool token_facts_take(struct token_facts *facts, const struct worker_message *reply,
+		      struct muster_error *err)
 {
-	struct token_facts *token = &job->token;
-
-	if (outcome->code != MUSTER_OK) {
-		*err = *outcome;
-		return muster_error_prefix(err, "opening the token");
-	}
-	return copy_text(&token->label, worker_text(&job->reply, FIELD_LABEL), err) &&
-	       copy_text(&token->serial, worker_text(&job->reply, FIELD_SERIAL), err) &&
-	       copy_text(&token->manufacturer, worker_text(&job->reply, FIELD_MANUFACTURER), err) &&
-	       copy_text(&token->model, worker_text(&job->reply, FIELD_MODEL), err);
+	return copy_text(&facts->label, worker_text(reply, FIELD_LABEL), err) &&
+	       copy_text(&facts->serial, worker_text(reply, FIELD_SERIAL), err) &&
+	       copy_text(&facts->manufacturer, worker_text(reply, FIELD_MANUFACTURER), err) &&
+	       copy_text(&facts->model, worker_text(reply, FIELD_MODEL), err);
 }
 
-static struct pin_token pin_token_of(const struct job *job)
+void token_facts_done(struct token_facts *facts)
+{
+	free(facts->label);
+	free(facts->serial);
+	free(facts->manufacturer);
+	free(facts->model);
+	*facts = (struct token_facts){ 0 };
+}
+
+static struct pin_token pin_token_of(const struct token_facts *facts)
 {
 	return (struct pin_token){
-		.label = job->token.label,
-		.serial = job->token.serial,
-		.manufacturer = job->token.manufacturer,
-		.model = job->token.model,
+		.label = facts->label,
+		.serial = facts->serial,
+		.manufacturer = facts->manufacturer,
+		.model = facts->model,
 	};
 }
 
-bool token_login_start(struct job *job, struct muster_error *err)
+bool token_login_request(struct worker_message *request, const struct token_facts *facts,
+			 const char *pin_file, const struct token_uri *uri,
+			 struct muster_error *err)
 {
-	CLEANUP(worker_message_done) struct worker_message request;
-	struct pin_token token = pin_token_of(job);
+	struct pin_token token = pin_token_of(facts);
 	enum pin_memory memory;
 
-	worker_request_init(&request, WORKER_HSM_LOGIN);
+	worker_request_init(request, WORKER_HSM_LOGIN);
 	if (!pin_recall(&token, &memory, err))
 		return false;
 	if (memory == PIN_REFUSED_BEFORE)
@@ -71,19 +69,19 @@ bool token_login_start(struct job *job, struct muster_error *err)
 			err, CAUSE_PIN_REMEMBERED,
 			"logging in to token '%s' (serial %s): its last PIN was refused, so no other is tried",
 			PRINTABLE(token.label), PRINTABLE(token.serial));
-	request.fd = pin_open(job->run->request->pin_file, &job->run->token, err);
-	if (request.fd < 0) {
-		request.fd = 0;
+	request->fd = pin_open(pin_file, uri, err);
+	if (request->fd < 0) {
+		request->fd = 0;
 		return false;
 	}
-	worker_add_u64(&request, FIELD_PIN_STATE, memory == PIN_ACKNOWLEDGED);
-	return job_ask(job, job->hsm, &request, err);
+	worker_add_u64(request, FIELD_PIN_STATE, memory == PIN_ACKNOWLEDGED);
+	return true;
 }
 
-bool token_login_finish(struct job *job, const struct muster_error *outcome,
+bool token_login_settle(const struct token_facts *facts, const struct muster_error *outcome,
 			struct muster_error *err)
 {
-	struct pin_token token = pin_token_of(job);
+	struct pin_token token = pin_token_of(facts);
 	struct muster_error storage;
 
 	if (outcome->code == MUSTER_OK)
@@ -92,6 +90,44 @@ bool token_login_finish(struct job *job, const struct muster_error *outcome,
 	if (outcome->cause == CAUSE_PIN_REFUSED && !pin_remember_refusal(&token, &storage))
 		return muster_error_prefix(err, "%s", storage.message);
 	return muster_error_prefix(err, "logging in to token '%s'", PRINTABLE(token.label));
+}
+
+/* -- The same as steps of a job ------------------------------------------------------------------------------ */
+
+bool token_open_start(struct job *job, struct muster_error *err)
+{
+	CLEANUP(worker_message_done) struct worker_message request = { 0 };
+	const struct station_module *module = &job->run->module;
+
+	if (!worker_spawn("muster-hsm-worker", (const char *const *)module->environment, &job->hsm,
+			  err))
+		return false;
+	token_open_request(&request, module, job->run->token_text);
+	return job_ask(job, job->hsm, &request, err);
+}
+
+bool token_open_finish(struct job *job, const struct muster_error *outcome,
+		       struct muster_error *err)
+{
+	if (outcome->code == MUSTER_OK)
+		return token_facts_take(&job->token, &job->reply, err);
+	*err = *outcome;
+	return muster_error_prefix(err, "opening the token");
+}
+
+bool token_login_start(struct job *job, struct muster_error *err)
+{
+	CLEANUP(worker_message_done) struct worker_message request = { 0 };
+
+	return token_login_request(&request, &job->token, job->run->request->token.pin_file,
+				   &job->run->token, err) &&
+	       job_ask(job, job->hsm, &request, err);
+}
+
+bool token_login_finish(struct job *job, const struct muster_error *outcome,
+			struct muster_error *err)
+{
+	return token_login_settle(&job->token, outcome, err);
 }
 
 /* -- Signing ------------------------------------------------------------------------------------------------- */

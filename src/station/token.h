@@ -6,7 +6,22 @@
 
 #include "job.h"
 
-/* The steps' halves (see struct step). */
+/* Opens exactly one token in a worker that was just started. */
+void token_open_request(struct worker_message *request, const struct station_module *module,
+			const char *token_text);
+/* What the answer to that says. */
+bool token_facts_take(struct token_facts *facts, const struct worker_message *reply,
+		      struct muster_error *err) MUST_CHECK;
+void token_facts_done(struct token_facts *facts);
+/* One login, unless a PIN of this token was refused before; `uri` says where the PIN is when `pin_file` is NULL. */
+bool token_login_request(struct worker_message *request, const struct token_facts *facts,
+			 const char *pin_file, const struct token_uri *uri,
+			 struct muster_error *err) MUST_CHECK;
+/* Remembers a refusal, forgets it after a login that was accepted. */
+bool token_login_settle(const struct token_facts *facts, const struct muster_error *outcome,
+			struct muster_error *err) MUST_CHECK;
+
+/* The same as steps' halves (see struct step). */
 bool token_open_start(struct job *job, struct muster_error *err);
 bool token_open_finish(struct job *job, const struct muster_error *outcome,
 		       struct muster_error *err);

@@ -1,0 +1,26 @@
+#include "who.h"
+
+#include <pwd.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+bool who_is_here(struct who *ret_who, const char *given, const char *configured,
+		 struct muster_error *err)
+{
+	const struct passwd *user = getpwuid(getuid());
+	const char *name = given ? given : configured;
+
+	if (!name)
+		name = user ? user->pw_name : "unknown";
+	if (gethostname(ret_who->station, sizeof(ret_who->station) - 1) < 0)
+		snprintf(ret_who->station, sizeof(ret_who->station), "unknown");
+	ret_who->operator_name = strdup(name);
+	return ret_who->operator_name || muster_fail_memory(err);
+}
+
+void who_done(struct who *who)
+{
+	free(who->operator_name);
+	*who = (struct who){ 0 };
+}
