@@ -134,8 +134,9 @@ struct noun {
 };
 extern const struct noun nouns[]; /* ends with a NULL name */
 
-extern const struct verb verb_provision, verb_profile_check, verb_profile_schema, verb_explain,
-	verb_doctor, verb_hsm_acknowledge, verb_enrollment_show, verb_enrollment_delete;
+#define VERB(name) extern const struct verb verb_##name;
+#include "verbs.def"
+#undef VERB
 
 /* -- Parsing (options.c) -------------------------------------------------------------------------------------- */
 

@@ -4,9 +4,10 @@
 #include "cli-internal.h"
 
 const struct verb *const verbs[] = {
-	&verb_provision,     &verb_enrollment_show, &verb_enrollment_delete,
-	&verb_profile_check, &verb_profile_schema,  &verb_hsm_acknowledge,
-	&verb_doctor,        &verb_explain,         NULL,
+#define VERB(name) &verb_##name,
+#include "verbs.def"
+#undef VERB
+	NULL,
 };
 
 const struct noun nouns[] = {
