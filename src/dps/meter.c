@@ -1,0 +1,228 @@
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "muster/clock.h"
+#include "muster/dps-budget.h"
+#include "muster/encoding.h"
+#include "muster/file.h"
+#include "muster/log.h"
+
+#define MAGIC "MUSTERB1"
+#define BOOT_ID "/proc/sys/kernel/random/boot_id"
+#define BUSY_RETRY_MS 3
+#define BUSY_PATIENCE_MS 2000
+
+/* The file: this and nothing else, written by one call. */
+struct record {
+	char magic[8];
+	char boot[40];
+	struct dps_budget budget;
+	uint8_t digest[SHA256_SIZE]; /* of all before */
+};
+
+struct dps_meter {
+	int fd; /* -1: this process alone */
+	int64_t quota, window_ms;
+	char boot[40];
+	struct dps_budget budget; /* as last seen */
+	int64_t busy_since_ms;    /* 0: not busy */
+};
+
+/* -- Opening ---------------------------------------------------------------------------------------------- */
+
+static void read_boot(char boot[40])
+{
+	struct muster_error ignored;
+	CLEANUP(bytes_done) struct bytes text = { 0 };
+
+	memset(boot, 0, 40);
+	if (file_read(BOOT_ID, 256, &text, &ignored))
+		memcpy(boot, text.data, text.size < 39 ? text.size : 39);
+}
+
+/* budget-HOST, with what no file name should hold written as '_'. */
+static char *path_of(const char *directory, const char *host)
+{
+	char *path = text_format("%s/budget-%s", directory, host);
+
+	for (char *c = path ? path + strlen(directory) + 1 : NULL; c && *c; c++)
+		if (*c == '/' || *c == ':')
+			*c = '_';
+	return path;
+}
+
+static int open_file(const char *directory, const char *host)
+{
+	CLEANUP(freep) char *state = directory ? NULL : directory_state();
+	CLEANUP(freep) char *path = NULL;
+	struct muster_error err;
+	int fd;
+
+	if (!directory)
+		directory = state;
+	path = directory ? path_of(directory, host) : NULL;
+	if (!path || !directory_make(directory, &err)) {
+		log_warning("no place for the shared rate budget: %s, going on without it",
+			    path ? err.message : "no state directory");
+		return -1;
+	}
+	fd = open(path, O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
+	if (fd < 0)
+		log_warning("opening the shared rate budget '%s': %s, going on without it",
+			    PRINTABLE(path), strerror(errno));
+	return fd;
+}
+
+struct dps_meter *dps_meter_open(const char *directory, const char *host, int64_t quota,
+				 int64_t window_ms, struct muster_error *err)
+{
+	struct dps_meter *meter = calloc(1, sizeof(*meter));
+
+	if (!meter) {
+		muster_fail_memory(err);
+		return NULL;
+	}
+	meter->quota = quota;
+	meter->window_ms = window_ms;
+	read_boot(meter->boot);
+	dps_budget_init(&meter->budget, quota, window_ms, clock_now_ms());
+	meter->fd = open_file(directory, host);
+	return meter;
+}
+
+void dps_meter_close(struct dps_meter *meter)
+{
+	if (!meter)
+		return;
+	closep(&meter->fd);
+	free(meter);
+}
+
+/* -- One decision under the lock -------------------------------------------------------------------------- */
+
+enum hold { HOLD_FILE, HOLD_ALONE, HOLD_BUSY };
+
+/* The lock goes with the descriptor, so a holder that died holds nothing. One that was stopped is not waited for. */
+static enum hold hold(struct dps_meter *meter)
+{
+	int64_t now = clock_now_ms();
+
+	if (meter->fd < 0)
+		return HOLD_ALONE;
+	if (flock(meter->fd, LOCK_EX | LOCK_NB) == 0) {
+		meter->busy_since_ms = 0;
+		return HOLD_FILE;
+	}
+	if (errno != EWOULDBLOCK && errno != EINTR)
+		return HOLD_ALONE;
+	if (meter->busy_since_ms == 0)
+		meter->busy_since_ms = now;
+	return now - meter->busy_since_ms < BUSY_PATIENCE_MS ? HOLD_BUSY : HOLD_ALONE;
+}
+
+static void digest_of(const struct record *record, uint8_t digest[SHA256_SIZE])
+{
+	sha256(digest, record, offsetof(struct record, digest));
+}
+
+static void load(struct dps_meter *meter)
+{
+	struct record record = { 0 };
+	uint8_t digest[SHA256_SIZE];
+
+	if (pread(meter->fd, &record, sizeof(record), 0) != (ssize_t)sizeof(record)) {
+		dps_budget_init(&meter->budget, meter->quota, meter->window_ms, clock_now_ms());
+		return;
+	}
+	digest_of(&record, digest);
+	if (memcmp(record.magic, MAGIC, sizeof(record.magic)) != 0 ||
+	    memcmp(record.boot, meter->boot, sizeof(record.boot)) != 0 ||
+	    memcmp(digest, record.digest, sizeof(digest)) != 0 ||
+	    record.budget.quota != meter->quota || record.budget.window_ms != meter->window_ms)
+		dps_budget_init(&meter->budget, meter->quota, meter->window_ms, clock_now_ms());
+	else
+		meter->budget = record.budget;
+}
+
+static void store(struct dps_meter *meter)
+{
+	struct record record;
+
+	memset(&record, 0, sizeof(record));
+	memcpy(record.magic, MAGIC, sizeof(record.magic));
+	memcpy(record.boot, meter->boot, sizeof(record.boot));
+	record.budget = meter->budget;
+	digest_of(&record, record.digest);
+	/* A budget that cannot be written (full disk) is still held to by this process. */
+	if (pwrite(meter->fd, &record, sizeof(record), 0) != (ssize_t)sizeof(record))
+		log_debug("writing the shared rate budget: %s", strerror(errno));
+}
+
+static void begin(struct dps_meter *meter, enum hold held)
+{
+	if (held == HOLD_FILE)
+		load(meter);
+}
+
+static void end(struct dps_meter *meter, enum hold held)
+{
+	if (held != HOLD_FILE)
+		return;
+	store(meter);
+	flock(meter->fd, LOCK_UN);
+}
+
+/* For what cannot be put off. */
+static enum hold hold_waiting(struct dps_meter *meter)
+{
+	const struct timespec pause = { .tv_nsec = BUSY_RETRY_MS * 1000000L };
+	enum hold held;
+
+	while ((held = hold(meter)) == HOLD_BUSY)
+		nanosleep(&pause, NULL);
+	return held;
+}
+
+int64_t dps_meter_take(struct dps_meter *meter, uint32_t items,
+		       struct dps_budget_ticket *ret_ticket)
+{
+	enum hold held = hold(meter);
+	int64_t wait_ms;
+
+	if (held == HOLD_BUSY)
+		return BUSY_RETRY_MS;
+	begin(meter, held);
+	wait_ms = dps_budget_take(&meter->budget, items, clock_now_ms(), ret_ticket);
+	end(meter, held);
+	return wait_ms;
+}
+
+void dps_meter_answer(struct dps_meter *meter, const struct dps_budget_ticket *ticket,
+		      enum dps_budget_fate fate, int64_t retry_after_ms)
+{
+	enum hold held = hold_waiting(meter);
+	struct muster_error ignored;
+	uint64_t random;
+
+	if (!random_bytes(&random, sizeof(random), &ignored))
+		random = 0; /* no jitter */
+	begin(meter, held);
+	dps_budget_answer(&meter->budget, ticket, fate, retry_after_ms, clock_now_ms(), random);
+	end(meter, held);
+}
+
+bool dps_meter_retry(struct dps_meter *meter)
+{
+	enum hold held = hold_waiting(meter);
+	bool may;
+
+	begin(meter, held);
+	may = dps_budget_retry(&meter->budget);
+	end(meter, held);
+	return may;
+}

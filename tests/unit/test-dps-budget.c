@@ -1,0 +1,332 @@
+/* The rate budget against every shape of throttle, in simulated time, without telling it which. */
+#include "unit.h"
+
+#include "muster/dps-budget.h"
+
+#include "../../src/emulator/throttle.h"
+
+#define WINDOW_MS 60000
+#define START_MS 123456789
+
+/* -- A client of a throttled service ---------------------------------------------------------------------- */
+
+#define LANES 4
+
+struct lane {
+	bool is_busy;
+	int64_t arrives_ms, answered_ms;
+	struct dps_budget_ticket ticket;
+	bool is_judged, is_passed;
+	int64_t retry_after_s;
+};
+
+struct world {
+	struct dps_budget budget;
+	struct throttle throttle;
+	struct lane lanes[LANES];
+	uint64_t random;
+	int64_t now_ms, told_ms, open_ms, last_ms;
+	uint32_t bulk;
+	int64_t items_left, sent, refused, early;
+};
+
+static uint64_t roll(struct world *world)
+{
+	world->random = world->random * 6364136223846793005u + 1442695040888963407u;
+	return world->random >> 33;
+}
+
+static void judge(struct world *world, struct lane *lane)
+{
+	lane->is_judged = true;
+	world->early +=
+		lane->ticket.taken_ms > world->told_ms && lane->ticket.taken_ms < world->open_ms;
+	lane->is_passed = throttle_take(&world->throttle, lane->arrives_ms,
+					world->throttle.counts_items ? lane->ticket.items : 1,
+					&lane->retry_after_s);
+}
+
+static void take_answer(struct world *world, struct lane *lane)
+{
+	lane->is_busy = false;
+	world->sent++;
+	world->last_ms = lane->arrives_ms;
+	dps_budget_answer(&world->budget, &lane->ticket,
+			  lane->is_passed ? DPS_BUDGET_TAKEN : DPS_BUDGET_REFUSED,
+			  lane->is_passed ? -1 : lane->retry_after_s * 1000, world->now_ms,
+			  roll(world));
+	if (lane->is_passed)
+		return;
+	world->refused++;
+	world->items_left += lane->ticket.items;
+	world->told_ms = world->now_ms;
+	world->open_ms = world->now_ms + lane->retry_after_s * 1000;
+}
+
+static void start(struct world *world, struct lane *lane)
+{
+	uint32_t items =
+		world->items_left < world->bulk ? (uint32_t)world->items_left : world->bulk;
+
+	if (items == 0 || dps_budget_take(&world->budget, items, world->now_ms, &lane->ticket) > 0)
+		return;
+	world->items_left -= items;
+	lane->is_busy = true;
+	lane->is_judged = false;
+	lane->arrives_ms = world->now_ms + 10 + (int64_t)(roll(world) % 40);
+	lane->answered_ms = lane->arrives_ms + 10 + (int64_t)(roll(world) % 40);
+}
+
+static bool step(struct world *world)
+{
+	bool is_busy = world->items_left > 0;
+
+	for (size_t i = 0; i < LANES; i++) {
+		struct lane *lane = &world->lanes[i];
+
+		if (lane->is_busy && !lane->is_judged && lane->arrives_ms <= world->now_ms)
+			judge(world, lane);
+		if (lane->is_busy && lane->answered_ms <= world->now_ms)
+			take_answer(world, lane);
+		if (!lane->is_busy)
+			start(world, lane);
+		is_busy |= lane->is_busy;
+	}
+	world->now_ms++;
+	return is_busy;
+}
+
+static struct world make(const char *throttle, int64_t quota, uint32_t bulk, int64_t items)
+{
+	struct world world = { .random = 7, .now_ms = START_MS, .bulk = bulk, .items_left = items };
+	struct muster_error err;
+
+	assert_good(throttle_parse(throttle, &world.throttle, &err), err);
+	dps_budget_init(&world.budget, quota, WINDOW_MS, START_MS);
+	return world;
+}
+
+/* Runs to the end; windows that it took. */
+static double run(struct world *world)
+{
+	while (step(world))
+		assert_true(world->now_ms < START_MS + 200 * WINDOW_MS);
+	throttle_done(&world->throttle);
+	assert_int_equal(world->early, 0);
+	return (double)(world->last_ms - START_MS) / WINDOW_MS;
+}
+
+static void expect(const char *throttle, int64_t quota, uint32_t bulk, int64_t items,
+		   double windows, int64_t refusals)
+{
+	struct world world = make(throttle, quota, bulk, items);
+	double taken = run(&world);
+
+	if (taken > windows || world.refused > refusals)
+		fail_msg("%s: %.2f windows and %lld refused of %lld, expected %.2f and %lld",
+			 throttle, taken, (long long)world.refused, (long long)world.sent, windows,
+			 (long long)refusals);
+}
+
+/* -- Every model, untold --------------------------------------------------------------------------------- */
+
+static void single_requests_are_never_refused(void **state)
+{
+	(void)state;
+	expect("fixed:200/60", 200, 1, 2000, 9 * 1.05, 0);
+	expect("sliding:200/60", 200, 1, 2000, 9 * 1.05, 0);
+	expect("bucket:200/60", 200, 1, 2000, 9 * 1.05, 0);
+}
+
+static void bulks_that_count_once_all_go_at_once(void **state)
+{
+	(void)state;
+	expect("fixed:200/60", 200, 10, 2000, 0.1, 0);
+	expect("sliding:200/60", 200, 10, 2000, 0.1, 0);
+	expect("bucket:200/60", 200, 10, 2000, 0.1, 0);
+}
+
+static void bulks_that_count_by_items_are_learned_from_one_refusal(void **state)
+{
+	(void)state;
+	expect("fixed:200/60:count=item", 200, 10, 2000, 9 * 1.05, LANES);
+	expect("sliding:200/60:count=item", 200, 10, 2000, 9 * 1.05, LANES);
+	expect("bucket:200/60:count=item", 200, 10, 2000, 9 * 1.05, LANES);
+}
+
+/* The last thousand take their time over four connections. */
+static void ten_minutes_at_the_full_quota(void **state)
+{
+	(void)state;
+	expect("fixed:1000/60", 1000, 10, 100000, 9.21 * 1.02, 0);
+	expect("sliding:1000/60", 1000, 10, 100000, 9.21 * 1.02, 0);
+	expect("bucket:1000/60", 1000, 10, 100000, 9.21 * 1.02, 0);
+	expect("fixed:1000/60:count=item", 1000, 10, 10000, 9 * 1.02, LANES);
+	expect("sliding:1000/60:count=item", 1000, 10, 10000, 9 * 1.02, LANES);
+	expect("bucket:1000/60:count=item", 1000, 10, 10000, 9 * 1.02, LANES);
+}
+
+/* A quota smaller than promised, or a bucket that takes no bursts: slower, but it ends and is polite. */
+static void a_service_that_allows_less_is_adapted_to(void **state)
+{
+	(void)state;
+	expect("fixed:200/60", 1000, 1, 4000, 2 * 19, 60);
+	expect("sliding:200/60", 1000, 1, 4000, 2 * 19, 60);
+	expect("bucket:200/60:burst=20", 200, 1, 2000, 2 * 9, 40);
+}
+
+/* -- One rule each ---------------------------------------------------------------------------------------- */
+
+static struct dps_budget fresh(int64_t quota)
+{
+	struct dps_budget budget;
+
+	dps_budget_init(&budget, quota, WINDOW_MS, START_MS);
+	return budget;
+}
+
+static void nothing_goes_out_before_retry_after(void **state)
+{
+	struct dps_budget budget = fresh(100);
+	struct dps_budget_ticket ticket;
+
+	(void)state;
+	assert_int_equal(dps_budget_take(&budget, 1, START_MS, &ticket), 0);
+	dps_budget_answer(&budget, &ticket, DPS_BUDGET_REFUSED, 7000, START_MS + 10, 0);
+	assert_int_equal(dps_budget_take(&budget, 1, START_MS + 11, &ticket), 6999);
+	assert_int_equal(dps_budget_take(&budget, 1, START_MS + 7010, &ticket), 0);
+}
+
+static void retry_after_is_capped_and_jittered(void **state)
+{
+	struct dps_budget budget = fresh(100);
+	struct dps_budget_ticket ticket;
+	int64_t wait;
+
+	(void)state;
+	assert_int_equal(dps_budget_take(&budget, 1, START_MS, &ticket), 0);
+	dps_budget_answer(&budget, &ticket, DPS_BUDGET_REFUSED, INT64_MAX, START_MS, 500);
+	wait = dps_budget_take(&budget, 1, START_MS, &ticket);
+	assert_int_equal(wait, 10 * 60 * 1000 + 500);
+}
+
+static void refusals_without_retry_after_back_off(void **state)
+{
+	struct dps_budget budget = fresh(100);
+	struct dps_budget_ticket ticket;
+	int64_t now = START_MS, wait;
+
+	(void)state;
+	for (int i = 0; i < 8; i++) {
+		int64_t span = 1000 << (i < 4 ? i : 4);
+
+		assert_int_equal(dps_budget_take(&budget, 1, now, &ticket), 0);
+		dps_budget_answer(&budget, &ticket, DPS_BUDGET_REFUSED, -1, now + 1,
+				  (uint64_t)span);
+		wait = budget.open_ms - now - 1;
+		assert_int_equal(wait, span);
+		now = budget.open_ms + WINDOW_MS;
+	}
+}
+
+static void requests_under_way_together_halve_once(void **state)
+{
+	struct dps_budget budget = fresh(100);
+	struct dps_budget_ticket tickets[3];
+
+	(void)state;
+	for (size_t i = 0; i < 3; i++)
+		assert_int_equal(dps_budget_take(&budget, 1, START_MS, &tickets[i]), 0);
+	for (size_t i = 0; i < 3; i++)
+		dps_budget_answer(&budget, &tickets[i], DPS_BUDGET_REFUSED, 1000,
+				  START_MS + 5 + (int64_t)i, 0);
+	assert_int_equal(budget.limit_milli, 50 * 1000);
+	assert_int_equal(budget.refusals, 1);
+}
+
+static void a_halved_limit_grows_back(void **state)
+{
+	struct dps_budget budget = fresh(100);
+	struct dps_budget_ticket ticket;
+
+	(void)state;
+	assert_int_equal(dps_budget_take(&budget, 1, START_MS, &ticket), 0);
+	dps_budget_answer(&budget, &ticket, DPS_BUDGET_REFUSED, 0, START_MS, 0);
+	assert_int_equal(dps_budget_take(&budget, 1, START_MS + 10 * WINDOW_MS, &ticket), 0);
+	assert_int_equal(budget.limit_milli, 100 * 1000);
+}
+
+static void what_was_never_sent_is_given_back(void **state)
+{
+	struct dps_budget budget = fresh(1);
+	struct dps_budget_ticket ticket;
+
+	(void)state;
+	assert_int_equal(dps_budget_take(&budget, 1, START_MS, &ticket), 0);
+	dps_budget_answer(&budget, &ticket, DPS_BUDGET_UNSENT, -1, START_MS + 1, 0);
+	assert_int_equal(dps_budget_take(&budget, 1, START_MS + 1, &ticket), 0);
+	assert_true(dps_budget_take(&budget, 1, START_MS + 2, &ticket) >= WINDOW_MS - 2);
+}
+
+static void a_bulk_larger_than_the_limit_passes_alone(void **state)
+{
+	struct dps_budget budget = fresh(5);
+	struct dps_budget_ticket ticket;
+
+	(void)state;
+	budget.counts_items = true;
+	budget.learned_ms = START_MS;
+	assert_int_equal(dps_budget_take(&budget, 10, START_MS, &ticket), 0);
+	assert_true(dps_budget_take(&budget, 1, START_MS + 1, &ticket) > 0);
+}
+
+static void a_clock_that_went_back_begins_anew(void **state)
+{
+	struct dps_budget budget = fresh(1);
+	struct dps_budget_ticket ticket;
+
+	(void)state;
+	assert_int_equal(dps_budget_take(&budget, 1, START_MS, &ticket), 0);
+	assert_int_equal(dps_budget_take(&budget, 1, START_MS - 3600000, &ticket), 0);
+	dps_budget_answer(&budget, &ticket, DPS_BUDGET_TAKEN, -1, START_MS - 3600000, 0);
+	assert_true(dps_budget_take(&budget, 1, START_MS - 3600000, &ticket) > 0);
+}
+
+static void repetitions_run_out_and_come_back_with_successes(void **state)
+{
+	struct dps_budget budget = fresh(1000);
+	struct dps_budget_ticket ticket;
+
+	(void)state;
+	for (int i = 0; i < 100; i++)
+		assert_true(dps_budget_retry(&budget));
+	assert_false(dps_budget_retry(&budget));
+	for (int i = 0; i < 10; i++) {
+		assert_int_equal(dps_budget_take(&budget, 1, START_MS, &ticket), 0);
+		dps_budget_answer(&budget, &ticket, DPS_BUDGET_TAKEN, -1, START_MS, 0);
+	}
+	assert_true(dps_budget_retry(&budget));
+	assert_false(dps_budget_retry(&budget));
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(single_requests_are_never_refused),
+		cmocka_unit_test(bulks_that_count_once_all_go_at_once),
+		cmocka_unit_test(bulks_that_count_by_items_are_learned_from_one_refusal),
+		cmocka_unit_test(ten_minutes_at_the_full_quota),
+		cmocka_unit_test(a_service_that_allows_less_is_adapted_to),
+		cmocka_unit_test(nothing_goes_out_before_retry_after),
+		cmocka_unit_test(retry_after_is_capped_and_jittered),
+		cmocka_unit_test(refusals_without_retry_after_back_off),
+		cmocka_unit_test(requests_under_way_together_halve_once),
+		cmocka_unit_test(a_halved_limit_grows_back),
+		cmocka_unit_test(what_was_never_sent_is_given_back),
+		cmocka_unit_test(a_bulk_larger_than_the_limit_passes_alone),
+		cmocka_unit_test(a_clock_that_went_back_begins_anew),
+		cmocka_unit_test(repetitions_run_out_and_come_back_with_successes),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
