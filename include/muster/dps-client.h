@@ -6,6 +6,7 @@
 #include <stdint.h>
 
 #include "muster/cleanup.h"
+#include "muster/dps-budget.h"
 #include "muster/dps-http.h"
 #include "muster/dps.h"
 #include "muster/error.h"
@@ -46,6 +47,9 @@ const char *dps_client_host(const struct dps_client *client);
 /* Replaces the wait between attempts; for tests. */
 typedef bool dps_client_wait(void *context, int64_t wait_ms, struct muster_error *err);
 void dps_client_set_wait(struct dps_client *client, dps_client_wait *wait, void *context);
+
+/* From now on every request waits for its turn in this budget. Borrowed. */
+void dps_client_set_meter(struct dps_client *client, struct dps_meter *meter);
 
 /* Builds one request; called again for each attempt. */
 typedef bool dps_client_build(void *context, const char *host, struct http_request *ret_request,

@@ -20,6 +20,21 @@ bool dps_enrollment_fetch(struct dps_client *client, const char *id, cJSON **ret
 bool dps_enrollment_fetch_keys(struct dps_client *client, const char *id, cJSON *enrollment,
 			       bool *ret_has_keys, struct muster_error *err) MUST_CHECK;
 
+/* All enrollments, page by page in the service's order. Zero-initialise; for CLEANUP(dps_pager_done). */
+struct dps_pager {
+	unsigned
+		page_size; /* rows asked for; 0: DPS_PAGE_SIZE. Halved when an answer is too large */
+	struct text continuation;
+	bool is_begun;
+};
+
+#define DPS_PAGE_SIZE 500
+
+/* *ret_page is an array, the caller's; NULL at the end. No two pages are held at the same time. */
+bool dps_pager_next(struct dps_pager *pager, struct dps_client *client, cJSON **ret_page,
+		    struct muster_error *err) MUST_CHECK;
+void dps_pager_done(struct dps_pager *pager);
+
 /* -- Deleting ------------------------------------------------------------------------------------------ */
 
 /* if_match: an etag or "*". After an unknown outcome the enrollment is read: gone is success, still there is

@@ -9,6 +9,7 @@
 #include <cjson/cJSON.h>
 
 #include "muster/cleanup.h"
+#include "muster/dps-budget.h"
 #include "muster/dps-document.h"
 #include "muster/dps-http.h"
 #include "muster/error.h"
@@ -187,6 +188,9 @@ enum dps_next {
 
 /* writes: the request changes what the service holds. */
 enum dps_next dps_next_step(const struct http_answer *answer, bool writes);
+
+/* What an answer says about the budget of requests. */
+enum dps_budget_fate dps_budget_fate_of(const struct http_answer *answer);
 
 #define DPS_RETRY_ATTEMPTS 6
 #define DPS_RETRY_BASE_MS 1000

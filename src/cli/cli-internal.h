@@ -95,6 +95,22 @@ struct column {
 bool output_print(FILE *stream, enum output_format format, const cJSON *document,
 		  const struct column *columns, size_t column_count, struct muster_error *err)
 	MUST_CHECK;
+/* The same for a document that comes in pages, which are not kept: zero-initialise and set the first three members. The
+ * result is that of output_print() for the whole array; only a table's columns may widen from page to page. */
+#define OUTPUT_COLUMNS_MAX 32
+struct output_rows {
+	FILE *stream;
+	enum output_format format;
+	const struct column *columns;
+	size_t column_count;
+	size_t printed;
+	size_t widths[OUTPUT_COLUMNS_MAX];
+};
+/* `page` is an array. It is on its way when this returns. */
+bool output_rows_page(struct output_rows *rows, const cJSON *page, struct muster_error *err)
+	MUST_CHECK;
+bool output_rows_end(struct output_rows *rows, struct muster_error *err) MUST_CHECK;
+
 /* "muster: [E3107] sentence" and the remedy, on standard error; or one JSON object there for json and jsonl. */
 void output_error(const struct muster_error *err, enum output_format format, int status);
 

@@ -3,7 +3,7 @@
 
 #include "enrollment.h"
 
-static const struct column columns[] = {
+const struct column enrollment_columns[ENROLLMENT_COLUMN_COUNT] = {
 	{ "registrationId", "REGISTRATION ID", false, false },
 	{ "deviceId", "DEVICE ID", false, false },
 	{ "provisioningStatus", "STATUS", false, false },
@@ -25,5 +25,6 @@ bool enrollment_id_check(const struct invocation *call, const char *id, struct m
 bool enrollment_print(const struct invocation *call, cJSON *enrollment, struct muster_error *err)
 {
 	json_sort(enrollment);
-	return output_print(stdout, call->output, enrollment, columns, ARRAY_SIZE(columns), err);
+	return output_print(stdout, call->output, enrollment, enrollment_columns,
+			    ENROLLMENT_COLUMN_COUNT, err);
 }

@@ -10,6 +10,9 @@
 	  offsetof(type, id), NULL, NULL, 0 }
 /* clang-format on */
 
+#define ENROLLMENT_COLUMN_COUNT 6
+extern const struct column enrollment_columns[ENROLLMENT_COLUMN_COUNT];
+
 /* Given, and of a length that fits: before anything is sent. */
 bool enrollment_id_check(const struct invocation *call, const char *id, struct muster_error *err)
 	MUST_CHECK;

@@ -14,6 +14,7 @@ struct login_options {
 	const char *subscription;
 	const char *auth_type; /* "key" or "login"; NULL: not said */
 	const char *ca_file;
+	const char *rate; /* "N" or "N/SECONDS" */
 };
 
 extern const char *const login_auth_types[];
@@ -36,7 +37,9 @@ extern const char *const login_auth_types[];
 	LOGIN_ROW(0, "auth-type", OPTION_ONE_OF, "WAY", "key or login: a policy's key or the operator's own rights",   \
 		  type, member, auth_type, NULL, login_auth_types, 0),                                                 \
 	LOGIN_ROW(0, "ca-file", OPTION_TEXT, "FILE", "Roots to trust instead of the system's, PEM",                    \
-		  type, member, ca_file, "MUSTER_CA_FILE", NULL, 0)
+		  type, member, ca_file, "MUSTER_CA_FILE", NULL, 0),                                                   \
+	LOGIN_ROW(0, "rate", OPTION_TEXT, "N[/S]", "Operations per minute, or per S seconds, that the service allows", \
+		  type, member, rate, "MUSTER_RATE", NULL, 0)
 /* clang-format on */
 
 /* The service that a command talks to. For CLEANUP(service_done). */
@@ -44,6 +47,7 @@ struct service {
 	struct http *http;
 	struct dps_credential *credential;
 	struct dps_client *client;
+	struct dps_meter *meter; /* the rate budget of this station */
 };
 
 /* CAUSE_LOGIN_MISSING when nothing says who may enter. */

@@ -135,19 +135,21 @@ static bool fill_line(struct libscols_table *table, const cJSON *row, const stru
 	return true;
 }
 
-static bool print_table(FILE *stream, const cJSON *document, const struct column *columns,
-			size_t count, struct muster_error *err)
+bool output_table(FILE *stream, const cJSON *document, const struct column *columns, size_t count,
+		  bool has_heading, size_t *widths, struct muster_error *err)
 {
 	CLEANUP(table_freep) struct libscols_table *table = scols_new_table();
 
 	if (!table)
 		return muster_fail_memory(err);
 	scols_table_set_stream(table, stream);
+	scols_table_enable_noheadings(table, !has_heading);
 	for (size_t i = 0; i < count; i++) {
 		int flags = (columns[i].is_right ? SCOLS_FL_RIGHT : 0) |
 			    (columns[i].is_wrapped ? SCOLS_FL_WRAP : 0);
 
-		if (!scols_table_new_column(table, columns[i].title, 0, flags))
+		if (!scols_table_new_column(table, columns[i].title, widths ? (double)widths[i] : 0,
+					    flags))
 			return muster_fail_memory(err);
 	}
 	for (const cJSON *row = first_row(document); row; row = next_row(document, row)) {
@@ -156,6 +158,8 @@ static bool print_table(FILE *stream, const cJSON *document, const struct column
 	}
 	if (scols_table_get_nlines(table) > 0 && scols_print_table(table) != 0)
 		return muster_fail_memory(err);
+	for (size_t i = 0; widths && i < count; i++)
+		widths[i] = scols_column_get_width(scols_table_get_column(table, i));
 	return true;
 }
 
@@ -170,7 +174,7 @@ static bool print(FILE *stream, enum output_format format, const cJSON *document
 	case OUTPUT_YAML:
 		return print_yaml(stream, document, err);
 	case OUTPUT_TABLE:
-		return print_table(stream, document, columns, count, err);
+		return output_table(stream, document, columns, count, true, NULL, err);
 	case OUTPUT_TSV:
 		return print_tsv(stream, document, columns, count, err);
 	case OUTPUT_NONE:

@@ -11,6 +11,7 @@ struct dps_client {
 	struct dps_credential *credential;
 	dps_client_wait *wait;
 	void *wait_context;
+	struct dps_meter *meter; /* NULL: as fast as one likes */
 };
 
 /* Others under way in the same loop go on meanwhile. */
@@ -38,7 +39,9 @@ struct dps_client *dps_client_new(struct http *http, struct dps_credential *cred
 		muster_fail_memory(err);
 		return NULL;
 	}
-	*client = (struct dps_client){ http, credential, wait_in_loop, http };
+	*client = (struct dps_client){
+		.http = http, .credential = credential, .wait = wait_in_loop, .wait_context = http
+	};
 	return client;
 }
 
@@ -68,16 +71,41 @@ void dps_client_set_wait(struct dps_client *client, dps_client_wait *wait, void 
 	client->wait_context = context;
 }
 
+void dps_client_set_meter(struct dps_client *client, struct dps_meter *meter)
+{
+	client->meter = meter;
+}
+
 /* -- One exchange -------------------------------------------------------------------------------------- */
+
+static bool wait_for_turn(struct dps_client *client, struct dps_budget_ticket *ret_ticket,
+			  struct muster_error *err)
+{
+	int64_t wait_ms;
+
+	while (client->meter && (wait_ms = dps_meter_take(client->meter, 1, ret_ticket)) > 0) {
+		log_debug("waiting %lld ms for a turn in the rate budget", (long long)wait_ms);
+		if (!client->wait(client->wait_context, wait_ms, err))
+			return false;
+	}
+	return true;
+}
 
 static bool send_once(struct dps_client *client, dps_client_build *build, void *context,
 		      struct http_answer *ret_answer, struct muster_error *err)
 {
 	CLEANUP(http_request_done) struct http_request request = { 0 };
+	struct dps_budget_ticket ticket = { 0 };
 
-	return build(context, dps_client_host(client), &request, err) &&
-	       dps_credential_authorize(client->credential, client->http, &request, err) &&
-	       http_fetch(client->http, &request, ret_answer, err);
+	if (!build(context, dps_client_host(client), &request, err) ||
+	    !wait_for_turn(client, &ticket, err) ||
+	    !dps_credential_authorize(client->credential, client->http, &request, err) ||
+	    !http_fetch(client->http, &request, ret_answer, err))
+		return false;
+	if (client->meter)
+		dps_meter_answer(client->meter, &ticket, dps_budget_fate_of(ret_answer),
+				 ret_answer->retry_after_ms);
+	return true;
 }
 
 /* -1: no further attempt. */

@@ -44,11 +44,23 @@ enum dps_next dps_next_step(const struct http_answer *answer, bool writes)
 		return answer->error.cause == CAUSE_CLOUD_UNREACHABLE ? DPS_NEXT_RETRY
 								      : DPS_NEXT_STOP;
 	case HTTP_UNKNOWN:
-		return writes ? DPS_NEXT_READ_BACK : DPS_NEXT_RETRY;
+		if (writes)
+			return DPS_NEXT_READ_BACK;
+		/* Too large: it would be so again. */
+		return answer->error.cause == CAUSE_CLOUD_ANSWER_INVALID ? DPS_NEXT_STOP
+									 : DPS_NEXT_RETRY;
 	case HTTP_ANSWERED:
 		break;
 	}
 	return writes ? row->next_of_write : row->next_of_read;
+}
+
+enum dps_budget_fate dps_budget_fate_of(const struct http_answer *answer)
+{
+	if (answer->outcome == HTTP_NOT_SENT)
+		return DPS_BUDGET_UNSENT;
+	return answer->outcome == HTTP_ANSWERED && answer->status == 429 ? DPS_BUDGET_REFUSED
+									 : DPS_BUDGET_TAKEN;
 }
 
 /* -- The service's own words --------------------------------------------------------------------------- */

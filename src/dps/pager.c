@@ -1,0 +1,63 @@
+#include "muster/log.h"
+
+#include "enrollment-internal.h"
+
+static bool build_query(void *context, const char *host, struct http_request *ret_request,
+			struct muster_error *err)
+{
+	const struct dps_pager *pager = context;
+
+	return dps_enrollment_query(host, NULL, pager->page_size,
+				    pager->is_begun ? pager->continuation.data : NULL, ret_request,
+				    err);
+}
+
+/* More than we are willing to hold: fewer rows may fit. */
+static bool is_too_large(const struct http_answer *answer)
+{
+	return answer->outcome == HTTP_UNKNOWN && answer->error.cause == CAUSE_CLOUD_ANSWER_INVALID;
+}
+
+static bool fetch(struct dps_pager *pager, struct dps_client *client,
+		  struct http_answer *ret_answer, struct muster_error *err)
+{
+	for (;;) {
+		CLEANUP(http_answer_done) struct http_answer answer = { 0 };
+
+		if (!dps_client_fetch(client, build_query, pager, false, &answer, err))
+			return false;
+		if (!is_too_large(&answer) || pager->page_size == 1) {
+			*ret_answer = answer;
+			answer = (struct http_answer){ 0 };
+			return true;
+		}
+		pager->page_size /= 2;
+		log_info("the answer is too large, asking for %u enrollments a page",
+			 pager->page_size);
+	}
+}
+
+bool dps_pager_next(struct dps_pager *pager, struct dps_client *client, cJSON **ret_page,
+		    struct muster_error *err)
+{
+	CLEANUP(http_answer_done) struct http_answer answer = { 0 };
+
+	*ret_page = NULL;
+	if (pager->is_begun && pager->continuation.length == 0)
+		return true;
+	if (pager->page_size == 0)
+		pager->page_size = DPS_PAGE_SIZE;
+	if (!fetch(pager, client, &answer, err) || !dps_query_read(&answer, ret_page, err))
+		return false;
+	text_done(&pager->continuation);
+	pager->continuation = answer.continuation;
+	answer.continuation = (struct text){ 0 };
+	pager->is_begun = true;
+	return true;
+}
+
+void dps_pager_done(struct dps_pager *pager)
+{
+	text_done(&pager->continuation);
+	*pager = (struct dps_pager){ 0 };
+}
