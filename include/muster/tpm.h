@@ -48,7 +48,7 @@ DEFINE_FREEP(tpm_closep, struct tpm *, tpm_close)
 void tpm_set_patience(struct tpm *tpm, int64_t patience_ms);
 
 /* When a task below fails, the context is opened anew and everything transient is gone from the chip: the SRK
- * and the imported key must be made again. */
+ * and the imported key must be made again. A task for which the chip had no room is tried once more before. */
 
 bool tpm_describe(struct tpm *tpm, struct tpm_description *ret_description,
 		  struct muster_error *err) MUST_CHECK;
@@ -64,19 +64,23 @@ bool tpm_ek_create(struct tpm *tpm, uint32_t handle, struct ek_public *ret_publi
 /* *ret_found is false when the index is not defined or was never written. Caller frees. */
 bool tpm_nv_read(struct tpm *tpm, uint32_t index, bool *ret_found, struct bytes *ret_data,
 		 struct muster_error *err) MUST_CHECK;
+/* From now on secrets travel in a session salted to that EK, which the caller has validated; CAUSE_TPM_SWAPPED when
+ * the handle holds another. Needed before tpm_key_import. */
+bool tpm_session_begin(struct tpm *tpm, uint32_t ek_handle, const struct ek_public *ek,
+		       struct muster_error *err) MUST_CHECK;
 /* The persistent SRK when it is of the right kind, else a transient one, kept until tpm_release. */
 bool tpm_srk_get(struct tpm *tpm, struct ek_public *ret_public, struct muster_error *err)
 	MUST_CHECK;
-/* Activates the challenge with the EK at ek_handle and the SRK, imports the HMAC key and keeps it loaded in place
- * of an earlier one. A challenge that is not for this TPM is CAUSE_TPM_ACTIVATION_FAILED. */
+/* Activates the challenge with the EK of the session (at ek_handle) and the SRK, imports the HMAC key and keeps it
+ * loaded in place of an earlier one. A challenge that is not for this TPM is CAUSE_TPM_ACTIVATION_FAILED. */
 bool tpm_key_import(struct tpm *tpm, uint32_t ek_handle, const struct ek_challenge *challenge,
 		    struct muster_error *err) MUST_CHECK;
 /* HMAC-SHA256 of at most 1024 bytes with the imported key. */
 bool tpm_hmac(struct tpm *tpm, const void *data, size_t size, uint8_t mac[TPM_MAC_SIZE],
 	      struct muster_error *err) MUST_CHECK;
-/* Flushes the SRK and the key. */
+/* Flushes the SRK, the key and the sessions. */
 bool tpm_release(struct tpm *tpm, struct muster_error *err) MUST_CHECK;
 
-/* The worker's answers to verbs 100-108; the context is a `struct tpm **`, NULL until TPM_OPEN. */
+/* The worker's answers to its verbs; the context is a `struct tpm **`, NULL until TPM_OPEN. */
 extern const struct worker_handler tpm_handlers[];
 extern const size_t tpm_handler_count;

@@ -28,6 +28,7 @@ const struct step steps[] = {
 	{ "read-keys",         STAGE_CONFIRM,  confirm_mechanism_applies,     confirm_mechanism_start,        confirm_mechanism_finish, NULL, false },
 	{ "compare",           STAGE_CONFIRM,  confirm_applies,               confirm_compare,                NULL,                     NULL, false },
 
+	{ "tpm-session",       STAGE_VERIFY,   verify_tpm_applies,            verify_session_start,           NULL,                     NULL, false },
 	{ "srk",               STAGE_VERIFY,   verify_tpm_applies,            verify_srk_start,               verify_srk_finish,        NULL, false },
 	{ "challenge",         STAGE_VERIFY,   verify_tpm_applies,            verify_challenge_start,         verify_challenge_finish,  NULL, false },
 	{ "activate",          STAGE_VERIFY,   verify_tpm_applies,            verify_activate_start,          NULL,                     NULL, false },

@@ -68,6 +68,7 @@ STEP_APPLIES(verify_tpm_applies);
 STEP_APPLIES(verify_poll_applies);
 STEP_APPLIES(verify_hub_key_applies);
 STEP_APPLIES(verify_delete_applies);
+STEP_STARTS(verify_session_start);
 STEP_STARTS(verify_srk_start);
 STEP_FINISHES(verify_srk_finish);
 STEP_INTENDS(verify_intend);

@@ -112,6 +112,17 @@ static bool answer_nv_read(void *context, const struct worker_message *request,
 	return true;
 }
 
+static bool answer_session(void *context, const struct worker_message *request,
+			   struct worker_message *reply, struct muster_error *err)
+{
+	(void)reply;
+	struct tpm *tpm = opened(context, request, err);
+	const struct bytes *public = worker_bytes(request, FIELD_PUBLIC);
+	struct ek_public ek;
+	return tpm && ek_public_parse(public->data, public->size, &ek, err) &&
+	       tpm_session_begin(tpm, handle_of(request), &ek, err);
+}
+
 static bool answer_srk(void *context, const struct worker_message *request,
 		       struct worker_message *reply, struct muster_error *err)
 {
@@ -169,6 +180,7 @@ const struct worker_handler tpm_handlers[] = {
 	{ WORKER_TPM_READ_PUBLIC, answer_read_public },
 	{ WORKER_TPM_EK_CREATE, answer_ek_create },
 	{ WORKER_TPM_NV_READ, answer_nv_read },
+	{ WORKER_TPM_SESSION, answer_session },
 	{ WORKER_TPM_SRK, answer_srk },
 	{ WORKER_TPM_KEY_IMPORT, answer_key_import },
 	{ WORKER_TPM_HMAC, answer_hmac },

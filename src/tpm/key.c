@@ -43,32 +43,15 @@ static bool unpack_challenge(const struct ek_challenge *parts, struct challenge 
 
 /* -- Activation -------------------------------------------------------------------------------------------- */
 
-static bool start_policy_session(struct tpm *tpm, struct tpm_object *session,
-				 struct muster_error *err)
+/* The credential comes back encrypted by the session, which also authorises the SRK. */
+static bool activate(struct tpm *tpm, const struct challenge *challenge,
+		     struct secret *ret_inner_key, struct muster_error *err)
 {
-	static const TPMT_SYM_DEF no_encryption = { .algorithm = TPM2_ALG_NULL };
-	TSS2_RC rc = Esys_StartAuthSession(tpm->esys, ESYS_TR_NONE, ESYS_TR_NONE, ESYS_TR_NONE,
-					   ESYS_TR_NONE, ESYS_TR_NONE, NULL, TPM2_SE_POLICY,
-					   &no_encryption, TPM2_ALG_SHA256, &session->handle);
-	if (rc != TSS2_RC_SUCCESS) {
-		session->handle = ESYS_TR_NONE;
-		return tpm_fail(tpm, rc, err, "starting a policy session");
-	}
-	rc = Esys_PolicySecret(tpm->esys, ESYS_TR_RH_ENDORSEMENT, session->handle, ESYS_TR_PASSWORD,
-			       ESYS_TR_NONE, ESYS_TR_NONE, NULL, NULL, NULL, 0, NULL, NULL);
-	return rc == TSS2_RC_SUCCESS ||
-	       tpm_fail(tpm, rc, err, "authorising with the endorsement hierarchy");
-}
-
-static bool activate_with(struct tpm *tpm, ESYS_TR ek, const struct challenge *challenge,
-			  struct secret *ret_inner_key, struct muster_error *err)
-{
-	CLEANUP(tpm_object_done) struct tpm_object session = TPM_OBJECT(tpm);
 	CLEANUP(esys_freep) TPM2B_DIGEST *activated = NULL;
-	if (!start_policy_session(tpm, &session, err))
+	if (!tpm_policy_authorise(tpm, err))
 		return false;
-	TSS2_RC rc = Esys_ActivateCredential(tpm->esys, tpm->srk, ek, ESYS_TR_PASSWORD,
-					     session.handle, ESYS_TR_NONE, &challenge->id_object,
+	TSS2_RC rc = Esys_ActivateCredential(tpm->esys, tpm->srk, tpm->ek, tpm->session,
+					     tpm->policy, ESYS_TR_NONE, &challenge->id_object,
 					     &challenge->credential_secret, &activated);
 	if (rc != TSS2_RC_SUCCESS)
 		return tpm_fail_as(tpm, rc, CAUSE_TPM_ACTIVATION_FAILED, err,
@@ -81,23 +64,6 @@ static bool activate_with(struct tpm *tpm, ESYS_TR ek, const struct challenge *c
 				      activated->size, INNER_KEY_SIZE);
 	secret_wipe(activated, sizeof(*activated));
 	return kept;
-}
-
-static bool activate(struct tpm *tpm, uint32_t ek_handle, const struct challenge *challenge,
-		     struct secret *ret_inner_key, struct muster_error *err)
-{
-	bool exists = false;
-	ESYS_TR ek = ESYS_TR_NONE;
-	if (!tpm_handle_exists(tpm, ek_handle, &exists, err))
-		return false;
-	if (!exists)
-		return muster_fail(err, CAUSE_TPM_ACTIVATION_FAILED,
-				   "there is no endorsement key at 0x%08x", ek_handle);
-	if (!tpm_reference_open(tpm, ek_handle, &ek, err))
-		return false;
-	bool good = activate_with(tpm, ek, challenge, ret_inner_key, err);
-	Esys_TR_Close(tpm->esys, &ek);
-	return good;
 }
 
 /* -- Import ------------------------------------------------------------------------------------------------ */
@@ -113,7 +79,7 @@ static bool import(struct tpm *tpm, const struct challenge *challenge,
 	};
 	TPM2B_DATA encryption_key = { .size = INNER_KEY_SIZE };
 	memcpy(encryption_key.buffer, inner_key->data, INNER_KEY_SIZE);
-	TSS2_RC rc = Esys_Import(tpm->esys, tpm->srk, ESYS_TR_PASSWORD, ESYS_TR_NONE, ESYS_TR_NONE,
+	TSS2_RC rc = Esys_Import(tpm->esys, tpm->srk, tpm->session, ESYS_TR_NONE, ESYS_TR_NONE,
 				 &encryption_key, &challenge->key_public, &challenge->duplicate,
 				 &challenge->duplicate_seed, &inner_wrap, ret_private);
 	secret_wipe(&encryption_key, sizeof(encryption_key));
@@ -125,7 +91,7 @@ static bool load(struct tpm *tpm, const struct challenge *challenge, const TPM2B
 		 struct muster_error *err)
 {
 	ESYS_TR key = ESYS_TR_NONE;
-	TSS2_RC rc = Esys_Load(tpm->esys, tpm->srk, ESYS_TR_PASSWORD, ESYS_TR_NONE, ESYS_TR_NONE,
+	TSS2_RC rc = Esys_Load(tpm->esys, tpm->srk, tpm->session, ESYS_TR_NONE, ESYS_TR_NONE,
 			       private, &challenge->key_public, &key);
 	if (rc != TSS2_RC_SUCCESS)
 		return tpm_fail_as(tpm, rc, CAUSE_TPM_ACTIVATION_FAILED, err,
@@ -134,29 +100,32 @@ static bool load(struct tpm *tpm, const struct challenge *challenge, const TPM2B
 	return true;
 }
 
-static bool import_key(struct tpm *tpm, uint32_t ek_handle, const struct challenge *challenge,
+static bool import_key(struct tpm *tpm, uint32_t ek_handle, const struct ek_challenge *parts,
 		       struct muster_error *err)
 {
+	struct challenge challenge = { 0 };
 	CLEANUP(secret_done) struct secret inner_key = { 0 };
 	CLEANUP(esys_freep) TPM2B_PRIVATE *private = NULL;
 	CLEANUP(tpm_object_done) struct tpm_object old = { tpm, tpm->key };
 	tpm->key = ESYS_TR_NONE;
 	tpm_object_done(&old); /* three slots are all that a TPM has to have */
-	return tpm_srk_ensure(tpm, err) && activate(tpm, ek_handle, challenge, &inner_key, err) &&
-	       import(tpm, challenge, &inner_key, &private, err) &&
-	       load(tpm, challenge, private, err);
+	if (!unpack_challenge(parts, &challenge, err) || !tpm_session_ensure(tpm, err))
+		return false;
+	if (ek_handle != tpm->ek_handle)
+		return muster_fail(err, CAUSE_INTERNAL,
+				   "the protected session is not that of the key at 0x%08x",
+				   ek_handle);
+	return tpm_srk_ensure(tpm, err) && activate(tpm, &challenge, &inner_key, err) &&
+	       import(tpm, &challenge, &inner_key, &private, err) &&
+	       load(tpm, &challenge, private, err);
 }
 
 bool tpm_key_import(struct tpm *tpm, uint32_t ek_handle, const struct ek_challenge *challenge,
 		    struct muster_error *err)
 {
-	struct challenge unpacked = { 0 };
-	if (!tpm_is_there(tpm, err) || !unpack_challenge(challenge, &unpacked, err) ||
-	    !import_key(tpm, ek_handle, &unpacked, err)) {
-		muster_error_prefix(err, "taking the service's challenge");
-		return tpm_recover(tpm);
-	}
-	return true;
+	return TPM_TASK(tpm, err,
+			import_key(tpm, ek_handle, challenge, err) ||
+				muster_error_prefix(err, "taking the service's challenge"));
 }
 
 /* -- Use --------------------------------------------------------------------------------------------------- */
@@ -165,8 +134,8 @@ static bool compute(struct tpm *tpm, const TPM2B_MAX_BUFFER *data, uint8_t mac[T
 		    struct muster_error *err)
 {
 	CLEANUP(esys_freep) TPM2B_DIGEST *result = NULL;
-	TSS2_RC rc = Esys_HMAC(tpm->esys, tpm->key, ESYS_TR_PASSWORD, ESYS_TR_NONE, ESYS_TR_NONE,
-			       data, TPM2_ALG_SHA256, &result);
+	TSS2_RC rc = Esys_HMAC(tpm->esys, tpm->key, tpm->session, ESYS_TR_NONE, ESYS_TR_NONE, data,
+			       TPM2_ALG_SHA256, &result);
 	if (rc != TSS2_RC_SUCCESS)
 		return tpm_fail(tpm, rc, err, "computing an HMAC");
 	if (result->size != TPM_MAC_SIZE)
@@ -189,5 +158,5 @@ bool tpm_hmac(struct tpm *tpm, const void *data, size_t size, uint8_t mac[TPM_MA
 				   "%zu bytes are more than one HMAC command takes (%zu)", size,
 				   sizeof(buffer.buffer));
 	memcpy(buffer.buffer, data, size);
-	return compute(tpm, &buffer, mac, err) || tpm_recover(tpm);
+	return compute(tpm, &buffer, mac, err) || tpm_task_failed(tpm, err);
 }

@@ -107,9 +107,10 @@ bool tpm_nv_read(struct tpm *tpm, uint32_t index, bool *ret_found, struct bytes 
 	if (index >> 24 != TPM2_HT_NV_INDEX)
 		return muster_fail(err, CAUSE_INTERNAL, "0x%08x is not an NV index", index);
 	bool exists = false;
-	if (!tpm_is_there(tpm, err) || !tpm_handle_exists(tpm, index, &exists, err) ||
-	    (exists && !read_index(tpm, index, &exists, ret_data, err)))
-		return tpm_recover(tpm);
+	if (!TPM_TASK(tpm, err,
+		      tpm_handle_exists(tpm, index, &exists, err) &&
+			      (!exists || read_index(tpm, index, &exists, ret_data, err))))
+		return false;
 	*ret_found = exists;
 	return true;
 }

@@ -27,14 +27,22 @@ void esys_freep(void *pointer_to_pointer)
 	Esys_Free(*(void **)pointer_to_pointer);
 }
 
+static void forget_objects(struct tpm *tpm)
+{
+	tpm->ek = ESYS_TR_NONE;
+	tpm->session = ESYS_TR_NONE;
+	tpm->policy = ESYS_TR_NONE;
+	tpm->srk = ESYS_TR_NONE;
+	tpm->key = ESYS_TR_NONE;
+}
+
 static void close_context(struct tpm *tpm)
 {
 	Esys_Finalize(&tpm->esys);
 	guard_free(tpm->guard);
 	tpm->guard = NULL;
 	Tss2_TctiLdr_Finalize(&tpm->inner);
-	tpm->srk = ESYS_TR_NONE;
-	tpm->key = ESYS_TR_NONE;
+	forget_objects(tpm);
 }
 
 static bool open_context(struct tpm *tpm, struct muster_error *err)
@@ -75,8 +83,7 @@ bool tpm_open(const char *tcti, struct tpm **ret_tpm, struct muster_error *err)
 	if (!tpm)
 		return muster_fail_memory(err);
 	tpm->lock = -1;
-	tpm->srk = ESYS_TR_NONE;
-	tpm->key = ESYS_TR_NONE;
+	forget_objects(tpm);
 	tpm->patience_ms = PATIENCE_DEFAULT_MS;
 	tpm->has_manager = tpm_tcti_has_manager(tcti);
 	snprintf(tpm->tcti_name, sizeof(tpm->tcti_name), "%s", tcti);
@@ -105,14 +112,29 @@ void tpm_set_patience(struct tpm *tpm, int64_t patience_ms)
 		guard_set_patience(tpm->guard, patience_ms);
 }
 
-bool tpm_recover(struct tpm *tpm)
+void tpm_recover(struct tpm *tpm)
 {
 	struct muster_error ignored;
 	if (!tpm->is_damaged)
-		return false;
+		return;
 	close_context(tpm);
 	if (!open_context(tpm, &ignored) || !greet(tpm, &ignored))
 		close_context(tpm);
+}
+
+bool tpm_may_try_again(struct tpm *tpm, const struct muster_error *err)
+{
+	if (err->cause != CAUSE_TPM_NO_ROOM)
+		return false;
+	tpm_recover(tpm);
+	return tpm->esys != NULL;
+}
+
+bool tpm_task_failed(struct tpm *tpm, struct muster_error *err)
+{
+	tpm_recover(tpm);
+	if (err->cause == CAUSE_TPM_LOCKED_OUT && tpm->esys)
+		tpm_lockout_explain(tpm, err);
 	return false;
 }
 
@@ -137,6 +159,6 @@ static bool release(struct tpm *tpm, ESYS_TR *handle, bool is_transient, struct 
 bool tpm_release(struct tpm *tpm, struct muster_error *err)
 {
 	return (tpm_is_there(tpm, err) && release(tpm, &tpm->key, true, err) &&
-		release(tpm, &tpm->srk, tpm->srk_is_transient, err)) ||
-	       tpm_recover(tpm);
+		release(tpm, &tpm->srk, tpm->srk_is_transient, err) && tpm_session_end(tpm, err)) ||
+	       tpm_task_failed(tpm, err);
 }

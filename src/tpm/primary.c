@@ -15,9 +15,9 @@ static bool unpack_template(const struct ek_public *template, TPM2B_PUBLIC *ret_
 	       muster_fail_native(err, CAUSE_INTERNAL, ORIGIN_TSS, rc, "unpacking a key template");
 }
 
-static bool create_primary(struct tpm *tpm, ESYS_TR hierarchy, const struct ek_public *template,
-			   struct tpm_object *object, struct ek_public *ret_public,
-			   struct muster_error *err)
+static bool create_primary(struct tpm *tpm, ESYS_TR hierarchy, ESYS_TR auth,
+			   const struct ek_public *template, struct tpm_object *object,
+			   struct ek_public *ret_public, struct muster_error *err)
 {
 	static const TPM2B_SENSITIVE_CREATE no_auth;
 	static const TPM2B_DATA no_outside_info;
@@ -26,8 +26,8 @@ static bool create_primary(struct tpm *tpm, ESYS_TR hierarchy, const struct ek_p
 	if (!unpack_template(template, &wanted, err))
 		return false;
 	CLEANUP(esys_freep) TPM2B_PUBLIC *made = NULL;
-	TSS2_RC rc = Esys_CreatePrimary(tpm->esys, hierarchy, ESYS_TR_PASSWORD, ESYS_TR_NONE,
-					ESYS_TR_NONE, &no_auth, &wanted, &no_outside_info, &no_pcrs,
+	TSS2_RC rc = Esys_CreatePrimary(tpm->esys, hierarchy, auth, ESYS_TR_NONE, ESYS_TR_NONE,
+					&no_auth, &wanted, &no_outside_info, &no_pcrs,
 					&object->handle, &made, NULL, NULL, NULL);
 	if (rc != TSS2_RC_SUCCESS) {
 		object->handle = ESYS_TR_NONE;
@@ -63,7 +63,8 @@ static bool create_ek(struct tpm *tpm, uint32_t handle, struct ek_public *ret_ek
 	if (is_taken) /* EvictControl would take the old one away */
 		return muster_fail(err, CAUSE_TPM_COMMAND_FAILED, "handle 0x%08x is taken", handle);
 	if (!ek_template_ek(&template, err) ||
-	    !create_primary(tpm, ESYS_TR_RH_ENDORSEMENT, &template, &object, &ek, err) ||
+	    !create_primary(tpm, ESYS_TR_RH_ENDORSEMENT, ESYS_TR_PASSWORD, &template, &object, &ek,
+			    err) ||
 	    !ek_check_dps(&ek, err) || !persist(tpm, &object, handle, err))
 		return false;
 	*ret_ek = ek;
@@ -76,10 +77,10 @@ bool tpm_ek_create(struct tpm *tpm, uint32_t handle, struct ek_public *ret_publi
 	if (handle >> 24 != TPM2_HT_PERSISTENT)
 		return muster_fail(err, CAUSE_INTERNAL, "0x%08x is not a persistent handle",
 				   handle);
-	if (!tpm_is_there(tpm, err) || !create_ek(tpm, handle, ret_public, err)) {
-		muster_error_prefix(err, "making an endorsement key");
-		return tpm_recover(tpm);
-	}
+	if (!TPM_TASK(tpm, err,
+		      create_ek(tpm, handle, ret_public, err) ||
+			      muster_error_prefix(err, "making an endorsement key")))
+		return false;
 	/* The transient copy is flushed by now; when that failed, the context is due. */
 	tpm_recover(tpm);
 	return true;
@@ -109,8 +110,9 @@ static bool make_transient_srk(struct tpm *tpm, struct muster_error *err)
 	CLEANUP(tpm_object_done) struct tpm_object object = TPM_OBJECT(tpm);
 	struct ek_public template;
 	struct ek_public srk;
-	if (!ek_template_srk(&template, err) ||
-	    !create_primary(tpm, ESYS_TR_RH_OWNER, &template, &object, &srk, err) ||
+	ESYS_TR auth;
+	if (!ek_template_srk(&template, err) || !tpm_session_auth(tpm, &auth, err) ||
+	    !create_primary(tpm, ESYS_TR_RH_OWNER, auth, &template, &object, &srk, err) ||
 	    !ek_check_srk(&srk, err))
 		return false;
 	tpm->srk = object.handle;
@@ -130,8 +132,8 @@ bool tpm_srk_ensure(struct tpm *tpm, struct muster_error *err)
 
 bool tpm_srk_get(struct tpm *tpm, struct ek_public *ret_public, struct muster_error *err)
 {
-	if (!tpm_is_there(tpm, err) || !tpm_srk_ensure(tpm, err))
-		return tpm_recover(tpm);
+	if (!TPM_TASK(tpm, err, tpm_srk_ensure(tpm, err)))
+		return false;
 	*ret_public = tpm->srk_public;
 	return true;
 }

@@ -72,10 +72,28 @@ bool tpm_describe(struct tpm *tpm, struct tpm_description *ret_description,
 		  struct muster_error *err)
 {
 	struct tpm_description description = { 0 };
-	if (!tpm_is_there(tpm, err) || !describe(tpm, &description, err))
-		return tpm_recover(tpm);
+	if (!TPM_TASK(tpm, err, describe(tpm, &description, err)))
+		return false;
 	*ret_description = description;
 	return true;
+}
+
+void tpm_lockout_explain(struct tpm *tpm, struct muster_error *err)
+{
+	enum { COUNTER, MAXIMUM, INTERVAL, COUNT };
+	_Static_assert(TPM2_PT_MAX_AUTH_FAIL - TPM2_PT_LOCKOUT_COUNTER == MAXIMUM,
+		       "property order");
+	_Static_assert(TPM2_PT_LOCKOUT_INTERVAL - TPM2_PT_LOCKOUT_COUNTER == INTERVAL,
+		       "property order");
+	uint32_t values[COUNT];
+	struct muster_error ignored;
+	if (read_properties(tpm, TPM2_PT_LOCKOUT_COUNTER, values, COUNT, &ignored))
+		muster_fail_native(
+			err, err->cause, err->origin, err->native,
+			"%s; %u of %u failed tries are counted, one is forgiven every %u s",
+			err->message, values[COUNTER], values[MAXIMUM], values[INTERVAL]);
+	else
+		tpm_recover(tpm);
 }
 
 /* -- State ------------------------------------------------------------------------------------------------- */
@@ -112,9 +130,8 @@ static bool count_handles(struct tpm *tpm, struct tpm_state *state, struct muste
 bool tpm_state_read(struct tpm *tpm, struct tpm_state *ret_state, struct muster_error *err)
 {
 	struct tpm_state state = { 0 };
-	if (!tpm_is_there(tpm, err) || !read_clock(tpm, &state, err) ||
-	    !count_handles(tpm, &state, err))
-		return tpm_recover(tpm);
+	if (!TPM_TASK(tpm, err, read_clock(tpm, &state, err) && count_handles(tpm, &state, err)))
+		return false;
 	*ret_state = state;
 	return true;
 }
@@ -164,9 +181,10 @@ bool tpm_public_read(struct tpm *tpm, uint32_t handle, bool *ret_found,
 				   handle);
 	/* Asked first, because an absent object is an error to the TPM and none to us. */
 	bool exists = false;
-	if (!tpm_is_there(tpm, err) || !tpm_handle_exists(tpm, handle, &exists, err) ||
-	    (exists && !read_public(tpm, handle, ret_public, err)))
-		return tpm_recover(tpm);
+	if (!TPM_TASK(tpm, err,
+		      tpm_handle_exists(tpm, handle, &exists, err) &&
+			      (!exists || read_public(tpm, handle, ret_public, err))))
+		return false;
 	*ret_found = exists;
 	return true;
 }

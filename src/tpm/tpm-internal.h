@@ -14,7 +14,13 @@ struct tpm {
 	ESYS_CONTEXT *esys;
 	int64_t patience_ms;
 	bool is_damaged; /* a command failed; the context cannot be relied on */
-	ESYS_TR srk;     /* ESYS_TR_NONE when there is none yet */
+	/* The validated EK; of size 0 until tpm_session_begin. It outlives a context. */
+	struct ek_public ek_public;
+	uint32_t ek_handle;
+	ESYS_TR ek;      /* these are ESYS_TR_NONE when there is none yet */
+	ESYS_TR session; /* salted to the EK; protects both ways */
+	ESYS_TR policy;  /* salted to the EK; authorises its use */
+	ESYS_TR srk;
 	bool srk_is_transient;
 	struct ek_public srk_public;
 	ESYS_TR key;
@@ -72,10 +78,30 @@ bool tpm_handles_flush(struct tpm *tpm, struct muster_error *err) MUST_CHECK;
 
 /* -- open.c ------------------------------------------------------------------------------------------------ */
 
-/* After a failed task: opens a damaged context anew. Returns false, so that it ends a chain of ||. */
-bool tpm_recover(struct tpm *tpm);
+/* Opens a damaged context anew, so that the chip holds what it held before. */
+void tpm_recover(struct tpm *tpm);
+/* Ends a task that failed: recovers, and says more where the chip can tell more. Returns false,
+ * so that it ends a chain of ||. */
+bool tpm_task_failed(struct tpm *tpm, struct muster_error *err);
 /* False when an earlier recovery failed: there is no TPM any more. */
 bool tpm_is_there(struct tpm *tpm, struct muster_error *err) MUST_CHECK;
+/* May the task be done once more? Only when the chip was short of room, which the recovery may have made. */
+bool tpm_may_try_again(struct tpm *tpm, const struct muster_error *err) MUST_CHECK;
+/* `call` is evaluated once, or twice. */
+#define TPM_TASK(tpm, err, call)                                                            \
+	((tpm_is_there(tpm, err) && ((call) || (tpm_may_try_again(tpm, err) && (call)))) || \
+	 tpm_task_failed(tpm, err))
+
+/* -- session.c --------------------------------------------------------------------------------------------- */
+
+/* tpm->session is open afterwards; fails when no EK was validated. */
+bool tpm_session_ensure(struct tpm *tpm, struct muster_error *err) MUST_CHECK;
+/* What authorises a command that carries no secret: the session where there can be one, else the empty password. */
+bool tpm_session_auth(struct tpm *tpm, ESYS_TR *ret_auth, struct muster_error *err) MUST_CHECK;
+/* tpm->policy authorises one use of the EK afterwards. */
+bool tpm_policy_authorise(struct tpm *tpm, struct muster_error *err) MUST_CHECK;
+/* Flushes both; the validated EK stays known. */
+bool tpm_session_end(struct tpm *tpm, struct muster_error *err) MUST_CHECK;
 
 /* -- query.c ----------------------------------------------------------------------------------------------- */
 
@@ -84,6 +110,8 @@ bool tpm_public_pack(const TPM2B_PUBLIC *sized, struct ek_public *ret_public,
 		     struct muster_error *err) MUST_CHECK;
 bool tpm_property_read(struct tpm *tpm, TPM2_PT property, uint32_t *ret_value,
 		       struct muster_error *err) MUST_CHECK;
+/* Appends how often, and for how long, to the error of a TPM in lockout. */
+void tpm_lockout_explain(struct tpm *tpm, struct muster_error *err);
 /* An existing persistent object or NV index; end it with Esys_TR_Close. */
 bool tpm_reference_open(struct tpm *tpm, uint32_t handle, ESYS_TR *ret_reference,
 			struct muster_error *err) MUST_CHECK;

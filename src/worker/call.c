@@ -87,7 +87,7 @@ void worker_set_deadline_ms(struct worker *worker, int64_t deadline_ms)
 
 static bool is_tpm_verb(const struct verb_row *verb)
 {
-	return verb->verb >= WORKER_TPM_OPEN && verb->verb <= WORKER_TPM_RELEASE;
+	return verb->verb >= WORKER_TPM_OPEN && verb->verb < WORKER_HSM_OPEN;
 }
 
 static bool fail_dead(struct worker *worker, struct muster_error *err)

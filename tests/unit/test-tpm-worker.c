@@ -11,6 +11,7 @@
 #include <openssl/x509.h>
 
 #include "../lib/swtpm.h"
+#include "../lib/tpm-bench.h"
 #include "muster/clock.h"
 #include "muster/ek.h"
 #include "muster/worker.h"
@@ -21,119 +22,6 @@ DEFINE_FREEP(X509_freep, X509 *, X509_free)
 
 static struct swtpm delivered; /* EK and certificate in it */
 static struct swtpm blank;
-
-struct bench {
-	struct worker *worker;
-	struct worker_message reply;
-	struct muster_error err;
-};
-
-/* -- Asking ------------------------------------------------------------------------------------------------ */
-
-static bool ask(struct bench *bench, struct worker_message *request)
-{
-	worker_message_done(&bench->reply);
-	bool good = worker_call(bench->worker, request, &bench->reply, &bench->err);
-	worker_message_done(request);
-	return good;
-}
-
-static void expect(struct bench *bench, bool good)
-{
-	if (!good)
-		fail_msg("E%u %s", bench->err.cause, bench->err.message);
-}
-
-static void expect_cause(struct bench *bench, bool good, enum muster_cause cause)
-{
-	if (good)
-		fail_msg("succeeded instead of E%u", cause);
-	if (bench->err.cause != cause)
-		fail_msg("E%u %s instead of E%u", bench->err.cause, bench->err.message, cause);
-}
-
-static bool ask_open(struct bench *bench, const char *tcti)
-{
-	struct worker_message request;
-	worker_request_init(&request, WORKER_TPM_OPEN);
-	worker_add_text(&request, FIELD_TCTI, tcti);
-	return ask(bench, &request);
-}
-
-static bool ask_plain(struct bench *bench, enum worker_verb verb)
-{
-	struct worker_message request;
-	worker_request_init(&request, verb);
-	return ask(bench, &request);
-}
-
-static bool ask_handle(struct bench *bench, enum worker_verb verb, uint32_t handle)
-{
-	struct worker_message request;
-	worker_request_init(&request, verb);
-	worker_add_u64(&request, FIELD_HANDLE, handle);
-	return ask(bench, &request);
-}
-
-static void fill_import(struct worker_message *request, const struct ek_challenge *challenge)
-{
-	worker_request_init(request, WORKER_TPM_KEY_IMPORT);
-	worker_add_u64(request, FIELD_HANDLE, EK_HANDLE);
-	worker_add_bytes(request, FIELD_ID_OBJECT, challenge->id_object.data,
-			 challenge->id_object.size);
-	worker_add_bytes(request, FIELD_CREDENTIAL_SECRET, challenge->credential_secret.data,
-			 challenge->credential_secret.size);
-	worker_add_bytes(request, FIELD_DUPLICATE, challenge->duplicate.data,
-			 challenge->duplicate.size);
-	worker_add_bytes(request, FIELD_DUPLICATE_SEED, challenge->duplicate_seed.data,
-			 challenge->duplicate_seed.size);
-	worker_add_bytes(request, FIELD_PUBLIC, challenge->key_public.data,
-			 challenge->key_public.size);
-}
-
-static bool ask_import(struct bench *bench, const struct ek_challenge *challenge)
-{
-	struct worker_message request;
-	fill_import(&request, challenge);
-	return ask(bench, &request);
-}
-
-static bool ask_hmac(struct bench *bench, const void *data, size_t size)
-{
-	struct worker_message request;
-	worker_request_init(&request, WORKER_TPM_HMAC);
-	worker_add_bytes(&request, FIELD_DATA, data, size);
-	return ask(bench, &request);
-}
-
-static struct ek_public replied_public(struct bench *bench)
-{
-	struct ek_public public;
-	const struct bytes *sized = worker_bytes(&bench->reply, FIELD_PUBLIC);
-	assert_true(sized->size > 0);
-	expect(bench, ek_public_parse(sized->data, sized->size, &public, &bench->err));
-	return public;
-}
-
-static struct ek_public read_ek(struct bench *bench)
-{
-	expect(bench, ask_handle(bench, WORKER_TPM_READ_PUBLIC, EK_HANDLE));
-	assert_int_equal(worker_u64(&bench->reply, FIELD_FOUND), 1);
-	return replied_public(bench);
-}
-
-static struct ek_public read_srk(struct bench *bench)
-{
-	expect(bench, ask_plain(bench, WORKER_TPM_SRK));
-	return replied_public(bench);
-}
-
-static void expect_nothing_loaded(struct bench *bench)
-{
-	expect(bench, ask_plain(bench, WORKER_TPM_STATE));
-	assert_int_equal(worker_u64(&bench->reply, FIELD_TRANSIENT_COUNT), 0);
-	assert_int_equal(worker_u64(&bench->reply, FIELD_SESSION_COUNT), 0);
-}
 
 /* -- Set-up ------------------------------------------------------------------------------------------------ */
 
@@ -151,12 +39,6 @@ static int stop_tpms(void **state)
 	swtpm_stop(&delivered);
 	swtpm_stop(&blank);
 	return 0;
-}
-
-static void start_worker(struct bench *bench)
-{
-	if (!worker_spawn("muster-tpm-worker", NULL, &bench->worker, &bench->err))
-		fail_msg("%s", bench->err.message);
 }
 
 static int with_worker(void **state)
@@ -183,10 +65,8 @@ static int with_blank(void **state)
 
 static int without_worker(void **state)
 {
-	struct bench *bench = *state;
-	worker_message_done(&bench->reply);
-	worker_free(bench->worker);
-	free(bench);
+	end_worker(*state);
+	free(*state);
 	return 0;
 }
 
@@ -243,8 +123,7 @@ static void lets_no_second_muster_in(void **state)
 	start_worker(&other);
 	expect_cause(&other, ask_open(&other, delivered.tcti), CAUSE_TPM_BUSY);
 	expect(&other, ask_open(&other, blank.tcti));
-	worker_message_done(&other.reply);
-	worker_free(other.worker);
+	end_worker(&other);
 }
 
 /* -- Reading ----------------------------------------------------------------------------------------------- */
@@ -336,33 +215,12 @@ static void makes_the_ek_that_the_vendor_certified(void **state)
 
 /* -- The challenge ----------------------------------------------------------------------------------------- */
 
-static void make_challenge(struct bench *bench, const struct ek_public *ek,
-			   const struct ek_public *srk, const struct secret *key,
-			   struct ek_challenge *challenge)
-{
-	struct bytes trailing = { (uint8_t[]){ 1, 2, 3 }, 3 };
-	struct bytes blob = { 0 };
-	ek_challenge_done(challenge);
-	expect(bench, ek_challenge_make(ek, srk, key, &trailing, &blob, &bench->err));
-	expect(bench, ek_challenge_split(blob.data, blob.size, challenge, &bench->err));
-	bytes_done(&blob);
-}
-
-static void expect_hmac(struct bench *bench, const struct secret *key, const char *text)
-{
-	uint8_t expected[SHA256_SIZE];
-	expect(bench, ask_hmac(bench, text, strlen(text)));
-	expect(bench, hmac_sha256(key->data, key->size, text, strlen(text), expected, &bench->err));
-	const struct bytes *mac = worker_bytes(&bench->reply, FIELD_MAC);
-	assert_int_equal(mac->size, sizeof(expected));
-	assert_memory_equal(mac->data, expected, sizeof(expected));
-}
-
 static void signs_with_the_key_of_the_challenge(void **state)
 {
 	static const size_t sizes[] = { 16, 32, 64 };
 	struct bench *bench = *state;
 	struct ek_public ek = read_ek(bench);
+	expect(bench, ask_session(bench, &ek));
 	struct ek_public srk = read_srk(bench);
 	expect(bench, ek_check_srk(&srk, &bench->err));
 	CLEANUP(ek_challenge_done) struct ek_challenge challenge = { 0 };
@@ -375,7 +233,7 @@ static void signs_with_the_key_of_the_challenge(void **state)
 		expect_hmac(bench, &key, "0ne0/registrations/dev-1\n1700000000");
 		expect(bench, ask_plain(bench, WORKER_TPM_STATE));
 		assert_int_equal(worker_u64(&bench->reply, FIELD_TRANSIENT_COUNT), 2);
-		assert_int_equal(worker_u64(&bench->reply, FIELD_SESSION_COUNT), 0);
+		assert_int_equal(worker_u64(&bench->reply, FIELD_SESSION_COUNT), 2);
 	}
 	expect(bench, ask_plain(bench, WORKER_TPM_RELEASE));
 	assert_int_equal(worker_u64(&bench->reply, FIELD_TRANSIENT_COUNT), 0);
@@ -397,8 +255,10 @@ static void uses_the_persistent_srk(void **state)
 	RUN("tpm2_evictcontrol", "-C", "o", "-c", context, "0x81000001");
 	RUN("tpm2_flushcontext", "-t");
 	struct ek_public ek = read_ek(bench);
+	expect(bench, ask_session(bench, &ek));
 	struct ek_public srk = read_srk(bench);
-	expect_nothing_loaded(bench);
+	expect(bench, ask_plain(bench, WORKER_TPM_STATE));
+	assert_int_equal(worker_u64(&bench->reply, FIELD_TRANSIENT_COUNT), 0);
 	expect(bench, secret_new(&key, 32, &bench->err));
 	make_challenge(bench, &ek, &srk, &key, &challenge);
 	expect(bench, ask_import(bench, &challenge));
@@ -425,6 +285,7 @@ static void refuses_a_challenge_that_is_not_for_this_tpm(void **state)
 	CLEANUP(ek_challenge_done) struct ek_challenge challenge = { 0 };
 	CLEANUP(secret_done) struct secret key = { 0 };
 	struct ek_public ek = read_ek(bench);
+	expect(bench, ask_session(bench, &ek));
 	struct ek_public srk = read_srk(bench);
 	struct ek_public other = ek;
 	other.data[200] ^= 0x10; /* another modulus: nobody has its private half */
@@ -451,6 +312,7 @@ static void refuses_more_than_one_hmac_command_takes(void **state)
 	CLEANUP(secret_done) struct secret key = { 0 };
 	uint8_t data[1025] = { 0 };
 	struct ek_public ek = read_ek(bench);
+	expect(bench, ask_session(bench, &ek));
 	struct ek_public srk = read_srk(bench);
 	expect(bench, secret_new(&key, 32, &bench->err));
 	make_challenge(bench, &ek, &srk, &key, &challenge);
@@ -467,6 +329,7 @@ static void a_killed_worker_leaves_nothing_to_the_next(void **state)
 	CLEANUP(ek_challenge_done) struct ek_challenge challenge = { 0 };
 	CLEANUP(secret_done) struct secret key = { 0 };
 	struct ek_public ek = read_ek(bench);
+	expect(bench, ask_session(bench, &ek));
 	struct ek_public srk = read_srk(bench);
 	expect(bench, secret_new(&key, 32, &bench->err));
 	make_challenge(bench, &ek, &srk, &key, &challenge);
@@ -504,6 +367,7 @@ static void guesses_no_password_of_a_hierarchy(void **state)
 	CLEANUP(ek_challenge_done) struct ek_challenge challenge = { 0 };
 	CLEANUP(secret_done) struct secret key = { 0 };
 	struct ek_public ek = read_ek(bench);
+	expect(bench, ask_session(bench, &ek));
 	struct ek_public srk = read_srk(bench);
 	expect(bench, secret_new(&key, 32, &bench->err));
 	make_challenge(bench, &ek, &srk, &key, &challenge);
@@ -540,6 +404,7 @@ static void a_tpm_that_was_reset_is_named_so(void **state)
 	CLEANUP(ek_challenge_done) struct ek_challenge challenge = { 0 };
 	CLEANUP(secret_done) struct secret key = { 0 };
 	struct ek_public ek = read_ek(bench);
+	expect(bench, ask_session(bench, &ek));
 	struct ek_public srk = read_srk(bench);
 	expect(bench, secret_new(&key, 32, &bench->err));
 	make_challenge(bench, &ek, &srk, &key, &challenge);
