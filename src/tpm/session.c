@@ -54,7 +54,8 @@ static bool start(struct tpm *tpm, TPM2_SE type, const char *what, ESYS_TR *ret_
 		tpm->esys, tpm->ek, ESYS_TR_NONE, ESYS_TR_NONE, ESYS_TR_NONE, ESYS_TR_NONE, NULL,
 		type, type == TPM2_SE_POLICY ? &none : &encryption, TPM2_ALG_SHA256, &session);
 	if (rc != TSS2_RC_SUCCESS)
-		return tpm_fail(tpm, rc, err, "starting %s", what);
+		/* Only the chip that holds the EK can open the salt. */
+		return tpm_fail_as(tpm, rc, CAUSE_TPM_SWAPPED, err, "starting %s", what);
 	*ret_session = session;
 	return true;
 }
