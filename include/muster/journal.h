@@ -10,6 +10,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include <cjson/cJSON.h>
+
 #include "muster/cleanup.h"
 #include "muster/error.h"
 
@@ -32,6 +34,8 @@ enum journal_state {
 
 /* "working", "parked", ... */
 const char *journal_state_name(enum journal_state state);
+/* False when there is no state of that name. */
+bool journal_state_find(const char *name, enum journal_state *ret_state) MUST_CHECK;
 
 /* Data only. Texts are borrowed: for journal_device_put() point them where you like; after journal_device_find()
  * they lie in `storage` until journal_device_done(). NULL is "not known (yet)". */
@@ -69,6 +73,10 @@ struct journal_device {
 
 void journal_device_done(struct journal_device *device);
 
+/* As people and programs read it: registrationId, serial, deviceId, ... state, cause ("E5107"), created and updated as
+ * RFC 3339. What is not known is left out. Caller deletes; NULL when out of memory. */
+cJSON *journal_device_json(const struct journal_device *device);
+
 /* -- Entries: what happened ----------------------------------------------------------------------------------- */
 
 enum journal_kind {
@@ -95,6 +103,10 @@ struct journal_entry {
 	 * numbers in decimal. Set by the journal. */
 	uint8_t digest[JOURNAL_DIGEST_SIZE];
 };
+
+/* seq, at (RFC 3339), stage, kind, attempt, operator, station, body (an object), digest (hex). Caller deletes; NULL when
+ * out of memory. */
+cJSON *journal_entry_json(const struct journal_entry *entry);
 
 /* -- Open and close ------------------------------------------------------------------------------------------- */
 
@@ -144,7 +156,7 @@ enum journal_key {
 	JOURNAL_BY_REGISTRATION_ID = 1, /* folded before it is looked up */
 	JOURNAL_BY_SERIAL,
 	JOURNAL_BY_DEVICE_ID,
-	JOURNAL_BY_KEY_DIGEST,
+	JOURNAL_BY_KEY_DIGEST, /* of an EK or of a certificate: its SHA-256 thumbprint */
 	JOURNAL_BY_KEY_ID,
 };
 
@@ -160,6 +172,18 @@ typedef bool (*journal_device_fn)(void *context, const struct journal_device *de
 typedef bool (*journal_entry_fn)(void *context, const struct journal_entry *entry,
 				 struct muster_error *err);
 
+/* A place in the order of last changes. { 0 } is before the first, { since_ms } before the first of that time. */
+struct journal_cursor {
+	int64_t updated_ms;
+	char registration_id[129];
+	bool newest_first; /* the other way round; start with updated_ms INT64_MAX */
+};
+/* Devices in the order of their last change: the page of at most JOURNAL_PAGE_MAX rows behind *cursor, which moves to the
+ * last one given. *ret_count 0: the end. Forwards, a device that changes meanwhile comes again with its change, and none
+ * is left out. */
+bool journal_devices_changed(struct journal *journal, struct journal_cursor *cursor,
+			     journal_device_fn callback, void *context, size_t *ret_count,
+			     struct muster_error *err) MUST_CHECK;
 /* Devices in the order of registration IDs: the page of at most JOURNAL_PAGE_MAX rows behind `after` (NULL: from the
  * start). *ret_count rows were given; 0: the end. */
 bool journal_devices(struct journal *journal, const char *after, journal_device_fn callback,
@@ -167,7 +191,8 @@ bool journal_devices(struct journal *journal, const char *after, journal_device_
 /* The same, of devices that are working or parked. */
 bool journal_unfinished(struct journal *journal, const char *after, journal_device_fn callback,
 			void *context, size_t *ret_count, struct muster_error *err) MUST_CHECK;
-/* Entries of one device (NULL: of all), ascending, the page behind `after_seq` (0: from the start). */
+/* Entries of one device (NULL: of all), ascending, the page behind `after_seq` (0: from the start). Large entries make
+ * smaller pages. */
 bool journal_entries(struct journal *journal, const char *registration_id, int64_t after_seq,
 		     journal_entry_fn callback, void *context, size_t *ret_count,
 		     struct muster_error *err) MUST_CHECK;

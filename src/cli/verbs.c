@@ -14,6 +14,7 @@ const struct noun nouns[] = {
 	{ "enrollment", "Work with enrollments as az iot dps enrollment does" },
 	{ "profile", "Check product profiles and print their schema" },
 	{ "hsm", "Look after tokens and their PINs" },
+	{ "journal", "Read the station's record of devices" },
 	{ 0 },
 };
 

@@ -1,59 +1,9 @@
-/* Device rows: one table of fields binds, reads and writes the statements. */
+/* Device rows: the table of fields binds, reads and writes the statements. */
 #include <string.h>
 
 #include "muster/text.h"
 
 #include "journal-internal.h"
-
-enum field_kind { FIELD_TEXT, FIELD_NUMBER, FIELD_STATE };
-
-#define TEXT_FIELD(name)                                                 \
-	{                                                                \
-#name, FIELD_TEXT, offsetof(struct journal_device, name) \
-	}
-#define NUMBER_FIELD(name)                                                 \
-	{                                                                  \
-#name, FIELD_NUMBER, offsetof(struct journal_device, name) \
-	}
-
-static const struct field {
-	const char *column;
-	enum field_kind kind;
-	size_t offset;
-} fields[] = {
-	TEXT_FIELD(registration_id),
-	TEXT_FIELD(serial),
-	TEXT_FIELD(device_id),
-	TEXT_FIELD(service),
-	TEXT_FIELD(attestation),
-	TEXT_FIELD(key_kind),
-	TEXT_FIELD(key_digest),
-	TEXT_FIELD(key_id),
-	TEXT_FIELD(key_place),
-	TEXT_FIELD(profile_name),
-	TEXT_FIELD(profile_digest),
-	TEXT_FIELD(batch),
-	TEXT_FIELD(operator),
-	TEXT_FIELD(station),
-	TEXT_FIELD(socket),
-	{ "state", FIELD_STATE, offsetof(struct journal_device, state) },
-	TEXT_FIELD(stage),
-	NUMBER_FIELD(attempt),
-	TEXT_FIELD(attempt_id),
-	NUMBER_FIELD(cause),
-	TEXT_FIELD(hub),
-	TEXT_FIELD(etag),
-	TEXT_FIELD(evidence_path),
-	TEXT_FIELD(evidence_digest),
-	NUMBER_FIELD(created_ms),
-	NUMBER_FIELD(updated_ms),
-};
-
-static const char *const state_names[] = {
-	[JOURNAL_WORKING] = "working",   [JOURNAL_PARKED] = "parked",
-	[JOURNAL_RELEASED] = "released", [JOURNAL_FAILED] = "failed",
-	[JOURNAL_RETIRED] = "retired",
-};
 
 /* By enum journal_key. */
 static const char *const key_columns[] = {
@@ -64,47 +14,21 @@ static const char *const key_columns[] = {
 	[JOURNAL_BY_KEY_ID] = "key_id",
 };
 
-const char *journal_state_name(enum journal_state state)
-{
-	return state_names[state];
-}
-
-static bool state_find(const char *name, enum journal_state *ret_state)
-{
-	for (size_t i = JOURNAL_WORKING; i < ARRAY_SIZE(state_names); i++) {
-		if (strcmp(state_names[i], name) == 0) {
-			*ret_state = (enum journal_state)i;
-			return true;
-		}
-	}
-	return false;
-}
-
 void journal_device_done(struct journal_device *device)
 {
 	free(device->storage);
 	*device = (struct journal_device){ 0 };
 }
 
-static const char **text_at(const struct journal_device *device, const struct field *field)
-{
-	return (const char **)((uintptr_t)device + field->offset);
-}
-
-static int64_t *number_at(const struct journal_device *device, const struct field *field)
-{
-	return (int64_t *)((uintptr_t)device + field->offset);
-}
-
 /* -- Statements ------------------------------------------------------------------------------------------- */
 
 static void add_columns(struct text *sql, const char *format)
 {
-	for (size_t i = 0; i < ARRAY_SIZE(fields); i++) {
+	for (size_t i = 0; i < DEVICE_FIELD_COUNT; i++) {
 		text_add(sql, i > 0 ? ", " : "");
 		for (const char *c = format; *c; c++) {
 			if (*c == '@')
-				text_add(sql, fields[i].column);
+				text_add(sql, device_fields[i].column);
 			else
 				text_add_char(sql, *c);
 		}
@@ -120,8 +44,8 @@ static bool prepare_put(struct journal *journal, struct muster_error *err)
 	text_add(&sql, ") VALUES(");
 	add_columns(&sql, "?");
 	text_add(&sql, ") ON CONFLICT(registration_id) DO UPDATE SET ");
-	for (size_t i = 0; i < ARRAY_SIZE(fields); i++) {
-		const char *column = fields[i].column;
+	for (size_t i = 0; i < DEVICE_FIELD_COUNT; i++) {
+		const char *column = device_fields[i].column;
 
 		if (strcmp(column, "registration_id") == 0 || strcmp(column, "created_ms") == 0)
 			continue;
@@ -161,6 +85,14 @@ bool journal_device_prepare(struct journal *journal, struct muster_error *err)
 			return false;
 	}
 	return prepare_put(journal, err) &&
+	       prepare_select(journal, STATEMENT_DEVICE_CHANGED,
+			      "(updated_ms, registration_id) > (?3, ?1) "
+			      "ORDER BY updated_ms, registration_id LIMIT ?2",
+			      err) &&
+	       prepare_select(journal, STATEMENT_DEVICE_LATEST,
+			      "(updated_ms, registration_id) < (?3, ?1) "
+			      "ORDER BY updated_ms DESC, registration_id DESC LIMIT ?2",
+			      err) &&
 	       prepare_select(journal, STATEMENT_DEVICE_ALL,
 			      "registration_id > ?1 ORDER BY registration_id LIMIT ?2", err) &&
 	       prepare_select(journal, STATEMENT_DEVICE_UNFINISHED,
@@ -173,17 +105,19 @@ bool journal_device_prepare(struct journal *journal, struct muster_error *err)
 
 static void bind_device(sqlite3_stmt *statement, const struct journal_device *device)
 {
-	for (size_t i = 0; i < ARRAY_SIZE(fields); i++) {
+	for (size_t i = 0; i < DEVICE_FIELD_COUNT; i++) {
 		int index = (int)i + 1;
 
-		switch (fields[i].kind) {
-		case FIELD_TEXT:
-			statement_bind_text(statement, index, *text_at(device, &fields[i]));
+		switch (device_fields[i].kind) {
+		case DEVICE_TEXT:
+			statement_bind_text(statement, index,
+					    *device_text(device, &device_fields[i]));
 			break;
-		case FIELD_NUMBER:
-			sqlite3_bind_int64(statement, index, *number_at(device, &fields[i]));
+		case DEVICE_NUMBER:
+			sqlite3_bind_int64(statement, index,
+					   *device_number(device, &device_fields[i]));
 			break;
-		case FIELD_STATE:
+		case DEVICE_STATE:
 			statement_bind_text(statement, index, journal_state_name(device->state));
 			break;
 		}
@@ -232,19 +166,20 @@ static bool device_from_row(const struct journal *journal, sqlite3_stmt *row,
 {
 	struct journal_device device = { 0 };
 
-	for (size_t i = 0; i < ARRAY_SIZE(fields); i++) {
+	for (size_t i = 0; i < DEVICE_FIELD_COUNT; i++) {
 		int column = (int)i;
 
-		switch (fields[i].kind) {
-		case FIELD_TEXT:
-			*text_at(&device, &fields[i]) = statement_text(row, column);
+		switch (device_fields[i].kind) {
+		case DEVICE_TEXT:
+			*device_text(&device, &device_fields[i]) = statement_text(row, column);
 			break;
-		case FIELD_NUMBER:
-			*number_at(&device, &fields[i]) = sqlite3_column_int64(row, column);
+		case DEVICE_NUMBER:
+			*device_number(&device, &device_fields[i]) =
+				sqlite3_column_int64(row, column);
 			break;
-		case FIELD_STATE:
+		case DEVICE_STATE:
 			if (!statement_text(row, column) ||
-			    !state_find(statement_text(row, column), &device.state))
+			    !journal_state_find(statement_text(row, column), &device.state))
 				return muster_fail(err, CAUSE_JOURNAL_DAMAGED,
 						   "journal '%s': a device has an unknown state",
 						   journal->path);
@@ -261,19 +196,19 @@ static bool device_keep(struct journal_device *device, struct muster_error *err)
 	size_t size = 1;
 	char *end;
 
-	for (size_t i = 0; i < ARRAY_SIZE(fields); i++) {
-		if (fields[i].kind == FIELD_TEXT && *text_at(device, &fields[i]))
-			size += strlen(*text_at(device, &fields[i])) + 1;
+	for (size_t i = 0; i < DEVICE_FIELD_COUNT; i++) {
+		if (device_fields[i].kind == DEVICE_TEXT && *device_text(device, &device_fields[i]))
+			size += strlen(*device_text(device, &device_fields[i])) + 1;
 	}
 	end = malloc(size);
 	if (!end)
 		return muster_fail_memory(err);
 	device->storage = end;
-	for (size_t i = 0; i < ARRAY_SIZE(fields); i++) {
-		const char **text = text_at(device, &fields[i]);
+	for (size_t i = 0; i < DEVICE_FIELD_COUNT; i++) {
+		const char **text = device_text(device, &device_fields[i]);
 		size_t length;
 
-		if (fields[i].kind != FIELD_TEXT || !*text)
+		if (device_fields[i].kind != DEVICE_TEXT || !*text)
 			continue;
 		length = strlen(*text) + 1;
 		*text = memcpy(end, *text, length);
@@ -311,17 +246,13 @@ bool journal_device_find(struct journal *journal, enum journal_key key, const ch
 	return true;
 }
 
-static bool page(struct journal *journal, enum statement which, const char *after,
-		 journal_device_fn callback, void *context, size_t *ret_count,
-		 struct muster_error *err)
+static bool walk(struct journal *journal, sqlite3_stmt *statement, journal_device_fn callback,
+		 void *context, size_t *ret_count, struct muster_error *err)
 {
-	CLEANUP(statement_resetp) sqlite3_stmt *statement = journal->statements[which];
 	struct journal_device device;
 	size_t count = 0;
 	int code;
 
-	statement_bind_text(statement, 1, after ? after : "");
-	sqlite3_bind_int64(statement, 2, JOURNAL_PAGE_MAX);
 	while ((code = sqlite3_step(statement)) == SQLITE_ROW) {
 		if (!device_from_row(journal, statement, &device, err) ||
 		    !callback(context, &device, err))
@@ -334,6 +265,17 @@ static bool page(struct journal *journal, enum statement which, const char *afte
 	return true;
 }
 
+static bool page(struct journal *journal, enum statement which, const char *after,
+		 journal_device_fn callback, void *context, size_t *ret_count,
+		 struct muster_error *err)
+{
+	CLEANUP(statement_resetp) sqlite3_stmt *statement = journal->statements[which];
+
+	statement_bind_text(statement, 1, after ? after : "");
+	sqlite3_bind_int64(statement, 2, JOURNAL_PAGE_MAX);
+	return walk(journal, statement, callback, context, ret_count, err);
+}
+
 bool journal_devices(struct journal *journal, const char *after, journal_device_fn callback,
 		     void *context, size_t *ret_count, struct muster_error *err)
 {
@@ -344,4 +286,39 @@ bool journal_unfinished(struct journal *journal, const char *after, journal_devi
 			void *context, size_t *ret_count, struct muster_error *err)
 {
 	return page(journal, STATEMENT_DEVICE_UNFINISHED, after, callback, context, ret_count, err);
+}
+
+/* Passes rows on and remembers the place of the last one. */
+struct changed {
+	struct journal_cursor *cursor;
+	journal_device_fn callback;
+	void *context;
+};
+
+static bool take_changed(void *context, const struct journal_device *device,
+			 struct muster_error *err)
+{
+	const struct changed *changed = context;
+
+	changed->cursor->updated_ms = device->updated_ms;
+	snprintf(changed->cursor->registration_id, sizeof(changed->cursor->registration_id), "%s",
+		 device->registration_id);
+	return changed->callback(changed->context, device, err);
+}
+
+bool journal_devices_changed(struct journal *journal, struct journal_cursor *cursor,
+			     journal_device_fn callback, void *context, size_t *ret_count,
+			     struct muster_error *err)
+{
+	CLEANUP(statement_resetp)
+	sqlite3_stmt *statement =
+		journal->statements[cursor->newest_first ? STATEMENT_DEVICE_LATEST
+							 : STATEMENT_DEVICE_CHANGED];
+	struct journal_cursor start = *cursor;
+	struct changed changed = { cursor, callback, context };
+
+	statement_bind_text(statement, 1, start.registration_id);
+	sqlite3_bind_int64(statement, 2, JOURNAL_PAGE_MAX);
+	sqlite3_bind_int64(statement, 3, start.updated_ms);
+	return walk(journal, statement, take_changed, &changed, ret_count, err);
 }

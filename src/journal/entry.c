@@ -1,7 +1,9 @@
 /* Entries: appended, chained, read back, verified. */
 #include <string.h>
 
+#include "muster/clock.h"
 #include "muster/encoding.h"
+#include "muster/json.h"
 #include "muster/text.h"
 
 #include "journal-internal.h"
@@ -178,6 +180,37 @@ bool journal_append(struct journal *journal, struct journal_entry *entry, struct
 	return true;
 }
 
+/* A body that cannot be read as JSON (a damaged row) is given as the text that it is. */
+static bool add_body(cJSON *object, const char *text)
+{
+	CLEANUP(cJSON_freep) cJSON *body = NULL;
+	struct muster_error unread;
+
+	if (!json_parse(text, strlen(text), "body", &body, &unread))
+		return json_add_text(object, "body", text);
+	return json_add_item(object, "body", TAKE_PTR(body));
+}
+
+cJSON *journal_entry_json(const struct journal_entry *entry)
+{
+	CLEANUP(cJSON_freep) cJSON *object = cJSON_CreateObject();
+	char at[RFC3339_SIZE], digest[2 * JOURNAL_DIGEST_SIZE + 1];
+
+	if (!object || !json_add_int64(object, "seq", entry->seq) ||
+	    !json_add_text(object, "registrationId", or_empty(entry->registration_id)) ||
+	    !json_add_text(object, "at", rfc3339_format(at, entry->at_ms)) ||
+	    !json_add_text(object, "stage", or_empty(entry->stage)) ||
+	    !json_add_text(object, "kind", journal_kind_name(entry->kind)) ||
+	    !json_add_int64(object, "attempt", entry->attempt) ||
+	    !json_add_text(object, "operator", or_empty(entry->operator)) ||
+	    !json_add_text(object, "station", or_empty(entry->station)) ||
+	    !add_body(object, or_empty(entry->body)) ||
+	    !json_add_text(object, "digest",
+			   hex_encode(digest, entry->digest, JOURNAL_DIGEST_SIZE)))
+		return NULL;
+	return TAKE_PTR(object);
+}
+
 /* -- Reading ---------------------------------------------------------------------------------------------- */
 
 static bool entry_from_row(const struct journal *journal, sqlite3_stmt *row,
@@ -210,16 +243,17 @@ static bool walk(struct journal *journal, sqlite3_stmt *statement, journal_entry
 		 void *context, size_t *ret_count, struct muster_error *err)
 {
 	struct journal_entry entry;
-	size_t count = 0;
-	int code;
+	size_t count = 0, bytes = 0;
+	int code = SQLITE_DONE;
 
-	while ((code = sqlite3_step(statement)) == SQLITE_ROW) {
+	while (bytes < JOURNAL_PAGE_BYTES && (code = sqlite3_step(statement)) == SQLITE_ROW) {
 		if (!entry_from_row(journal, statement, &entry, err) ||
 		    !callback(context, &entry, err))
 			return false;
+		bytes += (size_t)sqlite3_column_bytes(statement, 8);
 		count++;
 	}
-	if (code != SQLITE_DONE)
+	if (code != SQLITE_DONE && code != SQLITE_ROW)
 		return journal_fail(journal, code, err, "reading");
 	*ret_count = count;
 	return true;

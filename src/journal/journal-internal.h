@@ -6,6 +6,8 @@
 #include "muster/journal.h"
 
 #define JOURNAL_BUSY_MS 5000
+#define JOURNAL_PAGE_BYTES \
+	(1024 * 1024) /* a page of entries ends behind the one that passes this */
 
 /* Prepared once, when the journal is opened. */
 enum statement {
@@ -18,6 +20,8 @@ enum statement {
 	STATEMENT_DEVICE_PUT,
 	STATEMENT_DEVICE_ALL,
 	STATEMENT_DEVICE_UNFINISHED,
+	STATEMENT_DEVICE_CHANGED,
+	STATEMENT_DEVICE_LATEST,
 	STATEMENT_DEVICE_BY, /* + enum journal_key - 1 */
 	STATEMENT_COUNT = STATEMENT_DEVICE_BY + JOURNAL_BY_KEY_ID,
 };
@@ -77,6 +81,24 @@ void statement_bind_text(sqlite3_stmt *statement, int index, const char *value);
 const char *statement_text(sqlite3_stmt *statement, int column);
 /* CAUSE_INTERNAL outside a transaction, CAUSE_JOURNAL_WRITE when an earlier write failed. */
 bool journal_may_write(const struct journal *journal, struct muster_error *err) MUST_CHECK;
+
+/* -- device-fields.c: the columns of a device -- */
+
+enum device_field_kind { DEVICE_TEXT, DEVICE_NUMBER, DEVICE_STATE };
+
+struct device_field {
+	const char *column;
+	const char *name; /* in JSON */
+	enum device_field_kind kind;
+	size_t offset;
+};
+
+#define DEVICE_FIELD_COUNT 26
+extern const struct device_field device_fields[DEVICE_FIELD_COUNT];
+
+/* The member of `device` that the field is. */
+const char **device_text(const struct journal_device *device, const struct device_field *field);
+int64_t *device_number(const struct journal_device *device, const struct device_field *field);
 
 /* -- entry.c, device.c -- */
 

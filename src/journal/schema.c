@@ -69,6 +69,8 @@ static const char *const migrations[] = {
 	"	BEGIN SELECT raise(ABORT, 'entries are never changed'); END;"
 	"CREATE TRIGGER entry_is_kept BEFORE DELETE ON entry"
 	"	BEGIN SELECT raise(ABORT, 'entries are never deleted'); END;",
+	/* 1 -> 2 */
+	"CREATE INDEX device_updated ON device(updated_ms, registration_id);",
 };
 /* clang-format on */
 

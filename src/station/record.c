@@ -59,7 +59,7 @@ bool job_put_row(struct job *job, enum journal_state state, enum stage stage,
 	struct journal_device row = {
 		.registration_id = job->registration_id,
 		.serial = run->request->serial,
-		.device_id = job->device_id,
+		.device_id = job->device_id ? job->device_id : job->registration_id,
 		.service = run->id_scope,
 		.attestation = profile_attestation_word(run->profile.attestation),
 		.key_kind = job->key_digest[0] ? key_kind(job) : NULL,

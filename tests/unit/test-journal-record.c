@@ -171,6 +171,37 @@ static void lists_the_unfinished(void **state)
 	journal_close(journal);
 }
 
+static void lists_by_the_last_change_both_ways(void **state)
+{
+	struct journal *journal = must_open(JOURNAL_WRITE);
+	static const struct {
+		const char *name;
+		int64_t updated_ms;
+	} devices[] = { { "d1", 30 }, { "d2", 10 }, { "d3", 20 }, { "d4", 20 } };
+	struct journal_cursor cursor = { .updated_ms = INT64_MAX, .newest_first = true };
+	char seen[64] = "";
+	size_t count = 0;
+
+	(void)state;
+	must_begin(journal);
+	for (size_t i = 0; i < ARRAY_SIZE(devices); i++) {
+		struct journal_device device = device_of(devices[i].name, NULL);
+
+		device.updated_ms = devices[i].updated_ms;
+		must_put(journal, &device);
+	}
+	must_commit(journal);
+	assert_true(journal_devices_changed(journal, &cursor, count_device, seen, &count, &err));
+	assert_string_equal(seen, "d1d4d3d2");
+	assert_true(journal_devices_changed(journal, &cursor, count_device, seen, &count, &err));
+	assert_int_equal(count, 0);
+	seen[0] = '\0';
+	cursor = (struct journal_cursor){ .updated_ms = 20 };
+	assert_true(journal_devices_changed(journal, &cursor, count_device, seen, &count, &err));
+	assert_string_equal(seen, "d3d4d1");
+	journal_close(journal);
+}
+
 /* -- Entries ---------------------------------------------------------------------------------------------- */
 
 static bool count_entry(void *context, const struct journal_entry *entry,
@@ -317,6 +348,7 @@ int main(void)
 		CASE(finds_devices_by_every_key),
 		CASE(gives_a_key_to_one_live_device_only),
 		CASE(lists_the_unfinished),
+		CASE(lists_by_the_last_change_both_ways),
 		CASE(numbers_and_pages_entries),
 		CASE(chains_as_the_header_says),
 		CASE(refuses_to_change_or_delete_entries_and_devices),

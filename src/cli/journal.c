@@ -1,0 +1,177 @@
+#include "journal.h"
+
+#include <string.h>
+
+#include "muster/clock.h"
+#include "muster/text.h"
+
+#include "report.h"
+
+bool journal_verb_open(const char *path, enum journal_mode mode, struct journal **ret_journal,
+		       struct muster_error *err)
+{
+	CLEANUP(config_done) struct config config = { 0 };
+	CLEANUP(freep) char *fallback = journal_default_path();
+
+	if (!path && !report_config_load(&config, err))
+		return false;
+	if (!path)
+		path = config.journal ? config.journal : fallback;
+	return path ? journal_open(path, mode, ret_journal, err) : muster_fail_memory(err);
+}
+
+/* -- Which devices ------------------------------------------------------------------------------------------ */
+
+/* "90s", "30m", "2h", "7d". */
+static bool parse_age(const char *text, int64_t *ret_ms)
+{
+	static const struct {
+		char unit;
+		int64_t ms;
+	} units[] = { { 's', 1000 }, { 'm', 60000 }, { 'h', 3600000 }, { 'd', 86400000 } };
+	size_t length = strlen(text);
+	char digits[16];
+	int64_t count;
+
+	if (length < 2 || length > sizeof(digits))
+		return false;
+	memcpy(digits, text, length - 1);
+	digits[length - 1] = '\0';
+	for (size_t i = 0; i < ARRAY_SIZE(units); i++) {
+		if (units[i].unit == text[length - 1] &&
+		    text_to_int64(digits, 0, 1000000, &count)) {
+			*ret_ms = count * units[i].ms;
+			return true;
+		}
+	}
+	return false;
+}
+
+static bool parse_time(const char *text, int64_t *ret_ms, struct muster_error *err)
+{
+	int64_t now = clock_wall_ms(), age;
+	char with_time[40];
+
+	if (strcmp(text, "today") == 0) {
+		*ret_ms = now - now % 86400000;
+		return true;
+	}
+	if (parse_age(text, &age)) {
+		*ret_ms = now - age;
+		return true;
+	}
+	snprintf(with_time, sizeof(with_time), "%.20sT00:00:00Z", text);
+	if (rfc3339_parse(text, ret_ms) || rfc3339_parse(with_time, ret_ms))
+		return true;
+	return muster_fail(
+		err, CAUSE_USAGE,
+		"--since=%s is neither a time (2026-11-23T08:00:00Z), a date, 'today' nor an age "
+		"(90s, 30m, 2h, 7d)",
+		PRINTABLE(text));
+}
+
+bool journal_filter_read(const struct option_list *states, const char *since,
+			 struct journal_filter *ret_filter, struct muster_error *err)
+{
+	struct journal_filter filter = { 0 };
+
+	for (size_t i = 0; i < states->count; i++) {
+		enum journal_state state;
+
+		if (!journal_state_find(states->words[i], &state))
+			return muster_fail(
+				err, CAUSE_USAGE,
+				"--state=%s is not working, parked, released, failed or retired",
+				PRINTABLE(states->words[i]));
+		filter.states |= 1U << state;
+	}
+	if (since && !parse_time(since, &filter.since_ms, err))
+		return false;
+	*ret_filter = filter;
+	return true;
+}
+
+bool journal_filter_takes(const struct journal_filter *filter, const struct journal_device *device)
+{
+	return device->updated_ms >= filter->since_ms &&
+	       (filter->states == 0 || (filter->states & 1U << device->state));
+}
+
+/* -- One device --------------------------------------------------------------------------------------------- */
+
+const char *const journal_key_choices[] = {
+	"any",
+	[JOURNAL_BY_REGISTRATION_ID] = "registration-id",
+	[JOURNAL_BY_SERIAL] = "serial",
+	[JOURNAL_BY_DEVICE_ID] = "device-id",
+	[JOURNAL_BY_KEY_DIGEST] = "key",
+	[JOURNAL_BY_KEY_ID] = "key-id",
+	NULL,
+};
+
+/* Digests are shown by others in capitals and with colons. */
+static void copy_digest(char *out, size_t size, const char *text)
+{
+	size_t used = 0;
+
+	for (; *text && used + 1 < size; text++)
+		if (*text != ':' && *text != ' ')
+			out[used++] = *text;
+	out[used] = '\0';
+	text_fold(out);
+}
+
+static bool find_by(struct journal *journal, enum journal_key key, const char *name,
+		    struct journal_device *ret_device, bool *ret_found, struct muster_error *err)
+{
+	char digest[256];
+
+	if (key == JOURNAL_BY_KEY_DIGEST || key == JOURNAL_BY_KEY_ID) {
+		copy_digest(digest, sizeof(digest), name);
+		name = digest;
+	}
+	return journal_device_find(journal, key, name, ret_device, ret_found, err);
+}
+
+static bool fail_ambiguous(const char *name, enum journal_key first_key,
+			   const struct journal_device *first, enum journal_key key,
+			   const struct journal_device *other, struct muster_error *err)
+{
+	return muster_fail(err, CAUSE_DEVICE_AMBIGUOUS,
+			   "'%s' is the %s of device '%s' and the %s of device '%s'",
+			   PRINTABLE(name), journal_key_choices[first_key],
+			   PRINTABLE(first->registration_id), journal_key_choices[key],
+			   PRINTABLE(other->registration_id));
+}
+
+bool journal_verb_find(struct journal *journal, int by, const char *name,
+		       struct journal_device *ret_device, struct muster_error *err)
+{
+	enum journal_key first = by ? (enum journal_key)by : JOURNAL_BY_REGISTRATION_ID;
+	enum journal_key last = by ? (enum journal_key)by : JOURNAL_BY_KEY_ID;
+	CLEANUP(journal_device_done) struct journal_device device = { 0 };
+	enum journal_key found_by = 0;
+
+	for (enum journal_key key = first; key <= last; key++) {
+		CLEANUP(journal_device_done) struct journal_device other = { 0 };
+		bool is_found = false;
+
+		if (!find_by(journal, key, name, &other, &is_found, err))
+			return false;
+		if (!is_found)
+			continue;
+		if (found_by && strcmp(device.registration_id, other.registration_id) != 0)
+			return fail_ambiguous(name, found_by, &device, key, &other, err);
+		if (!found_by) {
+			device = other;
+			other = (struct journal_device){ 0 };
+			found_by = key;
+		}
+	}
+	if (!found_by)
+		return muster_fail(err, CAUSE_DEVICE_NOT_IN_JOURNAL,
+				   "no device '%s' in the journal", PRINTABLE(name));
+	*ret_device = device;
+	device = (struct journal_device){ 0 };
+	return true;
+}

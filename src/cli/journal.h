@@ -1,0 +1,33 @@
+/* What the verbs of the journal share: opening it, naming a device, filtering by state and time. */
+#pragma once
+
+#include "muster/journal.h"
+
+#include "cli-internal.h"
+
+/* A row for the option struct's member `journal`. */
+/* clang-format off */
+#define JOURNAL_ROW(options) \
+	{ 'j', "journal", NULL, OPTION_TEXT, "FILE", "Journal of this station", offsetof(options, journal), \
+	  "MUSTER_JOURNAL", NULL, 0 }
+/* clang-format on */
+
+/* `path` NULL: the configuration's, or the default one. */
+bool journal_verb_open(const char *path, enum journal_mode mode, struct journal **ret_journal,
+		       struct muster_error *err) MUST_CHECK;
+
+/* Which devices. */
+struct journal_filter {
+	unsigned states;  /* bits 1 << enum journal_state; 0: all */
+	int64_t since_ms; /* changed at or after */
+};
+/* `since` may be NULL: RFC 3339, a date, "today", or an age: 90s, 30m, 2h, 7d. */
+bool journal_filter_read(const struct option_list *states, const char *since,
+			 struct journal_filter *ret_filter, struct muster_error *err) MUST_CHECK;
+bool journal_filter_takes(const struct journal_filter *filter, const struct journal_device *device);
+
+/* The choices of --by; the first one is "any". */
+extern const char *const journal_key_choices[];
+/* The device that `name` is a name of. CAUSE_DEVICE_NOT_IN_JOURNAL; CAUSE_DEVICE_AMBIGUOUS when it names two. */
+bool journal_verb_find(struct journal *journal, int by, const char *name,
+		       struct journal_device *ret_device, struct muster_error *err) MUST_CHECK;

@@ -1,0 +1,286 @@
+/* muster journal export: the devices for other systems, a page at a time, and evidence files. */
+#include <errno.h>
+#include <string.h>
+
+#include "muster/file.h"
+#include "muster/json.h"
+#include "muster/text.h"
+
+#include "journal.h"
+
+struct export_options {
+	const char *journal;
+	struct option_list states;
+	const char *since;
+	bool csv;
+	const char *out;
+	int by;
+};
+
+/* clang-format off */
+static const struct option_row rows[] = {
+	JOURNAL_ROW(struct export_options),
+	{ 0, "state", NULL, OPTION_LIST, "STATE", "Only working, parked, released, failed or retired; may be repeated",
+	  offsetof(struct export_options, states), NULL, NULL, 0 },
+	{ 0, "since", NULL, OPTION_TEXT, "TIME", "Only what changed since: a time, a date, 'today', or an age (2h, 7d)",
+	  offsetof(struct export_options, since), NULL, NULL, 0 },
+	{ 0, "csv", NULL, OPTION_FLAG, NULL, "Devices as CSV (RFC 4180) with a header row",
+	  offsetof(struct export_options, csv), NULL, NULL, 0 },
+	{ 0, "out", NULL, OPTION_TEXT, "DIR", "With DEVICE: write evidence files there; default: to standard output",
+	  offsetof(struct export_options, out), NULL, NULL, 0 },
+	{ 0, "by", NULL, OPTION_CHOICE, "KIND", "What DEVICE is: any, registration-id, serial, device-id, key or key-id",
+	  offsetof(struct export_options, by), NULL, journal_key_choices, 0 },
+	{ 0 },
+};
+
+static const struct column columns[] = {
+	{ "registrationId", "registrationId", false, false },
+	{ "serial", "serial", false, false },
+	{ "deviceId", "deviceId", false, false },
+	{ "service", "service", false, false },
+	{ "attestation", "attestation", false, false },
+	{ "keyKind", "keyKind", false, false },
+	{ "keySha256", "keySha256", false, false },
+	{ "profile", "profile", false, false },
+	{ "profileSha256", "profileSha256", false, false },
+	{ "batch", "batch", false, false },
+	{ "state", "state", false, false },
+	{ "cause", "cause", false, false },
+	{ "hub", "hub", false, false },
+	{ "operator", "operator", false, false },
+	{ "station", "station", false, false },
+	{ "socket", "socket", false, false },
+	{ "attempt", "attempt", false, false },
+	{ "evidenceSha256", "evidenceSha256", false, false },
+	{ "created", "created", false, false },
+	{ "updated", "updated", false, false },
+};
+/* clang-format on */
+
+/* -- Devices ------------------------------------------------------------------------------------------------ */
+
+/* A page is printed only after it was read: who reads our output slowly must not hold the journal. */
+struct page {
+	struct journal_filter filter;
+	cJSON *rows;
+};
+
+static bool collect(void *context, const struct journal_device *device, struct muster_error *err)
+{
+	struct page *page = context;
+
+	if (!journal_filter_takes(&page->filter, device))
+		return true;
+	return cJSON_AddItemToArray(page->rows, journal_device_json(device)) ||
+	       muster_fail_memory(err);
+}
+
+/* What spreadsheets would take for a formula gets an apostrophe. */
+static void print_csv_cell(FILE *stream, const char *text)
+{
+	bool is_formula = text[0] && strchr("=+-@", text[0]);
+
+	if (!is_formula && !strpbrk(text, ",\"\r\n")) {
+		fputs(text, stream);
+		return;
+	}
+	fputs(is_formula ? "\"'" : "\"", stream);
+	for (; *text; text++) {
+		if (*text == '"')
+			fputc('"', stream);
+		fputc(*text, stream);
+	}
+	fputc('"', stream);
+}
+
+static void print_csv_header(FILE *stream)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(columns); i++)
+		fprintf(stream, "%s%s", i > 0 ? "," : "", columns[i].title);
+	fputs("\r\n", stream);
+}
+
+static bool print_csv(FILE *stream, const cJSON *array, struct muster_error *err)
+{
+	const cJSON *row;
+
+	cJSON_ArrayForEach(row, array)
+	{
+		for (size_t i = 0; i < ARRAY_SIZE(columns); i++) {
+			const cJSON *item = json_get(row, columns[i].key);
+			CLEANUP(freep)
+			char *number = item && !cJSON_IsString(item) ? json_print_line(item) : NULL;
+			const char *text = item && cJSON_IsString(item) ? item->valuestring
+					   : number                     ? number
+									: "";
+
+			if (i > 0)
+				fputc(',', stream);
+			print_csv_cell(stream, text);
+		}
+		fputs("\r\n", stream);
+	}
+	if (fflush(stream) != 0 || ferror(stream))
+		return muster_fail_errno(err, CAUSE_OUTPUT_WRITE, errno, "printing the result");
+	return true;
+}
+
+static bool export_devices(const struct invocation *call, struct journal *journal,
+			   struct muster_error *err)
+{
+	const struct export_options *options = call->options;
+	struct journal_cursor cursor = { 0 };
+	struct page page = { 0 };
+	size_t count = 0;
+
+	if (!journal_filter_read(&options->states, options->since, &page.filter, err))
+		return false;
+	cursor.updated_ms = page.filter.since_ms;
+	if (options->csv)
+		print_csv_header(stdout);
+	do {
+		CLEANUP(cJSON_freep) cJSON *array = cJSON_CreateArray();
+
+		if (!array)
+			return muster_fail_memory(err);
+		page.rows = array;
+		if (!journal_devices_changed(journal, &cursor, collect, &page, &count, err))
+			return false;
+		if (options->csv ? !print_csv(stdout, array, err)
+				 : !output_print(stdout, call->output, array, columns,
+						 ARRAY_SIZE(columns), err))
+			return false;
+	} while (count > 0);
+	return true;
+}
+
+/* -- Evidence ----------------------------------------------------------------------------------------------- */
+
+struct evidence {
+	int64_t last_seq;
+	char *text; /* of the last release */
+};
+
+static bool take_evidence(void *context, const struct journal_entry *entry,
+			  struct muster_error *err)
+{
+	struct evidence *evidence = context;
+	CLEANUP(cJSON_freep) cJSON *body = NULL;
+	const char *text;
+	char *copy;
+
+	evidence->last_seq = entry->seq;
+	if (entry->kind != JOURNAL_OUTCOME || strcmp(entry->stage, "release") != 0)
+		return true;
+	if (!json_parse(entry->body, strlen(entry->body), "a journal entry", &body, err))
+		return muster_error_prefix(err, "reading entry %lld", (long long)entry->seq);
+	text = json_text(body, "evidence");
+	if (!text)
+		return true;
+	copy = strdup(text);
+	if (!copy)
+		return muster_fail_memory(err);
+	free(evidence->text);
+	evidence->text = copy;
+	return true;
+}
+
+/* The very bytes of the file that the release wrote. */
+static bool find_evidence(struct journal *journal, const char *registration_id, char **ret_text,
+			  struct muster_error *err)
+{
+	struct evidence evidence = { 0 };
+	size_t count = 0;
+
+	do {
+		if (!journal_entries(journal, registration_id, evidence.last_seq, take_evidence,
+				     &evidence, &count, err)) {
+			free(evidence.text);
+			return false;
+		}
+	} while (count > 0);
+	if (!evidence.text)
+		return muster_fail(err, CAUSE_EVIDENCE_MISSING, "device '%s' was never released",
+				   PRINTABLE(registration_id));
+	*ret_text = evidence.text;
+	return true;
+}
+
+static bool write_evidence(const char *directory, const char *registration_id, const char *text,
+			   struct muster_error *err)
+{
+	CLEANUP(freep) char *path = text_format("%s/%s.evidence.json", directory, registration_id);
+
+	if (!path)
+		return muster_fail_memory(err);
+	for (char *c = strrchr(path, '/'); *c; c++)
+		if (*c == ':')
+			*c = '_';
+	return directory_make(directory, err) &&
+	       file_write(path, text, strlen(text), 0600, false, err);
+}
+
+static bool export_evidence(const struct export_options *options, struct journal *journal,
+			    const char *name, struct muster_error *err)
+{
+	CLEANUP(journal_device_done) struct journal_device device = { 0 };
+	CLEANUP(freep) char *text = NULL;
+
+	if (!journal_verb_find(journal, options->by, name, &device, err) ||
+	    !find_evidence(journal, device.registration_id, &text, err))
+		return false;
+	if (options->out)
+		return write_evidence(options->out, device.registration_id, text, err);
+	fputs(text, stdout);
+	return true;
+}
+
+static bool check_options(const struct invocation *call, struct muster_error *err)
+{
+	const struct export_options *options = call->options;
+
+	if (call->operand_count > 0 && (options->csv || options->since || options->states.count))
+		return muster_fail(err, CAUSE_USAGE,
+				   "--csv, --since and --state are for the whole; a DEVICE is "
+				   "exported as evidence");
+	if (call->operand_count == 0 && options->out)
+		return muster_fail(err, CAUSE_USAGE,
+				   "--out needs a DEVICE; the whole goes to standard output");
+	if (call->output != OUTPUT_JSONL && call->output != OUTPUT_TSV)
+		return muster_fail(err, CAUSE_USAGE,
+				   "the export is a stream: -o jsonl or tsv, or --csv");
+	return true;
+}
+
+static bool run(const struct invocation *call, struct muster_error *err)
+{
+	const struct export_options *options = call->options;
+	CLEANUP(journal_freep) struct journal *journal = NULL;
+
+	if (!check_options(call, err) ||
+	    !journal_verb_open(options->journal, JOURNAL_READ, &journal, err))
+		return false;
+	if (call->operand_count == 0)
+		return export_devices(call, journal, err);
+	for (size_t i = 0; i < call->operand_count; i++) {
+		if (!export_evidence(options, journal, call->operands[i], err))
+			return false;
+	}
+	return true;
+}
+
+const struct verb verb_journal_export = {
+	.noun = "journal",
+	.name = "export",
+	.operands = "[DEVICE...]",
+	.operands_max = 10000,
+	.summary = "Export devices as JSON Lines or CSV, or their evidence",
+	.description =
+		"Without DEVICE: all devices in the order of their last change, as JSON Lines, TSV or CSV,\n"
+		"read and printed a page at a time. With DEVICE: the evidence of each, byte for byte as it\n"
+		"was written when the device was released.",
+	.options = rows,
+	.options_size = sizeof(struct export_options),
+	.default_output = OUTPUT_JSONL,
+	.run = run,
+};

@@ -1,0 +1,185 @@
+"""The journal as people and other systems read it: list, show, export."""
+import csv
+import hashlib
+import io
+import json
+import subprocess
+
+import pytest
+
+from lib.journal import fill
+from lib.program import environment
+from lib.station import Station
+
+SERIAL = "A17-0042"
+
+
+@pytest.fixture
+def provisioned(station):
+    """A station with one released derived-key device."""
+    done = station.provision(station.profile("derived-key", {"deviceId": "pump-42"}), SERIAL)
+    assert done.status == 0, done
+    station.done = done.json
+    return station
+
+
+@pytest.fixture
+def filled(tmp_path):
+    """A station whose journal has 1,200 devices, more than two pages; no service is needed to read it."""
+
+    class NoService:
+        connection_string = "HostName=localhost;SharedAccessKeyName=p;SharedAccessKey=MDEyMzQ1Njc4OTAxMjM0NQ=="
+
+    station = Station(tmp_path / "home", NoService())
+    fill(station.journal, 1200)
+    return station
+
+
+def journal(station, verb, *arguments, **options):
+    return station.muster("journal", verb, "--journal", station.journal, *arguments, **options)
+
+
+def test_list_shows_what_happened_last(provisioned):
+    refused = provisioned.provision(provisioned.profile("tpm"), "A17-0043", "--tpm", "swtpm:path=/nowhere")
+    assert refused.status == 4, refused
+    rows = journal(provisioned, "list", "-o", "json").json
+    assert [row["serial"] for row in rows] == [SERIAL]
+    assert rows[0]["state"] == "released"
+    assert rows[0]["registrationId"] == provisioned.done["registrationId"]
+    table = journal(provisioned, "list").stdout
+    assert SERIAL in table and "released" in table and "STATE" in table
+
+
+@pytest.mark.parametrize("arguments, count", [
+    (("--state", "released"), 500), (("--state", "failed"), 0), (("--state", "failed", "--state", "released"), 500),
+    (("--limit", "10000"), 1200), (("--limit", "3"), 3), (("--since", "1s"), 0), (("--since", "2025-11-24"), 500),
+    (("--since", "2025-11-24T16:15:00Z"), 300), (("--since", "2025-11-24T16:15:00+01:00", "--limit", "2000"), 1200)])
+def test_list_filters_by_state_and_time(filled, arguments, count):
+    done = journal(filled, "list", "-o", "jsonl", *arguments)
+    assert done.status == 0, done
+    lines = [json.loads(line) for line in done.stdout.splitlines()]
+    assert len(lines) == count
+    assert [row["updated"] for row in lines] == sorted((row["updated"] for row in lines), reverse=True)
+
+
+@pytest.mark.parametrize("arguments", [("--state", "done"), ("--since", "yesterday"), ("--since", "2h30"), ("--since", "-1h"),
+                                       ("--limit", "10001")])
+def test_list_refuses_filters_it_does_not_understand(filled, arguments):
+    done = journal(filled, "list", *arguments)
+    assert (done.status, done.cause) == (2, "E1001"), done
+
+
+def test_show_knows_a_device_by_every_name(provisioned):
+    by_serial = journal(provisioned, "show", SERIAL, "-o", "json")
+    assert by_serial.status == 0, by_serial
+    device = by_serial.json
+    assert device["registrationId"] == provisioned.done["registrationId"]
+    assert device["evidenceSha256"] == hashlib.sha256(open(device["evidence"], "rb").read()).hexdigest()
+    stages = [(entry["stage"], entry["kind"]) for entry in device["entries"] if entry["kind"] != "note"]
+    assert stages == [("enroll", "intent"), ("enroll", "outcome"), ("confirm", "outcome"), ("verify", "intent"),
+                      ("verify", "outcome"), ("release", "outcome")]
+    for name in (device["registrationId"].upper(), "pump-42"):
+        assert journal(provisioned, "show", name, "-o", "json").json == device
+    people = journal(provisioned, "show", SERIAL).stdout
+    assert device["profileSha256"] in people and "created true" in people
+
+
+def test_show_finds_keys_as_others_write_them(filled):
+    digest = hashlib.sha256(b"dev-0000777").hexdigest()
+    colons = ":".join(digest[i:i + 2] for i in range(0, 64, 2)).upper()
+    for name in (digest, digest.upper(), colons, "S0000777", "DEV-0000777"):
+        done = journal(filled, "show", name, "-o", "json")
+        assert done.status == 0, done
+        assert done.json["registrationId"] == "dev-0000777"
+
+
+def test_show_says_that_there_is_no_such_device(filled):
+    done = journal(filled, "show", "S7777777")
+    assert (done.status, done.cause) == (3, "E6010"), done
+    done = journal(filled, "show", "--by", "device-id", "S0000001")
+    assert (done.status, done.cause) == (3, "E6010"), done
+
+
+def test_show_refuses_to_guess_between_two_devices(station):
+    profile = station.profile("derived-key", {"registrationId": "{serial}", "deviceId": "pump-2"}, name="one")
+    assert station.provision(profile, "pump-1").status == 0
+    profile = station.profile("derived-key", {"registrationId": "{serial}", "deviceId": "pump-1"}, name="two")
+    assert station.provision(profile, "pump-2").status == 0
+    done = journal(station, "show", "pump-1")
+    assert (done.status, done.cause) == (2, "E6011"), done
+    assert journal(station, "show", "--by", "device-id", "pump-1", "-o", "json").json["serial"] == "pump-2"
+
+
+def test_export_gives_every_device_once_in_the_order_of_changes(filled):
+    done = journal(filled, "export")
+    assert done.status == 0, done
+    rows = [json.loads(line) for line in done.stdout.splitlines()]
+    assert [row["serial"] for row in rows] == [f"S{i:07}" for i in range(1200)]
+    done = journal(filled, "export", "--since", rows[-2]["updated"])
+    assert [json.loads(line)["serial"] for line in done.stdout.splitlines()] == ["S0001198", "S0001199"]
+    assert journal(filled, "export", "--state", "parked").stdout == ""
+
+
+def test_export_as_csv_is_read_by_a_csv_reader(filled):
+    done = journal(filled, "export", "--csv")
+    rows = list(csv.DictReader(io.StringIO(done.stdout)))
+    assert len(rows) == 1200
+    assert rows[42]["serial"] == "S0000042" and rows[42]["state"] == "released" and rows[42]["attempt"] == "1"
+
+
+def test_export_as_csv_leaves_no_formula(station):
+    profile = station.profile("derived-key", {"registrationId": "dev-1"})
+    assert station.provision(profile, "=HYPERLINK(\"x\",1)").status == 0
+    row = next(csv.DictReader(io.StringIO(journal(station, "export", "--csv").stdout)))
+    assert row["serial"] == "'=HYPERLINK(\"x\",1)"
+
+
+def test_export_of_a_device_is_its_evidence(provisioned):
+    device = journal(provisioned, "show", SERIAL, "-o", "json").json
+    written = open(device["evidence"], "rb").read().decode()
+    assert journal(provisioned, "export", SERIAL).stdout == written
+    out = provisioned.home / "copy"
+    assert journal(provisioned, "export", SERIAL, "--out", out).status == 0
+    copies = list(out.iterdir())
+    assert [copy.read_text() for copy in copies] == [written]
+    assert copies[0].stat().st_mode & 0o777 == 0o600
+    again = journal(provisioned, "export", SERIAL, "--out", out)
+    assert (again.status, again.cause) == (11, "E6101"), again
+
+
+def test_export_of_a_device_that_was_never_released_says_so(make_emulator, tmp_path):
+    station = Station(tmp_path / "home", make_emulator("--fault", "put:status=400"))
+    assert station.provision(station.profile("derived-key"), SERIAL).status != 0
+    done = journal(station, "export", SERIAL)
+    assert (done.status, done.cause) == (3, "E6103"), done
+
+
+@pytest.mark.parametrize("arguments", [("--csv", SERIAL), ("--out", "x"), ("-o", "yaml"), ("-o", "json", SERIAL)])
+def test_export_refuses_what_makes_no_sense(filled, arguments):
+    done = journal(filled, "export", *arguments)
+    assert (done.status, done.cause) == (2, "E1001"), done
+
+
+def test_readers_do_not_hold_the_writer_up(station):
+    """An export whose output nobody reads stands still in the middle; provisioning goes on."""
+    fill(station.journal, 1200)
+    export = subprocess.Popen([station.build / "muster", "journal", "export", "--journal", station.journal],
+                              env=environment(station.build, station.home), stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    try:
+        first = export.stdout.readline()
+        done = station.provision(station.profile("derived-key", {"idScope": "0ne00000000"}), SERIAL, timeout=60)
+        assert done.status == 0, done
+        rest = export.stdout.read()
+        assert export.wait(timeout=60) == 0, export.stderr.read()
+    finally:
+        export.kill()
+        export.wait()
+    serials = [json.loads(line)["serial"] for line in (first + rest).splitlines()]
+    assert serials == [f"S{i:07}" for i in range(1200)] + [SERIAL]
+
+
+def test_reading_a_journal_that_does_not_exist_makes_none(station):
+    for verb, operands in (("list", ()), ("show", (SERIAL,)), ("export", ())):
+        done = journal(station, verb, *operands)
+        assert (done.status, done.cause) == (2, "E1002"), done
+    assert not station.journal.exists()
