@@ -24,6 +24,18 @@ struct config {
 	size_t module_count;
 	char *login_file;
 	char *ca_file;
+	char *dps_name;
+	char *resource_group;
+	char *subscription;
+	char *auth_type;
+	char *sign_in;
+	char *tenant;
+	char *client_id;
+	char *client_secret_file;
+	char *authority_host;
+	char *management_endpoint;
+	char *dps_suffix;
+	char *dps_resource;
 	char *id_scope;
 	char *journal;
 	char *out;

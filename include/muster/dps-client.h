@@ -8,6 +8,7 @@
 #include "muster/cleanup.h"
 #include "muster/dps-budget.h"
 #include "muster/dps-http.h"
+#include "muster/dps-tokens.h"
 #include "muster/dps.h"
 #include "muster/error.h"
 
@@ -19,16 +20,25 @@ struct dps_credential;
 /* Takes *login over in any case and leaves it empty. NULL when out of memory. */
 struct dps_credential *dps_credential_new_login(struct dps_login *login, struct muster_error *err)
 	MUST_CHECK;
+/* Tokens of Entra ID for the service at `host`, which may carry a port (CAUSE_USAGE). Takes `tokens` over in any case. */
+struct dps_credential *dps_credential_new_tokens(struct dps_tokens *tokens, const char *host,
+						 struct muster_error *err) MUST_CHECK;
+/* Authorizes nothing: for requests that carry their own proof in the body. */
+struct dps_credential *dps_credential_new_nobody(struct muster_error *err) MUST_CHECK;
 void dps_credential_free(struct dps_credential *credential);
 DEFINE_FREEP(dps_credential_freep, struct dps_credential *, dps_credential_free)
 
-/* The service's host, which may carry a port. Borrowed. */
+/* Asks whatever has to be asked before the host is known; once that is done, nothing. Blocks as dps_client_fetch() does,
+ * which calls it. */
+bool dps_credential_connect(struct dps_credential *credential, struct http *http,
+			    struct muster_error *err) MUST_CHECK;
+/* The service's host, which may carry a port. Borrowed. "" before dps_credential_connect() found it. */
 const char *dps_credential_host(const struct dps_credential *credential);
 /* Gives the request its authorization. May first fetch a token through `http`, blocking up to HTTP_DEADLINE_MS. */
 bool dps_credential_authorize(struct dps_credential *credential, struct http *http,
 			      struct http_request *request, struct muster_error *err) MUST_CHECK;
-/* After a 401: drops a kept token, so that the next request gets a new one. */
-void dps_credential_forget(struct dps_credential *credential);
+/* After a 401: drops a kept token, so that the next request gets a new one. False when there is nothing to renew. */
+bool dps_credential_forget(struct dps_credential *credential);
 
 /* -- The client ---------------------------------------------------------------------------------------- */
 

@@ -23,6 +23,8 @@ struct emulator_config {
 	size_t hub_count;
 	const char *policies[EMULATOR_LIST_MAX]; /* NAME=RIGHT[,RIGHT...] */
 	size_t policy_count;
+	const char *applications[EMULATOR_LIST_MAX]; /* see authority.h */
+	size_t application_count;
 	const char *throttles[EMULATOR_LIST_MAX]; /* see throttle.h */
 	size_t throttle_count;
 	const char *faults[EMULATOR_LIST_MAX]; /* see fault.h */

@@ -16,6 +16,10 @@
 char *base64_encode(const void *data, size_t size);
 /* Strict: padded, no white space, no non-zero trailing bits. False when malformed or out of memory. */
 bool base64_decode(const char *text, size_t length, struct bytes *ret_bytes) MUST_CHECK;
+/* RFC 4648 section 5, without padding. Caller frees; NULL when out of memory. */
+char *base64url_encode(const void *data, size_t size);
+/* As strict. False when malformed or out of memory. */
+bool base64url_decode(const char *text, size_t length, struct bytes *ret_bytes) MUST_CHECK;
 /* RFC 4648 section 6, lower case, padding removed. Caller frees; NULL when out of memory. */
 char *base32_encode_lower(const void *data, size_t size);
 /* Lower-case hex; out has 2 * size + 1 bytes. Returns out. */

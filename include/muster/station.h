@@ -9,6 +9,7 @@
 #include <cjson/cJSON.h>
 
 #include "muster/cleanup.h"
+#include "muster/dps-client.h"
 #include "muster/error.h"
 #include "muster/profile.h"
 
@@ -22,10 +23,9 @@ struct station_token {
 struct station_request {
 	const char *profile_path;
 	const char *serial;
-	const char *tpm;            /* TCTI */
-	struct station_token token; /* its URI holds over the profile's */
-	const char *login_file;
-	const char *login_text; /* a connection string from argv */
+	const char *tpm;                   /* TCTI */
+	struct station_token token;        /* its URI holds over the profile's */
+	struct dps_credential *credential; /* how to log in; borrowed */
 	const char *ca_file;
 	const char *id_scope;
 	const char *device_endpoint; /* HOST[:PORT] of the device API */

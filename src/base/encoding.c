@@ -66,6 +66,41 @@ bool base64_decode(const char *text, size_t length, struct bytes *ret_bytes)
 	return true;
 }
 
+static void replace_char(char *text, char from, char to)
+{
+	while ((text = strchr(text, from)))
+		*text++ = to;
+}
+
+char *base64url_encode(const void *data, size_t size)
+{
+	char *text = base64_encode(data, size);
+
+	if (!text)
+		return NULL;
+	replace_char(text, '+', '-');
+	replace_char(text, '/', '_');
+	text[strcspn(text, "=")] = 0;
+	return text;
+}
+
+bool base64url_decode(const char *text, size_t length, struct bytes *ret_bytes)
+{
+	CLEANUP(freep) char *padded = NULL;
+	size_t padding = (4 - length % 4) % 4;
+
+	if (padding == 3 || memchr(text, 0, length) || memchr(text, '+', length) ||
+	    memchr(text, '/', length))
+		return false;
+	padded = text_format("%.*s%.*s", (int)length, text, (int)padding, "==");
+	if (!padded)
+		return false;
+	replace_char(padded, '-', '+');
+	replace_char(padded, '_', '/');
+	/* Padding of the caller's own would make the whole too long. */
+	return !memchr(text, '=', length) && base64_decode(padded, length + padding, ret_bytes);
+}
+
 char *base32_encode_lower(const void *data, size_t size)
 {
 	static const char alphabet[] = "abcdefghijklmnopqrstuvwxyz234567";

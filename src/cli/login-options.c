@@ -1,22 +1,145 @@
 #include <string.h>
 
 #include "login-options.h"
+#include "report.h"
+
+enum { SECRET_TEXT_MAX = 4096 };
 
 const char *const login_auth_types[] = { "key", "login", NULL };
 
-static bool read_login(const struct login_options *options, struct dps_login *ret_login,
-		       struct muster_error *err)
+/* -- Where a way to log in stands -------------------------------------------------------------------------- */
+
+enum level { LEVEL_NONE, LEVEL_ENVIRONMENT, LEVEL_LINE };
+
+/* Values of the environment are borrowed from there. */
+static enum level level_of(const char *value, const char *variable)
 {
+	if (!value)
+		return LEVEL_NONE;
+	return variable && value == getenv(variable) ? LEVEL_ENVIRONMENT : LEVEL_LINE;
+}
+
+/* Drops the ways that stand lower than another. */
+static bool choose_way(struct login_options *options)
+{
+	const struct {
+		const char **value;
+		const char *variable;
+	} ways[] = {
+		{ &options->login, NULL },
+		{ &options->login_file, "MUSTER_LOGIN_FILE" },
+		{ &options->dps_name, "MUSTER_DPS_NAME" },
+	};
+	enum level highest = LEVEL_NONE;
+
+	for (size_t i = 0; i < ARRAY_SIZE(ways); i++)
+		if (level_of(*ways[i].value, ways[i].variable) > highest)
+			highest = level_of(*ways[i].value, ways[i].variable);
+	for (size_t i = 0; i < ARRAY_SIZE(ways); i++)
+		if (level_of(*ways[i].value, ways[i].variable) < highest)
+			*ways[i].value = NULL;
+	return highest > LEVEL_NONE;
+}
+
+static void fill(const char **value, const char *setting)
+{
+	if (!*value)
+		*value = setting;
+}
+
+void login_options_complete(struct login_options *options, const struct config *config)
+{
+	if (!choose_way(options)) {
+		fill(&options->login_file, config->login_file);
+		if (!options->login_file)
+			fill(&options->dps_name, config->dps_name);
+	}
+	fill(&options->resource_group, config->resource_group);
+	fill(&options->subscription, config->subscription);
+	fill(&options->auth_type, config->auth_type);
+	fill(&options->sign_in, config->sign_in);
+	fill(&options->tenant, config->tenant);
+	fill(&options->client_id, config->client_id);
+	fill(&options->client_secret_file, config->client_secret_file);
+	fill(&options->endpoints.authority, config->authority_host);
+	fill(&options->endpoints.management, config->management_endpoint);
+	fill(&options->endpoints.suffix, config->dps_suffix);
+	fill(&options->endpoints.resource, config->dps_resource);
+	fill(&options->ca_file, config->ca_file);
+}
+
+/* -- Connection strings ------------------------------------------------------------------------------------ */
+
+static bool new_login(const struct login_options *options, struct dps_credential **ret_credential,
+		      struct muster_error *err)
+{
+	CLEANUP(dps_login_done) struct dps_login login = { 0 };
+
 	if (options->login && options->login_file)
 		return muster_fail(err, CAUSE_USAGE, "--login and --login-file exclude each other");
-	if (options->login)
-		return dps_login_parse(ret_login, options->login, strlen(options->login), err);
-	if (options->login_file)
-		return dps_login_read_file(ret_login, options->login_file, err);
+	if (!(options->login ? dps_login_parse(&login, options->login, strlen(options->login), err)
+			     : dps_login_read_file(&login, options->login_file, err)))
+		return false;
+	*ret_credential = dps_credential_new_login(&login, err);
+	return *ret_credential;
+}
+
+/* -- Tokens ------------------------------------------------------------------------------------------------ */
+
+static enum dps_sign_in way_of(const struct login_options *options)
+{
+	for (int i = 0; options->sign_in && i < DPS_SIGN_IN_COUNT; i++)
+		if (strcmp(options->sign_in, dps_sign_in_names[i]) == 0)
+			return (enum dps_sign_in)i;
+	return DPS_SIGN_IN_CLIENT_SECRET;
+}
+
+static bool new_tokens(const struct login_options *options, struct dps_tokens **ret_tokens,
+		       struct muster_error *err)
+{
+	CLEANUP(dps_sign_in_request_done)
+	struct dps_sign_in_request request = {
+		.way = way_of(options),
+		.endpoints = options->endpoints,
+		.tenant = options->tenant,
+		.client_id = options->client_id,
+	};
+
+	if (!dps_endpoints_complete(&request.endpoints, err))
+		return false;
+	if (options->client_secret_file &&
+	    !secret_read_file(&request.client_secret, options->client_secret_file, SECRET_TEXT_MAX,
+			      err))
+		return muster_error_prefix(err, "reading the client secret");
+	*ret_tokens = dps_tokens_new(&request, err);
+	return *ret_tokens;
+}
+
+static bool new_by_name(const struct login_options *options, struct dps_credential **ret_credential,
+			struct muster_error *err)
+{
+	struct dps_tokens *tokens = NULL;
+
+	if (!new_tokens(options, &tokens, err))
+		return false;
+	*ret_credential = dps_credential_new_tokens(tokens, options->dps_name, err);
+	return *ret_credential;
+}
+
+bool login_credential_new(const struct login_options *options,
+			  struct dps_credential **ret_credential, struct muster_error *err)
+{
+	if (options->login || options->login_file)
+		return new_login(options, ret_credential, err);
+	if (options->dps_name)
+		return new_by_name(options, ret_credential, err);
 	return muster_fail(
 		err, CAUSE_LOGIN_MISSING,
-		"nothing says which provisioning service to use: give --login-file FILE");
+		"nothing says which provisioning service to use: give --login-file FILE or "
+		"--dps-name NAME");
 }
+
+/* -- The service ------------------------------------------------------------------------------------------- */
 
 /* "N" or "N/SECONDS". */
 static bool read_rate(const char *text, int64_t *ret_quota, int64_t *ret_window_ms,
@@ -45,7 +168,8 @@ static bool open_meter(const struct login_options *options, struct service *serv
 {
 	int64_t quota = 0, window_ms = 0;
 
-	if (!read_rate(options->rate, &quota, &window_ms, err))
+	if (!read_rate(options->rate, &quota, &window_ms, err) ||
+	    !dps_credential_connect(service->credential, service->http, err))
 		return false;
 	service->meter =
 		dps_meter_open(NULL, dps_client_host(service->client), quota, window_ms, err);
@@ -54,23 +178,23 @@ static bool open_meter(const struct login_options *options, struct service *serv
 	dps_client_set_meter(service->client, service->meter);
 	return true;
 }
-
 bool service_open(const struct login_options *options, struct service *ret_service,
 		  struct muster_error *err)
 {
 	CLEANUP(service_done) struct service service = { 0 };
-	CLEANUP(dps_login_done) struct dps_login login = { 0 };
+	CLEANUP(config_done) struct config config = { 0 };
+	struct login_options complete = *options;
 
-	if (!read_login(options, &login, err))
+	if (!report_config_load(&config, err))
 		return false;
-	service.credential = dps_credential_new_login(&login, err);
-	if (!service.credential)
+	login_options_complete(&complete, &config);
+	if (!login_credential_new(&complete, &service.credential, err))
 		return false;
-	service.http = http_new(options->ca_file, err);
+	service.http = http_new(complete.ca_file, err);
 	if (!service.http)
 		return false;
 	service.client = dps_client_new(service.http, service.credential, err);
-	if (!service.client || !open_meter(options, &service, err))
+	if (!service.client || !open_meter(&complete, &service, err))
 		return false;
 	*ret_service = service;
 	service = (struct service){ 0 };

@@ -2,6 +2,7 @@
  * the client that comes of them. */
 #pragma once
 
+#include "muster/config.h"
 #include "muster/dps-client.h"
 
 #include "cli-internal.h"
@@ -13,34 +14,68 @@ struct login_options {
 	const char *resource_group;
 	const char *subscription;
 	const char *auth_type; /* "key" or "login"; NULL: not said */
+	const char *sign_in;   /* of dps_sign_in_names; NULL: what the others imply */
+	const char *tenant;
+	const char *client_id;
+	const char *client_secret_file;
+	struct dps_endpoints endpoints;
 	const char *ca_file;
 	const char *rate; /* "N" or "N/SECONDS" */
 };
 
 extern const char *const login_auth_types[];
 
-/* For a table whose options struct `type` has a `struct login_options member`. */
+/* For a table whose options struct `type` has a `struct login_options member`; the letters are az's, 0 where they mean
+ * something else. */
 /* clang-format off */
 #define LOGIN_ROW(letter, name, kind, placeholder, help, type, member, field, environment, choices, flags) \
 	{ letter, name, NULL, kind, placeholder, help, offsetof(type, member.field), environment, choices, flags }
-#define LOGIN_ROWS(type, member)                                                                                       \
-	LOGIN_ROW('l', "login", OPTION_TEXT, "TEXT", "DPS connection string; others can see it, prefer --login-file",  \
+#define LOGIN_ROWS_LETTERED(login_letter, name_letter, group_letter, type, member)                                     \
+	LOGIN_ROW(login_letter, "login", OPTION_TEXT, "TEXT",                                                          \
+		  "DPS connection string; others can see it, prefer --login-file",                                     \
 		  type, member, login, NULL, NULL, OPTION_SECRET),                                                     \
 	LOGIN_ROW(0, "login-file", OPTION_TEXT, "FILE", "DPS connection string, in a file of mode 0600",               \
 		  type, member, login_file, "MUSTER_LOGIN_FILE", NULL, 0),                                             \
-	LOGIN_ROW('n', "dps-name", OPTION_TEXT, "NAME", "Name or host of the provisioning service",                    \
-		  type, member, dps_name, NULL, NULL, 0),                                                              \
-	LOGIN_ROW('g', "resource-group", OPTION_TEXT, "NAME", "Resource group that the service is looked up in",       \
-		  type, member, resource_group, NULL, NULL, 0),                                                        \
+	LOGIN_ROW(name_letter, "dps-name", OPTION_TEXT, "NAME", "Name or host of the provisioning service",            \
+		  type, member, dps_name, "MUSTER_DPS_NAME", NULL, 0),                                                 \
+	LOGIN_ROW(group_letter, "resource-group", OPTION_TEXT, "NAME", "Resource group that the service is looked up in", \
+		  type, member, resource_group, "MUSTER_RESOURCE_GROUP", NULL, 0),                                     \
 	LOGIN_ROW(0, "subscription", OPTION_TEXT, "ID", "Subscription that the service is looked up in",               \
-		  type, member, subscription, NULL, NULL, 0),                                                          \
+		  type, member, subscription, "MUSTER_SUBSCRIPTION", NULL, 0),                                         \
 	LOGIN_ROW(0, "auth-type", OPTION_ONE_OF, "WAY", "key or login: a policy's key or the operator's own rights",   \
-		  type, member, auth_type, NULL, login_auth_types, 0),                                                 \
+		  type, member, auth_type, "MUSTER_AUTH_TYPE", login_auth_types, 0),                                   \
+	LOGIN_ROW(0, "sign-in", OPTION_ONE_OF, "WAY", "How to get tokens of Entra ID: client-secret",                  \
+		  type, member, sign_in, "MUSTER_SIGN_IN", dps_sign_in_names, 0),                                      \
+	LOGIN_ROW(0, "tenant", OPTION_TEXT, "ID", "Tenant to sign in to",                                              \
+		  type, member, tenant, "MUSTER_TENANT", NULL, 0),                                                     \
+	LOGIN_ROW(0, "client-id", OPTION_TEXT, "ID", "Application to sign in as",                                      \
+		  type, member, client_id, "MUSTER_CLIENT_ID", NULL, 0),                                               \
+	LOGIN_ROW(0, "client-secret-file", OPTION_TEXT, "FILE", "The application's secret, in a file of mode 0600",    \
+		  type, member, client_secret_file, "MUSTER_CLIENT_SECRET_FILE", NULL, 0),                             \
+	LOGIN_ROW(0, "authority-host", OPTION_TEXT, "URL", "Sign-in authority of another cloud",                       \
+		  type, member, endpoints.authority, "MUSTER_AUTHORITY_HOST", NULL, OPTION_HIDDEN),                    \
+	LOGIN_ROW(0, "management-endpoint", OPTION_TEXT, "URL", "Management API of another cloud",                     \
+		  type, member, endpoints.management, "MUSTER_MANAGEMENT_ENDPOINT", NULL, OPTION_HIDDEN),              \
+	LOGIN_ROW(0, "dps-suffix", OPTION_TEXT, "HOST", "End of the service's host in another cloud",                  \
+		  type, member, endpoints.suffix, "MUSTER_DPS_SUFFIX", NULL, OPTION_HIDDEN),                           \
+	LOGIN_ROW(0, "dps-resource", OPTION_TEXT, "URL", "Resource of the service's tokens in another cloud",          \
+		  type, member, endpoints.resource, "MUSTER_DPS_RESOURCE", NULL, OPTION_HIDDEN),                       \
 	LOGIN_ROW(0, "ca-file", OPTION_TEXT, "FILE", "Roots to trust instead of the system's, PEM",                    \
-		  type, member, ca_file, "MUSTER_CA_FILE", NULL, 0),                                                   \
+		  type, member, ca_file, "MUSTER_CA_FILE", NULL, 0)
+/* Of the commands that share a rate budget. */
+#define LOGIN_ROWS(type, member)                                                                                       \
+	LOGIN_ROWS_LETTERED('l', 'n', 'g', type, member),                                                              \
 	LOGIN_ROW(0, "rate", OPTION_TEXT, "N[/S]", "Operations per minute, or per S seconds, that the service allows", \
 		  type, member, rate, "MUSTER_RATE", NULL, 0)
 /* clang-format on */
+
+/* What the options leave open as the configuration has it. A way to log in that stands on the command line holds over
+ * those of the environment, and these over the configuration's. */
+void login_options_complete(struct login_options *options, const struct config *config);
+/* Of complete options. Reads the files named, sends nothing. CAUSE_LOGIN_MISSING when nothing says who may enter. */
+bool login_credential_new(const struct login_options *options,
+			  struct dps_credential **ret_credential, struct muster_error *err)
+	MUST_CHECK;
 
 /* The service that a command talks to. For CLEANUP(service_done). */
 struct service {
@@ -50,7 +85,7 @@ struct service {
 	struct dps_meter *meter; /* the rate budget of this station */
 };
 
-/* CAUSE_LOGIN_MISSING when nothing says who may enter. */
+/* Completes the options from the configuration. */
 bool service_open(const struct login_options *options, struct service *ret_service,
 		  struct muster_error *err) MUST_CHECK;
 void service_done(struct service *service);

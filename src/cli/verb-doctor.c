@@ -10,7 +10,7 @@
 static const struct option_row rows[] = {
 	{ 0, "token", NULL, OPTION_TEXT, "URI", "Also check the module of this PKCS#11 token",
 	  offsetof(struct doctor_options, token), "MUSTER_TOKEN", NULL, 0 },
-	{ 'l', "login-file", NULL, OPTION_TEXT, "FILE", "DPS connection string to check",
+	{ 0, "login-file", NULL, OPTION_TEXT, "FILE", "DPS connection string to check",
 	  offsetof(struct doctor_options, login_file), "MUSTER_LOGIN_FILE", NULL, 0 },
 	{ 0, "ca-file", NULL, OPTION_TEXT, "FILE", "Roots to check instead of the system's",
 	  offsetof(struct doctor_options, ca_file), "MUSTER_CA_FILE", NULL, 0 },

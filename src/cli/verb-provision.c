@@ -5,38 +5,39 @@
 #include "muster/log.h"
 #include "muster/station.h"
 
+#include "login-options.h"
 #include "report.h"
 #include "token-options.h"
+
+struct provision_options {
+	struct station_request request;
+	struct login_options login;
+};
 
 /* clang-format off */
 static const struct option_row rows[] = {
 	{ 'p', "profile", NULL, OPTION_TEXT, "FILE", "Product profile to provision by",
-	  offsetof(struct station_request, profile_path), "MUSTER_PROFILE", NULL, 0 },
+	  offsetof(struct provision_options, request.profile_path), "MUSTER_PROFILE", NULL, 0 },
 	{ 's', "serial", NULL, OPTION_TEXT, "TEXT", "Serial number of the device",
-	  offsetof(struct station_request, serial), NULL, NULL, 0 },
+	  offsetof(struct provision_options, request.serial), NULL, NULL, 0 },
 	{ 'T', "tpm", "tcti", OPTION_TEXT, "TCTI", "TPM of the device, e.g. device:/dev/tpmrm0",
-	  offsetof(struct station_request, tpm), "MUSTER_TPM", NULL, 0 },
-	TOKEN_ROWS(struct station_request, token),
-	{ 'l', "login-file", NULL, OPTION_TEXT, "FILE", "DPS connection string, in a file of mode 0600",
-	  offsetof(struct station_request, login_file), "MUSTER_LOGIN_FILE", NULL, 0 },
-	{ 0, "login", NULL, OPTION_TEXT, "TEXT", "DPS connection string; others can see it, prefer --login-file",
-	  offsetof(struct station_request, login_text), NULL, NULL, OPTION_SECRET },
-	{ 0, "ca-file", NULL, OPTION_TEXT, "FILE", "Roots to trust instead of the system's, PEM",
-	  offsetof(struct station_request, ca_file), "MUSTER_CA_FILE", NULL, 0 },
+	  offsetof(struct provision_options, request.tpm), "MUSTER_TPM", NULL, 0 },
+	TOKEN_ROWS(struct provision_options, request.token),
+	LOGIN_ROWS_LETTERED(0, 0, 0, struct provision_options, login),
 	{ 0, "id-scope", NULL, OPTION_TEXT, "SCOPE", "ID scope of the DPS; holds over the profile's",
-	  offsetof(struct station_request, id_scope), "MUSTER_ID_SCOPE", NULL, 0 },
+	  offsetof(struct provision_options, request.id_scope), "MUSTER_ID_SCOPE", NULL, 0 },
 	{ 0, "device-endpoint", NULL, OPTION_TEXT, "HOST", "Where devices register, HOST[:PORT]",
-	  offsetof(struct station_request, device_endpoint), "MUSTER_DEVICE_ENDPOINT", NULL, 0 },
+	  offsetof(struct provision_options, request.device_endpoint), "MUSTER_DEVICE_ENDPOINT", NULL, 0 },
 	{ 'j', "journal", NULL, OPTION_TEXT, "FILE", "Journal of this station",
-	  offsetof(struct station_request, journal_path), "MUSTER_JOURNAL", NULL, 0 },
+	  offsetof(struct provision_options, request.journal_path), "MUSTER_JOURNAL", NULL, 0 },
 	{ 0, "out", NULL, OPTION_TEXT, "DIR", "Where evidence and key files go",
-	  offsetof(struct station_request, out_directory), "MUSTER_OUT", NULL, 0 },
+	  offsetof(struct provision_options, request.out_directory), "MUSTER_OUT", NULL, 0 },
 	{ 0, "key-fd", NULL, OPTION_NUMBER, "N", "Write derived keys to this open descriptor, not to a file",
-	  offsetof(struct station_request, key_fd), NULL, NULL, 0 },
+	  offsetof(struct provision_options, request.key_fd), NULL, NULL, 0 },
 	{ 0, "operator", NULL, OPTION_TEXT, "NAME", "Who is working here; default: the login user",
-	  offsetof(struct station_request, operator_name), "MUSTER_OPERATOR", NULL, 0 },
+	  offsetof(struct provision_options, request.operator_name), "MUSTER_OPERATOR", NULL, 0 },
 	{ 0, "dry-run", NULL, OPTION_FLAG, NULL, "Show what would be done; change nothing",
-	  offsetof(struct station_request, dry_run), NULL, NULL, 0 },
+	  offsetof(struct provision_options, request.dry_run), NULL, NULL, 0 },
 	{ 0 },
 };
 /* clang-format on */
@@ -105,15 +106,24 @@ static bool run(const struct invocation *call, struct muster_error *err)
 {
 	CLEANUP(profile_report_done) struct profile_report report = { 0 };
 	CLEANUP(station_result_done) struct station_result result = { 0 };
-	struct station_request request = *(const struct station_request *)call->options;
+	CLEANUP(dps_credential_freep) struct dps_credential *credential = NULL;
+	CLEANUP(config_done) struct config config = { 0 };
+	const struct provision_options *options = call->options;
+	struct station_request request = options->request;
+	struct login_options login = options->login;
 	bool is_done;
 
 	if (!request.profile_path)
 		return muster_fail(err, CAUSE_USAGE,
 				   "'muster provision' needs --profile FILE (see muster provision "
 				   "--help)");
-	if (request.login_file && request.login_text)
-		return muster_fail(err, CAUSE_USAGE, "--login and --login-file exclude each other");
+	if (!report_config_load(&config, err))
+		return false;
+	login_options_complete(&login, &config);
+	if (!login_credential_new(&login, &credential, err))
+		return false;
+	request.credential = credential;
+	request.ca_file = login.ca_file;
 	if (!call->is_quiet && (isatty(STDERR_FILENO) || log_get_level() >= LOG_INFO)) {
 		request.progress = show_stage;
 		request.progress_context = &request;
@@ -132,7 +142,7 @@ const struct verb verb_provision = {
 		"profile says. Run again on the same device it goes on where it stopped, or says that\n"
 		"the device is enrolled already.",
 	.options = rows,
-	.options_size = sizeof(struct station_request),
+	.options_size = sizeof(struct provision_options),
 	.default_output = OUTPUT_TABLE,
 	.run = run,
 };

@@ -97,7 +97,8 @@ static bool send_once(struct dps_client *client, dps_client_build *build, void *
 	CLEANUP(http_request_done) struct http_request request = { 0 };
 	struct dps_budget_ticket ticket = { 0 };
 
-	if (!build(context, dps_client_host(client), &request, err) ||
+	if (!dps_credential_connect(client->credential, client->http, err) ||
+	    !build(context, dps_client_host(client), &request, err) ||
 	    !wait_for_turn(client, &ticket, err) ||
 	    !dps_credential_authorize(client->credential, client->http, &request, err) ||
 	    !http_fetch(client->http, &request, ret_answer, err))
@@ -130,9 +131,8 @@ static bool prepare_next(struct dps_client *client, const struct http_answer *an
 	*ret_again = false;
 	switch (dps_next_step(answer, writes)) {
 	case DPS_NEXT_RENEW:
-		*ret_again = !*was_renewed;
+		*ret_again = !*was_renewed && dps_credential_forget(client->credential);
 		*was_renewed = true;
-		dps_credential_forget(client->credential);
 		return true;
 	case DPS_NEXT_RETRY:
 		break;

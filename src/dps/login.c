@@ -8,27 +8,10 @@
 
 /* -- Parts of a connection string ---------------------------------------------------------------------- */
 
-/* "host" or "host:port", folded to lower case. */
 static bool parse_host(struct dps_login *login, const char *value, size_t length,
 		       struct muster_error *err)
 {
-	char name[DPS_HOST_SIZE];
-	const char *port;
-	int64_t number;
-
-	if (length == 0 || length >= sizeof(login->host) || memchr(value, 0, length))
-		return muster_fail(err, CAUSE_LOGIN_INVALID,
-				   "the connection string's HostName is empty or too long");
-	memcpy(login->host, value, length);
-	login->host[length] = 0;
-	text_fold(login->host);
-	dps_host_without_port(login->host, name);
-	port = strchr(login->host, ':');
-	if (!dps_hub_name_is_valid(name) || (port && !text_to_int64(port + 1, 1, 65535, &number)))
-		return muster_fail(err, CAUSE_LOGIN_INVALID,
-				   "the connection string's HostName '%s' is not a host name",
-				   PRINTABLE(login->host));
-	return true;
+	return dps_host_parse(value, length, "the connection string's HostName", login->host, err);
 }
 
 static bool parse_policy(struct dps_login *login, const char *value, size_t length,

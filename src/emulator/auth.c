@@ -8,6 +8,7 @@
 #include "muster/encoding.h"
 
 #include "emulator-internal.h"
+#include "routes.h"
 
 #define CACHE_SIZE 256
 
@@ -89,7 +90,7 @@ static bool verify(const struct emulator *emulator, const char *header, struct c
 	return true;
 }
 
-bool auth_check_policy(struct exchange *exchange, unsigned right)
+static bool check_policy(struct exchange *exchange, unsigned right)
 {
 	struct emulator *emulator = exchange->emulator;
 	const char *header = exchange->request->authorization;
@@ -110,6 +111,53 @@ bool auth_check_policy(struct exchange *exchange, unsigned right)
 	if (!sas_covers_host(entry.resource, emulator->names, emulator->name_count, exchange->path))
 		return unauthorized(exchange);
 	return (entry.policy->rights & right) == right || unauthorized(exchange);
+}
+
+/* -- Applications ------------------------------------------------------------------------------------------ */
+
+static const struct {
+	enum role role;
+	unsigned rights;
+} role_rights[] = {
+	{ ROLE_READER, RIGHT_ENROLLMENT_READ | RIGHT_REGISTRATION_READ },
+	{ ROLE_CONTRIBUTOR, RIGHT_ENROLLMENT_READ | RIGHT_ENROLLMENT_WRITE |
+				    RIGHT_REGISTRATION_READ | RIGHT_REGISTRATION_WRITE },
+};
+
+static unsigned rights_of(const struct application *application)
+{
+	unsigned rights = 0;
+
+	for (size_t i = 0; i < ARRAY_SIZE(role_rights); i++)
+		if (application->roles & role_rights[i].role)
+			rights |= role_rights[i].rights;
+	return rights;
+}
+
+const struct application *auth_application(const struct exchange *exchange, const char *audience)
+{
+	static const char scheme[] = "Bearer ";
+	const struct authority *authority = exchange->emulator->authority;
+	const char *header = exchange->request->authorization;
+
+	if (!authority || !header || !text_has_prefix(header, scheme))
+		return NULL;
+	return authority_check(authority, header + strlen(scheme), audience,
+			       exchange->request->now_ms);
+}
+
+bool auth_check_service(struct exchange *exchange, unsigned right)
+{
+	const char *header = exchange->request->authorization;
+	const struct application *application;
+
+	if (!header || !text_has_prefix(header, "Bearer "))
+		return check_policy(exchange, right);
+	application = auth_application(exchange, AUTHORITY_DPS_RESOURCE);
+	if (!application)
+		return unauthorized(exchange);
+	return (rights_of(application) & right) == right ||
+	       refuse(&exchange->refusal, FORBIDDEN, "The role assignment is missing");
 }
 
 /* -- Devices ----------------------------------------------------------------------------------------------- */

@@ -9,6 +9,7 @@
 
 #include "allocation.h"
 #include "auth.h"
+#include "authority.h"
 #include "fault.h"
 #include "instance.h"
 #include "ledger.h"
@@ -29,6 +30,7 @@ struct emulator {
 	bool any_certificate_date;
 	char run[GUID_SIZE]; /* this start; operations of an earlier one are not under way any more */
 
+	struct authority *authority; /* or NULL */
 	struct store *store;
 	struct ledger *ledger;         /* or NULL */
 	struct background *background; /* webhook calls under way */

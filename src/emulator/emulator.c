@@ -147,6 +147,9 @@ static bool open_state(struct emulator_process *process, const struct emulator_c
 	return store_open(store, &emulator->store, err) &&
 	       instance_open(instance, config->policies, config->policy_count, &emulator->instance,
 			     err) &&
+	       (config->application_count == 0 ||
+		authority_open(process->state, config->applications, config->application_count,
+			       &emulator->authority, err)) &&
 	       (!config->ledger || ledger_open(config->ledger, &emulator->ledger, err)) &&
 	       server_certificate_open(process->state, emulator->names, emulator->name_count,
 				       clock_wall_ms(), &process->certificate, err);
@@ -196,6 +199,7 @@ void emulator_stop(struct emulator *emulator)
 	server_stop(process->server);
 	background_free(emulator->background);
 	sas_cache_free(emulator->sas_cache);
+	authority_close(emulator->authority);
 	ledger_close(emulator->ledger);
 	store_close(emulator->store);
 	for (size_t i = 0; i < emulator->throttle_count; i++)
@@ -238,5 +242,8 @@ char *emulator_ready_line(const struct emulator *emulator)
 	for (size_t i = 0; hubs && i < emulator->hub_count; i++)
 		is_good = cJSON_AddItemToArray(hubs, cJSON_CreateString(emulator->hubs[i].host)) &&
 			  is_good;
+	if (is_good && emulator->authority)
+		is_good = authority_describe(emulator->authority,
+					     cJSON_AddObjectToObject(line, "authority"));
 	return is_good && hubs ? json_print_line(line) : NULL;
 }

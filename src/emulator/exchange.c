@@ -18,6 +18,10 @@ static const char *const api_versions[] = {
 	"2020-09-01-preview", "2021-02-01-preview", "2021-06-01",         "2021-10-01",
 };
 
+static const char *const management_versions[] = {
+	"2018-01-22", "2020-03-01", "2021-10-15", "2022-02-05", "2022-12-12",
+};
+
 int64_t emulator_now_ms(const struct emulator *emulator)
 {
 	return clock_wall_ms() + emulator->clock_offset_ms;
@@ -96,6 +100,9 @@ void exchange_begin_unfaulted(struct exchange *exchange, struct emulator *emulat
 		exchange->route = route_find(request->method, exchange->segments,
 					     exchange->segment_count, &is_known_path);
 	}
+	/* Without applications there is neither authority nor management API. */
+	if (exchange->route && route_plane(exchange->route) != PLANE_DPS && !emulator->authority)
+		exchange->route = NULL;
 	if (!exchange->route) {
 		(void)refuse(&exchange->refusal, is_known_path ? NO_SUCH_METHOD : NO_SUCH_PATH,
 			     is_known_path ? "Method not allowed" : "Resource not found");
@@ -115,30 +122,43 @@ void exchange_begin(struct exchange *exchange, struct emulator *emulator,
 
 /* -- Serving ----------------------------------------------------------------------------------------------- */
 
+/* What each plane asks of a request. */
+static const struct {
+	const char *const *versions;
+	size_t version_count; /* 0: none is asked for */
+	const char *content_type;
+} planes[] = {
+	[PLANE_DPS] = { api_versions, ARRAY_SIZE(api_versions), "application/json" },
+	[PLANE_TOKEN] = { NULL, 0, "application/x-www-form-urlencoded" },
+	[PLANE_MANAGEMENT] = { management_versions, ARRAY_SIZE(management_versions),
+			       "application/json" },
+};
+
 static bool check_version(struct exchange *exchange)
 {
+	const enum plane plane = route_plane(exchange->route);
 	const char *version = exchange->request->api_version;
 
-	for (size_t i = 0; version && i < ARRAY_SIZE(api_versions); i++)
-		if (strcmp(api_versions[i], version) == 0)
+	for (size_t i = 0; version && i < planes[plane].version_count; i++)
+		if (strcmp(planes[plane].versions[i], version) == 0)
 			return true;
-	return refuse(&exchange->refusal, BAD_REQUEST, "api-version is %s",
+	return planes[plane].version_count == 0 ||
+	       refuse(&exchange->refusal, BAD_REQUEST, "api-version is %s",
 		      version ? "not supported" : "missing");
 }
 
 static bool check_content_type(struct exchange *exchange)
 {
-	static const char json[] = "application/json";
+	const char *wanted = planes[route_plane(exchange->route)].content_type;
 	const struct request *request = exchange->request;
 
 	if (request->body_size == 0 || strcmp(request->method, "GET") == 0 ||
 	    strcmp(request->method, "DELETE") == 0)
 		return true;
 	if (request->content_type &&
-	    strncasecmp(request->content_type, json, sizeof(json) - 1) == 0)
+	    strncasecmp(request->content_type, wanted, strlen(wanted)) == 0)
 		return true;
-	return refuse(&exchange->refusal, NO_SUCH_MEDIA_TYPE,
-		      "Content-Type is not application/json");
+	return refuse(&exchange->refusal, NO_SUCH_MEDIA_TYPE, "Content-Type is not %s", wanted);
 }
 
 static enum throttle_scope scope_of(const struct exchange *exchange)
@@ -168,6 +188,8 @@ static bool check_throttle(struct exchange *exchange)
 	int64_t retry_after_s = 0;
 	bool is_free = true;
 
+	if (route_plane(exchange->route) != PLANE_DPS)
+		return true;
 	pthread_mutex_lock(&emulator->lock);
 	for (size_t i = 0; is_free && i < emulator->throttle_count; i++) {
 		struct throttle *throttle = &emulator->throttles[i];
@@ -198,27 +220,54 @@ static bool serve(struct exchange *exchange)
 	if (!route)
 		return false;
 	return check_size(exchange) && check_version(exchange) && check_content_type(exchange) &&
-	       (route->right == RIGHT_NONE || auth_check_policy(exchange, route->right)) &&
+	       (route_plane(route) != PLANE_DPS || route->right == RIGHT_NONE ||
+		auth_check_service(exchange, route->right)) &&
 	       check_throttle(exchange) && route->handle(exchange);
 }
 
 /* -- Answering --------------------------------------------------------------------------------------------- */
 
+static void describe_refusal(struct exchange *exchange, const char *guid, const char *message)
+{
+	const enum plane plane = exchange->route ? route_plane(exchange->route) : PLANE_DPS;
+	const struct refusal *refusal = &exchange->refusal;
+	struct text *body = &exchange->reply.body;
+	char stamp[STAMP_SIZE];
+
+	stamp_format(stamp, exchange->request->now_ms);
+	switch (plane) {
+	case PLANE_DPS:
+		text_addf(
+			body,
+			"{\"errorCode\":%u,\"trackingId\":\"%s\",\"message\":%s,\"timestampUtc\":\"%s\"}",
+			refusal->number, guid, message, stamp);
+		reply_header(&exchange->reply, "x-ms-error-code", "%u", refusal->number);
+		break;
+	case PLANE_TOKEN:
+		text_addf(
+			body,
+			"{\"error\":\"%s\",\"error_description\":%s,\"timestamp\":\"%s\",\"trace_id\":\"%s\"}",
+			refusal->word ? refusal->word : "temporarily_unavailable", message, stamp,
+			guid);
+		break;
+	case PLANE_MANAGEMENT:
+		text_addf(body, "{\"error\":{\"code\":\"%s\",\"message\":%s}}",
+			  refusal->word ? refusal->word : "InternalServerError", message);
+		break;
+	}
+}
+
 static void answer_refusal(struct exchange *exchange)
 {
 	struct reply *reply = &exchange->reply;
-	char guid[GUID_SIZE], stamp[STAMP_SIZE];
+	char guid[GUID_SIZE];
 	CLEANUP(freep) char *message = json_quote(exchange->refusal.message);
 
 	guid_new(guid);
-	stamp_format(stamp, exchange->request->now_ms);
 	text_done(&reply->body);
 	reply->body = (struct text)TEXT_MAX(REPLY_MAX);
 	reply->status = refusal_status(&exchange->refusal);
-	text_addf(&reply->body,
-		  "{\"errorCode\":%u,\"trackingId\":\"%s\",\"message\":%s,\"timestampUtc\":\"%s\"}",
-		  exchange->refusal.number, guid, message ? message : "\"\"", stamp);
-	reply_header(reply, "x-ms-error-code", "%u", exchange->refusal.number);
+	describe_refusal(exchange, guid, message ? message : "\"\"");
 	reply_header(reply, "x-ms-request-id", "%s", guid);
 }
 

@@ -8,8 +8,8 @@
 #include "spec.h"
 
 static const char *const operation_names[OPERATION_COUNT] = {
-	"none",  "put",       "get",      "delete", "bulk",
-	"query", "mechanism", "register", "poll",   "registration",
+	"none",      "put",      "get",  "delete",       "bulk",  "query",
+	"mechanism", "register", "poll", "registration", "token", "management",
 };
 
 static const char *const garbage_names[GARBAGE_COUNT] = {

@@ -2,7 +2,8 @@
  *
  *   OPERATION:ACTION[:skip=N][:count=N][:every=N][:id=ID]
  *
- *   OPERATION  put get delete bulk query mechanism register poll registration any; several with '+'
+ *   OPERATION  put get delete bulk query mechanism register poll registration token management any;
+ *              several with '+'
  *   skip=N     the first N matching requests pass
  *   count=N    at most N requests are hit (all when not given)
  *   every=N    of the rest, each Nth one is hit, beginning with the first
@@ -48,6 +49,8 @@ enum operation {
 	OPERATION_REGISTER,
 	OPERATION_POLL,
 	OPERATION_REGISTRATION,
+	OPERATION_TOKEN,
+	OPERATION_MANAGEMENT,
 	OPERATION_COUNT,
 };
 /* "put", ...; "none" for requests that match no route. */

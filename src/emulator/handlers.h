@@ -23,6 +23,8 @@ bool registration_query(struct exchange *exchange);
 bool registration_get(struct exchange *exchange);
 bool registration_delete(struct exchange *exchange);
 bool hub_device_get(struct exchange *exchange);
+/* token.c */
+bool token_post(struct exchange *exchange);
 /* device.c */
 bool device_register(struct exchange *exchange);
 bool device_poll(struct exchange *exchange);

@@ -35,6 +35,8 @@ static const struct option_row rows[] = {
 	  OPTION_LIST, AT(hubs), AT(hub_count), 0, 0 },
 	{ "policy", "NAME=RIGHTS", "Add a shared access policy, rights separated by commas; repeat",
 	  OPTION_LIST, AT(policies), AT(policy_count), 0, 0 },
+	{ "application", "SPEC", "Be a sign-in authority for this application, see below; repeat",
+	  OPTION_LIST, AT(applications), AT(application_count), 0, 0 },
 	{ "allocation", "POLICY", "The instance's policy: hashed, geoLatency or static (hashed)",
 	  OPTION_TEXT, AT(allocation), 0, 0, 0 },
 	{ "poll-delay", "MS", "A registration is \"assigning\" at least so long (0)",
@@ -57,13 +59,19 @@ static const struct option_row rows[] = {
 
 static const char grammar[] =
 	"\n"
+	"Applications: NAME[:role=ROLE[+ROLE...]][:certificate=FILE]\n"
+	"  role             contributor reader management management-reader none (contributor+management)\n"
+	"  certificate=FILE takes client assertions signed with its key\n"
+	"  There are then tokens at URL/TENANT/oauth2/v2.0/token and a management API at URL/subscriptions/...\n"
+	"\n"
 	"Throttles: MODEL:RATE/WINDOW_S[:burst=N][:count=call|item][:on=service|register|poll]\n"
 	"  fixed            RATE per window; windows follow each other\n"
 	"  sliding          RATE within any span as long as the window\n"
 	"  bucket           refilled evenly, holds at most burst\n"
 	"\n"
 	"Faults: OPERATION:ACTION[:skip=N][:count=N][:every=N][:id=ID]\n"
-	"  OPERATION        put get delete bulk query mechanism register poll registration any; joined with '+'\n"
+	"  OPERATION        put get delete bulk query mechanism register poll registration token management\n"
+	"                   any; joined with '+'\n"
 	"  status=N         answer N and do nothing (also retry-after=SECONDS|date|none)\n"
 	"  status-after=N   do the work, answer N\n"
 	"  cut-before       close the connection and do nothing\n"
@@ -77,7 +85,8 @@ static const char grammar[] =
 	"  redirect         307 to another host\n"
 	"  partial=N        of a bulk commit N items, then answer 500\n"
 	"\n"
-	"When ready it prints one line of JSON: url, connectionString, idScope, caFile, hubs. SIGTERM ends it.\n";
+	"When ready it prints one line of JSON: url, connectionString, idScope, caFile, hubs,\n"
+	"authority. SIGTERM ends it.\n";
 /* clang-format on */
 
 /* -- Setting ----------------------------------------------------------------------------------------------- */

@@ -14,6 +14,7 @@ enum service_error {
 	ALLOCATION_NO_HUB = 400208,
 	ALLOCATION_UNAUTHORIZED = 400209,
 	UNAUTHORIZED = 401002,
+	FORBIDDEN = 403001,
 	NO_SUCH_SCOPE = 404001,
 	NO_SUCH_PATH = 404002,
 	NO_SUCH_ENROLLMENT = 404201,
@@ -28,12 +29,16 @@ enum service_error {
 };
 
 struct refusal {
-	unsigned number; /* enum service_error, or what a fault or an allocation asks for */
+	unsigned number;  /* enum service_error, or what a fault or an allocation asks for */
+	const char *word; /* static; what a sign-in or management error is called there; or NULL */
 	char message[320];
 };
 
 /* Fills *refusal and returns false. */
 bool refuse(struct refusal *refusal, unsigned number, const char *format, ...) PRINTF_LIKE(3, 4);
+/* The same for sign-ins and the management API, which call their errors by words. */
+bool refuse_as(struct refusal *refusal, unsigned number, const char *word, const char *format, ...)
+	PRINTF_LIKE(4, 5);
 /* 500: what went wrong inside. */
 bool refuse_internal(struct refusal *refusal, const struct muster_error *err);
 static inline unsigned refusal_status(const struct refusal *refusal)

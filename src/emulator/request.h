@@ -18,7 +18,7 @@ struct route;
 
 #define BODY_MAX (96 * 1024)
 #define REPLY_MAX (4 * 1024 * 1024)
-#define SEGMENT_COUNT_MAX 5
+#define SEGMENT_COUNT_MAX 9
 #define SEGMENT_MAX 300
 #define REPLY_HEADER_COUNT_MAX 8
 
@@ -38,6 +38,11 @@ struct request {
 	const char *content_type;
 	const char *max_item_count;
 	const char *continuation;
+	const char *metadata; /* header of the managed identity endpoint */
+	const char *resource; /* query arguments of the same and of lists */
+	const char *client_id;
+	const char *skip_token;
+	bool is_plain; /* came by the listener without TLS */
 	const void *body;
 	size_t body_size;
 	const struct certificate *

@@ -41,6 +41,8 @@ static const struct route routes[] = {
 	{ "GET",  "*/registrations/{}/operations/*", "registrations", OPERATION_POLL,     RIGHT_NONE, device_poll },
 	{ "POST", "*/registrations/{}",              "registrations", OPERATION_REGISTRATION, RIGHT_NONE,
 	                                                                              device_lookup },
+
+	{ "POST", "*/oauth2/v2.0/token", "", OPERATION_TOKEN, RIGHT_NONE, token_post },
 };
 /* clang-format on */
 
@@ -75,6 +77,18 @@ const struct route *route_find(const char *method, const char (*segments)[SEGMEN
 			return &routes[i];
 	}
 	return NULL;
+}
+
+enum plane route_plane(const struct route *route)
+{
+	switch (route->operation) {
+	case OPERATION_TOKEN:
+		return PLANE_TOKEN;
+	case OPERATION_MANAGEMENT:
+		return PLANE_MANAGEMENT;
+	default:
+		return PLANE_DPS;
+	}
 }
 
 const char *route_id(const struct route *route, const char (*segments)[SEGMENT_MAX])

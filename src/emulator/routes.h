@@ -18,6 +18,13 @@ enum right {
 /* Fills the body and returns true; or fills exchange->refusal and returns false. */
 typedef bool (*route_handler)(struct exchange *exchange);
 
+/* Whose rules hold for version, credential and errors. */
+enum plane {
+	PLANE_DPS,        /* service and device API */
+	PLANE_TOKEN,      /* Entra ID, and the metadata service of a managed identity */
+	PLANE_MANAGEMENT, /* Azure Resource Manager */
+};
+
 struct route {
 	const char *method;
 	const char *pattern;    /* segments between slashes; "*" any, "{}" the id */
@@ -30,5 +37,6 @@ struct route {
 /* NULL when no path fits (*ret_known_path false) or the path is for other methods. */
 const struct route *route_find(const char *method, const char (*segments)[SEGMENT_MAX],
 			       size_t count, bool *ret_known_path);
+enum plane route_plane(const struct route *route);
 /* The segment that is the id, or NULL. */
 const char *route_id(const struct route *route, const char (*segments)[SEGMENT_MAX]);

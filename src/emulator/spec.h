@@ -9,7 +9,7 @@
 
 struct spec_part {
 	char name[64];
-	char value[160];
+	char value[1024];
 	bool has_value;
 };
 

@@ -27,12 +27,31 @@ static const struct field module_rows[] = {
 static const struct fields module_fields = { FIELDS(module_rows),
 					     .size = sizeof(struct config_module) };
 
+static const struct word auth_type_words[] = { { "key", 0 }, { "login", 0 }, { 0 } };
+static const struct word sign_in_words[] = { { "client-secret", 0 }, { 0 } };
+
 static const struct field config_rows[] = {
 	{ "modules", FIELD_MAP, AT(modules), .group = &module_fields, .max = 64,
 	  .pattern = "^[A-Za-z0-9][A-Za-z0-9._-]*$", .form = "letters, digits, '.', '_' and '-'",
 	  .help = "PKCS#11 modules by name" },
 	{ "loginFile", FIELD_PATH, AT(login_file), .max = 1024, .help = "default of --login-file" },
 	{ "caFile", FIELD_PATH, AT(ca_file), .max = 1024, .help = "default of --ca-file" },
+	{ "dpsName", FIELD_TEXT, AT(dps_name), .help = "default of --dps-name" },
+	{ "resourceGroup", FIELD_TEXT, AT(resource_group), .help = "default of --resource-group" },
+	{ "subscription", FIELD_TEXT, AT(subscription), .help = "default of --subscription" },
+	{ "authType", FIELD_WORD_TEXT, AT(auth_type), .words = auth_type_words,
+	  .help = "default of --auth-type" },
+	{ "signIn", FIELD_WORD_TEXT, AT(sign_in), .words = sign_in_words,
+	  .help = "default of --sign-in" },
+	{ "tenant", FIELD_TEXT, AT(tenant), .help = "default of --tenant" },
+	{ "clientId", FIELD_TEXT, AT(client_id), .help = "default of --client-id" },
+	{ "clientSecretFile", FIELD_PATH, AT(client_secret_file), .max = 1024,
+	  .help = "default of --client-secret-file" },
+	{ "authorityHost", FIELD_TEXT, AT(authority_host), .help = "default of --authority-host" },
+	{ "managementEndpoint", FIELD_TEXT, AT(management_endpoint),
+	  .help = "default of --management-endpoint" },
+	{ "dpsSuffix", FIELD_TEXT, AT(dps_suffix), .help = "default of --dps-suffix" },
+	{ "dpsResource", FIELD_TEXT, AT(dps_resource), .help = "default of --dps-resource" },
 	{ "idScope", FIELD_TEXT, AT(id_scope), .max = 64, .pattern = "^[A-Za-z0-9]+$",
 	  .form = "letters and digits", .help = "default of --id-scope" },
 	{ "journal", FIELD_PATH, AT(journal), .max = 1024, .help = "default of --journal" },

@@ -95,7 +95,7 @@ bool enroll_put_start(struct job *job, struct muster_error *err)
 {
 	CLEANUP(http_request_done) struct http_request request = { 0 };
 
-	if (!dps_enrollment_put(job->run->login.host, job->registration_id, job->enrollment, NULL,
+	if (!dps_enrollment_put(job_host(job), job->registration_id, job->enrollment, NULL,
 				&request, err))
 		return false;
 	job->sends++;
@@ -139,9 +139,9 @@ bool enroll_put_finish(struct job *job, const struct muster_error *outcome,
 	}
 	switch (dps_next_step(&job->answer, true)) {
 	case DPS_NEXT_RETRY:
+	case DPS_NEXT_RENEW:
 		return put_had_no_effect(job, err) &&
 		       job_retry_or_fail(job, name_of(job, name), err);
-	case DPS_NEXT_RENEW:
 	case DPS_NEXT_STOP:
 		if (job->answer.outcome == HTTP_ANSWERED && !put_had_no_effect(job, &storage)) {
 			*err = storage;
@@ -168,7 +168,7 @@ bool confirm_read_start(struct job *job, struct muster_error *err)
 {
 	CLEANUP(http_request_done) struct http_request request = { 0 };
 
-	return dps_enrollment_get(job->run->login.host, job->registration_id, &request, err) &&
+	return dps_enrollment_get(job_host(job), job->registration_id, &request, err) &&
 	       job_send_authorized(job, &request, err);
 }
 
@@ -225,8 +225,7 @@ bool confirm_mechanism_start(struct job *job, struct muster_error *err)
 {
 	CLEANUP(http_request_done) struct http_request request = { 0 };
 
-	return dps_enrollment_mechanism(job->run->login.host, job->registration_id, &request,
-					err) &&
+	return dps_enrollment_mechanism(job_host(job), job->registration_id, &request, err) &&
 	       job_send_authorized(job, &request, err);
 }
 

@@ -121,7 +121,7 @@ bool evidence_compose(struct job *job, char **ret_text, struct muster_error *err
 	    !json_add_text(root, "at", rfc3339_format(now, clock_wall_ms())) ||
 	    !json_add_text(root, "operator", run->who.operator_name) ||
 	    !json_add_text(root, "station", run->who.station) ||
-	    !json_add_text(root, "service", run->login.host) ||
+	    !json_add_text(root, "service", job_host(job)) ||
 	    !json_add_text(root, "idScope", run->id_scope) ||
 	    !json_add_text(root, "attemptId", job->attempt_id) ||
 	    !json_add_bool(root, "created", job->created) ||

@@ -19,7 +19,7 @@ bool service_reach_start(struct job *job, struct muster_error *err)
 {
 	CLEANUP(http_request_done) struct http_request request = { .method = HTTP_GET };
 
-	text_addf(&request.url, "https://%s/?api-version=%s", job->run->login.host,
+	text_addf(&request.url, "https://%s/?api-version=%s", job_host(job),
 		  DPS_SERVICE_API_VERSION);
 	return text_ok(&request.url, err) && job_send(job, &request, err);
 }
@@ -115,9 +115,9 @@ static bool check_unique(struct job *job, enum journal_key key, const char *valu
 	return fail_taken(job, &other, cause, err);
 }
 
-static const char *service_of(const struct run *run)
+static const char *service_of(const struct job *job)
 {
-	return run->id_scope ? run->id_scope : run->login.host;
+	return job->run->id_scope ? job->run->id_scope : job_host(job);
 }
 
 static bool check_known(struct job *job, struct muster_error *err)
@@ -125,12 +125,12 @@ static bool check_known(struct job *job, struct muster_error *err)
 	const struct journal_device *known = &job->device;
 	const char *serial = job->run->request->serial;
 
-	if (known->service && strcmp(known->service, service_of(job->run)) != 0)
+	if (known->service && strcmp(known->service, service_of(job)) != 0)
 		return muster_fail(
 			err, CAUSE_SERVICE_CHANGED,
 			"device '%s' is in the journal as provisioned into '%s', not '%s'",
 			PRINTABLE(job->registration_id), PRINTABLE(known->service),
-			PRINTABLE(service_of(job->run)));
+			PRINTABLE(service_of(job)));
 	if (!is_live(known->state))
 		return true;
 	if (serial && known->serial && strcmp(serial, known->serial) != 0)

@@ -11,6 +11,11 @@ bool job_is_dry(const struct job *job)
 	return job->run->request->dry_run;
 }
 
+const char *job_host(const struct job *job)
+{
+	return dps_credential_host(job->run->request->credential);
+}
+
 bool job_ask(struct job *job, struct worker *worker, const struct worker_message *request,
 	     struct muster_error *err)
 {
@@ -33,6 +38,7 @@ static void keep_answer(void *context, struct http_answer *answer)
 
 bool job_send(struct job *job, struct http_request *request, struct muster_error *err)
 {
+	job->is_authorized = false;
 	job->transfer = http_start(job->run->http, request, keep_answer, job, err);
 	if (!job->transfer)
 		return false;
@@ -42,11 +48,16 @@ bool job_send(struct job *job, struct http_request *request, struct muster_error
 
 bool job_send_authorized(struct job *job, struct http_request *request, struct muster_error *err)
 {
-	if (!dps_login_authorize(&job->run->login, clock_wall_ms(), request, err)) {
+	struct dps_credential *credential = job->run->request->credential;
+
+	if (!dps_credential_authorize(credential, job->run->http, request, err)) {
 		http_request_done(request);
 		return false;
 	}
-	return job_send(job, request, err);
+	if (!job_send(job, request, err))
+		return false;
+	job->is_authorized = true;
+	return true;
 }
 
 void job_go_to(struct job *job, const char *step_name)
@@ -61,12 +72,27 @@ void job_again(struct job *job, int64_t milliseconds)
 	job->intent_is_written = job->intent_is_durable = false;
 }
 
+/* After a 401 to a request that carried the credential: once in a step with a new token. */
+static bool job_may_renew(struct job *job)
+{
+	bool was_authorized = job->is_authorized, was_renewed = job->was_renewed;
+
+	if (!was_authorized || was_renewed)
+		return false;
+	job->was_renewed = true;
+	return dps_credential_forget(job->run->request->credential);
+}
+
 bool job_retry_or_fail(struct job *job, const char *what, struct muster_error *err)
 {
 	enum dps_next next = dps_next_step(&job->answer, false);
 	int64_t wait;
 	uint64_t random;
 
+	if (next == DPS_NEXT_RENEW && job_may_renew(job)) {
+		job_again(job, 0);
+		return true;
+	}
 	if (next != DPS_NEXT_RETRY && next != DPS_NEXT_READ_BACK)
 		return dps_answer_fail(&job->answer, what, err);
 	if (!random_bytes(&random, sizeof(random), err))

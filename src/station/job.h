@@ -49,7 +49,6 @@ enum operation {
 struct run {
 	const struct station_request *request;
 	struct profile profile;
-	struct dps_login login;
 	struct http *http;
 	struct journal *journal; /* NULL in a dry run without a journal */
 	char *out_directory;     /* where evidence goes */
@@ -101,6 +100,8 @@ struct job {
 	struct http_transfer *transfer;
 	struct http_answer answer;
 	bool answer_is_ready;
+	bool is_authorized; /* the request carried the service credential */
+	bool was_renewed;   /* in the present step, after a 401 */
 	int64_t timer_ms;
 	unsigned tries; /* requests of the present step */
 
@@ -170,7 +171,7 @@ bool job_ask(struct job *job, struct worker *worker, const struct worker_message
 	     struct muster_error *err) MUST_CHECK;
 /* Takes *request over. */
 bool job_send(struct job *job, struct http_request *request, struct muster_error *err) MUST_CHECK;
-/* The same with the service login's token. */
+/* The same with the service credential, for which a token may be fetched first (it blocks then). */
 bool job_send_authorized(struct job *job, struct http_request *request, struct muster_error *err)
 	MUST_CHECK;
 /* Start this step again after that time. */
@@ -189,6 +190,8 @@ bool job_put_row(struct job *job, enum journal_state state, enum stage stage,
 void job_done(struct job *job);
 
 bool job_is_dry(const struct job *job);
+/* The provisioning service's. */
+const char *job_host(const struct job *job);
 
 /* -- The loop --------------------------------------------------------------------------------------------------- */
 

@@ -85,6 +85,7 @@ static bool next_step(struct job *job)
 
 	job->next_step = NULL;
 	job->tries = 0;
+	job->was_renewed = false;
 	job->intent_is_written = job->intent_is_durable = false;
 	if (!name) {
 		job->step++;

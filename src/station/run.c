@@ -12,14 +12,13 @@
 #include "muster/file.h"
 #include "muster/identity.h"
 
-enum { LOGIN_TEXT_MAX = 4096, DEVICES_PER_RUN = 1 };
+enum { DEVICES_PER_RUN = 1 };
 
 void run_done(struct run *run)
 {
 	http_free(run->http);
 	journal_close(run->journal);
 	profile_done(&run->profile);
-	dps_login_done(&run->login);
 	free(run->out_directory);
 	free(run->id_scope);
 	who_done(&run->who);
@@ -60,20 +59,6 @@ static bool check_serial(const struct run *run, struct muster_error *err)
 			   PRINTABLE(run->profile.name));
 }
 
-static bool read_login(struct run *run, const struct config *config, struct muster_error *err)
-{
-	const struct station_request *request = run->request;
-	const char *file = request->login_file ? request->login_file : config->login_file;
-
-	if (request->login_text)
-		return dps_login_parse(&run->login, request->login_text,
-				       strnlen(request->login_text, LOGIN_TEXT_MAX + 1), err);
-	if (!file)
-		return muster_fail(err, CAUSE_LOGIN_MISSING,
-				   "nothing says how to log in to the provisioning service");
-	return dps_login_read_file(&run->login, file, err);
-}
-
 static bool read_places(struct run *run, const struct config *config, struct muster_error *err)
 {
 	const struct station_request *request = run->request;
@@ -84,8 +69,6 @@ static bool read_places(struct run *run, const struct config *config, struct mus
 		return muster_fail(err, CAUSE_USAGE, "the device endpoint is too long");
 	if (endpoint)
 		snprintf(run->device_host, sizeof(run->device_host), "%s", endpoint);
-	else
-		dps_device_host(run->login.host, run->device_host);
 	if (!COPY_FIRST(&run->id_scope, err, request->id_scope, run->profile.id_scope,
 			config->id_scope))
 		return false;
@@ -223,6 +206,18 @@ static bool open_http(struct run *run, const struct config *config, struct muste
 	return run->http != NULL;
 }
 
+/* Last, because it may ask the service's management for its host. */
+static bool connect_service(struct run *run, struct muster_error *err)
+{
+	struct dps_credential *credential = run->request->credential;
+
+	if (!dps_credential_connect(credential, run->http, err))
+		return false;
+	if (!run->device_host[0])
+		dps_device_host(dps_credential_host(credential), run->device_host);
+	return true;
+}
+
 /* The caller's report is the configuration's when that is what is wrong. */
 static bool load_config(struct config *config, struct profile_report *report,
 			struct muster_error *err)
@@ -247,9 +242,8 @@ bool run_prepare(struct run *run, const struct station_request *request,
 	    !load_config(&config, report, err))
 		return false;
 	return check_serial(run, err) && check_key_fd(run, err) && check_tpm(run, err) &&
-	       find_token(run, err) && read_login(run, &config, err) &&
-	       read_places(run, &config, err) &&
+	       find_token(run, err) && read_places(run, &config, err) &&
 	       who_is_here(&run->who, request->operator_name, config.operator_name, err) &&
 	       read_masters(run, err) && open_http(run, &config, err) &&
-	       open_journal(run, &config, err);
+	       open_journal(run, &config, err) && connect_service(run, err);
 }

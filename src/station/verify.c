@@ -408,7 +408,7 @@ bool verify_delete_start(struct job *job, struct muster_error *err)
 {
 	CLEANUP(http_request_done) struct http_request request = { 0 };
 
-	return dps_record_delete(job->run->login.host, job->registration_id, NULL, &request, err) &&
+	return dps_record_delete(job_host(job), job->registration_id, NULL, &request, err) &&
 	       job_send_authorized(job, &request, err);
 }
 

@@ -18,8 +18,8 @@ def page_of(verb):
     return f"muster-{noun}" if page_file(f"muster-{noun}").exists() else MAIN
 
 
-def rendered(page):
-    text = subprocess.run(["mandoc", "-T", "ascii", "-O", "width=100", page_file(page)], check=True, text=True,
+def rendered(file):
+    text = subprocess.run(["mandoc", "-T", "ascii", "-O", "width=100", file], check=True, text=True,
                           stdout=subprocess.PIPE).stdout
     return re.sub(".\b", "", text)
 
@@ -52,15 +52,20 @@ def compare(place, described, rows):
     yield from (f"{place}: --{name} does not exist" for name in sorted(described - known))
 
 
+def login_options():
+    return options_in(rendered(tree.TOP / "man/muster-login.7").splitlines())
+
+
 def verb_problems(page, parts, verbs):
-    """Options that all verbs of a page share may stand once, under OPTIONS."""
+    """Options that all verbs of a page share may stand once, under OPTIONS; those for the login in muster-login(7)."""
+    login = login_options() if "muster-login(7)" in " ".join(sum(parts.values(), [])) else set()
     shared = options_in(parts.get("OPTIONS", [])) if page != MAIN else set()
     for verb in verbs:
         title = f"muster {verb['name']}"
         if title not in parts:
             yield f"{page}(1): no '{title}'"
             continue
-        described = options_in(parts[title]) | (shared & names_of(verb["options"]))
+        described = options_in(parts[title]) | ((shared | login) & names_of(verb["options"]))
         yield from compare(f"{page}(1): {title}", described, verb["options"])
     known = {f"muster {verb['name']}" for verb in verbs}
     yield from (f"{page}(1): there is no '{title}'" for title in parts
@@ -84,11 +89,13 @@ def problems():
     tables = json.loads(tree.muster("--dump-options").stdout)
     pages = {page_of(verb) for verb in tables["verbs"]} | {MAIN}
     for page in sorted(pages):
-        text = rendered(page)
+        text = rendered(page_file(page))
         parts = sections(text)
         yield from verb_problems(page, parts, [verb for verb in tables["verbs"] if page_of(verb) == page])
         if page == MAIN:
             yield from main_problems(parts, text, tables)
+    in_any = names_of(row for verb in tables["verbs"] for row in verb["options"])
+    yield from (f"muster-login(7): --{name} is no option of any command" for name in sorted(login_options() - in_any))
     for path in sorted((tree.TOP / "man").glob("*.1")):
         if path.stem not in pages | {"muster-emulator"}:
             yield f"man/{path.name}: no command belongs to this page"

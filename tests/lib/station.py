@@ -46,10 +46,12 @@ class Station:
         path.write_text(text)
         return path
 
+    def places(self):
+        return ["--id-scope", self.emulator.id_scope, "--device-endpoint", self.emulator.url.removeprefix("https://"),
+                "--journal", self.journal, "--out", self.out]
+
     def common(self):
-        return ["--login-file", self.login_file, "--ca-file", self.emulator.ca_file, "--id-scope", self.emulator.id_scope,
-                "--device-endpoint", self.emulator.url.removeprefix("https://"), "--journal", self.journal,
-                "--out", self.out]
+        return ["--login-file", self.login_file, "--ca-file", self.emulator.ca_file, *self.places()]
 
     def muster(self, *arguments, **options):
         options.setdefault("build", self.build)
