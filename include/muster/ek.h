@@ -52,11 +52,14 @@ char *ek_public_registration_id(const struct ek_public *public);
 /* TPM name (Part 1, 16). Only of areas with a SHA-256 name algorithm. */
 bool ek_public_name(const struct ek_public *public, uint8_t name[EK_NAME_SIZE],
 		    struct muster_error *err) MUST_CHECK;
-/* RSA only, exponent 0 meaning 65537; another type is CAUSE_EK_UNSUPPORTED. Caller frees. */
+/* RSA (exponent 0 meaning 65537) and elliptic curves; another type is CAUSE_EK_UNSUPPORTED. Caller frees. */
 bool ek_public_key(const struct ek_public *public, EVP_PKEY **ret_key, struct muster_error *err)
 	MUST_CHECK;
-/* DER SubjectPublicKeyInfo, RSA only. Caller frees with bytes_done. */
+/* DER SubjectPublicKeyInfo; caller frees with bytes_done. */
 bool ek_public_spki(const struct ek_public *public, struct bytes *ret_der, struct muster_error *err)
+	MUST_CHECK;
+/* The same in PEM; caller frees. */
+bool ek_public_pem(const struct ek_public *public, char **ret_pem, struct muster_error *err)
 	MUST_CHECK;
 
 /* May this be enrolled? RSA-2048, SHA-256 name, AES-128-CFB, no scheme, exponent 65537, the attributes and the
@@ -97,6 +100,10 @@ bool ek_certificate_check_key(const X509 *certificate, const struct ek_public *e
 			      struct muster_error *err) MUST_CHECK;
 bool ek_certificate_describe(const X509 *certificate, struct ek_certificate_info *ret_info,
 			     struct muster_error *err) MUST_CHECK;
+
+/* "STMicroelectronics" of "STM", as a chip spells it, or of "id:53544D20", as certificates do; NULL when it is not
+ * in the TCG's registry. Static. */
+const char *ek_vendor_name(const char *manufacturer);
 
 /* -- Challenge, the service's side ------------------------------------------------------------------------- */
 

@@ -16,6 +16,7 @@
 #define TPM_PERSISTENT_MAX 24
 #define TPM_NV_MAX 8192
 #define TPM_MAC_SIZE 32
+#define TPM_NUMBERS_MAX 1024
 
 struct tpm;
 
@@ -61,6 +62,13 @@ bool tpm_public_read(struct tpm *tpm, uint32_t handle, bool *ret_found,
  * minute. */
 bool tpm_ek_create(struct tpm *tpm, uint32_t handle, struct ek_public *ret_public,
 		   struct muster_error *err) MUST_CHECK;
+/* All rows of a capability from `first` on: handles and curves one number each, properties and algorithms a pair. */
+bool tpm_capability_list(struct tpm *tpm, uint32_t capability, uint32_t first,
+			 uint32_t values[TPM_NUMBERS_MAX], size_t *ret_count,
+			 struct muster_error *err) MUST_CHECK;
+/* Adds what the chip holds to `out`, as muster/ek-holdings.h has it. */
+bool tpm_survey(struct tpm *tpm, bool with_nv, struct tpm_state *ret_state, struct text *out,
+		struct muster_error *err) MUST_CHECK;
 /* *ret_found is false when the index is not defined or was never written. Caller frees. */
 bool tpm_nv_read(struct tpm *tpm, uint32_t index, bool *ret_found, struct bytes *ret_data,
 		 struct muster_error *err) MUST_CHECK;

@@ -90,7 +90,7 @@ bool ek_certificate_parse(const void *nv, size_t size, X509 **ret_certificate,
 /* -- Against the EK ---------------------------------------------------------------------------------------- */
 
 /* TCG lets a vendor mark the key with id-RSAES-OAEP, which OpenSSL does not turn into a key; so the two
- * RSAPublicKey are compared as bytes. */
+ * RSAPublicKey, or the two points, are compared as bytes. */
 bool ek_certificate_check_key(const X509 *certificate, const struct ek_public *ek,
 			      struct muster_error *err)
 {
@@ -105,9 +105,11 @@ bool ek_certificate_check_key(const X509 *certificate, const struct ek_public *e
 		return muster_fail(err, CAUSE_EK_CERTIFICATE_INVALID,
 				   "the certificate's key cannot be read");
 	int kind = OBJ_obj2nid(algorithm);
-	if (kind != NID_rsaEncryption && kind != NID_rsaesOaep)
+	bool is_rsa = EVP_PKEY_is_a(key, "RSA");
+	if (is_rsa ? kind != NID_rsaEncryption && kind != NID_rsaesOaep
+		   : kind != NID_X9_62_id_ecPublicKey)
 		return muster_fail(err, CAUSE_EK_CERTIFICATE_MISMATCH,
-				   "the certificate is not for an RSA key");
+				   "the certificate is not for an %s key", is_rsa ? "RSA" : "ECC");
 
 	unsigned char *own = NULL;
 	int own_size = i2d_PublicKey(key, &own);
@@ -116,7 +118,8 @@ bool ek_certificate_check_key(const X509 *certificate, const struct ek_public *e
 	OPENSSL_free(own);
 	if (!equal)
 		return muster_fail(err, CAUSE_EK_CERTIFICATE_MISMATCH,
-				   "the certificate certifies another RSA key");
+				   "the certificate certifies another %s key",
+				   is_rsa ? "RSA" : "ECC");
 	return true;
 }
 

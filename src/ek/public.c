@@ -5,12 +5,17 @@
 
 #include <openssl/bn.h>
 #include <openssl/core_names.h>
+#include <openssl/ec.h>
+#include <openssl/err.h>
 #include <openssl/evp.h>
 #include <openssl/param_build.h>
+#include <openssl/pem.h>
 #include <openssl/x509.h>
 
 #include "ek-internal.h"
+#include "muster/ek-words.h"
 
+DEFINE_FREEP(BIO_freep, BIO *, BIO_free)
 DEFINE_FREEP(BN_freep, BIGNUM *, BN_free)
 DEFINE_FREEP(EVP_PKEY_freep, EVP_PKEY *, EVP_PKEY_free)
 DEFINE_FREEP(EVP_PKEY_CTX_freep, EVP_PKEY_CTX *, EVP_PKEY_CTX_free)
@@ -121,11 +126,6 @@ bool ek_public_name(const struct ek_public *public, uint8_t name[EK_NAME_SIZE],
 
 /* -- As an OpenSSL key ------------------------------------------------------------------------------------- */
 
-static bool fail_crypto(struct muster_error *err, const char *doing)
-{
-	return muster_fail(err, CAUSE_CRYPTO, "%s failed", doing);
-}
-
 static OSSL_PARAM *rsa_parameters(const TPMT_PUBLIC *area)
 {
 	uint32_t exponent = area->parameters.rsaDetail.exponent;
@@ -140,21 +140,66 @@ static OSSL_PARAM *rsa_parameters(const TPMT_PUBLIC *area)
 	return OSSL_PARAM_BLD_to_param(builder);
 }
 
+/* What OpenSSL calls the curve; NULL for one that it does not have. */
+static const char *group_of(TPMI_ECC_CURVE curve)
+{
+	static const struct {
+		TPMI_ECC_CURVE curve;
+		const char *group;
+	} groups[] = {
+		{ TPM2_ECC_NIST_P256, "P-256" },
+		{ TPM2_ECC_NIST_P384, "P-384" },
+		{ TPM2_ECC_NIST_P521, "P-521" },
+		{ TPM2_ECC_SM2_P256, "SM2" },
+	};
+	for (size_t i = 0; i < ARRAY_SIZE(groups); i++)
+		if (groups[i].curve == curve)
+			return groups[i].group;
+	return NULL;
+}
+
+/* Coordinates may come without leading zeros; the point has them. */
+static OSSL_PARAM *ecc_parameters(const TPMT_PUBLIC *area)
+{
+	const char *group = group_of(area->parameters.eccDetail.curveID);
+	const TPM2B_ECC_PARAMETER *x = &area->unique.ecc.x, *y = &area->unique.ecc.y;
+	size_t most = x->size > y->size ? x->size : y->size;
+	size_t side = most <= 32 ? 32 : most <= 48 ? 48 : 66;
+	uint8_t point[1 + 2 * 66] = { POINT_CONVERSION_UNCOMPRESSED };
+	CLEANUP(OSSL_PARAM_BLD_freep) OSSL_PARAM_BLD *builder = OSSL_PARAM_BLD_new();
+	if (!group || !builder || most > side)
+		return NULL;
+	memcpy(point + 1 + side - x->size, x->buffer, x->size);
+	memcpy(point + 1 + 2 * side - y->size, y->buffer, y->size);
+	if (!OSSL_PARAM_BLD_push_utf8_string(builder, OSSL_PKEY_PARAM_GROUP_NAME, group, 0) ||
+	    !OSSL_PARAM_BLD_push_octet_string(builder, OSSL_PKEY_PARAM_PUB_KEY, point,
+					      1 + 2 * side))
+		return NULL;
+	return OSSL_PARAM_BLD_to_param(builder);
+}
+
 bool ek_public_key(const struct ek_public *public, EVP_PKEY **ret_key, struct muster_error *err)
 {
 	TPMT_PUBLIC area = { 0 };
 	if (!ek_public_unpack(public, &area, err))
 		return false;
-	if (area.type != TPM2_ALG_RSA)
-		return muster_fail(err, CAUSE_EK_UNSUPPORTED, "the key is %s, not RSA",
+	bool is_rsa = area.type == TPM2_ALG_RSA;
+	if (!is_rsa && area.type != TPM2_ALG_ECC)
+		return muster_fail(err, CAUSE_EK_UNSUPPORTED, "the key is %s, not RSA or ECC",
 				   ek_public_describe(public, (char[96]){ 0 }));
-	CLEANUP(OSSL_PARAM_freep) OSSL_PARAM *parameters = rsa_parameters(&area);
+	CLEANUP(OSSL_PARAM_freep)
+	OSSL_PARAM *parameters = is_rsa ? rsa_parameters(&area) : ecc_parameters(&area);
 	CLEANUP(EVP_PKEY_CTX_freep)
-	EVP_PKEY_CTX *context = EVP_PKEY_CTX_new_from_name(NULL, "RSA", NULL);
+	EVP_PKEY_CTX *context = EVP_PKEY_CTX_new_from_name(NULL, is_rsa ? "RSA" : "EC", NULL);
 	EVP_PKEY *key = NULL;
-	if (!parameters || !context || EVP_PKEY_fromdata_init(context) != 1 ||
-	    EVP_PKEY_fromdata(context, &key, EVP_PKEY_PUBLIC_KEY, parameters) != 1)
-		return fail_crypto(err, "making an RSA key of a TPM public area");
+	ERR_set_mark();
+	bool made = parameters && context && EVP_PKEY_fromdata_init(context) == 1 &&
+		    EVP_PKEY_fromdata(context, &key, EVP_PKEY_PUBLIC_KEY, parameters) == 1;
+	ERR_pop_to_mark();
+	if (!made)
+		return muster_fail(err, is_rsa ? CAUSE_CRYPTO : CAUSE_EK_UNSUPPORTED,
+				   "a %s public area is not a key that OpenSSL can hold",
+				   ek_public_describe(public, (char[96]){ 0 }));
 	*ret_key = key;
 	return true;
 }
@@ -167,53 +212,39 @@ bool ek_public_spki(const struct ek_public *public, struct bytes *ret_der, struc
 	unsigned char *der = NULL;
 	int size = i2d_PUBKEY(key, &der);
 	if (size <= 0)
-		return fail_crypto(err, "encoding an RSA public key");
+		return muster_fail(err, CAUSE_CRYPTO, "encoding a public key failed");
 	bool copied = bytes_copy(ret_der, der, (size_t)size, err);
 	OPENSSL_free(der);
 	return copied;
 }
 
+bool ek_public_pem(const struct ek_public *public, char **ret_pem, struct muster_error *err)
+{
+	CLEANUP(EVP_PKEY_freep) EVP_PKEY *key = NULL;
+	if (!ek_public_key(public, &key, err))
+		return false;
+	CLEANUP(BIO_freep) BIO *bio = BIO_new(BIO_s_mem());
+	char *text = NULL;
+	if (!bio || PEM_write_bio_PUBKEY(bio, key) != 1)
+		return muster_fail(err, CAUSE_CRYPTO, "encoding a public key failed");
+	long length = BIO_get_mem_data(bio, &text);
+	*ret_pem = strndup(text, (size_t)length);
+	return *ret_pem || muster_fail_memory(err);
+}
+
 /* -- In words ---------------------------------------------------------------------------------------------- */
 
-struct algorithm_name {
-	unsigned number;
-	const char *name;
-};
-
-static const struct algorithm_name hash_names[] = {
-	{ TPM2_ALG_SHA1, "SHA-1" },      { TPM2_ALG_SHA256, "SHA-256" },
-	{ TPM2_ALG_SHA384, "SHA-384" },  { TPM2_ALG_SHA512, "SHA-512" },
-	{ TPM2_ALG_SM3_256, "SM3-256" },
-};
-
-static const struct algorithm_name curve_names[] = {
-	{ TPM2_ECC_NIST_P256, "P-256" },
-	{ TPM2_ECC_NIST_P384, "P-384" },
-	{ TPM2_ECC_NIST_P521, "P-521" },
-	{ TPM2_ECC_SM2_P256, "SM2 P-256" },
-};
-
-static const struct algorithm_name cipher_names[] = {
-	{ TPM2_ALG_AES, "AES" },
-	{ TPM2_ALG_CAMELLIA, "Camellia" },
-	{ TPM2_ALG_SM4, "SM4" },
-};
-
-static const char *name_of(const struct algorithm_name *names, size_t count, unsigned number)
+static const char *or_unknown(const char *word)
 {
-	for (size_t i = 0; i < count; i++)
-		if (names[i].number == number)
-			return names[i].name;
-	return "unknown";
+	return word ? word : "unknown";
 }
-#define NAME_OF(table, number) name_of(table, ARRAY_SIZE(table), number)
 
 static void describe_cipher(const TPMT_SYM_DEF_OBJECT *cipher, char out[32])
 {
 	if (cipher->algorithm == TPM2_ALG_NULL)
 		snprintf(out, 32, "no cipher");
 	else
-		snprintf(out, 32, "%s-%u%s", NAME_OF(cipher_names, cipher->algorithm),
+		snprintf(out, 32, "%s-%u%s", or_unknown(ek_algorithm_word(cipher->algorithm)),
 			 cipher->keyBits.sym,
 			 cipher->mode.sym == TPM2_ALG_CFB ? "-CFB" : ", not CFB");
 }
@@ -227,7 +258,7 @@ const char *ek_public_describe(const struct ek_public *public, char out[96])
 		return out;
 	}
 	char cipher[32];
-	const char *hash = NAME_OF(hash_names, area.nameAlg);
+	const char *hash = or_unknown(ek_algorithm_word(area.nameAlg));
 	switch (area.type) {
 	case TPM2_ALG_RSA:
 		describe_cipher(&area.parameters.rsaDetail.symmetric, cipher);
@@ -237,7 +268,8 @@ const char *ek_public_describe(const struct ek_public *public, char out[96])
 	case TPM2_ALG_ECC:
 		describe_cipher(&area.parameters.eccDetail.symmetric, cipher);
 		snprintf(out, 96, "ECC %s, %s, %s",
-			 NAME_OF(curve_names, area.parameters.eccDetail.curveID), hash, cipher);
+			 or_unknown(ek_curve_word(area.parameters.eccDetail.curveID)), hash,
+			 cipher);
 		break;
 	case TPM2_ALG_KEYEDHASH:
 		snprintf(out, 96, "keyed hash, %s", hash);

@@ -1,6 +1,9 @@
 /* Requests of the station made into calls, results made into replies. */
 #include "muster/tpm.h"
 
+#include <endian.h>
+
+#include "muster/ek-holdings.h"
 #include "tpm-internal.h"
 
 /* How long the chip may ask for patience: less than the station's deadline, so that the answer is "busy". */
@@ -41,6 +44,13 @@ static void add_public(struct worker_message *reply, const struct ek_public *pub
 	worker_add_bytes(reply, FIELD_PUBLIC, public->data, public->size);
 }
 
+static void add_clock(struct worker_message *reply, const struct tpm_state *state)
+{
+	worker_add_u64(reply, FIELD_RESET_COUNT, state->reset_count);
+	worker_add_u64(reply, FIELD_RESTART_COUNT, state->restart_count);
+	worker_add_u64(reply, FIELD_CLOCK_MS, state->clock_ms);
+}
+
 static bool answer_open(void *context, const struct worker_message *request,
 			struct worker_message *reply, struct muster_error *err)
 {
@@ -63,9 +73,7 @@ static bool answer_state(void *context, const struct worker_message *request,
 	struct tpm_state state;
 	if (!tpm || !tpm_state_read(tpm, &state, err))
 		return false;
-	worker_add_u64(reply, FIELD_RESET_COUNT, state.reset_count);
-	worker_add_u64(reply, FIELD_RESTART_COUNT, state.restart_count);
-	worker_add_u64(reply, FIELD_CLOCK_MS, state.clock_ms);
+	add_clock(reply, &state);
 	worker_add_u64(reply, FIELD_TRANSIENT_COUNT, state.transient_count);
 	worker_add_u64(reply, FIELD_SESSION_COUNT, state.session_count);
 	for (size_t i = 0; i < state.persistent_count; i++)
@@ -162,6 +170,36 @@ static bool answer_hmac(void *context, const struct worker_message *request,
 	return true;
 }
 
+static bool answer_capability(void *context, const struct worker_message *request,
+			      struct worker_message *reply, struct muster_error *err)
+{
+	struct tpm *tpm = opened(context, request, err);
+	uint32_t values[TPM_NUMBERS_MAX];
+	size_t count = 0;
+	if (!tpm ||
+	    !tpm_capability_list(tpm, (uint32_t)worker_u64(request, FIELD_CAPABILITY),
+				 (uint32_t)worker_u64(request, FIELD_FIRST), values, &count, err))
+		return false;
+	for (size_t i = 0; i < count; i++)
+		values[i] = htobe32(values[i]);
+	worker_add_bytes(reply, FIELD_NUMBERS, values, count * sizeof(values[0]));
+	return true;
+}
+
+static bool answer_survey(void *context, const struct worker_message *request,
+			  struct worker_message *reply, struct muster_error *err)
+{
+	struct tpm *tpm = opened(context, request, err);
+	CLEANUP(text_done) struct text holdings = TEXT_MAX(EK_HOLDINGS_SIZE_MAX);
+	struct tpm_state state;
+	if (!tpm ||
+	    !tpm_survey(tpm, worker_u64(request, FIELD_WITH_NV) != 0, &state, &holdings, err))
+		return false;
+	add_clock(reply, &state);
+	worker_add_bytes(reply, FIELD_HOLDINGS, holdings.data, holdings.length);
+	return true;
+}
+
 static bool answer_release(void *context, const struct worker_message *request,
 			   struct worker_message *reply, struct muster_error *err)
 {
@@ -184,6 +222,8 @@ const struct worker_handler tpm_handlers[] = {
 	{ WORKER_TPM_SRK, answer_srk },
 	{ WORKER_TPM_KEY_IMPORT, answer_key_import },
 	{ WORKER_TPM_HMAC, answer_hmac },
+	{ WORKER_TPM_CAPABILITY, answer_capability },
+	{ WORKER_TPM_SURVEY, answer_survey },
 	{ WORKER_TPM_RELEASE, answer_release },
 };
 const size_t tpm_handler_count = ARRAY_SIZE(tpm_handlers);

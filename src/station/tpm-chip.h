@@ -1,0 +1,30 @@
+/* One TPM asked by a person, not by a job: its worker, opened, and one question after the other. Private to the
+ * station. */
+#pragma once
+
+#include "muster/ek-holdings.h"
+#include "muster/worker.h"
+
+struct chip {
+	struct worker *worker;
+	char tcti[257];
+	char manufacturer[65];
+	char firmware[65];
+	char model[65];
+};
+
+/* Starts a worker on the TPM that is named. Blocks as long as the verbs' deadlines say, as all here. */
+bool chip_open(const char *tcti, struct chip *ret_chip, struct muster_error *err) MUST_CHECK;
+/* Ends the worker, which leaves nothing on the chip. For CLEANUP. */
+void chip_close(struct chip *chip);
+bool chip_ask(struct chip *chip, const struct worker_message *request,
+	      struct worker_message *ret_reply, struct muster_error *err) MUST_CHECK;
+
+#define CHIP_NUMBERS_MAX 1024
+struct chip_numbers {
+	size_t count;
+	uint32_t values[CHIP_NUMBERS_MAX];
+};
+/* TPM2_CAP_... by number, from `first` on. */
+bool chip_capability(struct chip *chip, unsigned capability, uint32_t first,
+		     struct chip_numbers *ret_numbers, struct muster_error *err) MUST_CHECK;
