@@ -7,29 +7,29 @@ import xml.etree.ElementTree as xml
 BAD_MARKS = ("failure", "error", "skipped")
 
 
-def count_json_lines(path, is_pass):
-    rows = [json.loads(line) for line in path.read_text().splitlines() if line.strip()]
-    return [(row["name"], is_pass(row["result"])) for row in rows]
-
-
 def count_junit(path):
     cases = xml.parse(path).getroot().iter("testcase")
     return [(case.get("name"), not any(child.tag in BAD_MARKS for child in case)) for case in cases]
 
 
-READERS = {
-    "unit": ("unit.jsonl", lambda path: count_json_lines(path, lambda result: result == "OK")),
-    "checks": ("checks.jsonl", lambda path: count_json_lines(path, lambda result: result == "OK")),
-    "fuzz": ("fuzz.jsonl", lambda path: count_json_lines(path, lambda result: result == "OK")),
-    "stories": ("stories.xml", count_junit),
+def count_results(path):
+    rows = [json.loads(line) for line in path.read_text().splitlines() if line.strip()]
+    return [(row["name"], row["result"] == "OK") for row in rows]
+
+
+# Each report of a part, and how it is read.
+PARTS = {
+    "unit": {"unit.jsonl": count_results},
+    "checks": {"checks.jsonl": count_results},
+    "campaign": {"fuzz.jsonl": count_results, "crash-states.jsonl": count_results, "mutants.jsonl": count_results},
+    "stories": {"stories.xml": count_junit},
 }
 
 
 def read_part(directory, part):
-    name, reader = READERS[part]
-    path = directory / name
-    cases = reader(path) if path.exists() else []
-    return cases or [(f"{part}: no report", False)]
+    for name, reader in PARTS[part].items():
+        path = directory / name
+        yield from (reader(path) if path.exists() else []) or [(f"{name}: no report", False)]
 
 
 def main():
