@@ -19,6 +19,8 @@ bool file_read(const char *path, size_t max, struct bytes *ret_bytes, struct mus
 bool file_write(const char *path, const void *data, size_t size, unsigned mode, bool replace,
 		struct muster_error *err) MUST_CHECK;
 
+/* CAUSE_OUTPUT_EXISTS when there is something of that name: asked before anything that cannot be undone. */
+bool file_check_absent(const char *path, struct muster_error *err) MUST_CHECK;
 /* Makes the directory (mode 0700) and its missing parents. An existing directory is fine. */
 bool directory_make(const char *path, struct muster_error *err) MUST_CHECK;
 /* $XDG_STATE_HOME/muster, or ~/.local/state/muster, or /var/lib/muster for root. Caller frees. */

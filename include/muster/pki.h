@@ -18,6 +18,7 @@
 
 DEFINE_FREEP(EVP_PKEY_freep, EVP_PKEY *, EVP_PKEY_free)
 DEFINE_FREEP(X509_freep, X509 *, X509_free)
+DEFINE_FREEP(X509_REQ_freep, X509_REQ *, X509_REQ_free)
 
 /* -- Keys ------------------------------------------------------------------------------------------------------ */
 
@@ -69,6 +70,24 @@ struct pki_device_certificate {
  * is looked at before the hardware key is used: CAUSE_CERTIFICATE_INVALID. */
 bool pki_device_certificate_make(const struct pki_device_certificate *request,
 				 X509 **ret_certificate, struct muster_error *err) MUST_CHECK;
+
+/* RFC 4514 text as a subject: CAUSE_CERTIFICATE_INVALID says what is wrong with it. */
+bool pki_name_check(const char *text, struct muster_error *err) MUST_CHECK;
+
+/* -- Requests (PKCS#10) -------------------------------------------------------------------------------------------- */
+
+bool pki_request_make(EVP_PKEY *key, const char *subject, X509_REQ **ret_request,
+		      struct muster_error *err) MUST_CHECK;
+bool pki_request_der(const X509_REQ *request, struct bytes *ret_der, struct muster_error *err)
+	MUST_CHECK;
+/* Caller frees. */
+bool pki_request_pem(const X509_REQ *request, char **ret_pem, struct muster_error *err) MUST_CHECK;
+/* PEM or DER, with a signature that verifies and a key that passes pki_key_check. `what` names the input in the
+ * message; CAUSE_REQUEST_INVALID, CAUSE_KEY_WEAK. */
+bool pki_request_read(const void *data, size_t size, const char *what, X509_REQ **ret_request,
+		      struct muster_error *err) MUST_CHECK;
+
+/* -- Local authorities --------------------------------------------------------------------------------------------- */
 
 /* A local authority and server certificates under it, EC P-256 (emulator and tests). A name that is an IP address
  * becomes an IP subject alternative name, the others DNS names. */

@@ -121,6 +121,14 @@ bool file_write(const char *path, const void *data, size_t size, unsigned mode, 
 	return true;
 }
 
+bool file_check_absent(const char *path, struct muster_error *err)
+{
+	struct stat status;
+
+	return lstat(path, &status) < 0 ||
+	       muster_fail(err, CAUSE_OUTPUT_EXISTS, "'%s' exists already", PRINTABLE(path));
+}
+
 bool directory_make(const char *path, struct muster_error *err)
 {
 	char partial[PATH_MAX];

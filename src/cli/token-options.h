@@ -1,5 +1,5 @@
 /* The options that say which token is meant and where its PIN comes from: the same rows for every verb that opens one.
- * `type` is the verb's option struct, `member` its struct station_token. */
+ * `options` is the verb's option struct, `member` its struct station_token. */
 #pragma once
 
 #include "muster/station.h"
@@ -7,9 +7,9 @@
 #include "cli-internal.h"
 
 /* clang-format off */
-#define TOKEN_ROWS(type, member) \
+#define TOKEN_ROWS(options, member) \
 	{ 0, "token", NULL, OPTION_TEXT, "URI", "PKCS#11 token, pkcs11:token=...; holds over what else names one", \
-	  offsetof(type, member.uri), "MUSTER_TOKEN", NULL, 0 }, \
+	  offsetof(options, member.uri), "MUSTER_TOKEN", NULL, 0 }, \
 	{ 0, "pin-file", NULL, OPTION_TEXT, "FILE", "The token's user PIN, in a file of mode 0600", \
-	  offsetof(type, member.pin_file), "MUSTER_PIN_FILE", NULL, 0 }
+	  offsetof(options, member.pin_file), "MUSTER_PIN_FILE", NULL, 0 }
 /* clang-format on */

@@ -75,8 +75,7 @@ bool pki_certificate_begin(const struct pki_certificate_base *base, X509 **ret_c
 	return true;
 }
 
-/* The hash that goes with the key; Ed25519 brings its own. */
-static const EVP_MD *choose_digest(const EVP_PKEY *key)
+const EVP_MD *pki_digest_of_key(const EVP_PKEY *key)
 {
 	if (EVP_PKEY_is_a(key, "ED25519"))
 		return NULL;
@@ -91,7 +90,7 @@ bool pki_certificate_sign(X509 *certificate, EVP_PKEY *issuer_key, struct muster
 {
 	struct muster_error why;
 
-	if (X509_sign(certificate, issuer_key, choose_digest(issuer_key)) > 0)
+	if (X509_sign(certificate, issuer_key, pki_digest_of_key(issuer_key)) > 0)
 		return true;
 	if (!pki_key_last_error(issuer_key, &why))
 		return pki_fail(err, CAUSE_CERTIFICATE_INVALID, "signing the certificate");

@@ -2,6 +2,7 @@
 
 #include <stdarg.h>
 #include <stdio.h>
+#include <string.h>
 
 #include <openssl/err.h>
 
@@ -20,4 +21,16 @@ bool pki_fail(struct muster_error *err, enum muster_cause cause, const char *for
 		return muster_fail(err, cause, "%s", doing);
 	return muster_fail_native(err, cause, ORIGIN_OPENSSL, native, "%s: %s", doing,
 				  reason ? reason : "no words");
+}
+
+bool pki_take_text(BIO *bio, char **ret_text, struct muster_error *err)
+{
+	char *data = NULL;
+	long size = BIO_get_mem_data(bio, &data);
+	char *text = strndup(size > 0 ? data : "", (size_t)size);
+
+	if (!text)
+		return muster_fail_memory(err);
+	*ret_text = text;
+	return true;
 }

@@ -25,26 +25,13 @@ bool pki_certificate_der(const X509 *certificate, struct bytes *ret_der, struct 
 	return is_copied;
 }
 
-/* What was written into the memory BIO, as text. */
-static bool take_text(BIO *bio, char **ret_text, struct muster_error *err)
-{
-	char *data = NULL;
-	long size = BIO_get_mem_data(bio, &data);
-	char *text = strndup(size > 0 ? data : "", (size_t)size);
-
-	if (!text)
-		return muster_fail_memory(err);
-	*ret_text = text;
-	return true;
-}
-
 bool pki_certificate_pem(const X509 *certificate, char **ret_pem, struct muster_error *err)
 {
 	CLEANUP(BIO_freep) BIO *bio = BIO_new(BIO_s_mem());
 
 	if (!bio || PEM_write_bio_X509(bio, certificate) != 1)
 		return pki_fail(err, CAUSE_CRYPTO, "encoding a certificate");
-	return take_text(bio, ret_pem, err);
+	return pki_take_text(bio, ret_pem, err);
 }
 
 bool pki_certificate_spki(const X509 *certificate, struct bytes *ret_spki, struct muster_error *err)
@@ -83,7 +70,7 @@ static bool print_name(const X509_NAME *name, char **ret_text, struct muster_err
 	/* XN_FLAG_ONELINE puts the first element first, separated by ", ". */
 	if (!bio || X509_NAME_print_ex(bio, name, 0, style) < 0)
 		return pki_fail(err, CAUSE_CRYPTO, "printing a name");
-	return take_text(bio, ret_text, err);
+	return pki_take_text(bio, ret_text, err);
 }
 
 static void to_upper(char *text)

@@ -66,6 +66,13 @@ bool pki_name_parse(const char *text, X509_NAME **ret_name, struct muster_error 
 	return true;
 }
 
+bool pki_name_check(const char *text, struct muster_error *err)
+{
+	CLEANUP(X509_NAME_freep) X509_NAME *name = NULL;
+
+	return pki_name_parse(text, &name, err);
+}
+
 bool pki_name_common_name(const X509_NAME *name, char ret_text[PKI_COMMON_NAME_SIZE])
 {
 	int at = X509_NAME_get_index_by_NID(name, NID_commonName, -1);

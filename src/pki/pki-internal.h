@@ -23,6 +23,8 @@ DEFINE_FREEP(X509_EXTENSION_freep, X509_EXTENSION *, X509_EXTENSION_free)
 /* Returns false. */
 bool pki_fail(struct muster_error *err, enum muster_cause cause, const char *format, ...)
 	PRINTF_LIKE(3, 4);
+/* What was written into the memory BIO, as text; caller frees. */
+bool pki_take_text(BIO *bio, char **ret_text, struct muster_error *err) MUST_CHECK;
 
 /* -- The provider behind pki_key_from_signer ----------------------------------------------------------------- */
 
@@ -33,6 +35,8 @@ struct pki_key {
 	struct muster_error error; /* of the last signature; code MUSTER_OK when it went well */
 };
 
+/* The hash that goes with the key; NULL for Ed25519, which brings its own. */
+const EVP_MD *pki_digest_of_key(const EVP_PKEY *key);
 /* NULL for SIGNER_HASH_NONE. */
 const EVP_MD *pki_hash_digest(enum signer_hash hash);
 

@@ -1,5 +1,6 @@
 /* Everything that can be known to be wrong before anything outside is touched. */
 #include "job.h"
+#include "token.h"
 
 #include <fcntl.h>
 #include <limits.h>
@@ -113,17 +114,6 @@ static const char *token_of(const struct run *run)
 					   : profile->master.secondary.uri;
 }
 
-/* A key's URI names an object; the worker opens the token that holds it. */
-static char *token_only(struct token_uri *uri)
-{
-	struct token_uri token = *uri;
-
-	token.object = NULL;
-	token.type = NULL;
-	token.id = (struct bytes){ 0 };
-	return token_uri_format(&token);
-}
-
 static bool find_token(struct run *run, struct muster_error *err)
 {
 	const struct profile *profile = &run->profile;
@@ -142,7 +132,7 @@ static bool find_token(struct run *run, struct muster_error *err)
 			PRINTABLE(profile->name));
 	if (!token_uri_parse(uri, &run->token, err))
 		return false;
-	run->token_text = token_only(&run->token);
+	run->token_text = token_text_of(&run->token);
 	if (!run->token_text)
 		return muster_fail_memory(err);
 	return station_module_find(uri, &run->module, err);

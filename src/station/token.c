@@ -7,6 +7,16 @@
 
 /* -- Opening and logging in -------------------------------------------------------------------------------- */
 
+char *token_text_of(const struct token_uri *uri)
+{
+	struct token_uri token = *uri;
+
+	token.object = NULL;
+	token.type = NULL;
+	token.id = (struct bytes){ 0 };
+	return token_uri_format(&token);
+}
+
 void token_open_request(struct worker_message *request, const struct station_module *module,
 			const char *token_text)
 {

@@ -6,6 +6,9 @@
 
 #include "job.h"
 
+/* The URI of the token alone: a key's URI names an object too, and the worker opens the token that holds it. Caller
+ * frees; NULL without memory. */
+char *token_text_of(const struct token_uri *uri);
 /* Opens exactly one token in a worker that was just started. */
 void token_open_request(struct worker_message *request, const struct station_module *module,
 			const char *token_text);

@@ -1,0 +1,25 @@
+/* The options of a key custodian's verbs: the same rows in each. `options` is the verb's option struct. */
+#pragma once
+
+#include "muster/station-custody.h"
+
+#include "token-options.h"
+
+/* clang-format off */
+/* `member`: struct station_custody. */
+#define CUSTODY_ROWS(options, member) \
+	TOKEN_ROWS(options, member.token), \
+	{ 'j', "journal", NULL, OPTION_TEXT, "FILE", "Journal of this station", \
+	  offsetof(options, member.journal_path), "MUSTER_JOURNAL", NULL, 0 }, \
+	{ 0, "operator", NULL, OPTION_TEXT, "NAME", "Who is working here; default: the login user", \
+	  offsetof(options, member.operator_name), "MUSTER_OPERATOR", NULL, 0 }
+
+/* `member`: struct station_key_choice. */
+#define KEY_CHOICE_ROWS(options, member) \
+	{ 0, "key", NULL, OPTION_TEXT, "URI", "The key to use, pkcs11:object=... or pkcs11:id=...", \
+	  offsetof(options, member.uri), NULL, NULL, 0 }, \
+	{ 0, "key-type", NULL, OPTION_TEXT, "TYPE", "Make a key: ec-p256, ec-p384, ec-p521, ed25519, rsa-2048, rsa-3072, rsa-4096", \
+	  offsetof(options, member.type), NULL, NULL, 0 }, \
+	{ 0, "label", NULL, OPTION_TEXT, "TEXT", "Label of the key to be made", \
+	  offsetof(options, member.label), NULL, NULL, 0 }
+/* clang-format on */

@@ -1,0 +1,148 @@
+/* Private keys of a custodian's token: found, or made after they were announced. */
+#include "custody.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "muster/encoding.h"
+#include "muster/json.h"
+
+enum { KEY_ID_SIZE = 16 };
+
+void custody_key_done(struct custody_key *key)
+{
+	EVP_PKEY_free(key->key);
+	bytes_done(&key->id);
+	bytes_done(&key->spki);
+	free(key->type);
+	free(key->attributes);
+	*key = (struct custody_key){ 0 };
+}
+
+bool custody_id_make(struct bytes *ret_id, struct muster_error *err)
+{
+	uint8_t id[KEY_ID_SIZE];
+
+	return random_bytes(id, sizeof(id), err) && bytes_copy(ret_id, id, sizeof(id), err);
+}
+
+/* -- Taking a key ------------------------------------------------------------------------------------------------ */
+
+static bool copy(char **target, const char *value)
+{
+	*target = strdup(value ? value : "");
+	return *target != NULL;
+}
+
+static bool take_public(struct custody *custody, struct custody_key *key, struct muster_error *err)
+{
+	CLEANUP(EVP_PKEY_freep) EVP_PKEY *public_key = NULL;
+
+	if (key->spki.size == 0)
+		return muster_fail(err, CAUSE_HSM_ANSWER_INVALID, "the token shows no public key");
+	if (!pki_public_key_read(&key->spki, &public_key, err) || !pki_key_check(public_key, err))
+		return muster_error_prefix(err, "looking at the key on token '%s'",
+					   PRINTABLE(custody->token.label));
+	token_signer_init(&key->signer, custody->hsm, &key->id, &key->spki);
+	return pki_key_from_signer(&key->signer.signer, &key->key, err);
+}
+
+static bool find(struct custody *custody, const char *uri, struct custody_key *key,
+		 struct muster_error *err)
+{
+	CLEANUP(worker_message_done) struct worker_message request, reply = { 0 };
+	const struct bytes *id, *spki;
+
+	worker_request_init(&request, WORKER_HSM_KEY_FIND);
+	worker_add_text(&request, FIELD_KEY_URI, uri);
+	if (!worker_call(custody->hsm, &request, &reply, err))
+		return false;
+	if (worker_u64(&reply, FIELD_FOUND) == 0)
+		return muster_fail(err, CAUSE_KEY_NOT_FOUND, "token '%s' has no key '%s'",
+				   PRINTABLE(custody->token.label), PRINTABLE(uri));
+	id = worker_bytes(&reply, FIELD_KEY_ID);
+	spki = worker_bytes(&reply, FIELD_PUBLIC);
+	if (!copy(&key->type, worker_text(&reply, FIELD_KEY_TYPE)) ||
+	    !copy(&key->attributes, worker_text(&reply, FIELD_ATTRIBUTES)))
+		return muster_fail_memory(err);
+	return bytes_copy(&key->id, id->data, id->size, err) &&
+	       bytes_copy(&key->spki, spki->data, spki->size, err);
+}
+
+/* -- Making one -------------------------------------------------------------------------------------------------- */
+
+static bool announce(struct custody *custody, const struct station_key_choice *choice,
+		     const struct custody_key *key, struct muster_error *err)
+{
+	CLEANUP(cJSON_freep) cJSON *body = custody_entry(custody, "key-make", &key->id);
+
+	if (!body || !json_add_bool(body, "makesKey", true) ||
+	    !json_add_text(body, "keyType", choice->type) ||
+	    !json_add_text(body, "label", choice->label))
+		return muster_fail_memory(err);
+	return custody_record(custody, JOURNAL_INTENT, TAKE_PTR(body), err);
+}
+
+static bool generate(struct custody *custody, const struct station_key_choice *choice,
+		     struct custody_key *key, struct muster_error *err)
+{
+	CLEANUP(worker_message_done) struct worker_message request, reply = { 0 };
+	const struct bytes *spki;
+
+	worker_request_init(&request, WORKER_HSM_KEY_GENERATE);
+	worker_add_bytes(&request, FIELD_KEY_ID, key->id.data, key->id.size);
+	worker_add_text(&request, FIELD_LABEL, choice->label);
+	worker_add_text(&request, FIELD_KEY_TYPE, choice->type);
+	if (!worker_call(custody->hsm, &request, &reply, err))
+		return muster_error_prefix(err, "making a key on token '%s'",
+					   PRINTABLE(custody->token.label));
+	spki = worker_bytes(&reply, FIELD_PUBLIC);
+	if (!copy(&key->type, choice->type) ||
+	    !copy(&key->attributes, worker_text(&reply, FIELD_ATTRIBUTES)))
+		return muster_fail_memory(err);
+	return bytes_copy(&key->spki, spki->data, spki->size, err);
+}
+
+/* The outcome comes last: until then the next run would destroy the key. */
+static bool make(struct custody *custody, const struct station_key_choice *choice,
+		 struct custody_key *key, struct muster_error *err)
+{
+	return custody_id_make(&key->id, err) && announce(custody, choice, key, err) &&
+	       generate(custody, choice, key, err);
+}
+
+bool custody_key_take(struct custody *custody, const struct station_key_choice *choice,
+		      struct custody_key *ret_key, struct muster_error *err)
+{
+	return (choice->uri ? find(custody, choice->uri, ret_key, err)
+			    : make(custody, choice, ret_key, err)) &&
+	       take_public(custody, ret_key, err);
+}
+
+bool custody_key_settle(struct custody *custody, const struct station_key_choice *choice,
+			const struct custody_key *key, struct muster_error *err)
+{
+	CLEANUP(cJSON_freep) cJSON *body = NULL;
+	char digest[SHA256_HEX_SIZE];
+
+	if (choice->uri)
+		return true;
+	body = custody_entry(custody, "key-make", &key->id);
+	if (!body || !json_add_text(body, "attributes", key->attributes) ||
+	    !json_add_text(body, "publicSha256",
+			   sha256_hex(digest, key->spki.data, key->spki.size)))
+		return muster_fail_memory(err);
+	return custody_record(custody, JOURNAL_OUTCOME, TAKE_PTR(body), err);
+}
+
+bool custody_key_describe(const struct custody *custody, const struct custody_key *key,
+			  cJSON *result)
+{
+	char hex[2 * 64 + 1];
+
+	return json_add_text(result, "keyType", key->type) &&
+	       json_add_text(result, "keyId", hex_encode(hex, key->id.data, key->id.size)) &&
+	       json_add_text(result, "keyAttributes", key->attributes) &&
+	       json_add_text(result, "token", custody->token.label) &&
+	       json_add_text(result, "tokenSerial", custody->token.serial);
+}

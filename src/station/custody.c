@@ -1,0 +1,231 @@
+#include "custody.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "muster/config.h"
+#include "muster/encoding.h"
+#include "muster/json.h"
+
+enum { KEYS_PER_RUN = 1, UNSETTLED_MAX = 64 };
+
+void custody_done(struct custody *custody)
+{
+	worker_free(custody->hsm);
+	token_facts_done(&custody->token);
+	journal_close(custody->journal);
+	who_done(&custody->who);
+	*custody = (struct custody){ 0 };
+}
+
+/* -- The journal ----------------------------------------------------------------------------------------------- */
+
+static bool load_config(struct config *config, struct muster_error *err)
+{
+	CLEANUP(profile_report_done) struct profile_report report = { 0 };
+
+	return config_load(config, &report, err);
+}
+
+static bool open_journal(struct custody *custody, const struct station_custody *request,
+			 struct muster_error *err)
+{
+	CLEANUP(config_done) struct config config = { 0 };
+	CLEANUP(freep) char *fallback = journal_default_path();
+	const char *path = request->journal_path;
+
+	if (!load_config(&config, err))
+		return false;
+	if (!path)
+		path = config.journal ? config.journal : fallback;
+	if (!path)
+		return muster_fail_memory(err);
+	return who_is_here(&custody->who, request->operator_name, config.operator_name, err) &&
+	       journal_check_space(path, KEYS_PER_RUN, err) &&
+	       journal_open(path, JOURNAL_WRITE, &custody->journal, err);
+}
+
+bool custody_record(struct custody *custody, enum journal_kind kind, cJSON *body,
+		    struct muster_error *err)
+{
+	CLEANUP(freep) char *line = body ? json_print_line(body) : NULL;
+	struct journal_entry entry = {
+		.at_ms = clock_wall_ms(),
+		.stage = "custody",
+		.kind = kind,
+		.operator= custody->who.operator_name,
+		.station = custody->who.station,
+		.body = line,
+	};
+
+	cJSON_Delete(body);
+	if (!line)
+		return muster_fail_memory(err);
+	return journal_begin(custody->journal, err) &&
+	       journal_append(custody->journal, &entry, err) &&
+	       journal_commit(custody->journal, err);
+}
+
+cJSON *custody_entry(const struct custody *custody, const char *step, const struct bytes *key_id)
+{
+	CLEANUP(cJSON_freep) cJSON *body = cJSON_CreateObject();
+	char hex[2 * 64 + 1];
+
+	if (!body || !json_add_text(body, "step", step) ||
+	    !json_add_text(body, "keyId", hex_encode(hex, key_id->data, key_id->size)) ||
+	    !json_add_text(body, "token", custody->token.label) ||
+	    !json_add_text(body, "tokenSerial", custody->token.serial))
+		return NULL;
+	return TAKE_PTR(body);
+}
+
+/* -- After a cut ------------------------------------------------------------------------------------------------ */
+
+/* Keys of this token that were announced and of which no outcome is known. */
+struct unsettled {
+	const struct token_facts *token;
+	int64_t seq;
+	size_t count;
+	char ids[UNSETTLED_MAX][2 * 64 + 1];
+};
+
+static void forget_id(struct unsettled *unsettled, const char *id)
+{
+	for (size_t i = 0; i < unsettled->count; i++) {
+		if (strcmp(unsettled->ids[i], id) != 0)
+			continue;
+		memmove(unsettled->ids[i], unsettled->ids[--unsettled->count],
+			sizeof(unsettled->ids[i]));
+		return;
+	}
+}
+
+static bool look_at_entry(void *context, const struct journal_entry *entry,
+			  struct muster_error *err)
+{
+	struct unsettled *unsettled = context;
+	CLEANUP(cJSON_freep) cJSON *body = NULL;
+	const char *id, *serial;
+
+	unsettled->seq = entry->seq;
+	if (strcmp(entry->stage, "custody") != 0)
+		return true;
+	if (!json_parse(entry->body, strlen(entry->body), "a journal entry", &body, err))
+		return false;
+	id = json_text(body, "keyId");
+	serial = json_text(body, "tokenSerial");
+	if (!id || !serial || strcmp(serial, unsettled->token->serial) != 0)
+		return true;
+	forget_id(unsettled, id);
+	if (entry->kind != JOURNAL_INTENT || !json_bool(body, "makesKey", false))
+		return true;
+	if (unsettled->count == UNSETTLED_MAX || strlen(id) >= sizeof(unsettled->ids[0]))
+		return muster_fail(err, CAUSE_JOURNAL_DAMAGED,
+				   "entry %lld announces one key too many", (long long)entry->seq);
+	snprintf(unsettled->ids[unsettled->count++], sizeof(unsettled->ids[0]), "%s", id);
+	return true;
+}
+
+static bool sweep(struct custody *custody, struct muster_error *err)
+{
+	CLEANUP(worker_message_done) struct worker_message request, reply = { 0 };
+
+	worker_request_init(&request, WORKER_HSM_SWEEP);
+	return worker_call(custody->hsm, &request, &reply, err);
+}
+
+static bool settle_one(struct custody *custody, const char *hex, struct muster_error *err)
+{
+	CLEANUP(worker_message_done) struct worker_message request, reply = { 0 };
+	CLEANUP(bytes_done) struct bytes id = { 0 };
+	CLEANUP(cJSON_freep) cJSON *body = NULL;
+
+	worker_request_init(&request, WORKER_HSM_KEY_DESTROY);
+	if (!hex_decode(hex, strlen(hex), &id))
+		return muster_fail(err, CAUSE_JOURNAL_DAMAGED, "a key ID that is not hex");
+	worker_add_bytes(&request, FIELD_KEY_ID, id.data, id.size);
+	if (!worker_call(custody->hsm, &request, &reply, err))
+		return false;
+	body = custody_entry(custody, "destroy-unfinished", &id);
+	if (!body || !json_add_bool(body, "wasThere", worker_u64(&reply, FIELD_FOUND) == 1))
+		return muster_fail_memory(err);
+	return custody_record(custody, JOURNAL_OUTCOME, TAKE_PTR(body), err);
+}
+
+/* A key that was announced, and whose certificate or request nobody ever got, is of no use to anybody. */
+static bool settle(struct custody *custody, struct muster_error *err)
+{
+	struct unsettled unsettled = { .token = &custody->token };
+	size_t count;
+
+	do {
+		if (!journal_entries(custody->journal, "", unsettled.seq, look_at_entry, &unsettled,
+				     &count, err))
+			return false;
+	} while (count > 0);
+	if (unsettled.count > 0 && !sweep(custody, err))
+		return false;
+	for (size_t i = 0; i < unsettled.count; i++)
+		if (!settle_one(custody, unsettled.ids[i], err))
+			return muster_error_prefix(
+				err, "destroying what an earlier run left on token '%s'",
+				PRINTABLE(custody->token.label));
+	return true;
+}
+
+/* -- Opening --------------------------------------------------------------------------------------------------- */
+
+static bool ask_open(struct custody *custody, const struct station_module *module,
+		     const char *token_text, struct muster_error *err)
+{
+	CLEANUP(worker_message_done) struct worker_message request = { 0 }, reply = { 0 };
+
+	if (!worker_spawn("muster-hsm-worker", (const char *const *)module->environment,
+			  &custody->hsm, err))
+		return false;
+	token_open_request(&request, module, token_text);
+	if (!worker_call(custody->hsm, &request, &reply, err))
+		return muster_error_prefix(err, "opening the token");
+	return token_facts_take(&custody->token, &reply, err);
+}
+
+static bool log_in(struct custody *custody, const struct station_custody *request,
+		   const struct token_uri *uri, struct muster_error *err)
+{
+	CLEANUP(worker_message_done) struct worker_message asked = { 0 }, reply = { 0 };
+	struct muster_error outcome = { 0 };
+
+	if (!token_login_request(&asked, &custody->token, request->token.pin_file, uri, err))
+		return false;
+	if (!worker_call(custody->hsm, &asked, &reply, &outcome) && outcome.code == MUSTER_OK)
+		return muster_fail(err, CAUSE_INTERNAL, "a login without outcome");
+	return token_login_settle(&custody->token, &outcome, err);
+}
+
+static bool open_token(struct custody *custody, const struct station_custody *request,
+		       const char *key_uri, struct muster_error *err)
+{
+	const char *text = request->token.uri ? request->token.uri : key_uri;
+	CLEANUP(token_uri_done) struct token_uri uri = { 0 };
+	CLEANUP(station_module_done) struct station_module module = { 0 };
+	CLEANUP(freep) char *token_text = NULL;
+
+	if (!text)
+		return muster_fail(err, CAUSE_TOKEN_URI_INVALID,
+				   "no token was named: pass --token URI");
+	if (!token_uri_parse(text, &uri, err) || !station_module_find(text, &module, err))
+		return false;
+	token_text = token_text_of(&uri);
+	if (!token_text)
+		return muster_fail_memory(err);
+	return ask_open(custody, &module, token_text, err) && log_in(custody, request, &uri, err);
+}
+
+bool custody_open(struct custody *custody, const struct station_custody *request,
+		  const char *key_uri, enum custody_effect effect, struct muster_error *err)
+{
+	if (effect == CUSTODY_LOOKS)
+		return open_token(custody, request, key_uri, err);
+	return open_journal(custody, request, err) && open_token(custody, request, key_uri, err) &&
+	       settle(custody, err);
+}

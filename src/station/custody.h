@@ -1,0 +1,62 @@
+/* A token opened for its custodian, the journal beside it, and the keys that are made and used there. Private to the
+ * station. */
+#pragma once
+
+#include <stdbool.h>
+
+#include "muster/journal.h"
+#include "muster/pki.h"
+#include "muster/station-custody.h"
+#include "muster/token-uri.h"
+#include "muster/worker.h"
+
+#include "job.h"
+#include "token.h"
+#include "who.h"
+
+struct custody {
+	struct worker *hsm;
+	struct token_facts token;
+	struct journal *journal; /* NULL when nothing lasting is done */
+	struct who who;
+};
+
+enum custody_effect { CUSTODY_LOOKS, CUSTODY_CHANGES };
+
+/* Opens the token that the request or `key_uri` names, and logs in. With CUSTODY_CHANGES the journal is opened first,
+ * and what an earlier run left half-done on the token is destroyed. */
+bool custody_open(struct custody *custody, const struct station_custody *request,
+		  const char *key_uri, enum custody_effect effect, struct muster_error *err)
+	MUST_CHECK;
+void custody_done(struct custody *custody);
+
+/* One entry, on disk when it returns; takes the body over. */
+bool custody_record(struct custody *custody, enum journal_kind kind, cJSON *body,
+		    struct muster_error *err) MUST_CHECK;
+/* {"step": step, "keyId": hex, "token": label, "tokenSerial": serial}; NULL without memory. */
+cJSON *custody_entry(const struct custody *custody, const char *step, const struct bytes *key_id);
+
+/* -- Keys ----------------------------------------------------------------------------------------------------- */
+
+/* A private key of the token. Does not move: the signer points into it. */
+struct custody_key {
+	struct bytes id, spki;
+	char *type;
+	char *attributes;
+	struct token_signer signer;
+	EVP_PKEY *key; /* works through the token */
+};
+void custody_key_done(struct custody_key *key);
+
+/* Finds or makes the key that was chosen, and looks at its quality. One that was made has to be settled. */
+bool custody_key_take(struct custody *custody, const struct station_key_choice *choice,
+		      struct custody_key *ret_key, struct muster_error *err) MUST_CHECK;
+/* Records that a key just made is to stay; nothing for one that was there. */
+bool custody_key_settle(struct custody *custody, const struct station_key_choice *choice,
+			const struct custody_key *key, struct muster_error *err) MUST_CHECK;
+/* Adds keyType, keyId, keyAttributes, token and tokenSerial. */
+bool custody_key_describe(const struct custody *custody, const struct custody_key *key,
+			  cJSON *result) MUST_CHECK;
+
+/* Random, as every CKA_ID of ours. */
+bool custody_id_make(struct bytes *ret_id, struct muster_error *err) MUST_CHECK;
