@@ -55,21 +55,48 @@ bool pki_private_key_read(const struct secret *pem, EVP_PKEY **ret_key, struct m
 
 /* -- Making certificates ----------------------------------------------------------------------------------------- */
 
-struct pki_device_certificate {
-	EVP_PKEY *key;               /* the device's; signs too when there is no issuer */
-	const char *subject;         /* RFC 4514 with values put in: "CN=dev-1,O=Example" */
-	const char *registration_id; /* has to be the subject's one common name */
+enum pki_role { PKI_DEVICE, PKI_AUTHORITY };
+
+#define PKI_SKEW_MINUTES 10
+#define PKI_ANY_PATH_LENGTH (-1)
+
+/* What a certificate is to say. */
+struct pki_plan {
+	enum pki_role role;
+	EVP_PKEY *key;                 /* the subject's; signs too when there is no issuer */
+	const char *subject;           /* RFC 4514 with values put in: "CN=dev-1,O=Example" */
+	const X509_NAME *subject_name; /* or the name itself */
+	const char *
+		registration_id; /* of a device, has to be the subject's one common name; or NULL */
+	int path_length; /* of an authority: how many authorities may follow, or PKI_ANY_PATH_LENGTH */
 	unsigned valid_days;
-	int64_t now_ms; /* wall clock; the validity begins ten minutes before */
+	unsigned skew_minutes; /* the validity begins so long before now_ms */
+	int64_t now_ms;        /* wall clock */
+	const char *crl_url;   /* where the issuer's CRL is to be had; or NULL */
 	/* Both or none. The validity must not pass the issuer's. */
 	EVP_PKEY *issuer_key;
 	X509 *issuer_certificate;
 };
 
-/* Version 3, random 127-bit serial, CA:FALSE, digitalSignature, clientAuth, key identifiers. What is to be signed
- * is looked at before the hardware key is used: CAUSE_CERTIFICATE_INVALID. */
-bool pki_device_certificate_make(const struct pki_device_certificate *request,
-				 X509 **ret_certificate, struct muster_error *err) MUST_CHECK;
+/* To-be-signed bytes that have passed the lint: there is no other way to a signature. They were signed with a
+ * throw-away key of the issuer's kind, read back, and held against the plan and the rules of RFC 5280. */
+struct pki_linted;
+void pki_linted_free(struct pki_linted *linted);
+DEFINE_FREEP(pki_linted_freep, struct pki_linted *, pki_linted_free)
+
+/* Version 3, random 128-bit serial, key identifiers, key usage by role, clientAuth for devices; the hardware key is
+ * not used. Borrows what the plan points to. CAUSE_CERTIFICATE_INVALID, CAUSE_KEY_WEAK. */
+bool pki_certificate_lint(const struct pki_plan *plan, struct pki_linted **ret_linted,
+			  struct muster_error *err) MUST_CHECK;
+/* Borrowed. What a journal records before the signature. */
+const struct bytes *pki_linted_tbs(const struct pki_linted *linted);
+const X509 *pki_linted_certificate(const struct pki_linted *linted);
+/* Signs, compares the to-be-signed bytes with those that were looked at, and verifies. */
+bool pki_certificate_sign(struct pki_linted *linted, X509 **ret_certificate,
+			  struct muster_error *err) MUST_CHECK;
+/* Both in one, where nothing has to be recorded between. */
+bool pki_certificate_make(const struct pki_plan *plan, X509 **ret_certificate,
+			  struct muster_error *err) MUST_CHECK;
 
 /* RFC 4514 text as a subject: CAUSE_CERTIFICATE_INVALID says what is wrong with it. */
 bool pki_name_check(const char *text, struct muster_error *err) MUST_CHECK;

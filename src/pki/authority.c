@@ -32,7 +32,9 @@ bool pki_authority_make(const char *common_name, unsigned valid_days, int64_t no
 	CLEANUP(EVP_PKEY_freep) EVP_PKEY *key = NULL;
 	CLEANUP(X509_NAME_freep) X509_NAME *name = NULL;
 	CLEANUP(X509_freep) X509 *certificate = NULL;
-	struct pki_certificate_base base = { .valid_days = valid_days, .now_ms = now_ms };
+	struct pki_certificate_base base = { .valid_days = valid_days,
+					     .skew_minutes = PKI_SKEW_MINUTES,
+					     .now_ms = now_ms };
 
 	if (!make_key(&key, err) || !make_name(common_name, &name, err))
 		return false;
@@ -42,7 +44,7 @@ bool pki_authority_make(const char *common_name, unsigned valid_days, int64_t no
 	    !pki_extension_add(certificate, NULL, NID_basic_constraints, "critical,CA:TRUE", err) ||
 	    !pki_extension_add(certificate, NULL, NID_key_usage, "critical,keyCertSign,cRLSign",
 			       err) ||
-	    !pki_certificate_sign(certificate, key, err))
+	    !pki_x509_sign(certificate, key, err))
 		return false;
 	*ret_key = TAKE_PTR(key);
 	*ret_certificate = TAKE_PTR(certificate);
@@ -83,6 +85,7 @@ bool pki_server_certificate_make(EVP_PKEY *authority_key, X509 *authority, const
 	CLEANUP(text_done) struct text joined = TEXT_MAX(8192);
 	struct pki_certificate_base base = { .issuer = authority,
 					     .valid_days = valid_days,
+					     .skew_minutes = PKI_SKEW_MINUTES,
 					     .now_ms = now_ms };
 
 	if (!join_names(names, name_count, &joined, err) || !make_key(&key, err) ||
@@ -97,7 +100,7 @@ bool pki_server_certificate_make(EVP_PKEY *authority_key, X509 *authority, const
 			       err) ||
 	    !pki_extension_add(certificate, authority, NID_ext_key_usage, "serverAuth", err) ||
 	    !pki_extension_add(certificate, authority, NID_subject_alt_name, joined.data, err) ||
-	    !pki_certificate_sign(certificate, authority_key, err))
+	    !pki_x509_sign(certificate, authority_key, err))
 		return false;
 	*ret_key = TAKE_PTR(key);
 	*ret_certificate = TAKE_PTR(certificate);

@@ -1,24 +1,23 @@
-/* Putting certificates together and signing them. */
+/* The parts that all certificates have. */
 #include "pki-internal.h"
 
 #include <string.h>
 
 #include "muster/encoding.h"
 
-#define SERIAL_SIZE 16
-#define SKEW_S (10 * 60)
+#define SERIAL_SIZE 17
 #define DAY_S (24 * 60 * 60)
 
-/* Positive and 16 bytes long whatever comes out: the first byte is 0x40..0x7f. */
+/* 128 random bits behind a byte that keeps the number positive and its length the same. */
 static bool set_random_serial(X509 *certificate, struct muster_error *err)
 {
 	CLEANUP(ASN1_INTEGER_freep) ASN1_INTEGER *serial = NULL;
 	CLEANUP(BIGNUM_freep) BIGNUM *number = NULL;
 	uint8_t data[SERIAL_SIZE];
 
-	if (!random_bytes(data, sizeof(data), err))
+	data[0] = 1;
+	if (!random_bytes(data + 1, sizeof(data) - 1, err))
 		return false;
-	data[0] = (data[0] & 0x3f) | 0x40;
 	number = BN_bin2bn(data, sizeof(data), NULL);
 	serial = number ? BN_to_ASN1_INTEGER(number, NULL) : NULL;
 	if (!serial || X509_set_serialNumber(certificate, serial) != 1)
@@ -32,7 +31,8 @@ static bool set_validity(X509 *certificate, const struct pki_certificate_base *b
 	time_t now = (time_t)(base->now_ms / 1000);
 	long valid_s = (long)base->valid_days * DAY_S;
 
-	if (!X509_time_adj_ex(X509_getm_notBefore(certificate), 0, -SKEW_S, &now) ||
+	if (!X509_time_adj_ex(X509_getm_notBefore(certificate), 0, -60L * (long)base->skew_minutes,
+			      &now) ||
 	    !X509_time_adj_ex(X509_getm_notAfter(certificate), 0, valid_s, &now))
 		return pki_fail(err, CAUSE_CRYPTO, "setting the validity");
 	return true;
@@ -86,7 +86,7 @@ const EVP_MD *pki_digest_of_key(const EVP_PKEY *key)
 					      : EVP_sha256();
 }
 
-bool pki_certificate_sign(X509 *certificate, EVP_PKEY *issuer_key, struct muster_error *err)
+bool pki_x509_sign(X509 *certificate, EVP_PKEY *issuer_key, struct muster_error *err)
 {
 	struct muster_error why;
 
@@ -99,99 +99,20 @@ bool pki_certificate_sign(X509 *certificate, EVP_PKEY *issuer_key, struct muster
 	return muster_error_prefix(err, "signing the certificate");
 }
 
-/* -- Device certificates ------------------------------------------------------------------------------------- */
-
-/* What DPS and TLS will ask of it, looked at in the encoded form before the hardware key signs. */
-static bool lint(const X509 *certificate, const struct pki_device_certificate *request,
-		 struct muster_error *err)
+bool pki_x509_tbs(const X509 *certificate, struct bytes *ret_tbs, struct muster_error *err)
 {
-	char common_name[PKI_COMMON_NAME_SIZE];
+	CLEANUP(bytes_done) struct bytes der = { 0 };
+	const unsigned char *cursor, *tbs;
+	long size;
+	int tag, class;
 
-	if (!pki_name_common_name(X509_get_subject_name(certificate), common_name))
-		return muster_fail(err, CAUSE_CERTIFICATE_INVALID,
-				   "the subject needs one common name of at most 64 bytes");
-	if (strcmp(common_name, request->registration_id) != 0)
-		return muster_fail(err, CAUSE_CERTIFICATE_INVALID,
-				   "the common name '%s' is not the registration ID '%s'",
-				   PRINTABLE(common_name), PRINTABLE(request->registration_id));
-	if (ASN1_TIME_compare(X509_get0_notBefore(certificate), X509_get0_notAfter(certificate)) >=
-	    0)
-		return muster_fail(err, CAUSE_CERTIFICATE_INVALID, "the validity ends at once");
-	if (request->issuer_certificate &&
-	    ASN1_TIME_compare(X509_get0_notAfter(certificate),
-			      X509_get0_notAfter(request->issuer_certificate)) > 0)
-		return muster_fail(err, CAUSE_CERTIFICATE_INVALID,
-				   "the certificate would be valid longer than its issuer's");
-	return true;
-}
-
-static bool check_issuer(const struct pki_device_certificate *request, struct muster_error *err)
-{
-	X509 *issuer = request->issuer_certificate;
-
-	if (!issuer != !request->issuer_key)
-		return muster_fail(err, CAUSE_INTERNAL, "an issuer needs key and certificate");
-	if (!issuer)
-		return true;
-	if (X509_check_ca(issuer) != 1)
-		return muster_fail(err, CAUSE_CERTIFICATE_INVALID,
-				   "the issuer's certificate is not an authority's (CA:TRUE)");
-	if (X509_check_private_key(issuer, request->issuer_key) != 1)
-		return pki_fail(err, CAUSE_CERTIFICATE_INVALID,
-				"the issuer's key does not belong to its certificate");
-	return true;
-}
-
-/* From bytes to certificate once more: what was signed is what is read. */
-static bool check_signed(X509 *certificate, const struct pki_device_certificate *request,
-			 struct muster_error *err)
-{
-	CLEANUP(X509_freep) X509 *copy = X509_dup(certificate);
-	EVP_PKEY *signer = request->issuer_key ? request->issuer_key : request->key;
-	CLEANUP(bytes_done) struct bytes spki = { 0 };
-	CLEANUP(EVP_PKEY_freep) EVP_PKEY *public_key = NULL;
-
-	if (!pki_public_key_der(signer, &spki, err) ||
-	    !pki_public_key_read(&spki, &public_key, err))
+	if (!pki_certificate_der(certificate, &der, err))
 		return false;
-	if (!copy || X509_verify(copy, public_key) != 1)
-		return pki_fail(err, CAUSE_SIGNATURE_INVALID, "verifying the certificate");
-	return lint(copy, request, err);
-}
-
-static bool add_device_extensions(X509 *certificate, X509 *issuer, struct muster_error *err)
-{
-	return pki_extension_add(certificate, issuer, NID_basic_constraints, "critical,CA:FALSE",
-				 err) &&
-	       pki_extension_add(certificate, issuer, NID_key_usage, "critical,digitalSignature",
-				 err) &&
-	       pki_extension_add(certificate, issuer, NID_ext_key_usage, "clientAuth", err);
-}
-
-bool pki_device_certificate_make(const struct pki_device_certificate *request,
-				 X509 **ret_certificate, struct muster_error *err)
-{
-	CLEANUP(X509_NAME_freep) X509_NAME *subject = NULL;
-	CLEANUP(X509_freep) X509 *certificate = NULL;
-	struct pki_certificate_base base = {
-		.key = request->key,
-		.issuer = request->issuer_certificate,
-		.valid_days = request->valid_days,
-		.now_ms = request->now_ms,
-	};
-
-	if (!check_issuer(request, err) || !pki_name_parse(request->subject, &subject, err))
-		return false;
-	base.subject = subject;
-	if (!pki_certificate_begin(&base, &certificate, err) ||
-	    !add_device_extensions(certificate, request->issuer_certificate, err) ||
-	    !lint(certificate, request, err))
-		return false;
-	if (!pki_certificate_sign(certificate,
-				  request->issuer_key ? request->issuer_key : request->key, err))
-		return false;
-	if (!check_signed(certificate, request, err))
-		return false;
-	*ret_certificate = TAKE_PTR(certificate);
-	return true;
+	cursor = der.data;
+	if (ASN1_get_object(&cursor, &size, &tag, &class, (long)der.size) & 0x80)
+		return pki_fail(err, CAUSE_CRYPTO, "reading a certificate's outer sequence");
+	tbs = cursor;
+	if (ASN1_get_object(&cursor, &size, &tag, &class, size) & 0x80)
+		return pki_fail(err, CAUSE_CRYPTO, "reading a certificate's inner sequence");
+	return bytes_copy(ret_tbs, tbs, (size_t)(cursor + size - tbs), err);
 }

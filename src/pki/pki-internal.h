@@ -65,13 +65,14 @@ bool pki_name_parse(const char *text, X509_NAME **ret_name, struct muster_error 
 /* The name's one common name; false when there is none, several, or one longer than 64 bytes. */
 bool pki_name_common_name(const X509_NAME *name, char ret_text[PKI_COMMON_NAME_SIZE]) MUST_CHECK;
 
-/* What device, authority and server certificates have in common: version 3, random serial, validity from ten
- * minutes ago, issuer (NULL: itself), subject, public key, key identifiers. */
+/* What device, authority and server certificates have in common: version 3, random serial, validity from a
+ * little ago, issuer (NULL: itself), subject, public key, key identifiers. */
 struct pki_certificate_base {
 	EVP_PKEY *key; /* the subject's; only its public half is used */
 	const X509_NAME *subject;
 	X509 *issuer; /* NULL: self-signed */
 	unsigned valid_days;
+	unsigned skew_minutes;
 	int64_t now_ms;
 };
 bool pki_certificate_begin(const struct pki_certificate_base *base, X509 **ret_certificate,
@@ -79,5 +80,17 @@ bool pki_certificate_begin(const struct pki_certificate_base *base, X509 **ret_c
 /* Adds extension `nid` by OpenSSL's configuration syntax. */
 bool pki_extension_add(X509 *certificate, X509 *issuer, int nid, const char *value,
 		       struct muster_error *err) MUST_CHECK;
-bool pki_certificate_sign(X509 *certificate, EVP_PKEY *issuer_key, struct muster_error *err)
+/* Signs what has not been looked at by lint: certificates of ours that no device depends on, and throw-away ones. */
+bool pki_x509_sign(X509 *certificate, EVP_PKEY *issuer_key, struct muster_error *err) MUST_CHECK;
+/* The to-be-signed bytes as they stand in the encoded certificate. */
+bool pki_x509_tbs(const X509 *certificate, struct bytes *ret_tbs, struct muster_error *err)
+	MUST_CHECK;
+
+/* -- Plan and lint -------------------------------------------------------------------------------------------- */
+
+/* Puts together what the plan says, unsigned. */
+bool pki_plan_compose(const struct pki_plan *plan, X509 **ret_certificate, struct muster_error *err)
+	MUST_CHECK;
+/* Whether a certificate that was read back from its bytes says what the plan says, and nothing else. */
+bool pki_lint_rules(const X509 *certificate, const struct pki_plan *plan, struct muster_error *err)
 	MUST_CHECK;

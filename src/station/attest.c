@@ -224,10 +224,11 @@ static bool make_certificate(struct job *job, struct muster_error *err)
 	CLEANUP(issuer_done) struct issuer issuer = { 0 };
 	CLEANUP(X509_freep) X509 *certificate = NULL;
 	CLEANUP(freep) char *subject = NULL;
-	struct pki_device_certificate request = {
+	struct pki_plan request = {
 		.key = job->key,
 		.registration_id = job->registration_id,
 		.valid_days = (unsigned)profile->x509.valid_days,
+		.skew_minutes = PKI_SKEW_MINUTES,
 		.now_ms = clock_wall_ms(),
 	};
 
@@ -238,7 +239,7 @@ static bool make_certificate(struct job *job, struct muster_error *err)
 	request.subject = subject;
 	request.issuer_key = issuer.key;
 	request.issuer_certificate = issuer.certificate;
-	if (!pki_device_certificate_make(&request, &certificate, err) ||
+	if (!pki_certificate_make(&request, &certificate, err) ||
 	    !pki_certificate_der(certificate, &job->certificate, err))
 		return false;
 	job->certificate_is_new = true;

@@ -40,33 +40,34 @@ static int free_key(void **state)
 	return 0;
 }
 
-static struct pki_device_certificate make_request(void)
+static struct pki_plan make_request(void)
 {
-	return (struct pki_device_certificate){
+	return (struct pki_plan){
 		.key = device_key,
 		.subject = "CN=dev-1,O=B\xc3\xa4r\\, Inc,serialNumber=A 17",
 		.registration_id = "dev-1",
 		.valid_days = 30,
+		.skew_minutes = PKI_SKEW_MINUTES,
 		.now_ms = NOW_MS,
 	};
 }
 
 static void a_device_certificate_says_what_it_must(void **state)
 {
-	struct pki_device_certificate request = make_request();
+	struct pki_plan request = make_request();
 	CLEANUP(X509_freep) X509 *certificate = NULL;
 	CLEANUP(pki_certificate_info_done) struct pki_certificate_info info = { 0 };
 	struct muster_error err = { 0 };
 
 	(void)state;
-	if (!pki_device_certificate_make(&request, &certificate, &err))
+	if (!pki_certificate_make(&request, &certificate, &err))
 		fail_msg("%s", err.message);
 	assert_true(pki_certificate_info(certificate, &info, &err));
 	assert_string_equal(info.subject, "CN=dev-1, O=B\xc3\xa4r\\, Inc, serialNumber=A 17");
 	assert_string_equal(info.issuer, info.subject);
 	assert_string_equal(info.common_name, "dev-1");
 	assert_int_equal(info.version, 3);
-	assert_int_equal(strlen(info.serial), 32);
+	assert_int_equal(strlen(info.serial), 34);
 	assert_int_equal(info.not_before_ms, NOW_MS - 10 * 60 * 1000);
 	assert_int_equal(info.not_after_ms, NOW_MS + 30 * DAY_MS);
 	assert_string_equal(info.not_before, "2025-12-31T23:50:00.000Z");
@@ -80,14 +81,14 @@ static void a_device_certificate_says_what_it_must(void **state)
 
 static void serials_differ(void **state)
 {
-	struct pki_device_certificate request = make_request();
+	struct pki_plan request = make_request();
 	CLEANUP(X509_freep) X509 *one = NULL;
 	CLEANUP(X509_freep) X509 *other = NULL;
 	struct muster_error err;
 
 	(void)state;
-	assert_true(pki_device_certificate_make(&request, &one, &err));
-	assert_true(pki_device_certificate_make(&request, &other, &err));
+	assert_true(pki_certificate_make(&request, &one, &err));
+	assert_true(pki_certificate_make(&request, &other, &err));
 	assert_int_not_equal(
 		ASN1_INTEGER_cmp(X509_get0_serialNumber(one), X509_get0_serialNumber(other)), 0);
 }
@@ -101,13 +102,13 @@ static void what_would_not_do_is_not_signed(void **state)
 
 	(void)state;
 	for (size_t i = 0; i < ARRAY_SIZE(subjects); i++) {
-		struct pki_device_certificate request = make_request();
+		struct pki_plan request = make_request();
 		X509 *certificate = NULL;
 		struct muster_error err = { 0 };
 		unsigned calls = soft.calls;
 
 		request.subject = subjects[i];
-		if (pki_device_certificate_make(&request, &certificate, &err))
+		if (pki_certificate_make(&request, &certificate, &err))
 			fail_msg("'%s' was signed", subjects[i]);
 		assert_int_equal(err.cause, CAUSE_CERTIFICATE_INVALID);
 		assert_int_equal(soft.calls, calls);
@@ -117,13 +118,13 @@ static void what_would_not_do_is_not_signed(void **state)
 
 static void a_refusing_token_is_named(void **state)
 {
-	struct pki_device_certificate request = make_request();
+	struct pki_plan request = make_request();
 	X509 *certificate = NULL;
 	struct muster_error err = { 0 };
 
 	(void)state;
 	soft.is_broken = true;
-	assert_false(pki_device_certificate_make(&request, &certificate, &err));
+	assert_false(pki_certificate_make(&request, &certificate, &err));
 	soft.is_broken = false;
 	assert_int_equal(err.cause, CAUSE_PIN_LOCKED);
 	assert_string_equal(err.message, "signing the certificate: the PIN is locked");
@@ -134,7 +135,7 @@ static void a_refusing_token_is_named(void **state)
 
 static void an_issuer_signs_for_the_device(void **state)
 {
-	struct pki_device_certificate request = make_request();
+	struct pki_plan request = make_request();
 	CLEANUP(EVP_PKEY_freep) EVP_PKEY *key = NULL;
 	CLEANUP(X509_freep) X509 *authority = NULL;
 	CLEANUP(X509_freep) X509 *certificate = NULL;
@@ -145,19 +146,19 @@ static void an_issuer_signs_for_the_device(void **state)
 	assert_true(pki_authority_make("line CA", 60, NOW_MS, &key, &authority, &err));
 	request.issuer_key = key;
 	request.issuer_certificate = authority;
-	if (!pki_device_certificate_make(&request, &certificate, &err))
+	if (!pki_certificate_make(&request, &certificate, &err))
 		fail_msg("%s", err.message);
 	assert_int_equal(X509_verify(certificate, key), 1);
 	assert_int_equal(X509_check_issued(authority, certificate), X509_V_OK);
 	assert_true(pki_certificate_has_key(certificate, &soft.signer.spki));
 	request.valid_days = 61;
-	assert_false(pki_device_certificate_make(&request, &too_long, &err));
+	assert_false(pki_certificate_make(&request, &too_long, &err));
 	assert_int_equal(err.cause, CAUSE_CERTIFICATE_INVALID);
 }
 
 static void an_issuer_has_to_be_one(void **state)
 {
-	struct pki_device_certificate request = make_request();
+	struct pki_plan request = make_request();
 	CLEANUP(EVP_PKEY_freep) EVP_PKEY *key = NULL;
 	CLEANUP(X509_freep) X509 *authority = NULL;
 	CLEANUP(X509_freep) X509 *leaf = NULL;
@@ -166,12 +167,12 @@ static void an_issuer_has_to_be_one(void **state)
 
 	(void)state;
 	assert_true(pki_authority_make("line CA", 60, NOW_MS, &key, &authority, &err));
-	assert_true(pki_device_certificate_make(&request, &leaf, &err));
+	assert_true(pki_certificate_make(&request, &leaf, &err));
 	request.issuer_key = device_key;
 	request.issuer_certificate = leaf; /* not CA:TRUE */
-	assert_false(pki_device_certificate_make(&request, &certificate, &err));
+	assert_false(pki_certificate_make(&request, &certificate, &err));
 	request.issuer_certificate = authority; /* another's key */
-	assert_false(pki_device_certificate_make(&request, &certificate, &err));
+	assert_false(pki_certificate_make(&request, &certificate, &err));
 	assert_int_equal(err.cause, CAUSE_CERTIFICATE_INVALID);
 	assert_int_equal(ERR_peek_error(), 0);
 }
@@ -226,7 +227,7 @@ static void add_crlf(const char *pem, struct text *out)
 
 static void any_form_is_read(void **state)
 {
-	struct pki_device_certificate request = make_request();
+	struct pki_plan request = make_request();
 	CLEANUP(X509_freep) X509 *certificate = NULL;
 	CLEANUP(bytes_done) struct bytes der = { 0 };
 	CLEANUP(freep) char *pem = NULL;
@@ -236,7 +237,7 @@ static void any_form_is_read(void **state)
 	struct muster_error err;
 
 	(void)state;
-	assert_true(pki_device_certificate_make(&request, &certificate, &err));
+	assert_true(pki_certificate_make(&request, &certificate, &err));
 	assert_true(pki_certificate_der(certificate, &der, &err));
 	assert_true(pki_certificate_pem(certificate, &pem, &err));
 	der_text = base64_encode(der.data, der.size);
@@ -251,7 +252,7 @@ static void any_form_is_read(void **state)
 
 static void the_leaf_is_taken_from_a_chain_with_a_key(void **state)
 {
-	struct pki_device_certificate request = make_request();
+	struct pki_plan request = make_request();
 	CLEANUP(EVP_PKEY_freep) EVP_PKEY *key = NULL;
 	CLEANUP(X509_freep) X509 *authority = NULL;
 	CLEANUP(X509_freep) X509 *leaf = NULL;
@@ -265,7 +266,7 @@ static void the_leaf_is_taken_from_a_chain_with_a_key(void **state)
 	assert_true(pki_authority_make("CA", 60, NOW_MS, &key, &authority, &err));
 	request.issuer_key = key;
 	request.issuer_certificate = authority;
-	assert_true(pki_device_certificate_make(&request, &leaf, &err));
+	assert_true(pki_certificate_make(&request, &leaf, &err));
 	assert_true(pki_private_key_pem(key, &key_pem, &err));
 	assert_true(pki_certificate_pem(authority, &authority_pem, &err));
 	assert_true(pki_certificate_pem(leaf, &leaf_pem, &err));
@@ -278,14 +279,14 @@ static void the_leaf_is_taken_from_a_chain_with_a_key(void **state)
 
 static void what_is_no_certificate(void **state)
 {
-	struct pki_device_certificate request = make_request();
+	struct pki_plan request = make_request();
 	CLEANUP(X509_freep) X509 *certificate = NULL;
 	CLEANUP(bytes_done) struct bytes der = { 0 };
 	struct muster_error err;
 	X509 *read = NULL;
 
 	(void)state;
-	assert_true(pki_device_certificate_make(&request, &certificate, &err));
+	assert_true(pki_certificate_make(&request, &certificate, &err));
 	assert_true(pki_certificate_der(certificate, &der, &err));
 	assert_false(pki_certificate_read(der.data, der.size - 1, "the file", &read, &err));
 	assert_int_equal(err.cause, CAUSE_CERTIFICATE_UNREADABLE);
@@ -299,7 +300,7 @@ static void what_is_no_certificate(void **state)
 
 static void thumbprints_are_of_the_der(void **state)
 {
-	struct pki_device_certificate request = make_request();
+	struct pki_plan request = make_request();
 	CLEANUP(X509_freep) X509 *certificate = NULL;
 	CLEANUP(bytes_done) struct bytes der = { 0 };
 	CLEANUP(bytes_done) struct bytes spki = { 0 };
@@ -308,7 +309,7 @@ static void thumbprints_are_of_the_der(void **state)
 	struct muster_error err;
 
 	(void)state;
-	assert_true(pki_device_certificate_make(&request, &certificate, &err));
+	assert_true(pki_certificate_make(&request, &certificate, &err));
 	assert_true(pki_certificate_der(certificate, &der, &err));
 	assert_true(pki_certificate_info(certificate, &info, &err));
 	sha256_hex(digest, der.data, der.size);

@@ -23,7 +23,7 @@ struct device {
 
 static void device_init(struct device *device, const char *type)
 {
-	struct pki_device_certificate request = {
+	struct pki_plan request = {
 		.subject = "CN=dev-1",
 		.registration_id = "dev-1",
 		.valid_days = 30,
@@ -35,7 +35,7 @@ static void device_init(struct device *device, const char *type)
 	if (!pki_key_from_signer(&device->soft.signer, &device->key, &err))
 		fail_msg("%s: %s", type, err.message);
 	request.key = device->key;
-	if (!pki_device_certificate_make(&request, &device->certificate, &err))
+	if (!pki_certificate_make(&request, &device->certificate, &err))
 		fail_msg("%s: %s", type, err.message);
 	assert_int_equal(ERR_peek_error(), 0);
 }

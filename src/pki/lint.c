@@ -1,0 +1,166 @@
+/* Lint before signing: what the hardware key is going to sign was signed by a throw-away key first, read back from its
+ * bytes and found good; and what it then did sign are the same bytes. */
+#include "pki-internal.h"
+
+#include <string.h>
+
+#include <openssl/err.h>
+
+struct pki_linted {
+	X509 *certificate; /* its signature is the throw-away key's until it is signed */
+	struct bytes tbs;
+	EVP_PKEY *signer;        /* borrowed */
+	EVP_PKEY *signer_public; /* an ordinary key */
+};
+
+void pki_linted_free(struct pki_linted *linted)
+{
+	if (!linted)
+		return;
+	X509_free(linted->certificate);
+	EVP_PKEY_free(linted->signer_public);
+	bytes_done(&linted->tbs);
+	free(linted);
+}
+
+const struct bytes *pki_linted_tbs(const struct pki_linted *linted)
+{
+	return &linted->tbs;
+}
+
+const X509 *pki_linted_certificate(const struct pki_linted *linted)
+{
+	return linted->certificate;
+}
+
+/* -- The throw-away key ------------------------------------------------------------------------------------------ */
+
+/* The bytes to be signed name the algorithm, so the key has to be of the signer's kind. An RSA pair takes a while to
+ * make and protects nothing here: one serves the whole process. */
+static EVP_PKEY *throw_away_rsa(void)
+{
+	static EVP_PKEY *key;
+
+	if (!key)
+		key = EVP_RSA_gen(2048);
+	if (key)
+		EVP_PKEY_up_ref(key);
+	return key;
+}
+
+static EVP_PKEY *throw_away_key(const EVP_PKEY *like)
+{
+	char group[64];
+	size_t size;
+
+	if (EVP_PKEY_is_a(like, "RSA"))
+		return throw_away_rsa();
+	if (EVP_PKEY_is_a(like, "ED25519"))
+		return EVP_PKEY_Q_keygen(NULL, NULL, "ED25519");
+	if (EVP_PKEY_get_group_name(like, group, sizeof(group), &size) != 1)
+		return NULL;
+	return EVP_EC_gen(group);
+}
+
+/* Signs, and reads the result back from its bytes as a stranger would. */
+static bool sign_and_read(X509 *certificate, EVP_PKEY *key, X509 **ret_read,
+			  struct muster_error *err)
+{
+	CLEANUP(bytes_done) struct bytes der = { 0 };
+	const uint8_t *cursor;
+
+	if (!pki_x509_sign(certificate, key, err) || !pki_certificate_der(certificate, &der, err))
+		return false;
+	cursor = der.data;
+	*ret_read = d2i_X509(NULL, &cursor, (long)der.size);
+	return *ret_read || pki_fail(err, CAUSE_CERTIFICATE_INVALID, "reading it back");
+}
+
+/* -- Lint -------------------------------------------------------------------------------------------------------- */
+
+static bool check_issuer(const struct pki_plan *plan, struct muster_error *err)
+{
+	X509 *issuer = plan->issuer_certificate;
+
+	if (!issuer != !plan->issuer_key)
+		return muster_fail(err, CAUSE_INTERNAL, "an issuer needs key and certificate");
+	if (!issuer)
+		return true;
+	if (X509_check_ca(issuer) != 1)
+		return muster_fail(err, CAUSE_CERTIFICATE_INVALID,
+				   "the issuer's certificate is not an authority's (CA:TRUE)");
+	if (!(X509_get_key_usage(issuer) & KU_KEY_CERT_SIGN))
+		return muster_fail(err, CAUSE_CERTIFICATE_INVALID,
+				   "the issuer's key usage does not have keyCertSign");
+	if (X509_check_private_key(issuer, plan->issuer_key) != 1)
+		return pki_fail(err, CAUSE_CERTIFICATE_INVALID,
+				"the issuer's key does not belong to its certificate");
+	return true;
+}
+
+static bool public_half(const EVP_PKEY *key, EVP_PKEY **ret_key, struct muster_error *err)
+{
+	CLEANUP(bytes_done) struct bytes spki = { 0 };
+
+	return pki_public_key_der(key, &spki, err) && pki_public_key_read(&spki, ret_key, err);
+}
+
+static bool lint(const struct pki_plan *plan, struct pki_linted *linted, struct muster_error *err)
+{
+	CLEANUP(EVP_PKEY_freep) EVP_PKEY *throw_away = NULL;
+	CLEANUP(X509_freep) X509 *copy = NULL;
+
+	linted->signer = plan->issuer_key ? plan->issuer_key : plan->key;
+	if (!check_issuer(plan, err) || !public_half(linted->signer, &linted->signer_public, err) ||
+	    !pki_key_check(linted->signer_public, err) ||
+	    !pki_plan_compose(plan, &linted->certificate, err))
+		return false;
+	throw_away = throw_away_key(linted->signer_public);
+	if (!throw_away)
+		return pki_fail(err, CAUSE_CRYPTO, "making a throw-away key");
+	return sign_and_read(linted->certificate, throw_away, &copy, err) &&
+	       pki_x509_tbs(copy, &linted->tbs, err) && pki_lint_rules(copy, plan, err);
+}
+
+bool pki_certificate_lint(const struct pki_plan *plan, struct pki_linted **ret_linted,
+			  struct muster_error *err)
+{
+	CLEANUP(pki_linted_freep) struct pki_linted *linted = calloc(1, sizeof(*linted));
+
+	if (!linted)
+		return muster_fail_memory(err);
+	if (!lint(plan, linted, err))
+		return false;
+	ERR_clear_error();
+	*ret_linted = TAKE_PTR(linted);
+	return true;
+}
+
+/* -- Signing ------------------------------------------------------------------------------------------------------ */
+
+bool pki_certificate_sign(struct pki_linted *linted, X509 **ret_certificate,
+			  struct muster_error *err)
+{
+	CLEANUP(X509_freep) X509 *certificate = NULL;
+	CLEANUP(bytes_done) struct bytes tbs = { 0 };
+
+	if (!sign_and_read(linted->certificate, linted->signer, &certificate, err) ||
+	    !pki_x509_tbs(certificate, &tbs, err))
+		return false;
+	if (!bytes_equal(&tbs, &linted->tbs))
+		return muster_fail(err, CAUSE_CERTIFICATE_INVALID,
+				   "what was signed is not what was looked at before");
+	if (X509_verify(certificate, linted->signer_public) != 1)
+		return pki_fail(err, CAUSE_SIGNATURE_INVALID, "verifying the certificate");
+	*ret_certificate = TAKE_PTR(certificate);
+	return true;
+}
+
+bool pki_certificate_make(const struct pki_plan *plan, X509 **ret_certificate,
+			  struct muster_error *err)
+{
+	CLEANUP(pki_linted_freep) struct pki_linted *linted = NULL;
+
+	return pki_certificate_lint(plan, &linted, err) &&
+	       pki_certificate_sign(linted, ret_certificate, err);
+}
