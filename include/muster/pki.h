@@ -20,6 +20,11 @@ DEFINE_FREEP(EVP_PKEY_freep, EVP_PKEY *, EVP_PKEY_free)
 DEFINE_FREEP(X509_freep, X509 *, X509_free)
 DEFINE_FREEP(X509_REQ_freep, X509_REQ *, X509_REQ_free)
 
+static inline void X509_stack_freep(STACK_OF(X509) **stack)
+{
+	sk_X509_pop_free(*stack, X509_free);
+}
+
 /* -- Keys ------------------------------------------------------------------------------------------------------ */
 
 /* An EVP_PKEY whose private operations call signer->sign, for X509_sign, X509_REQ_sign, EVP_DigestSign and TLS 1.2
@@ -101,6 +106,12 @@ bool pki_certificate_make(const struct pki_plan *plan, X509 **ret_certificate,
 /* RFC 4514 text as a subject: CAUSE_CERTIFICATE_INVALID says what is wrong with it. */
 bool pki_name_check(const char *text, struct muster_error *err) MUST_CHECK;
 
+#define PKI_COMMON_NAME_SIZE 65
+/* The name's one common name; false when there is none, several, or one longer than 64 bytes. */
+bool pki_name_common_name(const X509_NAME *name, char ret_text[PKI_COMMON_NAME_SIZE]) MUST_CHECK;
+/* First element first: "CN=dev-1, O=Example". Caller frees. */
+bool pki_name_print(const X509_NAME *name, char **ret_text, struct muster_error *err) MUST_CHECK;
+
 /* -- Requests (PKCS#10) -------------------------------------------------------------------------------------------- */
 
 bool pki_request_make(EVP_PKEY *key, const char *subject, X509_REQ **ret_request,
@@ -133,6 +144,9 @@ bool pki_server_certificate_make(EVP_PKEY *authority_key, X509 *authority, const
  * CAUSE_CERTIFICATE_UNREADABLE. */
 bool pki_certificate_read(const void *data, size_t size, const char *what, X509 **ret_certificate,
 			  struct muster_error *err) MUST_CHECK;
+/* All of them, in the order of the input. */
+bool pki_certificates_read(const void *data, size_t size, const char *what,
+			   STACK_OF(X509) **ret_certificates, struct muster_error *err) MUST_CHECK;
 bool pki_certificate_der(const X509 *certificate, struct bytes *ret_der, struct muster_error *err)
 	MUST_CHECK;
 /* Caller frees. */
@@ -146,7 +160,6 @@ bool pki_certificate_has_key(const X509 *certificate, const struct bytes *spki);
 
 #define PKI_SHA1_HEX_SIZE 41
 #define PKI_SHA256_HEX_SIZE 65
-#define PKI_COMMON_NAME_SIZE 65
 
 /* The members of DPS's X509CertificateInfo. Hex is upper case. */
 struct pki_certificate_info {
@@ -166,3 +179,18 @@ struct pki_certificate_info {
 bool pki_certificate_info(const X509 *certificate, struct pki_certificate_info *ret_info,
 			  struct muster_error *err) MUST_CHECK;
 void pki_certificate_info_done(struct pki_certificate_info *info);
+
+/* -- Chains ----------------------------------------------------------------------------------------------------- */
+
+struct pki_chain_check {
+	X509 *certificate;
+	STACK_OF(X509) *others; /* intermediates; may be NULL */
+	STACK_OF(X509) *roots;  /* the only ones that are trusted */
+	const struct bytes *
+		crl; /* of the certificate's issuer, PEM or DER; NULL: revocation is not looked at */
+	int64_t at_ms;
+};
+/* RFC 5280 by OpenSSL's strict rules, at that time, for clients in TLS where it is no authority's. The chain with the
+ * root is handed out. CAUSE_CHAIN_INVALID. */
+bool pki_chain_verify(const struct pki_chain_check *check, STACK_OF(X509) **ret_chain,
+		      struct muster_error *err) MUST_CHECK;

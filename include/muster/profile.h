@@ -98,8 +98,10 @@ struct profile {
 		char *subject;   /* template */
 		char *key_label; /* template */
 		int64_t valid_days;
+		int64_t skew_minutes;     /* the validity begins so long ago */
 		char *issuer_key;         /* RFC 7512; NULL: self-signed */
 		char *issuer_certificate; /* file */
+		char *crl_url;            /* the issuer's; NULL: none in the certificates */
 	} x509;
 	struct {
 		struct profile_key_source primary;

@@ -41,3 +41,59 @@ struct station_certificate_request {
 /* A certificate request (PKCS#10) signed by the key. */
 bool station_certificate_request(const struct station_certificate_request *request,
 				 cJSON **ret_result, struct muster_error *err) MUST_CHECK;
+
+/* What a certificate is to say. 0 days: the profile's. */
+struct station_certificate_terms {
+	bool is_authority;
+	int64_t path_length; /* of an authority: how many may follow below it */
+	int64_t valid_days;
+	const char *crl_url;
+};
+
+/* Where it goes: files are created, never replaced. */
+struct station_certificate_output {
+	const char *out;   /* NULL: only "pem" in the result */
+	const char *chain; /* PEM: the certificate, then its issuers */
+	bool is_der;       /* of `out` */
+};
+
+struct station_self_sign {
+	struct station_custody custody;
+	struct station_key_choice key;
+	const char *subject; /* RFC 4514 */
+	struct station_certificate_terms terms;
+	struct station_certificate_output output;
+	bool is_stored; /* beside the key, in the token */
+};
+
+/* A certificate that the key signs for itself. */
+bool station_certificate_self_sign(const struct station_self_sign *request, cJSON **ret_result,
+				   struct muster_error *err) MUST_CHECK;
+
+struct station_issue {
+	struct station_custody custody; /* of the issuer's key */
+	const char *request_path;       /* PKCS#10, PEM or DER */
+	const char *profile_path; /* says issuer and terms; what else is given holds over it */
+	const char *issuer_key;   /* RFC 7512 */
+	const char *issuer_certificate; /* file; certificates behind it are its own issuers */
+	struct station_certificate_terms terms;
+	struct station_certificate_output output;
+};
+
+/* A certificate for whoever made the request, under an authority whose key is in the token. */
+bool station_certificate_issue(const struct station_issue *request, cJSON **ret_result,
+			       struct muster_error *err) MUST_CHECK;
+
+/* What a file says: a certificate, or a request whose signature verifies. */
+bool station_certificate_show(const char *path, cJSON **ret_result, struct muster_error *err)
+	MUST_CHECK;
+
+struct station_certificate_check {
+	const char *path;  /* the certificate, and maybe intermediates behind it */
+	const char *roots; /* file of the only roots that are trusted */
+	const char *crl;   /* file with the issuer's CRL; NULL: revocation is not looked at */
+};
+
+/* Whether it chains to the roots, now: CAUSE_CHAIN_INVALID. */
+bool station_certificate_verify(const struct station_certificate_check *check, cJSON **ret_result,
+				struct muster_error *err) MUST_CHECK;

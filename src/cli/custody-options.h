@@ -22,4 +22,22 @@
 	  offsetof(options, member.type), NULL, NULL, 0 }, \
 	{ 0, "label", NULL, OPTION_TEXT, "TEXT", "Label of the key to be made", \
 	  offsetof(options, member.label), NULL, NULL, 0 }
+
+/* `member`: struct station_certificate_terms. */
+#define TERMS_ROWS(options, member) \
+	{ 0, "days", NULL, OPTION_NUMBER, "N", "Days that it is valid", \
+	  offsetof(options, member.valid_days), NULL, NULL, 0 }, \
+	{ 0, "ca", NULL, OPTION_FLAG, NULL, "Make it an authority's", \
+	  offsetof(options, member.is_authority), NULL, NULL, 0 }, \
+	{ 0, "path-length", NULL, OPTION_NUMBER, "N", "Authorities that may follow below it; default: 0", \
+	  offsetof(options, member.path_length), NULL, NULL, 0 }, \
+	{ 0, "crl-url", NULL, OPTION_TEXT, "URL", "Where its issuer's CRL is to be had", \
+	  offsetof(options, member.crl_url), NULL, NULL, 0 }
+
+/* `member`: struct station_certificate_output. */
+#define OUTPUT_ROWS(options, member) \
+	{ 0, "out", NULL, OPTION_TEXT, "FILE", "Create this file; otherwise the PEM is printed", \
+	  offsetof(options, member.out), NULL, NULL, 0 }, \
+	{ 0, "der", NULL, OPTION_FLAG, NULL, "Write DER instead of PEM", \
+	  offsetof(options, member.is_der), NULL, NULL, 0 }
 /* clang-format on */

@@ -4,13 +4,6 @@
 
 #include "custody-options.h"
 
-static const struct column request_columns[] = {
-	{ "subject", "SUBJECT", false, true },
-	{ "keyType", "KEY", false, false },
-	{ "keyId", "KEY ID", false, false },
-	{ "file", "FILE", false, false },
-};
-
 /* Without a file, people get the PEM itself. */
 static bool print_made(const struct invocation *call, const cJSON *result,
 		       const struct column *columns, size_t column_count, struct muster_error *err)
@@ -21,18 +14,32 @@ static bool print_made(const struct invocation *call, const cJSON *result,
 	return true;
 }
 
+static bool need(const struct invocation *call, const char *value, const char *option,
+		 struct muster_error *err)
+{
+	return value ||
+	       muster_fail(err, CAUSE_USAGE, "'muster cert %s' needs %s", call->verb->name, option);
+}
+
 /* -- request -------------------------------------------------------------------------------------------------- */
+
+static const struct column request_columns[] = {
+	{ "subject", "SUBJECT", false, true },
+	{ "keyType", "KEY", false, false },
+	{ "keyId", "KEY ID", false, false },
+	{ "file", "FILE", false, false },
+};
+
+#define REQUEST(member) offsetof(struct station_certificate_request, member)
 
 /* clang-format off */
 static const struct option_row request_rows[] = {
 	CUSTODY_ROWS(struct station_certificate_request, custody),
 	KEY_CHOICE_ROWS(struct station_certificate_request, key),
 	{ 0, "subject", NULL, OPTION_TEXT, "NAME", "Subject, CN=...,O=...: CN, O, OU, C, ST, L, serialNumber",
-	  offsetof(struct station_certificate_request, subject), NULL, NULL, 0 },
-	{ 0, "out", NULL, OPTION_TEXT, "FILE", "Create this file; otherwise the PEM is printed",
-	  offsetof(struct station_certificate_request, out), NULL, NULL, 0 },
-	{ 0, "der", NULL, OPTION_FLAG, NULL, "Write DER instead of PEM",
-	  offsetof(struct station_certificate_request, is_der), NULL, NULL, 0 },
+	  REQUEST(subject), NULL, NULL, 0 },
+	{ 0, "out", NULL, OPTION_TEXT, "FILE", "Create this file; otherwise the PEM is printed", REQUEST(out), NULL, NULL, 0 },
+	{ 0, "der", NULL, OPTION_FLAG, NULL, "Write DER instead of PEM", REQUEST(is_der), NULL, NULL, 0 },
 	{ 0 },
 };
 /* clang-format on */
@@ -42,9 +49,8 @@ static bool run_request(const struct invocation *call, struct muster_error *err)
 	const struct station_certificate_request *request = call->options;
 	CLEANUP(cJSON_freep) cJSON *result = NULL;
 
-	if (!request->subject)
-		return muster_fail(err, CAUSE_USAGE, "'muster cert request' needs --subject NAME");
-	return station_certificate_request(request, &result, err) &&
+	return need(call, request->subject, "--subject NAME", err) &&
+	       station_certificate_request(request, &result, err) &&
 	       print_made(call, result, request_columns, ARRAY_SIZE(request_columns), err);
 }
 
@@ -59,4 +65,185 @@ const struct verb verb_cert_request = {
 	.options_size = sizeof(struct station_certificate_request),
 	.default_output = OUTPUT_TABLE,
 	.run = run_request,
+};
+
+/* -- self-sign ------------------------------------------------------------------------------------------------- */
+
+static const struct column certificate_columns[] = {
+	{ "subject", "SUBJECT", false, true }, { "issuer", "ISSUER", false, true },
+	{ "serial", "SERIAL", false, false },  { "notAfter", "NOT AFTER", false, false },
+	{ "keyType", "KEY", false, false },    { "isAuthority", "AUTHORITY", false, false },
+	{ "file", "FILE", false, false },
+};
+
+#define SELF_SIGN(member) offsetof(struct station_self_sign, member)
+
+/* clang-format off */
+static const struct option_row self_sign_rows[] = {
+	CUSTODY_ROWS(struct station_self_sign, custody),
+	KEY_CHOICE_ROWS(struct station_self_sign, key),
+	{ 0, "subject", NULL, OPTION_TEXT, "NAME", "Subject, CN=...,O=...: CN, O, OU, C, ST, L, serialNumber",
+	  SELF_SIGN(subject), NULL, NULL, 0 },
+	TERMS_ROWS(struct station_self_sign, terms),
+	OUTPUT_ROWS(struct station_self_sign, output),
+	{ 0, "store", NULL, OPTION_FLAG, NULL, "Store it beside its key in the token", SELF_SIGN(is_stored), NULL, NULL, 0 },
+	{ 0 },
+};
+/* clang-format on */
+
+static bool run_self_sign(const struct invocation *call, struct muster_error *err)
+{
+	const struct station_self_sign *request = call->options;
+	CLEANUP(cJSON_freep) cJSON *result = NULL;
+
+	return need(call, request->subject, "--subject NAME", err) &&
+	       station_certificate_self_sign(request, &result, err) &&
+	       print_made(call, result, certificate_columns, ARRAY_SIZE(certificate_columns), err);
+}
+
+const struct verb verb_cert_self_sign = {
+	.noun = "cert",
+	.name = "self-sign",
+	.summary = "Make a certificate that a key in a token signs for itself",
+	.description =
+		"For a device, or with --ca for an authority. What is to be signed is checked under a\n"
+		"throw-away key and announced in the journal before the token signs it.",
+	.options = self_sign_rows,
+	.options_size = sizeof(struct station_self_sign),
+	.default_output = OUTPUT_TABLE,
+	.run = run_self_sign,
+};
+
+/* -- issue ------------------------------------------------------------------------------------------------------ */
+
+#define ISSUE(member) offsetof(struct station_issue, member)
+
+/* clang-format off */
+static const struct option_row issue_rows[] = {
+	CUSTODY_ROWS(struct station_issue, custody),
+	{ 'p', "profile", NULL, OPTION_TEXT, "FILE", "Profile that says issuer and terms; other options hold over it",
+	  ISSUE(profile_path), NULL, NULL, 0 },
+	{ 0, "issuer-key", NULL, OPTION_TEXT, "URI", "The authority's key in the token", ISSUE(issuer_key), NULL, NULL, 0 },
+	{ 0, "issuer-certificate", NULL, OPTION_TEXT, "FILE", "The authority's certificate, its own issuers behind it",
+	  ISSUE(issuer_certificate), NULL, NULL, 0 },
+	TERMS_ROWS(struct station_issue, terms),
+	OUTPUT_ROWS(struct station_issue, output),
+	{ 0, "chain", NULL, OPTION_TEXT, "FILE", "Create this file too: certificate and issuers, PEM",
+	  ISSUE(output.chain), NULL, NULL, 0 },
+	{ 0 },
+};
+/* clang-format on */
+
+static bool run_issue(const struct invocation *call, struct muster_error *err)
+{
+	struct station_issue request = *(const struct station_issue *)call->options;
+	CLEANUP(cJSON_freep) cJSON *result = NULL;
+
+	request.request_path = call->operands[0];
+	return station_certificate_issue(&request, &result, err) &&
+	       print_made(call, result, certificate_columns, ARRAY_SIZE(certificate_columns), err);
+}
+
+const struct verb verb_cert_issue = {
+	.noun = "cert",
+	.name = "issue",
+	.operands = "REQUEST",
+	.operands_min = 1,
+	.operands_max = 1,
+	.summary = "Issue a certificate with an authority's key in a token",
+	.description =
+		"REQUEST is a PKCS#10 file whose signature has to verify. The subject is the request's;\n"
+		"of its extensions nothing is taken over. For a device the common name has to be a\n"
+		"registration ID; --ca makes an authority. Checked and announced before it is signed.",
+	.options = issue_rows,
+	.options_size = sizeof(struct station_issue),
+	.default_output = OUTPUT_TABLE,
+	.run = run_issue,
+};
+
+/* -- show --------------------------------------------------------------------------------------------------------- */
+
+static const struct column show_columns[] = {
+	{ "file", "FILE", false, false },          { "kind", "KIND", false, false },
+	{ "subject", "SUBJECT", false, true },     { "issuer", "ISSUER", false, true },
+	{ "notAfter", "NOT AFTER", false, false }, { "keyType", "KEY", false, false },
+};
+
+static bool run_show(const struct invocation *call, struct muster_error *err)
+{
+	CLEANUP(cJSON_freep) cJSON *rows = cJSON_CreateArray();
+
+	if (!rows)
+		return muster_fail_memory(err);
+	for (size_t i = 0; i < call->operand_count; i++) {
+		cJSON *row = NULL;
+
+		if (!station_certificate_show(call->operands[i], &row, err))
+			return false;
+		if (!cJSON_AddItemToArray(rows, row))
+			return muster_fail_memory(err);
+	}
+	return output_print(stdout, call->output, rows, show_columns, ARRAY_SIZE(show_columns),
+			    err);
+}
+
+const struct verb verb_cert_show = {
+	.noun = "cert",
+	.name = "show",
+	.operands = "FILE...",
+	.operands_min = 1,
+	.operands_max = 1000,
+	.summary = "Show what certificates and requests say",
+	.description =
+		"PEM or DER; of several certificates in a file the leaf. A weak key is named.",
+	.default_output = OUTPUT_TABLE,
+	.run = run_show,
+};
+
+/* -- verify -------------------------------------------------------------------------------------------------------- */
+
+static const struct column verify_columns[] = {
+	{ "file", "FILE", false, false },
+	{ "subject", "SUBJECT", false, true },
+	{ "notAfter", "NOT AFTER", false, false },
+	{ "verified", "VERIFIED", false, false },
+};
+
+#define VERIFY(member) offsetof(struct station_certificate_check, member)
+
+/* clang-format off */
+static const struct option_row verify_rows[] = {
+	{ 0, "roots", NULL, OPTION_TEXT, "FILE", "The only roots to trust, PEM", VERIFY(roots), NULL, NULL, 0 },
+	{ 0, "crl", NULL, OPTION_TEXT, "FILE", "CRL of the certificate's issuer, PEM or DER", VERIFY(crl), NULL, NULL, 0 },
+	{ 0 },
+};
+/* clang-format on */
+
+static bool run_verify(const struct invocation *call, struct muster_error *err)
+{
+	struct station_certificate_check check =
+		*(const struct station_certificate_check *)call->options;
+	CLEANUP(cJSON_freep) cJSON *result = NULL;
+
+	check.path = call->operands[0];
+	return need(call, check.roots, "--roots FILE", err) &&
+	       station_certificate_verify(&check, &result, err) &&
+	       output_print(stdout, call->output, result, verify_columns,
+			    ARRAY_SIZE(verify_columns), err);
+}
+
+const struct verb verb_cert_verify = {
+	.noun = "cert",
+	.name = "verify",
+	.operands = "FILE",
+	.operands_min = 1,
+	.operands_max = 1,
+	.summary = "Check that a certificate chains to given roots",
+	.description =
+		"The first certificate of FILE; intermediates may follow it. A device's has to be good\n"
+		"for a TLS client. Nothing but FILE, the roots and the CRL is looked at.",
+	.options = verify_rows,
+	.options_size = sizeof(struct station_certificate_check),
+	.default_output = OUTPUT_TABLE,
+	.run = run_verify,
 };

@@ -61,7 +61,7 @@ bool pki_certificate_has_key(const X509 *certificate, const struct bytes *spki)
 
 /* -- The info object ---------------------------------------------------------------------------------------------- */
 
-static bool print_name(const X509_NAME *name, char **ret_text, struct muster_error *err)
+bool pki_name_print(const X509_NAME *name, char **ret_text, struct muster_error *err)
 {
 	CLEANUP(BIO_freep) BIO *bio = BIO_new(BIO_s_mem());
 	unsigned long style =
@@ -123,8 +123,8 @@ bool pki_certificate_info(const X509 *certificate, struct pki_certificate_info *
 {
 	CLEANUP(pki_certificate_info_done) struct pki_certificate_info info = { 0 };
 
-	if (!print_name(X509_get_subject_name(certificate), &info.subject, err) ||
-	    !print_name(X509_get_issuer_name(certificate), &info.issuer, err) ||
+	if (!pki_name_print(X509_get_subject_name(certificate), &info.subject, err) ||
+	    !pki_name_print(X509_get_issuer_name(certificate), &info.issuer, err) ||
 	    !print_serial(certificate, &info.serial, err) ||
 	    !print_thumbprint(certificate, EVP_sha1(), info.sha1, err) ||
 	    !print_thumbprint(certificate, EVP_sha256(), info.sha256, err) ||

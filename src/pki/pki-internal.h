@@ -62,8 +62,6 @@ bool pki_edwards_point_is_good(const uint8_t encoded[32]);
 
 /* RFC 4514 text, first element first, one attribute per element, to a name. CAUSE_CERTIFICATE_INVALID. */
 bool pki_name_parse(const char *text, X509_NAME **ret_name, struct muster_error *err) MUST_CHECK;
-/* The name's one common name; false when there is none, several, or one longer than 64 bytes. */
-bool pki_name_common_name(const X509_NAME *name, char ret_text[PKI_COMMON_NAME_SIZE]) MUST_CHECK;
 
 /* What device, authority and server certificates have in common: version 3, random serial, validity from a
  * little ago, issuer (NULL: itself), subject, public key, key identifiers. */

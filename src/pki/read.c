@@ -9,13 +9,14 @@
 
 #include "muster/encoding.h"
 
-#define CERTIFICATES_MAX 16
+#define CERTIFICATES_MAX 64
 
 /* -- The certificates of one input ---------------------------------------------------------------------------- */
 
 struct found {
 	X509 *certificates[CERTIFICATES_MAX];
 	size_t count;
+	bool is_full; /* there were more */
 };
 
 static void found_done(struct found *found)
@@ -29,7 +30,8 @@ static void add_der(struct found *found, const uint8_t *data, long size)
 	const uint8_t *cursor = data;
 	X509 *certificate;
 
-	if (found->count == CERTIFICATES_MAX)
+	found->is_full = found->is_full || found->count == CERTIFICATES_MAX;
+	if (found->is_full)
 		return;
 	certificate = d2i_X509(NULL, &cursor, size);
 	if (certificate && cursor == data + size)
@@ -116,23 +118,51 @@ static X509 *choose_leaf(const struct found *found)
 	return found->certificates[0];
 }
 
+static bool read_all(struct found *found, const void *data, size_t size, const char *what,
+		     struct muster_error *err)
+{
+	if (size > 1024 * 1024)
+		return muster_fail(err, CAUSE_INPUT_TOO_LARGE, "%s has %zu bytes", what, size);
+	ERR_set_mark();
+	if (!read_plain(found, data, size))
+		read_base64(found, data, size);
+	ERR_pop_to_mark();
+	if (found->is_full)
+		return muster_fail(err, CAUSE_INPUT_TOO_LARGE, "%s holds more than %d certificates",
+				   what, CERTIFICATES_MAX);
+	return found->count > 0 ||
+	       muster_fail(err, CAUSE_CERTIFICATE_UNREADABLE, "%s holds no certificate", what);
+}
+
 bool pki_certificate_read(const void *data, size_t size, const char *what, X509 **ret_certificate,
 			  struct muster_error *err)
 {
 	CLEANUP(found_done) struct found found = { .count = 0 };
 	X509 *leaf;
 
-	if (size > 1024 * 1024)
-		return muster_fail(err, CAUSE_INPUT_TOO_LARGE, "%s has %zu bytes", what, size);
-	ERR_set_mark();
-	if (!read_plain(&found, data, size))
-		read_base64(&found, data, size);
-	ERR_pop_to_mark();
-	if (found.count == 0)
-		return muster_fail(err, CAUSE_CERTIFICATE_UNREADABLE, "%s holds no certificate",
-				   what);
+	if (!read_all(&found, data, size, what, err))
+		return false;
 	leaf = choose_leaf(&found);
 	X509_up_ref(leaf);
 	*ret_certificate = leaf;
+	return true;
+}
+
+bool pki_certificates_read(const void *data, size_t size, const char *what,
+			   STACK_OF(X509) **ret_certificates, struct muster_error *err)
+{
+	CLEANUP(found_done) struct found found = { .count = 0 };
+	CLEANUP(X509_stack_freep) STACK_OF(X509) *certificates = sk_X509_new_null();
+
+	if (!certificates)
+		return muster_fail_memory(err);
+	if (!read_all(&found, data, size, what, err))
+		return false;
+	while (found.count > 0) {
+		if (!sk_X509_unshift(certificates, found.certificates[found.count - 1]))
+			return muster_fail_memory(err);
+		found.count--;
+	}
+	*ret_certificates = TAKE_PTR(certificates);
 	return true;
 }

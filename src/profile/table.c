@@ -70,7 +70,10 @@ static const struct field issuer_rows[] = {
 	{ "key", FIELD_TEXT, true, AT(x509.issuer_key), PKCS11_URI,
 	  .help = "The issuer's private key in a token." },
 	{ "certificate", FIELD_PATH, true, AT(x509.issuer_certificate), .max = 1024,
-	  .help = "File with the issuer's certificate." },
+	  .help = "File with the issuer's certificate; its own issuers may follow in it." },
+	{ "crlUrl", FIELD_TEXT, AT(x509.crl_url), .max = 1024,
+	  .pattern = "^https?://[!-+.-:<-~-]+$", .form = "an http address without ',' and ';'",
+	  .help = "Where the issuer's CRL is to be had: the certificates' CRL distribution point." },
 };
 static const struct fields issuer_fields = { FIELDS(issuer_rows) };
 
@@ -95,6 +98,10 @@ static const struct field x509_rows[] = {
 	  .help = "The label of the key pair in the token." },
 	{ "validDays", FIELD_INTEGER, AT(x509.valid_days), .least = 1, .most = 36500,
 	  .fallback = "3650", .help = "Days that the certificate is valid." },
+	{ "skewMinutes", FIELD_INTEGER, AT(x509.skew_minutes), .least = 0, .most = 1440,
+	  .fallback = "10",
+	  .help = "Minutes that the validity begins before the certificate is made, for devices "
+		  "whose clocks are behind." },
 	{ "issuer", FIELD_GROUP, .group = &issuer_fields,
 	  .help = "Who issues the certificate; without it the certificate is self-signed." },
 };

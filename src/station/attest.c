@@ -4,8 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "issuer.h"
 #include "muster/encoding.h"
-#include "muster/file.h"
 #include "muster/identity.h"
 #include "muster/json.h"
 #include "token.h"
@@ -181,41 +181,6 @@ bool attest_key_make_finish(struct job *job, const struct muster_error *outcome,
 
 /* -- The certificate ------------------------------------------------------------------------------------- */
 
-struct issuer {
-	struct token_signer signer;
-	struct bytes id, spki;
-	EVP_PKEY *key;
-	X509 *certificate;
-};
-
-static void issuer_done(struct issuer *issuer)
-{
-	EVP_PKEY_free(issuer->key);
-	X509_free(issuer->certificate);
-	bytes_done(&issuer->id);
-	bytes_done(&issuer->spki);
-}
-
-static bool open_issuer(struct job *job, struct issuer *issuer, struct muster_error *err)
-{
-	const struct profile *profile = &job->run->profile;
-	CLEANUP(bytes_done) struct bytes file = { 0 };
-
-	if (!profile->x509.issuer_key)
-		return true;
-	if (!file_read(profile->x509.issuer_certificate, JSON_SIZE_MAX, &file, err) ||
-	    !pki_certificate_read(file.data, file.size, profile->x509.issuer_certificate,
-				  &issuer->certificate, err) ||
-	    !token_key_find(job->hsm, profile->x509.issuer_key, &issuer->id, &issuer->spki, err))
-		return muster_error_prefix(err, "opening the issuer");
-	if (!pki_certificate_has_key(issuer->certificate, &issuer->spki))
-		return muster_fail(err, CAUSE_CERTIFICATE_INVALID,
-				   "the issuer's certificate '%s' is not for the issuer's key",
-				   PRINTABLE(profile->x509.issuer_certificate));
-	token_signer_init(&issuer->signer, job->hsm, &issuer->id, &issuer->spki);
-	return pki_key_from_signer(&issuer->signer.signer, &issuer->key, err);
-}
-
 static bool make_certificate(struct job *job, struct muster_error *err)
 {
 	const struct profile *profile = &job->run->profile;
@@ -228,11 +193,12 @@ static bool make_certificate(struct job *job, struct muster_error *err)
 		.key = job->key,
 		.registration_id = job->registration_id,
 		.valid_days = (unsigned)profile->x509.valid_days,
-		.skew_minutes = PKI_SKEW_MINUTES,
+		.skew_minutes = (unsigned)profile->x509.skew_minutes,
+		.crl_url = profile->x509.crl_url,
 		.now_ms = clock_wall_ms(),
 	};
 
-	if (!open_issuer(job, &issuer, err) ||
+	if (!issuer_open(job, &issuer, err) ||
 	    !identity_template_expand(profile->x509.subject, TEMPLATE_SUBJECT, &values, &subject,
 				      err))
 		return false;

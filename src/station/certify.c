@@ -1,5 +1,5 @@
-/* muster cert: requests and certificates whose keys lie in tokens. */
-#include "custody.h"
+/* Requests and certificates whose keys lie in tokens. */
+#include "certify.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -7,6 +7,8 @@
 #include "muster/encoding.h"
 #include "muster/file.h"
 #include "muster/json.h"
+
+enum { VALID_DAYS_MAX = 36500, PATH_LENGTH_MAX = 10 };
 
 static bool check_choice(const struct station_key_choice *key, struct muster_error *err)
 {
@@ -64,6 +66,185 @@ bool station_certificate_request(const struct station_certificate_request *reque
 	    !custody_key_describe(&custody, &key, result))
 		return muster_fail_memory(err);
 	if (!request_write(request, made, result, err))
+		return false;
+	*ret_result = TAKE_PTR(result);
+	return true;
+}
+
+/* -- Certificates: lint, announce, sign, record, write ---------------------------------------------------------- */
+
+bool certify_check_output(const struct station_certificate_output *output, struct muster_error *err)
+{
+	return (!output->out || file_check_absent(output->out, err)) &&
+	       (!output->chain || file_check_absent(output->chain, err));
+}
+
+/* What is going to be signed is on disk before it is: a cut leaves evidence of it. */
+static bool announce(struct custody *custody, const struct pki_linted *linted,
+		     const struct custody_key *signer, struct muster_error *err)
+{
+	const struct bytes *tbs = pki_linted_tbs(linted);
+	CLEANUP(pki_certificate_info_done) struct pki_certificate_info info = { 0 };
+	CLEANUP(cJSON_freep)
+	cJSON *body = custody_entry(custody, "certify", "signerId", &signer->id);
+	char digest[SHA256_HEX_SIZE];
+
+	if (!pki_certificate_info(pki_linted_certificate(linted), &info, err))
+		return false;
+	if (!body || !json_add_text(body, "subject", info.subject) ||
+	    !json_add_text(body, "serial", info.serial) ||
+	    !json_add_text(body, "toBeSignedSha256", sha256_hex(digest, tbs->data, tbs->size)))
+		return muster_fail_memory(err);
+	return custody_record(custody, JOURNAL_INTENT, TAKE_PTR(body), err);
+}
+
+static bool record(struct custody *custody, const X509 *certificate,
+		   const struct custody_key *signer, struct muster_error *err)
+{
+	CLEANUP(cJSON_freep)
+	cJSON *body = custody_entry(custody, "certify", "signerId", &signer->id);
+	CLEANUP(bytes_done) struct bytes der = { 0 };
+	CLEANUP(freep) char *base64 = NULL;
+
+	if (!pki_certificate_der(certificate, &der, err))
+		return false;
+	base64 = base64_encode(der.data, der.size);
+	if (!body || !base64 || !json_add_text(body, "certificate", base64))
+		return muster_fail_memory(err);
+	return custody_record(custody, JOURNAL_OUTCOME, TAKE_PTR(body), err);
+}
+
+bool certify_make(struct custody *custody, const struct pki_plan *plan,
+		  const struct custody_key *signer, X509 **ret_certificate,
+		  struct muster_error *err)
+{
+	CLEANUP(pki_linted_freep) struct pki_linted *linted = NULL;
+
+	return pki_certificate_lint(plan, &linted, err) && announce(custody, linted, signer, err) &&
+	       pki_certificate_sign(linted, ret_certificate, err) &&
+	       record(custody, *ret_certificate, signer, err);
+}
+
+static bool write_chain(const char *path, const char *pem, const struct bytes *issuers,
+			struct muster_error *err)
+{
+	CLEANUP(text_done) struct text chain = TEXT_MAX(1024 * 1024);
+
+	text_add(&chain, pem);
+	if (issuers)
+		text_add_bytes(&chain, issuers->data, issuers->size);
+	return text_ok(&chain, err) && file_write(path, chain.data, chain.length, 0644, false, err);
+}
+
+static bool write_out(const struct station_certificate_output *output, const X509 *certificate,
+		      const char *pem, struct muster_error *err)
+{
+	CLEANUP(bytes_done) struct bytes der = { 0 };
+
+	if (!output->is_der)
+		return file_write(output->out, pem, strlen(pem), 0644, false, err);
+	return pki_certificate_der(certificate, &der, err) &&
+	       file_write(output->out, der.data, der.size, 0644, false, err);
+}
+
+static bool describe(const struct station_certificate_output *output, const X509 *certificate,
+		     const char *pem, cJSON *result, struct muster_error *err)
+{
+	return certificate_describe(certificate, result, err) &&
+	       ((json_add_text(result, "pem", pem) &&
+		 (!output->out || json_add_text(result, "file", output->out)) &&
+		 (!output->chain || json_add_text(result, "chainFile", output->chain))) ||
+		muster_fail_memory(err));
+}
+
+/* `issuers`: the issuer's file in PEM, or NULL. */
+bool certify_deliver(const struct station_certificate_output *output, const X509 *certificate,
+		     const struct bytes *issuers, cJSON *result, struct muster_error *err)
+{
+	CLEANUP(freep) char *pem = NULL;
+
+	return pki_certificate_pem(certificate, &pem, err) &&
+	       describe(output, certificate, pem, result, err) &&
+	       (!output->out || write_out(output, certificate, pem, err)) &&
+	       (!output->chain || write_chain(output->chain, pem, issuers, err));
+}
+
+struct pki_plan certify_plan(const struct station_certificate_terms *terms)
+{
+	return (struct pki_plan){
+		.role = terms->is_authority ? PKI_AUTHORITY : PKI_DEVICE,
+		.path_length = (int)terms->path_length,
+		.valid_days = (unsigned)terms->valid_days,
+		.skew_minutes = PKI_SKEW_MINUTES,
+		.crl_url = terms->crl_url,
+		.now_ms = clock_wall_ms(),
+	};
+}
+
+bool certify_check_terms(const struct station_certificate_terms *terms, struct muster_error *err)
+{
+	if (terms->valid_days < 1 || terms->valid_days > VALID_DAYS_MAX)
+		return muster_fail(err, CAUSE_USAGE,
+				   "how long is it to be valid? pass --days, 1 to %d",
+				   VALID_DAYS_MAX);
+	if (terms->path_length > PATH_LENGTH_MAX)
+		return muster_fail(err, CAUSE_USAGE, "--path-length is at most %d",
+				   PATH_LENGTH_MAX);
+	return terms->is_authority || terms->path_length == 0 ||
+	       muster_fail(err, CAUSE_USAGE, "--path-length is for an authority: --ca");
+}
+
+/* -- Self-signed ------------------------------------------------------------------------------------------------- */
+
+static bool store(struct custody *custody, const struct custody_key *key, const char *label,
+		  const X509 *certificate, struct muster_error *err)
+{
+	CLEANUP(worker_message_done) struct worker_message request, reply = { 0 };
+	CLEANUP(bytes_done) struct bytes der = { 0 };
+
+	worker_request_init(&request, WORKER_HSM_CERTIFICATE_STORE);
+	if (!pki_certificate_der(certificate, &der, err))
+		return false;
+	worker_add_bytes(&request, FIELD_KEY_ID, key->id.data, key->id.size);
+	worker_add_text(&request, FIELD_LABEL, label);
+	worker_add_bytes(&request, FIELD_CERTIFICATE, der.data, der.size);
+	return worker_call(custody->hsm, &request, &reply, err) ||
+	       muster_error_prefix(err, "storing the certificate in token '%s'",
+				   PRINTABLE(custody->token.label));
+}
+
+static bool self_sign(struct custody *custody, const struct station_self_sign *request,
+		      const struct custody_key *key, cJSON *result, struct muster_error *err)
+{
+	CLEANUP(X509_freep) X509 *certificate = NULL;
+	struct pki_plan plan = certify_plan(&request->terms);
+
+	plan.key = key->key;
+	plan.subject = request->subject;
+	if (!certify_make(custody, &plan, key, &certificate, err) ||
+	    !custody_key_settle(custody, &request->key, key, err))
+		return false;
+	if (request->is_stored && !store(custody, key, request->subject, certificate, err))
+		return false;
+	return certify_deliver(&request->output, certificate, NULL, result, err);
+}
+
+bool station_certificate_self_sign(const struct station_self_sign *request, cJSON **ret_result,
+				   struct muster_error *err)
+{
+	CLEANUP(custody_done) struct custody custody = { 0 };
+	CLEANUP(custody_key_done) struct custody_key key = { 0 };
+	CLEANUP(cJSON_freep) cJSON *result = cJSON_CreateObject();
+
+	if (!check_choice(&request->key, err) || !certify_check_terms(&request->terms, err) ||
+	    !pki_name_check(request->subject, err) ||
+	    !certify_check_output(&request->output, err) ||
+	    !custody_open(&custody, &request->custody, request->key.uri, CUSTODY_CHANGES, err) ||
+	    !custody_key_take(&custody, &request->key, &key, err))
+		return false;
+	if (!result || !custody_key_describe(&custody, &key, result))
+		return muster_fail_memory(err);
+	if (!self_sign(&custody, request, &key, result, err))
 		return false;
 	*ret_result = TAKE_PTR(result);
 	return true;

@@ -74,7 +74,7 @@ static bool find(struct custody *custody, const char *uri, struct custody_key *k
 static bool announce(struct custody *custody, const struct station_key_choice *choice,
 		     const struct custody_key *key, struct muster_error *err)
 {
-	CLEANUP(cJSON_freep) cJSON *body = custody_entry(custody, "key-make", &key->id);
+	CLEANUP(cJSON_freep) cJSON *body = custody_entry(custody, "key-make", "keyId", &key->id);
 
 	if (!body || !json_add_bool(body, "makesKey", true) ||
 	    !json_add_text(body, "keyType", choice->type) ||
@@ -127,7 +127,7 @@ bool custody_key_settle(struct custody *custody, const struct station_key_choice
 
 	if (choice->uri)
 		return true;
-	body = custody_entry(custody, "key-make", &key->id);
+	body = custody_entry(custody, "key-make", "keyId", &key->id);
 	if (!body || !json_add_text(body, "attributes", key->attributes) ||
 	    !json_add_text(body, "publicSha256",
 			   sha256_hex(digest, key->spki.data, key->spki.size)))

@@ -66,13 +66,14 @@ bool custody_record(struct custody *custody, enum journal_kind kind, cJSON *body
 	       journal_commit(custody->journal, err);
 }
 
-cJSON *custody_entry(const struct custody *custody, const char *step, const struct bytes *key_id)
+cJSON *custody_entry(const struct custody *custody, const char *step, const char *id_name,
+		     const struct bytes *id)
 {
 	CLEANUP(cJSON_freep) cJSON *body = cJSON_CreateObject();
 	char hex[2 * 64 + 1];
 
 	if (!body || !json_add_text(body, "step", step) ||
-	    !json_add_text(body, "keyId", hex_encode(hex, key_id->data, key_id->size)) ||
+	    !json_add_text(body, id_name, hex_encode(hex, id->data, id->size)) ||
 	    !json_add_text(body, "token", custody->token.label) ||
 	    !json_add_text(body, "tokenSerial", custody->token.serial))
 		return NULL;
@@ -146,7 +147,7 @@ static bool settle_one(struct custody *custody, const char *hex, struct muster_e
 	worker_add_bytes(&request, FIELD_KEY_ID, id.data, id.size);
 	if (!worker_call(custody->hsm, &request, &reply, err))
 		return false;
-	body = custody_entry(custody, "destroy-unfinished", &id);
+	body = custody_entry(custody, "destroy-unfinished", "keyId", &id);
 	if (!body || !json_add_bool(body, "wasThere", worker_u64(&reply, FIELD_FOUND) == 1))
 		return muster_fail_memory(err);
 	return custody_record(custody, JOURNAL_OUTCOME, TAKE_PTR(body), err);

@@ -33,8 +33,10 @@ void custody_done(struct custody *custody);
 /* One entry, on disk when it returns; takes the body over. */
 bool custody_record(struct custody *custody, enum journal_kind kind, cJSON *body,
 		    struct muster_error *err) MUST_CHECK;
-/* {"step": step, "keyId": hex, "token": label, "tokenSerial": serial}; NULL without memory. */
-cJSON *custody_entry(const struct custody *custody, const char *step, const struct bytes *key_id);
+/* {"step": step, id_name: hex, "token": label, "tokenSerial": serial}; NULL without memory. A key's whole story is told
+ * under "keyId". */
+cJSON *custody_entry(const struct custody *custody, const char *step, const char *id_name,
+		     const struct bytes *id);
 
 /* -- Keys ----------------------------------------------------------------------------------------------------- */
 
@@ -57,6 +59,14 @@ bool custody_key_settle(struct custody *custody, const struct station_key_choice
 /* Adds keyType, keyId, keyAttributes, token and tokenSerial. */
 bool custody_key_describe(const struct custody *custody, const struct custody_key *key,
 			  cJSON *result) MUST_CHECK;
+
+/* -- Certificates --------------------------------------------------------------------------------------------- */
+
+/* Adds subject, issuer, serial, sha256, notBefore, notAfter, keyType and what the extensions say. */
+bool certificate_describe(const X509 *certificate, cJSON *result, struct muster_error *err)
+	MUST_CHECK;
+
+/* -- IDs ------------------------------------------------------------------------------------------------------ */
 
 /* Random, as every CKA_ID of ours. */
 bool custody_id_make(struct bytes *ret_id, struct muster_error *err) MUST_CHECK;

@@ -45,6 +45,8 @@ enum operation {
 	OPERATION_TIMER,
 };
 
+struct custody;
+
 /* Everything that was checked before anything outside was touched; shared by all jobs of a run. */
 struct run {
 	const struct station_request *request;
@@ -61,6 +63,7 @@ struct run {
 	struct station_module module;
 	struct secret primary_master, secondary_master; /* from files */
 	bool needs_hsm, needs_tpm;
+	struct custody *issuer_custody; /* the issuer's token, when it is not the device's */
 };
 
 struct job;

@@ -1,4 +1,5 @@
 /* Everything that can be known to be wrong before anything outside is touched. */
+#include "custody.h"
 #include "job.h"
 #include "token.h"
 
@@ -17,6 +18,9 @@ enum { DEVICES_PER_RUN = 1 };
 
 void run_done(struct run *run)
 {
+	if (run->issuer_custody)
+		custody_done(run->issuer_custody);
+	free(run->issuer_custody);
 	http_free(run->http);
 	journal_close(run->journal);
 	profile_done(&run->profile);

@@ -1,6 +1,11 @@
 """Certificates and requests whose keys lie in a token."""
+import base64
+import hashlib
+import subprocess
+
 import pytest
 
+from emulator_client import Device, Service, x509
 from lib.custodian import Custodian, openssl
 
 KEY_TYPES = ["ec-p256", "ec-p384", "ec-p521", "ed25519", "rsa-2048"]
@@ -65,3 +70,175 @@ def test_refused_without_a_key_made(custodian, arguments, cause):
     assert done.cause == cause, done
     assert custodian.token.key_ids() == []
     assert (custodian.home / "there").read_text() == "mine"
+
+
+# -- Authorities and what they issue -----------------------------------------------------------------------------------
+
+def self_sign(custodian, *arguments, **options):
+    return custodian.muster("cert", "self-sign", *arguments, **options)
+
+
+def make_authority(custodian, key_type="ec-p256", name="line", *arguments, **options):
+    """Certificate file of an authority whose key is born in the token."""
+    done = self_sign(custodian, "--key-type", key_type, "--label", name, "--subject", f"CN={name} CA,O=Example", "--ca",
+                     "--days", "100", "--out", f"{name}.pem", *arguments, **options)
+    assert done.status == 0, done
+    return custodian.home / f"{name}.pem"
+
+
+def make_request(custodian, name, *key_arguments):
+    """As a device makes it: a key in a file, by OpenSSL."""
+    key, csr = custodian.home / f"{name}.key", custodian.home / f"{name}.csr"
+    openssl("req", "-new", *(key_arguments or ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256")), "-nodes", "-subj",
+            f"/CN={name}", "-keyout", key, "-out", csr)
+    return csr, key
+
+
+def issue(custodian, csr, *arguments, name="line", **options):
+    return custodian.muster("cert", "issue", csr, "--issuer-key", f"pkcs11:object={name};type=private",
+                            "--issuer-certificate", f"{name}.pem", "--days", "30", *arguments, **options)
+
+
+def accepted_everywhere(root, leaf, chain=()):
+    """By muster, OpenSSL and GnuTLS."""
+    untrusted = [word for path in chain for word in ("-untrusted", path)]
+    openssl("verify", "-x509_strict", "-purpose", "sslclient", "-CAfile", root, *untrusted, leaf)
+    together = "".join(path.read_text() for path in (leaf, *chain))
+    done = subprocess.run(["certtool", "--verify", "--load-ca-certificate", root, "--verify-purpose", "1.3.6.1.5.5.7.3.2"],
+                          input=together, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    assert done.returncode == 0 and "Verified" in done.stdout, done
+
+
+@pytest.mark.parametrize("key_type", KEY_TYPES)
+def test_issued_certificates_are_accepted_by_other_programs(custodian, key_type):
+    root = make_authority(custodian, key_type)
+    csr, _ = make_request(custodian, "dev-1")
+    done = issue(custodian, csr, "--out", "dev-1.pem", "--chain", "dev-1.chain.pem", "--crl-url", "http://crl.example/a.crl")
+    assert done.status == 0, done
+    accepted_everywhere(root, custodian.home / "dev-1.pem")
+    text = openssl("x509", "-in", custodian.home / "dev-1.pem", "-noout", "-text")
+    assert "CA:FALSE" in text and "TLS Web Client Authentication" in text and "http://crl.example/a.crl" in text
+    assert len(done.json["serial"]) == 34
+    chain = (custodian.home / "dev-1.chain.pem").read_text()
+    assert chain == (custodian.home / "dev-1.pem").read_text() + root.read_text()
+    verified = custodian.look("cert", "verify", "dev-1.pem", "--roots", root)
+    assert verified.status == 0, verified
+    assert verified.json["chain"] == ["CN=dev-1", "CN=line CA, O=Example"]
+
+
+def test_authority_below_an_authority(custodian, tokens):
+    root = make_authority(custodian, "ec-p384", "root", "--path-length", "1")
+    request(custodian, "--subject", "CN=line CA", "--key-type", "ec-p256", "--label", "line", "--out", "line.csr",
+            token=custodian.token)
+    below = issue(custodian, "line.csr", "--ca", "--out", "line.pem", name="root")
+    assert below.status == 0, below
+    csr, _ = make_request(custodian, "dev-1")
+    assert issue(custodian, csr, "--days", "29", "--out", "dev-1.pem").status == 0
+    accepted_everywhere(root, custodian.home / "dev-1.pem", [custodian.home / "line.pem"])
+    request(custodian, "--subject", "CN=deep CA", "--key-type", "ec-p256", "--label", "deep", "--out", "deep.csr")
+    too_deep = issue(custodian, "deep.csr", "--ca", "--out", "deep.pem", "--days", "20")
+    assert too_deep.cause == "E4305" and "path length" in too_deep.stderr, too_deep
+
+
+def test_what_is_signed_is_in_the_journal_before_and_after(custodian):
+    make_authority(custodian)
+    csr, _ = make_request(custodian, "dev-1")
+    done = issue(custodian, csr, "--out", "dev-1.der", "--der")
+    (first, intent), (second, outcome) = custodian.entries()[-2:]
+    der = (custodian.home / "dev-1.der").read_bytes()
+    assert (first, second) == ("intent", "outcome")
+    assert intent["serial"] == done.json["serial"]
+    assert base64.b64decode(outcome["certificate"]) == der
+    assert done.json["sha256"].lower() == hashlib.sha256(der).hexdigest()
+
+
+def test_certificate_can_be_kept_beside_its_key(custodian):
+    done = self_sign(custodian, "--key-type", "ec-p256", "--label", "dev-1", "--subject", "CN=dev-1", "--days", "30", "--store")
+    assert done.status == 0, done
+    assert len(custodian.token.objects("cert")) == 1
+
+
+def test_issued_certificate_registers_by_mutual_tls(custodian, tmp_path):
+    make_authority(custodian)
+    csr, key = make_request(custodian, "dev-1")
+    assert issue(custodian, csr, "--out", "dev-1.pem").status == 0
+    service = Service(tmp_path / "dps")
+    try:
+        leaf = custodian.home / "dev-1.pem"
+        assert service.put(x509("dev-1", leaf.read_text())).status == 200
+        assert Device(service, "dev-1", certificate=(leaf, key)).provision()["status"] == "assigned"
+    finally:
+        service.stop()
+
+
+WEAK = ["-newkey", "rsa:1024"]
+CURVE = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:secp256k1"]
+
+
+@pytest.mark.parametrize("key,cause", [(WEAK, "E4310"), (CURVE, "E4310")])
+def test_weak_keys_get_no_certificate(custodian, key, cause):
+    make_authority(custodian)
+    csr, _ = make_request(custodian, "dev-1", *key)
+    entries = custodian.entries()
+    done = issue(custodian, csr, "--out", "dev-1.pem")
+    assert done.cause == cause, done
+    assert custodian.entries() == entries
+    assert not (custodian.home / "dev-1.pem").exists()
+
+
+def test_request_of_another_hand_is_refused(custodian):
+    make_authority(custodian)
+    csr, _ = make_request(custodian, "dev-1")
+    der = bytearray(base64.b64decode("".join(csr.read_text().splitlines()[1:-1])))
+    der[-1] ^= 1
+    (custodian.home / "bad.csr").write_bytes(bytes(der))
+    done = issue(custodian, "bad.csr", "--out", "dev-1.pem")
+    assert (done.status, done.cause) == (2, "E4311"), done
+
+
+@pytest.mark.parametrize("arguments,cause", [
+    (["--days", "101"], "E4305"),
+    (["--crl-url", "ftp://crl"], "E4305"),
+    (["--path-length", "1"], "E1001"),
+    (["--days", "0"], "E1001"),
+    (["--issuer-key", "pkcs11:object=other;type=private"], "E4305"),
+])
+def test_what_lint_refuses_is_not_signed(custodian, arguments, cause):
+    make_authority(custodian)
+    request(custodian, "--key-type", "ec-p256", "--label", "other", "--subject", "CN=other")
+    csr, _ = make_request(custodian, "dev-1")
+    entries = custodian.entries()
+    done = issue(custodian, csr, "--out", "dev-1.pem", *arguments)
+    assert done.cause == cause, done
+    assert custodian.entries() == entries
+    assert not (custodian.home / "dev-1.pem").exists()
+
+
+def test_common_name_has_to_be_a_registration_id(custodian):
+    make_authority(custodian)
+    csr, _ = make_request(custodian, "dev 1")
+    assert issue(custodian, csr).cause == "E1303"
+
+
+# -- Showing and verifying ---------------------------------------------------------------------------------------------
+
+def test_show_says_what_is_in_a_file(custodian):
+    make_authority(custodian)
+    csr, _ = make_request(custodian, "dev-1")
+    done = custodian.look("cert", "show", "line.pem", csr)
+    assert done.status == 0, done
+    authority, wanted = done.json
+    assert (authority["kind"], authority["isAuthority"], authority["keyType"]) == ("certificate", True, "ec-p256")
+    assert "pathlen:0" in authority["basicConstraints"]
+    assert (wanted["kind"], wanted["subject"]) == ("request", "CN=dev-1")
+    assert custodian.look("cert", "show", custodian.token.pin_file).cause == "E4311"
+
+
+def test_verify_says_what_is_wrong(custodian):
+    make_authority(custodian)
+    make_authority(custodian, "ec-p256", "stranger")
+    csr, _ = make_request(custodian, "dev-1")
+    issue(custodian, csr, "--out", "dev-1.pem")
+    done = custodian.look("cert", "verify", "dev-1.pem", "--roots", "stranger.pem")
+    assert (done.status, done.cause) == (1, "E4312"), done
+    assert "unable to get local issuer certificate" in done.stderr

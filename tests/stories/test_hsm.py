@@ -1,4 +1,11 @@
 """A device whose key pair is born in an HSM token becomes a verified enrollment."""
+import base64
+import json
+
+import pytest
+
+from lib.custodian import Custodian, openssl
+
 SERIAL = "hsm-0001"
 
 
@@ -38,3 +45,25 @@ def test_dry_run_touches_nothing(hsm_station, token):
     assert token.key_ids() == []
     assert hsm_station.emulator.changes() == []
     assert not hsm_station.journal.exists()
+
+
+@pytest.mark.parametrize("place", ["the same token", "another token"])
+def test_certificate_is_issued_by_an_authority_in(hsm_station, tokens, token, place):
+    holder = token if place == "the same token" else tokens.make("authority", pin="135790")
+    custodian = Custodian(hsm_station.home / "custody", holder)
+    made = custodian.muster("cert", "self-sign", "--key-type", "ec-p384", "--label", "line", "--subject", "CN=line CA", "--ca",
+                            "--days", "100", "--out", "line.pem")
+    assert made.status == 0, made
+    profile = hsm_station.profile("hsm-x509", {"attestation": {"x509": {
+        "token": None, "validDays": 50, "skewMinutes": 30,
+        "issuer": {"key": holder.key_uri("line", "private"), "certificate": str(custodian.home / "line.pem"),
+                   "crlUrl": "http://crl.example/line.crl"}}}})
+    done = hsm_station.provision(profile, SERIAL, "--token", token.uri, "--pin-file", token.pin_file)
+    assert done.status == 0, done
+    assert done.json["verified"] is True
+    evidence = json.loads(open(done.json["evidence"]).read())
+    leaf = custodian.home / "leaf.der"
+    leaf.write_bytes(base64.b64decode(evidence["attestation"]["certificate"]))
+    assert ": OK" in openssl("verify", "-x509_strict", "-CAfile", custodian.home / "line.pem", leaf)
+    text = openssl("x509", "-in", leaf, "-noout", "-text", "-startdate")
+    assert "Issuer: CN = line CA" in text and "http://crl.example/line.crl" in text

@@ -1,0 +1,108 @@
+#include "issuer.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "custody.h"
+#include "muster/file.h"
+#include "muster/json.h"
+
+void issuer_done(struct issuer *issuer)
+{
+	EVP_PKEY_free(issuer->key);
+	X509_free(issuer->certificate);
+	bytes_done(&issuer->id);
+	bytes_done(&issuer->spki);
+}
+
+/* -- Where its key is ---------------------------------------------------------------------------------------------- */
+
+static bool differs(const char *wanted, const char *value)
+{
+	return wanted && value && strcmp(wanted, value) != 0;
+}
+
+static bool is_elsewhere(const struct job *job, const char *key_uri, bool *ret_is,
+			 struct muster_error *err)
+{
+	CLEANUP(token_uri_done) struct token_uri uri = { 0 };
+
+	if (!token_uri_parse(key_uri, &uri, err))
+		return false;
+	*ret_is = differs(uri.token, job->token.label) || differs(uri.serial, job->token.serial) ||
+		  differs(uri.manufacturer, job->token.manufacturer) ||
+		  differs(uri.model, job->token.model);
+	return true;
+}
+
+static bool open_elsewhere(struct run *run, const char *key_uri, struct muster_error *err)
+{
+	struct station_custody request = { 0 };
+	struct custody *custody;
+
+	if (run->issuer_custody)
+		return true;
+	custody = calloc(1, sizeof(*custody));
+	if (!custody)
+		return muster_fail_memory(err);
+	if (!custody_open(custody, &request, key_uri, CUSTODY_LOOKS, err)) {
+		custody_done(custody);
+		free(custody);
+		return false;
+	}
+	run->issuer_custody = custody;
+	return true;
+}
+
+static bool choose_worker(struct job *job, struct worker **ret_worker, struct muster_error *err)
+{
+	const char *key_uri = job->run->profile.x509.issuer_key;
+	bool elsewhere;
+
+	if (!is_elsewhere(job, key_uri, &elsewhere, err))
+		return false;
+	*ret_worker = job->hsm;
+	if (!elsewhere)
+		return true;
+	if (!open_elsewhere(job->run, key_uri, err))
+		return false;
+	*ret_worker = job->run->issuer_custody->hsm;
+	return true;
+}
+
+/* -- Opening -------------------------------------------------------------------------------------------------------- */
+
+static bool read_certificate(const char *path, X509 **ret_certificate, struct muster_error *err)
+{
+	CLEANUP(bytes_done) struct bytes file = { 0 };
+
+	return file_read(path, JSON_SIZE_MAX, &file, err) &&
+	       pki_certificate_read(file.data, file.size, path, ret_certificate, err);
+}
+
+static bool open_key(struct job *job, struct issuer *issuer, struct muster_error *err)
+{
+	const struct profile *profile = &job->run->profile;
+	struct worker *worker;
+
+	if (!choose_worker(job, &worker, err) ||
+	    !token_key_find(worker, profile->x509.issuer_key, &issuer->id, &issuer->spki, err))
+		return false;
+	if (!pki_certificate_has_key(issuer->certificate, &issuer->spki))
+		return muster_fail(err, CAUSE_CERTIFICATE_INVALID,
+				   "the issuer's certificate '%s' is not for the issuer's key",
+				   PRINTABLE(profile->x509.issuer_certificate));
+	token_signer_init(&issuer->signer, worker, &issuer->id, &issuer->spki);
+	return pki_key_from_signer(&issuer->signer.signer, &issuer->key, err);
+}
+
+bool issuer_open(struct job *job, struct issuer *ret_issuer, struct muster_error *err)
+{
+	const struct profile *profile = &job->run->profile;
+
+	if (!profile->x509.issuer_key)
+		return true;
+	return (read_certificate(profile->x509.issuer_certificate, &ret_issuer->certificate, err) &&
+		open_key(job, ret_issuer, err)) ||
+	       muster_error_prefix(err, "opening the issuer");
+}
