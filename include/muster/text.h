@@ -26,6 +26,8 @@ void text_add(struct text *text, const char *addition);
 void text_add_bytes(struct text *text, const void *data, size_t size);
 void text_addf(struct text *text, const char *format, ...) PRINTF_LIKE(2, 3);
 void text_add_char(struct text *text, char c);
+/* One character by its code point. */
+void text_add_utf8(struct text *text, unsigned code);
 /* Percent-encodes everything but RFC 3986 unreserved characters, upper-case hex. */
 void text_add_url(struct text *text, const char *value);
 /* False (and *err) when an addition failed. */

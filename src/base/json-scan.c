@@ -77,25 +77,6 @@ static bool scan_hex4(struct scanner *scanner, unsigned *ret_value)
 	return true;
 }
 
-static void add_utf8(struct text *out, unsigned code)
-{
-	if (code < 0x80) {
-		text_add_char(out, (char)code);
-	} else if (code < 0x800) {
-		text_add_char(out, (char)(0xc0 | code >> 6));
-		text_add_char(out, (char)(0x80 | (code & 63)));
-	} else if (code < 0x10000) {
-		text_add_char(out, (char)(0xe0 | code >> 12));
-		text_add_char(out, (char)(0x80 | (code >> 6 & 63)));
-		text_add_char(out, (char)(0x80 | (code & 63)));
-	} else {
-		text_add_char(out, (char)(0xf0 | code >> 18));
-		text_add_char(out, (char)(0x80 | (code >> 12 & 63)));
-		text_add_char(out, (char)(0x80 | (code >> 6 & 63)));
-		text_add_char(out, (char)(0x80 | (code & 63)));
-	}
-}
-
 static bool scan_unicode_escape(struct scanner *scanner, struct text *out)
 {
 	unsigned code, low;
@@ -113,7 +94,7 @@ static bool scan_unicode_escape(struct scanner *scanner, struct text *out)
 		code = 0x10000 + ((code - 0xd800) << 10) + (low - 0xdc00);
 	}
 	if (out)
-		add_utf8(out, code);
+		text_add_utf8(out, code);
 	return true;
 }
 

@@ -98,6 +98,25 @@ void text_addf(struct text *text, const char *format, ...)
 	text->length += (size_t)size;
 }
 
+void text_add_utf8(struct text *text, unsigned code)
+{
+	if (code < 0x80) {
+		text_add_char(text, (char)code);
+	} else if (code < 0x800) {
+		text_add_char(text, (char)(0xc0 | code >> 6));
+		text_add_char(text, (char)(0x80 | (code & 63)));
+	} else if (code < 0x10000) {
+		text_add_char(text, (char)(0xe0 | code >> 12));
+		text_add_char(text, (char)(0x80 | (code >> 6 & 63)));
+		text_add_char(text, (char)(0x80 | (code & 63)));
+	} else {
+		text_add_char(text, (char)(0xf0 | code >> 18));
+		text_add_char(text, (char)(0x80 | (code >> 12 & 63)));
+		text_add_char(text, (char)(0x80 | (code >> 6 & 63)));
+		text_add_char(text, (char)(0x80 | (code & 63)));
+	}
+}
+
 void text_add_url(struct text *text, const char *value)
 {
 	for (const unsigned char *c = (const unsigned char *)value; *c; c++) {
