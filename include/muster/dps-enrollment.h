@@ -10,6 +10,14 @@
 #include "muster/dps-client.h"
 #include "muster/error.h"
 
+/* -- Twins --------------------------------------------------------------------------------------------- */
+
+/* Tags, desired properties or device information as people write them: JSON, or else a Python literal; "" is {}. Members
+ * that are null are dropped, but not inside arrays. `what` names the text ("--tags"); CAUSE_TWIN_TEXT_INVALID with line
+ * and column. */
+bool dps_twin_parse(const char *text, const char *what, cJSON **ret_object,
+		    struct muster_error *err) MUST_CHECK;
+
 /* -- Reading ------------------------------------------------------------------------------------------- */
 
 /* Trees are the caller's, as the service sent them. CAUSE_ENROLLMENT_NOT_FOUND. */
