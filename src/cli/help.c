@@ -44,22 +44,29 @@ void help_noun(FILE *stream, const struct noun *noun)
 	}
 }
 
-static void print_option(FILE *stream, const struct option_row *row)
+/* Where people come from az, they look for its short names. */
+static void print_option(FILE *stream, const struct option_row *row, bool with_aliases)
 {
-	char left[96];
+	char left[128], aliases[64] = "";
 	int used;
 
 	if (row->flags & OPTION_HIDDEN)
 		return;
-	used = row->letter ? snprintf(left, sizeof(left), "-%c, --%s", row->letter, row->name)
-			   : snprintf(left, sizeof(left), "    --%s", row->name);
+	if (row->aliases && with_aliases)
+		snprintf(aliases, sizeof(aliases), ", --%s", row->aliases);
+	used = row->letter ? snprintf(left, sizeof(left), "-%c, --%s%s", row->letter, row->name,
+				      aliases)
+			   : snprintf(left, sizeof(left), "    --%s%s", row->name, aliases);
 	if (row->placeholder)
 		snprintf(left + used, sizeof(left) - (size_t)used,
 			 row->kind == OPTION_BOOL    ? "[=%s]"
 			 : row->kind == OPTION_WORDS ? " %s..."
 						     : "=%s",
 			 row->placeholder);
-	fprintf(stream, "  %-*s %s", OPTION_WIDTH - 2, left, row->help);
+	fprintf(stream, "  %-*s", OPTION_WIDTH - 2, left);
+	if (strlen(left) > OPTION_WIDTH - 2)
+		fprintf(stream, "\n%*s", OPTION_WIDTH, "");
+	fprintf(stream, " %s", row->help);
 	if (row->environment)
 		fprintf(stream, " [%s]", row->environment);
 	fputc('\n', stream);
@@ -70,9 +77,9 @@ void help_verb(FILE *stream, const struct verb *verb)
 	fprintf(stream, "Usage: muster %s [OPTIONS]%s%s\n\n%s\n\nOptions:\n", verb_full_name(verb),
 		verb->operands ? " " : "", verb->operands ? verb->operands : "", verb->description);
 	for (const struct option_row *row = verb->options; row && row->name; row++)
-		print_option(stream, row);
+		print_option(stream, row, verb->is_as_az);
 	for (const struct option_row *row = common_rows; row->name; row++)
-		print_option(stream, row);
+		print_option(stream, row, verb->is_as_az);
 }
 
 /* -- The dump --------------------------------------------------------------------------------------------- */

@@ -334,6 +334,29 @@ static bool fail_unknown(const struct parse *parse, const char *word, struct mus
 	return fail_usage(parse, err, "unknown option '--%s'", PRINTABLE(name));
 }
 
+/* "--log" is --login although there is --login-file too: the name that all others begin with. -1: none is. */
+static int find_shortest(const struct parse *parse, const char *word)
+{
+	const struct option *shortest = NULL;
+	size_t length = strcspn(word + 2, "=");
+
+	for (size_t i = 0; i < parse->long_count; i++) {
+		const struct option *row = &parse->longs[i];
+
+		if (strncmp(row->name, word + 2, length) == 0 &&
+		    (!shortest || strlen(row->name) < strlen(shortest->name)))
+			shortest = row;
+	}
+	for (size_t i = 0; shortest && i < parse->long_count; i++) {
+		const struct option *row = &parse->longs[i];
+
+		if (strncmp(row->name, word + 2, length) == 0 && row->val != shortest->val &&
+		    !text_has_prefix(row->name, shortest->name))
+			return -1;
+	}
+	return shortest ? shortest->val : -1;
+}
+
 static bool is_long_name(const struct parse *parse, const char *word)
 {
 	size_t length = strcspn(word + 2, "=");
@@ -401,6 +424,8 @@ static bool take_option(struct parse *parse, int code, const char *word, const c
 	if (code >= LONG_BASE && !may_shorten && !is_long_name(parse, word))
 		return fail_unknown(parse, word, err);
 	typed_name(typed, word, row->letter);
+	if (is_as_az(parse) && code < LONG_BASE && value && value == strchr(word, '='))
+		value++;
 	if ((row->flags & OPTION_SECRET) && !parse->is_seen[index])
 		log_warning("'%s' shows its value to every user of this machine while it runs; "
 			    "use a file instead",
@@ -409,6 +434,27 @@ static bool take_option(struct parse *parse, int code, const char *word, const c
 	parse->open_row =
 		row->kind == OPTION_WORDS || (row->kind == OPTION_BOOL && !value) ? index : -1;
 	return store_word(parse, index, typed, value, err);
+}
+
+/* An abbreviation that getopt finds ambiguous and az would not. */
+static bool take_abbreviation(struct parse *parse, int argc, char **argv, const char *word,
+			      bool *ret_is_taken, struct muster_error *err)
+{
+	int code = is_as_az(parse) && text_has_prefix(word, "--") ? find_shortest(parse, word) : -1;
+	const char *value = strchr(word, '=');
+
+	*ret_is_taken = code >= 0 && !is_long_name(parse, word);
+	if (!*ret_is_taken)
+		return true;
+	value = value ? value + 1 : NULL;
+	if (!value && argument_of(parse->rows[row_of(parse, code)]) == required_argument) {
+		if (optind == argc)
+			return fail_usage(parse, err, "option '%s' needs a value: %s",
+					  PRINTABLE(word),
+					  parse->rows[row_of(parse, code)]->placeholder);
+		value = argv[optind++];
+	}
+	return take_option(parse, code, word, value, err);
 }
 
 /* Walks until the end, --help, or (in front of the verb) the first word that is no option. */
@@ -422,14 +468,16 @@ static bool walk(struct parse *parse, int argc, char **argv, int *ret_next,
 		int at = optind == 0 ? 1 : optind;
 		int code = getopt_long(argc, argv, parse->letters, parse->longs, NULL);
 		const char *word = at < argc ? argv[at] : "";
-		bool is_taken;
+		bool is_taken = false;
 
 		if (code == -1)
 			break;
-		if (code == '?' || code == ':')
+		if (code == '?' && !take_abbreviation(parse, argc, argv, word, &is_taken, err))
+			return false;
+		if (code == ':' || (code == '?' && !is_taken))
 			return fail_option(parse, code, word, err);
 		if (code != 1) {
-			if (!take_option(parse, code, word, optarg, err))
+			if (code != '?' && !take_option(parse, code, word, optarg, err))
 				return false;
 			if (parse->common->help)
 				break;

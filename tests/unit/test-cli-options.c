@@ -30,6 +30,8 @@ static const char *const states[] = { "enabled", "disabled", NULL };
 static const struct option_row rows[] = {
 	{ 'p', "profile", "prof-file,pf", OPTION_TEXT, "FILE", "", offsetof(struct options, profile), "MUSTER_TEST_PROFILE", NULL, 0 },
 	{ 0, "login", NULL, OPTION_TEXT, "TEXT", "", offsetof(struct options, login), NULL, NULL, OPTION_SECRET },
+	{ 0, "loud", NULL, OPTION_FLAG, NULL, "", offsetof(struct options, dry_run), NULL, NULL, 0 },
+	{ 0, "login-file", NULL, OPTION_TEXT, "FILE", "", offsetof(struct options, login), NULL, NULL, 0 },
 	{ 0, "dry-run", NULL, OPTION_FLAG, NULL, "", offsetof(struct options, dry_run), NULL, NULL, 0 },
 	{ 'c', "count", NULL, OPTION_NUMBER, "N", "", offsetof(struct options, count), "MUSTER_TEST_COUNT", NULL, 0 },
 	{ 0, "state", NULL, OPTION_CHOICE, "STATE", "", offsetof(struct options, state), NULL, states, 0 },
@@ -127,8 +129,31 @@ static void refuses_abbreviations_but_where_they_are_allowed(void **state)
 	assert_true(parse(&lenient, "--profi", "x", NULL));
 	assert_string_equal(options.profile, "x");
 	assert_true(parse(&lenient, "--pro", "x", NULL));
-	assert_false(parse(&lenient, "--sta", "x", NULL));
+	assert_false(parse(&lenient, "--lo", "x", NULL));
 	refuses("could be");
+}
+
+static void takes_abbreviations_of_what_longer_names_begin_with(void **state)
+{
+	(void)state;
+	assert_true(parse(&lenient, "--log", "x", "--logi=y", NULL));
+	assert_string_equal(options.login, "y");
+	assert_true(parse(&lenient, "--login-", "z", NULL));
+	assert_string_equal(options.login, "z");
+	assert_false(parse(&exact, "--log", "x", NULL));
+	assert_false(parse(&lenient, "--log", NULL));
+	refuses("'--log' needs a value: TEXT");
+}
+
+static void takes_letters_with_an_equals_sign_where_az_does(void **state)
+{
+	(void)state;
+	assert_true(parse(&lenient, "-p=x", NULL));
+	assert_string_equal(options.profile, "x");
+	assert_true(parse(&lenient, "-p", "=x", NULL));
+	assert_string_equal(options.profile, "=x");
+	assert_true(parse(&exact, "-p=x", NULL));
+	assert_string_equal(options.profile, "=x");
 }
 
 static void names_what_is_wrong(void **state)
@@ -271,6 +296,8 @@ int main(void)
 		cmocka_unit_test(takes_letters_names_and_aliases),
 		cmocka_unit_test(takes_operands_anywhere),
 		cmocka_unit_test(refuses_abbreviations_but_where_they_are_allowed),
+		cmocka_unit_test(takes_abbreviations_of_what_longer_names_begin_with),
+		cmocka_unit_test(takes_letters_with_an_equals_sign_where_az_does),
 		cmocka_unit_test(names_what_is_wrong),
 		cmocka_unit_test(checks_numbers_and_choices),
 		cmocka_unit_test(takes_words_up_to_the_next_option),
