@@ -30,6 +30,7 @@ struct emulator_config {
 	const char *faults[EMULATOR_LIST_MAX]; /* see fault.h */
 	size_t fault_count;
 	const char *ledger;            /* file to append to, or NULL */
+	bool ledger_bodies;            /* with whole requests in it */
 	const char *allocation;        /* the instance's policy, NULL means hashed */
 	int64_t poll_delay_ms;         /* a registration is "assigning" at least so long */
 	int64_t clock_offset_s;        /* the emulator's clock runs so far ahead */

@@ -150,7 +150,8 @@ static bool open_state(struct emulator_process *process, const struct emulator_c
 	       (config->application_count == 0 ||
 		authority_open(process->state, config->applications, config->application_count,
 			       &emulator->authority, err)) &&
-	       (!config->ledger || ledger_open(config->ledger, &emulator->ledger, err)) &&
+	       (!config->ledger ||
+		ledger_open(config->ledger, config->ledger_bodies, &emulator->ledger, err)) &&
 	       server_certificate_open(process->state, emulator->names, emulator->name_count,
 				       clock_wall_ms(), &process->certificate, err);
 }

@@ -278,6 +278,7 @@ void exchange_record(struct exchange *exchange)
 	ledger_append(
 		exchange->emulator->ledger,
 		&(struct ledger_line){
+			.request = exchange->request,
 			.wall_ms = exchange->request->now_ms,
 			.operation = operation_name(route ? route->operation : OPERATION_NONE),
 			.collection = route ? route->collection : "",

@@ -12,6 +12,7 @@
 #include "muster/log.h"
 #include "muster/text.h"
 
+#include "request.h"
 #include "stamp.h"
 
 /* How often an operation came for an id: open addressing by a 64-bit hash of both. */
@@ -23,6 +24,7 @@ struct tally {
 
 struct ledger {
 	int fd;
+	bool with_bodies;
 	pthread_mutex_t lock;
 	struct tally tally;
 };
@@ -99,6 +101,18 @@ static void add_value(struct text *text, const char *name, const char *value)
 	text_addf(text, "\"%s\":%s,", name, quoted ? quoted : "null");
 }
 
+static void add_request(struct text *text, const struct ledger_line *line)
+{
+	const struct request *request = line->request;
+	CLEANUP(freep) char *body = strndup(line->body_size ? line->body : "", line->body_size);
+
+	add_value(text, "method", request->method);
+	add_value(text, "path", request->path);
+	add_value(text, "apiVersion", request->api_version);
+	add_value(text, "ifMatch", request->if_match);
+	add_value(text, "body", body);
+}
+
 static void write_line(struct ledger *ledger, const struct text *text)
 {
 	const char *rest = text->data;
@@ -119,7 +133,7 @@ static void write_line(struct ledger *ledger, const struct text *text)
 
 void ledger_append(struct ledger *ledger, const struct ledger_line *line)
 {
-	CLEANUP(text_done) struct text text = TEXT_MAX(8192);
+	CLEANUP(text_done) struct text text = TEXT_MAX(8192 + 6 * BODY_MAX);
 	char stamp[STAMP_SIZE], digest[SHA256_HEX_SIZE];
 
 	if (!ledger)
@@ -130,6 +144,8 @@ void ledger_append(struct ledger *ledger, const struct ledger_line *line)
 	add_value(&text, "etag", line->etag);
 	text_addf(&text, "\"effect\":\"%s\",\"status\":%u,\"fault\":\"%s\",",
 		  effect_names[line->effect], line->status, line->fault);
+	if (ledger->with_bodies && line->request)
+		add_request(&text, line);
 	sha256_hex(digest, line->body_size ? line->body : "", line->body_size);
 
 	pthread_mutex_lock(&ledger->lock);
@@ -140,7 +156,8 @@ void ledger_append(struct ledger *ledger, const struct ledger_line *line)
 	pthread_mutex_unlock(&ledger->lock);
 }
 
-bool ledger_open(const char *path, struct ledger **ret_ledger, struct muster_error *err)
+bool ledger_open(const char *path, bool with_bodies, struct ledger **ret_ledger,
+		 struct muster_error *err)
 {
 	int fd = open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOCTTY, 0600);
 
@@ -153,6 +170,7 @@ bool ledger_open(const char *path, struct ledger **ret_ledger, struct muster_err
 		return muster_fail_memory(err);
 	}
 	ledger->fd = fd;
+	ledger->with_bodies = with_bodies;
 	pthread_mutex_init(&ledger->lock, NULL);
 	*ret_ledger = ledger;
 	return true;

@@ -4,7 +4,10 @@
  *   {"time","op","collection","id","etag","effect","status","fault","attempt","bodySha256"}
  *
  * effect: create, update, delete or none. attempt counts the requests of this op for this id since start. A bulk
- * request writes a line for each of its items, op "bulk", before its own line, which has an empty id. */
+ * request writes a line for each of its items, op "bulk", before its own line, which has an empty id.
+ *
+ * Opened with bodies, each line that is a request's own has also "method", "path" as sent, "apiVersion", "ifMatch" and
+ * "body": these hold keys. */
 #pragma once
 
 #include <stdbool.h>
@@ -14,6 +17,8 @@
 #include "muster/error.h"
 
 enum effect { EFFECT_NONE, EFFECT_CREATE, EFFECT_UPDATE, EFFECT_DELETE };
+
+struct request;
 
 struct ledger_line {
 	int64_t wall_ms;
@@ -26,12 +31,14 @@ struct ledger_line {
 	const char *fault;
 	const void *body;
 	size_t body_size;
+	const struct request *request; /* NULL: an item of a bulk */
 };
 
 struct ledger;
 
 /* Opens for appending (0600 when made). */
-bool ledger_open(const char *path, struct ledger **ret_ledger, struct muster_error *err) MUST_CHECK;
+bool ledger_open(const char *path, bool with_bodies, struct ledger **ret_ledger,
+		 struct muster_error *err) MUST_CHECK;
 /* Thread-safe; one write(2) per line. Accepts a NULL ledger. */
 void ledger_append(struct ledger *ledger, const struct ledger_line *line);
 void ledger_close(struct ledger *ledger);

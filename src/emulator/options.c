@@ -47,6 +47,8 @@ static const struct option_row rows[] = {
 	  OPTION_LIST, AT(faults), AT(fault_count), 0, 0 },
 	{ "ledger", "FILE", "Append a line of JSON for each operation, after its commit and before its answer",
 	  OPTION_TEXT, AT(ledger), 0, 0, 0 },
+	{ "ledger-bodies", NULL, "Write whole requests into the ledger, with the keys in them; for tests",
+	  OPTION_FLAG, AT(ledger_bodies), 0, 0, 0 },
 	{ "clock-offset", "S", "Let the emulator's clock run so many seconds ahead",
 	  OPTION_NUMBER, AT(clock_offset_s), 0, -315360000, 315360000 },
 	{ "any-certificate-date", NULL, "Take client certificates that are expired or not yet valid",
