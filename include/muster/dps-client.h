@@ -72,3 +72,6 @@ typedef bool dps_client_build(void *context, const char *host, struct http_reque
 bool dps_client_fetch(struct dps_client *client, dps_client_build *build, void *context,
 		      bool writes, struct http_answer *ret_answer, struct muster_error *err)
 	MUST_CHECK;
+/* For callers that have read back and send again: waits as dps_client_fetch() would after so many attempts. */
+bool dps_client_pause(struct dps_client *client, const struct http_answer *answer,
+		      unsigned attempts, struct muster_error *err) MUST_CHECK;

@@ -43,6 +43,16 @@ bool dps_pager_next(struct dps_pager *pager, struct dps_client *client, cJSON **
 		    struct muster_error *err) MUST_CHECK;
 void dps_pager_done(struct dps_pager *pager);
 
+/* -- Creating ------------------------------------------------------------------------------------------ */
+
+/* `body` is JSON, sent as it is. CAUSE_ENROLLMENT_EXISTS when there is one. With if_not_exists one that has the same
+ * content is a success (*ret_was_created false). After an answer that says nothing the enrollment is read: absent, the
+ * create is sent again; there with the same content, it is ours; otherwise CAUSE_ENROLLED_OTHERWISE. What cannot be
+ * read is CAUSE_OUTCOME_UNKNOWN. */
+bool dps_enrollment_create(struct dps_client *client, const char *id, const struct text *body,
+			   bool if_not_exists, bool *ret_was_created, cJSON **ret_enrollment,
+			   struct muster_error *err) MUST_CHECK;
+
 /* -- Deleting ------------------------------------------------------------------------------------------ */
 
 /* if_match: an etag or "*". After an unknown outcome the enrollment is read: gone is success, still there is

@@ -86,6 +86,10 @@ bool dps_path_id_check(const char *id, struct muster_error *err) MUST_CHECK;
 bool dps_enrollment_put(const char *host, const char *id, const cJSON *enrollment,
 			const char *if_match, struct http_request *ret_request,
 			struct muster_error *err) MUST_CHECK;
+/* The same with a body that is text already. */
+bool dps_enrollment_put_text(const char *host, const char *id, const struct text *enrollment,
+			     const char *if_match, struct http_request *ret_request,
+			     struct muster_error *err) MUST_CHECK;
 bool dps_enrollment_get(const char *host, const char *id, struct http_request *ret_request,
 			struct muster_error *err) MUST_CHECK;
 bool dps_enrollment_delete(const char *host, const char *id, const char *if_match,

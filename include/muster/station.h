@@ -9,6 +9,7 @@
 #include <cjson/cJSON.h>
 
 #include "muster/cleanup.h"
+#include "muster/clock.h"
 #include "muster/dps-client.h"
 #include "muster/error.h"
 #include "muster/profile.h"
@@ -83,3 +84,22 @@ bool station_module_find(const char *token_uri, struct station_module *ret_modul
 /* Starts a worker program ("muster-tpm-worker"), greets it and ends it; it must be of our version. Touches no hardware;
  * blocks for 5 s at most. */
 bool station_worker_check(const char *program, struct muster_error *err) MUST_CHECK;
+
+/* -- Material of an enrollment ------------------------------------------------------------------------------------ */
+
+/* A device's certificate as an enrollment carries it: the leaf alone, whatever else the file holds. For
+ * CLEANUP(station_certificate_done). */
+struct station_certificate {
+	char *text;        /* PEM without a newline at its end; base64 where the file is DER */
+	char *common_name; /* "" when there is not exactly one */
+	char not_before[RFC3339_SIZE], not_after[RFC3339_SIZE];
+	int64_t not_before_ms, not_after_ms;
+};
+void station_certificate_done(struct station_certificate *certificate);
+/* PEM with any line ends, DER or base64 of either. CAUSE_CERTIFICATE_UNREADABLE. */
+bool station_certificate_read(const char *path, struct station_certificate *ret_certificate,
+			      struct muster_error *err) MUST_CHECK;
+
+/* Whether DPS takes this TPM2B_PUBLIC for an endorsement key; for dps_document_rules. */
+bool station_ek_check(void *context, const uint8_t *ek, size_t size, struct muster_error *err)
+	MUST_CHECK;

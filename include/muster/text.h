@@ -34,6 +34,8 @@ void text_add_url(struct text *text, const char *value);
 bool text_ok(const struct text *text, struct muster_error *err) MUST_CHECK;
 /* Hands the buffer out (never NULL on success: an empty text gives ""), caller frees. */
 char *text_take(struct text *text, struct muster_error *err) MUST_CHECK;
+/* Its lines as one, "; " in between; never NULL, borrowed. */
+const char *text_one_line(struct text *text);
 /* Wipes and frees; for CLEANUP. */
 void text_done(struct text *text);
 

@@ -146,6 +146,17 @@ char *text_take(struct text *text, struct muster_error *err)
 	return data;
 }
 
+const char *text_one_line(struct text *text)
+{
+	struct text line = { .max = text->max };
+
+	for (const char *c = text->data; c && *c; c++)
+		text_add_bytes(&line, *c == '\n' ? "; " : c, *c == '\n' ? 2 : 1);
+	text_done(text);
+	*text = line;
+	return text->data ? text->data : "";
+}
+
 void text_done(struct text *text)
 {
 	secret_wipe(text->data, text->capacity);

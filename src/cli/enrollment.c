@@ -28,3 +28,22 @@ bool enrollment_print(const struct invocation *call, cJSON *enrollment, struct m
 	return output_print(stdout, call->output, enrollment, enrollment_columns,
 			    ENROLLMENT_COLUMN_COUNT, err);
 }
+
+bool enrollment_print_put(const struct invocation *call, struct dps_client *client, const char *id,
+			  const struct text *body, const char *if_match, struct muster_error *err)
+{
+	CLEANUP(http_request_done) struct http_request request = { 0 };
+	CLEANUP(cJSON_freep) cJSON *shown = cJSON_CreateObject();
+	CLEANUP(cJSON_freep) cJSON *document = NULL;
+
+	if (!dps_enrollment_put_text(dps_client_host(client), id, body, if_match, &request, err) ||
+	    !json_parse(body->data, body->length, "the enrollment", &document, err) ||
+	    !dps_document_redact(document, err))
+		return false;
+	if (!shown || !json_add_text(shown, "method", "PUT") ||
+	    !json_add_text(shown, "url", request.url.data) ||
+	    !json_add_text(shown, "ifMatch", if_match) ||
+	    !json_add_item(shown, "body", TAKE_PTR(document)))
+		return muster_fail_memory(err);
+	return output_print(stdout, call->output, shown, NULL, 0, err);
+}

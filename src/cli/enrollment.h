@@ -19,3 +19,7 @@ bool enrollment_id_check(const struct invocation *call, const char *id, struct m
 /* The service's JSON with its members sorted, in place. */
 bool enrollment_print(const struct invocation *call, cJSON *enrollment, struct muster_error *err)
 	MUST_CHECK;
+/* The PUT that would be sent, keys masked. if_match NULL: none. */
+bool enrollment_print_put(const struct invocation *call, struct dps_client *client, const char *id,
+			  const struct text *body, const char *if_match, struct muster_error *err)
+	MUST_CHECK;

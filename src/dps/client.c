@@ -109,7 +109,7 @@ static bool send_once(struct dps_client *client, dps_client_build *build, void *
 	return true;
 }
 
-/* -1: no further attempt. */
+/* *ret_wait_ms -1: no further attempt. */
 static bool wait_of(const struct http_answer *answer, unsigned attempts, int64_t *ret_wait_ms,
 		    struct muster_error *err)
 {
@@ -119,6 +119,21 @@ static bool wait_of(const struct http_answer *answer, unsigned attempts, int64_t
 		return muster_fail(err, CAUSE_CRYPTO, "asking for random numbers");
 	*ret_wait_ms = dps_retry_wait_ms(attempts, answer->retry_after_ms, random);
 	return true;
+}
+
+static bool pause_for(struct dps_client *client, int64_t wait_ms, struct muster_error *err)
+{
+	log_info("waiting %lld ms before the next attempt", (long long)wait_ms);
+	return client->wait(client->wait_context, wait_ms, err);
+}
+
+bool dps_client_pause(struct dps_client *client, const struct http_answer *answer,
+		      unsigned attempts, struct muster_error *err)
+{
+	int64_t wait_ms = 0;
+
+	return wait_of(answer, attempts, &wait_ms, err) &&
+	       (wait_ms <= 0 || pause_for(client, wait_ms, err));
 }
 
 /* Whether the answer asks for the same again; waits until it may go. */
@@ -143,9 +158,8 @@ static bool prepare_next(struct dps_client *client, const struct http_answer *an
 		return false;
 	if (wait_ms < 0)
 		return true;
-	log_info("waiting %lld ms before the next attempt", (long long)wait_ms);
 	*ret_again = true;
-	return client->wait(client->wait_context, wait_ms, err);
+	return pause_for(client, wait_ms, err);
 }
 
 bool dps_client_fetch(struct dps_client *client, dps_client_build *build, void *context,

@@ -4,6 +4,7 @@
 #include "muster/json.h"
 
 #include "document-internal.h"
+#include "dps-internal.h"
 
 const char *dps_allocation_name(enum dps_allocation allocation)
 {
@@ -202,20 +203,24 @@ bool dps_enrollment_build(const struct dps_enrollment_terms *terms, cJSON **ret_
 	return true;
 }
 
+bool dps_text_body(const char *text, size_t size, struct secret *ret_body, struct muster_error *err)
+{
+	if (size > SECRET_MAX)
+		return muster_fail(err, CAUSE_INPUT_TOO_LARGE,
+				   "the document has %zu bytes, at most %d can be sent", size,
+				   SECRET_MAX);
+	return secret_copy(ret_body, text, size, err);
+}
+
 bool dps_document_body(const cJSON *document, struct secret *ret_body, struct muster_error *err)
 {
 	char *line = json_print_line(document);
-	size_t size = line ? strlen(line) : 0;
 	bool is_copied;
 
 	if (!line)
 		return muster_fail_memory(err);
-	is_copied = size <= SECRET_MAX
-			    ? secret_copy(ret_body, line, size, err)
-			    : muster_fail(err, CAUSE_INPUT_TOO_LARGE,
-					  "the document has %zu bytes, at most %d can be sent",
-					  size, SECRET_MAX);
-	secret_wipe(line, size);
+	is_copied = dps_text_body(line, strlen(line), ret_body, err);
+	secret_wipe(line, strlen(line));
 	free(line);
 	return is_copied;
 }

@@ -70,6 +70,19 @@ bool dps_enrollment_put(const char *host, const char *id, const cJSON *enrollmen
 	return give(is_built, &request, ret_request);
 }
 
+bool dps_enrollment_put_text(const char *host, const char *id, const struct text *enrollment,
+			     const char *if_match, struct http_request *ret_request,
+			     struct muster_error *err)
+{
+	struct http_request request;
+	bool is_built = begin(&request, HTTP_PUT, host, "enrollments", id, NULL, err) &&
+			add_if_match(&request, if_match, err) &&
+			dps_text_body(enrollment->data, enrollment->length, &request.body, err);
+
+	request.content_type = JSON_TYPE;
+	return give(is_built, &request, ret_request);
+}
+
 bool dps_enrollment_get(const char *host, const char *id, struct http_request *ret_request,
 			struct muster_error *err)
 {

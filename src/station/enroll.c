@@ -248,15 +248,11 @@ static bool fail_different(const struct job *job, struct text *differences,
 	const char *attempt = dps_enrollment_attempt(job->found);
 	bool is_ours = job->created && attempt && strcmp(attempt, job->attempt_id) == 0;
 
-	/* One line for people. */
-	for (size_t i = 0; i < differences->length; i++)
-		if (differences->data[i] == '\n')
-			differences->data[i] = i + 1 < differences->length ? ';' : 0;
 	return muster_fail(err, is_ours ? CAUSE_READBACK_DIFFERS : CAUSE_ENROLLED_OTHERWISE,
 			   "enrollment '%s' %s: %s", PRINTABLE(job->registration_id),
 			   is_ours ? "was written but reads back otherwise"
 				   : "exists with other content, nothing was changed",
-			   differences->data);
+			   text_one_line(differences));
 }
 
 static bool keep_confirmation(struct job *job, struct muster_error *err)

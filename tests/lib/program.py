@@ -32,6 +32,11 @@ class Run:
         return json.loads(self.stdout)
 
     @property
+    def error(self):
+        """The error of a run with JSON output: the last line of standard error."""
+        return json.loads(self.stderr.strip().splitlines()[-1])
+
+    @property
     def cause(self):
         """The E-code of the last error that was reported, or None."""
         found = re.findall(r"\bE(\d{4})\b", self.stderr)

@@ -41,8 +41,7 @@ def test_keys_are_shown_when_asked_for(desk, words, shown):
 def test_show_of_what_is_not_there(desk):
     done = desk.run("show", "--eid", "nobody")
     assert (done.status, done.cause) == (3, "E5108"), done
-    error = json.loads(done.stderr)
-    assert "404201" in error["detail"] and "tracking ID" in error["detail"] and error["remedy"], done
+    assert "404201" in done.error["detail"] and "tracking ID" in done.error["detail"] and done.error["remedy"], done
 
 
 @pytest.mark.parametrize("words, if_match", [([], "*"), (["--etag", "{etag}"], "{etag}"), (["-e={etag}"], "{etag}")])

@@ -1,0 +1,215 @@
+#include "enrollment-settings.h"
+
+#include <stdarg.h>
+#include <string.h>
+
+#include "muster/dps-enrollment.h"
+#include "muster/json.h"
+#include "muster/log.h"
+
+enum { KEY_FILE_MAX = 1024, HUB_WORDS_MAX = 32 * 1024 };
+
+void settings_done(struct settings *settings)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(settings->certificates); i++)
+		station_certificate_done(&settings->certificates[i]);
+	for (size_t i = 0; i < ARRAY_SIZE(settings->keys); i++)
+		secret_done(&settings->keys[i]);
+	cJSON_Delete(settings->tags);
+	cJSON_Delete(settings->properties);
+	cJSON_Delete(settings->device_information);
+	free(settings->hub_words);
+	*settings = (struct settings){ 0 };
+}
+
+/* -- Doubts -------------------------------------------------------------------------------------------- */
+
+static bool doubt(const struct settings_options *options, struct muster_error *err,
+		  const char *format, ...) PRINTF_LIKE(3, 4);
+
+static bool doubt(const struct settings_options *options, struct muster_error *err,
+		  const char *format, ...)
+{
+	char sentence[400];
+	va_list arguments;
+
+	va_start(arguments, format);
+	vsnprintf(sentence, sizeof(sentence), format, arguments);
+	va_end(arguments);
+	if (options->strict)
+		return muster_fail(err, CAUSE_MATERIAL_DOUBTFUL, "%s", sentence);
+	log_warning("%s, going on", sentence);
+	return true;
+}
+
+bool settings_check_body(const struct settings_options *options, const struct text *body,
+			 struct muster_error *err)
+{
+	static const struct dps_document_rules rules = {
+		.ek_check = station_ek_check,
+		.unknown_members_pass = true,
+		.certificate_may_be_info = true,
+	};
+	CLEANUP(cJSON_freep) cJSON *document = NULL;
+	struct dps_problems problems = { 0 };
+
+	if (!json_parse(body->data, body->length, "the enrollment", &document, err) ||
+	    !dps_document_check(document, &rules, &problems, err))
+		return false;
+	for (size_t i = 0; i < problems.count; i++)
+		if (!doubt(options, err, "the service would refuse %s: %s", problems.list[i].path,
+			   problems.list[i].message))
+			return false;
+	return true;
+}
+
+/* -- Files --------------------------------------------------------------------------------------------- */
+
+/* What the service would take and the device then fail with. */
+static bool check_certificate(const struct settings_options *options, const char *path,
+			      const struct station_certificate *certificate,
+			      struct muster_error *err)
+{
+	int64_t now_ms = clock_wall_ms();
+
+	if (certificate->not_after_ms < now_ms)
+		return doubt(options, err, "the certificate in '%s' expired at %s", PRINTABLE(path),
+			     certificate->not_after);
+	if (certificate->not_before_ms > now_ms)
+		return doubt(options, err, "the certificate in '%s' is valid from %s only",
+			     PRINTABLE(path), certificate->not_before);
+	return true;
+}
+
+static bool read_certificate(const struct settings_options *options, const char *registration_id,
+			     const char *path, struct station_certificate *certificate,
+			     const char **value, struct muster_error *err)
+{
+	if (!path)
+		return true;
+	if (!station_certificate_read(path, certificate, err))
+		return muster_error_prefix(err, "reading the device's certificate");
+	*value = certificate->text;
+	if (!text_equal_folded(certificate->common_name, registration_id) &&
+	    !doubt(options, err,
+		   "the certificate in '%s' has the common name '%s', and the device's registration "
+		   "ID is '%s'",
+		   PRINTABLE(path), PRINTABLE(certificate->common_name),
+		   PRINTABLE(registration_id)))
+		return false;
+	return check_certificate(options, path, certificate, err);
+}
+
+static bool read_key(const char *text, const char *path, const char *option, struct secret *key,
+		     const char **value, struct muster_error *err)
+{
+	*value = text;
+	if (!path)
+		return true;
+	if (text)
+		return muster_fail(err, CAUSE_USAGE, "--%s and --%s-file exclude each other",
+				   option, option);
+	if (!secret_read_file(key, path, KEY_FILE_MAX, err))
+		return muster_error_prefix(err, "reading --%s-file", option);
+	/* Its page is longer than the most that is read, and zero behind it. */
+	*value = (const char *)key->data;
+	return true;
+}
+
+static bool read_twin(const char *text, const char *option, cJSON **tree, const cJSON **value,
+		      struct muster_error *err)
+{
+	if (text && !dps_twin_parse(text, option, tree, err))
+		return false;
+	*value = *tree;
+	return true;
+}
+
+/* -- Hubs ---------------------------------------------------------------------------------------------- */
+
+/* Each word may hold several, as "h1 h2". */
+static bool split_hubs(struct settings *settings, struct muster_error *err)
+{
+	struct dps_settings *values = &settings->values;
+	char *state = NULL;
+
+	for (char *hub = strtok_r(settings->hub_words, " \t\r\n", &state); hub;
+	     hub = strtok_r(NULL, " \t\r\n", &state)) {
+		if (values->hub_count == SETTINGS_HUBS_MAX)
+			return muster_fail(err, CAUSE_USAGE, "more than %d hubs are named",
+					   SETTINGS_HUBS_MAX);
+		settings->hubs[values->hub_count++] = hub;
+	}
+	values->hubs = settings->hubs;
+	return true;
+}
+
+static bool read_hubs(const struct settings_options *options, struct settings *settings,
+		      struct muster_error *err)
+{
+	CLEANUP(text_done) struct text words = TEXT_MAX(HUB_WORDS_MAX);
+
+	settings->values.pins_hub = options->hub_host_name;
+	settings->values.sets_hubs = options->hub_host_name || options->hubs.count > 0;
+	if (options->hub_host_name && options->hubs.count > 0)
+		return muster_fail(err, CAUSE_OPTIONS_CONTRADICT,
+				   "--iot-hubs and --iot-hub-host-name exclude each other");
+	if (options->hub_host_name)
+		log_warning("--iot-hub-host-name is out of use: write --allocation-policy static "
+			    "--iot-hubs HOST");
+	for (size_t i = 0; i < options->hubs.count; i++)
+		text_addf(&words, "%s ", options->hubs.words[i]);
+	text_add(&words, options->hub_host_name ? options->hub_host_name : "");
+	settings->hub_words = text_take(&words, err);
+	return settings->hub_words && split_hubs(settings, err);
+}
+
+/* -- The whole ----------------------------------------------------------------------------------------- */
+
+static bool read_files(const struct settings_options *options, const char *registration_id,
+		       struct settings *settings, struct muster_error *err)
+{
+	struct dps_settings *values = &settings->values;
+
+	return read_certificate(options, registration_id, options->certificate_path,
+				&settings->certificates[0], &values->certificate, err) &&
+	       read_certificate(options, registration_id, options->secondary_certificate_path,
+				&settings->certificates[1], &values->secondary_certificate, err) &&
+	       read_key(options->primary_key, options->primary_key_file, "primary-key",
+			&settings->keys[0], &values->primary_key, err) &&
+	       read_key(options->secondary_key, options->secondary_key_file, "secondary-key",
+			&settings->keys[1], &values->secondary_key, err);
+}
+
+static bool read_twins(const struct settings_options *options, struct settings *settings,
+		       struct muster_error *err)
+{
+	struct dps_settings *values = &settings->values;
+
+	return read_twin(options->tags, "--initial-twin-tags", &settings->tags, &values->tags,
+			 err) &&
+	       read_twin(options->properties, "--initial-twin-properties", &settings->properties,
+			 &values->properties, err) &&
+	       read_twin(options->device_information, "--device-information",
+			 &settings->device_information, &values->device_information, err);
+}
+
+bool settings_prepare(const struct settings_options *options, const char *registration_id,
+		      struct settings *ret_settings, struct muster_error *err)
+{
+	*ret_settings = (struct settings){
+		.values = {
+			.device_id = options->device_id,
+			.endorsement_key = options->endorsement_key,
+			.provisioning_status = options->provisioning_status,
+			.reprovision_policy = options->reprovision_policy,
+			.sets_edge = options->edge_enabled != OPTION_UNSET,
+			.is_edge = options->edge_enabled == OPTION_TRUE,
+			.allocation_policy = options->allocation_policy,
+			.webhook_url = options->webhook_url,
+			.webhook_api_version = options->api_version,
+		},
+	};
+	return read_twins(options, ret_settings, err) && read_hubs(options, ret_settings, err) &&
+	       read_files(options, registration_id, ret_settings, err);
+}

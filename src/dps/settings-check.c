@@ -1,0 +1,132 @@
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "settings-internal.h"
+
+const char *const dps_settings_attestations[] = { "symmetricKey", "tpm", "x509", NULL };
+const char *const dps_settings_statuses[] = { "enabled", "disabled", NULL };
+const char *const dps_settings_allocations[] = { "custom", "geoLatency", "hashed", "static", NULL };
+
+static bool contradict(struct muster_error *err, const char *format, ...) PRINTF_LIKE(2, 3);
+
+static bool contradict(struct muster_error *err, const char *format, ...)
+{
+	char sentence[400];
+	va_list arguments;
+
+	va_start(arguments, format);
+	vsnprintf(sentence, sizeof(sentence), format, arguments);
+	va_end(arguments);
+	return muster_fail(err, CAUSE_OPTIONS_CONTRADICT, "%s", sentence);
+}
+
+/* -- Attestation --------------------------------------------------------------------------------------- */
+
+bool settings_check_attestation(const struct dps_settings *settings, const char *type,
+				struct muster_error *err)
+{
+	const struct {
+		bool is_given;
+		const char *option, *type;
+	} rows[] = {
+		{ settings->endorsement_key, "--endorsement-key", "tpm" },
+		{ settings->certificate, "--certificate-path", "x509" },
+		{ settings->secondary_certificate, "--secondary-certificate-path", "x509" },
+		{ settings->remove_certificate, "--remove-certificate", "x509" },
+		{ settings->remove_secondary_certificate, "--remove-secondary-certificate",
+		  "x509" },
+		{ settings->primary_key, "--primary-key", "symmetricKey" },
+		{ settings->secondary_key, "--secondary-key", "symmetricKey" },
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++)
+		if (rows[i].is_given && !text_equal_folded(rows[i].type, type))
+			return contradict(
+				err, "%s belongs to attestation %s, and this enrollment's is %s",
+				rows[i].option, rows[i].type, PRINTABLE(type));
+	return true;
+}
+
+static bool check_new_attestation(const struct dps_settings *settings, struct muster_error *err)
+{
+	const char *type = settings->attestation_type;
+
+	if (!settings_check_attestation(settings, type, err))
+		return false;
+	if (strcmp(type, "tpm") == 0 && (!settings->endorsement_key || !*settings->endorsement_key))
+		return contradict(err, "--attestation-type tpm needs --endorsement-key");
+	if (strcmp(type, "x509") == 0 && !settings->certificate && !settings->secondary_certificate)
+		return contradict(err, "--attestation-type x509 needs --certificate-path or "
+				       "--secondary-certificate-path");
+	return true;
+}
+
+/* -- Allocation ---------------------------------------------------------------------------------------- */
+
+static bool is_custom(const char *policy)
+{
+	return policy && text_equal_folded(policy, "custom");
+}
+
+bool settings_check_hubs(const struct dps_settings *settings, struct muster_error *err)
+{
+	if (settings->pins_hub && settings->allocation_policy)
+		return contradict(err, "--iot-hub-host-name is static allocation by itself: leave "
+				       "--allocation-policy out, or use --iot-hubs");
+	if (settings->sets_hubs && settings->hub_count == 0)
+		return contradict(err, "--iot-hubs names no hub");
+	return true;
+}
+
+bool settings_check_allocation(const struct settings_allocation *allocation,
+			       struct muster_error *err)
+{
+	const char *policy = allocation->policy;
+
+	if (!policy && allocation->hub_count > 0)
+		return contradict(err, "--iot-hubs needs --allocation-policy");
+	if (policy && text_equal_folded(policy, "static") && allocation->hub_count != 1)
+		return contradict(err, "static allocation needs exactly one hub, and there are %zu",
+				  allocation->hub_count);
+	if (is_custom(policy) && (!allocation->has_webhook_url || !allocation->has_api_version))
+		return contradict(err, "custom allocation needs --webhook-url and --api-version");
+	return true;
+}
+
+bool settings_check_webhook(const struct dps_settings *settings, const char *policy,
+			    struct muster_error *err)
+{
+	if ((settings->webhook_url || settings->webhook_api_version) && !is_custom(policy))
+		return contradict(err,
+				  "%s belongs to custom allocation, and this enrollment's is %s",
+				  settings->webhook_url ? "--webhook-url" : "--api-version",
+				  policy ? PRINTABLE(policy) : "the instance's own");
+	return true;
+}
+
+/* -- The whole ----------------------------------------------------------------------------------------- */
+
+const char *settings_policy(const struct dps_settings *settings)
+{
+	return settings->pins_hub ? "static" : settings->allocation_policy;
+}
+
+bool settings_is_said(const char *text)
+{
+	return text && *text;
+}
+
+bool dps_settings_check_new(const struct dps_settings *settings, struct muster_error *err)
+{
+	const struct settings_allocation allocation = {
+		.policy = settings_policy(settings),
+		.hub_count = settings->hub_count,
+		.has_webhook_url = settings_is_said(settings->webhook_url),
+		.has_api_version = settings_is_said(settings->webhook_api_version),
+	};
+
+	return check_new_attestation(settings, err) && settings_check_hubs(settings, err) &&
+	       settings_check_webhook(settings, allocation.policy, err) &&
+	       settings_check_allocation(&allocation, err);
+}
