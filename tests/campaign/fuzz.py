@@ -42,7 +42,7 @@ def run(target, seconds, seed):
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--build", type=pathlib.Path, required=True)
-    parser.add_argument("--seconds", type=int, help="for each target")
+    parser.add_argument("--seconds", type=int, default=60, help="for each target")
     parser.add_argument("--total", type=int, help="seconds for all targets together, in place of --seconds")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--results", type=pathlib.Path)

@@ -1,0 +1,97 @@
+"""The n-th system call fails, once or from then on, with each error that a disk or a kernel has. muster never says that a device is
+done when it is not, never ends as if by a bug, and the next run without faults ends with one verified enrollment."""
+import argparse
+import itertools
+import json
+import pathlib
+import random
+import sys
+import tempfile
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent))
+
+from lib.emulator import Emulator
+from lib.killer import points_of, recorder
+from lib.paths import RELEASE
+from lib.station import Station
+
+# Who is interrupted for ever has to go on for ever: EINTR comes once.
+KINDS = [*itertools.product(["EIO", "ENOSPC", "EROFS", "EDQUOT"], ["once", "from-then-on"]), ("EINTR", "once")]
+INTERNAL = 10
+
+
+def injector(call, number, error, span):
+    when = f"{number}{'+' if span == 'from-then-on' else ''}"
+    return ["strace", "-f", "-qq", "-o", "/dev/null", "-e", f"trace={call}", "-e", f"inject={call}:error={error}:when={when}"]
+
+
+class Bench:
+    def __init__(self, directory):
+        self.emulator = Emulator(directory / "dps", build=RELEASE)
+        self.station = Station(directory / "home", self.emulator, build=RELEASE)
+        self.profile = self.station.profile("derived-key")
+        log = directory / "strace.log"
+        recorded = self.job("fault-0", recorder(log))
+        assert recorded.status == 0, recorded
+        self.points = points_of(log)
+
+    def job(self, serial, wrapper=()):
+        return self.station.provision(self.profile, serial, wrapper=wrapper)
+
+    def is_done(self, run):
+        """What status 0 promises: the service has it, and the evidence lies there."""
+        try:
+            result = run.json
+        except ValueError:
+            return False
+        return (result["verified"] is True and self.station.service.enrollment(result["registrationId"]) is not None
+                and pathlib.Path(result["evidence"]).stat().st_size > 0)
+
+    def problem_of(self, serial, cell):
+        faulty = self.job(serial, injector(*cell[0], *cell[1]))
+        if faulty.status < 0 or faulty.status > 11 or faulty.status == INTERNAL:
+            return f"status {faulty.status}", [faulty]
+        if faulty.status == 0 and not self.is_done(faulty):
+            return "says done and is not", [faulty]
+        again = self.job(serial)
+        if again.status != 0 or not self.is_done(again):
+            return f"the next run ends with {again.status}", [faulty, again]
+        effects = [row["effect"] for row in self.emulator.effects("put", again.json["registrationId"])]
+        if effects != ["create"]:
+            return f"effects {effects}", [faulty, again]
+        return None, []
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--count", type=int, default=0, help="so many faults, chosen by the seed; 0: all")
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--results", type=pathlib.Path)
+    arguments = parser.parse_args()
+    rows = []
+    with tempfile.TemporaryDirectory() as directory:
+        bench = Bench(pathlib.Path(directory))
+        try:
+            cells = list(itertools.product(bench.points, KINDS))
+            if arguments.count:
+                cells_run = random.Random(arguments.seed).sample(cells, min(arguments.count, len(cells)))
+            else:
+                cells_run = cells
+            for number, cell in enumerate(cells_run, 1):
+                problem, runs = bench.problem_of(f"fault-{number}", cell)
+                (call, at), (error, span) = cell
+                name = f"{call} {at} {error} {span}"
+                rows.append({"name": f"fault: {name}", "result": "FAIL" if problem else "OK"})
+                if problem:
+                    print(f"BAD {name}: {problem}\n" + "\n".join(map(repr, runs)), flush=True)
+        finally:
+            bench.emulator.stop()
+    bad = sum(row["result"] != "OK" for row in rows)
+    print(f"{len(rows)} of {len(cells)} faults, {bad} bad, seed {arguments.seed}")
+    if arguments.results:
+        arguments.results.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return 0 if rows and bad == 0 else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
