@@ -98,7 +98,8 @@ static int run_verb(const struct verb *verb, int argc, char **argv, struct commo
 	if (err.code == MUSTER_OK)
 		muster_fail_errno(&err, CAUSE_OUTPUT_WRITE, errno, "writing to standard output");
 	fflush(stdout);
-	return finish(&err, call.output);
+	/* Who asked for no format gets a sentence, also from verbs whose results are JSON. */
+	return finish(&err, common->output < 0 ? OUTPUT_TABLE : call.output);
 }
 
 static int run_help(int argc, char **argv, struct muster_error *err)

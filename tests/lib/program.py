@@ -33,8 +33,11 @@ class Run:
 
     @property
     def error(self):
-        """The error of a run with JSON output: the last line of standard error."""
-        return json.loads(self.stderr.strip().splitlines()[-1])
+        """The error that was reported last: as an object with -o json, else read from the sentence and its remedy."""
+        if self.stderr.rstrip().endswith("}"):
+            return json.loads(self.stderr.strip().splitlines()[-1])
+        code, detail, remedy = re.findall(r"^muster: \[(E\d{4})\] (.*)(?:\n  try   (.*))?", self.stderr, re.MULTILINE)[-1]
+        return {"code": code, "detail": detail, "remedy": remedy, "exit": self.status}
 
     @property
     def cause(self):

@@ -43,6 +43,12 @@ def test_errors_of_a_json_run_are_json(tmp_path):
     assert error["code"] == "E1002" and error["exit"] == 2 and error["remedy"], done
 
 
+def test_errors_are_sentences_when_no_format_is_asked_for(tmp_path):
+    """Also those of verbs that print JSON by themselves."""
+    done = run("enrollment", "show", "--enrollment-id", "a", home=tmp_path)
+    assert done.status == 2 and done.stderr.startswith("muster: [E1101] "), done
+
+
 def test_every_example_profile_passes(tmp_path):
     for path in PROFILES.glob("*.yaml"):
         done = run("profile", "check", path, home=tmp_path)
