@@ -23,6 +23,17 @@ struct dps_credential *dps_credential_new_login(struct dps_login *login, struct 
 /* Tokens of Entra ID for the service at `host`, which may carry a port (CAUSE_USAGE). Takes `tokens` over in any case. */
 struct dps_credential *dps_credential_new_tokens(struct dps_tokens *tokens, const char *host,
 						 struct muster_error *err) MUST_CHECK;
+/* A service that the management API knows. Borrowed for the call. */
+struct dps_service_name {
+	const char *subscription;
+	const char *resource_group; /* NULL: anywhere in the subscription */
+	const char *name;
+};
+/* By the key of the first of its policies with the rights ServiceConfig and EnrollmentWrite, which the management API
+ * gives out. Takes `tokens`, which are for that API, over in any case. CAUSE_USAGE for names that cannot be. */
+struct dps_credential *dps_credential_new_named(struct dps_tokens *tokens,
+						const struct dps_service_name *service,
+						struct muster_error *err) MUST_CHECK;
 /* Authorizes nothing: for requests that carry their own proof in the body. */
 struct dps_credential *dps_credential_new_nobody(struct muster_error *err) MUST_CHECK;
 void dps_credential_free(struct dps_credential *credential);

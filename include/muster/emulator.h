@@ -25,6 +25,9 @@ struct emulator_config {
 	size_t policy_count;
 	const char *applications[EMULATOR_LIST_MAX]; /* see authority.h */
 	size_t application_count;
+	const char *listed[EMULATOR_LIST_MAX]; /* NAME[:group=GROUP] */
+	size_t listed_count;
+	int64_t page_size;                        /* of the management API's list */
 	const char *throttles[EMULATOR_LIST_MAX]; /* see throttle.h */
 	size_t throttle_count;
 	const char *faults[EMULATOR_LIST_MAX]; /* see fault.h */

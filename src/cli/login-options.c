@@ -115,15 +115,52 @@ static bool new_tokens(const struct login_options *options, struct dps_tokens **
 	return *ret_tokens;
 }
 
+/* "NAME" is NAME.SUFFIX; what has a dot or a port is a host. */
+static bool new_by_tokens(const struct login_options *options, struct dps_tokens *tokens,
+			  struct dps_credential **ret_credential, struct muster_error *err)
+{
+	CLEANUP(freep)
+	char *host = strpbrk(options->dps_name, ".:")
+			     ? strdup(options->dps_name)
+			     : text_format("%s.%s", options->dps_name,
+					   dps_tokens_endpoints(tokens)->suffix);
+
+	if (!host) {
+		dps_tokens_free(tokens);
+		return muster_fail_memory(err);
+	}
+	*ret_credential = dps_credential_new_tokens(tokens, host, err);
+	return *ret_credential;
+}
+
+/* A host is cut to the name that stands in front. */
+static bool new_by_management(const struct login_options *options, struct dps_tokens *tokens,
+			      struct dps_credential **ret_credential, struct muster_error *err)
+{
+	CLEANUP(freep)
+	char *name = strndup(options->dps_name, strcspn(options->dps_name, ".:"));
+	struct dps_service_name service = { options->subscription, options->resource_group, name };
+
+	if (!name || !options->subscription) {
+		dps_tokens_free(tokens);
+		return name ? muster_fail(err, CAUSE_SIGN_IN_INCOMPLETE,
+					  "looking a service up by name needs --subscription")
+			    : muster_fail_memory(err);
+	}
+	*ret_credential = dps_credential_new_named(tokens, &service, err);
+	return *ret_credential;
+}
+
 static bool new_by_name(const struct login_options *options, struct dps_credential **ret_credential,
 			struct muster_error *err)
 {
+	bool is_login = options->auth_type && strcmp(options->auth_type, "login") == 0;
 	struct dps_tokens *tokens = NULL;
 
 	if (!new_tokens(options, &tokens, err))
 		return false;
-	*ret_credential = dps_credential_new_tokens(tokens, options->dps_name, err);
-	return *ret_credential;
+	return is_login ? new_by_tokens(options, tokens, ret_credential, err)
+			: new_by_management(options, tokens, ret_credential, err);
 }
 
 bool login_credential_new(const struct login_options *options,

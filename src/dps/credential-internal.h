@@ -10,6 +10,8 @@ struct credential_kind {
 	bool (*authorize)(struct dps_credential *credential, struct http *http,
 			  struct http_request *request, struct muster_error *err);
 	bool (*forget)(struct dps_credential *credential);
+	void (*free)(struct dps_credential
+			     *credential); /* what the kind owns beyond the struct's; or NULL */
 };
 
 struct dps_credential {
@@ -17,4 +19,22 @@ struct dps_credential {
 	struct dps_login login;    /* of tokens only the host */
 	struct dps_tokens *tokens; /* or NULL */
 	const char *resource;      /* of the tokens; lies in their endpoints */
+	struct named *named;       /* or NULL */
 };
+
+/* A service that is looked up by name. */
+struct named {
+	struct dps_credential *manager; /* for the management API */
+	char *subscription, *group, *name;
+};
+
+struct dps_credential *credential_new(const struct credential_kind *kind, struct muster_error *err)
+	MUST_CHECK;
+/* Tokens for any resource; takes them over in any case. */
+struct dps_credential *credential_new_for(struct dps_tokens *tokens, const char *resource,
+					  struct muster_error *err) MUST_CHECK;
+/* By the policy's key in credential->login. */
+bool credential_authorize_by_key(struct dps_credential *credential, struct http *http,
+				 struct http_request *request, struct muster_error *err) MUST_CHECK;
+/* Such a token is made anew for each request, at another second. */
+bool credential_forget_nothing(struct dps_credential *credential);

@@ -7,8 +7,7 @@
 
 /* -- Any of them --------------------------------------------------------------------------------------- */
 
-static struct dps_credential *credential_new(const struct credential_kind *kind,
-					     struct muster_error *err)
+struct dps_credential *credential_new(const struct credential_kind *kind, struct muster_error *err)
 {
 	struct dps_credential *credential = calloc(1, sizeof(*credential));
 
@@ -24,6 +23,8 @@ void dps_credential_free(struct dps_credential *credential)
 {
 	if (!credential)
 		return;
+	if (credential->kind->free)
+		credential->kind->free(credential);
 	dps_login_done(&credential->login);
 	dps_tokens_free(credential->tokens);
 	free(credential);
@@ -53,23 +54,22 @@ bool dps_credential_forget(struct dps_credential *credential)
 
 /* -- A shared access policy's key ---------------------------------------------------------------------- */
 
-static bool authorize_by_key(struct dps_credential *credential, struct http *http,
-			     struct http_request *request, struct muster_error *err)
+bool credential_authorize_by_key(struct dps_credential *credential, struct http *http,
+				 struct http_request *request, struct muster_error *err)
 {
 	(void)http;
 	return dps_login_authorize(&credential->login, clock_wall_ms(), request, err);
 }
 
-/* Its token is made anew for each request, at another second. */
-static bool forget_nothing(struct dps_credential *credential)
+bool credential_forget_nothing(struct dps_credential *credential)
 {
 	(void)credential;
 	return true;
 }
 
 static const struct credential_kind by_key = {
-	.authorize = authorize_by_key,
-	.forget = forget_nothing,
+	.authorize = credential_authorize_by_key,
+	.forget = credential_forget_nothing,
 };
 
 struct dps_credential *dps_credential_new_login(struct dps_login *login, struct muster_error *err)
@@ -112,18 +112,30 @@ static const struct credential_kind by_token = {
 	.forget = forget_token,
 };
 
+struct dps_credential *credential_new_for(struct dps_tokens *tokens, const char *resource,
+					  struct muster_error *err)
+{
+	struct dps_credential *credential = credential_new(&by_token, err);
+
+	if (!credential) {
+		dps_tokens_free(tokens);
+		return NULL;
+	}
+	credential->tokens = tokens;
+	credential->resource = resource;
+	return credential;
+}
+
 struct dps_credential *dps_credential_new_tokens(struct dps_tokens *tokens, const char *host,
 						 struct muster_error *err)
 {
-	CLEANUP(dps_tokens_freep) struct dps_tokens *owned = tokens;
 	CLEANUP(dps_credential_freep)
-	struct dps_credential *credential = credential_new(&by_token, err);
+	struct dps_credential *credential =
+		credential_new_for(tokens, dps_tokens_endpoints(tokens)->resource, err);
 
 	if (!credential ||
 	    !dps_host_parse(host, strlen(host), "the service's host", credential->login.host, err))
 		return NULL;
-	credential->tokens = TAKE_PTR(owned);
-	credential->resource = dps_tokens_endpoints(tokens)->resource;
 	return TAKE_PTR(credential);
 }
 

@@ -18,6 +18,12 @@
 
 struct background;
 
+/* A service that the management API lists. */
+struct listed {
+	char name[64];
+	char group[64];
+};
+
 struct emulator {
 	struct instance instance;
 	const char *names[EMULATOR_LIST_MAX + 4]; /* lower case; what sr may name */
@@ -30,7 +36,10 @@ struct emulator {
 	bool any_certificate_date;
 	char run[GUID_SIZE]; /* this start; operations of an earlier one are not under way any more */
 
-	struct authority *authority; /* or NULL */
+	struct authority *authority;             /* or NULL */
+	struct listed listed[EMULATOR_LIST_MAX]; /* the first one is this service */
+	size_t listed_count;
+	int64_t page_size; /* of that list; 0: pages are empty and never end */
 	struct store *store;
 	struct ledger *ledger;         /* or NULL */
 	struct background *background; /* webhook calls under way */

@@ -14,6 +14,7 @@
 #include "emulator-internal.h"
 #include "server-certificate.h"
 #include "server.h"
+#include "spec.h"
 
 /* Names it always answers to. The service's own host is added by --name. */
 static const char *const own_names[] = { "localhost", "127.0.0.1", "::1" };
@@ -71,6 +72,35 @@ static bool add_hubs(struct emulator *emulator, const struct emulator_config *co
 	return true;
 }
 
+static bool add_listed_one(struct emulator *emulator, const char *spec, struct muster_error *err)
+{
+	struct listed *listed = &emulator->listed[emulator->listed_count];
+	struct spec_part name, group = { .value = "bench" };
+	const char *rest = spec;
+
+	if (!spec_next(&rest, &name) || name.has_value || !id_is_valid(name.name) ||
+	    (*rest && (!spec_next(&rest, &group) || strcmp(group.name, "group") != 0)) || *rest ||
+	    !id_is_valid(group.value))
+		return muster_fail(err, CAUSE_USAGE, "--instance '%s': is not NAME[:group=GROUP]",
+				   PRINTABLE(spec));
+	(void)snprintf(listed->name, sizeof(listed->name), "%s", name.name);
+	(void)snprintf(listed->group, sizeof(listed->group), "%.63s", group.value);
+	emulator->listed_count++;
+	return true;
+}
+
+static bool add_listed(struct emulator *emulator, const struct emulator_config *config,
+		       struct muster_error *err)
+{
+	emulator->page_size = config->page_size;
+	if (config->listed_count == 0)
+		return add_listed_one(emulator, "emulator", err);
+	for (size_t i = 0; i < config->listed_count; i++)
+		if (!add_listed_one(emulator, config->listed[i], err))
+			return false;
+	return true;
+}
+
 static bool add_throttles(struct emulator *emulator, const struct emulator_config *config,
 			  struct muster_error *err)
 {
@@ -116,7 +146,8 @@ static bool configure(struct emulator_process *process, const struct emulator_co
 	emulator->webhook_ca_file = config->webhook_ca_file;
 	guid_new(emulator->run);
 	return add_names(process, config, err) && add_hubs(emulator, config, err) &&
-	       add_throttles(emulator, config, err) && add_faults(emulator, config, err) &&
+	       add_listed(emulator, config, err) && add_throttles(emulator, config, err) &&
+	       add_faults(emulator, config, err) &&
 	       set_allocation(emulator, config->allocation, err);
 }
 

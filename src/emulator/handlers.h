@@ -25,6 +25,10 @@ bool registration_delete(struct exchange *exchange);
 bool hub_device_get(struct exchange *exchange);
 /* token.c */
 bool token_post(struct exchange *exchange);
+/* management.c */
+bool management_list(struct exchange *exchange);
+bool management_get(struct exchange *exchange);
+bool management_list_keys(struct exchange *exchange);
 /* device.c */
 bool device_register(struct exchange *exchange);
 bool device_poll(struct exchange *exchange);

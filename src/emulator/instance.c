@@ -49,12 +49,12 @@ static bool parse_rights(const char *text, unsigned *ret_rights)
 	return true;
 }
 
-static void print_rights(struct text *text, unsigned granted)
+void policy_print_rights(const struct policy *policy, struct text *text)
 {
 	const char *joint = "";
 
 	for (size_t i = 0; i < ARRAY_SIZE(rights); i++) {
-		if (!(granted & rights[i].right))
+		if (!(policy->rights & rights[i].right))
 			continue;
 		text_addf(text, "%s%s", joint, rights[i].word);
 		joint = ", ";
@@ -167,7 +167,7 @@ static bool add_policy(cJSON *array, const struct policy *policy)
 	CLEANUP(freep) char *secondary = base64_encode(policy->keys[1], POLICY_KEY_SIZE);
 	cJSON *object = cJSON_CreateObject();
 
-	print_rights(&granted, policy->rights);
+	policy_print_rights(policy, &granted);
 	cJSON_AddItemToArray(array, object);
 	return object && primary && secondary && !granted.failed &&
 	       json_add_text(object, "keyName", policy->name) &&

@@ -8,6 +8,7 @@
 
 #include "muster/cleanup.h"
 #include "muster/error.h"
+#include "muster/text.h"
 
 #define ID_SCOPE_SIZE 16
 #define POLICY_COUNT_MAX 64
@@ -30,4 +31,6 @@ struct instance {
  * the rights named. The default policy always exists, with all rights unless a spec says otherwise. */
 bool instance_open(const char *path, const char *const *specs, size_t spec_count,
 		   struct instance *ret_instance, struct muster_error *err) MUST_CHECK;
+/* "ServiceConfig, EnrollmentRead" */
+void policy_print_rights(const struct policy *policy, struct text *text);
 const struct policy *instance_policy(const struct instance *instance, const char *name);

@@ -37,6 +37,10 @@ static const struct option_row rows[] = {
 	  OPTION_LIST, AT(policies), AT(policy_count), 0, 0 },
 	{ "application", "SPEC", "Be a sign-in authority for this application, see below; repeat",
 	  OPTION_LIST, AT(applications), AT(application_count), 0, 0 },
+	{ "instance", "SPEC", "List this service in the management API, NAME[:group=GROUP]; the first one is this one; repeat",
+	  OPTION_LIST, AT(listed), AT(listed_count), 0, 0 },
+	{ "page-size", "N", "So many services to a page of that list; 0: empty pages without end (100)",
+	  OPTION_NUMBER, AT(page_size), 0, 0, 1000 },
 	{ "allocation", "POLICY", "The instance's policy: hashed, geoLatency or static (hashed)",
 	  OPTION_TEXT, AT(allocation), 0, 0, 0 },
 	{ "poll-delay", "MS", "A registration is \"assigning\" at least so long (0)",
@@ -162,7 +166,7 @@ static void fill_long_options(struct option options[ARRAY_SIZE(rows) + 3])
 bool options_parse(int argc, char **argv, struct emulator_config *ret_config,
 		   enum options_outcome *ret_outcome, struct muster_error *err)
 {
-	struct emulator_config config = { .webhook_scale_percent = 1 };
+	struct emulator_config config = { .webhook_scale_percent = 1, .page_size = 100 };
 	struct option options[ARRAY_SIZE(rows) + 3];
 	int choice;
 

@@ -8,6 +8,9 @@
 #define READ RIGHT_ENROLLMENT_READ
 #define WRITE RIGHT_ENROLLMENT_WRITE
 
+#define MANAGED "subscriptions/*/providers/Microsoft.Devices/provisioningServices"
+#define GROUPED "subscriptions/*/resourceGroups/*/providers/Microsoft.Devices/provisioningServices"
+
 /* attestationmechanism gives keys out, so it needs the right to write; the service's own rule is not documented. */
 /* clang-format off */
 static const struct route routes[] = {
@@ -42,6 +45,10 @@ static const struct route routes[] = {
 	{ "POST", "*/registrations/{}",              "registrations", OPERATION_REGISTRATION, RIGHT_NONE,
 	                                                                              device_lookup },
 
+	{ "GET",  MANAGED,                "", OPERATION_MANAGEMENT, RIGHT_NONE, management_list },
+	{ "GET",  GROUPED,                "", OPERATION_MANAGEMENT, RIGHT_NONE, management_list },
+	{ "GET",  GROUPED "/{}",          "", OPERATION_MANAGEMENT, RIGHT_NONE, management_get },
+	{ "POST", GROUPED "/{}/listkeys", "", OPERATION_MANAGEMENT, RIGHT_NONE, management_list_keys },
 	{ "POST", "*/oauth2/v2.0/token", "", OPERATION_TOKEN, RIGHT_NONE, token_post },
 };
 /* clang-format on */

@@ -91,6 +91,8 @@ static void begin(struct visit *visit)
 		.content_type = header_of(visit, MHD_HTTP_HEADER_CONTENT_TYPE),
 		.max_item_count = header_of(visit, "x-ms-max-item-count"),
 		.continuation = header_of(visit, "x-ms-continuation"),
+		.skip_token = MHD_lookup_connection_value(visit->connection, MHD_GET_ARGUMENT_KIND,
+							  "$skiptoken"),
 		.body = visit->body.data ? visit->body.data : "",
 		.body_size = visit->body.length,
 		.certificates = visit->certificates,
