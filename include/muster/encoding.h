@@ -24,6 +24,9 @@ bool base64url_decode(const char *text, size_t length, struct bytes *ret_bytes) 
 char *base32_encode_lower(const void *data, size_t size);
 /* Lower-case hex; out has 2 * size + 1 bytes. Returns out. */
 char *hex_encode(char *out, const void *data, size_t size);
+/* Proquints: five letters for each two bytes, words joined by dashes, for reading aloud. size is even; out has 3 * size
+ * bytes. Returns out. */
+char *words_encode(char *out, const void *data, size_t size);
 /* Even number of hex digits, any case. */
 bool hex_decode(const char *text, size_t length, struct bytes *ret_bytes) MUST_CHECK;
 

@@ -9,11 +9,13 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 
 #include <cjson/cJSON.h>
 
 #include "muster/cleanup.h"
 #include "muster/error.h"
+#include "muster/text.h"
 
 struct journal;
 
@@ -68,6 +70,7 @@ struct journal_device {
 	const char *evidence_digest;
 	int64_t created_ms; /* set at the first put, never changed */
 	int64_t updated_ms; /* set by you: the time of this change */
+	int64_t entry;      /* set by the journal: the entry that notes this change */
 	char *storage;      /* private: what the texts point into after reading */
 };
 
@@ -113,10 +116,12 @@ cJSON *journal_entry_json(const struct journal_entry *entry);
 enum journal_mode {
 	JOURNAL_WRITE, /* the one writer; CAUSE_JOURNAL_BUSY at once when there is another */
 	JOURNAL_READ, /* any number beside the writer; each call is one short transaction; waits up to 5 s */
+	JOURNAL_INSPECT, /* JOURNAL_READ of a file that may be damaged: its content is not looked at when it is opened */
 };
 
 /* CAUSE_JOURNAL_WRITE, _BUSY, _VERSION, _DAMAGED or CAUSE_DISK_FULL. JOURNAL_READ of a file that does not exist is
- * CAUSE_INPUT_NOT_FOUND. Blocks for disk; a file under 16 MiB is checked as a whole, of a larger one the head. */
+ * CAUSE_INPUT_NOT_FOUND. Blocks for disk. A file under 16 MiB is checked as a whole before it is written, of a larger one
+ * the last thousand entries. */
 bool journal_open(const char *path, enum journal_mode mode, struct journal **ret_journal,
 		  struct muster_error *err) MUST_CHECK;
 /* Rolls back what is not committed; NULL is fine. */
@@ -142,7 +147,8 @@ bool journal_commit(struct journal *journal, struct muster_error *err) MUST_CHEC
 void journal_rollback(struct journal *journal);
 bool journal_is_in_transaction(const struct journal *journal);
 
-/* Inserts or replaces the row of device->registration_id (created_ms stays). CAUSE_KEY_TAKEN, and nothing changed,
+/* Inserts or replaces the row of device->registration_id (created_ms stays), and appends a note of stage "device" with
+ * what that changes: rows can always be held against the chain. CAUSE_KEY_TAKEN, and nothing changed,
  * when another live device holds key_digest. */
 bool journal_device_put(struct journal *journal, const struct journal_device *device,
 			struct muster_error *err) MUST_CHECK;
@@ -204,7 +210,28 @@ struct journal_head {
 };
 bool journal_head(struct journal *journal, struct journal_head *ret_head, struct muster_error *err)
 	MUST_CHECK;
-/* Walks the whole chain page by page; CAUSE_JOURNAL_DAMAGED names the first bad entry. It cannot see that the end was
- * cut off: compare *ret_head with a head kept elsewhere. */
-bool journal_verify_chain(struct journal *journal, struct journal_head *ret_head,
-			  struct muster_error *err) MUST_CHECK;
+/* Walks the whole chain page by page; CAUSE_JOURNAL_DAMAGED names the first bad entry. callback (may be NULL) is called
+ * for each entry that is good. It cannot see that the end was cut off: compare *ret_head with a head kept elsewhere. */
+bool journal_verify_chain(struct journal *journal, journal_entry_fn callback, void *context,
+			  struct journal_head *ret_head, struct muster_error *err) MUST_CHECK;
+/* Checks the database itself: pages, indexes, constraints. Of a large one only while nobody writes, because it takes long;
+ * else *ret_was_checked is false. */
+bool journal_verify_structure(struct journal *journal, bool *ret_was_checked,
+			      struct muster_error *err) MUST_CHECK;
+/* Holds every device's row against its notes in a chain that is good. */
+bool journal_verify_devices(struct journal *journal, size_t *ret_count, struct muster_error *err)
+	MUST_CHECK;
+
+/* -- The chain as text: JSON Lines for verifiers that have no database ------------------------------------------ */
+
+/* {"schema":"muster.journal/1","after":N,"digest":HEX}, then a line per entry behind N, then
+ * {"schema":"muster.journal/1","last":N,"digest":HEX}. Bodies are strings, so that a digest can be made of them as they are;
+ * no spaces, members in this order. A failure shows in text_ok(). */
+void journal_text_begin(struct text *out, const struct journal_head *before);
+void journal_text_entry(struct text *out, const struct journal_entry *entry);
+void journal_text_end(struct text *out, const struct journal_head *head);
+/* Reads such a text and verifies it as journal_verify_chain does; `name` is for messages. *ret_before is where it begins,
+ * entry 0 unless it is a part, and is there before the first callback. */
+bool journal_text_verify(FILE *stream, const char *name, journal_entry_fn callback, void *context,
+			 struct journal_head *ret_before, struct journal_head *ret_head,
+			 struct muster_error *err) MUST_CHECK;

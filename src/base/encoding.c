@@ -145,6 +145,28 @@ static int hex_value(char c)
 	return c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
 }
 
+/* Consonants carry four bits, vowels two: arXiv:0901.4016. */
+char *words_encode(char *out, const void *data, size_t size)
+{
+	static const char consonants[] = "bdfghjklmnprstvz", vowels[] = "aiou";
+	const uint8_t *bytes = data;
+	char *next = out;
+
+	for (size_t i = 0; i + 1 < size; i += 2) {
+		unsigned word = (unsigned)bytes[i] << 8 | bytes[i + 1];
+
+		if (i > 0)
+			*next++ = '-';
+		*next++ = consonants[word >> 12 & 15];
+		*next++ = vowels[word >> 10 & 3];
+		*next++ = consonants[word >> 6 & 15];
+		*next++ = vowels[word >> 4 & 3];
+		*next++ = consonants[word & 15];
+	}
+	*next = '\0';
+	return out;
+}
+
 bool hex_decode(const char *text, size_t length, struct bytes *ret_bytes)
 {
 	uint8_t *data;

@@ -85,7 +85,7 @@ void doctor_journal(struct doctor *doctor)
 		return;
 	}
 	if (!journal_open(path, JOURNAL_READ, &journal, &err) ||
-	    !journal_verify_chain(journal, &head, &err))
+	    !journal_verify_chain(journal, NULL, NULL, &head, &err))
 		doctor_find_error(doctor, VERDICT_FAIL, &err);
 	else if (access(path, W_OK) < 0)
 		doctor_find(doctor, VERDICT_FAIL, "Check owner and mode.", "'%s': %s",

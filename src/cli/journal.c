@@ -7,17 +7,24 @@
 
 #include "report.h"
 
-bool journal_verb_open(const char *path, enum journal_mode mode, struct journal **ret_journal,
-		       struct muster_error *err)
+bool journal_verb_path(const char *given, char **ret_path, struct muster_error *err)
 {
 	CLEANUP(config_done) struct config config = { 0 };
-	CLEANUP(freep) char *fallback = journal_default_path();
 
-	if (!path && !report_config_load(&config, err))
+	if (!given && !report_config_load(&config, err))
 		return false;
-	if (!path)
-		path = config.journal ? config.journal : fallback;
-	return path ? journal_open(path, mode, ret_journal, err) : muster_fail_memory(err);
+	*ret_path = given            ? strdup(given)
+		    : config.journal ? strdup(config.journal)
+				     : journal_default_path();
+	return *ret_path || muster_fail_memory(err);
+}
+
+bool journal_verb_open(const char *given, struct journal **ret_journal, struct muster_error *err)
+{
+	CLEANUP(freep) char *path = NULL;
+
+	return journal_verb_path(given, &path, err) &&
+	       journal_open(path, JOURNAL_READ, ret_journal, err);
 }
 
 /* -- Which devices ------------------------------------------------------------------------------------------ */

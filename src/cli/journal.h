@@ -12,9 +12,11 @@
 	  "MUSTER_JOURNAL", NULL, 0 }
 /* clang-format on */
 
-/* `path` NULL: the configuration's, or the default one. */
-bool journal_verb_open(const char *path, enum journal_mode mode, struct journal **ret_journal,
-		       struct muster_error *err) MUST_CHECK;
+/* `given` NULL: the configuration's, or the default one. Caller frees. */
+bool journal_verb_path(const char *given, char **ret_path, struct muster_error *err) MUST_CHECK;
+/* For reading. */
+bool journal_verb_open(const char *given, struct journal **ret_journal, struct muster_error *err)
+	MUST_CHECK;
 
 /* Which devices. */
 struct journal_filter {

@@ -1,4 +1,4 @@
-/* muster journal export: the devices for other systems, a page at a time, and evidence files. */
+/* muster journal export: devices and entries for others, a page at a time, and evidence files. */
 #include <errno.h>
 #include <string.h>
 
@@ -13,6 +13,8 @@ struct export_options {
 	struct option_list states;
 	const char *since;
 	bool csv;
+	bool entries;
+	int64_t after;
 	const char *out;
 	int by;
 };
@@ -26,6 +28,10 @@ static const struct option_row rows[] = {
 	  offsetof(struct export_options, since), NULL, NULL, 0 },
 	{ 0, "csv", NULL, OPTION_FLAG, NULL, "Devices as CSV (RFC 4180) with a header row",
 	  offsetof(struct export_options, csv), NULL, NULL, 0 },
+	{ 0, "entries", NULL, OPTION_FLAG, NULL, "The chain of entries, for verifiers, instead of devices",
+	  offsetof(struct export_options, entries), NULL, NULL, 0 },
+	{ 0, "after", NULL, OPTION_NUMBER, "N", "With --entries: only those behind entry N",
+	  offsetof(struct export_options, after), NULL, NULL, 0 },
 	{ 0, "out", NULL, OPTION_TEXT, "DIR", "With DEVICE: write evidence files there; default: to standard output",
 	  offsetof(struct export_options, out), NULL, NULL, 0 },
 	{ 0, "by", NULL, OPTION_CHOICE, "KIND", "What DEVICE is: any, registration-id, serial, device-id, key or key-id",
@@ -154,6 +160,92 @@ static bool export_devices(const struct invocation *call, struct journal *journa
 	return true;
 }
 
+/* -- Entries ------------------------------------------------------------------------------------------------ */
+
+#define PAGE_TEXT_MAX (16 * 1024 * 1024)
+
+struct entry_page {
+	struct text text;
+	struct journal_head head;
+};
+
+static void entry_page_done(struct entry_page *page)
+{
+	text_done(&page->text);
+}
+
+static bool collect_entry(void *context, const struct journal_entry *entry,
+			  struct muster_error *err)
+{
+	struct entry_page *page = context;
+
+	journal_text_entry(&page->text, entry);
+	page->head.seq = entry->seq;
+	memcpy(page->head.digest, entry->digest, JOURNAL_DIGEST_SIZE);
+	return text_ok(&page->text, err);
+}
+
+static bool flush_page(struct entry_page *page, struct muster_error *err)
+{
+	if (!text_ok(&page->text, err))
+		return false;
+	if (page->text.length > 0)
+		fwrite(page->text.data, 1, page->text.length, stdout);
+	page->text.length = 0;
+	return (fflush(stdout) == 0 && !ferror(stdout)) ||
+	       muster_fail_errno(err, CAUSE_OUTPUT_WRITE, errno, "printing the result");
+}
+
+struct place {
+	int64_t seq;
+	struct journal_head head;
+};
+
+static bool take_place(void *context, const struct journal_entry *entry, struct muster_error *err)
+{
+	struct place *place = context;
+
+	(void)err;
+	if (entry->seq != place->seq)
+		return true;
+	place->head.seq = entry->seq;
+	memcpy(place->head.digest, entry->digest, JOURNAL_DIGEST_SIZE);
+	return true;
+}
+
+static bool find_place(struct journal *journal, int64_t seq, struct journal_head *ret_head,
+		       struct muster_error *err)
+{
+	struct place place = { .seq = seq };
+	size_t count;
+
+	if (seq > 0 && !journal_entries(journal, NULL, seq - 1, take_place, &place, &count, err))
+		return false;
+	if (place.head.seq != seq)
+		return muster_fail(err, CAUSE_USAGE, "--after=%lld: there is no such entry",
+				   (long long)seq);
+	*ret_head = place.head;
+	return true;
+}
+
+static bool export_entries(const struct export_options *options, struct journal *journal,
+			   struct muster_error *err)
+{
+	CLEANUP(entry_page_done) struct entry_page page = { .text = TEXT_MAX(PAGE_TEXT_MAX) };
+	size_t count = 0;
+
+	if (!find_place(journal, options->after, &page.head, err))
+		return false;
+	journal_text_begin(&page.text, &page.head);
+	do {
+		if (!flush_page(&page, err) || !journal_entries(journal, NULL, page.head.seq,
+								collect_entry, &page, &count, err))
+			return false;
+	} while (count > 0);
+	journal_text_end(&page.text, &page.head);
+	return flush_page(&page, err);
+}
+
 /* -- Evidence ----------------------------------------------------------------------------------------------- */
 
 struct evidence {
@@ -238,14 +330,22 @@ static bool export_evidence(const struct export_options *options, struct journal
 static bool check_options(const struct invocation *call, struct muster_error *err)
 {
 	const struct export_options *options = call->options;
+	bool has_filter = options->since || options->states.count > 0;
 
-	if (call->operand_count > 0 && (options->csv || options->since || options->states.count))
-		return muster_fail(err, CAUSE_USAGE,
-				   "--csv, --since and --state are for the whole; a DEVICE is "
-				   "exported as evidence");
+	if (call->operand_count > 0 && (options->csv || options->entries || has_filter))
+		return muster_fail(
+			err, CAUSE_USAGE,
+			"--csv, --entries, --since and --state are for the whole; a DEVICE is "
+			"exported as evidence");
 	if (call->operand_count == 0 && options->out)
 		return muster_fail(err, CAUSE_USAGE,
 				   "--out needs a DEVICE; the whole goes to standard output");
+	if (options->entries && (options->csv || has_filter || call->output != OUTPUT_JSONL))
+		return muster_fail(err, CAUSE_USAGE,
+				   "--entries gives JSON Lines, and every entry: a chain with gaps "
+				   "proves nothing");
+	if (options->after && !options->entries)
+		return muster_fail(err, CAUSE_USAGE, "--after needs --entries");
 	if (call->output != OUTPUT_JSONL && call->output != OUTPUT_TSV)
 		return muster_fail(err, CAUSE_USAGE,
 				   "the export is a stream: -o jsonl or tsv, or --csv");
@@ -257,9 +357,10 @@ static bool run(const struct invocation *call, struct muster_error *err)
 	const struct export_options *options = call->options;
 	CLEANUP(journal_freep) struct journal *journal = NULL;
 
-	if (!check_options(call, err) ||
-	    !journal_verb_open(options->journal, JOURNAL_READ, &journal, err))
+	if (!check_options(call, err) || !journal_verb_open(options->journal, &journal, err))
 		return false;
+	if (options->entries)
+		return export_entries(options, journal, err);
 	if (call->operand_count == 0)
 		return export_devices(call, journal, err);
 	for (size_t i = 0; i < call->operand_count; i++) {
@@ -277,7 +378,8 @@ const struct verb verb_journal_export = {
 	.summary = "Export devices as JSON Lines or CSV, or their evidence",
 	.description =
 		"Without DEVICE: all devices in the order of their last change, as JSON Lines, TSV or CSV,\n"
-		"read and printed a page at a time. With DEVICE: the evidence of each, byte for byte as it\n"
+		"read and printed a page at a time. With --entries: the chain, for muster journal verify and\n"
+		"other verifiers. With DEVICE: the evidence of each, byte for byte as it\n"
 		"was written when the device was released.",
 	.options = rows,
 	.options_size = sizeof(struct export_options),

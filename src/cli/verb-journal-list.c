@@ -81,7 +81,7 @@ static bool run(const struct invocation *call, struct muster_error *err)
 	if (options->limit > 0)
 		collection.limit = (size_t)options->limit;
 	if (!journal_filter_read(&options->states, options->since, &collection.filter, err) ||
-	    !journal_verb_open(options->journal, JOURNAL_READ, &journal, err))
+	    !journal_verb_open(options->journal, &journal, err))
 		return false;
 	do {
 		if (!journal_devices_changed(journal, &cursor, collect, &collection, &count, err))

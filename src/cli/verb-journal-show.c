@@ -114,7 +114,7 @@ static bool run(const struct invocation *call, struct muster_error *err)
 	CLEANUP(cJSON_freep) cJSON *object = NULL;
 	cJSON *entries;
 
-	if (!journal_verb_open(options->journal, JOURNAL_READ, &journal, err) ||
+	if (!journal_verb_open(options->journal, &journal, err) ||
 	    !journal_verb_find(journal, options->by, call->operands[0], &device, err))
 		return false;
 	object = journal_device_json(&device);

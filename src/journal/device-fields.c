@@ -7,14 +7,18 @@
 
 #include "journal-internal.h"
 
-#define FIELD(member, name, kind)                                            \
-	{                                                                    \
-#member, name, kind, offsetof(struct journal_device, member) \
+#define FIELD(member, name, kind)                                                          \
+	{                                                                                  \
+#member, name, kind, offsetof(struct journal_device, member), false, false \
+	}
+#define ENTRY_FIELD(member, name, kind)                                                   \
+	{                                                                                 \
+#member, name, kind, offsetof(struct journal_device, member), true, false \
 	}
 
 /* clang-format off */
 const struct device_field device_fields[DEVICE_FIELD_COUNT] = {
-	FIELD(registration_id, "registrationId", DEVICE_TEXT),
+	ENTRY_FIELD(registration_id, "registrationId", DEVICE_TEXT),
 	FIELD(serial, "serial", DEVICE_TEXT),
 	FIELD(device_id, "deviceId", DEVICE_TEXT),
 	FIELD(service, "service", DEVICE_TEXT),
@@ -26,20 +30,21 @@ const struct device_field device_fields[DEVICE_FIELD_COUNT] = {
 	FIELD(profile_name, "profile", DEVICE_TEXT),
 	FIELD(profile_digest, "profileSha256", DEVICE_TEXT),
 	FIELD(batch, "batch", DEVICE_TEXT),
-	FIELD(operator, "operator", DEVICE_TEXT),
-	FIELD(station, "station", DEVICE_TEXT),
+	ENTRY_FIELD(operator, "operator", DEVICE_TEXT),
+	ENTRY_FIELD(station, "station", DEVICE_TEXT),
 	FIELD(socket, "socket", DEVICE_TEXT),
 	FIELD(state, "state", DEVICE_STATE),
 	FIELD(stage, "stage", DEVICE_TEXT),
-	FIELD(attempt, "attempt", DEVICE_NUMBER),
+	ENTRY_FIELD(attempt, "attempt", DEVICE_NUMBER),
 	FIELD(attempt_id, "attemptId", DEVICE_TEXT),
 	FIELD(cause, "cause", DEVICE_NUMBER),
 	FIELD(hub, "hub", DEVICE_TEXT),
 	FIELD(etag, "etag", DEVICE_TEXT),
 	FIELD(evidence_path, "evidence", DEVICE_TEXT),
 	FIELD(evidence_digest, "evidenceSha256", DEVICE_TEXT),
-	FIELD(created_ms, "created", DEVICE_NUMBER),
-	FIELD(updated_ms, "updated", DEVICE_NUMBER),
+	{ "created_ms", "created", DEVICE_NUMBER, offsetof(struct journal_device, created_ms), false, true },
+	ENTRY_FIELD(updated_ms, "updated", DEVICE_NUMBER),
+	ENTRY_FIELD(entry, "entry", DEVICE_NUMBER),
 };
 /* clang-format on */
 
@@ -81,7 +86,8 @@ static bool add_number(cJSON *object, const struct device_field *field, int64_t 
 {
 	char text[RFC3339_SIZE];
 
-	if (field->offset == offsetof(struct journal_device, attempt))
+	if (field->offset == offsetof(struct journal_device, attempt) ||
+	    field->offset == offsetof(struct journal_device, entry))
 		return json_add_int64(object, field->name, value);
 	if (field->offset != offsetof(struct journal_device, cause))
 		return json_add_text(object, field->name, rfc3339_format(text, value));

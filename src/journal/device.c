@@ -124,14 +124,35 @@ static void bind_device(sqlite3_stmt *statement, const struct journal_device *de
 	}
 }
 
-bool journal_device_put(struct journal *journal, const struct journal_device *device,
-			struct muster_error *err)
+/* The row and its note. */
+static bool put_row(struct journal *journal, const struct journal_device *before,
+		    const struct journal_device *device, struct muster_error *err)
 {
-	CLEANUP(freep) char *folded = NULL;
 	CLEANUP(statement_resetp)
 	sqlite3_stmt *statement = journal->statements[STATEMENT_DEVICE_PUT];
 	struct journal_device row = *device;
 	int code;
+
+	row.entry = journal->head.seq + 1;
+	bind_device(statement, &row);
+	code = sqlite3_step(statement);
+	if (code == SQLITE_DONE)
+		return journal_note_changes(journal, before, &row, err);
+	if (code == SQLITE_CONSTRAINT_UNIQUE)
+		return muster_fail(err, CAUSE_KEY_TAKEN,
+				   "the key of '%s' is already that of another live device",
+				   PRINTABLE(device->registration_id));
+	journal->is_broken = true;
+	return journal_fail(journal, code, err, "writing a device to");
+}
+
+bool journal_device_put(struct journal *journal, const struct journal_device *device,
+			struct muster_error *err)
+{
+	CLEANUP(freep) char *folded = NULL;
+	CLEANUP(journal_device_done) struct journal_device before = { 0 };
+	struct journal_device row = *device;
+	bool is_known = false;
 
 	if (!journal_may_write(journal, err))
 		return false;
@@ -146,16 +167,9 @@ bool journal_device_put(struct journal *journal, const struct journal_device *de
 	row.registration_id = folded;
 	if (row.created_ms == 0)
 		row.created_ms = row.updated_ms;
-	bind_device(statement, &row);
-	code = sqlite3_step(statement);
-	if (code == SQLITE_DONE)
-		return true;
-	if (code == SQLITE_CONSTRAINT_UNIQUE)
-		return muster_fail(err, CAUSE_KEY_TAKEN,
-				   "the key of '%s' is already that of another live device",
-				   PRINTABLE(device->registration_id));
-	journal->is_broken = true;
-	return journal_fail(journal, code, err, "writing a device to");
+	return journal_device_find(journal, JOURNAL_BY_REGISTRATION_ID, folded, &before, &is_known,
+				   err) &&
+	       put_row(journal, is_known ? &before : NULL, &row, err);
 }
 
 /* -- Reading ---------------------------------------------------------------------------------------------- */
@@ -321,4 +335,47 @@ bool journal_devices_changed(struct journal *journal, struct journal_cursor *cur
 	sqlite3_bind_int64(statement, 2, JOURNAL_PAGE_MAX);
 	sqlite3_bind_int64(statement, 3, start.updated_ms);
 	return walk(journal, statement, take_changed, &changed, ret_count, err);
+}
+
+/* -- Notes for old rows ------------------------------------------------------------------------------------ */
+
+struct first {
+	struct journal_device device;
+	bool is_taken;
+};
+
+static bool take_first(void *context, const struct journal_device *device, struct muster_error *err)
+{
+	struct first *first = context;
+
+	if (first->is_taken)
+		return true;
+	first->device = *device;
+	first->is_taken = true;
+	return device_keep(&first->device, err);
+}
+
+bool journal_devices_note(struct journal *journal, struct muster_error *err)
+{
+	char after[129] = "";
+	size_t count = 0;
+	bool good;
+
+	if (!journal_entry_prepare(journal, err) || !journal_device_prepare(journal, err) ||
+	    !journal_head_load(journal, err))
+		return false;
+	journal->is_in_transaction = true;
+	do {
+		CLEANUP(journal_device_done) struct journal_device device = { 0 };
+		struct first first = { 0 };
+
+		good = page(journal, STATEMENT_DEVICE_ALL, after, take_first, &first, &count, err);
+		device = first.device;
+		if (!good || count == 0)
+			break;
+		snprintf(after, sizeof(after), "%s", device.registration_id);
+		good = put_row(journal, NULL, &device, err);
+	} while (good);
+	journal->is_in_transaction = false;
+	return good;
 }

@@ -1,4 +1,4 @@
-/* Entries: appended, chained, read back, verified. */
+/* Entries: appended, read back, verified. */
 #include <string.h>
 
 #include "muster/clock.h"
@@ -28,6 +28,9 @@ static const struct {
 	  "SELECT " ENTRY_COLUMNS " FROM entry WHERE seq > ?1 ORDER BY seq LIMIT ?2" },
 	{ STATEMENT_ENTRY_OF, "SELECT " ENTRY_COLUMNS " FROM entry "
 			      "WHERE registration_id = ?3 AND seq > ?1 ORDER BY seq LIMIT ?2" },
+	{ STATEMENT_ENTRY_NOTES_OF,
+	  "SELECT " ENTRY_COLUMNS " FROM entry WHERE registration_id = ?3 AND seq > ?1 AND "
+	  "stage = '" JOURNAL_DEVICE_STAGE "' ORDER BY seq LIMIT ?2" },
 };
 
 bool journal_entry_prepare(struct journal *journal, struct muster_error *err)
@@ -45,7 +48,7 @@ const char *journal_kind_name(enum journal_kind kind)
 	return kind_names[kind];
 }
 
-static bool kind_find(const char *name, enum journal_kind *ret_kind)
+bool journal_kind_find(const char *name, enum journal_kind *ret_kind)
 {
 	for (size_t i = JOURNAL_INTENT; i < ARRAY_SIZE(kind_names); i++) {
 		if (strcmp(kind_names[i], name) == 0) {
@@ -59,65 +62,6 @@ static bool kind_find(const char *name, enum journal_kind *ret_kind)
 static const char *or_empty(const char *text)
 {
 	return text ? text : "";
-}
-
-/* -- The chain -------------------------------------------------------------------------------------------- */
-
-static void add_text(struct text *out, const char *value)
-{
-	text_addf(out, "%zu:", strlen(value));
-	text_add(out, value);
-	text_add_char(out, ',');
-}
-
-static void add_number(struct text *out, int64_t value)
-{
-	char decimal[24];
-
-	snprintf(decimal, sizeof(decimal), "%lld", (long long)value);
-	add_text(out, decimal);
-}
-
-static bool chain(const uint8_t previous[JOURNAL_DIGEST_SIZE], const struct journal_entry *entry,
-		  uint8_t ret_digest[JOURNAL_DIGEST_SIZE], struct muster_error *err)
-{
-	CLEANUP(text_done) struct text encoded = TEXT_MAX(JOURNAL_BODY_MAX + 8192);
-
-	text_add_bytes(&encoded, previous, JOURNAL_DIGEST_SIZE);
-	add_number(&encoded, entry->seq);
-	add_text(&encoded, or_empty(entry->registration_id));
-	add_number(&encoded, entry->at_ms);
-	add_text(&encoded, or_empty(entry->stage));
-	add_text(&encoded, journal_kind_name(entry->kind));
-	add_number(&encoded, entry->attempt);
-	add_text(&encoded, or_empty(entry->operator));
-	add_text(&encoded, or_empty(entry->station));
-	add_text(&encoded, or_empty(entry->body));
-	if (!text_ok(&encoded, err))
-		return false;
-	sha256(ret_digest, encoded.data, encoded.length);
-	return true;
-}
-
-/* Checks that `entry` is the one after *head, and moves *head there. */
-static bool follow(const struct journal *journal, struct journal_head *head,
-		   const struct journal_entry *entry, struct muster_error *err)
-{
-	uint8_t digest[JOURNAL_DIGEST_SIZE];
-
-	if (entry->seq != head->seq + 1)
-		return muster_fail(err, CAUSE_JOURNAL_DAMAGED,
-				   "journal '%s': entry %lld is missing", journal->path,
-				   (long long)head->seq + 1);
-	if (!chain(head->digest, entry, digest, err))
-		return false;
-	if (memcmp(digest, entry->digest, sizeof(digest)) != 0)
-		return muster_fail(err, CAUSE_JOURNAL_DAMAGED,
-				   "journal '%s': entry %lld is not what was written",
-				   journal->path, (long long)entry->seq);
-	head->seq = entry->seq;
-	memcpy(head->digest, digest, sizeof(digest));
-	return true;
 }
 
 /* -- Appending -------------------------------------------------------------------------------------------- */
@@ -152,7 +96,8 @@ static int insert(sqlite3_stmt *statement, const struct journal_entry *entry)
 	return sqlite3_step(statement);
 }
 
-bool journal_append(struct journal *journal, struct journal_entry *entry, struct muster_error *err)
+bool journal_entry_append(struct journal *journal, struct journal_entry *entry,
+			  struct muster_error *err)
 {
 	CLEANUP(freep) char *folded = strdup(or_empty(entry->registration_id));
 	CLEANUP(statement_resetp)
@@ -167,7 +112,7 @@ bool journal_append(struct journal *journal, struct journal_entry *entry, struct
 	text_fold(folded);
 	row.registration_id = folded;
 	row.seq = journal->head.seq + 1;
-	if (!chain(journal->head.digest, &row, row.digest, err))
+	if (!journal_chain_digest(journal->head.digest, &row, row.digest, err))
 		return false;
 	code = insert(statement, &row);
 	if (code != SQLITE_DONE) {
@@ -178,6 +123,14 @@ bool journal_append(struct journal *journal, struct journal_entry *entry, struct
 	memcpy(entry->digest, row.digest, sizeof(row.digest));
 	memcpy(journal->head.digest, row.digest, sizeof(row.digest));
 	return true;
+}
+
+bool journal_append(struct journal *journal, struct journal_entry *entry, struct muster_error *err)
+{
+	if (entry->stage && strcmp(entry->stage, JOURNAL_DEVICE_STAGE) == 0)
+		return muster_fail(err, CAUSE_INTERNAL,
+				   "the notes of devices are the journal's own");
+	return journal_entry_append(journal, entry, err);
 }
 
 /* A body that cannot be read as JSON (a damaged row) is given as the text that it is. */
@@ -229,7 +182,7 @@ static bool entry_from_row(const struct journal *journal, sqlite3_stmt *row,
 	const char *kind = statement_text(row, 4);
 	const void *digest = sqlite3_column_blob(row, 9);
 
-	if (!kind || !kind_find(kind, &entry.kind) ||
+	if (!kind || !journal_kind_find(kind, &entry.kind) ||
 	    sqlite3_column_bytes(row, 9) != JOURNAL_DIGEST_SIZE)
 		return muster_fail(err, CAUSE_JOURNAL_DAMAGED,
 				   "journal '%s': entry %lld is malformed", journal->path,
@@ -242,7 +195,7 @@ static bool entry_from_row(const struct journal *journal, sqlite3_stmt *row,
 static bool walk(struct journal *journal, sqlite3_stmt *statement, journal_entry_fn callback,
 		 void *context, size_t *ret_count, struct muster_error *err)
 {
-	struct journal_entry entry;
+	struct journal_entry entry = { 0 };
 	size_t count = 0, bytes = 0;
 	int code = SQLITE_DONE;
 
@@ -259,14 +212,12 @@ static bool walk(struct journal *journal, sqlite3_stmt *statement, journal_entry
 	return true;
 }
 
-bool journal_entries(struct journal *journal, const char *registration_id, int64_t after_seq,
-		     journal_entry_fn callback, void *context, size_t *ret_count,
-		     struct muster_error *err)
+static bool page(struct journal *journal, enum statement which, const char *registration_id,
+		 int64_t after_seq, journal_entry_fn callback, void *context, size_t *ret_count,
+		 struct muster_error *err)
 {
 	CLEANUP(freep) char *folded = strdup(or_empty(registration_id));
-	CLEANUP(statement_resetp)
-	sqlite3_stmt *statement =
-		journal->statements[registration_id ? STATEMENT_ENTRY_OF : STATEMENT_ENTRY_ALL];
+	CLEANUP(statement_resetp) sqlite3_stmt *statement = journal->statements[which];
 
 	if (!folded)
 		return muster_fail_memory(err);
@@ -276,6 +227,22 @@ bool journal_entries(struct journal *journal, const char *registration_id, int64
 	if (registration_id)
 		statement_bind_text(statement, 3, folded);
 	return walk(journal, statement, callback, context, ret_count, err);
+}
+
+bool journal_entries(struct journal *journal, const char *registration_id, int64_t after_seq,
+		     journal_entry_fn callback, void *context, size_t *ret_count,
+		     struct muster_error *err)
+{
+	return page(journal, registration_id ? STATEMENT_ENTRY_OF : STATEMENT_ENTRY_ALL,
+		    registration_id, after_seq, callback, context, ret_count, err);
+}
+
+bool journal_device_notes(struct journal *journal, const char *registration_id, int64_t after_seq,
+			  journal_entry_fn callback, void *context, size_t *ret_count,
+			  struct muster_error *err)
+{
+	return page(journal, STATEMENT_ENTRY_NOTES_OF, registration_id, after_seq, callback,
+		    context, ret_count, err);
 }
 
 /* Of the last two entries, the later one first: ends with the one before the last. */
@@ -291,15 +258,46 @@ static bool remember_last(void *context, const struct journal_entry *entry,
 }
 
 struct verification {
-	const struct journal *journal;
+	struct journal *journal;
 	struct journal_head head;
+	journal_entry_fn callback;
+	void *context;
 };
+
+static bool follow(void *context, const struct journal_entry *entry, struct muster_error *err)
+{
+	struct verification *verification = context;
+
+	return journal_chain_follow(&verification->head, entry, verification->journal->path, err);
+}
+
+/* A device that has entries has a row. */
+static bool check_row_of(struct journal *journal, const struct journal_entry *entry,
+			 struct muster_error *err)
+{
+	CLEANUP(journal_device_done) struct journal_device device = { 0 };
+	bool is_found = false;
+
+	if (strcmp(entry->stage, JOURNAL_DEVICE_STAGE) != 0 ||
+	    !strstr(entry->body, JOURNAL_FIRST_NOTE))
+		return true;
+	if (!journal_device_find(journal, JOURNAL_BY_REGISTRATION_ID, entry->registration_id,
+				 &device, &is_found, err))
+		return false;
+	return is_found ||
+	       muster_fail(err, CAUSE_JOURNAL_DAMAGED,
+			   "journal '%s': device '%s' of entry %lld has no row", journal->path,
+			   PRINTABLE(entry->registration_id), (long long)entry->seq);
+}
 
 static bool verify_entry(void *context, const struct journal_entry *entry, struct muster_error *err)
 {
 	struct verification *verification = context;
 
-	return follow(verification->journal, &verification->head, entry, err);
+	return follow(verification, entry, err) &&
+	       check_row_of(verification->journal, entry, err) &&
+	       (!verification->callback ||
+		verification->callback(verification->context, entry, err));
 }
 
 static bool read_previous(struct journal *journal, struct journal_head *previous, size_t *ret_count,
@@ -320,8 +318,8 @@ bool journal_head_load(struct journal *journal, struct muster_error *err)
 		return false;
 	if (count == 2)
 		verification.head = previous;
-	if (!journal_entries(journal, NULL, verification.head.seq, verify_entry, &verification,
-			     &count, err))
+	if (!journal_entries(journal, NULL, verification.head.seq, follow, &verification, &count,
+			     err))
 		return false;
 	journal->head = verification.head;
 	return true;
@@ -335,17 +333,56 @@ bool journal_head(struct journal *journal, struct journal_head *ret_head, struct
 	return true;
 }
 
-bool journal_verify_chain(struct journal *journal, struct journal_head *ret_head,
-			  struct muster_error *err)
+static bool verify_from(struct verification *verification, struct muster_error *err)
 {
-	struct verification verification = { .journal = journal };
 	size_t count = 0;
 
 	do {
-		if (!journal_entries(journal, NULL, verification.head.seq, verify_entry,
-				     &verification, &count, err))
-			return false;
+		int64_t after = verification->head.seq;
+
+		if (journal_entries(verification->journal, NULL, after, verify_entry, verification,
+				    &count, err))
+			continue;
+		if (err->origin == ORIGIN_SQLITE)
+			muster_error_prefix(err, "behind entry %lld", (long long)after);
+		return false;
 	} while (count > 0);
+	return true;
+}
+
+bool journal_verify_chain(struct journal *journal, journal_entry_fn callback, void *context,
+			  struct journal_head *ret_head, struct muster_error *err)
+{
+	struct verification verification = { .journal = journal,
+					     .callback = callback,
+					     .context = context };
+
+	if (!verify_from(&verification, err))
+		return false;
 	*ret_head = verification.head;
 	return true;
+}
+
+static bool take_head(void *context, const struct journal_entry *entry, struct muster_error *err)
+{
+	struct journal_head *head = context;
+
+	(void)err;
+	if (head->seq != 0)
+		return true;
+	head->seq = entry->seq;
+	memcpy(head->digest, entry->digest, JOURNAL_DIGEST_SIZE);
+	return true;
+}
+
+bool journal_verify_tail(struct journal *journal, int64_t count, struct muster_error *err)
+{
+	struct verification verification = { .journal = journal };
+	size_t unused;
+
+	if (journal->head.seq > count &&
+	    !journal_entries(journal, NULL, journal->head.seq - count - 1, take_head,
+			     &verification.head, &unused, err))
+		return false;
+	return verify_from(&verification, err);
 }

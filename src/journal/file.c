@@ -73,7 +73,7 @@ bool journal_file_resolve(const char *path, enum journal_mode mode, char **ret_p
 	real = realpath(directory, NULL);
 	if (!real)
 		return muster_fail_errno(
-			err, mode == JOURNAL_READ ? CAUSE_INPUT_NOT_FOUND : CAUSE_JOURNAL_WRITE,
+			err, mode != JOURNAL_WRITE ? CAUSE_INPUT_NOT_FOUND : CAUSE_JOURNAL_WRITE,
 			errno, "journal '%s'", PRINTABLE(path));
 	absolute = text_format("%s/%s", strcmp(real, "/") == 0 ? "" : real, name_of(path));
 	if (!absolute)
@@ -135,7 +135,7 @@ static bool check_owner(const char *path, const struct stat *status, enum journa
 	if (!S_ISREG(status->st_mode))
 		return muster_fail(err, CAUSE_JOURNAL_WRITE,
 				   "journal '%s' is a link or no regular file", path);
-	if (status->st_uid != self && !(mode == JOURNAL_READ && self == 0))
+	if (status->st_uid != self && !(mode != JOURNAL_WRITE && self == 0))
 		return muster_fail(err, CAUSE_JOURNAL_WRITE,
 				   "journal '%s' belongs to another user (uid %u)", path,
 				   (unsigned)status->st_uid);
@@ -187,7 +187,7 @@ bool journal_file_check(const char *path, enum journal_mode mode, struct muster_
 		if (errno != ENOENT)
 			return muster_fail_errno(err, CAUSE_JOURNAL_WRITE, errno, "journal '%s'",
 						 path);
-		if (mode == JOURNAL_READ)
+		if (mode != JOURNAL_WRITE)
 			return muster_fail(err, CAUSE_INPUT_NOT_FOUND, "no journal at '%s'", path);
 		return create(path, err) && check_companion(path, mode, err) &&
 		       check_system(path, err);

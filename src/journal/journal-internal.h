@@ -17,6 +17,7 @@ enum statement {
 	STATEMENT_ENTRY_APPEND,
 	STATEMENT_ENTRY_ALL,
 	STATEMENT_ENTRY_OF,
+	STATEMENT_ENTRY_NOTES_OF,
 	STATEMENT_DEVICE_PUT,
 	STATEMENT_DEVICE_ALL,
 	STATEMENT_DEVICE_UNFINISHED,
@@ -91,18 +92,55 @@ struct device_field {
 	const char *name; /* in JSON */
 	enum device_field_kind kind;
 	size_t offset;
+	bool is_in_entry; /* a note has it beside the body */
+	bool is_set_once; /* never changed by a later put */
 };
 
-#define DEVICE_FIELD_COUNT 26
+#define DEVICE_FIELD_COUNT 27
 extern const struct device_field device_fields[DEVICE_FIELD_COUNT];
 
 /* The member of `device` that the field is. */
 const char **device_text(const struct journal_device *device, const struct device_field *field);
 int64_t *device_number(const struct journal_device *device, const struct device_field *field);
 
+/* -- chain.c -- */
+
+bool journal_chain_digest(const uint8_t previous[JOURNAL_DIGEST_SIZE],
+			  const struct journal_entry *entry,
+			  uint8_t ret_digest[JOURNAL_DIGEST_SIZE], struct muster_error *err)
+	MUST_CHECK;
+/* Checks that `entry` is the one after *head, and moves *head there. `what` names the journal. */
+bool journal_chain_follow(struct journal_head *head, const struct journal_entry *entry,
+			  const char *what, struct muster_error *err) MUST_CHECK;
+
+bool journal_kind_find(const char *name, enum journal_kind *ret_kind);
+
+/* -- note.c -- */
+
+#define JOURNAL_DEVICE_STAGE "device"
+#define JOURNAL_FIRST_NOTE \
+	"\"created\":" /* stands in the first note of a device, and in no other */
+
+/* Appends the note of a change; before NULL: of all there is. */
+bool journal_note_changes(struct journal *journal, const struct journal_device *before,
+			  const struct journal_device *after, struct muster_error *err) MUST_CHECK;
+
 /* -- entry.c, device.c -- */
+
+/* journal_append() without regard to whose stage it is. */
+bool journal_entry_append(struct journal *journal, struct journal_entry *entry,
+			  struct muster_error *err) MUST_CHECK;
+/* As journal_entries, of notes alone. */
+bool journal_device_notes(struct journal *journal, const char *registration_id, int64_t after_seq,
+			  journal_entry_fn callback, void *context, size_t *ret_count,
+			  struct muster_error *err) MUST_CHECK;
+/* Gives every row its note, for a journal from before there were notes. In the migration's transaction. */
+bool journal_devices_note(struct journal *journal, struct muster_error *err) MUST_CHECK;
 
 bool journal_entry_prepare(struct journal *journal, struct muster_error *err) MUST_CHECK;
 bool journal_device_prepare(struct journal *journal, struct muster_error *err) MUST_CHECK;
+/* Verifies the last `count` links of the chain that ends at the head. */
+bool journal_verify_tail(struct journal *journal, int64_t count, struct muster_error *err)
+	MUST_CHECK;
 /* Reads the chain's end and checks its last link. */
 bool journal_head_load(struct journal *journal, struct muster_error *err) MUST_CHECK;

@@ -8,6 +8,7 @@
 #include "journal-internal.h"
 
 #define CHECK_WHOLE_MAX (16 * 1024 * 1024)
+#define CHECK_TAIL 1000 /* entries */
 
 static const char settings[] = "PRAGMA cell_size_check = ON;"
 			       "PRAGMA mmap_size = 0;"
@@ -90,13 +91,41 @@ static bool make_durable(struct journal *journal, struct muster_error *err)
 	       journal_execute(journal, "PRAGMA synchronous = FULL", err);
 }
 
-static bool check_content(struct journal *journal, struct muster_error *err)
+static bool is_large(const struct journal *journal)
 {
 	struct stat status;
 
-	if (stat(journal->path, &status) < 0 || status.st_size > CHECK_WHOLE_MAX)
+	return stat(journal->path, &status) < 0 || status.st_size > CHECK_WHOLE_MAX;
+}
+
+/* Whoever writes behind a damaged entry makes it harder to find. */
+static bool check_chain(struct journal *journal, struct muster_error *err)
+{
+	struct journal_head head;
+
+	return is_large(journal) ? journal_verify_tail(journal, CHECK_TAIL, err)
+				 : journal_verify_chain(journal, NULL, NULL, &head, err);
+}
+
+static bool check_content(struct journal *journal, enum journal_mode mode, struct muster_error *err)
+{
+	if (mode == JOURNAL_INSPECT)
 		return true;
-	return answers(journal, "PRAGMA quick_check(1)", "ok", err);
+	if (!is_large(journal) && !answers(journal, "PRAGMA quick_check(1)", "ok", err))
+		return false;
+	return journal_head_load(journal, err) &&
+	       (mode != JOURNAL_WRITE || check_chain(journal, err));
+}
+
+bool journal_verify_structure(struct journal *journal, bool *ret_was_checked,
+			      struct muster_error *err)
+{
+	CLEANUP(closep) int lock = -1;
+	struct muster_error busy;
+
+	*ret_was_checked = !is_large(journal) || journal->is_writer ||
+			   journal_file_lock(journal->path, &lock, &busy);
+	return !*ret_was_checked || answers(journal, "PRAGMA integrity_check(1)", "ok", err);
 }
 
 static bool prepare(struct journal *journal, struct muster_error *err)
@@ -123,8 +152,7 @@ static bool open_as(const char *path, enum journal_mode mode, struct journal **r
 	    !journal_schema_check(journal, err) ||
 	    (journal->is_writer &&
 	     (!make_durable(journal, err) || !journal_schema_migrate(journal, err))) ||
-	    !check_content(journal, err) || !prepare(journal, err) ||
-	    !journal_head_load(journal, err))
+	    !prepare(journal, err) || !check_content(journal, mode, err))
 		return false;
 	*ret_journal = TAKE_PTR(journal);
 	return true;
@@ -144,7 +172,7 @@ bool journal_open(const char *path, enum journal_mode mode, struct journal **ret
 {
 	if (open_as(path, mode, ret_journal, err))
 		return true;
-	if (mode != JOURNAL_READ || err->origin != ORIGIN_SQLITE ||
+	if (mode == JOURNAL_WRITE || err->origin != ORIGIN_SQLITE ||
 	    err->native != SQLITE_READONLY_ROLLBACK)
 		return false;
 	return recover(path, err) && open_as(path, mode, ret_journal, err);

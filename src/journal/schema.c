@@ -71,7 +71,11 @@ static const char *const migrations[] = {
 	"	BEGIN SELECT raise(ABORT, 'entries are never deleted'); END;",
 	/* 1 -> 2 */
 	"CREATE INDEX device_updated ON device(updated_ms, registration_id);",
+	/* 2 -> 3: and a note for every row */
+	"ALTER TABLE device ADD COLUMN entry INTEGER NOT NULL DEFAULT 0;",
 };
+
+#define VERSION_WITH_NOTES 3
 /* clang-format on */
 
 int journal_schema_version(void)
@@ -87,6 +91,7 @@ static bool apply(struct journal *journal, int version, struct muster_error *err
 		 JOURNAL_APPLICATION_ID, version + 1);
 	return journal_execute(journal, "BEGIN IMMEDIATE", err) &&
 	       journal_execute(journal, migrations[version], err) &&
+	       (version + 1 != VERSION_WITH_NOTES || journal_devices_note(journal, err)) &&
 	       journal_execute(journal, marks, err) && journal_execute(journal, "COMMIT", err);
 }
 

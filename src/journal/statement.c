@@ -26,8 +26,12 @@ bool journal_query_number(struct journal *journal, const char *sql, int64_t *ret
 bool journal_statement_prepare(struct journal *journal, enum statement which, const char *sql,
 			       struct muster_error *err)
 {
-	int code = sqlite3_prepare_v3(journal->db, sql, -1, SQLITE_PREPARE_PERSISTENT,
-				      &journal->statements[which], NULL);
+	int code;
+
+	if (journal->statements[which])
+		return true; /* by a migration */
+	code = sqlite3_prepare_v3(journal->db, sql, -1, SQLITE_PREPARE_PERSISTENT,
+				  &journal->statements[which], NULL);
 
 	if (code == SQLITE_ERROR)
 		return muster_fail_native(err, CAUSE_JOURNAL_DAMAGED, ORIGIN_SQLITE, SQLITE_ERROR,

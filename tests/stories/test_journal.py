@@ -154,7 +154,8 @@ def test_export_of_a_device_that_was_never_released_says_so(make_emulator, tmp_p
     assert (done.status, done.cause) == (3, "E6103"), done
 
 
-@pytest.mark.parametrize("arguments", [("--csv", SERIAL), ("--out", "x"), ("-o", "yaml"), ("-o", "json", SERIAL)])
+@pytest.mark.parametrize("arguments", [("--csv", SERIAL), ("--entries", SERIAL), ("--out", "x"), ("--entries", "--csv"),
+                                       ("--entries", "--since", "1h"), ("--after", "3"), ("--entries", "--after", "999999"), ("-o", "yaml"), ("-o", "json", SERIAL)])
 def test_export_refuses_what_makes_no_sense(filled, arguments):
     done = journal(filled, "export", *arguments)
     assert (done.status, done.cause) == (2, "E1001"), done

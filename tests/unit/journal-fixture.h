@@ -125,16 +125,16 @@ static inline void must_commit(struct journal *journal)
 		fail_msg("%s", err.message);
 }
 
-/* One device and `count` entries, committed and closed. */
+/* `count` entries and one device, whose note is entry count + 1, committed and closed. */
 static inline void make_journal(int count)
 {
 	struct journal *journal = must_open(JOURNAL_WRITE);
 	struct journal_device device = device_of("dev-1", KEY_A);
 
 	must_begin(journal);
-	must_put(journal, &device);
 	for (int i = 0; i < count; i++)
 		must_append(journal, "dev-1", "{\"n\":1}");
+	must_put(journal, &device);
 	must_commit(journal);
 	journal_close(journal);
 }

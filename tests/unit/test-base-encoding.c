@@ -120,6 +120,21 @@ static void refuses_what_is_not_hex(void **state)
 	}
 }
 
+/* The examples of arXiv:0901.4016. */
+static void says_bytes_in_words(void **state)
+{
+	static const struct {
+		const char *bytes;
+		const char *words;
+	} rows[] = { { "\x7f\x00\x00\x01", "lusab-babad" }, { "\x3f\x54\xdc\xc1", "gutih-tugad" } };
+	char out[12];
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++)
+		assert_string_equal(words_encode(out, rows[i].bytes, 4), rows[i].words);
+	assert_string_equal(words_encode(out, "", 0), "");
+}
+
 static void digests(void **state)
 {
 	char hex[SHA256_HEX_SIZE];
@@ -176,6 +191,7 @@ int main(void)
 		cmocka_unit_test(base64_goes_there_and_back),
 		cmocka_unit_test(hex_there_and_back),
 		cmocka_unit_test(refuses_what_is_not_hex),
+		cmocka_unit_test(says_bytes_in_words),
 		cmocka_unit_test(digests),
 		cmocka_unit_test(macs),
 		cmocka_unit_test(random_bytes_differ),

@@ -1,0 +1,71 @@
+/* What a station says about its journal to people who were not there: signed checkpoints, anchors kept elsewhere, and the
+ * audit that holds all of it together. */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "muster/cleanup.h"
+#include "muster/encoding.h"
+#include "muster/error.h"
+
+/* The first 96 bits of a digest as six words of five letters, "lusab-babad-gutih-tugad-mudof-sakat". */
+#define STATION_WORDS_SIZE 36
+
+/* -- Checkpoints ----------------------------------------------------------------------------------------------- */
+
+/* All borrowed. */
+struct station_checkpoint_request {
+	const char *journal_path;
+	const char *
+		key_path; /* PEM, mode 0600; NULL: station.key beside the journal. Made when missing */
+	const char *anchor_path;   /* where the anchor goes, NULL: nowhere */
+	const char *operator_name; /* NULL: the login user */
+};
+
+struct station_checkpoint {
+	int64_t entry; /* everything up to this one is signed */
+	char digest[SHA256_HEX_SIZE];
+	char words[STATION_WORDS_SIZE];
+	char key_digest[SHA256_HEX_SIZE]; /* of the public key (DER) */
+	bool key_is_new; /* made by this call, with its public half beside it as NAME.pub */
+};
+
+/* Signs the journal's head with the station's key, records that as an entry, and writes the anchor. An anchor that is
+ * there already has to be one of this journal (CAUSE_ANCHOR_MISMATCH) and is replaced. */
+bool station_checkpoint_make(const struct station_checkpoint_request *request,
+			     struct station_checkpoint *ret_checkpoint, struct muster_error *err)
+	MUST_CHECK;
+
+/* -- The audit ------------------------------------------------------------------------------------------------- */
+
+struct station_audit_request {
+	const char *journal_path; /* or */
+	const char *
+		export_path; /* JSON Lines of muster journal export --entries; "-" is standard input */
+	/* Anchor files, or evidence files: each says what an entry's digest is. */
+	const char *const *anchor_paths;
+	size_t anchor_count;
+	/* "ENTRY WORDS" as read aloud. */
+	const char *const *spoken;
+	size_t spoken_count;
+	const char *public_key_path; /* PEM: who must have signed the checkpoints; NULL: anybody */
+};
+
+struct station_audit {
+	int64_t after, last; /* the entries behind `after` up to `last` were verified */
+	size_t device_count; /* rows held against the chain; 0 for an export */
+	bool structure_was_checked;
+	size_t checkpoint_count;
+	int64_t signed_to; /* the last entry that a checkpoint covers, 0: none */
+	char key_digest
+		[SHA256_HEX_SIZE]; /* of the key of the last checkpoint, "" when there is none */
+	int64_t proven_to;         /* the last entry that an anchor names, 0: no anchor was given */
+};
+
+/* Verifies chain, device rows, checkpoints and anchors. CAUSE_JOURNAL_DAMAGED names the first bad entry;
+ * CAUSE_CHECKPOINT_INVALID, CAUSE_ANCHOR_MISMATCH, CAUSE_JOURNAL_CUT. Success with proven_to 0 says nothing about the
+ * end: that it was not cut off, or an older copy put back, only an anchor shows. */
+bool station_audit(const struct station_audit_request *request, struct station_audit *ret_audit,
+		   struct muster_error *err) MUST_CHECK;

@@ -1,0 +1,183 @@
+/* Every change of a device row is an entry of the chain too: a note of stage "device" whose body has the members that
+ * changed, null for what is no longer known. So rows can be held against the chain, and made from it. */
+#include <string.h>
+
+#include "muster/json.h"
+#include "muster/text.h"
+
+#include "journal-internal.h"
+
+static const char *or_empty(const char *text)
+{
+	return text ? text : "";
+}
+
+static bool same_text(const char *a, const char *b)
+{
+	return (!a && !b) || (a && b && strcmp(a, b) == 0);
+}
+
+static bool add_text(cJSON *changes, const struct device_field *field,
+		     const struct journal_device *before, const struct journal_device *after)
+{
+	const char *old = before ? *device_text(before, field) : NULL;
+	const char *new = *device_text(after, field);
+
+	if (same_text(old, new))
+		return true;
+	return new ? json_add_text(changes, field->name, new)
+		   : cJSON_AddNullToObject(changes, field->name) != NULL;
+}
+
+static bool add_number(cJSON *changes, const struct device_field *field,
+		       const struct journal_device *before, const struct journal_device *after)
+{
+	int64_t new = *device_number(after, field);
+
+	if (before && (field->is_set_once || *device_number(before, field) == new))
+		return true;
+	return json_add_int64(changes, field->name, new);
+}
+
+static bool add_change(cJSON *changes, const struct device_field *field,
+		       const struct journal_device *before, const struct journal_device *after)
+{
+	if (field->is_in_entry)
+		return true;
+	switch (field->kind) {
+	case DEVICE_TEXT:
+		return add_text(changes, field, before, after);
+	case DEVICE_STATE:
+		return (before && before->state == after->state) ||
+		       json_add_text(changes, field->name, journal_state_name(after->state));
+	case DEVICE_NUMBER:
+		break;
+	}
+	return add_number(changes, field, before, after);
+}
+
+static cJSON *changes_between(const struct journal_device *before,
+			      const struct journal_device *after)
+{
+	CLEANUP(cJSON_freep) cJSON *changes = cJSON_CreateObject();
+
+	for (size_t i = 0; i < DEVICE_FIELD_COUNT; i++) {
+		if (!changes || !add_change(changes, &device_fields[i], before, after))
+			return NULL;
+	}
+	return TAKE_PTR(changes);
+}
+
+bool journal_note_changes(struct journal *journal, const struct journal_device *before,
+			  const struct journal_device *after, struct muster_error *err)
+{
+	CLEANUP(cJSON_freep) cJSON *changes = changes_between(before, after);
+	CLEANUP(freep) char *body = changes ? json_print_line(changes) : NULL;
+	struct journal_entry entry = {
+		.registration_id = after->registration_id,
+		.at_ms = after->updated_ms,
+		.stage = JOURNAL_DEVICE_STAGE,
+		.kind = JOURNAL_NOTE,
+		.attempt = after->attempt,
+		.operator= after->operator,
+		.station = after->station,
+		.body = body,
+	};
+
+	return body ? journal_entry_append(journal, &entry, err) : muster_fail_memory(err);
+}
+
+/* -- Verifying -------------------------------------------------------------------------------------------- */
+
+/* What the notes of a device add up to. */
+struct folded {
+	cJSON *members;
+	bool fits; /* the last note has the row's own time, attempt, operator and station */
+	const struct journal_device *row;
+	int64_t last_seq;
+};
+
+static bool apply(cJSON *members, cJSON *changes)
+{
+	while (changes->child) {
+		cJSON *item = cJSON_DetachItemViaPointer(changes, changes->child);
+		CLEANUP(freep) char *name = strdup(item->string);
+
+		if (!name) {
+			cJSON_Delete(item);
+			return false;
+		}
+		cJSON_DeleteItemFromObjectCaseSensitive(members, name);
+		if (cJSON_IsNull(item))
+			cJSON_Delete(item);
+		else if (!json_add_item(members, name, item))
+			return false;
+	}
+	return true;
+}
+
+static bool take_note(void *context, const struct journal_entry *entry, struct muster_error *err)
+{
+	struct folded *folded = context;
+	CLEANUP(cJSON_freep) cJSON *changes = NULL;
+
+	if (!json_parse(entry->body, strlen(entry->body), "a device's note", &changes, err))
+		return false;
+	folded->last_seq = entry->seq;
+	folded->fits = entry->seq == folded->row->entry &&
+		       entry->at_ms == folded->row->updated_ms &&
+		       entry->attempt == folded->row->attempt &&
+		       strcmp(or_empty(entry->operator), or_empty(folded->row->operator)) == 0 &&
+		       strcmp(or_empty(entry->station), or_empty(folded->row->station)) == 0;
+	return apply(folded->members, changes) || muster_fail_memory(err);
+}
+
+struct verification {
+	struct journal *journal;
+	size_t count;
+	char last[129];
+};
+
+static bool verify_device(void *context, const struct journal_device *device,
+			  struct muster_error *err)
+{
+	struct verification *verification = context;
+	CLEANUP(cJSON_freep) cJSON *members = cJSON_CreateObject();
+	CLEANUP(cJSON_freep) cJSON *expected = changes_between(NULL, device);
+	struct folded folded = { .members = members, .row = device };
+	size_t count = 0;
+
+	if (!members || !expected)
+		return muster_fail_memory(err);
+	do {
+		if (!journal_device_notes(verification->journal, device->registration_id,
+					  folded.last_seq, take_note, &folded, &count, err))
+			return muster_error_prefix(err, "verifying device '%s'",
+						   PRINTABLE(device->registration_id));
+	} while (count > 0);
+	if (!folded.fits || !json_equal(members, expected))
+		return muster_fail(
+			err, CAUSE_JOURNAL_DAMAGED,
+			"journal '%s': the row of device '%s' is not what its entries say",
+			verification->journal->path, PRINTABLE(device->registration_id));
+	verification->count++;
+	snprintf(verification->last, sizeof(verification->last), "%s", device->registration_id);
+	return true;
+}
+
+/* Row and notes are read in one transaction per page: a writer cannot come between them. */
+bool journal_verify_devices(struct journal *journal, size_t *ret_count, struct muster_error *err)
+{
+	struct verification verification = { .journal = journal };
+	size_t count = 0;
+
+	do {
+		char after[sizeof(verification.last)];
+
+		memcpy(after, verification.last, sizeof(after));
+		if (!journal_devices(journal, after, verify_device, &verification, &count, err))
+			return false;
+	} while (count > 0);
+	*ret_count = verification.count;
+	return true;
+}

@@ -1,0 +1,126 @@
+/* Anchors: what somebody outside knows of the chain, in a file, an evidence file or spoken words. */
+#include <ctype.h>
+#include <string.h>
+
+#include "muster/file.h"
+#include "muster/json.h"
+
+#include "checkpoint.h"
+
+void anchor_done(struct anchor *anchor)
+{
+	free(anchor->evidence);
+	free(anchor->registration_id);
+}
+
+static bool fail_unreadable(const char *name, struct muster_error *err)
+{
+	return muster_fail(err, CAUSE_ANCHOR_UNREADABLE, "'%s' is no anchor", PRINTABLE(name));
+}
+
+static bool take_checkpoint(const cJSON *tree, struct anchor *anchor, struct muster_error *err)
+{
+	CLEANUP(checkpoint_done) struct checkpoint checkpoint = { 0 };
+
+	if (!checkpoint_read(json_get(tree, "checkpoint"), &checkpoint, err) ||
+	    !checkpoint_verify(&checkpoint, err))
+		return muster_error_prefix(err, "reading anchor '%s'", PRINTABLE(anchor->name));
+	anchor->entry = checkpoint.entry;
+	memcpy(anchor->digest, checkpoint.digest, sizeof(anchor->digest));
+	return true;
+}
+
+static bool take_evidence(const cJSON *tree, const char *text, struct anchor *anchor,
+			  struct muster_error *err)
+{
+	const cJSON *place = json_get(tree, "journal");
+	const char *digest = json_text(place, "digest");
+	const char *id = json_text(tree, "registrationId");
+
+	if (!json_int64(place, "entry", &anchor->entry) || !digest ||
+	    strlen(digest) != sizeof(anchor->digest) - 1 || !id)
+		return fail_unreadable(anchor->name, err);
+	memcpy(anchor->digest, digest, sizeof(anchor->digest));
+	anchor->evidence = strdup(text);
+	anchor->registration_id = strdup(id);
+	return (anchor->evidence && anchor->registration_id) || muster_fail_memory(err);
+}
+
+bool anchor_read_file(const char *path, struct anchor *ret_anchor, struct muster_error *err)
+{
+	CLEANUP(bytes_done) struct bytes bytes = { 0 };
+	CLEANUP(anchor_done) struct anchor anchor = { .name = path };
+	CLEANUP(cJSON_freep) cJSON *tree = NULL;
+	const char *schema, *text;
+	bool is_read;
+
+	if (!file_read(path, ANCHOR_FILE_MAX, &bytes, err))
+		return false;
+	text = (const char *)bytes.data;
+	if (!json_parse(text, bytes.size, path, &tree, err))
+		return fail_unreadable(path, err);
+	schema = json_text(tree, "schema");
+	if (schema && strcmp(schema, ANCHOR_SCHEMA) == 0)
+		is_read = take_checkpoint(tree, &anchor, err);
+	else if (schema && text_has_prefix(schema, "muster.evidence/"))
+		is_read = take_evidence(tree, text, &anchor, err);
+	else
+		is_read = fail_unreadable(path, err);
+	if (!is_read)
+		return false;
+	*ret_anchor = anchor;
+	anchor = (struct anchor){ 0 };
+	return true;
+}
+
+bool anchor_read_words(const char *text, struct anchor *ret_anchor, struct muster_error *err)
+{
+	struct anchor anchor = { .name = "the words" };
+	size_t digits = strspn(text, "0123456789"), used = 0;
+	char number[20];
+
+	if (digits == 0 || digits >= sizeof(number))
+		return fail_unreadable(text, err);
+	memcpy(number, text, digits);
+	number[digits] = '\0';
+	for (const char *c = text + digits; *c; c++) {
+		if (!isalpha((unsigned char)*c) && !strchr(" -.,:", *c))
+			return fail_unreadable(text, err);
+		if (!isalpha((unsigned char)*c))
+			continue;
+		if (used + 1 >= sizeof(anchor.words))
+			return fail_unreadable(text, err);
+		if (used % 6 == 5)
+			anchor.words[used++] = '-';
+		anchor.words[used++] = (char)tolower((unsigned char)*c);
+	}
+	if (used != sizeof(anchor.words) - 1 || !text_to_int64(number, 1, INT64_MAX, &anchor.entry))
+		return fail_unreadable(text, err);
+	*ret_anchor = anchor;
+	return true;
+}
+
+bool anchor_check(const struct anchor *anchor, const uint8_t digest[JOURNAL_DIGEST_SIZE],
+		  struct muster_error *err)
+{
+	char hex[SHA256_HEX_SIZE], words[STATION_WORDS_SIZE];
+
+	hex_encode(hex, digest, JOURNAL_DIGEST_SIZE);
+	words_encode(words, digest, STATION_WORDS_SIZE / 3);
+	if (anchor->digest[0] ? strcmp(hex, anchor->digest) == 0
+			      : strcmp(words, anchor->words) == 0)
+		return true;
+	return muster_fail(err, CAUSE_ANCHOR_MISMATCH, "entry %lld is %s, but '%s' says %s",
+			   (long long)anchor->entry, anchor->digest[0] ? hex : words,
+			   PRINTABLE(anchor->name),
+			   anchor->digest[0] ? anchor->digest : anchor->words);
+}
+
+bool anchor_fail_cut(const struct anchor *anchor, int64_t last, struct muster_error *err)
+{
+	return muster_fail(
+		err, CAUSE_JOURNAL_CUT,
+		"the journal ends with entry %lld, but '%s' names entry %lld: the end was "
+		"cut off, or an older copy put back",
+		(long long)last, PRINTABLE(anchor->name), (long long)anchor->entry);
+}

@@ -1,0 +1,259 @@
+/* The audit: chain, rows, checkpoints and what others kept of them, in one walk. */
+#include <errno.h>
+#include <string.h>
+
+#include <openssl/pem.h>
+
+#include "muster/file.h"
+#include "muster/json.h"
+#include "muster/pki.h"
+
+#include "checkpoint.h"
+
+#define PUBLIC_KEY_FILE_MAX (16 * 1024)
+
+DEFINE_FREEP(BIO_freep, BIO *, BIO_free_all)
+
+struct audit {
+	const struct station_audit_request *request;
+	struct anchor *anchors;
+	size_t anchor_count;
+	char wanted_key[SHA256_HEX_SIZE]; /* "" for any */
+	struct journal_head previous;     /* the entry before the one that is looked at */
+	bool is_at_start;
+	struct station_audit result;
+};
+
+static void audit_done(struct audit *audit)
+{
+	for (size_t i = 0; i < audit->anchor_count; i++)
+		anchor_done(&audit->anchors[i]);
+	free(audit->anchors);
+}
+
+/* -- What is expected --------------------------------------------------------------------------------------- */
+
+static bool read_anchors(struct audit *audit, struct muster_error *err)
+{
+	const struct station_audit_request *request = audit->request;
+
+	audit->anchors =
+		calloc(request->anchor_count + request->spoken_count + 1, sizeof(*audit->anchors));
+	if (!audit->anchors)
+		return muster_fail_memory(err);
+	for (size_t i = 0; i < request->anchor_count; i++) {
+		if (!anchor_read_file(request->anchor_paths[i],
+				      &audit->anchors[audit->anchor_count], err))
+			return false;
+		audit->anchor_count++;
+	}
+	for (size_t i = 0; i < request->spoken_count; i++) {
+		if (!anchor_read_words(request->spoken[i], &audit->anchors[audit->anchor_count],
+				       err))
+			return false;
+		audit->anchor_count++;
+	}
+	return true;
+}
+
+static bool read_public_key(struct audit *audit, struct muster_error *err)
+{
+	const char *path = audit->request->public_key_path;
+	CLEANUP(bytes_done) struct bytes pem = { 0 }, spki = { 0 };
+	CLEANUP(EVP_PKEY_freep) EVP_PKEY *key = NULL;
+	CLEANUP(BIO_freep) BIO *bio = NULL;
+
+	if (!path)
+		return true;
+	if (!file_read(path, PUBLIC_KEY_FILE_MAX, &pem, err))
+		return false;
+	bio = BIO_new_mem_buf(pem.data, (int)pem.size);
+	key = bio ? PEM_read_bio_PUBKEY(bio, NULL, NULL, NULL) : NULL;
+	if (!key)
+		return muster_fail(err, CAUSE_STATION_KEY_UNUSABLE,
+				   "'%s' holds no public key (PEM)", PRINTABLE(path));
+	if (!pki_public_key_der(key, &spki, err))
+		return false;
+	sha256_hex(audit->wanted_key, spki.data, spki.size);
+	return true;
+}
+
+/* -- The walk ----------------------------------------------------------------------------------------------- */
+
+static bool fail_checkpoint(const struct journal_entry *entry, const char *what,
+			    struct muster_error *err)
+{
+	return muster_fail(err, CAUSE_CHECKPOINT_INVALID, "the checkpoint in entry %lld %s",
+			   (long long)entry->seq, what);
+}
+
+static bool check_checkpoint(struct audit *audit, const struct journal_entry *entry,
+			     const cJSON *object, struct muster_error *err)
+{
+	CLEANUP(checkpoint_done) struct checkpoint checkpoint = { 0 };
+	char digest[SHA256_HEX_SIZE], key[SHA256_HEX_SIZE];
+
+	hex_encode(digest, audit->previous.digest, JOURNAL_DIGEST_SIZE);
+	if (!checkpoint_read(object, &checkpoint, err))
+		return muster_error_prefix(err, "entry %lld", (long long)entry->seq);
+	if (checkpoint.entry != audit->previous.seq || strcmp(checkpoint.digest, digest) != 0)
+		return fail_checkpoint(entry, "is of another place", err);
+	if (!checkpoint_verify(&checkpoint, err))
+		return muster_error_prefix(err, "entry %lld", (long long)entry->seq);
+	sha256_hex(key, checkpoint.spki.data, checkpoint.spki.size);
+	if (audit->wanted_key[0] && strcmp(key, audit->wanted_key) != 0)
+		return fail_checkpoint(entry, "is signed by another key", err);
+	audit->result.checkpoint_count++;
+	audit->result.signed_to = checkpoint.entry;
+	memcpy(audit->result.key_digest, key, sizeof(key));
+	return true;
+}
+
+static bool check_journal_entry(struct audit *audit, const struct journal_entry *entry,
+				struct muster_error *err)
+{
+	CLEANUP(cJSON_freep) cJSON *body = NULL;
+	const cJSON *checkpoint;
+
+	if (strcmp(entry->stage, "journal") != 0)
+		return true;
+	if (!json_parse(entry->body, strlen(entry->body), "the body", &body, err))
+		return muster_error_prefix(err, "entry %lld", (long long)entry->seq);
+	checkpoint = json_get(body, "checkpoint");
+	return !checkpoint || check_checkpoint(audit, entry, checkpoint, err);
+}
+
+static bool take_release(struct audit *audit, const struct journal_entry *entry,
+			 struct muster_error *err)
+{
+	CLEANUP(cJSON_freep) cJSON *body = NULL;
+
+	if (strcmp(entry->stage, "release") != 0 || entry->kind != JOURNAL_OUTCOME)
+		return true;
+	for (size_t i = 0; i < audit->anchor_count; i++) {
+		struct anchor *anchor = &audit->anchors[i];
+		const char *evidence;
+
+		if (!anchor->evidence ||
+		    strcmp(anchor->registration_id, entry->registration_id) != 0)
+			continue;
+		if (!body && !json_parse(entry->body, strlen(entry->body), "the body", &body, err))
+			return muster_error_prefix(err, "entry %lld", (long long)entry->seq);
+		evidence = json_text(body, "evidence");
+		if (evidence && strcmp(evidence, anchor->evidence) == 0)
+			anchor->evidence_was_seen = true;
+	}
+	return true;
+}
+
+static bool check_anchors(struct audit *audit, int64_t seq,
+			  const uint8_t digest[JOURNAL_DIGEST_SIZE], struct muster_error *err)
+{
+	for (size_t i = 0; i < audit->anchor_count; i++) {
+		struct anchor *anchor = &audit->anchors[i];
+
+		if (anchor->entry != seq)
+			continue;
+		if (!anchor_check(anchor, digest, err))
+			return false;
+		anchor->entry_was_seen = true;
+		if (seq > audit->result.proven_to)
+			audit->result.proven_to = seq;
+	}
+	return true;
+}
+
+static bool look_at(void *context, const struct journal_entry *entry, struct muster_error *err)
+{
+	struct audit *audit = context;
+
+	if (audit->is_at_start) {
+		audit->is_at_start = false;
+		audit->result.after = audit->previous.seq;
+		if (!check_anchors(audit, audit->previous.seq, audit->previous.digest, err))
+			return false;
+	}
+	if (!check_journal_entry(audit, entry, err) || !take_release(audit, entry, err) ||
+	    !check_anchors(audit, entry->seq, entry->digest, err))
+		return false;
+	audit->previous.seq = entry->seq;
+	memcpy(audit->previous.digest, entry->digest, JOURNAL_DIGEST_SIZE);
+	return true;
+}
+
+/* -- What is left ------------------------------------------------------------------------------------------- */
+
+static bool check_left(struct audit *audit, struct muster_error *err)
+{
+	const struct station_audit *result = &audit->result;
+
+	for (size_t i = 0; i < audit->anchor_count; i++) {
+		const struct anchor *anchor = &audit->anchors[i];
+
+		if (anchor->entry > result->last)
+			return anchor_fail_cut(anchor, result->last, err);
+		if (!anchor->entry_was_seen)
+			return muster_fail(err, CAUSE_ANCHOR_UNREADABLE,
+					   "'%s' names entry %lld, which is before this part",
+					   PRINTABLE(anchor->name), (long long)anchor->entry);
+		if (anchor->evidence && !anchor->evidence_was_seen)
+			return muster_fail(err, CAUSE_ANCHOR_MISMATCH,
+					   "'%s' is not the evidence that the journal recorded",
+					   PRINTABLE(anchor->name));
+	}
+	return !audit->wanted_key[0] || result->checkpoint_count > 0 ||
+	       muster_fail(err, CAUSE_CHECKPOINT_INVALID,
+			   "the journal has no checkpoint of the key in '%s'",
+			   PRINTABLE(audit->request->public_key_path));
+}
+
+static bool audit_journal(struct audit *audit, struct muster_error *err)
+{
+	CLEANUP(journal_freep) struct journal *journal = NULL;
+	struct journal_head head;
+
+	if (!journal_open(audit->request->journal_path, JOURNAL_INSPECT, &journal, err) ||
+	    !journal_verify_chain(journal, look_at, audit, &head, err))
+		return false;
+	audit->result.last = head.seq;
+	/* A missing end is told as that, and not as rows that have no entry. */
+	return check_left(audit, err) &&
+	       journal_verify_structure(journal, &audit->result.structure_was_checked, err) &&
+	       journal_verify_devices(journal, &audit->result.device_count, err);
+}
+
+static bool audit_export(struct audit *audit, struct muster_error *err)
+{
+	const char *path = audit->request->export_path;
+	CLEANUP(fclosep) FILE *file = NULL;
+	struct journal_head head;
+
+	if (strcmp(path, "-") != 0) {
+		file = fopen(path, "re");
+		if (!file)
+			return muster_fail_errno(err, CAUSE_INPUT_NOT_FOUND, errno, "export '%s'",
+						 PRINTABLE(path));
+	}
+	if (!journal_text_verify(file ? file : stdin, PRINTABLE(path), look_at, audit,
+				 &audit->previous, &head, err))
+		return false;
+	audit->result.last = head.seq;
+	return check_left(audit, err);
+}
+
+bool station_audit(const struct station_audit_request *request, struct station_audit *ret_audit,
+		   struct muster_error *err)
+{
+	CLEANUP(audit_done) struct audit audit = { .request = request, .is_at_start = true };
+
+	if (!read_anchors(&audit, err) || !read_public_key(&audit, err))
+		return false;
+	if (request->export_path ? !audit_export(&audit, err) : !audit_journal(&audit, err)) {
+		if (audit.result.signed_to > 0)
+			muster_error_prefix(err, "up to entry %lld all is signed, but",
+					    (long long)audit.result.signed_to);
+		return false;
+	}
+	*ret_audit = audit.result;
+	return true;
+}

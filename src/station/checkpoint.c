@@ -1,0 +1,113 @@
+#include "checkpoint.h"
+
+#include <string.h>
+
+#include <openssl/err.h>
+
+#include "muster/json.h"
+#include "muster/pki.h"
+
+DEFINE_FREEP(EVP_MD_CTX_freep, EVP_MD_CTX *, EVP_MD_CTX_free)
+
+enum { SIGNATURE_MAX = 1024 };
+
+void checkpoint_done(struct checkpoint *checkpoint)
+{
+	bytes_done(&checkpoint->spki);
+	bytes_done(&checkpoint->signature);
+}
+
+/* -- As JSON ------------------------------------------------------------------------------------------------ */
+
+static bool is_digest(const char *text)
+{
+	return text && strlen(text) == 64 && strspn(text, "0123456789abcdef") == 64;
+}
+
+static bool take_base64(const cJSON *object, const char *name, struct bytes *ret_bytes)
+{
+	const char *text = json_text(object, name);
+
+	return text && base64_decode(text, strlen(text), ret_bytes);
+}
+
+bool checkpoint_read(const cJSON *object, struct checkpoint *ret_checkpoint,
+		     struct muster_error *err)
+{
+	CLEANUP(checkpoint_done) struct checkpoint checkpoint = { 0 };
+	const char *digest = json_text(object, "digest");
+
+	if (cJSON_GetArraySize(object) != 4 || !json_int64(object, "entry", &checkpoint.entry) ||
+	    !is_digest(digest) || !take_base64(object, "publicKey", &checkpoint.spki) ||
+	    !take_base64(object, "signature", &checkpoint.signature))
+		return muster_fail(err, CAUSE_CHECKPOINT_INVALID,
+				   "the checkpoint does not name entry, digest, public key and "
+				   "signature");
+	memcpy(checkpoint.digest, digest, sizeof(checkpoint.digest));
+	*ret_checkpoint = checkpoint;
+	checkpoint = (struct checkpoint){ 0 };
+	return true;
+}
+
+cJSON *checkpoint_json(const struct checkpoint *checkpoint)
+{
+	CLEANUP(cJSON_freep) cJSON *object = cJSON_CreateObject();
+	CLEANUP(freep) char *key = base64_encode(checkpoint->spki.data, checkpoint->spki.size);
+	CLEANUP(freep)
+	char *signature = base64_encode(checkpoint->signature.data, checkpoint->signature.size);
+
+	if (!object || !key || !signature || !json_add_int64(object, "entry", checkpoint->entry) ||
+	    !json_add_text(object, "digest", checkpoint->digest) ||
+	    !json_add_text(object, "publicKey", key) ||
+	    !json_add_text(object, "signature", signature))
+		return NULL;
+	return TAKE_PTR(object);
+}
+
+/* -- Signatures --------------------------------------------------------------------------------------------- */
+
+static int format_message(const struct checkpoint *checkpoint, char message[160])
+{
+	return snprintf(message, 160, "muster.checkpoint/1 %lld %s\n", (long long)checkpoint->entry,
+			checkpoint->digest);
+}
+
+bool checkpoint_sign(struct checkpoint *checkpoint, EVP_PKEY *key, struct muster_error *err)
+{
+	CLEANUP(EVP_MD_CTX_freep) EVP_MD_CTX *context = EVP_MD_CTX_new();
+	uint8_t signature[SIGNATURE_MAX];
+	size_t size = sizeof(signature);
+	char message[160];
+	int length = format_message(checkpoint, message);
+
+	if (!pki_public_key_der(key, &checkpoint->spki, err))
+		return false;
+	if (!context || EVP_DigestSignInit(context, NULL, EVP_sha256(), NULL, key) != 1 ||
+	    EVP_DigestSign(context, signature, &size, (const uint8_t *)message, (size_t)length) !=
+		    1) {
+		ERR_clear_error();
+		return muster_fail(err, CAUSE_STATION_KEY_UNUSABLE,
+				   "the station's key cannot sign with SHA-256");
+	}
+	return bytes_copy(&checkpoint->signature, signature, size, err);
+}
+
+bool checkpoint_verify(const struct checkpoint *checkpoint, struct muster_error *err)
+{
+	CLEANUP(EVP_MD_CTX_freep) EVP_MD_CTX *context = EVP_MD_CTX_new();
+	CLEANUP(EVP_PKEY_freep) EVP_PKEY *key = NULL;
+	struct muster_error unread;
+	char message[160];
+	int length = format_message(checkpoint, message);
+	bool is_good =
+		context && pki_public_key_read(&checkpoint->spki, &key, &unread) &&
+		EVP_DigestVerifyInit(context, NULL, EVP_sha256(), NULL, key) == 1 &&
+		EVP_DigestVerify(context, checkpoint->signature.data, checkpoint->signature.size,
+				 (const uint8_t *)message, (size_t)length) == 1;
+
+	ERR_clear_error();
+	return is_good ||
+	       muster_fail(err, CAUSE_CHECKPOINT_INVALID,
+			   "the signature of the checkpoint of entry %lld does not verify",
+			   (long long)checkpoint->entry);
+}

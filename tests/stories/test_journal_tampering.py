@@ -1,0 +1,397 @@
+"""Whoever changes a journal or its export is noticed, by muster and by the verifier that shares no code with it.
+MUSTER_TAMPER_EDITS sets how many edits of a large export are tried (200), MUSTER_TAMPER_STEP every how many-th byte of a small
+database is flipped (211; 1: all)."""
+import base64
+import hashlib
+import importlib.machinery
+import importlib.util
+import io
+import json
+import os
+import random
+import shutil
+import sqlite3
+import subprocess
+
+import pytest
+
+from lib.journal import fill
+from lib.paths import RELEASE, SCRIPTS
+from lib.program import environment
+
+EDITS = int(os.environ.get("MUSTER_TAMPER_EDITS", 200))
+STEP = int(os.environ.get("MUSTER_TAMPER_STEP", 211))
+SEED = int(os.environ.get("MUSTER_TAMPER_SEED", 1))
+
+
+def load_verifier():
+    loader = importlib.machinery.SourceFileLoader("verify_journal", str(SCRIPTS / "verify-journal"))
+    module = importlib.util.module_from_spec(importlib.util.spec_from_loader(loader.name, loader))
+    loader.exec_module(module)
+    return module
+
+
+VERIFIER = load_verifier()
+
+
+class Record:
+    """A journal with checkpoints, its export, and the anchor that was kept elsewhere."""
+
+    def __init__(self, home, devices, checkpoints=2):
+        self.home = home
+        self.journal = home / "journal.db"
+        self.anchor = home / "anchor.json"
+        self.public_key = home / "station.pub"
+        self.exports = []
+        for number in range(checkpoints):
+            share = devices // checkpoints
+            fill(self.journal, share, first=number * share)
+            assert self.muster("checkpoint", "--anchor", self.anchor).returncode == 0
+            self.exports.append(self.export())
+        self.lines = self.exports[-1].splitlines(keepends=True)
+
+    def muster(self, verb, *arguments, journal=None, stdin=b""):
+        return subprocess.run([RELEASE / "muster", "journal", verb, "--journal", journal or self.journal, *arguments],
+                              env=environment(RELEASE, self.home), input=stdin, capture_output=True, check=False, timeout=60)
+
+    def export(self, journal=None):
+        done = self.muster("export", "--entries", journal=journal)
+        assert done.returncode == 0, done
+        return done.stdout
+
+    def is_noticed(self, content, anchor=True):
+        """By both, or by neither; whatever is noticed is refused and not only unproven."""
+        ours = subprocess.run([RELEASE / "muster", "journal", "verify", "--export", "-", "-o", "json",
+                               *(("--anchor", self.anchor) if anchor else ())],
+                              env=environment(RELEASE, self.home), input=content, capture_output=True, check=False, timeout=60)
+        assert ours.returncode in (0, 8), ours
+        is_ours = b"E6012" not in ours.stderr and ours.returncode == 8
+        try:
+            VERIFIER.verify(io.BytesIO(content), [VERIFIER.Anchor.of_file(self.anchor)] if anchor else [])
+            is_theirs = False
+        except VERIFIER.Refused:
+            is_theirs = True
+        assert is_ours == is_theirs, (ours, is_theirs)
+        return is_ours
+
+
+@pytest.fixture
+def small(tmp_path):
+    return Record(tmp_path, 2)
+
+
+@pytest.fixture
+def large(tmp_path):
+    return Record(tmp_path, 240, checkpoints=4)
+
+
+# -- What an honest journal looks like ---------------------------------------------------------------------------------
+
+
+def test_an_untouched_journal_is_proven_by_both(small):
+    done = small.muster("verify", "--anchor", small.anchor, "--public-key", small.public_key, "-o", "json")
+    assert done.returncode == 0, done
+    ours = json.loads(done.stdout)
+    assert ours.pop("devices") == 2 and ours.pop("structureChecked") is True
+    theirs = subprocess.run([SCRIPTS / "verify-journal", "-", "--anchor", small.anchor, "--public-key", small.public_key],
+                            input=small.exports[-1], capture_output=True, check=True)
+    assert json.loads(theirs.stdout) == ours
+    assert ours["verdict"] == "proven" and ours["checkpoints"] == 2 and ours["provenTo"] == ours["entries"] - 1
+    assert not small.is_noticed(small.exports[-1])
+
+
+def test_without_an_anchor_nothing_is_proven(small):
+    for done in (small.muster("verify"), small.muster("verify", "--export", "-", stdin=small.exports[-1])):
+        assert done.returncode == 8 and b"E6012" in done.stderr and b"not proven" in done.stdout, done
+        assert b"ok" not in done.stdout
+    theirs = subprocess.run([SCRIPTS / "verify-journal", "-"], input=small.exports[-1], capture_output=True, check=False)
+    assert theirs.returncode == 8 and json.loads(theirs.stdout)["verdict"] == "not proven"
+
+
+def test_words_read_aloud_prove_it_too(small):
+    anchor = json.loads(small.anchor.read_text())
+    words = f"{anchor['checkpoint']['entry']} {anchor['words']}"
+    spoken = words.upper().replace("-", " ")
+    for text in (words, spoken):
+        assert small.muster("verify", "--words", text).returncode == 0
+        assert VERIFIER.verify(io.BytesIO(small.exports[-1]), [VERIFIER.Anchor.of_words(text)])["verdict"] == "proven"
+    other = words[:-1] + ("b" if words[-1] != "b" else "d")
+    done = small.muster("verify", "--words", other)
+    assert done.returncode == 8 and b"E6014" in done.stderr, done
+    with pytest.raises(VERIFIER.Refused):
+        VERIFIER.verify(io.BytesIO(small.exports[-1]), [VERIFIER.Anchor.of_words(other)])
+    done = small.muster("verify", "--words", "12 lusab")
+    assert done.returncode == 2 and b"E6016" in done.stderr, done
+
+
+def test_evidence_is_an_anchor(station):
+    done = station.provision(station.profile("derived-key"), "A17-0042")
+    assert done.status == 0, done
+    evidence = next(station.out.glob("*.evidence.json"))
+    export = station.muster("journal", "export", "--entries", "--journal", station.journal).stdout.encode()
+    verify = ("journal", "verify", "--journal", station.journal, "--anchor", evidence)
+    assert station.muster(*verify).status == 0
+    assert VERIFIER.verify(io.BytesIO(export), [VERIFIER.Anchor.of_file(evidence)])["verdict"] == "proven in part"
+    evidence.write_text(evidence.read_text().replace("A17-0042", "A17-0043"))
+    refused = station.muster(*verify)
+    assert (refused.status, refused.cause) == (8, "E6014"), refused
+    with pytest.raises(VERIFIER.Refused):
+        VERIFIER.verify(io.BytesIO(export), [VERIFIER.Anchor.of_file(evidence)])
+
+
+# -- Exports -------------------------------------------------------------------------------------------------------------
+
+
+def test_every_byte_of_a_small_export(tmp_path):
+    record = Record(tmp_path, 1, checkpoints=1)
+    content = record.exports[-1]
+    generator = random.Random(SEED)
+    for position in range(len(content)):
+        changed = bytearray(content)
+        changed[position] ^= 1 << generator.randrange(8)
+        assert record.is_noticed(bytes(changed)), f"byte {position} (seed {SEED})"
+
+
+def chained(entries, after=0, digest=bytes(32)):
+    """An export of these entries with digests that fit: what somebody would hand in who knows the format."""
+    lines = [{"schema": "muster.journal/1", "after": after, "digest": digest.hex()}]
+    for number, entry in enumerate(entries, after + 1):
+        entry = {**entry, "seq": number}
+        fields = [str(entry[name]).encode() for name in ("seq", "registrationId", "atMs", "stage", "kind", "attempt", "operator",
+                                                         "station", "body")]
+        digest = hashlib.sha256(digest + b"".join(b"%d:%s," % (len(field), field) for field in fields)).digest()
+        lines.append({**entry, "digest": digest.hex()})
+    lines.append({"schema": "muster.journal/1", "last": after + len(entries), "digest": digest.hex()})
+    return "".join(json.dumps(line, ensure_ascii=False, separators=(",", ":")) + "\n" for line in lines).encode()
+
+
+def edit_byte(generator, lines):
+    content = bytearray(b"".join(lines))
+    content[generator.randrange(len(content))] ^= generator.randrange(1, 256)
+    return bytes(content)
+
+
+def drop_byte(generator, lines):
+    content = bytearray(b"".join(lines))
+    del content[generator.randrange(len(content))]
+    return bytes(content)
+
+
+def add_byte(generator, lines):
+    content = bytearray(b"".join(lines))
+    content.insert(generator.randrange(len(content) + 1), generator.randrange(256))
+    return bytes(content)
+
+
+def delete_lines(generator, lines):
+    start = generator.randrange(len(lines))
+    return b"".join(lines[:start] + lines[start + generator.randint(1, 5):])
+
+
+def swap_lines(generator, lines):
+    lines = list(lines)
+    one, other = generator.sample(range(len(lines)), 2)
+    lines[one], lines[other] = lines[other], lines[one]
+    return b"".join(lines)
+
+
+def double_line(generator, lines):
+    lines = list(lines)
+    lines.insert(generator.randrange(len(lines) + 1), generator.choice(lines))
+    return b"".join(lines)
+
+
+def cut_off(generator, lines):
+    content = b"".join(lines)
+    return content[:generator.randrange(len(content))]
+
+
+def entries_of(lines):
+    return [json.loads(line) for line in lines[1:-1]]
+
+
+def shorten_with_a_good_end(generator, lines):
+    """At least the anchored entry is gone, the one before the last."""
+    entries = entries_of(lines)
+    return chained(entries[:generator.randrange(len(entries) - 1)])
+
+
+def rewrite_with_good_digests(generator, lines):
+    entries = entries_of(lines)
+    entry = generator.choice(entries[:-1])
+    name = generator.choice(["registrationId", "operator", "station", "body"])
+    entry[name] = entry[name] + " " if name == "body" else entry[name] + "x"
+    return chained(entries)
+
+
+def rewrite_without_checkpoints(generator, lines):
+    entries = [entry for entry in entries_of(lines) if entry["stage"] != "journal"]
+    generator.choice(entries)["operator"] = "eve"
+    return chained(entries + entries[-8:])
+
+
+def delete_with_good_digests(generator, lines):
+    entries = entries_of(lines)
+    del entries[generator.randrange(len(entries) - 1)]
+    return chained(entries)
+
+
+ATTACKS = [edit_byte, drop_byte, add_byte, delete_lines, swap_lines, double_line, cut_off, shorten_with_a_good_end,
+           rewrite_with_good_digests, rewrite_without_checkpoints, delete_with_good_digests]
+
+
+def test_edits_deletions_swaps_and_truncations_of_a_large_export(large):
+    generator = random.Random(SEED)
+    original = large.exports[-1]
+    tried = 0
+    while tried < EDITS:
+        attack = generator.choice(ATTACKS)
+        content = attack(generator, large.lines)
+        if content == original:
+            continue
+        tried += 1
+        assert large.is_noticed(content), f"{attack.__name__}, edit {tried} (seed {SEED})"
+
+
+def test_rollback_is_noticed_with_an_anchor_and_only_then(large):
+    for older in large.exports[:-1]:
+        assert large.is_noticed(older)
+        assert not large.is_noticed(older, anchor=False)
+    assert not large.is_noticed(large.exports[-1])
+
+
+def test_a_part_is_verified_from_where_it_begins(large):
+    entries = json.loads(large.lines[-1])["last"]
+    part = large.muster("export", "--entries", "--after", str(entries - 10)).stdout
+    assert len(part.splitlines()) == 12
+    assert not large.is_noticed(part)
+    assert large.is_noticed(part.replace(b"ada", b"eve", 1))
+
+
+# -- Signatures ------------------------------------------------------------------------------------------------------------
+
+
+def test_checkpoints_must_be_signed_by_the_key_that_is_asked_for(small, tmp_path):
+    other = tmp_path / "other"
+    other.mkdir()
+    stranger = Record(other, 1, checkpoints=1)
+    done = small.muster("verify", "--anchor", small.anchor, "--public-key", stranger.public_key)
+    assert done.returncode == 8 and b"E6015" in done.stderr, done
+    with pytest.raises(VERIFIER.Refused):
+        VERIFIER.verify(io.BytesIO(small.exports[-1]), [], VERIFIER.read_public_key(stranger.public_key))
+
+
+def test_a_checkpoint_that_somebody_else_signed_is_noticed(small):
+    """With the right digests, and a signature that is good but for another message."""
+    entries = entries_of(small.lines)
+    bodies = [json.loads(entry["body"]) for entry in entries if entry["stage"] == "journal"]
+    entries[-1]["body"] = json.dumps({"checkpoint": {**bodies[-1]["checkpoint"],
+                                                     "signature": bodies[0]["checkpoint"]["signature"]}},
+                                     separators=(",", ":"))
+    assert small.is_noticed(chained(entries))
+    entries[-1]["body"] = json.dumps({"checkpoint": {**bodies[-1]["checkpoint"],
+                                                     "signature": base64.b64encode(b"0" * 70).decode()}}, separators=(",", ":"))
+    assert small.is_noticed(chained(entries))
+
+
+def test_an_anchor_of_another_state_is_not_replaced(large, tmp_path):
+    """The station itself notices a rollback when it is asked for the next checkpoint."""
+    before = large.anchor.read_bytes()
+    copy = tmp_path / "copy.db"
+    fill(copy, 40)
+    done = large.muster("checkpoint", "--anchor", large.anchor, "--station-key", large.home / "station.key", journal=copy)
+    assert done.returncode == 8 and b"E6013" in done.stderr, done
+    fill(copy, 300, first=40)
+    done = large.muster("checkpoint", "--anchor", large.anchor, "--station-key", large.home / "station.key", journal=copy)
+    assert done.returncode == 8 and b"E6014" in done.stderr, done
+    assert large.anchor.read_bytes() == before
+
+
+def test_the_station_key_is_private(small):
+    key = small.home / "station.key"
+    assert key.stat().st_mode & 0o777 == 0o600
+    key.chmod(0o640)
+    done = small.muster("checkpoint")
+    assert done.returncode == 2 and b"E1005" in done.stderr, done
+    key.chmod(0o600)
+    key.write_text("no key")
+    done = small.muster("checkpoint")
+    assert done.returncode == 2 and b"E6017" in done.stderr, done
+
+
+def test_a_checkpoint_needs_a_journal(tmp_path):
+    done = subprocess.run([RELEASE / "muster", "journal", "checkpoint", "--journal", tmp_path / "none.db"], check=False,
+                          env=environment(RELEASE, tmp_path), capture_output=True)
+    assert done.returncode == 2 and b"E1002" in done.stderr, done
+    assert list(tmp_path.iterdir()) == []
+
+
+# -- The database ------------------------------------------------------------------------------------------------------------
+
+
+def test_bytes_of_a_small_database(small, tmp_path):
+    """Noticed, or of no consequence: every entry, every device, and finding devices give the same as before."""
+    content = small.journal.read_bytes()
+    devices = small.muster("export").stdout
+    copy = tmp_path / "copy.db"
+    shown = small.muster("show", "S0000001", "-o", "json").stdout
+    generator = random.Random(SEED)
+    noticed = tried = 0
+    for position in range(generator.randrange(STEP), len(content), STEP):
+        changed = bytearray(content)
+        changed[position] ^= 1 << generator.randrange(8)
+        copy.write_bytes(changed)
+        copy.chmod(0o600)
+        tried += 1
+        done = small.muster("verify", "--anchor", small.anchor, journal=copy)
+        if done.returncode != 0:
+            assert done.returncode in (8, 11), done
+            noticed += 1
+            continue
+        assert small.export(copy) == small.exports[-1], f"byte {position} (seed {SEED})"
+        assert small.muster("export", journal=copy).stdout == devices, f"byte {position} (seed {SEED})"
+        assert small.muster("show", "S0000001", "-o", "json", journal=copy).stdout == shown, f"byte {position} (seed {SEED})"
+    assert noticed > 0 and tried > len(content) // STEP - 1
+
+
+TRIGGERS = ("DROP TRIGGER entry_is_final; DROP TRIGGER entry_is_kept; DROP TRIGGER entry_is_appended;"
+            "DROP TRIGGER device_is_kept; DROP TRIGGER device_keeps_its_name;")
+CHANGES = [
+    ("UPDATE entry SET body = '{\"operation\":\"none\"}' WHERE seq = 2", b"entry 2 "),
+    ("UPDATE entry SET operator = 'eve' WHERE seq = 5", b"entry 5 "),
+    ("DELETE FROM entry WHERE seq = 3", b"entry 3 is missing"),
+    ("UPDATE entry SET seq = 0 - seq WHERE seq IN (2, 3); UPDATE entry SET seq = 5 + seq WHERE seq < 0", b"entry 2 "),
+    ("UPDATE device SET serial = 'S0000009' WHERE registration_id = 'dev-0000001'", b"'dev-0000001'"),
+    ("DELETE FROM device WHERE registration_id = 'dev-0000000'", b"'dev-0000000'"),
+    ("DELETE FROM entry WHERE seq >= (SELECT max(seq) - 1 FROM entry)", b"E6013"),
+]
+
+
+@pytest.mark.parametrize("change, named", CHANGES)
+def test_a_changed_database_is_refused_and_the_first_bad_place_named(small, tmp_path, change, named):
+    copy = tmp_path / "copy.db"
+    shutil.copy(small.journal, copy)
+    connection = sqlite3.connect(copy)
+    connection.executescript("PRAGMA ignore_check_constraints = ON;" + TRIGGERS + change)
+    connection.close()
+    done = small.muster("verify", "--anchor", small.anchor, journal=copy)
+    assert done.returncode == 8 and named in done.stderr, done
+    export = small.muster("export", "--entries", journal=copy)
+    if export.returncode == 0 and b"device" not in change.encode():
+        assert small.is_noticed(export.stdout)
+
+
+def test_a_damaged_journal_is_not_written(station):
+    profile = station.profile("derived-key")
+    assert station.provision(profile, "A17-0042").status == 0
+    connection = sqlite3.connect(station.journal)
+    connection.executescript(TRIGGERS + "UPDATE entry SET operator = 'eve' WHERE seq = 3")
+    connection.close()
+    before = station.journal.read_bytes()
+    for command in (lambda: station.provision(profile, "A17-0043"),
+                    lambda: station.muster("journal", "checkpoint", "--journal", station.journal)):
+        done = command()
+        assert (done.status, done.cause) == (8, "E6004"), done
+        assert "entry 3" in done.stderr and "reconcile" in done.stderr
+    assert station.journal.read_bytes() == before
+    assert [row["registrationId"] for row in station.service.enrollments()] == ["a17-0042"]
