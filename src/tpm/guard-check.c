@@ -86,7 +86,35 @@ static const char *check_sessions(struct span rest, bool *ret_is_encrypted)
 	return NULL;
 }
 
-static const char *check_session_body(struct span rest)
+/* Commands whose answer is nothing but so many sized values. The library takes one that was cut for a whole one. */
+static const struct {
+	TPM2_CC command;
+	unsigned count;
+} sized_answers[] = {
+	{ TPM2_CC_StartAuthSession, 1 },
+	{ TPM2_CC_ReadPublic, 3 },
+	{ TPM2_CC_NV_ReadPublic, 2 },
+	{ TPM2_CC_NV_Read, 1 },
+	{ TPM2_CC_Import, 1 },
+	{ TPM2_CC_Load, 1 },
+	{ TPM2_CC_ActivateCredential, 1 },
+	{ TPM2_CC_HMAC, 1 },
+};
+
+static const char *check_parameters(TPM2_CC command, struct span parameters)
+{
+	for (size_t i = 0; i < sizeof(sized_answers) / sizeof(sized_answers[0]); i++) {
+		if (sized_answers[i].command != command)
+			continue;
+		for (unsigned left = sized_answers[i].count; left > 0; left--)
+			if (!skip_sized(&parameters, GUARD_MESSAGE_MAX))
+				return "has a parameter that is longer than itself";
+		return parameters.left > 0 ? "has more than its parameters" : NULL;
+	}
+	return NULL;
+}
+
+static const char *check_session_body(TPM2_CC command, struct span rest)
 {
 	if (rest.left < 4)
 		return "ends before its parameter size";
@@ -94,7 +122,7 @@ static const char *check_session_body(struct span rest)
 	skip(&rest, 4);
 	if (size > rest.left)
 		return "has parameters that are longer than itself";
-	struct span parameters = { rest.at, size };
+	struct span parameters = { rest.at, size }, all_parameters = parameters;
 	skip(&rest, size);
 	if (rest.left == 0)
 		return "ends before its sessions";
@@ -106,7 +134,7 @@ static const char *check_session_body(struct span rest)
 	 * many bytes without looking where they end. */
 	if (is_encrypted && !skip_sized(&parameters, GUARD_MESSAGE_MAX))
 		return "has an encrypted parameter that is longer than itself";
-	return NULL;
+	return check_parameters(command, all_parameters);
 }
 
 static const char *check_header(TPM2_ST command_tag, const uint8_t *response, size_t size)
@@ -135,8 +163,10 @@ const char *guard_check_response(const uint8_t *command, size_t command_size,
 	if (complaint || read_number(response + 6, 4) != TPM2_RC_SUCCESS)
 		return complaint;
 	struct span rest = { response + HEADER_SIZE, size - HEADER_SIZE };
-	complaint = check_handle(read_number(command + 6, 4), &rest);
-	if (complaint || tag == TPM2_ST_NO_SESSIONS)
+	TPM2_CC code = read_number(command + 6, 4);
+	complaint = check_handle(code, &rest);
+	if (complaint)
 		return complaint;
-	return check_session_body(rest);
+	return tag == TPM2_ST_NO_SESSIONS ? check_parameters(code, rest)
+					  : check_session_body(code, rest);
 }

@@ -55,7 +55,7 @@ static bool read_list(const uint8_t *response, size_t size, unsigned type,
 	if (size < offset ||
 	    Tss2_MU_TPMS_CAPABILITY_DATA_Unmarshal(response, size, &offset, &data) !=
 		    TSS2_RC_SUCCESS ||
-	    data.capability != TPM2_CAP_HANDLES)
+	    offset != size || data.capability != TPM2_CAP_HANDLES)
 		return false;
 	*ret_more = response[HEADER_SIZE] != 0 && data.data.handles.count > 0;
 	for (size_t i = 0; i < data.data.handles.count; i++) {
