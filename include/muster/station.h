@@ -20,11 +20,22 @@ struct station_token {
 	const char *pin_file; /* mode 0600; NULL: the URI's pin-source */
 };
 
+/* One device on the bench. Texts are borrowed; NULL is "not given". */
+struct station_device {
+	const char *socket; /* what people call its place; NULL: the TCTI */
+	const char *tpm;    /* TCTI */
+	const char *serial;
+};
+
+struct station_result;
+
 /* All texts are borrowed for the call; NULL is "not given". */
 struct station_request {
 	const char *profile_path;
-	const char *serial;
-	const char *tpm;                   /* TCTI */
+	/* All at once, one worker each; no failure of one stops another. More than one only for profiles of TPM
+	 * devices. */
+	const struct station_device *devices;
+	size_t device_count;
 	struct station_token token;        /* its URI holds over the profile's */
 	struct dps_credential *credential; /* how to log in; borrowed */
 	const char *ca_file;
@@ -36,19 +47,24 @@ struct station_request {
 	const char *operator_name; /* NULL: the login user */
 	int64_t key_fd; /* derived keys go to this open descriptor instead of a file; 0: none */
 	bool dry_run;
-	/* Told of each stage as it begins; may be NULL. */
-	void (*progress)(void *context, const char *stage);
-	void *progress_context;
+	/* Told of each stage as it begins; may be NULL. `device` is the serial, else the socket, or NULL. */
+	void (*progress)(void *context, const char *device, const char *stage);
+	/* Told of each device as it ends, when all of it is on disk; the result is the callee's to free. False ends
+	 * the run. */
+	bool (*finished)(void *context, struct station_result *result, struct muster_error *err);
+	void *context; /* of both */
 };
 
-/* Filled on success. Texts are owned; station_result_done frees them. */
+/* What became of a device. Texts are owned; station_result_done frees them. */
 struct station_result {
-	char *device; /* the serial, or the registration ID when there is none */
+	char *device; /* the serial, or the registration ID when there is none, or the socket */
+	char *socket; /* or NULL */
 	char *registration_id;
 	char *device_id;
 	char *attestation;
 	char *hub;   /* NULL when the device was not registered */
-	char *state; /* "enrolled", "already enrolled", "planned" (dry run) */
+	char *state; /* "enrolled", "already enrolled", "planned" (dry run), "failed" */
+	struct muster_error failure; /* why; code MUSTER_OK when it did not fail */
 	bool verified; /* the device itself could register (or was refused, where the profile disables it) */
 	char *evidence_path;
 	char *key_file; /* where the derived keys were written; or NULL */
@@ -57,11 +73,11 @@ struct station_result {
 };
 void station_result_done(struct station_result *result);
 
-/* Provisions one device. Talks to hardware and network; each single wait has its deadline (commands to hardware 5, 30
+/* Provisions devices; false when none was begun, or when the run itself failed. Talks to hardware and network; each single wait has its deadline (commands to hardware 5, 30
  * or 120 s, requests 30 s, registration 120 s). SIGINT and SIGTERM park the device: CAUSE_INTERRUPTED. Mistakes in
  * the profile are in *report (its own call to free: profile_report_done) with CAUSE_PROFILE_INVALID. */
 bool station_provision(const struct station_request *request, struct profile_report *report,
-		       struct station_result *ret_result, struct muster_error *err) MUST_CHECK;
+		       struct muster_error *err) MUST_CHECK;
 
 /* The signal that parked the last run, or 0. */
 int station_signal(void);

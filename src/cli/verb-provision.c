@@ -1,16 +1,21 @@
-/* muster provision: one device through all stages. */
+/* muster provision: devices through all stages. */
 #include <unistd.h>
 
-#include "muster/json.h"
 #include "muster/log.h"
 #include "muster/station.h"
+#include "muster/text.h"
 
 #include "login-options.h"
+#include "provision-devices.h"
+#include "provision-report.h"
 #include "report.h"
 #include "token-options.h"
 
 struct provision_options {
-	struct station_request request;
+	struct station_request request; /* all but the devices, the login and whom to tell */
+	struct option_list tpms;
+	struct option_list serials;
+	const char *serials_file;
 	struct login_options login;
 };
 
@@ -18,10 +23,12 @@ struct provision_options {
 static const struct option_row rows[] = {
 	{ 'p', "profile", NULL, OPTION_TEXT, "FILE", "Product profile to provision by",
 	  offsetof(struct provision_options, request.profile_path), "MUSTER_PROFILE", NULL, 0 },
-	{ 's', "serial", NULL, OPTION_TEXT, "TEXT", "Serial number of the device",
-	  offsetof(struct provision_options, request.serial), NULL, NULL, 0 },
-	{ 'T', "tpm", "tcti", OPTION_TEXT, "TCTI", "TPM of the device, e.g. device:/dev/tpmrm0",
-	  offsetof(struct provision_options, request.tpm), "MUSTER_TPM", NULL, 0 },
+	{ 's', "serial", NULL, OPTION_LIST, "TEXT", "Serial number; of one of several TPMs: SOCKET=TEXT",
+	  offsetof(struct provision_options, serials), NULL, NULL, 0 },
+	{ 0, "serials", NULL, OPTION_TEXT, "FILE", "Lines of socket, tab, serial number; - for standard input",
+	  offsetof(struct provision_options, serials_file), NULL, NULL, 0 },
+	{ 'T', "tpm", "tcti", OPTION_LIST, "TCTI", "TPM of a device, e.g. device:/dev/tpmrm0; may be repeated",
+	  offsetof(struct provision_options, tpms), "MUSTER_TPM", NULL, 0 },
 	TOKEN_ROWS(struct provision_options, request.token),
 	LOGIN_ROWS_LETTERED(0, 0, 0, struct provision_options, login),
 	{ 0, "id-scope", NULL, OPTION_TEXT, "SCOPE", "ID scope of the DPS; holds over the profile's",
@@ -42,105 +49,75 @@ static const struct option_row rows[] = {
 };
 /* clang-format on */
 
-static const struct column columns[] = {
-	{ "device", "DEVICE", false, false },
-	{ "registrationId", "REGISTRATION ID", false, false },
-	{ "attestation", "ATTESTATION", false, false },
-	{ "hub", "HUB", false, false },
-	{ "state", "STATE", false, false },
-	{ "verified", "VERIFIED", false, false },
-	{ "seconds", "SECONDS", true, false },
-};
-
-static void show_stage(void *context, const char *stage)
+static void show_stage(void *context, const char *device, const char *stage)
 {
-	const struct station_request *request = context;
-
-	fprintf(stderr, "muster: %s%s%s\n", request->serial ? request->serial : "",
-		request->serial ? ": " : "", stage);
+	(void)context;
+	fprintf(stderr, "muster: %s%s%s\n", PRINTABLE(device ? device : ""), device ? ": " : "",
+		stage);
 }
 
-static bool add_seconds(cJSON *object, double seconds)
+static bool check_options(const struct provision_options *options, struct muster_error *err)
 {
-	char text[32];
-
-	snprintf(text, sizeof(text), "%.2f", seconds);
-	return cJSON_AddRawToObject(object, "seconds", text);
+	return options->request.profile_path ||
+	       muster_fail(err, CAUSE_USAGE,
+			   "'muster provision' needs --profile FILE (see muster provision --help)");
 }
 
-static cJSON *describe(struct station_result *result)
+/* What the request gets is borrowed from the options and from *config. */
+static bool log_in(const struct provision_options *options, struct config *config,
+		   struct station_request *request, struct dps_credential **ret_credential,
+		   struct muster_error *err)
 {
-	CLEANUP(cJSON_freep) cJSON *object = cJSON_CreateObject();
+	struct login_options login = options->login;
 
-	if (!object || !json_add_text(object, "device", result->device) ||
-	    !json_add_text(object, "registrationId", result->registration_id) ||
-	    !json_add_text(object, "deviceId", result->device_id) ||
-	    !json_add_text(object, "attestation", result->attestation) ||
-	    !json_add_text(object, "hub", result->hub) ||
-	    !json_add_text(object, "state", result->state) ||
-	    !json_add_bool(object, "verified", result->verified) ||
-	    !add_seconds(object, result->seconds) ||
-	    !json_add_text(object, "evidence", result->evidence_path) ||
-	    !json_add_text(object, "keyFile", result->key_file) ||
-	    (result->plan && !json_add_item(object, "plan", TAKE_PTR(result->plan))))
-		return NULL;
-	return TAKE_PTR(object);
-}
-
-static bool print_result(const struct invocation *call, struct station_result *result,
-			 struct muster_error *err)
-{
-	CLEANUP(cJSON_freep) cJSON *object = describe(result);
-	const cJSON *plan = json_get(object, "plan");
-
-	if (!object)
-		return muster_fail_memory(err);
-	if (!output_print(stdout, call->output, object, columns, ARRAY_SIZE(columns), err))
+	if (!report_config_load(config, err))
 		return false;
-	/* A plan is no row; people get it below the table. */
-	return !plan || call->output != OUTPUT_TABLE ||
-	       output_print(stdout, OUTPUT_YAML, plan, NULL, 0, err);
+	login_options_complete(&login, config);
+	if (!login_credential_new(&login, ret_credential, err))
+		return false;
+	request->credential = *ret_credential;
+	request->ca_file = login.ca_file;
+	return true;
 }
 
 static bool run(const struct invocation *call, struct muster_error *err)
 {
-	CLEANUP(profile_report_done) struct profile_report report = { 0 };
-	CLEANUP(station_result_done) struct station_result result = { 0 };
-	CLEANUP(dps_credential_freep) struct dps_credential *credential = NULL;
-	CLEANUP(config_done) struct config config = { 0 };
 	const struct provision_options *options = call->options;
+	CLEANUP(profile_report_done) struct profile_report mistakes = { 0 };
+	CLEANUP(provision_devices_done) struct provision_devices devices = { 0 };
+	CLEANUP(provision_report_done) struct provision_report report = { .output = call->output };
+	CLEANUP(config_done) struct config config = { 0 };
+	CLEANUP(dps_credential_freep) struct dps_credential *credential = NULL;
 	struct station_request request = options->request;
-	struct login_options login = options->login;
 	bool is_done;
 
-	if (!request.profile_path)
-		return muster_fail(err, CAUSE_USAGE,
-				   "'muster provision' needs --profile FILE (see muster provision "
-				   "--help)");
-	if (!report_config_load(&config, err))
+	if (!check_options(options, err) ||
+	    !provision_devices_read(&options->tpms, &options->serials, options->serials_file,
+				    &devices, err) ||
+	    !log_in(options, &config, &request, &credential, err))
 		return false;
-	login_options_complete(&login, &config);
-	if (!login_credential_new(&login, &credential, err))
-		return false;
-	request.credential = credential;
-	request.ca_file = login.ca_file;
-	if (!call->is_quiet && (isatty(STDERR_FILENO) || log_get_level() >= LOG_INFO)) {
+	report.is_single = devices.count == 1;
+	request.devices = devices.rows;
+	request.device_count = devices.count;
+	request.finished = provision_report_add;
+	request.context = &report;
+	if (!call->is_quiet && (isatty(STDERR_FILENO) || log_get_level() >= LOG_INFO))
 		request.progress = show_stage;
-		request.progress_context = &request;
-	}
-	is_done = station_provision(&request, &report, &result, err);
+	is_done = station_provision(&request, &mistakes, err);
 	if (!is_done || !call->is_quiet)
-		report_print(&report);
-	return is_done && print_result(call, &result, err);
+		report_print(&mistakes);
+	return is_done && provision_report_end(&report, err);
 }
 
 const struct verb verb_provision = {
 	.name = "provision",
-	.summary = "Make a device a verified enrollment",
+	.summary = "Make devices verified enrollments",
 	.description =
-		"Takes one device through identify, attest, enroll, confirm, verify and release, as its\n"
+		"Takes each device through identify, attest, enroll, confirm, verify and release, as its\n"
 		"profile says. Run again on the same device it goes on where it stopped, or says that\n"
-		"the device is enrolled already.",
+		"the device is enrolled already. Several TPMs are done at once, and no failure of one\n"
+		"stops another: the status is 0 when all are done, that of the failures when they share\n"
+		"one, else 1.",
 	.options = rows,
 	.options_size = sizeof(struct provision_options),
 	.default_output = OUTPUT_TABLE,

@@ -155,7 +155,7 @@ bool attest_key_make_start(struct job *job, struct muster_error *err)
 {
 	CLEANUP(worker_message_done) struct worker_message request;
 	const struct profile *profile = &job->run->profile;
-	struct identity_values values = { .serial = job->run->request->serial,
+	struct identity_values values = { .serial = job->serial,
 					  .registration_id = job->registration_id };
 	CLEANUP(freep) char *label = NULL;
 
@@ -184,7 +184,7 @@ bool attest_key_make_finish(struct job *job, const struct muster_error *outcome,
 static bool make_certificate(struct job *job, struct muster_error *err)
 {
 	const struct profile *profile = &job->run->profile;
-	struct identity_values values = { .serial = job->run->request->serial,
+	struct identity_values values = { .serial = job->serial,
 					  .registration_id = job->registration_id };
 	CLEANUP(issuer_done) struct issuer issuer = { 0 };
 	CLEANUP(X509_freep) X509 *certificate = NULL;

@@ -114,7 +114,7 @@ bool evidence_compose(struct job *job, char **ret_text, struct muster_error *err
 
 	muster_fail_memory(err);
 	if (!root || !json_add_text(root, "schema", EVIDENCE_SCHEMA) ||
-	    !json_add_text(root, "serial", run->request->serial) ||
+	    !json_add_text(root, "serial", job->serial) ||
 	    !json_add_text(root, "registrationId", job->registration_id) ||
 	    !json_add_text(root, "deviceId",
 			   job->device_id ? job->device_id : job->registration_id) ||

@@ -23,7 +23,7 @@ bool tpm_open_start(struct job *job, struct muster_error *err)
 	worker_request_init(&request, WORKER_TPM_OPEN);
 	if (!worker_spawn("muster-tpm-worker", NULL, &job->tpm, err))
 		return false;
-	worker_add_text(&request, FIELD_TCTI, job->run->request->tpm);
+	worker_add_text(&request, FIELD_TCTI, job->tcti);
 	return job_ask(job, job->tpm, &request, err);
 }
 
@@ -32,8 +32,7 @@ bool tpm_open_finish(struct job *job, const struct muster_error *outcome, struct
 	if (outcome->code == MUSTER_OK)
 		return true;
 	*err = *outcome;
-	return muster_error_prefix(err, "opening the TPM at '%s'",
-				   PRINTABLE(job->run->request->tpm));
+	return muster_error_prefix(err, "opening the TPM at '%s'", PRINTABLE(job->tcti));
 }
 
 /* -- The endorsement key --------------------------------------------------------------------------------- */
@@ -55,7 +54,7 @@ static bool take_ek(struct job *job, struct muster_error *err)
 	if (!ek_public_parse(public->data, public->size, &job->ek, err) ||
 	    !ek_check_dps(&job->ek, err))
 		return muster_error_prefix(err, "looking at the endorsement key of the TPM at '%s'",
-					   PRINTABLE(job->run->request->tpm));
+					   PRINTABLE(job->tcti));
 	ek_public_digest(&job->ek, digest);
 	hex_encode(job->key_digest, digest, sizeof(digest));
 	job->has_ek = true;
@@ -75,12 +74,12 @@ bool tpm_ek_read_finish(struct job *job, const struct muster_error *outcome,
 		return muster_fail(
 			err, CAUSE_EK_UNSUPPORTED,
 			"the TPM at '%s' has no endorsement key at 0x%08x and the profile makes none",
-			PRINTABLE(job->run->request->tpm), EK_HANDLE);
+			PRINTABLE(job->tcti), EK_HANDLE);
 	if (job_is_dry(job))
 		return muster_fail(
 			err, CAUSE_EK_UNSUPPORTED,
 			"the TPM at '%s' has no endorsement key at 0x%08x; a real run would make and persist it",
-			PRINTABLE(job->run->request->tpm), EK_HANDLE);
+			PRINTABLE(job->tcti), EK_HANDLE);
 	return true;
 }
 
@@ -91,7 +90,7 @@ bool tpm_ek_make_intend(struct job *job, cJSON *body, struct muster_error *err)
 	snprintf(handle, sizeof(handle), "0x%08x", EK_HANDLE);
 	return (json_add_text(body, "handle", handle) &&
 		json_add_text(body, "template", "TCG L-1 RSA-2048") &&
-		json_add_text(body, "tpm", job->run->request->tpm)) ||
+		json_add_text(body, "tpm", job->tcti)) ||
 	       muster_fail_memory(err);
 }
 
@@ -162,6 +161,6 @@ bool tpm_certificate_finish(struct job *job, const struct muster_error *outcome,
 	if (policy == PROFILE_EK_REQUIRED)
 		return muster_fail(err, CAUSE_EK_CERTIFICATE_MISSING,
 				   "the TPM at '%s' holds no EK certificate at NV index 0x%08x",
-				   PRINTABLE(job->run->request->tpm), EK_CERTIFICATE_INDEX);
+				   PRINTABLE(job->tcti), EK_CERTIFICATE_INDEX);
 	return true;
 }

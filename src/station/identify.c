@@ -48,7 +48,7 @@ static bool expand_ids(struct job *job, struct muster_error *err)
 	const struct profile *profile = &job->run->profile;
 	size_t max = profile->attestation == PROFILE_X509 ? REGISTRATION_ID_X509_MAX
 							  : REGISTRATION_ID_MAX;
-	struct identity_values values = { .serial = job->run->request->serial };
+	struct identity_values values = { .serial = job->serial };
 	char ek_id[EK_DIGEST_ID_SIZE], folded[REGISTRATION_ID_MAX + 1];
 	CLEANUP(freep) char *expanded = NULL;
 
@@ -84,7 +84,7 @@ static bool is_live(enum journal_state state)
 static bool fail_taken(const struct job *job, const struct journal_device *other,
 		       enum muster_cause cause, struct muster_error *err)
 {
-	const char *serial = job->run->request->serial;
+	const char *serial = job->serial;
 	char when[RFC3339_SIZE];
 
 	return muster_fail(
@@ -123,7 +123,7 @@ static const char *service_of(const struct job *job)
 static bool check_known(struct job *job, struct muster_error *err)
 {
 	const struct journal_device *known = &job->device;
-	const char *serial = job->run->request->serial;
+	const char *serial = job->serial;
 
 	if (known->service && strcmp(known->service, service_of(job)) != 0)
 		return muster_fail(
@@ -160,8 +160,7 @@ static bool look_into_journal(struct job *job, struct muster_error *err)
 		return false;
 	if (job->was_known && !check_known(job, err))
 		return false;
-	if (!check_unique(job, JOURNAL_BY_SERIAL, job->run->request->serial, CAUSE_SERIAL_TAKEN,
-			  err) ||
+	if (!check_unique(job, JOURNAL_BY_SERIAL, job->serial, CAUSE_SERIAL_TAKEN, err) ||
 	    !check_unique(job, JOURNAL_BY_KEY_DIGEST, job->key_digest, CAUSE_KEY_TAKEN, err))
 		return false;
 	return !job->was_known || resume_from_journal(job, err);

@@ -104,6 +104,24 @@ bool job_retry_or_fail(struct job *job, const char *what, struct muster_error *e
 	return true;
 }
 
+static bool copy_text(char **target, const char *text)
+{
+	*target = text ? strdup(text) : NULL;
+	return !text || *target;
+}
+
+bool job_place(struct job *job, const struct station_device *device, struct muster_error *err)
+{
+	return (copy_text(&job->tcti, device->tpm) && copy_text(&job->serial, device->serial) &&
+		copy_text(&job->socket, device->socket ? device->socket : device->tpm)) ||
+	       muster_fail_memory(err);
+}
+
+const char *job_name(const struct job *job)
+{
+	return job->serial ? job->serial : job->socket;
+}
+
 void job_done(struct job *job)
 {
 	/* Keys that work through a worker go before the worker. */
@@ -116,6 +134,9 @@ void job_done(struct job *job)
 	bytes_done(&job->ek_certificate);
 	bytes_done(&job->key_id);
 	token_facts_done(&job->token);
+	free(job->tcti);
+	free(job->serial);
+	free(job->socket);
 	free(job->registration_id);
 	free(job->device_id);
 	journal_device_done(&job->device);

@@ -89,7 +89,8 @@ struct step {
 
 struct job {
 	struct run *run;
-	size_t step; /* index in the step table */
+	char *tcti, *serial, *socket; /* of this device; NULL: none */
+	size_t step;                  /* index in the step table */
 	bool intent_is_written, intent_is_durable;
 	bool is_finished;
 	const char *next_step; /* set by job_go_to */
@@ -195,16 +196,38 @@ void job_done(struct job *job);
 bool job_is_dry(const struct job *job);
 /* The provisioning service's. */
 const char *job_host(const struct job *job);
+/* What people call it while it is under way: its serial, else its socket; or NULL. */
+const char *job_name(const struct job *job);
+/* Takes over what the device is called. */
+bool job_place(struct job *job, const struct station_device *device, struct muster_error *err)
+	MUST_CHECK;
+/* What became of a job that is finished. */
+bool job_result(struct job *job, struct station_result *ret_result, struct muster_error *err)
+	MUST_CHECK;
 
 /* -- The loop --------------------------------------------------------------------------------------------------- */
 
-/* Runs all jobs to their ends; each job's own failure is in job->failure. Fails itself only when the journal does. */
-bool loop_run(struct run *run, struct job *jobs, size_t count, struct muster_error *err) MUST_CHECK;
+/* Where devices come from. */
+struct feed {
+	/* The next device, its texts borrowed until the next call; none for now; or none ever again. */
+	enum feed_state {
+		FEED_DEVICE,
+		FEED_LATER,
+		FEED_OVER
+	} (*next)(struct feed *feed, struct station_device *ret_device);
+};
+
+/* Runs each device to its end and tells the request's `finished`. Fails itself only when the journal or `finished`
+ * does. */
+bool loop_run(struct run *run, struct feed *feed, struct muster_error *err) MUST_CHECK;
 /* The signal that ended the last loop, or 0. */
 int loop_signal(void);
 
 /* -- Checked before anything is touched (run.c) ---------------------------------------------------------------- */
 
+/* Can a device be run by this profile? */
+bool run_check_device(const struct run *run, const struct station_device *device,
+		      struct muster_error *err) MUST_CHECK;
 bool run_prepare(struct run *run, const struct station_request *request,
 		 struct profile_report *report, struct muster_error *err) MUST_CHECK;
 void run_done(struct run *run);

@@ -12,8 +12,8 @@
 #include "muster/json.h"
 #include "muster/log.h"
 
-/* How long an operation under way may go on after a signal. */
-enum { PARK_GRACE_MS = 10000 };
+/* How long an operation under way may go on after a signal; how many devices are under way at once. */
+enum { PARK_GRACE_MS = 10000, JOBS_MAX = 64 };
 
 static int caught_signal;
 
@@ -24,7 +24,9 @@ int loop_signal(void)
 
 struct loop {
 	struct run *run;
-	struct job *jobs;
+	struct feed *feed;
+	bool feed_is_over;
+	struct job *jobs[JOBS_MAX];
 	size_t count;
 	int signals;        /* signalfd */
 	int64_t park_by_ms; /* INT64_MAX while no signal came */
@@ -153,7 +155,7 @@ static bool begin(struct job *job, struct muster_error *err)
 
 	log_debug("%s: %s", stage_name(step->stage), step->name);
 	if (request->progress)
-		request->progress(request->progress_context, stage_name(step->stage));
+		request->progress(request->context, job_name(job), stage_name(step->stage));
 	if (step->start && !step->start(job, &failure))
 		return fail_job(job, &failure, err);
 	return job->operation != OPERATION_NONE || complete(job, &fine, err);
@@ -202,7 +204,7 @@ static int64_t next_deadline(const struct loop *loop)
 	int64_t first = loop->park_by_ms;
 
 	for (size_t i = 0; i < loop->count; i++) {
-		const struct job *job = &loop->jobs[i];
+		const struct job *job = loop->jobs[i];
 		int64_t deadline = INT64_MAX;
 
 		if (job->operation == OPERATION_TIMER)
@@ -217,25 +219,20 @@ static int64_t next_deadline(const struct loop *loop)
 
 static bool wait_for_something(struct loop *loop, struct muster_error *err)
 {
-	struct pollfd *fds = calloc(loop->count + 1, sizeof(*fds));
+	struct pollfd fds[JOBS_MAX + 1];
 	int64_t deadline = next_deadline(loop), left = deadline - clock_now_ms();
 	int timeout = deadline == INT64_MAX ? -1
 		      : left < 0            ? 0
 		      : left > 3600000      ? 3600000
 					    : (int)left;
 	size_t used = 0;
-	bool good;
 
-	if (!fds)
-		return muster_fail_memory(err);
 	fds[used++] = (struct pollfd){ .fd = loop->signals, .events = POLLIN };
 	for (size_t i = 0; i < loop->count; i++)
-		if (loop->jobs[i].operation == OPERATION_WORKER)
-			fds[used++] = (struct pollfd){ .fd = worker_fd(loop->jobs[i].asked),
+		if (loop->jobs[i]->operation == OPERATION_WORKER)
+			fds[used++] = (struct pollfd){ .fd = worker_fd(loop->jobs[i]->asked),
 						       .events = POLLIN };
-	good = http_poll(loop->run->http, fds, used, timeout, err);
-	free(fds);
-	return good;
+	return http_poll(loop->run->http, fds, used, timeout, err);
 }
 
 static void take_signal(struct loop *loop)
@@ -276,7 +273,7 @@ static bool collect(struct loop *loop, struct muster_error *err)
 		return false;
 	take_signal(loop);
 	for (size_t i = 0; i < loop->count; i++) {
-		struct job *job = &loop->jobs[i];
+		struct job *job = loop->jobs[i];
 		struct muster_error outcome = { 0 };
 		bool must_park =
 			loop->park_by_ms != INT64_MAX &&
@@ -303,12 +300,66 @@ static bool collect(struct loop *loop, struct muster_error *err)
 
 /* -- The turns ------------------------------------------------------------------------------------------------- */
 
-static bool all_finished(const struct loop *loop)
+static bool add_job(struct loop *loop, const struct station_device *device,
+		    struct muster_error *err)
 {
-	for (size_t i = 0; i < loop->count; i++)
-		if (!loop->jobs[i].is_finished)
+	struct job *job = calloc(1, sizeof(*job));
+
+	if (!job)
+		return muster_fail_memory(err);
+	loop->jobs[loop->count++] = job;
+	*job = (struct job){ .run = loop->run, .again_in_ms = -1, .started_ms = clock_now_ms() };
+	return job_place(job, device, err);
+}
+
+/* Begins what has come; after a signal nothing new. */
+static bool take_devices(struct loop *loop, struct muster_error *err)
+{
+	struct station_device device;
+
+	while (!loop->feed_is_over && loop->count < JOBS_MAX) {
+		enum feed_state state = loop->park_by_ms != INT64_MAX
+						? FEED_OVER
+						: loop->feed->next(loop->feed, &device);
+
+		if (state == FEED_LATER)
+			return true;
+		loop->feed_is_over = state == FEED_OVER;
+		if (!loop->feed_is_over && !add_job(loop, &device, err))
 			return false;
+	}
 	return true;
+}
+
+static void drop_job(struct loop *loop, size_t index)
+{
+	job_done(loop->jobs[index]);
+	free(loop->jobs[index]);
+	loop->jobs[index] = loop->jobs[--loop->count];
+}
+
+/* Tells of those that ended; all of them is on disk by now. */
+static bool retire_jobs(struct loop *loop, struct muster_error *err)
+{
+	const struct station_request *request = loop->run->request;
+
+	for (size_t i = loop->count; i-- > 0;) {
+		struct station_result result;
+
+		if (!loop->jobs[i]->is_finished)
+			continue;
+		if (!job_result(loop->jobs[i], &result, err))
+			return false;
+		drop_job(loop, i);
+		if (!request->finished(request->context, &result, err))
+			return false;
+	}
+	return true;
+}
+
+static bool is_over(const struct loop *loop)
+{
+	return loop->feed_is_over && loop->count == 0;
 }
 
 /* True when some job can go on at once. */
@@ -320,7 +371,7 @@ static bool commit_turn(struct loop *loop, bool *ret_go_on, struct muster_error 
 	if (journal && journal_is_in_transaction(journal) && !journal_commit(journal, err))
 		return false;
 	for (size_t i = 0; i < loop->count; i++) {
-		struct job *job = &loop->jobs[i];
+		struct job *job = loop->jobs[i];
 
 		if (job->is_finished || job->operation != OPERATION_NONE)
 			continue;
@@ -334,12 +385,14 @@ static bool turn(struct loop *loop, struct muster_error *err)
 {
 	bool go_on;
 
-	for (size_t i = 0; i < loop->count; i++)
-		if (!advance(loop, &loop->jobs[i], err))
-			return false;
-	if (!commit_turn(loop, &go_on, err))
+	if (!take_devices(loop, err))
 		return false;
-	if (go_on || all_finished(loop))
+	for (size_t i = 0; i < loop->count; i++)
+		if (!advance(loop, loop->jobs[i], err))
+			return false;
+	if (!commit_turn(loop, &go_on, err) || !retire_jobs(loop, err))
+		return false;
+	if (go_on || is_over(loop))
 		return true;
 	return wait_for_something(loop, err) && collect(loop, err);
 }
@@ -359,9 +412,9 @@ static bool watch_signals(struct loop *loop, sigset_t *ret_before, struct muster
 	       muster_fail_errno(err, CAUSE_INTERNAL, errno, "waiting for signals");
 }
 
-bool loop_run(struct run *run, struct job *jobs, size_t count, struct muster_error *err)
+bool loop_run(struct run *run, struct feed *feed, struct muster_error *err)
 {
-	struct loop loop = { run, jobs, count, -1, INT64_MAX };
+	struct loop loop = { .run = run, .feed = feed, .signals = -1, .park_by_ms = INT64_MAX };
 	sigset_t before;
 	bool good;
 
@@ -370,7 +423,9 @@ bool loop_run(struct run *run, struct job *jobs, size_t count, struct muster_err
 		return false;
 	do {
 		good = turn(&loop, err);
-	} while (good && !all_finished(&loop));
+	} while (good && !is_over(&loop));
+	while (loop.count > 0)
+		drop_job(&loop, 0);
 	if (run->journal)
 		journal_rollback(run->journal);
 	closep(&loop.signals);

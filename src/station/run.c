@@ -14,8 +14,6 @@
 #include "muster/file.h"
 #include "muster/identity.h"
 
-enum { DEVICES_PER_RUN = 1 };
-
 void run_done(struct run *run)
 {
 	if (run->issuer_custody)
@@ -52,16 +50,44 @@ static bool copy_first(char **target, const char *const *candidates, size_t coun
 
 /* -- Parts ----------------------------------------------------------------------------------------------------- */
 
-static bool check_serial(const struct run *run, struct muster_error *err)
+static bool check_serial(const struct run *run, const struct station_device *device,
+			 struct muster_error *err)
 {
-	const char *serial = run->request->serial;
+	const char *place = device->socket ? device->socket : device->tpm;
 
-	if (serial)
-		return identity_serial_check(serial, err);
+	if (device->serial)
+		return identity_serial_check(device->serial, err);
 	return !profile_needs_serial(&run->profile) ||
 	       muster_fail(err, CAUSE_SERIAL_MISSING,
-			   "profile '%s' makes IDs from the serial, and none was given",
-			   PRINTABLE(run->profile.name));
+			   "profile '%s' makes IDs from the serial, and none was given%s%s%s",
+			   PRINTABLE(run->profile.name), place ? " for '" : "",
+			   PRINTABLE(place ? place : ""), place ? "'" : "");
+}
+
+bool run_check_device(const struct run *run, const struct station_device *device,
+		      struct muster_error *err)
+{
+	return check_serial(run, device, err) &&
+	       (!run->needs_tpm || device->tpm ||
+		muster_fail(err, CAUSE_TPM_TCTI_REFUSED,
+			    "profile '%s' is for TPM devices, and no TPM was named",
+			    PRINTABLE(run->profile.name)));
+}
+
+static bool check_devices(struct run *run, struct muster_error *err)
+{
+	const struct station_request *request = run->request;
+
+	run->needs_tpm = run->profile.attestation == PROFILE_TPM;
+	if (request->device_count > 1 && !run->needs_tpm)
+		return muster_fail(
+			err, CAUSE_USAGE,
+			"profile '%s' is not for TPM devices, which alone can be several",
+			PRINTABLE(run->profile.name));
+	for (size_t i = 0; i < request->device_count; i++)
+		if (!run_check_device(run, &request->devices[i], err))
+			return false;
+	return true;
 }
 
 static bool read_places(struct run *run, const struct config *config, struct muster_error *err)
@@ -94,15 +120,6 @@ static bool check_key_fd(const struct run *run, struct muster_error *err)
 	return (flags >= 0 && (flags & O_ACCMODE) != O_RDONLY) ||
 	       muster_fail(err, CAUSE_USAGE, "--key-fd: descriptor %lld is not open for writing",
 			   (long long)fd);
-}
-
-static bool check_tpm(struct run *run, struct muster_error *err)
-{
-	run->needs_tpm = run->profile.attestation == PROFILE_TPM;
-	return !run->needs_tpm || run->request->tpm ||
-	       muster_fail(err, CAUSE_TPM_TCTI_REFUSED,
-			   "profile '%s' is for TPM devices, and no TPM was named",
-			   PRINTABLE(run->profile.name));
 }
 
 /* The URI that names the token: the command line's, the profile's, or that of the master key. */
@@ -189,7 +206,7 @@ static bool open_journal(struct run *run, const struct config *config, struct mu
 	if (run->request->dry_run)
 		return access(path, F_OK) < 0 ||
 		       journal_open(path, JOURNAL_READ, &run->journal, err);
-	return journal_check_space(path, DEVICES_PER_RUN, err) &&
+	return journal_check_space(path, run->request->device_count, err) &&
 	       journal_open(path, JOURNAL_WRITE, &run->journal, err) &&
 	       directory_make(run->out_directory, err);
 }
@@ -235,8 +252,8 @@ bool run_prepare(struct run *run, const struct station_request *request,
 	if (!profile_load(request->profile_path, &run->profile, report, err) ||
 	    !load_config(&config, report, err))
 		return false;
-	return check_serial(run, err) && check_key_fd(run, err) && check_tpm(run, err) &&
-	       find_token(run, err) && read_places(run, &config, err) &&
+	return check_devices(run, err) && check_key_fd(run, err) && find_token(run, err) &&
+	       read_places(run, &config, err) &&
 	       who_is_here(&run->who, request->operator_name, config.operator_name, err) &&
 	       read_masters(run, err) && open_http(run, &config, err) &&
 	       open_journal(run, &config, err) && connect_service(run, err);

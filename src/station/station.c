@@ -10,6 +10,7 @@
 void station_result_done(struct station_result *result)
 {
 	free(result->device);
+	free(result->socket);
 	free(result->registration_id);
 	free(result->device_id);
 	free(result->attestation);
@@ -34,6 +35,8 @@ static bool copy(char **target, const char *value)
 
 static const char *state_of(const struct job *job)
 {
+	if (job->failure.code != MUSTER_OK)
+		return "failed";
 	if (job_is_dry(job))
 		return job->found ? "already enrolled" : "planned";
 	return job->was_released || !job->created ? "already enrolled" : "enrolled";
@@ -51,7 +54,7 @@ static bool plan_endorsement_key(struct station_result *result, struct muster_er
 /* What would be sent, with keys masked. */
 static bool fill_plan(struct job *job, struct station_result *result, struct muster_error *err)
 {
-	if (!job_is_dry(job))
+	if (!job_is_dry(job) || job->failure.code != MUSTER_OK)
 		return true;
 	if (job->run->needs_tpm && !job->has_ek)
 		return plan_endorsement_key(result, err);
@@ -66,14 +69,16 @@ static bool fill_plan(struct job *job, struct station_result *result, struct mus
 
 static bool fill_result(struct job *job, struct station_result *result, struct muster_error *err)
 {
-	const struct station_request *request = job->run->request;
-	const char *name = request->serial        ? request->serial
+	bool is_good = job->failure.code == MUSTER_OK;
+	const char *name = job->serial            ? job->serial
 			   : job->registration_id ? job->registration_id
-						  : request->tpm;
+						  : job->socket;
 
-	result->verified = job->verified || (job->was_released && job->hub);
+	result->failure = job->failure;
+	result->verified = is_good && (job->verified || (job->was_released && job->hub));
 	result->seconds = (double)(clock_now_ms() - job->started_ms) / 1000;
-	if (!copy(&result->device, name) || !copy(&result->registration_id, job->registration_id) ||
+	if (!copy(&result->device, name) || !copy(&result->socket, job->socket) ||
+	    !copy(&result->registration_id, job->registration_id) ||
 	    !copy(&result->device_id, job->device_id ? job->device_id : job->registration_id) ||
 	    !copy(&result->attestation, profile_attestation_word(job->run->profile.attestation)) ||
 	    !copy(&result->hub, job->hub) || !copy(&result->state, state_of(job)) ||
@@ -83,23 +88,40 @@ static bool fill_result(struct job *job, struct station_result *result, struct m
 	return fill_plan(job, result, err);
 }
 
-bool station_provision(const struct station_request *request, struct profile_report *report,
-		       struct station_result *ret_result, struct muster_error *err)
+bool job_result(struct job *job, struct station_result *ret_result, struct muster_error *err)
 {
-	CLEANUP(run_done) struct run run = { 0 };
-	CLEANUP(job_done)
-	struct job job = { .run = &run, .again_in_ms = -1, .started_ms = clock_now_ms() };
 	CLEANUP(station_result_done) struct station_result result = { 0 };
 
-	if (!run_prepare(&run, request, report, err) || !loop_run(&run, &job, 1, err))
-		return false;
-	if (job.failure.code != MUSTER_OK) {
-		*err = job.failure;
-		return false;
-	}
-	if (!fill_result(&job, &result, err))
+	if (!fill_result(job, &result, err))
 		return false;
 	*ret_result = result;
 	result = (struct station_result){ 0 };
 	return true;
+}
+
+/* -- The devices of a request -------------------------------------------------------------------------------- */
+
+struct list_feed {
+	struct feed feed; /* first */
+	const struct station_request *request;
+	size_t next;
+};
+
+static enum feed_state next_of_list(struct feed *feed, struct station_device *ret_device)
+{
+	struct list_feed *list = (struct list_feed *)(void *)feed;
+
+	if (list->next == list->request->device_count)
+		return FEED_OVER;
+	*ret_device = list->request->devices[list->next++];
+	return FEED_DEVICE;
+}
+
+bool station_provision(const struct station_request *request, struct profile_report *report,
+		       struct muster_error *err)
+{
+	CLEANUP(run_done) struct run run = { 0 };
+	struct list_feed feed = { { next_of_list }, request, 0 };
+
+	return run_prepare(&run, request, report, err) && loop_run(&run, &feed.feed, err);
 }

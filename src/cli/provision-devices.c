@@ -1,0 +1,172 @@
+#include "provision-devices.h"
+
+#include <errno.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "muster/file.h"
+#include "muster/text.h"
+
+enum { SERIALS_SIZE_MAX = 64 * 1024 };
+
+void provision_devices_done(struct provision_devices *devices)
+{
+	free(devices->lines);
+	*devices = (struct provision_devices){ 0 };
+}
+
+static struct station_device *find_socket(struct provision_devices *devices, const char *socket,
+					  size_t length)
+{
+	for (size_t i = 0; i < devices->count; i++) {
+		const char *name = devices->rows[i].tpm;
+
+		if (name && strlen(name) == length && memcmp(name, socket, length) == 0)
+			return &devices->rows[i];
+	}
+	return NULL;
+}
+
+/* -- TPMs --------------------------------------------------------------------------------------------------- */
+
+static bool add_tpms(const struct option_list *tpms, struct provision_devices *devices,
+		     struct muster_error *err)
+{
+	for (size_t i = 0; i < tpms->count; i++) {
+		if (find_socket(devices, tpms->words[i], strlen(tpms->words[i])))
+			return muster_fail(err, CAUSE_USAGE, "TPM '%s' is named twice",
+					   PRINTABLE(tpms->words[i]));
+		devices->rows[devices->count++].tpm = tpms->words[i];
+	}
+	if (devices->count == 0)
+		devices->count = 1;
+	return true;
+}
+
+/* -- Serials ------------------------------------------------------------------------------------------------ */
+
+/* `place` says where it was read, for the message. */
+static bool set_serial(struct provision_devices *devices, struct station_device *device,
+		       const char *serial, const char *place, struct muster_error *err)
+{
+	if (device->serial)
+		return muster_fail(err, CAUSE_USAGE, "%s: '%s' has the serial '%s' already", place,
+				   PRINTABLE(device->tpm ? device->tpm : "the device"),
+				   PRINTABLE(device->serial));
+	for (size_t i = 0; i < devices->count; i++)
+		if (devices->rows[i].serial && strcmp(devices->rows[i].serial, serial) == 0)
+			return muster_fail(err, CAUSE_USAGE, "%s: serial '%s' is given twice",
+					   place, PRINTABLE(serial));
+	device->serial = serial;
+	return true;
+}
+
+/* A TCTI may hold '=' itself, so every '=' is tried. */
+static struct station_device *socket_before(struct provision_devices *devices, const char *word,
+					    const char **ret_serial)
+{
+	for (const char *at = strchr(word, '='); at; at = strchr(at + 1, '=')) {
+		struct station_device *device = find_socket(devices, word, (size_t)(at - word));
+
+		*ret_serial = at + 1;
+		if (device)
+			return device;
+	}
+	return NULL;
+}
+
+static bool add_serials(const struct option_list *serials, struct provision_devices *devices,
+			struct muster_error *err)
+{
+	for (size_t i = 0; i < serials->count; i++) {
+		const char *word = serials->words[i], *serial = word;
+		struct station_device *device = socket_before(devices, word, &serial);
+
+		if (!device && devices->count > 1)
+			return muster_fail(
+				err, CAUSE_USAGE,
+				"--serial '%s' is not SOCKET=TEXT with a TPM that is named",
+				PRINTABLE(word));
+		if (!set_serial(devices, device ? device : &devices->rows[0],
+				device ? serial : word, "--serial", err))
+			return false;
+	}
+	return true;
+}
+
+/* -- Lines of a file ---------------------------------------------------------------------------------------- */
+
+static bool add_line(struct provision_devices *devices, char *line, const char *place,
+		     struct muster_error *err)
+{
+	char *tab = strchr(line, '\t');
+	struct station_device *device;
+
+	if (!tab)
+		return muster_fail(err, CAUSE_USAGE, "%s: no tab between socket and serial", place);
+	device = find_socket(devices, line, (size_t)(tab - line));
+	if (!device)
+		return muster_fail(err, CAUSE_USAGE, "%s: '%s' is no TPM that is named", place,
+				   PRINTABLE((*tab = '\0', line)));
+	return set_serial(devices, device, tab + 1, place, err);
+}
+
+static bool add_lines(const char *file, struct provision_devices *devices, struct muster_error *err)
+{
+	unsigned number = 1;
+
+	for (char *line = devices->lines; line && *line; number++) {
+		char place[320], *end = strchrnul(line, '\n');
+		bool is_last = *end == '\0';
+
+		*end = '\0';
+		if (end > line && end[-1] == '\r')
+			end[-1] = '\0';
+		snprintf(place, sizeof(place), "%s:%u", PRINTABLE(file), number);
+		if (*line && !add_line(devices, line, place, err))
+			return false;
+		line = is_last ? NULL : end + 1;
+	}
+	return true;
+}
+
+static bool read_standard_input(char **ret_lines, struct muster_error *err)
+{
+	CLEANUP(text_done) struct text lines = TEXT_MAX(SERIALS_SIZE_MAX);
+	char part[4096];
+	ssize_t count;
+
+	while ((count = read(STDIN_FILENO, part, sizeof(part))) > 0)
+		text_add_bytes(&lines, part, (size_t)count);
+	if (count < 0)
+		return muster_fail_errno(err, CAUSE_INPUT_NOT_FOUND, errno, "reading serials");
+	*ret_lines = text_take(&lines, err);
+	return *ret_lines != NULL;
+}
+
+static bool read_serials(const char *file, struct provision_devices *devices,
+			 struct muster_error *err)
+{
+	CLEANUP(bytes_done) struct bytes bytes = { 0 };
+	bool is_input = strcmp(file, "-") == 0;
+
+	if (is_input) {
+		if (!read_standard_input(&devices->lines, err))
+			return false;
+	} else {
+		if (!file_read(file, SERIALS_SIZE_MAX, &bytes, err))
+			return false;
+		devices->lines = strndup(bytes.data ? (const char *)bytes.data : "", bytes.size);
+		if (!devices->lines)
+			return muster_fail_memory(err);
+	}
+	return add_lines(is_input ? "standard input" : file, devices, err);
+}
+
+bool provision_devices_read(const struct option_list *tpms, const struct option_list *serials,
+			    const char *serials_file, struct provision_devices *devices,
+			    struct muster_error *err)
+{
+	return add_tpms(tpms, devices, err) && add_serials(serials, devices, err) &&
+	       (!serials_file || read_serials(serials_file, devices, err));
+}

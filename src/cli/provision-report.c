@@ -1,0 +1,142 @@
+#include "provision-report.h"
+
+#include "muster/json.h"
+#include "muster/text.h"
+
+static const struct column columns[] = {
+	{ "device", "DEVICE", false, false },
+	{ "registrationId", "REGISTRATION ID", false, false },
+	{ "attestation", "ATTESTATION", false, false },
+	{ "hub", "HUB", false, false },
+	{ "state", "STATE", false, false },
+	{ "verified", "VERIFIED", false, false },
+	{ "seconds", "SECONDS", true, false },
+};
+
+static const struct column columns_of_several[] = {
+	{ "socket", "SOCKET", false, false },
+	{ "device", "DEVICE", false, false },
+	{ "registrationId", "REGISTRATION ID", false, false },
+	{ "hub", "HUB", false, false },
+	{ "state", "STATE", false, false },
+	{ "verified", "VERIFIED", false, false },
+	{ "cause", "CAUSE", false, false },
+	{ "seconds", "SECONDS", true, false },
+};
+
+void provision_report_done(struct provision_report *report)
+{
+	cJSON_Delete(TAKE_PTR(report->rows));
+}
+
+static bool add_seconds(cJSON *object, double seconds)
+{
+	char text[32];
+
+	snprintf(text, sizeof(text), "%.2f", seconds);
+	return cJSON_AddRawToObject(object, "seconds", text);
+}
+
+static bool add_failure(cJSON *object, const struct muster_error *failure)
+{
+	char cause[8];
+
+	if (failure->code == MUSTER_OK)
+		return true;
+	snprintf(cause, sizeof(cause), "E%04u", (unsigned)failure->cause);
+	return json_add_text(object, "cause", cause) &&
+	       json_add_text(object, "detail", failure->message);
+}
+
+static cJSON *describe(struct station_result *result)
+{
+	CLEANUP(cJSON_freep) cJSON *object = cJSON_CreateObject();
+
+	if (!object || !json_add_text(object, "device", result->device) ||
+	    !json_add_text(object, "socket", result->socket) ||
+	    !json_add_text(object, "registrationId", result->registration_id) ||
+	    !json_add_text(object, "deviceId", result->device_id) ||
+	    !json_add_text(object, "attestation", result->attestation) ||
+	    !json_add_text(object, "hub", result->hub) ||
+	    !json_add_text(object, "state", result->state) ||
+	    !json_add_bool(object, "verified", result->verified) ||
+	    !add_seconds(object, result->seconds) ||
+	    !json_add_text(object, "evidence", result->evidence_path) ||
+	    !json_add_text(object, "keyFile", result->key_file) ||
+	    !add_failure(object, &result->failure) ||
+	    (result->plan && !json_add_item(object, "plan", TAKE_PTR(result->plan))))
+		return NULL;
+	return TAKE_PTR(object);
+}
+
+static bool print_single(const struct provision_report *report, const cJSON *object,
+			 struct muster_error *err)
+{
+	const cJSON *plan = json_get(object, "plan");
+
+	if (!output_print(stdout, report->output, object, columns, ARRAY_SIZE(columns), err))
+		return false;
+	/* A plan is no row; people get it below the table. */
+	return !plan || report->output != OUTPUT_TABLE ||
+	       output_print(stdout, OUTPUT_YAML, plan, NULL, 0, err);
+}
+
+/* Formats of lines are printed as they come. */
+static bool take_row(struct provision_report *report, cJSON *object, struct muster_error *err)
+{
+	CLEANUP(cJSON_freep) cJSON *row = object;
+
+	if (report->output == OUTPUT_JSONL || report->output == OUTPUT_TSV)
+		return output_print(stdout, report->output, row, columns_of_several,
+				    ARRAY_SIZE(columns_of_several), err);
+	if (!report->rows)
+		report->rows = cJSON_CreateArray();
+	return (report->rows && cJSON_AddItemToArray(report->rows, TAKE_PTR(row))) ||
+	       muster_fail_memory(err);
+}
+
+static void note_failure(struct provision_report *report, const struct station_result *result)
+{
+	if (report->failed++ == 0)
+		report->failure = result->failure;
+	report->differ |= report->failure.code != result->failure.code;
+	if (!report->is_single)
+		fprintf(stderr, "muster: %s: [E%04u] %s\n", PRINTABLE(result->socket),
+			(unsigned)result->failure.cause, result->failure.message);
+}
+
+bool provision_report_add(void *context, struct station_result *result, struct muster_error *err)
+{
+	struct provision_report *report = context;
+	CLEANUP(station_result_done) struct station_result own = *result;
+	CLEANUP(cJSON_freep) cJSON *object = NULL;
+
+	report->count++;
+	if (own.failure.code != MUSTER_OK)
+		note_failure(report, &own);
+	if (report->is_single && report->failed > 0)
+		return true;
+	object = describe(&own);
+	if (!object)
+		return muster_fail_memory(err);
+	return report->is_single ? print_single(report, object, err)
+				 : take_row(report, TAKE_PTR(object), err);
+}
+
+bool provision_report_end(struct provision_report *report, struct muster_error *err)
+{
+	if (report->rows && !output_print(stdout, report->output, report->rows, columns_of_several,
+					  ARRAY_SIZE(columns_of_several), err))
+		return false;
+	if (report->failed == 0)
+		return true;
+	*err = report->failure;
+	if (report->differ)
+		muster_fail(err, CAUSE_DEVICES_FAILED,
+			    "%zu of %zu devices failed, each with its own line", report->failed,
+			    report->count);
+	else if (!report->is_single)
+		muster_error_prefix(err, "%zu of %zu devices failed", report->failed,
+				    report->count);
+	return false;
+}

@@ -1,0 +1,22 @@
+/* What `muster provision` prints: one device as one object, several as a list, and how the whole run ended. */
+#pragma once
+
+#include "muster/station.h"
+
+#include "cli-internal.h"
+
+struct provision_report {
+	enum output_format output;
+	bool is_single; /* one device: it is printed alone, and its failure is that of the run */
+	cJSON *rows;    /* those not printed yet */
+	size_t count, failed;
+	struct muster_error failure; /* the first */
+	bool differ;                 /* failures have different exit statuses */
+};
+void provision_report_done(struct provision_report *report);
+
+/* For station_request.finished; `context` is the report. */
+bool provision_report_add(void *context, struct station_result *result, struct muster_error *err)
+	MUST_CHECK;
+/* Prints what was collected. False when a device failed: with the status that all failures share, else 1. */
+bool provision_report_end(struct provision_report *report, struct muster_error *err) MUST_CHECK;
