@@ -11,7 +11,7 @@ packages_build=(gcc libc6-dev meson ninja-build pkg-config python3 libssl-dev li
 	libcjson-dev libsqlite3-dev libfyaml-dev libsmartcols-dev libmicrohttpd-dev libgnutls28-dev
 	libtss2-dev libp11-dev libp11-kit-dev)
 packages_run=(swtpm swtpm-tools gnutls-bin softhsm2 libtss2-tcti-swtpm0 libtss2-tcti-device0)
-packages_test=(libcmocka-dev clang libclang-rt-14-dev clang-format python3-pytest python3-jsonschema python3-yaml
+packages_test=(libcmocka-dev clang libclang-rt-14-dev clang-format python3-pytest python3-jsonschema python3-yaml python3-cryptography
 	strace shellcheck mandoc curl tpm2-tools opensc openssl sqlite3 udev git)
 export packages_build packages_run packages_test
 

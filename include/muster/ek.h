@@ -72,6 +72,8 @@ bool ek_check_srk(const struct ek_public *srk, struct muster_error *err) MUST_CH
  * does the chip make the key that its EK certificate is for; the SRK as Azure's C# and identity service do). */
 bool ek_template_ek(struct ek_public *ret_template, struct muster_error *err) MUST_CHECK;
 bool ek_template_srk(struct ek_public *ret_template, struct muster_error *err) MUST_CHECK;
+/* A restricted signing key of P-256, made in a moment on any chip. */
+bool ek_template_ak(struct ek_public *ret_template, struct muster_error *err) MUST_CHECK;
 
 /* -- EK certificate ---------------------------------------------------------------------------------------- */
 
@@ -89,12 +91,14 @@ struct ek_certificate_info {
 	char version[64]; /* 2.23.133.2.3 */
 };
 
-/* Finds the certificate in an NV index: fill bytes 0x00 and 0xFF in front and behind are dropped, its length is
- * that of its outer SEQUENCE. Nothing but fill: CAUSE_EK_CERTIFICATE_MISSING; anything else that is no
- * certificate: CAUSE_EK_CERTIFICATE_INVALID. *ret_der is the DER without fill. Caller frees both; ret_der may be
+/* Finds the certificate in an NV index: fill bytes 0x00 and 0xFF in front and behind are dropped, and the encoding
+ * may be BER. Nothing but fill: CAUSE_EK_CERTIFICATE_MISSING; anything else that is no
+ * certificate: CAUSE_EK_CERTIFICATE_INVALID. *ret_der is the certificate without fill. Caller frees both; ret_der may be
  * NULL. */
 bool ek_certificate_parse(const void *nv, size_t size, X509 **ret_certificate,
 			  struct bytes *ret_der, struct muster_error *err) MUST_CHECK;
+/* Is it for an RSA key, by either of the names that the TCG allows? */
+bool ek_certificate_is_rsa(const X509 *certificate);
 /* Is it for this EK? CAUSE_EK_CERTIFICATE_MISMATCH when not. Says nothing about who signed it. */
 bool ek_certificate_check_key(const X509 *certificate, const struct ek_public *ek,
 			      struct muster_error *err) MUST_CHECK;

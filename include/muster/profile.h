@@ -43,6 +43,11 @@ void profile_mistake_print(const struct profile_report *report, size_t row, stru
 
 enum profile_attestation { PROFILE_TPM, PROFILE_X509, PROFILE_SYMMETRIC_KEY };
 enum profile_ek_certificate { PROFILE_EK_REQUIRED, PROFILE_EK_OPTIONAL, PROFILE_EK_IGNORE };
+enum profile_revocation {
+	PROFILE_REVOCATION_OFF,
+	PROFILE_REVOCATION_IF_PRESENT,
+	PROFILE_REVOCATION_REQUIRED
+};
 enum profile_allocation {
 	PROFILE_ALLOCATION_UNSET, /* the service's own policy */
 	PROFILE_HASHED,
@@ -91,6 +96,11 @@ struct profile {
 	struct {
 		enum profile_ek_certificate certificate;
 		bool persist; /* the TCG EK may be made and persisted when 0x81010001 is empty */
+		char *roots;  /* folder of the vendors' roots; NULL: issuers are not judged */
+		char *crls;   /* folder of revocation lists */
+		enum profile_revocation revocation;
+		bool allow_expired;
+		bool prove; /* the EK's private half has to be shown to be there */
 	} tpm;
 	struct {
 		char *key_type;  /* the worker's words: "ec-p256" ... */

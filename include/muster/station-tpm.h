@@ -8,6 +8,36 @@
 
 #include "muster/cleanup.h"
 #include "muster/error.h"
+#include "muster/profile.h"
 
 /* Keys in every form, certificates, handles, capabilities. The caller's. Changes nothing on the chip. */
 bool station_tpm_show(const char *tcti, cJSON **ret_document, struct muster_error *err) MUST_CHECK;
+
+/* Texts borrowed; NULL is "not given". */
+struct station_tpm_request {
+	const char *tpm; /* TCTI */
+	const char *profile_path;
+	const char *roots; /* folders; hold over the profile's */
+	const char *crls;
+	const char *ek_certificate; /* file, PEM or DER; holds over NV */
+	const char *serial;         /* compared with the journal */
+	const char *journal_path;   /* NULL: journal_default_path(), where there is one */
+	const char *operator_name;
+	bool deep;            /* make a key of every template, whether or not it is needed */
+	bool persist;         /* put the TCG's EK at 0x81010001 */
+	const char *replaces; /* digest of the key there, in hex */
+};
+
+/* One verdict and one remedy, and how it came to that. */
+struct station_tpm_report {
+	/* tpm, verdict ("ok", "warn", "refuse"), code, seen, remedy, registrationId, ekSha256, and checks: an array of check,
+	 * verdict ("ok", "note", "warn", "refuse"), code, seen, remedy */
+	cJSON *document;
+	struct muster_error refusal; /* code MUSTER_OK when the TPM may be enrolled */
+};
+void station_tpm_report_done(struct station_tpm_report *report);
+
+/* Makes transient keys and uses the EK; what is persistent changes only with `persist`, and then the journal has it
+ * first. Fails when nothing could be judged; a refused TPM is a report. Mistakes in the profile are in *mistakes. */
+bool station_tpm_doctor(const struct station_tpm_request *request, struct profile_report *mistakes,
+			struct station_tpm_report *ret_report, struct muster_error *err) MUST_CHECK;

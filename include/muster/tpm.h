@@ -10,6 +10,7 @@
 #include "muster/cleanup.h"
 #include "muster/ek.h"
 #include "muster/error.h"
+#include "muster/secret.h"
 #include "muster/text.h"
 #include "muster/worker.h"
 
@@ -62,6 +63,12 @@ bool tpm_public_read(struct tpm *tpm, uint32_t handle, bool *ret_found,
  * minute. */
 bool tpm_ek_create(struct tpm *tpm, uint32_t handle, struct ek_public *ret_public,
 		   struct muster_error *err) MUST_CHECK;
+/* The key that the endorsement hierarchy makes of this template; nothing is kept. Seconds to a minute. */
+bool tpm_ek_try(struct tpm *tpm, const struct ek_public *template, struct ek_public *ret_public,
+		struct muster_error *err) MUST_CHECK;
+/* Puts the TCG L-1 EK in the place of the one there, which has to be `old`; CAUSE_TPM_SWAPPED when it is not. */
+bool tpm_ek_replace(struct tpm *tpm, uint32_t handle, const struct ek_public *old,
+		    struct ek_public *ret_public, struct muster_error *err) MUST_CHECK;
 /* All rows of a capability from `first` on: handles and curves one number each, properties and algorithms a pair. */
 bool tpm_capability_list(struct tpm *tpm, uint32_t capability, uint32_t first,
 			 uint32_t values[TPM_NUMBERS_MAX], size_t *ret_count,
@@ -78,6 +85,17 @@ bool tpm_session_begin(struct tpm *tpm, uint32_t ek_handle, const struct ek_publ
 		       struct muster_error *err) MUST_CHECK;
 /* The persistent SRK when it is of the right kind, else a transient one, kept until tpm_release. */
 bool tpm_srk_get(struct tpm *tpm, struct ek_public *ret_public, struct muster_error *err)
+	MUST_CHECK;
+/* Which object a credential is bound to: the SRK, exactly as DPS will do it, or an attestation key of P-256 that is made
+ * for the purpose where making an SRK would take long. */
+enum tpm_witness { TPM_WITNESS_SRK, TPM_WITNESS_AK };
+/* The object's public area. Kept loaded until tpm_release. */
+bool tpm_witness_get(struct tpm *tpm, enum tpm_witness which, struct ek_public *ret_public,
+		     struct muster_error *err) MUST_CHECK;
+/* Recovers a credential of 16 bytes made for the EK of the session and for the witness; both parts are marshalled.
+ * CAUSE_TPM_ACTIVATION_FAILED when this TPM cannot. */
+bool tpm_prove(struct tpm *tpm, enum tpm_witness which, const struct bytes *id_object,
+	       const struct bytes *secret, struct secret *ret_credential, struct muster_error *err)
 	MUST_CHECK;
 /* Activates the challenge with the EK of the session (at ek_handle) and the SRK, imports the HMAC key and keeps it
  * loaded in place of an earlier one. A challenge that is not for this TPM is CAUSE_TPM_ACTIVATION_FAILED. */

@@ -1,11 +1,12 @@
-/* muster tpm: show. */
+/* muster tpm: doctor and show. */
 #include <string.h>
 
 #include "muster/json.h"
+#include "muster/log.h"
 #include "muster/station-tpm.h"
 #include "muster/text.h"
 
-#include "cli-internal.h"
+#include "report.h"
 
 struct tpm_options {
 	const char *tpm;
@@ -135,4 +136,112 @@ const struct verb verb_tpm_show = {
 	.options_size = sizeof(struct tpm_options),
 	.default_output = OUTPUT_TABLE,
 	.run = run_show,
+};
+
+/* -- Doctor ---------------------------------------------------------------------------------------------------- */
+
+struct tpm_doctor_options {
+	struct station_tpm_request request;
+	int persist; /* index in persist_choices */
+};
+
+static const char *const persist_choices[] = { "none", "tcg", NULL };
+
+#define REQUEST(member) offsetof(struct tpm_doctor_options, request.member)
+
+/* clang-format off */
+static const struct option_row doctor_rows[] = {
+	{ 'T', "tpm", "tcti", OPTION_TEXT, "TCTI", "The TPM, e.g. device:/dev/tpmrm0",
+	  REQUEST(tpm), "MUSTER_TPM", NULL, 0 },
+	{ 'p', "profile", NULL, OPTION_TEXT, "FILE", "Judge by what this profile asks for",
+	  REQUEST(profile_path), "MUSTER_PROFILE", NULL, 0 },
+	{ 0, "roots", NULL, OPTION_TEXT, "DIR", "Folder of the vendors' roots, PEM; holds over the profile's",
+	  REQUEST(roots), NULL, NULL, 0 },
+	{ 0, "crl", NULL, OPTION_TEXT, "DIR", "Folder of revocation lists; holds over the profile's",
+	  REQUEST(crls), NULL, NULL, 0 },
+	{ 0, "ek-certificate", NULL, OPTION_TEXT, "FILE", "EK certificate to take instead of those in the TPM",
+	  REQUEST(ek_certificate), NULL, NULL, 0 },
+	{ 's', "serial", NULL, OPTION_TEXT, "TEXT", "Serial number to compare with the journal",
+	  REQUEST(serial), NULL, NULL, 0 },
+	{ 'j', "journal", NULL, OPTION_TEXT, "FILE", "Journal of this station",
+	  REQUEST(journal_path), "MUSTER_JOURNAL", NULL, 0 },
+	{ 0, "operator", NULL, OPTION_TEXT, "NAME", "Who is working here, for the journal; default: the login user",
+	  REQUEST(operator_name), "MUSTER_OPERATOR", NULL, 0 },
+	{ 0, "deep", NULL, OPTION_FLAG, NULL, "Make a key of every template, which may take minutes",
+	  REQUEST(deep), NULL, NULL, 0 },
+	{ 0, "persist", NULL, OPTION_CHOICE, "WHICH", "tcg: put the TCG's RSA-2048 EK at 0x81010001",
+	  offsetof(struct tpm_doctor_options, persist), NULL, persist_choices, 0 },
+	{ 0, "replaces", NULL, OPTION_TEXT, "SHA256", "Digest of the key that --persist takes away",
+	  REQUEST(replaces), NULL, NULL, 0 },
+	{ 0 },
+};
+/* clang-format on */
+
+static const struct column verdict_columns[] = {
+	{ "tpm", "TPM", false, false },
+	{ "verdict", "VERDICT", false, false },
+	{ "seen", "SEEN", false, true },
+	{ "remedy", "TRY", false, true },
+};
+
+static const struct column check_columns[] = {
+	{ "check", "CHECK", false, false },
+	{ "verdict", "VERDICT", false, false },
+	{ "seen", "SEEN", false, true },
+	{ "remedy", "TRY", false, true },
+};
+
+/* For people the verdict is one line, and with -v each check is one above it. */
+static bool print_verdict(const struct invocation *call, const cJSON *document,
+			  struct muster_error *err)
+{
+	bool is_table = call->output == OUTPUT_TABLE;
+
+	if (is_table && log_get_level() >= LOG_INFO &&
+	    (!output_print(stdout, call->output, json_get(document, "checks"), check_columns,
+			   ARRAY_SIZE(check_columns), err) ||
+	     fputs("\n", stdout) == EOF))
+		return false;
+	return output_print(stdout, call->output, document, verdict_columns,
+			    ARRAY_SIZE(verdict_columns), err);
+}
+
+static bool run_doctor(const struct invocation *call, struct muster_error *err)
+{
+	const struct tpm_doctor_options *options = call->options;
+	CLEANUP(profile_report_done) struct profile_report mistakes = { 0 };
+	CLEANUP(station_tpm_report_done) struct station_tpm_report report = { 0 };
+	struct station_tpm_request request = options->request;
+	bool is_done;
+
+	request.persist = options->persist > 0;
+	if (!request.tpm)
+		return muster_fail(
+			err, CAUSE_USAGE,
+			"'muster tpm doctor' needs --tpm TCTI (see muster tpm doctor --help)");
+	if (request.replaces && !request.persist)
+		return muster_fail(err, CAUSE_USAGE, "--replaces goes with --persist tcg");
+	is_done = station_tpm_doctor(&request, &mistakes, &report, err);
+	if (!is_done || !call->is_quiet)
+		report_print(&mistakes);
+	if (!is_done || !print_verdict(call, report.document, err))
+		return false;
+	*err = report.refusal;
+	return report.refusal.code == MUSTER_OK;
+}
+
+const struct verb verb_tpm_doctor = {
+	.noun = "tpm",
+	.name = "doctor",
+	.summary = "Say whether to trust a TPM and its endorsement key",
+	.description =
+		"Finds out which endorsement key is persisted, which one is certified and which one the\n"
+		"device's software will present; judges the certificate by its profile, its chain to the\n"
+		"vendors' roots and the revocation lists at hand; and lets the TPM prove that it holds the\n"
+		"key. One verdict, one remedy; all checks with -v and in the formats json and yaml. The\n"
+		"exit status is that of the refusal. Persistent keys change only with --persist.",
+	.options = doctor_rows,
+	.options_size = sizeof(struct tpm_doctor_options),
+	.default_output = OUTPUT_TABLE,
+	.run = run_doctor,
 };

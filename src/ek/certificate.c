@@ -28,63 +28,44 @@ static bool is_fill(uint8_t byte)
 	return byte == 0x00 || byte == 0xff;
 }
 
-/* Size of the SEQUENCE at data, header included; 0 when there is none that fits. */
-static size_t sequence_size(const uint8_t *data, size_t size)
-{
-	if (size < 2 || data[0] != 0x30)
-		return 0;
-	size_t octets = data[1] & 0x7f;
-	if (!(data[1] & 0x80))
-		return 2 + octets <= size ? 2 + octets : 0;
-	if (octets < 1 || octets > 3 || 2 + octets > size)
-		return 0;
-	size_t content = 0;
-	for (size_t i = 0; i < octets; i++)
-		content = content << 8 | data[2 + i];
-	return content <= size - 2 - octets ? 2 + octets + content : 0;
-}
-
-static bool find_certificate(const uint8_t *nv, size_t size, const uint8_t **ret_der,
-			     size_t *ret_size, struct muster_error *err)
-{
-	size_t start = 0;
-	while (start < size && is_fill(nv[start]))
-		start++;
-	if (start == size)
-		return muster_fail(err, CAUSE_EK_CERTIFICATE_MISSING,
-				   "the index holds %zu bytes of fill and no certificate", size);
-	size_t length = sequence_size(nv + start, size - start);
-	if (length == 0)
-		return muster_fail(err, CAUSE_EK_CERTIFICATE_INVALID,
-				   "%zu bytes hold no complete ASN.1 SEQUENCE", size);
-	for (size_t i = start + length; i < size; i++)
-		if (!is_fill(nv[i]))
-			return muster_fail(
-				err, CAUSE_EK_CERTIFICATE_INVALID,
-				"a certificate of %zu bytes has more than fill behind it", length);
-	*ret_der = nv + start;
-	*ret_size = length;
-	return true;
-}
-
 bool ek_certificate_parse(const void *nv, size_t size, X509 **ret_certificate,
 			  struct bytes *ret_der, struct muster_error *err)
 {
-	const uint8_t *der = NULL;
-	size_t length = 0;
-	if (!find_certificate(nv, size, &der, &length, err))
-		return false;
+	const unsigned char *start = nv, *end = start + size;
+	while (start < end && is_fill(*start))
+		start++;
+	if (start == end)
+		return muster_fail(err, CAUSE_EK_CERTIFICATE_MISSING,
+				   "the index holds %zu bytes of fill and no certificate", size);
+	/* The parser finds the end: vendors have written lengths that are not DER's shortest, or indefinite. */
+	const unsigned char *next = start;
 	ERR_set_mark();
-	const unsigned char *next = der;
-	CLEANUP(X509_freep) X509 *certificate = d2i_X509(NULL, &next, (long)length);
+	CLEANUP(X509_freep) X509 *certificate = d2i_X509(NULL, &next, (long)(end - start));
 	ERR_pop_to_mark();
-	if (!certificate || next != der + length)
+	if (!certificate)
 		return muster_fail(err, CAUSE_EK_CERTIFICATE_INVALID,
-				   "a SEQUENCE of %zu bytes is not an X.509 certificate", length);
-	if (ret_der && !bytes_copy(ret_der, der, length, err))
+				   "%zu bytes hold no complete X.509 certificate", size);
+	size_t length = (size_t)(next - start);
+	while (next < end && is_fill(*next))
+		next++;
+	if (next < end)
+		return muster_fail(err, CAUSE_EK_CERTIFICATE_INVALID,
+				   "a certificate of %zu bytes has more than fill behind it",
+				   length);
+	if (ret_der && !bytes_copy(ret_der, start, length, err))
 		return false;
 	*ret_certificate = TAKE_PTR(certificate);
 	return true;
+}
+
+bool ek_certificate_is_rsa(const X509 *certificate)
+{
+	ASN1_OBJECT *algorithm = NULL;
+	if (X509_PUBKEY_get0_param(&algorithm, NULL, NULL, NULL,
+				   X509_get_X509_PUBKEY(certificate)) != 1)
+		return false;
+	int kind = OBJ_obj2nid(algorithm);
+	return kind == NID_rsaEncryption || kind == NID_rsaesOaep;
 }
 
 /* -- Against the EK ---------------------------------------------------------------------------------------- */
@@ -104,10 +85,8 @@ bool ek_certificate_check_key(const X509 *certificate, const struct ek_public *e
 				   X509_get_X509_PUBKEY(certificate)) != 1)
 		return muster_fail(err, CAUSE_EK_CERTIFICATE_INVALID,
 				   "the certificate's key cannot be read");
-	int kind = OBJ_obj2nid(algorithm);
 	bool is_rsa = EVP_PKEY_is_a(key, "RSA");
-	if (is_rsa ? kind != NID_rsaEncryption && kind != NID_rsaesOaep
-		   : kind != NID_X9_62_id_ecPublicKey)
+	if (is_rsa != ek_certificate_is_rsa(certificate))
 		return muster_fail(err, CAUSE_EK_CERTIFICATE_MISMATCH,
 				   "the certificate is not for an %s key", is_rsa ? "RSA" : "ECC");
 

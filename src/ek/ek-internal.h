@@ -24,6 +24,10 @@ extern const uint8_t ek_policy_l1[SHA256_SIZE];
 bool ek_check_storage(const TPMT_PUBLIC *area, const char *what, struct muster_error *err)
 	MUST_CHECK;
 
+/* ek_check_strength, of a key as OpenSSL has it. */
+struct ek_findings;
+void ek_check_certified_strength(const EVP_PKEY *key, struct ek_findings *findings);
+
 /* The outer wrap of Part 1, 24 (credentials) and 23.3 (duplicates), which is one and the same: a fresh seed goes
  * to the parent's key under `label`, keys for AES and HMAC come from the seed. *ret_sealed is the TPM2B of
  * integrity and ciphertext, *ret_seed the TPM2B_ENCRYPTED_SECRET. */

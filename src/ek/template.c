@@ -1,4 +1,4 @@
-/* The two templates, as tables of one struct: they differ in attributes and policy only. */
+/* The templates that muster makes keys of: EK and SRK, which differ in attributes and policy only, and the AK. */
 #include "muster/ek.h"
 
 #include <string.h>
@@ -37,5 +37,24 @@ bool ek_template_ek(struct ek_public *ret_template, struct muster_error *err)
 bool ek_template_srk(struct ek_public *ret_template, struct muster_error *err)
 {
 	TPMT_PUBLIC area = storage_template(SRK_ATTRIBUTES);
+	return ek_public_pack(&area, ret_template, err);
+}
+
+bool ek_template_ak(struct ek_public *ret_template, struct muster_error *err)
+{
+	TPMT_PUBLIC area = {
+		.type = TPM2_ALG_ECC,
+		.nameAlg = TPM2_ALG_SHA256,
+		.objectAttributes = TPMA_OBJECT_FIXEDTPM | TPMA_OBJECT_FIXEDPARENT |
+				    TPMA_OBJECT_SENSITIVEDATAORIGIN | TPMA_OBJECT_USERWITHAUTH |
+				    TPMA_OBJECT_NODA | TPMA_OBJECT_RESTRICTED |
+				    TPMA_OBJECT_SIGN_ENCRYPT,
+		.parameters.eccDetail = {
+			.symmetric.algorithm = TPM2_ALG_NULL,
+			.scheme = { TPM2_ALG_ECDSA, { .ecdsa.hashAlg = TPM2_ALG_SHA256 } },
+			.curveID = TPM2_ECC_NIST_P256,
+			.kdf.scheme = TPM2_ALG_NULL,
+		},
+	};
 	return ek_public_pack(&area, ret_template, err);
 }

@@ -54,7 +54,6 @@ extern const OSSL_DISPATCH pki_signature_functions[];
 /* -- Key quality, for pki_key_check and its vectors --------------------------------------------------------------- */
 
 bool pki_rsa_has_small_factor(const BIGNUM *modulus);
-bool pki_rsa_is_roca(const BIGNUM *modulus);
 bool pki_rsa_is_fermat_weak(const BIGNUM *modulus, unsigned rounds);
 bool pki_edwards_point_is_good(const uint8_t encoded[32]);
 

@@ -33,6 +33,15 @@ static const struct word ek_certificate_words[] = {
 	{ 0 },
 };
 
+static const struct word revocation_words[] = {
+	{ "off", PROFILE_REVOCATION_OFF },
+	{ "ifPresent", PROFILE_REVOCATION_IF_PRESENT },
+	{ "required", PROFILE_REVOCATION_REQUIRED },
+	{ 0 },
+};
+
+static const struct word expired_words[] = { { "refuse", 0 }, { "allow", 1 }, { 0 } };
+
 static const struct word key_type_words[] = {
 	{ "ec-p256", 0 },  { "ec-p384", 0 },  { "ec-p521", 0 }, { "rsa-2048", 0 },
 	{ "rsa-3072", 0 }, { "rsa-4096", 0 }, { "ed25519", 0 }, { 0 },
@@ -63,6 +72,21 @@ static const struct field tpm_rows[] = {
 		  "the EK that the TPM presents, unless it is ignored." },
 	{ "persist", FIELD_BOOL, AT(tpm.persist), .fallback = "true",
 	  .help = "Make the TCG's RSA-2048 EK and persist it at 0x81010001 when nothing is there." },
+	{ "roots", FIELD_PATH, AT(tpm.roots), .max = 1024,
+	  .help = "Folder of PEM files with the roots of TPM vendors. With it an EK certificate "
+		  "has to chain to one of them." },
+	{ "crls", FIELD_PATH, AT(tpm.crls), .max = 1024,
+	  .help = "Folder of the vendors' revocation lists, PEM or DER. None is fetched." },
+	{ "revocation", FIELD_WORD, AT(tpm.revocation), .words = revocation_words,
+	  .fallback = "ifPresent",
+	  .help = "Whether there has to be a revocation list of each issuer, or those count that "
+		  "are there, or none." },
+	{ "expired", FIELD_WORD_BOOL, AT(tpm.allow_expired), .words = expired_words,
+	  .fallback = "refuse",
+	  .help = "What to do about EK certificates and revocation lists that are out of date." },
+	{ "prove", FIELD_BOOL, AT(tpm.prove), .fallback = "true",
+	  .help = "Let the TPM show, before anything is enrolled, that it holds the private half "
+		  "of its EK." },
 };
 static const struct fields tpm_fields = { FIELDS(tpm_rows) };
 
@@ -240,6 +264,10 @@ const struct rule profile_rules[] = {
 	{ "attestation.type", "x509", RULE_WITHOUT, "deviceId", "{ek.", NO_EK_HERE },
 	{ "attestation.type", "symmetricKey", RULE_WITHOUT, "registrationId", "{ek.", NO_EK_HERE },
 	{ "attestation.type", "symmetricKey", RULE_WITHOUT, "deviceId", "{ek.", NO_EK_HERE },
+	{ "attestation.tpm.crls", NULL, RULE_REQUIRE, "attestation.tpm.roots",
+	  .message = "revocation lists count only for certificates that chain to a root" },
+	{ "attestation.tpm.revocation", "required", RULE_REQUIRE, "attestation.tpm.crls",
+	  .message = "revocation lists are required, so their folder has to be named" },
 	{ "iotHubs", NULL, RULE_REQUIRE, "allocationPolicy",
 	  .message = "hubs are named, so it has to be said how one is chosen" },
 	{ "allocationPolicy", "static", RULE_REQUIRE, "iotHubs",

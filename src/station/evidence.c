@@ -5,6 +5,7 @@
 
 #include "muster/encoding.h"
 #include "muster/json.h"
+#include "tpm-findings.h"
 
 #define EVIDENCE_SCHEMA "muster.evidence/1"
 
@@ -56,6 +57,7 @@ static cJSON *key_part(const struct job *job)
 			     !json_add_bool(part, "ekMadeByStation", job->ek_was_created))) ||
 	    !add_base64(part, "ekCertificate", job->ek_certificate.data,
 			job->ek_certificate.size) ||
+	    (job->has_ek && !json_add_item(part, "ekChecks", findings_json(&job->findings))) ||
 	    !add_base64(part, "certificate", job->certificate.data, job->certificate.size) ||
 	    (job->certificate.size > 0 &&
 	     !json_add_text(part, "certificateSha256",

@@ -1,6 +1,7 @@
 /* Who is it: the endorsement key of a TPM and its certificate. */
 #include "steps.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #include "muster/encoding.h"
@@ -29,47 +30,84 @@ bool tpm_open_start(struct job *job, struct muster_error *err)
 
 bool tpm_open_finish(struct job *job, const struct muster_error *outcome, struct muster_error *err)
 {
-	if (outcome->code == MUSTER_OK)
+	if (outcome->code == MUSTER_OK) {
+		snprintf(job->manufacturer, sizeof(job->manufacturer), "%s",
+			 worker_text(&job->reply, FIELD_MANUFACTURER));
 		return true;
+	}
 	*err = *outcome;
 	return muster_error_prefix(err, "opening the TPM at '%s'", PRINTABLE(job->tcti));
 }
 
-/* -- The endorsement key --------------------------------------------------------------------------------- */
+/* -- What it holds --------------------------------------------------------------------------------- */
 
-bool tpm_ek_read_start(struct job *job, struct muster_error *err)
+bool tpm_survey_start(struct job *job, struct muster_error *err)
 {
 	CLEANUP(worker_message_done) struct worker_message request;
 
-	worker_request_init(&request, WORKER_TPM_READ_PUBLIC);
-	worker_add_u64(&request, FIELD_HANDLE, EK_HANDLE);
+	worker_request_init(&request, WORKER_TPM_SURVEY);
+	worker_add_u64(&request, FIELD_WITH_NV, job->run->tpm_terms.need != EK_CERTIFICATE_IGNORED);
 	return job_ask(job, job->tpm, &request, err);
 }
 
-static bool take_ek(struct job *job, struct muster_error *err)
+static void take_ek(struct job *job, const struct ek_public *ek)
 {
-	const struct bytes *public = worker_bytes(&job->reply, FIELD_PUBLIC);
 	uint8_t digest[SHA256_SIZE];
 
-	if (!ek_public_parse(public->data, public->size, &job->ek, err) ||
-	    !ek_check_dps(&job->ek, err))
-		return muster_error_prefix(err, "looking at the endorsement key of the TPM at '%s'",
-					   PRINTABLE(job->tcti));
+	job->ek = *ek;
 	ek_public_digest(&job->ek, digest);
 	hex_encode(job->key_digest, digest, sizeof(digest));
 	job->has_ek = true;
+}
+
+static bool take_holdings(struct job *job, struct muster_error *err)
+{
+	const struct bytes *holdings = worker_bytes(&job->reply, FIELD_HOLDINGS);
+	struct ek_public ek;
+	bool found = false;
+
+	if (!ek_holdings_parse(holdings->data, holdings->size, &job->holdings, err) ||
+	    !ek_holdings_public(&job->holdings, EK_HANDLE, &found, &ek, err))
+		return false;
+	roll_call_of_survey(&job->reply, found ? &ek : NULL, &job->first_seen);
+	if (found)
+		take_ek(job, &ek);
 	return true;
 }
 
-bool tpm_ek_read_finish(struct job *job, const struct muster_error *outcome,
-			struct muster_error *err)
+/* By the profile's terms; the first refusal is the job's. */
+static bool judge(struct job *job, struct muster_error *err)
+{
+	const struct tpm_terms *terms = &job->run->tpm_terms;
+	CLEANUP(ek_judgement_done) struct ek_judgement judgement = { 0 };
+	struct ek_case facts = {
+		.holdings = &job->holdings,
+		.presented = job->has_ek ? &job->ek : NULL,
+		.manufacturer = job->manufacturer,
+	};
+
+	ek_judge(&facts, terms->need, &terms->terms, &judgement);
+	job->findings = judgement.findings;
+	if (!ek_findings_settle(&judgement.findings, err))
+		return muster_error_prefix(err, "looking at the endorsement key of the TPM at '%s'",
+					   PRINTABLE(job->tcti));
+	bytes_done(&job->ek_certificate);
+	job->ek_certificate = judgement.certificate_bytes;
+	judgement.certificate_bytes = (struct bytes){ 0 };
+	return true;
+}
+
+bool tpm_survey_finish(struct job *job, const struct muster_error *outcome,
+		       struct muster_error *err)
 {
 	if (outcome->code != MUSTER_OK) {
 		*err = *outcome;
-		return muster_error_prefix(err, "reading the endorsement key");
+		return muster_error_prefix(err, "reading what the TPM holds");
 	}
-	if (worker_u64(&job->reply, FIELD_FOUND))
-		return take_ek(job, err);
+	if (!take_holdings(job, err) || !judge(job, err))
+		return false;
+	if (job->has_ek)
+		return true;
 	if (!job->run->profile.tpm.persist)
 		return muster_fail(
 			err, CAUSE_EK_UNSUPPORTED,
@@ -82,6 +120,8 @@ bool tpm_ek_read_finish(struct job *job, const struct muster_error *outcome,
 			PRINTABLE(job->tcti), EK_HANDLE);
 	return true;
 }
+
+/* -- The endorsement key ----------------------------------------------------------------------------------- */
 
 bool tpm_ek_make_intend(struct job *job, cJSON *body, struct muster_error *err)
 {
@@ -106,61 +146,24 @@ bool tpm_ek_make_start(struct job *job, struct muster_error *err)
 bool tpm_ek_make_finish(struct job *job, const struct muster_error *outcome,
 			struct muster_error *err)
 {
+	const struct bytes *public = worker_bytes(&job->reply, FIELD_PUBLIC);
 	CLEANUP(cJSON_freep) cJSON *body = cJSON_CreateObject();
+	struct ek_public ek;
 
 	if (outcome->code != MUSTER_OK) {
 		*err = *outcome;
 		return muster_error_prefix(err, "making and persisting the endorsement key");
 	}
-	if (!take_ek(job, err))
+	if (!ek_public_parse(public->data, public->size, &ek, err))
 		return false;
+	take_ek(job, &ek);
 	job->ek_was_created = true;
+	/* From now on this key has to be there. */
+	job->first_seen.has_key = true;
+	ek_public_digest(&ek, job->first_seen.key);
 	if (!body || !json_add_text(body, "step", "tpm-ek-make") ||
 	    !json_add_text(body, "ekSha256", job->key_digest))
 		return muster_fail_memory(err);
-	return job_record(job, JOURNAL_OUTCOME, STAGE_IDENTIFY, TAKE_PTR(body), err);
-}
-
-/* -- Its certificate --------------------------------------------------------------------------------------- */
-
-bool tpm_certificate_start(struct job *job, struct muster_error *err)
-{
-	CLEANUP(worker_message_done) struct worker_message request;
-
-	if (job->run->profile.tpm.certificate == PROFILE_EK_IGNORE)
-		return true;
-	worker_request_init(&request, WORKER_TPM_NV_READ);
-	worker_add_u64(&request, FIELD_HANDLE, EK_CERTIFICATE_INDEX);
-	return job_ask(job, job->tpm, &request, err);
-}
-
-static bool check_certificate(struct job *job, const struct bytes *nv, struct muster_error *err)
-{
-	CLEANUP(X509_freep) X509 *certificate = NULL;
-
-	return ek_certificate_parse(nv->data, nv->size, &certificate, &job->ek_certificate, err) &&
-	       ek_certificate_check_key(certificate, &job->ek, err);
-}
-
-bool tpm_certificate_finish(struct job *job, const struct muster_error *outcome,
-			    struct muster_error *err)
-{
-	enum profile_ek_certificate policy = job->run->profile.tpm.certificate;
-	bool found = worker_u64(&job->reply, FIELD_FOUND);
-
-	if (policy == PROFILE_EK_IGNORE)
-		return true;
-	if (outcome->code != MUSTER_OK) {
-		*err = *outcome;
-		return muster_error_prefix(err, "reading the EK certificate");
-	}
-	if (found && check_certificate(job, worker_bytes(&job->reply, FIELD_DATA), err))
-		return true;
-	if (found && (err->cause != CAUSE_EK_CERTIFICATE_MISSING || policy == PROFILE_EK_REQUIRED))
-		return muster_error_prefix(err, "looking at the EK certificate");
-	if (policy == PROFILE_EK_REQUIRED)
-		return muster_fail(err, CAUSE_EK_CERTIFICATE_MISSING,
-				   "the TPM at '%s' holds no EK certificate at NV index 0x%08x",
-				   PRINTABLE(job->tcti), EK_CERTIFICATE_INDEX);
-	return true;
+	return job_record(job, JOURNAL_OUTCOME, STAGE_IDENTIFY, TAKE_PTR(body), err) &&
+	       judge(job, err);
 }

@@ -1,9 +1,11 @@
 /* Which device is it, and what does the journal know of it. */
 #include "steps.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "known.h"
 #include "muster/encoding.h"
 #include "muster/identity.h"
 #include "muster/json.h"
@@ -76,43 +78,16 @@ static bool expand_ids(struct job *job, struct muster_error *err)
 
 /* -- The journal ------------------------------------------------------------------------------------------- */
 
-static bool is_live(enum journal_state state)
+static struct known_claim claim_of(const struct job *job)
 {
-	return state == JOURNAL_WORKING || state == JOURNAL_PARKED || state == JOURNAL_RELEASED;
-}
+	struct known_claim claim = { .serial = job->serial,
+				     .registration_id = job->registration_id };
 
-static bool fail_taken(const struct job *job, const struct journal_device *other,
-		       enum muster_cause cause, struct muster_error *err)
-{
-	const char *serial = job->serial;
-	char when[RFC3339_SIZE];
-
-	return muster_fail(
-		err, cause,
-		"serial '%s' with key %.16s... (registration ID '%s') clashes with the journal's serial '%s' with key %.16s... (registration ID '%s', %s since %s)",
-		serial ? PRINTABLE(serial) : "none",
-		job->key_digest[0] ? job->key_digest : "unknown", PRINTABLE(job->registration_id),
-		other->serial ? PRINTABLE(other->serial) : "none",
-		other->key_digest ? other->key_digest : "unknown",
-		PRINTABLE(other->registration_id), journal_state_name(other->state),
-		rfc3339_format(when, other->updated_ms));
-}
-
-/* Another live device with this key or serial stops the job. */
-static bool check_unique(struct job *job, enum journal_key key, const char *value,
-			 enum muster_cause cause, struct muster_error *err)
-{
-	CLEANUP(journal_device_done) struct journal_device other = { 0 };
-	bool found;
-
-	if (!value || !*value)
-		return true;
-	if (!journal_device_find(job->run->journal, key, value, &other, &found, err))
-		return false;
-	if (!found || !is_live(other.state) ||
-	    strcmp(other.registration_id, job->registration_id) == 0)
-		return true;
-	return fail_taken(job, &other, cause, err);
+	if (job->has_ek)
+		known_claim_ek(&claim, &job->ek);
+	else
+		snprintf(claim.key_digest, sizeof(claim.key_digest), "%s", job->key_digest);
+	return claim;
 }
 
 static const char *service_of(const struct job *job)
@@ -120,7 +95,7 @@ static const char *service_of(const struct job *job)
 	return job->run->id_scope ? job->run->id_scope : job_host(job);
 }
 
-static bool check_known(struct job *job, struct muster_error *err)
+static bool check_known(struct job *job, const struct known_claim *claim, struct muster_error *err)
 {
 	const struct journal_device *known = &job->device;
 	const char *serial = job->serial;
@@ -131,13 +106,13 @@ static bool check_known(struct job *job, struct muster_error *err)
 			"device '%s' is in the journal as provisioned into '%s', not '%s'",
 			PRINTABLE(job->registration_id), PRINTABLE(known->service),
 			PRINTABLE(service_of(job)));
-	if (!is_live(known->state))
+	if (!known_is_live(known->state))
 		return true;
 	if (serial && known->serial && strcmp(serial, known->serial) != 0)
-		return fail_taken(job, known, CAUSE_KEY_TAKEN, err);
+		return known_fail(claim, known, CAUSE_KEY_TAKEN, err);
 	if (tpm_applies(job) && known->key_digest &&
 	    strcmp(known->key_digest, job->key_digest) != 0)
-		return fail_taken(job, known, CAUSE_SERIAL_TAKEN, err);
+		return known_fail(claim, known, CAUSE_SERIAL_TAKEN, err);
 	return true;
 }
 
@@ -154,14 +129,13 @@ static bool new_attempt_id(struct job *job, struct muster_error *err)
 static bool look_into_journal(struct job *job, struct muster_error *err)
 {
 	struct journal *journal = job->run->journal;
+	struct known_claim claim = claim_of(job);
 
 	if (!journal_device_find(journal, JOURNAL_BY_REGISTRATION_ID, job->registration_id,
 				 &job->device, &job->was_known, err))
 		return false;
-	if (job->was_known && !check_known(job, err))
-		return false;
-	if (!check_unique(job, JOURNAL_BY_SERIAL, job->serial, CAUSE_SERIAL_TAKEN, err) ||
-	    !check_unique(job, JOURNAL_BY_KEY_DIGEST, job->key_digest, CAUSE_KEY_TAKEN, err))
+	if ((job->was_known && !check_known(job, &claim, err)) ||
+	    !known_check(journal, &claim, err))
 		return false;
 	return !job->was_known || resume_from_journal(job, err);
 }

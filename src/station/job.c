@@ -131,7 +131,10 @@ void job_done(struct job *job)
 	http_answer_done(&job->answer);
 	worker_free(job->tpm);
 	worker_free(job->hsm);
+	ek_holdings_done(&job->holdings);
 	bytes_done(&job->ek_certificate);
+	proof_done(&job->proof);
+	worker_message_done(&job->proof_request);
 	bytes_done(&job->key_id);
 	token_facts_done(&job->token);
 	free(job->tcti);

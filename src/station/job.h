@@ -15,6 +15,8 @@
 #include "muster/station.h"
 #include "muster/token-uri.h"
 #include "muster/worker.h"
+#include "tpm-proof.h"
+#include "tpm-terms.h"
 
 #include "who.h"
 
@@ -64,6 +66,7 @@ struct run {
 	struct secret primary_master, secondary_master; /* from files */
 	bool needs_hsm, needs_tpm;
 	struct custody *issuer_custody; /* the issuer's token, when it is not the device's */
+	struct tpm_terms tpm_terms;
 };
 
 struct job;
@@ -115,8 +118,15 @@ struct job {
 	/* identify */
 	struct ek_public ek;
 	bool has_ek, ek_was_created;
+	struct ek_holdings holdings;
+	char manufacturer[65];
+	struct ek_findings findings;
 	struct bytes ek_certificate;
-	struct bytes key_id; /* CKA_ID */
+	struct ek_witness first_seen; /* what the TPM said of itself at the start */
+	struct proof proof;
+	struct worker_message proof_request;
+	struct muster_error proof_failure; /* told only when it is still the same chip */
+	struct bytes key_id;               /* CKA_ID */
 	struct token_facts token;
 	char *registration_id;
 	char *device_id;

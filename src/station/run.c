@@ -21,6 +21,7 @@ void run_done(struct run *run)
 	free(run->issuer_custody);
 	http_free(run->http);
 	journal_close(run->journal);
+	tpm_terms_done(&run->tpm_terms);
 	profile_done(&run->profile);
 	free(run->out_directory);
 	free(run->id_scope);
@@ -120,6 +121,11 @@ static bool check_key_fd(const struct run *run, struct muster_error *err)
 	return (flags >= 0 && (flags & O_ACCMODE) != O_RDONLY) ||
 	       muster_fail(err, CAUSE_USAGE, "--key-fd: descriptor %lld is not open for writing",
 			   (long long)fd);
+}
+
+static bool load_tpm_terms(struct run *run, struct muster_error *err)
+{
+	return !run->needs_tpm || tpm_terms_load(&run->profile, NULL, NULL, &run->tpm_terms, err);
 }
 
 /* The URI that names the token: the command line's, the profile's, or that of the master key. */
@@ -252,8 +258,8 @@ bool run_prepare(struct run *run, const struct station_request *request,
 	if (!profile_load(request->profile_path, &run->profile, report, err) ||
 	    !load_config(&config, report, err))
 		return false;
-	return check_devices(run, err) && check_key_fd(run, err) && find_token(run, err) &&
-	       read_places(run, &config, err) &&
+	return check_devices(run, err) && load_tpm_terms(run, err) && check_key_fd(run, err) &&
+	       find_token(run, err) && read_places(run, &config, err) &&
 	       who_is_here(&run->who, request->operator_name, config.operator_name, err) &&
 	       read_masters(run, err) && open_http(run, &config, err) &&
 	       open_journal(run, &config, err) && connect_service(run, err);

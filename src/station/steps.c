@@ -7,9 +7,12 @@ const struct step steps[] = {
 	/* name                stage            applies                        start                           finish                    intend */
 	{ "reach-service",     STAGE_IDENTIFY, NULL,                          service_reach_start,            service_reach_finish,     NULL, false },
 	{ "tpm-open",          STAGE_IDENTIFY, tpm_applies,                   tpm_open_start,                 tpm_open_finish,          NULL, false },
-	{ "tpm-ek-read",       STAGE_IDENTIFY, tpm_applies,                   tpm_ek_read_start,              tpm_ek_read_finish,       NULL, false },
+	{ "tpm-survey",        STAGE_IDENTIFY, tpm_applies,                   tpm_survey_start,               tpm_survey_finish,        NULL, false },
 	{ "tpm-ek-make",       STAGE_IDENTIFY, tpm_ek_is_missing,             tpm_ek_make_start,              tpm_ek_make_finish,       tpm_ek_make_intend, false },
-	{ "tpm-certificate",   STAGE_IDENTIFY, tpm_applies,                   tpm_certificate_start,          tpm_certificate_finish,   NULL, false },
+	{ "tpm-session",       STAGE_IDENTIFY, tpm_applies,                   tpm_session_start,              tpm_session_finish,       NULL, false },
+	{ "tpm-witness",       STAGE_IDENTIFY, tpm_prove_applies,             tpm_witness_start,              tpm_witness_finish,       NULL, false },
+	{ "tpm-prove",         STAGE_IDENTIFY, tpm_prove_applies,             tpm_prove_start,                tpm_prove_finish,         NULL, false },
+	{ "tpm-roll-call",     STAGE_IDENTIFY, tpm_prove_applies,             tpm_roll_call_start,            tpm_roll_call_finish,     NULL, false },
 	{ "token-open",        STAGE_IDENTIFY, token_applies,                 token_open_start,               token_open_finish,        NULL, false },
 	{ "token-login",       STAGE_IDENTIFY, token_applies,                 token_login_start,              token_login_finish,       NULL, false },
 	{ "look-up",           STAGE_IDENTIFY, NULL,                          identify_look_up,               NULL,                     NULL, false },
@@ -22,13 +25,13 @@ const struct step steps[] = {
 	{ "derive",            STAGE_ATTEST,   attest_derive_applies,         attest_derive,                  NULL,                     NULL, false },
 
 	{ "compose",           STAGE_ENROLL,   NULL,                          enroll_compose,                 NULL,                     NULL, false },
+	{ "tpm-still-there",   STAGE_ENROLL,   tpm_still_there_applies,       tpm_roll_call_start,            tpm_roll_call_finish,     NULL, false },
 	{ "put",               STAGE_ENROLL,   enroll_put_applies,            enroll_put_start,               enroll_put_finish,        enroll_put_intend, false },
 
 	{ "read-back",         STAGE_CONFIRM,  confirm_applies,               confirm_read_start,             confirm_read_finish,      NULL, false },
 	{ "read-keys",         STAGE_CONFIRM,  confirm_mechanism_applies,     confirm_mechanism_start,        confirm_mechanism_finish, NULL, false },
 	{ "compare",           STAGE_CONFIRM,  confirm_applies,               confirm_compare,                NULL,                     NULL, false },
 
-	{ "tpm-session",       STAGE_VERIFY,   verify_tpm_applies,            verify_session_start,           NULL,                     NULL, false },
 	{ "srk",               STAGE_VERIFY,   verify_tpm_applies,            verify_srk_start,               verify_srk_finish,        NULL, false },
 	{ "challenge",         STAGE_VERIFY,   verify_tpm_applies,            verify_challenge_start,         verify_challenge_finish,  NULL, false },
 	{ "activate",          STAGE_VERIFY,   verify_tpm_applies,            verify_activate_start,          NULL,                     NULL, false },

@@ -19,13 +19,23 @@ STEP_APPLIES(tpm_applies);
 STEP_APPLIES(tpm_ek_is_missing);
 STEP_STARTS(tpm_open_start);
 STEP_FINISHES(tpm_open_finish);
-STEP_STARTS(tpm_ek_read_start);
-STEP_FINISHES(tpm_ek_read_finish);
+STEP_STARTS(tpm_survey_start);
+STEP_FINISHES(tpm_survey_finish);
 STEP_INTENDS(tpm_ek_make_intend);
 STEP_STARTS(tpm_ek_make_start);
 STEP_FINISHES(tpm_ek_make_finish);
-STEP_STARTS(tpm_certificate_start);
-STEP_FINISHES(tpm_certificate_finish);
+
+/* prove-tpm.c */
+STEP_APPLIES(tpm_prove_applies);
+STEP_APPLIES(tpm_still_there_applies);
+STEP_STARTS(tpm_session_start);
+STEP_FINISHES(tpm_session_finish);
+STEP_STARTS(tpm_witness_start);
+STEP_FINISHES(tpm_witness_finish);
+STEP_STARTS(tpm_prove_start);
+STEP_FINISHES(tpm_prove_finish);
+STEP_STARTS(tpm_roll_call_start);
+STEP_FINISHES(tpm_roll_call_finish);
 
 /* attest.c */
 STEP_APPLIES(token_applies);
@@ -68,7 +78,6 @@ STEP_APPLIES(verify_tpm_applies);
 STEP_APPLIES(verify_poll_applies);
 STEP_APPLIES(verify_hub_key_applies);
 STEP_APPLIES(verify_delete_applies);
-STEP_STARTS(verify_session_start);
 STEP_STARTS(verify_srk_start);
 STEP_FINISHES(verify_srk_finish);
 STEP_INTENDS(verify_intend);

@@ -89,16 +89,6 @@ static bool identify_device(struct job *job, struct http_request *request, struc
 
 /* -- TPM: the service's challenge ---------------------------------------------------------------------------- */
 
-bool verify_session_start(struct job *job, struct muster_error *err)
-{
-	CLEANUP(worker_message_done) struct worker_message request;
-
-	worker_request_init(&request, WORKER_TPM_SESSION);
-	worker_add_u64(&request, FIELD_HANDLE, EK_HANDLE);
-	worker_add_bytes(&request, FIELD_PUBLIC, job->ek.data, job->ek.size);
-	return job_ask(job, job->tpm, &request, err);
-}
-
 bool verify_srk_start(struct job *job, struct muster_error *err)
 {
 	CLEANUP(worker_message_done) struct worker_message request;

@@ -200,6 +200,82 @@ static bool answer_survey(void *context, const struct worker_message *request,
 	return true;
 }
 
+static bool parse_public(const struct worker_message *request, enum worker_field field,
+			 struct ek_public *ret_public, struct muster_error *err)
+{
+	const struct bytes *bytes = worker_bytes(request, field);
+	return ek_public_parse(bytes->data, bytes->size, ret_public, err);
+}
+
+static bool answer_ek_try(void *context, const struct worker_message *request,
+			  struct worker_message *reply, struct muster_error *err)
+{
+	struct tpm *tpm = opened(context, request, err);
+	struct ek_public template, public;
+	if (!tpm || !parse_public(request, FIELD_TEMPLATE, &template, err) ||
+	    !tpm_ek_try(tpm, &template, &public, err))
+		return false;
+	add_public(reply, &public);
+	return true;
+}
+
+static bool answer_ek_replace(void *context, const struct worker_message *request,
+			      struct worker_message *reply, struct muster_error *err)
+{
+	struct tpm *tpm = opened(context, request, err);
+	struct ek_public old, public;
+	if (!tpm || !parse_public(request, FIELD_OLD_PUBLIC, &old, err) ||
+	    !tpm_ek_replace(tpm, handle_of(request), &old, &public, err))
+		return false;
+	add_public(reply, &public);
+	return true;
+}
+
+static enum tpm_witness witness_of(const struct worker_message *request)
+{
+	return worker_u64(request, FIELD_WITNESS) ? TPM_WITNESS_AK : TPM_WITNESS_SRK;
+}
+
+static bool answer_witness(void *context, const struct worker_message *request,
+			   struct worker_message *reply, struct muster_error *err)
+{
+	struct tpm *tpm = opened(context, request, err);
+	struct ek_public public;
+	if (!tpm || !tpm_witness_get(tpm, witness_of(request), &public, err))
+		return false;
+	add_public(reply, &public);
+	return true;
+}
+
+static bool answer_prove(void *context, const struct worker_message *request,
+			 struct worker_message *reply, struct muster_error *err)
+{
+	struct tpm *tpm = opened(context, request, err);
+	CLEANUP(secret_done) struct secret credential = { 0 };
+	if (!tpm || !tpm_prove(tpm, witness_of(request), worker_bytes(request, FIELD_ID_OBJECT),
+			       worker_bytes(request, FIELD_CREDENTIAL_SECRET), &credential, err))
+		return false;
+	worker_add_bytes(reply, FIELD_CREDENTIAL, credential.data, credential.size);
+	return true;
+}
+
+static bool answer_roll_call(void *context, const struct worker_message *request,
+			     struct worker_message *reply, struct muster_error *err)
+{
+	struct tpm *tpm = opened(context, request, err);
+	struct tpm_state state;
+	struct ek_public public;
+	bool found = false;
+	if (!tpm || !tpm_state_read(tpm, &state, err) ||
+	    !tpm_public_read(tpm, handle_of(request), &found, &public, err))
+		return false;
+	add_clock(reply, &state);
+	worker_add_u64(reply, FIELD_FOUND, found);
+	if (found)
+		add_public(reply, &public);
+	return true;
+}
+
 static bool answer_release(void *context, const struct worker_message *request,
 			   struct worker_message *reply, struct muster_error *err)
 {
@@ -224,6 +300,11 @@ const struct worker_handler tpm_handlers[] = {
 	{ WORKER_TPM_HMAC, answer_hmac },
 	{ WORKER_TPM_CAPABILITY, answer_capability },
 	{ WORKER_TPM_SURVEY, answer_survey },
+	{ WORKER_TPM_EK_TRY, answer_ek_try },
+	{ WORKER_TPM_EK_REPLACE, answer_ek_replace },
+	{ WORKER_TPM_WITNESS, answer_witness },
+	{ WORKER_TPM_PROVE, answer_prove },
+	{ WORKER_TPM_ROLL_CALL, answer_roll_call },
 	{ WORKER_TPM_RELEASE, answer_release },
 };
 const size_t tpm_handler_count = ARRAY_SIZE(tpm_handlers);

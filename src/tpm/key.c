@@ -43,22 +43,22 @@ static bool unpack_challenge(const struct ek_challenge *parts, struct challenge 
 
 /* -- Activation -------------------------------------------------------------------------------------------- */
 
-/* The credential comes back encrypted by the session, which also authorises the SRK. */
-static bool activate(struct tpm *tpm, const struct challenge *challenge,
-		     struct secret *ret_inner_key, struct muster_error *err)
+/* The credential comes back encrypted by the session, which also authorises the object. */
+bool tpm_activate(struct tpm *tpm, ESYS_TR object, const TPM2B_ID_OBJECT *id_object,
+		  const TPM2B_ENCRYPTED_SECRET *secret, struct secret *ret_credential,
+		  struct muster_error *err)
 {
 	CLEANUP(esys_freep) TPM2B_DIGEST *activated = NULL;
 	if (!tpm_policy_authorise(tpm, err))
 		return false;
-	TSS2_RC rc = Esys_ActivateCredential(tpm->esys, tpm->srk, tpm->ek, tpm->session,
-					     tpm->policy, ESYS_TR_NONE, &challenge->id_object,
-					     &challenge->credential_secret, &activated);
+	TSS2_RC rc = Esys_ActivateCredential(tpm->esys, object, tpm->ek, tpm->session, tpm->policy,
+					     ESYS_TR_NONE, id_object, secret, &activated);
 	if (rc != TSS2_RC_SUCCESS)
 		return tpm_fail_as(tpm, rc, CAUSE_TPM_ACTIVATION_FAILED, err,
 				   "activating the credential");
 	bool kept =
 		activated->size == INNER_KEY_SIZE
-			? secret_copy(ret_inner_key, activated->buffer, INNER_KEY_SIZE, err)
+			? secret_copy(ret_credential, activated->buffer, INNER_KEY_SIZE, err)
 			: muster_fail(err, CAUSE_TPM_ACTIVATION_FAILED,
 				      "the credential has %u bytes, not the %d of an AES-128 key",
 				      activated->size, INNER_KEY_SIZE);
@@ -115,7 +115,9 @@ static bool import_key(struct tpm *tpm, uint32_t ek_handle, const struct ek_chal
 		return muster_fail(err, CAUSE_INTERNAL,
 				   "the protected session is not that of the key at 0x%08x",
 				   ek_handle);
-	return tpm_srk_ensure(tpm, err) && activate(tpm, &challenge, &inner_key, err) &&
+	return tpm_srk_ensure(tpm, err) &&
+	       tpm_activate(tpm, tpm->srk, &challenge.id_object, &challenge.credential_secret,
+			    &inner_key, err) &&
 	       import(tpm, &challenge, &inner_key, &private, err) &&
 	       load(tpm, &challenge, private, err);
 }

@@ -33,6 +33,7 @@ static void forget_objects(struct tpm *tpm)
 	tpm->session = ESYS_TR_NONE;
 	tpm->policy = ESYS_TR_NONE;
 	tpm->srk = ESYS_TR_NONE;
+	tpm->ak = ESYS_TR_NONE;
 	tpm->key = ESYS_TR_NONE;
 }
 
@@ -159,6 +160,7 @@ static bool release(struct tpm *tpm, ESYS_TR *handle, bool is_transient, struct 
 bool tpm_release(struct tpm *tpm, struct muster_error *err)
 {
 	return (tpm_is_there(tpm, err) && release(tpm, &tpm->key, true, err) &&
+		release(tpm, &tpm->ak, true, err) &&
 		release(tpm, &tpm->srk, tpm->srk_is_transient, err) && tpm_session_end(tpm, err)) ||
 	       tpm_task_failed(tpm, err);
 }

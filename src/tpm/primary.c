@@ -15,9 +15,9 @@ static bool unpack_template(const struct ek_public *template, TPM2B_PUBLIC *ret_
 	       muster_fail_native(err, CAUSE_INTERNAL, ORIGIN_TSS, rc, "unpacking a key template");
 }
 
-static bool create_primary(struct tpm *tpm, ESYS_TR hierarchy, ESYS_TR auth,
-			   const struct ek_public *template, struct tpm_object *object,
-			   struct ek_public *ret_public, struct muster_error *err)
+bool tpm_primary_create(struct tpm *tpm, ESYS_TR hierarchy, ESYS_TR auth,
+			const struct ek_public *template, struct tpm_object *object,
+			struct ek_public *ret_public, struct muster_error *err)
 {
 	static const TPM2B_SENSITIVE_CREATE no_auth;
 	static const TPM2B_DATA no_outside_info;
@@ -63,8 +63,8 @@ static bool create_ek(struct tpm *tpm, uint32_t handle, struct ek_public *ret_ek
 	if (is_taken) /* EvictControl would take the old one away */
 		return muster_fail(err, CAUSE_TPM_COMMAND_FAILED, "handle 0x%08x is taken", handle);
 	if (!ek_template_ek(&template, err) ||
-	    !create_primary(tpm, ESYS_TR_RH_ENDORSEMENT, ESYS_TR_PASSWORD, &template, &object, &ek,
-			    err) ||
+	    !tpm_primary_create(tpm, ESYS_TR_RH_ENDORSEMENT, ESYS_TR_PASSWORD, &template, &object,
+				&ek, err) ||
 	    !ek_check_dps(&ek, err) || !persist(tpm, &object, handle, err))
 		return false;
 	*ret_ek = ek;
@@ -82,6 +82,68 @@ bool tpm_ek_create(struct tpm *tpm, uint32_t handle, struct ek_public *ret_publi
 			      muster_error_prefix(err, "making an endorsement key")))
 		return false;
 	/* The transient copy is flushed by now; when that failed, the context is due. */
+	tpm_recover(tpm);
+	return true;
+}
+
+static bool try_template(struct tpm *tpm, const struct ek_public *template,
+			 struct ek_public *ret_public, struct muster_error *err)
+{
+	CLEANUP(tpm_object_done) struct tpm_object object = TPM_OBJECT(tpm);
+	return tpm_primary_create(tpm, ESYS_TR_RH_ENDORSEMENT, ESYS_TR_PASSWORD, template, &object,
+				  ret_public, err);
+}
+
+bool tpm_ek_try(struct tpm *tpm, const struct ek_public *template, struct ek_public *ret_public,
+		struct muster_error *err)
+{
+	if (!TPM_TASK(tpm, err, try_template(tpm, template, ret_public, err)))
+		return false;
+	tpm_recover(tpm);
+	return true;
+}
+
+static bool evict(struct tpm *tpm, uint32_t handle, struct muster_error *err)
+{
+	ESYS_TR persistent = ESYS_TR_NONE, gone = ESYS_TR_NONE;
+	if (!tpm_reference_open(tpm, handle, &persistent, err))
+		return false;
+	TSS2_RC rc = Esys_EvictControl(tpm->esys, ESYS_TR_RH_OWNER, persistent, ESYS_TR_PASSWORD,
+				       ESYS_TR_NONE, ESYS_TR_NONE, handle, &gone);
+	if (rc != TSS2_RC_SUCCESS)
+		return tpm_fail(tpm, rc, err, "taking the key away from 0x%08x", handle);
+	Esys_TR_Close(tpm->esys, &persistent); /* the library keeps what is gone */
+	return true;
+}
+
+/* The old one goes only when the new one is made and the old one is still the one that was meant. */
+static bool replace_ek(struct tpm *tpm, uint32_t handle, const struct ek_public *old,
+		       struct ek_public *ret_public, struct muster_error *err)
+{
+	CLEANUP(tpm_object_done) struct tpm_object object = TPM_OBJECT(tpm);
+	struct ek_public template, ek, there;
+	bool found = false;
+	if (!ek_template_ek(&template, err) ||
+	    !tpm_primary_create(tpm, ESYS_TR_RH_ENDORSEMENT, ESYS_TR_PASSWORD, &template, &object,
+				&ek, err) ||
+	    !ek_check_dps(&ek, err) || !tpm_public_read(tpm, handle, &found, &there, err))
+		return false;
+	if (!found || !ek_public_equal(&there, old))
+		return muster_fail(err, CAUSE_TPM_SWAPPED, "another key is at 0x%08x by now",
+				   handle);
+	if (!evict(tpm, handle, err) || !persist(tpm, &object, handle, err))
+		return false;
+	*ret_public = ek;
+	return true;
+}
+
+bool tpm_ek_replace(struct tpm *tpm, uint32_t handle, const struct ek_public *old,
+		    struct ek_public *ret_public, struct muster_error *err)
+{
+	if (!TPM_TASK(tpm, err,
+		      replace_ek(tpm, handle, old, ret_public, err) ||
+			      muster_error_prefix(err, "replacing the endorsement key")))
+		return false;
 	tpm_recover(tpm);
 	return true;
 }
@@ -112,7 +174,7 @@ static bool make_transient_srk(struct tpm *tpm, struct muster_error *err)
 	struct ek_public srk;
 	ESYS_TR auth;
 	if (!ek_template_srk(&template, err) || !tpm_session_auth(tpm, &auth, err) ||
-	    !create_primary(tpm, ESYS_TR_RH_OWNER, auth, &template, &object, &srk, err) ||
+	    !tpm_primary_create(tpm, ESYS_TR_RH_OWNER, auth, &template, &object, &srk, err) ||
 	    !ek_check_srk(&srk, err))
 		return false;
 	tpm->srk = object.handle;

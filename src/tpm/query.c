@@ -161,13 +161,16 @@ bool tpm_reference_open(struct tpm *tpm, uint32_t handle, ESYS_TR *ret_reference
 static bool read_public(struct tpm *tpm, uint32_t handle, struct ek_public *ret_public,
 			struct muster_error *err)
 {
-	ESYS_TR object = ESYS_TR_NONE;
-	if (!tpm_reference_open(tpm, handle, &object, err))
+	/* The library gives the same reference for the same handle: closing it would close the session's key. */
+	ESYS_TR kept = handle == tpm->ek_handle ? tpm->ek : ESYS_TR_NONE;
+	ESYS_TR object = kept;
+	if (kept == ESYS_TR_NONE && !tpm_reference_open(tpm, handle, &object, err))
 		return false;
 	CLEANUP(esys_freep) TPM2B_PUBLIC *sized = NULL;
 	TSS2_RC rc = Esys_ReadPublic(tpm->esys, object, ESYS_TR_NONE, ESYS_TR_NONE, ESYS_TR_NONE,
 				     &sized, NULL, NULL);
-	Esys_TR_Close(tpm->esys, &object);
+	if (kept == ESYS_TR_NONE)
+		Esys_TR_Close(tpm->esys, &object);
 	if (rc != TSS2_RC_SUCCESS)
 		return tpm_fail(tpm, rc, err, "reading the public area at 0x%08x", handle);
 	return tpm_public_pack(sized, ret_public, err);

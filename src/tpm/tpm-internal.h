@@ -3,6 +3,7 @@
 
 #include <tss2/tss2_esys.h>
 
+#include "muster/secret.h"
 #include "muster/tpm.h"
 
 struct tpm {
@@ -23,6 +24,8 @@ struct tpm {
 	ESYS_TR srk;
 	bool srk_is_transient;
 	struct ek_public srk_public;
+	ESYS_TR ak; /* made as a witness; or ESYS_TR_NONE */
+	struct ek_public ak_public;
 	ESYS_TR key;
 };
 
@@ -116,7 +119,18 @@ void tpm_lockout_explain(struct tpm *tpm, struct muster_error *err);
 bool tpm_reference_open(struct tpm *tpm, uint32_t handle, ESYS_TR *ret_reference,
 			struct muster_error *err) MUST_CHECK;
 
+/* -- key.c ------------------------------------------------------------------------------------------------- */
+
+/* Recovers a credential of 16 bytes made for the EK of the session and the name of the loaded object. */
+bool tpm_activate(struct tpm *tpm, ESYS_TR object, const TPM2B_ID_OBJECT *id_object,
+		  const TPM2B_ENCRYPTED_SECRET *secret, struct secret *ret_credential,
+		  struct muster_error *err) MUST_CHECK;
+
 /* -- primary.c --------------------------------------------------------------------------------------------- */
 
+/* Made, loaded as *object, and not kept. */
+bool tpm_primary_create(struct tpm *tpm, ESYS_TR hierarchy, ESYS_TR auth,
+			const struct ek_public *template, struct tpm_object *object,
+			struct ek_public *ret_public, struct muster_error *err) MUST_CHECK;
 /* The SRK, made or found; tpm->srk is set afterwards. */
 bool tpm_srk_ensure(struct tpm *tpm, struct muster_error *err) MUST_CHECK;

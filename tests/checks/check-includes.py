@@ -19,7 +19,7 @@ USES = {
     "cli": {"station", "dps", "journal", "profile", "base"},
 }
 
-BASE_HEADERS = {"causes", "cleanup", "clock", "encoding", "error", "file", "json", "json-edit", "log", "process", "secret",
+BASE_HEADERS = {"causes", "cleanup", "clock", "encoding", "error", "file", "json", "json-edit", "log", "process", "roca", "secret",
                 "signer", "text", "token-uri"}
 OTHER_FACES = {"config": "profile"}
 

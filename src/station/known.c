@@ -1,0 +1,94 @@
+#include "known.h"
+
+#include <string.h>
+
+#include "muster/clock.h"
+#include "muster/ek-trust.h"
+
+void known_claim_ek(struct known_claim *claim, const struct ek_public *ek)
+{
+	struct ek_public twin;
+	uint8_t digest[SHA256_SIZE];
+
+	ek_public_digest(ek, digest);
+	hex_encode(claim->key_digest, digest, sizeof(digest));
+	claim->twin_digest[0] = '\0';
+	if (!ek_public_twin(ek, &twin))
+		return;
+	ek_public_digest(&twin, digest);
+	hex_encode(claim->twin_digest, digest, sizeof(digest));
+}
+
+bool known_is_live(enum journal_state state)
+{
+	return state == JOURNAL_WORKING || state == JOURNAL_PARKED || state == JOURNAL_RELEASED;
+}
+
+/* *ret_found is false too when the device is no longer live. */
+static bool find_live(struct journal *journal, enum journal_key key, const char *value,
+		      struct journal_device *ret_device, bool *ret_found, struct muster_error *err)
+{
+	*ret_found = false;
+	if (!value || !*value)
+		return true;
+	if (!journal_device_find(journal, key, value, ret_device, ret_found, err))
+		return false;
+	if (*ret_found && !known_is_live(ret_device->state)) {
+		journal_device_done(ret_device);
+		*ret_found = false;
+	}
+	return true;
+}
+
+bool known_find_key(struct journal *journal, const struct known_claim *claim,
+		    struct journal_device *ret_device, bool *ret_found, struct muster_error *err)
+{
+	return find_live(journal, JOURNAL_BY_KEY_DIGEST, claim->key_digest, ret_device, ret_found,
+			 err) &&
+	       (*ret_found || find_live(journal, JOURNAL_BY_KEY_DIGEST, claim->twin_digest,
+					ret_device, ret_found, err));
+}
+
+bool known_fail(const struct known_claim *claim, const struct journal_device *other,
+		enum muster_cause cause, struct muster_error *err)
+{
+	char when[RFC3339_SIZE];
+
+	return muster_fail(
+		err, cause,
+		"serial '%s' with key %.16s... (registration ID '%s') clashes with the journal's serial '%s' with key %.16s... (registration ID '%s', %s since %s)",
+		claim->serial ? PRINTABLE(claim->serial) : "none",
+		claim->key_digest[0] ? claim->key_digest : "unknown",
+		claim->registration_id ? PRINTABLE(claim->registration_id) : "none",
+		other->serial ? PRINTABLE(other->serial) : "none",
+		other->key_digest ? other->key_digest : "unknown",
+		PRINTABLE(other->registration_id), journal_state_name(other->state),
+		rfc3339_format(when, other->updated_ms));
+}
+
+/* The same device: by its registration ID, or, where that is not known, by its key and no other serial. */
+static bool is_same(const struct known_claim *claim, const struct journal_device *other)
+{
+	if (claim->registration_id)
+		return strcmp(other->registration_id, claim->registration_id) == 0;
+	return other->key_digest &&
+	       (strcmp(other->key_digest, claim->key_digest) == 0 ||
+		strcmp(other->key_digest, claim->twin_digest) == 0) &&
+	       (!other->serial || !claim->serial || strcmp(other->serial, claim->serial) == 0);
+}
+
+bool known_check(struct journal *journal, const struct known_claim *claim, struct muster_error *err)
+{
+	CLEANUP(journal_device_done) struct journal_device by_serial = { 0 };
+	CLEANUP(journal_device_done) struct journal_device by_key = { 0 };
+	bool found;
+
+	if (!find_live(journal, JOURNAL_BY_SERIAL, claim->serial, &by_serial, &found, err))
+		return false;
+	if (found && !is_same(claim, &by_serial))
+		return known_fail(claim, &by_serial, CAUSE_SERIAL_TAKEN, err);
+	if (!known_find_key(journal, claim, &by_key, &found, err))
+		return false;
+	return !found || is_same(claim, &by_key) ||
+	       known_fail(claim, &by_key, CAUSE_KEY_TAKEN, err);
+}

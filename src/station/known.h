@@ -1,0 +1,29 @@
+/* The duplicate guard: one serial has one key, one key one serial, over the whole journal. Private to the station. */
+#pragma once
+
+#include "muster/ek.h"
+#include "muster/journal.h"
+
+/* Who says to be who. Texts borrowed; NULL or "" is "not known". */
+struct known_claim {
+	const char *serial;
+	const char *registration_id;
+	char key_digest[SHA256_HEX_SIZE];
+	char twin_digest[SHA256_HEX_SIZE]; /* of the other writing of the same RSA key */
+};
+
+void known_claim_ek(struct known_claim *claim, const struct ek_public *ek);
+
+/* Working, parked or released: it holds its serial and its key. */
+bool known_is_live(enum journal_state state);
+/* The live device that has this key, however it was written. */
+bool known_find_key(struct journal *journal, const struct known_claim *claim,
+		    struct journal_device *ret_device, bool *ret_found, struct muster_error *err)
+	MUST_CHECK;
+/* Another live device with this serial is CAUSE_SERIAL_TAKEN, one with this key CAUSE_KEY_TAKEN; the message has both
+ * records. */
+bool known_check(struct journal *journal, const struct known_claim *claim, struct muster_error *err)
+	MUST_CHECK;
+/* Both records in one sentence. */
+bool known_fail(const struct known_claim *claim, const struct journal_device *other,
+		enum muster_cause cause, struct muster_error *err);

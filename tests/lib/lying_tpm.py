@@ -1,0 +1,74 @@
+"""A TPM that lies: a proxy on a socket of its own that speaks for a real software TPM, changes what it likes, and may go
+over to another one between two commands."""
+import os
+import socket
+import struct
+import threading
+
+READ_PUBLIC, PROVE = 0x173, 0x147
+
+
+def code_of(command):
+    return struct.unpack(">I", command[6:10])[0]
+
+
+def receive(connection):
+    """One command or response; b"" at the end."""
+    data = b""
+    while len(data) < 10 or len(data) < struct.unpack(">I", data[2:6])[0]:
+        part = connection.recv(65536)
+        if not part:
+            return b""
+        data += part
+    return data
+
+
+class LyingTpm:
+    def __init__(self, directory, tpm):
+        self.speaks_for = tpm
+        self.before = lambda command: None
+        self.change = lambda command, response: response
+        self.socket = directory / "l"
+        self.listener = socket.socket(socket.AF_UNIX)
+        self.listener.bind(str(self.socket))
+        self.listener.listen(16)
+        os.symlink(f"{tpm.socket}.ctrl", f"{self.socket}.ctrl")
+        self.thread = threading.Thread(target=self._serve, daemon=True)
+        self.thread.start()
+
+    @property
+    def tcti(self):
+        return f"swtpm:path={self.socket}"
+
+    def stop(self):
+        self.listener.shutdown(socket.SHUT_RDWR)
+        self.thread.join(20)
+        self.listener.close()
+
+    def _serve(self):
+        while True:
+            try:
+                connection, _ = self.listener.accept()
+            except OSError:
+                return
+            with connection:
+                while command := receive(connection):
+                    connection.sendall(self._answer(command))
+
+    def _answer(self, command):
+        self.before(command)
+        with socket.socket(socket.AF_UNIX) as real:
+            real.connect(str(self.speaks_for.socket))
+            real.sendall(command)
+            return self.change(command, receive(real))
+
+
+def with_public(response, modulus):
+    """A response of ReadPublic of an RSA key with another modulus, which is the last in the public area."""
+    end = 12 + struct.unpack(">H", response[10:12])[0]
+    return response[:end - len(modulus)] + modulus + response[end:]
+
+
+def with_identity(response, public):
+    """The same with another TPM2B_PUBLIC altogether, of the same size."""
+    return response[:10] + public + response[10 + len(public):]
