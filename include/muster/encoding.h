@@ -37,5 +37,12 @@ char *sha256_hex(char out[SHA256_HEX_SIZE], const void *data, size_t size);
 /* HMAC-SHA256; key of 1..SECRET_MAX bytes. Software only. */
 bool hmac_sha256(const void *key, size_t key_size, const void *data, size_t size,
 		 uint8_t mac[SHA256_SIZE], struct muster_error *err) MUST_CHECK;
+/* The same for many texts under one key, which is prepared once. */
+struct hmac_sha256;
+struct hmac_sha256 *hmac_sha256_new(const void *key, size_t key_size, struct muster_error *err);
+bool hmac_sha256_next(struct hmac_sha256 *hmac, const void *data, size_t size,
+		      uint8_t mac[SHA256_SIZE], struct muster_error *err) MUST_CHECK;
+void hmac_sha256_free(struct hmac_sha256 *hmac);
+DEFINE_FREEP(hmac_sha256_freep, struct hmac_sha256 *, hmac_sha256_free)
 /* From OpenSSL's generator; a failure stops the caller, there is no fallback. */
 bool random_bytes(void *data, size_t size, struct muster_error *err) MUST_CHECK;

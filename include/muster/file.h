@@ -19,6 +19,25 @@ bool file_read(const char *path, size_t max, struct bytes *ret_bytes, struct mus
 bool file_write(const char *path, const void *data, size_t size, unsigned mode, bool replace,
 		struct muster_error *err) MUST_CHECK;
 
+/* A new file written piece by piece: it has its name only when it is complete and synced. Zero-initialise with
+ * FILE_SINK_NONE. */
+struct file_sink {
+	int directory, fd;
+	char temporary[64];
+	const char *path; /* borrowed */
+};
+#define FILE_SINK_NONE                    \
+	{                                 \
+		.directory = -1, .fd = -1 \
+	}
+bool file_sink_open(struct file_sink *sink, const char *path, unsigned mode,
+		    struct muster_error *err) MUST_CHECK;
+bool file_sink_write(struct file_sink *sink, const void *data, size_t size,
+		     struct muster_error *err) MUST_CHECK;
+bool file_sink_commit(struct file_sink *sink, struct muster_error *err) MUST_CHECK;
+/* For CLEANUP; takes away what was not committed. */
+void file_sink_done(struct file_sink *sink);
+
 /* CAUSE_OUTPUT_EXISTS when there is something of that name: asked before anything that cannot be undone. */
 bool file_check_absent(const char *path, struct muster_error *err) MUST_CHECK;
 /* Makes the directory (mode 0700) and its missing parents. An existing directory is fine. */

@@ -88,7 +88,7 @@ bool hsm_key_generate(struct hsm *hsm, const struct hsm_id *id, const char *labe
  * several are CAUSE_KEY_AMBIGUOUS. */
 bool hsm_key_find(struct hsm *hsm, const struct hsm_id *id, const char *uri, bool *ret_found,
 		  struct hsm_key *ret_key, struct muster_error *err) MUST_CHECK;
-/* Private key, public key and certificate of that ID. */
+/* Private and public key, secret key and certificate of that ID. */
 bool hsm_key_destroy(struct hsm *hsm, const struct hsm_id *id, bool *ret_found,
 		     struct muster_error *err) MUST_CHECK;
 /* Destroys key pairs' halves and certificates that a module killed in the middle of making them has left behind: objects
@@ -111,6 +111,15 @@ bool hsm_certificate_store(struct hsm *hsm, const struct hsm_id *id, const char 
 /* HMAC-SHA256 by the token with the one secret key that the URI matches; never in software. */
 bool hsm_hmac(struct hsm *hsm, const char *uri, const struct bytes *data, uint8_t mac[32],
 	      char attributes[HSM_ATTRIBUTES_SIZE], struct muster_error *err) MUST_CHECK;
+#define HSM_DERIVE_MAX 256
+/* The same over many IDs, each with a newline behind it; *ret_count MACs of 32 bytes one behind the other. */
+bool hsm_derive(struct hsm *hsm, const char *uri, const struct bytes *ids,
+		uint8_t macs[HSM_DERIVE_MAX * 32], size_t *ret_count,
+		char attributes[HSM_ATTRIBUTES_SIZE], struct muster_error *err) MUST_CHECK;
+/* A secret that was made elsewhere: the token shows that it is not local and was extractable once. */
+bool hsm_master_import(struct hsm *hsm, const struct hsm_id *id, const char *label,
+		       const struct secret *value, char attributes[HSM_ATTRIBUTES_SIZE],
+		       struct muster_error *err) MUST_CHECK;
 /* A generic secret of 256 to 512 bits, made inside, that can only be used for HMAC. */
 bool hsm_master_generate(struct hsm *hsm, const struct hsm_id *id, const char *label, unsigned bits,
 			 char attributes[HSM_ATTRIBUTES_SIZE], struct muster_error *err) MUST_CHECK;

@@ -180,6 +180,12 @@ bool pki_certificate_info(const X509 *certificate, struct pki_certificate_info *
 			  struct muster_error *err) MUST_CHECK;
 void pki_certificate_info_done(struct pki_certificate_info *info);
 
+/* -- Wrapping --------------------------------------------------------------------------------------------------- */
+
+/* A CMS message, AES-256-GCM, for the certificate's key: RSA-OAEP with SHA-256, or ECDH. `openssl cms -decrypt` reads it. */
+bool pki_wrap(X509 *recipient, const void *data, size_t size, struct bytes *ret_message,
+	      struct muster_error *err) MUST_CHECK;
+
 /* -- Chains ----------------------------------------------------------------------------------------------------- */
 
 struct pki_chain_check {

@@ -45,6 +45,8 @@ int secret_open_file(const char *path, struct muster_error *err) MUST_CHECK;
 /* Base64 in constant time, into or out of a secret. The text is NUL-terminated (size does not count the NUL). */
 bool secret_from_base64(struct secret *secret, const char *text, size_t length, const char *what,
 			struct muster_error *err) MUST_CHECK;
+/* The same into memory of the caller's: (size + 2) / 3 * 4 characters, no NUL. */
+void secret_base64_encode(char *out, const void *data, size_t size);
 bool secret_to_base64(struct secret *ret_text, const void *data, size_t size,
 		      struct muster_error *err) MUST_CHECK;
 

@@ -97,3 +97,52 @@ struct station_certificate_check {
 /* Whether it chains to the roots, now: CAUSE_CHAIN_INVALID. */
 bool station_certificate_verify(const struct station_certificate_check *check, cJSON **ret_result,
 				struct muster_error *err) MUST_CHECK;
+
+/* -- Masters ----------------------------------------------------------------------------------------------------- */
+
+struct station_master {
+	struct station_custody custody;
+	const char *label;
+	int64_t bits;     /* of one to be made; 0: 256 */
+	const char *from; /* of one to be imported: a file of mode 0600 with base64 */
+	int64_t from_fd;  /* or an open descriptor; 0: none */
+};
+
+/* A secret for HMAC-SHA256, made inside the token. */
+bool station_master_generate(const struct station_master *request, cJSON **ret_result,
+			     struct muster_error *err) MUST_CHECK;
+/* One that was made elsewhere; it cannot show that it never was anywhere else, and the result says "imported". */
+bool station_master_import(const struct station_master *request, cJSON **ret_result,
+			   struct muster_error *err) MUST_CHECK;
+
+/* Where a master is: exactly one of the two. */
+struct station_master_source {
+	const char *uri;  /* RFC 7512, in the token */
+	const char *file; /* mode 0600, base64 */
+};
+
+#define STATION_CHECK_VALUE_METHOD "HMAC-SHA256 of 'muster check value 1', first 40 bits"
+
+struct station_check_value {
+	struct station_custody custody;
+	struct station_master_source master;
+};
+
+/* Tells masters apart without telling anything of them: {"checkValue", "method"}. */
+bool station_master_check_value(const struct station_check_value *request, cJSON **ret_result,
+				struct muster_error *err) MUST_CHECK;
+
+struct station_derive {
+	struct station_custody custody;
+	struct station_master_source primary, secondary; /* the second may be none */
+	const char *const *ids;                          /* registration IDs, */
+	size_t id_count;
+	const char *ids_path; /* or a file of them, one a line; "-": standard input */
+	const char *out;      /* file to create, mode 0600 */
+	int64_t key_fd;       /* or an open descriptor; 0: none */
+	const char *wrap_to;  /* certificate: what goes out is a CMS message for its key */
+};
+
+/* Device keys, a line of JSON each. Every ID is looked at before the first key is derived. */
+bool station_derive(const struct station_derive *request, cJSON **ret_result,
+		    struct muster_error *err) MUST_CHECK;

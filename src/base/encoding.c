@@ -1,6 +1,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <openssl/core_names.h>
 #include <openssl/evp.h>
 #include <openssl/hmac.h>
 #include <openssl/rand.h>
@@ -212,6 +213,43 @@ bool hmac_sha256(const void *key, size_t key_size, const void *data, size_t size
 	if (!HMAC(EVP_sha256(), key, (int)key_size, data, size, mac, &mac_size))
 		return muster_fail(err, CAUSE_CRYPTO, "computing an HMAC-SHA256");
 	return true;
+}
+
+/* An EVP_MAC_CTX by a name of our own. */
+struct hmac_sha256 *hmac_sha256_new(const void *key, size_t key_size, struct muster_error *err)
+{
+	EVP_MAC *mac = EVP_MAC_fetch(NULL, "HMAC", NULL);
+	EVP_MAC_CTX *context = mac ? EVP_MAC_CTX_new(mac) : NULL;
+	char digest[] = "SHA256";
+	OSSL_PARAM parameters[] = {
+		OSSL_PARAM_construct_utf8_string(OSSL_MAC_PARAM_DIGEST, digest, 0),
+		OSSL_PARAM_construct_end(),
+	};
+
+	EVP_MAC_free(mac);
+	if (context && EVP_MAC_init(context, key, key_size, parameters) == 1)
+		return (struct hmac_sha256 *)context;
+	EVP_MAC_CTX_free(context);
+	muster_fail(err, CAUSE_CRYPTO, "preparing an HMAC-SHA256");
+	return NULL;
+}
+
+bool hmac_sha256_next(struct hmac_sha256 *hmac, const void *data, size_t size,
+		      uint8_t mac[SHA256_SIZE], struct muster_error *err)
+{
+	EVP_MAC_CTX *context = (EVP_MAC_CTX *)hmac;
+	size_t mac_size;
+
+	/* Without a key the one of before holds. */
+	return (EVP_MAC_init(context, NULL, 0, NULL) == 1 &&
+		EVP_MAC_update(context, data, size) == 1 &&
+		EVP_MAC_final(context, mac, &mac_size, SHA256_SIZE) == 1) ||
+	       muster_fail(err, CAUSE_CRYPTO, "computing an HMAC-SHA256");
+}
+
+void hmac_sha256_free(struct hmac_sha256 *hmac)
+{
+	EVP_MAC_CTX_free((EVP_MAC_CTX *)hmac);
 }
 
 bool random_bytes(void *data, size_t size, struct muster_error *err)

@@ -71,6 +71,13 @@ static bool write_all(int fd, const void *data, size_t size)
 	return true;
 }
 
+static void make_temporary_name(char temporary[64], const uint8_t random[8])
+{
+	char hex[17];
+
+	snprintf(temporary, 64, ".muster-%s.tmp", hex_encode(hex, random, 8));
+}
+
 /* Everything between "the temporary file is open" and "the name is there". */
 static bool fill_and_place(int directory, int fd, const char *temporary, const char *name,
 			   const void *data, size_t size, unsigned mode, bool replace)
@@ -87,7 +94,8 @@ static bool fill_and_place(int directory, int fd, const char *temporary, const c
 bool file_write(const char *path, const void *data, size_t size, unsigned mode, bool replace,
 		struct muster_error *err)
 {
-	char copy[PATH_MAX], temporary[64], random[8], hex[17];
+	char copy[PATH_MAX], temporary[64];
+	uint8_t random[8];
 	CLEANUP(closep) int directory = open_parent(path);
 	CLEANUP(closep) int fd = -1;
 	const char *name;
@@ -100,8 +108,7 @@ bool file_write(const char *path, const void *data, size_t size, unsigned mode, 
 		return false;
 	snprintf(copy, sizeof(copy), "%s", path);
 	name = basename(copy);
-	snprintf(temporary, sizeof(temporary), ".muster-%s.tmp",
-		 hex_encode(hex, random, sizeof(random)));
+	make_temporary_name(temporary, random);
 	fd = openat(directory, temporary, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC,
 		    0600);
 	if (fd < 0)
@@ -119,6 +126,58 @@ bool file_write(const char *path, const void *data, size_t size, unsigned mode, 
 		return muster_fail_errno(err, CAUSE_OUTPUT_WRITE, errno,
 					 "syncing the directory of '%s'", PRINTABLE(path));
 	return true;
+}
+
+/* -- Piece by piece -------------------------------------------------------------------------------------------- */
+
+bool file_sink_open(struct file_sink *sink, const char *path, unsigned mode,
+		    struct muster_error *err)
+{
+	uint8_t random[8];
+
+	if (!random_bytes(random, sizeof(random), err))
+		return false;
+	make_temporary_name(sink->temporary, random);
+	sink->path = path;
+	sink->directory = open_parent(path);
+	if (sink->directory >= 0)
+		sink->fd = openat(sink->directory, sink->temporary,
+				  O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+	if (sink->fd < 0 || fchmod(sink->fd, (mode_t)mode) < 0)
+		return muster_fail_errno(err, CAUSE_OUTPUT_WRITE, errno, "creating '%s'",
+					 PRINTABLE(path));
+	return true;
+}
+
+bool file_sink_write(struct file_sink *sink, const void *data, size_t size,
+		     struct muster_error *err)
+{
+	return write_all(sink->fd, data, size) ||
+	       muster_fail_errno(err, CAUSE_OUTPUT_WRITE, errno, "writing '%s'",
+				 PRINTABLE(sink->path));
+}
+
+bool file_sink_commit(struct file_sink *sink, struct muster_error *err)
+{
+	char copy[PATH_MAX];
+
+	snprintf(copy, sizeof(copy), "%s", sink->path);
+	if (fsync(sink->fd) == 0 &&
+	    linkat(sink->directory, sink->temporary, sink->directory, basename(copy), 0) == 0 &&
+	    fsync(sink->directory) == 0)
+		return true;
+	return errno == EEXIST ? muster_fail(err, CAUSE_OUTPUT_EXISTS, "'%s' exists already",
+					     PRINTABLE(sink->path))
+			       : muster_fail_errno(err, CAUSE_OUTPUT_WRITE, errno, "writing '%s'",
+						   PRINTABLE(sink->path));
+}
+
+void file_sink_done(struct file_sink *sink)
+{
+	if (sink->fd >= 0)
+		unlinkat(sink->directory, sink->temporary, 0);
+	closep(&sink->fd);
+	closep(&sink->directory);
 }
 
 bool file_check_absent(const char *path, struct muster_error *err)

@@ -72,28 +72,33 @@ bool secret_from_base64(struct secret *secret, const char *text, size_t length, 
 	return true;
 }
 
-bool secret_to_base64(struct secret *ret_text, const void *data, size_t size,
-		      struct muster_error *err)
+void secret_base64_encode(char *out, const void *data, size_t size)
 {
-	CLEANUP(secret_done) struct secret text = { 0 };
 	const uint8_t *bytes = data;
 	size_t length = (size + 2) / 3 * 4;
 
-	if (size > SECRET_MAX / 4 * 3)
-		return muster_fail(err, CAUSE_SECRET_INVALID, "a secret of %zu bytes is too long",
-				   size);
-	if (!secret_new(&text, length, err))
-		return false;
 	for (size_t i = 0; i < length; i++) {
 		size_t from = i / 4 * 3;
 		unsigned bits = 0;
 
 		for (size_t j = 0; j < 3; j++)
 			bits = bits << 8 | (from + j < size ? bytes[from + j] : 0);
-		text.data[i] = i > (size * 8 + 5) / 6 - 1
-				       ? '='
-				       : character_of(bits >> (18 - 6 * (i % 4)) & 63);
+		out[i] = i > (size * 8 + 5) / 6 - 1 ? '='
+						    : character_of(bits >> (18 - 6 * (i % 4)) & 63);
 	}
+}
+
+bool secret_to_base64(struct secret *ret_text, const void *data, size_t size,
+		      struct muster_error *err)
+{
+	CLEANUP(secret_done) struct secret text = { 0 };
+
+	if (size > SECRET_MAX / 4 * 3)
+		return muster_fail(err, CAUSE_SECRET_INVALID, "a secret of %zu bytes is too long",
+				   size);
+	if (!secret_new(&text, (size + 2) / 3 * 4, err))
+		return false;
+	secret_base64_encode((char *)text.data, data, size);
 	secret_done(ret_text);
 	*ret_text = text;
 	text = (struct secret){ 0 };

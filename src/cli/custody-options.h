@@ -34,6 +34,13 @@
 	{ 0, "crl-url", NULL, OPTION_TEXT, "URL", "Where its issuer's CRL is to be had", \
 	  offsetof(options, member.crl_url), NULL, NULL, 0 }
 
+/* `member`: struct station_master_source; `name` a literal. */
+#define SOURCE_ROWS(options, member, name, help) \
+	{ 0, name, NULL, OPTION_TEXT, "URI", help ", in a token: pkcs11:object=...", \
+	  offsetof(options, member.uri), NULL, NULL, 0 }, \
+	{ 0, name "-file", NULL, OPTION_TEXT, "FILE", help ", in a file of mode 0600, base64", \
+	  offsetof(options, member.file), NULL, NULL, 0 }
+
 /* `member`: struct station_certificate_output. */
 #define OUTPUT_ROWS(options, member) \
 	{ 0, "out", NULL, OPTION_TEXT, "FILE", "Create this file; otherwise the PEM is printed", \

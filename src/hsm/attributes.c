@@ -4,6 +4,12 @@
 
 enum demand { ANY, TRUE_ONLY, FALSE_ONLY, NOT_FALSE, NOT_TRUE };
 
+/* Of a key that was made elsewhere the token has to say so. */
+static bool is_about_origin(CK_ATTRIBUTE_TYPE type)
+{
+	return type == CKA_LOCAL || type == CKA_ALWAYS_SENSITIVE || type == CKA_NEVER_EXTRACTABLE;
+}
+
 /* What a key of ours must be when it is read back. Where a module may not know an attribute (it is for another class
  * of key, or newer than the module), the third state is let pass; what makes a key safe must be known. */
 /* clang-format off */
@@ -49,12 +55,19 @@ static bool is_as_demanded(enum demand demand, enum hsm_state state)
 	return true;
 }
 
-bool hsm_attributes_read(struct hsm *hsm, CK_OBJECT_HANDLE key, bool must_hold,
-			 char words[HSM_ATTRIBUTES_SIZE], struct muster_error *err)
+static bool is_good(size_t row, enum hsm_origin origin, enum hsm_state state)
+{
+	if (origin == HSM_IMPORTED && is_about_origin(rules[row].type))
+		return state != HSM_TRUE;
+	return is_as_demanded(rules[row].demand, state);
+}
+
+/* `bad` may be NULL. */
+static bool read_words(struct hsm *hsm, CK_OBJECT_HANDLE key, enum hsm_origin origin,
+		       char words[HSM_ATTRIBUTES_SIZE], struct text *bad, struct muster_error *err)
 {
 	static const char *const names[] = { "false", "true", "unknown" };
 	CLEANUP(text_done) struct text all = TEXT_MAX(HSM_ATTRIBUTES_SIZE - 1);
-	CLEANUP(text_done) struct text bad = TEXT_MAX(HSM_ATTRIBUTES_SIZE - 1);
 
 	for (size_t i = 0; i < ARRAY_SIZE(rules); i++) {
 		enum hsm_state state;
@@ -62,14 +75,28 @@ bool hsm_attributes_read(struct hsm *hsm, CK_OBJECT_HANDLE key, bool must_hold,
 		if (!hsm_attribute_state(hsm, key, rules[i].type, &state, err))
 			return false;
 		text_addf(&all, "%s%s=%s", i > 0 ? " " : "", rules[i].name, names[state]);
-		if (!is_as_demanded(rules[i].demand, state))
-			text_addf(&bad, " %s=%s", rules[i].name, names[state]);
+		if (bad && !is_good(i, origin, state))
+			text_addf(bad, " %s=%s", rules[i].name, names[state]);
 	}
 	if (!text_ok(&all, err))
 		return false;
 	snprintf(words, HSM_ATTRIBUTES_SIZE, "%s", all.data);
-	if (must_hold && bad.length > 0)
-		return muster_fail(err, CAUSE_KEY_ATTRIBUTES, "the key reads back with%s",
-				   bad.data);
 	return true;
+}
+
+bool hsm_attributes_read(struct hsm *hsm, CK_OBJECT_HANDLE key, char words[HSM_ATTRIBUTES_SIZE],
+			 struct muster_error *err)
+{
+	return read_words(hsm, key, HSM_MADE_INSIDE, words, NULL, err);
+}
+
+bool hsm_attributes_hold(struct hsm *hsm, CK_OBJECT_HANDLE key, enum hsm_origin origin,
+			 char words[HSM_ATTRIBUTES_SIZE], struct muster_error *err)
+{
+	CLEANUP(text_done) struct text bad = TEXT_MAX(HSM_ATTRIBUTES_SIZE - 1);
+
+	if (!read_words(hsm, key, origin, words, &bad, err))
+		return false;
+	return bad.length == 0 ||
+	       muster_fail(err, CAUSE_KEY_ATTRIBUTES, "the key reads back with%s", bad.data);
 }

@@ -109,9 +109,14 @@ bool hsm_attribute_state(struct hsm *hsm, CK_OBJECT_HANDLE object, CK_ATTRIBUTE_
 
 /* -- attributes.c ------------------------------------------------------------------------------------------ */
 
-/* Reads the attributes of a private or secret key as words. With `must_hold` they are also held against what a key
- * of ours must be: CAUSE_KEY_ATTRIBUTES. */
-bool hsm_attributes_read(struct hsm *hsm, CK_OBJECT_HANDLE key, bool must_hold,
+/* The attributes of a private or secret key as words. */
+bool hsm_attributes_read(struct hsm *hsm, CK_OBJECT_HANDLE key, char words[HSM_ATTRIBUTES_SIZE],
+			 struct muster_error *err) MUST_CHECK;
+
+enum hsm_origin { HSM_MADE_INSIDE, HSM_IMPORTED };
+/* The same, held against what a key of ours must be: CAUSE_KEY_ATTRIBUTES. One that was imported may not claim that it
+ * was made inside. */
+bool hsm_attributes_hold(struct hsm *hsm, CK_OBJECT_HANDLE key, enum hsm_origin origin,
 			 char words[HSM_ATTRIBUTES_SIZE], struct muster_error *err) MUST_CHECK;
 
 /* -- key-type.c, public.c ---------------------------------------------------------------------------------- */

@@ -129,7 +129,7 @@ static bool pair_check(struct hsm *hsm, const struct pair *pair, const struct hs
 	CLEANUP(EVP_PKEY_freep) EVP_PKEY *public_half = NULL;
 	const struct hsm_key_type *made;
 
-	if (!hsm_attributes_read(hsm, pair->private_half, true, key->attributes, err) ||
+	if (!hsm_attributes_hold(hsm, pair->private_half, HSM_MADE_INSIDE, key->attributes, err) ||
 	    !hsm_public_read(hsm, pair->public_half, &public_half, &made, err))
 		return false;
 	if (!public_half || !made || strcmp(made->name, type->name) != 0)
@@ -213,7 +213,7 @@ static bool key_read(struct hsm *hsm, CK_OBJECT_HANDLE object, struct hsm_key *r
 	struct hsm_key key = { 0 };
 
 	if (!id_read(hsm, object, &key.id, err) ||
-	    !hsm_attributes_read(hsm, object, false, key.attributes, err) ||
+	    !hsm_attributes_read(hsm, object, key.attributes, err) ||
 	    !hsm_public_of(hsm, object, &key.id, &public_half, &type, err))
 		return false;
 	if (public_half && !spki_of(public_half, &key.spki, err))
@@ -291,7 +291,7 @@ bool hsm_key_destroy(struct hsm *hsm, const struct hsm_id *id, bool *ret_found,
 		     struct muster_error *err)
 {
 	/* The private key last: as long as it is there, a broken run can be found and finished. */
-	static const CK_OBJECT_CLASS classes[] = { CKO_CERTIFICATE, CKO_PUBLIC_KEY,
+	static const CK_OBJECT_CLASS classes[] = { CKO_CERTIFICATE, CKO_PUBLIC_KEY, CKO_SECRET_KEY,
 						   CKO_PRIVATE_KEY };
 	bool found = false;
 

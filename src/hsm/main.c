@@ -7,6 +7,8 @@
 #include "muster/process.h"
 #include "muster/worker.h"
 
+enum { MASTER_TEXT_MAX = 256 };
+
 #define HANDLER(name)                                                         \
 	static bool name(void *context, const struct worker_message *request, \
 			 struct worker_message *reply, struct muster_error *err)
@@ -157,6 +159,42 @@ HANDLER(handle_hmac)
 	return true;
 }
 
+HANDLER(handle_derive)
+{
+	CLEANUP(secret_done) struct secret macs = { 0 };
+	char attributes[HSM_ATTRIBUTES_SIZE];
+	size_t count;
+
+	if (!secret_new(&macs, HSM_DERIVE_MAX * 32, err) ||
+	    !hsm_derive(context, worker_text(request, FIELD_KEY_URI),
+			worker_bytes(request, FIELD_IDS), macs.data, &count, attributes, err))
+		return false;
+	worker_add_bytes(reply, FIELD_MACS, macs.data, count * 32);
+	worker_add_text(reply, FIELD_ATTRIBUTES, attributes);
+	return true;
+}
+
+HANDLER(handle_master_import)
+{
+	CLEANUP(secret_done) struct secret text = { 0 }, value = { 0 };
+	char attributes[HSM_ATTRIBUTES_SIZE];
+	struct hsm_id id;
+
+	if (request->fd <= 0)
+		return muster_fail(err, CAUSE_WORKER_PROTOCOL, "no key came with the import");
+	if (!id_of(request, &id, err) ||
+	    !secret_read_fd(&text, request->fd, MASTER_TEXT_MAX, "the master key", err))
+		return false;
+	secret_chomp(&text);
+	if (!secret_from_base64(&value, (const char *)text.data, text.size, "the master key",
+				err) ||
+	    !hsm_master_import(context, &id, worker_text(request, FIELD_LABEL), &value, attributes,
+			       err))
+		return false;
+	worker_add_text(reply, FIELD_ATTRIBUTES, attributes);
+	return true;
+}
+
 HANDLER(handle_master_generate)
 {
 	char attributes[HSM_ATTRIBUTES_SIZE];
@@ -206,6 +244,8 @@ static const struct worker_handler handlers[] = {
 	{ WORKER_HSM_MASTER_GENERATE, handle_master_generate },
 	{ WORKER_HSM_TOKENS, handle_tokens },
 	{ WORKER_HSM_SWEEP, handle_sweep },
+	{ WORKER_HSM_DERIVE, handle_derive },
+	{ WORKER_HSM_MASTER_IMPORT, handle_master_import },
 };
 
 /* Modules print what they like, logging ones even the PIN: nothing of it goes anywhere. */

@@ -21,79 +21,152 @@ static bool master_find(struct hsm *hsm, const char *uri, CK_OBJECT_HANDLE *ret_
 			   HSM_LABEL(&hsm->token), PRINTABLE(uri));
 }
 
-bool hsm_hmac(struct hsm *hsm, const char *uri, const struct bytes *data, uint8_t mac[32],
-	      char attributes[HSM_ATTRIBUTES_SIZE], struct muster_error *err)
+/* Finds the key and reads what it is. */
+static bool master_take(struct hsm *hsm, const char *uri, CK_OBJECT_HANDLE *ret_key,
+			char attributes[HSM_ATTRIBUTES_SIZE], struct muster_error *err)
+{
+	return hsm_require_login(hsm, err) &&
+	       hsm_require_mechanism(hsm, CKM_SHA256_HMAC, CKF_SIGN, "HMAC-SHA256", err) &&
+	       master_find(hsm, uri, ret_key, err) &&
+	       hsm_attributes_read(hsm, *ret_key, attributes, err);
+}
+
+static bool compute(struct hsm *hsm, CK_OBJECT_HANDLE key, const uint8_t *data, size_t size,
+		    uint8_t mac[MAC_SIZE], struct muster_error *err)
 {
 	CK_MECHANISM mechanism = { CKM_SHA256_HMAC, NULL, 0 };
 	uint8_t answer[4 * MAC_SIZE];
-	CK_ULONG size = sizeof(answer);
-	CK_OBJECT_HANDLE key;
-	CK_RV rv;
+	CK_ULONG answer_size = sizeof(answer);
+	CK_RV rv = hsm->calls->C_SignInit(hsm->session, &mechanism, key);
 
-	if (!hsm_require_login(hsm, err) ||
-	    !hsm_require_mechanism(hsm, CKM_SHA256_HMAC, CKF_SIGN, "HMAC-SHA256", err) ||
-	    !master_find(hsm, uri, &key, err) ||
-	    !hsm_attributes_read(hsm, key, false, attributes, err))
-		return false;
-	rv = hsm->calls->C_SignInit(hsm->session, &mechanism, key);
 	if (rv == CKR_OK)
-		rv = hsm->calls->C_Sign(hsm->session, data->data, data->size, answer, &size);
+		rv = hsm->calls->C_Sign(hsm->session, (CK_BYTE *)(uintptr_t)data, size, answer,
+					&answer_size);
 	if (rv != CKR_OK)
 		return hsm_fail(err, rv, "computing an HMAC on token '%s'", HSM_LABEL(&hsm->token));
-	if (size != MAC_SIZE)
+	if (answer_size != MAC_SIZE)
 		return muster_fail(err, CAUSE_HSM_ANSWER_INVALID,
 				   "token '%s' gave an HMAC-SHA256 of %lu bytes",
-				   HSM_LABEL(&hsm->token), size);
+				   HSM_LABEL(&hsm->token), answer_size);
 	memcpy(mac, answer, MAC_SIZE);
+	secret_wipe(answer, sizeof(answer));
 	return true;
 }
 
-/* CKM_SHA256_HMAC takes a generic secret everywhere; a CKK_SHA256_HMAC key some modules cannot make. */
-static bool master_make(struct hsm *hsm, const struct hsm_id *id, const char *label, unsigned bits,
-			CK_OBJECT_HANDLE *ret_key, struct muster_error *err)
+bool hsm_hmac(struct hsm *hsm, const char *uri, const struct bytes *data, uint8_t mac[32],
+	      char attributes[HSM_ATTRIBUTES_SIZE], struct muster_error *err)
+{
+	CK_OBJECT_HANDLE key;
+
+	return master_take(hsm, uri, &key, attributes, err) &&
+	       compute(hsm, key, data->data, data->size, mac, err);
+}
+
+bool hsm_derive(struct hsm *hsm, const char *uri, const struct bytes *ids,
+		uint8_t macs[HSM_DERIVE_MAX * 32], size_t *ret_count,
+		char attributes[HSM_ATTRIBUTES_SIZE], struct muster_error *err)
+{
+	const uint8_t *at = ids->data, *end = ids->data + ids->size, *stop;
+	CK_OBJECT_HANDLE key;
+	size_t count = 0;
+
+	if (!master_take(hsm, uri, &key, attributes, err))
+		return false;
+	for (; at < end; at = stop + 1, count++) {
+		stop = memchr(at, '\n', (size_t)(end - at));
+		if (!stop || stop == at || count == HSM_DERIVE_MAX)
+			return muster_fail(err, CAUSE_WORKER_PROTOCOL,
+					   "IDs to derive for are 1 to %d lines", HSM_DERIVE_MAX);
+		if (!compute(hsm, key, at, (size_t)(stop - at), macs + count * MAC_SIZE, err))
+			return false;
+	}
+	*ret_count = count;
+	return true;
+}
+
+/* CKM_SHA256_HMAC takes a generic secret everywhere; a CKK_SHA256_HMAC key some modules cannot make. What it is made of
+ * is the caller's: a length or a value. */
+static bool master_make(struct hsm *hsm, const struct hsm_id *id, const char *label,
+			const CK_ATTRIBUTE *substance, CK_OBJECT_HANDLE *ret_key,
+			struct muster_error *err)
 {
 	CK_BBOOL yes = CK_TRUE, no = CK_FALSE;
 	CK_KEY_TYPE type = CKK_GENERIC_SECRET;
-	CK_ULONG size = bits / 8;
+	CK_OBJECT_CLASS class = CKO_SECRET_KEY;
 	struct hsm_id key_id = *id;
 	char name[256];
 	CK_ATTRIBUTE template[] = {
-		{ CKA_KEY_TYPE, &type, sizeof(type) }, { CKA_VALUE_LEN, &size, sizeof(size) },
-		{ CKA_TOKEN, &yes, sizeof(yes) },      { CKA_PRIVATE, &yes, sizeof(yes) },
-		{ CKA_SENSITIVE, &yes, sizeof(yes) },  { CKA_EXTRACTABLE, &no, sizeof(no) },
-		{ CKA_SIGN, &yes, sizeof(yes) },       { CKA_VERIFY, &no, sizeof(no) },
-		{ CKA_ENCRYPT, &no, sizeof(no) },      { CKA_DECRYPT, &no, sizeof(no) },
-		{ CKA_WRAP, &no, sizeof(no) },         { CKA_UNWRAP, &no, sizeof(no) },
-		{ CKA_DERIVE, &no, sizeof(no) },       { CKA_ID, key_id.data, key_id.size },
-		{ CKA_LABEL, name, strlen(label) },
+		{ CKA_CLASS, &class, sizeof(class) }, { CKA_KEY_TYPE, &type, sizeof(type) },
+		{ CKA_TOKEN, &yes, sizeof(yes) },     { CKA_PRIVATE, &yes, sizeof(yes) },
+		{ CKA_SENSITIVE, &yes, sizeof(yes) }, { CKA_EXTRACTABLE, &no, sizeof(no) },
+		{ CKA_SIGN, &yes, sizeof(yes) },      { CKA_VERIFY, &no, sizeof(no) },
+		{ CKA_ENCRYPT, &no, sizeof(no) },     { CKA_DECRYPT, &no, sizeof(no) },
+		{ CKA_WRAP, &no, sizeof(no) },        { CKA_UNWRAP, &no, sizeof(no) },
+		{ CKA_DERIVE, &no, sizeof(no) },      { CKA_ID, key_id.data, key_id.size },
+		{ CKA_LABEL, name, strlen(label) },   *substance,
 	};
 	CK_MECHANISM mechanism = { CKM_GENERIC_SECRET_KEY_GEN, NULL, 0 };
 	CK_RV rv;
 
 	snprintf(name, sizeof(name), "%s", label);
-	rv = hsm->calls->C_GenerateKey(hsm->session, &mechanism, template, ARRAY_SIZE(template),
-				       ret_key);
+	rv = substance->type == CKA_VALUE
+		     ? hsm->calls->C_CreateObject(hsm->session, template, ARRAY_SIZE(template),
+						  ret_key)
+		     : hsm->calls->C_GenerateKey(hsm->session, &mechanism, template,
+						 ARRAY_SIZE(template), ret_key);
 	return rv == CKR_OK ||
 	       hsm_fail(err, rv, "making a master key on token '%s'", HSM_LABEL(&hsm->token));
+}
+
+/* A master that cannot be used for what it is there for is destroyed. */
+static bool master_check(struct hsm *hsm, CK_OBJECT_HANDLE key, enum hsm_origin origin,
+			 char attributes[HSM_ATTRIBUTES_SIZE], struct muster_error *err)
+{
+	uint8_t mac[MAC_SIZE];
+	bool good = hsm_attributes_hold(hsm, key, origin, attributes, err) &&
+		    compute(hsm, key, (const uint8_t *)"muster", 6, mac, err);
+
+	secret_wipe(mac, sizeof(mac));
+	if (!good)
+		hsm->calls->C_DestroyObject(hsm->session, key);
+	return good;
+}
+
+static bool master_prepare(struct hsm *hsm, const struct hsm_id *id, const char *label,
+			   struct muster_error *err)
+{
+	if (!hsm_require_login(hsm, err))
+		return false;
+	if (strlen(label) > 255)
+		return muster_fail(err, CAUSE_WORKER_PROTOCOL, "a label has at most 255 bytes");
+	return hsm_require_mechanism(hsm, CKM_SHA256_HMAC, CKF_SIGN, "HMAC-SHA256", err) &&
+	       hsm_id_is_free(hsm, id, err);
 }
 
 bool hsm_master_generate(struct hsm *hsm, const struct hsm_id *id, const char *label, unsigned bits,
 			 char attributes[HSM_ATTRIBUTES_SIZE], struct muster_error *err)
 {
+	CK_ULONG size = bits / 8;
+	CK_ATTRIBUTE length = { CKA_VALUE_LEN, &size, sizeof(size) };
 	CK_OBJECT_HANDLE key;
 
-	if (!hsm_require_login(hsm, err))
-		return false;
-	if (bits < 256 || bits > 512 || bits % 8 != 0 || strlen(label) > 255)
-		return muster_fail(err, CAUSE_WORKER_PROTOCOL,
-				   "a master key has 256 to 512 bits, its label at most 255 bytes");
-	if (!hsm_require_mechanism(hsm, CKM_GENERIC_SECRET_KEY_GEN, CKF_GENERATE,
-				   "making a generic secret", err) ||
-	    !hsm_id_is_free(hsm, id, err) || !master_make(hsm, id, label, bits, &key, err))
-		return false;
-	if (!hsm_attributes_read(hsm, key, true, attributes, err)) {
-		hsm->calls->C_DestroyObject(hsm->session, key);
-		return false;
-	}
-	return true;
+	if (bits < 256 || bits > 512 || bits % 8 != 0)
+		return muster_fail(err, CAUSE_WORKER_PROTOCOL, "a master key has 256 to 512 bits");
+	return master_prepare(hsm, id, label, err) &&
+	       hsm_require_mechanism(hsm, CKM_GENERIC_SECRET_KEY_GEN, CKF_GENERATE,
+				     "making a generic secret", err) &&
+	       master_make(hsm, id, label, &length, &key, err) &&
+	       master_check(hsm, key, HSM_MADE_INSIDE, attributes, err);
+}
+
+bool hsm_master_import(struct hsm *hsm, const struct hsm_id *id, const char *label,
+		       const struct secret *value, char attributes[HSM_ATTRIBUTES_SIZE],
+		       struct muster_error *err)
+{
+	CK_ATTRIBUTE content = { CKA_VALUE, value->data, value->size };
+	CK_OBJECT_HANDLE key;
+
+	return master_prepare(hsm, id, label, err) &&
+	       master_make(hsm, id, label, &content, &key, err) &&
+	       master_check(hsm, key, HSM_IMPORTED, attributes, err);
 }

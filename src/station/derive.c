@@ -1,0 +1,322 @@
+/* Device keys for many registration IDs: to a file or a descriptor, in clear or for the key of one recipient. */
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "master.h"
+#include "muster/file.h"
+#include "muster/identity.h"
+#include "muster/json.h"
+
+enum {
+	IDS_FILE_MAX = 256 * 1024 * 1024,
+	KEY_SIZE = 32,
+	KEY_TEXT = 44, /* in base64 */
+	LINE_MAX_SIZE = REGISTRATION_ID_MAX + 2 * KEY_TEXT + 80,
+	WRAPPED_MAX = 64 * 1024 * 1024,
+	CERTIFICATE_MAX = 1024 * 1024,
+};
+
+/* -- The IDs -------------------------------------------------------------------------------------------------------- */
+
+/* Normalised, each with a NUL behind it. */
+struct ids {
+	struct text all;
+	size_t count;
+};
+
+static bool add_id(struct ids *ids, const char *id, struct muster_error *err)
+{
+	char folded[REGISTRATION_ID_MAX + 1];
+
+	if (!identity_registration_id_normalise(id, REGISTRATION_ID_MAX, folded, err))
+		return false;
+	text_add_bytes(&ids->all, folded, strlen(folded) + 1);
+	ids->count++;
+	return text_ok(&ids->all, err);
+}
+
+static bool add_lines(struct ids *ids, const char *path, struct muster_error *err)
+{
+	CLEANUP(bytes_done) struct bytes file = { 0 };
+	char *at, *stop;
+	size_t line = 0;
+
+	if (!file_read(path, IDS_FILE_MAX, &file, err))
+		return false;
+	for (at = (char *)file.data; *at; at = stop) {
+		size_t length = strcspn(at, "\n");
+
+		line++;
+		stop = at + length + (at[length] == '\n');
+		if (length > 0 && at[length - 1] == '\r')
+			length--;
+		at[length] = '\0';
+		if (length > 0 && !add_id(ids, at, err))
+			return muster_error_prefix(err, "%s:%zu", PRINTABLE(path), line);
+	}
+	return at == (char *)file.data + file.size ||
+	       muster_fail(err, CAUSE_REGISTRATION_ID_INVALID, "%s:%zu: a NUL", PRINTABLE(path),
+			   line);
+}
+
+static bool read_ids(const struct station_derive *request, struct ids *ids,
+		     struct muster_error *err)
+{
+	for (size_t i = 0; i < request->id_count; i++)
+		if (!add_id(ids, request->ids[i], err))
+			return false;
+	if (request->ids_path && !add_lines(ids, request->ids_path, err))
+		return false;
+	return ids->count > 0 || muster_fail(err, CAUSE_USAGE, "there is no registration ID");
+}
+
+/* -- Where the keys go ----------------------------------------------------------------------------------------------- */
+
+struct outlet {
+	struct file_sink sink;
+	int fd; /* -1: the sink */
+	X509 *recipient;
+	struct text held; /* what is going to be wrapped */
+};
+
+static void outlet_done(struct outlet *outlet)
+{
+	file_sink_done(&outlet->sink);
+	X509_free(outlet->recipient);
+	text_done(&outlet->held);
+}
+
+static bool write_fd(int fd, const char *data, size_t size, struct muster_error *err)
+{
+	while (size > 0) {
+		ssize_t count = write(fd, data, size);
+
+		if (count < 0 && errno == EINTR)
+			continue;
+		if (count < 0)
+			return muster_fail_errno(err, CAUSE_OUTPUT_WRITE, errno,
+						 "writing to descriptor %d", fd);
+		data += count;
+		size -= (size_t)count;
+	}
+	return true;
+}
+
+static bool put_out(struct outlet *outlet, const void *data, size_t size, struct muster_error *err)
+{
+	return outlet->fd >= 0 ? write_fd(outlet->fd, data, size, err)
+			       : file_sink_write(&outlet->sink, data, size, err);
+}
+
+static bool put(struct outlet *outlet, const void *data, size_t size, struct muster_error *err)
+{
+	if (!outlet->recipient)
+		return put_out(outlet, data, size, err);
+	text_add_bytes(&outlet->held, data, size);
+	return text_ok(&outlet->held, err);
+}
+
+static bool finish(struct outlet *outlet, struct muster_error *err)
+{
+	CLEANUP(bytes_done) struct bytes wrapped = { 0 };
+
+	if (outlet->recipient &&
+	    (!pki_wrap(outlet->recipient, outlet->held.data, outlet->held.length, &wrapped, err) ||
+	     !put_out(outlet, wrapped.data, wrapped.size, err)))
+		return false;
+	return outlet->fd >= 0 || file_sink_commit(&outlet->sink, err);
+}
+
+static bool check_fd(int64_t fd, struct muster_error *err)
+{
+	int flags = fd > INT_MAX ? -1 : fcntl((int)fd, F_GETFL);
+
+	return (flags >= 0 && (flags & O_ACCMODE) != O_RDONLY) ||
+	       muster_fail(err, CAUSE_USAGE, "--key-fd: descriptor %lld is not open for writing",
+			   (long long)fd);
+}
+
+static bool read_recipient(const char *path, X509 **ret_certificate, struct muster_error *err)
+{
+	CLEANUP(bytes_done) struct bytes file = { 0 };
+
+	return file_read(path, CERTIFICATE_MAX, &file, err) &&
+	       pki_certificate_read(file.data, file.size, path, ret_certificate, err) &&
+	       pki_key_check(X509_get0_pubkey(*ret_certificate), err);
+}
+
+static bool open_outlet(const struct station_derive *request, struct outlet *outlet,
+			struct muster_error *err)
+{
+	if (!request->out == !request->key_fd)
+		return muster_fail(err, CAUSE_USAGE,
+				   "where do the keys go? pass --out FILE or --key-fd N");
+	if (request->wrap_to && !read_recipient(request->wrap_to, &outlet->recipient, err))
+		return false;
+	if (request->key_fd) {
+		outlet->fd = (int)request->key_fd;
+		return check_fd(request->key_fd, err);
+	}
+	return file_check_absent(request->out, err) &&
+	       file_sink_open(&outlet->sink, request->out, 0600, err);
+}
+
+/* -- Deriving --------------------------------------------------------------------------------------------------------- */
+
+struct batch {
+	const char *ids[MASTER_BATCH];
+	size_t count;
+	struct secret primary, secondary; /* MACs */
+	struct secret lines;
+};
+
+static void batch_done(struct batch *batch)
+{
+	secret_done(&batch->primary);
+	secret_done(&batch->secondary);
+	secret_done(&batch->lines);
+}
+
+static char *add(char *at, const char *text)
+{
+	return stpcpy(at, text);
+}
+
+static char *add_key(char *at, const uint8_t *key)
+{
+	secret_base64_encode(at, key, KEY_SIZE);
+	return at + KEY_TEXT;
+}
+
+/* IDs have no character that JSON escapes. Returns the size. */
+static size_t print_lines(struct batch *batch, bool has_secondary)
+{
+	char *at = (char *)batch->lines.data;
+
+	for (size_t i = 0; i < batch->count; i++) {
+		at = add(at, "{\"registrationId\":\"");
+		at = add(at, batch->ids[i]);
+		at = add(at, "\",\"primaryKey\":\"");
+		at = add_key(at, batch->primary.data + i * KEY_SIZE);
+		if (has_secondary) {
+			at = add(at, "\",\"secondaryKey\":\"");
+			at = add_key(at, batch->secondary.data + i * KEY_SIZE);
+		}
+		at = add(at, "\"}\n");
+	}
+	return (size_t)(at - (char *)batch->lines.data);
+}
+
+struct masters {
+	struct master primary, secondary;
+	bool has_secondary;
+};
+
+static void masters_done(struct masters *masters)
+{
+	master_done(&masters->primary);
+	master_done(&masters->secondary);
+}
+
+static bool run_batch(struct masters *masters, struct batch *batch, struct outlet *outlet,
+		      struct muster_error *err)
+{
+	return master_derive(&masters->primary, batch->ids, batch->count, batch->primary.data,
+			     err) &&
+	       (!masters->has_secondary ||
+		master_derive(&masters->secondary, batch->ids, batch->count, batch->secondary.data,
+			      err)) &&
+	       put(outlet, batch->lines.data, print_lines(batch, masters->has_secondary), err);
+}
+
+static bool run_all(struct masters *masters, const struct ids *ids, struct outlet *outlet,
+		    struct muster_error *err)
+{
+	CLEANUP(batch_done) struct batch batch = { .count = 0 };
+	const char *id = ids->all.data;
+
+	if (!secret_new(&batch.primary, MASTER_BATCH * KEY_SIZE, err) ||
+	    !secret_new(&batch.secondary, MASTER_BATCH * KEY_SIZE, err) ||
+	    !secret_new(&batch.lines, (size_t)MASTER_BATCH * LINE_MAX_SIZE, err))
+		return false;
+	for (size_t i = 0; i < ids->count; i++, id += strlen(id) + 1) {
+		batch.ids[batch.count++] = id;
+		if (batch.count < MASTER_BATCH && i + 1 < ids->count)
+			continue;
+		if (!run_batch(masters, &batch, outlet, err))
+			return false;
+		batch.count = 0;
+	}
+	return true;
+}
+
+/* -- All of it --------------------------------------------------------------------------------------------------------- */
+
+static bool is_given(const struct station_master_source *source)
+{
+	return source->uri || source->file;
+}
+
+static bool check_masters(const struct station_derive *request, struct muster_error *err)
+{
+	if (!is_given(&request->primary))
+		return muster_fail(
+			err, CAUSE_USAGE,
+			"a master is needed: --master URI in a token, or --master-file FILE");
+	return (!request->primary.uri || !request->primary.file) &&
+			       (!request->secondary.uri || !request->secondary.file)
+		       ? true
+		       : muster_fail(err, CAUSE_USAGE,
+				     "a master is in a token or in a file, not in both");
+}
+
+static bool open_masters(const struct station_derive *request, struct custody *custody,
+			 struct masters *masters, struct muster_error *err)
+{
+	const char *uri = request->primary.uri ? request->primary.uri : request->secondary.uri;
+
+	if (uri && !custody_open(custody, &request->custody, uri, CUSTODY_LOOKS, err))
+		return false;
+	masters->has_secondary = is_given(&request->secondary);
+	return master_open(&request->primary, custody, &masters->primary, err) &&
+	       (!masters->has_secondary ||
+		master_open(&request->secondary, custody, &masters->secondary, err));
+}
+
+static bool describe(const struct station_derive *request, size_t count, cJSON *result,
+		     struct muster_error *err)
+{
+	return (json_add_int64(result, "devices", (int64_t)count) &&
+		json_add_text(result, "file", request->out) &&
+		json_add_bool(result, "wrapped", request->wrap_to != NULL)) ||
+	       muster_fail_memory(err);
+}
+
+bool station_derive(const struct station_derive *request, cJSON **ret_result,
+		    struct muster_error *err)
+{
+	CLEANUP(text_done) struct text held_ids = { 0 };
+	struct ids ids = { .all = TEXT_MAX(IDS_FILE_MAX) };
+	CLEANUP(custody_done) struct custody custody = { 0 };
+	CLEANUP(masters_done) struct masters masters = { 0 };
+	CLEANUP(outlet_done)
+	struct outlet outlet = { .sink = FILE_SINK_NONE, .fd = -1, .held = TEXT_MAX(WRAPPED_MAX) };
+	CLEANUP(cJSON_freep) cJSON *result = cJSON_CreateObject();
+	bool good = check_masters(request, err) && read_ids(request, &ids, err);
+
+	held_ids = ids.all;
+	if (!good || !open_outlet(request, &outlet, err) ||
+	    !open_masters(request, &custody, &masters, err) ||
+	    !run_all(&masters, &ids, &outlet, err) || !finish(&outlet, err))
+		return false;
+	if (!result)
+		return muster_fail_memory(err);
+	if (!describe(request, ids.count, result, err))
+		return false;
+	*ret_result = TAKE_PTR(result);
+	return true;
+}

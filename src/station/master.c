@@ -1,0 +1,277 @@
+#include "master.h"
+
+#include <fcntl.h>
+#include <limits.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "muster/identity.h"
+#include "muster/json.h"
+
+enum { MAC_SIZE = 32, CHECK_VALUE_SIZE = 5, BITS_DEFAULT = 256, DISTINCT_BYTES_MIN = 8 };
+
+/* Not a registration ID, so no device's key has anything to do with it. */
+#define CHECK_TEXT "muster check value 1"
+
+/* -- Deriving ------------------------------------------------------------------------------------------------------ */
+
+/* A master is random. One that a person could have typed is found by trying: its check value would even tell when. */
+static bool check_random(const struct secret *master, const char *what, struct muster_error *err)
+{
+	bool seen[256] = { false };
+	size_t distinct = 0, printable = 0;
+
+	for (size_t i = 0; i < master->size; i++) {
+		distinct += !seen[master->data[i]];
+		seen[master->data[i]] = true;
+		printable += master->data[i] >= ' ' && master->data[i] <= '~';
+	}
+	secret_wipe(seen, sizeof(seen));
+	return (distinct >= DISTINCT_BYTES_MIN && printable < master->size) ||
+	       muster_fail(err, CAUSE_MASTER_WEAK, "the master key in %s is text or a pattern",
+			   what);
+}
+
+static bool open_file(const char *path, struct master *master, struct muster_error *err)
+{
+	CLEANUP(secret_done) struct secret key = { 0 };
+
+	if (!identity_master_read(path, &key, err) || !check_random(&key, PRINTABLE(path), err))
+		return false;
+	master->software = hmac_sha256_new(key.data, key.size, err);
+	return master->software != NULL;
+}
+
+bool master_open(const struct station_master_source *source, struct custody *custody,
+		 struct master *ret_master, struct muster_error *err)
+{
+	if (source->file)
+		return open_file(source->file, ret_master, err);
+	ret_master->uri = source->uri;
+	ret_master->custody = custody;
+	return true;
+}
+
+void master_done(struct master *master)
+{
+	hmac_sha256_free(master->software);
+	*master = (struct master){ 0 };
+}
+
+static bool derive_inside(const struct master *master, const char *const *texts, size_t count,
+			  uint8_t *macs, struct muster_error *err)
+{
+	CLEANUP(worker_message_done) struct worker_message request, reply = { 0 };
+	CLEANUP(text_done) struct text lines = TEXT_MAX(MASTER_BATCH * 129);
+	const struct bytes *made;
+
+	for (size_t i = 0; i < count; i++) {
+		text_add(&lines, texts[i]);
+		text_add_char(&lines, '\n');
+	}
+	worker_request_init(&request, WORKER_HSM_DERIVE);
+	worker_add_text(&request, FIELD_KEY_URI, master->uri);
+	worker_add_bytes(&request, FIELD_IDS, lines.data, lines.length);
+	if (!text_ok(&lines, err) || !worker_call(master->custody->hsm, &request, &reply, err))
+		return false;
+	made = worker_bytes(&reply, FIELD_MACS);
+	if (made->size != count * MAC_SIZE)
+		return muster_fail(err, CAUSE_HSM_ANSWER_INVALID,
+				   "the token made %zu bytes of keys for %zu devices", made->size,
+				   count);
+	memcpy(macs, made->data, made->size);
+	return true;
+}
+
+bool master_derive(struct master *master, const char *const *texts, size_t count, uint8_t *macs,
+		   struct muster_error *err)
+{
+	if (!master->software)
+		return derive_inside(master, texts, count, macs, err);
+	for (size_t i = 0; i < count; i++)
+		if (!hmac_sha256_next(master->software, texts[i], strlen(texts[i]),
+				      macs + i * MAC_SIZE, err))
+			return false;
+	return true;
+}
+
+/* -- Check values --------------------------------------------------------------------------------------------------- */
+
+static bool add_check_value(struct master *master, cJSON *result, struct muster_error *err)
+{
+	static const char *const text[] = { CHECK_TEXT };
+	char hex[2 * CHECK_VALUE_SIZE + 1];
+	uint8_t mac[MAC_SIZE];
+
+	if (!master_derive(master, text, 1, mac, err))
+		return false;
+	hex_encode(hex, mac, CHECK_VALUE_SIZE);
+	secret_wipe(mac, sizeof(mac));
+	return (json_add_text(result, "checkValue", hex) &&
+		json_add_text(result, "method", STATION_CHECK_VALUE_METHOD)) ||
+	       muster_fail_memory(err);
+}
+
+static bool check_source(const struct station_master_source *source, struct muster_error *err)
+{
+	return !source->uri != !source->file ||
+	       muster_fail(err, CAUSE_USAGE,
+			   "a master is needed: --master URI in a token, or --master-file FILE");
+}
+
+bool station_master_check_value(const struct station_check_value *request, cJSON **ret_result,
+				struct muster_error *err)
+{
+	CLEANUP(custody_done) struct custody custody = { 0 };
+	CLEANUP(master_done) struct master master = { 0 };
+	CLEANUP(cJSON_freep) cJSON *result = cJSON_CreateObject();
+
+	if (!check_source(&request->master, err) ||
+	    (request->master.uri &&
+	     !custody_open(&custody, &request->custody, request->master.uri, CUSTODY_LOOKS, err)) ||
+	    !master_open(&request->master, &custody, &master, err))
+		return false;
+	if (!result)
+		return muster_fail_memory(err);
+	if (!add_check_value(&master, result, err))
+		return false;
+	*ret_result = TAKE_PTR(result);
+	return true;
+}
+
+/* -- Making and importing ------------------------------------------------------------------------------------------- */
+
+static bool announce(struct custody *custody, const struct station_master *request,
+		     const char *origin, const struct bytes *id, struct muster_error *err)
+{
+	CLEANUP(cJSON_freep) cJSON *body = custody_entry(custody, "master", "keyId", id);
+
+	if (!body || !json_add_bool(body, "makesKey", true) ||
+	    !json_add_text(body, "origin", origin) || !json_add_text(body, "label", request->label))
+		return muster_fail_memory(err);
+	return custody_record(custody, JOURNAL_INTENT, TAKE_PTR(body), err);
+}
+
+static bool settle(struct custody *custody, const char *origin, const struct bytes *id,
+		   cJSON *result, struct muster_error *err)
+{
+	CLEANUP(cJSON_freep) cJSON *body = custody_entry(custody, "master", "keyId", id);
+
+	if (!body || !json_add_text(body, "origin", origin) ||
+	    !json_add_text(body, "attributes", json_text(result, "keyAttributes")) ||
+	    !json_add_text(body, "checkValue", json_text(result, "checkValue")) ||
+	    !json_add_text(body, "method", STATION_CHECK_VALUE_METHOD))
+		return muster_fail_memory(err);
+	return custody_record(custody, JOURNAL_OUTCOME, TAKE_PTR(body), err);
+}
+
+static bool describe(const struct custody *custody, const struct station_master *request,
+		     const char *origin, const struct bytes *id, const char *attributes,
+		     cJSON *result)
+{
+	char hex[2 * 64 + 1];
+
+	return json_add_text(result, "label", request->label) &&
+	       json_add_text(result, "origin", origin) &&
+	       json_add_text(result, "keyId", hex_encode(hex, id->data, id->size)) &&
+	       json_add_text(result, "keyAttributes", attributes) &&
+	       json_add_text(result, "token", custody->token.label) &&
+	       json_add_text(result, "tokenSerial", custody->token.serial);
+}
+
+static char *uri_of_id(const struct bytes *id)
+{
+	CLEANUP(text_done) struct text uri = TEXT_MAX(512);
+	struct muster_error ignored;
+
+	text_add(&uri, "pkcs11:type=secret-key;id=");
+	for (size_t i = 0; i < id->size; i++)
+		text_addf(&uri, "%%%02X", id->data[i]);
+	return text_take(&uri, &ignored);
+}
+
+/* The worker's message says how; `asked` gets ID and label here. */
+static bool make(struct custody *custody, const struct station_master *request, const char *origin,
+		 struct worker_message *asked, cJSON *result, struct muster_error *err)
+{
+	CLEANUP(worker_message_done) struct worker_message reply = { 0 };
+	CLEANUP(bytes_done) struct bytes id = { 0 };
+	CLEANUP(freep) char *uri = NULL;
+	struct master master = { .custody = custody };
+
+	if (!custody_id_make(&id, err) || !announce(custody, request, origin, &id, err))
+		return false;
+	worker_add_bytes(asked, FIELD_KEY_ID, id.data, id.size);
+	worker_add_text(asked, FIELD_LABEL, request->label);
+	if (!worker_call(custody->hsm, asked, &reply, err))
+		return false;
+	master.uri = uri = uri_of_id(&id);
+	if (!uri ||
+	    !describe(custody, request, origin, &id, worker_text(&reply, FIELD_ATTRIBUTES), result))
+		return muster_fail_memory(err);
+	return add_check_value(&master, result, err) && settle(custody, origin, &id, result, err);
+}
+
+static bool run(const struct station_master *request, const char *origin,
+		struct worker_message *asked, cJSON **ret_result, struct muster_error *err)
+{
+	CLEANUP(custody_done) struct custody custody = { 0 };
+	CLEANUP(cJSON_freep) cJSON *result = cJSON_CreateObject();
+
+	if (!result)
+		return muster_fail_memory(err);
+	if (!request->label)
+		return muster_fail(err, CAUSE_USAGE, "a master needs a --label");
+	if (!custody_open(&custody, &request->custody, NULL, CUSTODY_CHANGES, err) ||
+	    !make(&custody, request, origin, asked, result, err))
+		return false;
+	*ret_result = TAKE_PTR(result);
+	return true;
+}
+
+bool station_master_generate(const struct station_master *request, cJSON **ret_result,
+			     struct muster_error *err)
+{
+	CLEANUP(worker_message_done) struct worker_message asked;
+	int64_t bits = request->bits ? request->bits : BITS_DEFAULT;
+
+	worker_request_init(&asked, WORKER_HSM_MASTER_GENERATE);
+	if (bits < 256 || bits > 512 || bits % 8 != 0)
+		return muster_fail(err, CAUSE_USAGE, "--bits is 256 to 512, a multiple of 8");
+	worker_add_u64(&asked, FIELD_BITS, (uint64_t)bits);
+	return run(request, "generated", &asked, ret_result, err);
+}
+
+/* The key goes from the file to the worker, which reads it; here it is only looked at when it is a file. */
+static bool open_source(const struct station_master *request, int *ret_fd, struct muster_error *err)
+{
+	CLEANUP(secret_done) struct secret key = { 0 };
+
+	if (!request->from == !request->from_fd)
+		return muster_fail(err, CAUSE_USAGE,
+				   "where is the master? pass --from FILE or --from-fd N");
+	if (request->from_fd) {
+		*ret_fd = request->from_fd > INT_MAX
+				  ? -1
+				  : fcntl((int)request->from_fd, F_DUPFD_CLOEXEC, 3);
+		return *ret_fd >= 0 ||
+		       muster_fail(err, CAUSE_USAGE, "--from-fd: descriptor %lld is not open",
+				   (long long)request->from_fd);
+	}
+	if (!identity_master_read(request->from, &key, err) ||
+	    !check_random(&key, PRINTABLE(request->from), err))
+		return false;
+	*ret_fd = secret_open_file(request->from, err);
+	return *ret_fd >= 0;
+}
+
+bool station_master_import(const struct station_master *request, cJSON **ret_result,
+			   struct muster_error *err)
+{
+	CLEANUP(worker_message_done) struct worker_message asked;
+
+	worker_request_init(&asked, WORKER_HSM_MASTER_IMPORT);
+	return open_source(request, &asked.fd, err) &&
+	       run(request, "imported", &asked, ret_result, err);
+}

@@ -1,0 +1,21 @@
+/* Masters for device keys, in a token or a file, as one thing. Private to the station. */
+#pragma once
+
+#include "custody.h"
+#include "muster/encoding.h"
+
+#define MASTER_BATCH 256
+
+/* A master that is ready to derive. */
+struct master {
+	struct custody *custody; /* borrowed; NULL for a file's */
+	const char *uri;
+	struct hmac_sha256 *software;
+};
+
+bool master_open(const struct station_master_source *source, struct custody *custody,
+		 struct master *ret_master, struct muster_error *err) MUST_CHECK;
+void master_done(struct master *master);
+/* HMAC-SHA256 over each of up to MASTER_BATCH texts; 32 bytes each. */
+bool master_derive(struct master *master, const char *const *texts, size_t count, uint8_t *macs,
+		   struct muster_error *err) MUST_CHECK;

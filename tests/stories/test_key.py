@@ -1,0 +1,140 @@
+"""Masters in a token or a file, and the device keys that come of them."""
+import base64
+import hashlib
+import hmac
+import json
+import os
+import subprocess
+
+import pytest
+
+from lib.custodian import Custodian, openssl
+from lib.software_token import write_secret
+
+
+@pytest.fixture
+def custodian(tmp_path, token):
+    return Custodian(tmp_path / "home", token)
+
+
+@pytest.fixture
+def masters(custodian):
+    keys = [os.urandom(32), os.urandom(32)]
+    for name, key in zip(("one", "two"), keys):
+        write_secret(custodian.home / name, base64.b64encode(key).decode() + "\n")
+    return keys
+
+
+def derived(master, registration_id):
+    return base64.b64encode(hmac.new(master, registration_id.lower().encode(), hashlib.sha256).digest()).decode()
+
+
+def lines(path):
+    return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+def generate(custodian, label="master", *arguments):
+    return custodian.muster("key", "generate-master", "--label", label, *arguments)
+
+
+def import_master(custodian, label, name):
+    return custodian.muster("key", "import-master", "--label", label, "--from", name)
+
+
+def test_master_made_inside_derives_there(custodian):
+    made = generate(custodian)
+    assert made.status == 0, made
+    assert made.json["origin"] == "generated" and "never-extractable=true" in made.json["keyAttributes"]
+    done = custodian.muster("key", "derive", "Dev-1", "dev-2", "--master", "pkcs11:object=master", "--out", "keys")
+    assert done.status == 0, done
+    first, second = lines(custodian.home / "keys")
+    assert (first["registrationId"], second["registrationId"]) == ("dev-1", "dev-2")
+    assert first["primaryKey"] != second["primaryKey"] and len(base64.b64decode(first["primaryKey"])) == 32
+    assert (custodian.home / "keys").stat().st_mode & 0o777 == 0o600
+    assert "primaryKey" not in done.stdout + done.stderr
+
+
+def test_imported_masters_give_the_keys_that_azure_computes(custodian, masters):
+    for name in ("one", "two"):
+        done = import_master(custodian, name, name)
+        assert done.status == 0, done
+        assert done.json["origin"] == "imported"
+        assert "local=false" in done.json["keyAttributes"] and "never-extractable=false" in done.json["keyAttributes"]
+    ids = [f"Device-{number}" for number in range(600)]
+    (custodian.home / "ids").write_text("\r\n".join(ids) + "\n")
+    done = custodian.muster("key", "derive", "--ids", "ids", "--master", "pkcs11:object=one", "--secondary-master",
+                            "pkcs11:object=two", "--out", "keys")
+    assert done.status == 0, done
+    assert lines(custodian.home / "keys") == [
+        {"registrationId": name.lower(), "primaryKey": derived(masters[0], name), "secondaryKey": derived(masters[1], name)}
+        for name in ids]
+    assert [body["origin"] for kind, body in custodian.entries() if kind == "outcome"] == ["imported", "imported"]
+
+
+def test_file_master_gives_the_same_keys_and_check_value(custodian, masters):
+    imported = import_master(custodian, "one", "one").json
+    done = custodian.look("key", "derive", "dev-1", "--master-file", "one", "--out", "keys")
+    assert done.status == 0, done
+    assert lines(custodian.home / "keys") == [{"registrationId": "dev-1", "primaryKey": derived(masters[0], "dev-1")}]
+    by_file = custodian.look("key", "check-value", "--master-file", "one").json
+    by_token = custodian.muster("key", "check-value", "--master", "pkcs11:object=one").json
+    assert by_file == by_token
+    assert by_file["checkValue"] == imported["checkValue"] and len(by_file["checkValue"]) == 10
+    assert by_file["method"].startswith("HMAC-SHA256")
+
+
+def test_keys_can_leave_wrapped_for_one_recipient(custodian, masters):
+    for name, algorithm in (("rsa", ["rsa:2048"]), ("ec", ["ec", "-pkeyopt", "ec_paramgen_curve:P-256"])):
+        key, certificate, out = (custodian.home / f"{name}.{end}" for end in ("key", "pem", "cms"))
+        openssl("req", "-x509", "-newkey", *algorithm, "-nodes", "-subj", "/CN=factory", "-keyout", key, "-out", certificate)
+        done = custodian.look("key", "derive", "dev-1", "--master-file", "one", "--wrap-to", certificate, "--out", out)
+        assert done.status == 0 and done.json["wrapped"] is True, done
+        assert derived(masters[0], "dev-1").encode() not in out.read_bytes()
+        opened = subprocess.run(["openssl", "cms", "-decrypt", "-inform", "DER", "-in", out, "-inkey", key], check=True,
+                                stdout=subprocess.PIPE).stdout
+        assert json.loads(opened)["primaryKey"] == derived(masters[0], "dev-1")
+
+
+def test_keys_can_leave_to_a_descriptor(custodian, masters):
+    done = custodian.look("key", "derive", "dev-1", "--master-file", "one", "--key-fd", "1")
+    assert json.loads(done.stdout) == {"registrationId": "dev-1", "primaryKey": derived(masters[0], "dev-1")}
+
+
+@pytest.mark.parametrize("arguments,cause", [
+    (["dev-1"], "E1001"),
+    (["dev-1", "--master-file", "one"], "E1001"),
+    (["--master-file", "one", "--out", "keys"], "E1001"),
+    (["dev 1", "--master-file", "one", "--out", "keys"], "E1303"),
+    (["--ids", "bad", "--master-file", "one", "--out", "keys"], "E1303"),
+    (["dev-1", "--master-file", "one", "--out", "there"], "E6101"),
+    (["dev-1", "--master-file", "text", "--out", "keys"], "E4313"),
+    (["dev-1", "--master-file", "open", "--out", "keys"], "E1005"),
+    (["dev-1", "--master-file", "one", "--secondary-master-file", "nowhere", "--out", "keys"], "E1002"),
+    (["dev-1", "--master-file", "one", "--key-fd", "77"], "E1001"),
+])
+def test_refused_before_a_key_is_written(custodian, masters, arguments, cause):
+    (custodian.home / "there").write_text("mine")
+    (custodian.home / "bad").write_text("dev-1\ndev 2\n")
+    write_secret(custodian.home / "text", base64.b64encode(b"correct horse battery staple").decode())
+    write_secret(custodian.home / "open", base64.b64encode(masters[0]).decode()).chmod(0o644)
+    done = custodian.look("key", "derive", *arguments)
+    assert done.cause == cause, done
+    assert "bad" not in arguments or "bad:2" in done.stderr
+    assert not (custodian.home / "keys").exists() and not list(custodian.home.glob(".muster-*"))
+
+
+def test_one_bad_label_or_source_makes_no_master(custodian, masters):
+    assert custodian.muster("key", "generate-master").cause == "E1001"
+    assert generate(custodian, "m", "--bits", "128").cause == "E1001"
+    assert custodian.muster("key", "import-master", "--label", "m").cause == "E1001"
+    write_secret(custodian.home / "text", base64.b64encode(b"correct horse battery staple").decode())
+    assert import_master(custodian, "m", "text").cause == "E4313"
+    assert custodian.token.objects("secrkey") == []
+
+
+def test_several_masters_of_a_name_are_refused(custodian):
+    generate(custodian)
+    generate(custodian)
+    done = custodian.muster("key", "derive", "dev-1", "--master", "pkcs11:object=master", "--out", "keys")
+    assert done.cause == "E4303", done
+    assert not (custodian.home / "keys").exists()
