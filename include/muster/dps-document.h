@@ -143,6 +143,10 @@ bool dps_enrollment_needs_mechanism(const cJSON *wanted, const cJSON *found);
 bool dps_enrollment_compare(const cJSON *wanted, const cJSON *found, const cJSON *mechanism,
 			    struct text *ret_differences, struct muster_error *err) MUST_CHECK;
 
+/* The same in the words of time, "allocationPolicy: was "hashed", is now "static"", for two answers to GET. */
+bool dps_enrollment_changes(const cJSON *before, const cJSON *now, struct text *ret_changes,
+			    struct muster_error *err) MUST_CHECK;
+
 /* The attempt that wrote this enrollment; NULL when none of ours did. Borrowed. */
 const char *dps_enrollment_attempt(const cJSON *found);
 

@@ -8,6 +8,7 @@
 
 #include "muster/cleanup.h"
 #include "muster/dps-client.h"
+#include "muster/dps-settings.h"
 #include "muster/error.h"
 
 /* -- Twins --------------------------------------------------------------------------------------------- */
@@ -52,6 +53,32 @@ void dps_pager_done(struct dps_pager *pager);
 bool dps_enrollment_create(struct dps_client *client, const char *id, const struct text *body,
 			   bool if_not_exists, bool *ret_was_created, cJSON **ret_enrollment,
 			   struct muster_error *err) MUST_CHECK;
+
+/* -- Updating ------------------------------------------------------------------------------------------ */
+
+struct dps_update_terms {
+	const char *id;
+	const struct dps_settings *settings;
+	const char *etag; /* If-Match, verbatim; NULL: the etag that is read */
+	bool force;       /* If-Match: * */
+};
+
+/* An update that can be sent. For CLEANUP(dps_update_done). */
+struct dps_update {
+	struct text body; /* what was read, edited; holds keys, wiped */
+	char *if_match;
+	cJSON *before; /* as it was read, without keys */
+};
+void dps_update_done(struct dps_update *update);
+
+/* Reads the enrollment, with symmetric keys its mechanism too, and edits it. Contradictions between the settings and what
+ * is there are CAUSE_OPTIONS_CONTRADICT. */
+bool dps_update_prepare(struct dps_client *client, const struct dps_update_terms *terms,
+			struct dps_update *ret_update, struct muster_error *err) MUST_CHECK;
+/* CAUSE_ETAG_MISMATCH says member by member what has changed since it was read. After an answer that says nothing the
+ * enrollment is read: unchanged, the update is sent again; as it should be, it is done. */
+bool dps_update_send(struct dps_client *client, const char *id, const struct dps_update *update,
+		     cJSON **ret_enrollment, struct muster_error *err) MUST_CHECK;
 
 /* -- Deleting ------------------------------------------------------------------------------------------ */
 

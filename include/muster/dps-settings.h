@@ -49,3 +49,10 @@ bool dps_settings_check_new(const struct dps_settings *settings, struct muster_e
 /* The body of a create. Its text holds the keys and is wiped by text_done(). */
 bool dps_settings_compose(const struct dps_settings *settings, const char *registration_id,
 			  struct text *ret_body, struct muster_error *err) MUST_CHECK;
+
+/* The body of an update: `found`, the service's own text, with only what the settings say changed in it and without what
+ * only the service writes. `mechanism` is the answer of attestationmechanism, for symmetric keys, else NULL. What
+ * cannot be true together with what is there is CAUSE_OPTIONS_CONTRADICT. */
+bool dps_settings_apply(const struct dps_settings *settings, const struct text *found,
+			const struct text *mechanism, struct text *ret_body,
+			struct muster_error *err) MUST_CHECK;

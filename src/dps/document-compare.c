@@ -12,6 +12,7 @@ struct comparison {
 	const cJSON *wanted;
 	const cJSON *found;
 	const cJSON *mechanism;
+	const char *wanted_word, *found_word;
 	struct text *lines;
 	bool has_failed;
 };
@@ -51,7 +52,8 @@ static void add_values(struct comparison *comparison, const char *path, const cJ
 
 	if (comparison->has_failed)
 		return;
-	line = text_format("wanted %s, found %s", wanted_text, found_text);
+	line = text_format("%s %s, %s %s", comparison->wanted_word, wanted_text,
+			   comparison->found_word, found_text);
 	if (line)
 		add_line(comparison, path, line);
 	comparison->has_failed = !line;
@@ -228,7 +230,8 @@ static void compare_base64(struct comparison *comparison, const char *path, cons
 		sha256_hex(digest[1], found_bytes.data, found_bytes.size);
 	if (wanted_bytes.size > 0 && bytes_equal(&wanted_bytes, &found_bytes))
 		return;
-	line = text_format("wanted the key with SHA-256 %s, found %s", digest[0], digest[1]);
+	line = text_format("%s the key with SHA-256 %s, %s %s", comparison->wanted_word, digest[0],
+			   comparison->found_word, digest[1]);
 	if (line)
 		add_line(comparison, path, line);
 	comparison->has_failed = comparison->has_failed || !line;
@@ -272,8 +275,8 @@ static void compare_certificate(struct comparison *comparison, const char *path,
 
 	if (has_wanted == has_found && strcmp(wanted_print, found_print) == 0)
 		return;
-	line = text_format("wanted the certificate with SHA-256 %s, found %s", wanted_print,
-			   found_print);
+	line = text_format("%s the certificate with SHA-256 %s, %s %s", comparison->wanted_word,
+			   wanted_print, comparison->found_word, found_print);
 	if (line)
 		add_line(comparison, path, line);
 	comparison->has_failed = comparison->has_failed || !line;
@@ -385,30 +388,52 @@ static void compare_ids(struct comparison *comparison)
 	compare_text(comparison, "deviceId", id ? id : "", is_same_text);
 }
 
-bool dps_enrollment_compare(const cJSON *wanted, const cJSON *found, const cJSON *mechanism,
-			    struct text *ret_differences, struct muster_error *err)
+static bool compare_all(struct comparison *comparison, struct text *ret_lines,
+			struct muster_error *err)
 {
 	CLEANUP(text_done) struct text lines = TEXT_MAX(16 * 1024);
-	struct comparison comparison = { wanted, found, mechanism, &lines, false };
 
-	compare_ids(&comparison);
-	compare_attestation(&comparison);
-	compare_text(&comparison, "provisioningStatus", "enabled", text_equal_folded);
-	compare_policy(&comparison);
-	compare_hubs(&comparison);
-	compare_webhook(&comparison);
-	compare_bool(&comparison, "reprovisionPolicy", "updateHubAssignment", true);
-	compare_bool(&comparison, "reprovisionPolicy", "migrateDeviceData", true);
-	compare_bool(&comparison, "capabilities", "iotEdge", false);
-	compare_twins(&comparison);
-	if (comparison.has_failed)
+	comparison->lines = &lines;
+	compare_ids(comparison);
+	compare_attestation(comparison);
+	compare_text(comparison, "provisioningStatus", "enabled", text_equal_folded);
+	compare_policy(comparison);
+	compare_hubs(comparison);
+	compare_webhook(comparison);
+	compare_bool(comparison, "reprovisionPolicy", "updateHubAssignment", true);
+	compare_bool(comparison, "reprovisionPolicy", "migrateDeviceData", true);
+	compare_bool(comparison, "capabilities", "iotEdge", false);
+	compare_twins(comparison);
+	if (comparison->has_failed)
 		return muster_fail_memory(err);
 	if (!text_ok(&lines, err))
 		return false;
-	text_done(ret_differences);
-	*ret_differences = lines;
+	text_done(ret_lines);
+	*ret_lines = lines;
 	lines = (struct text){ 0 };
 	return true;
+}
+
+bool dps_enrollment_compare(const cJSON *wanted, const cJSON *found, const cJSON *mechanism,
+			    struct text *ret_differences, struct muster_error *err)
+{
+	struct comparison comparison = { .wanted = wanted,
+					 .found = found,
+					 .mechanism = mechanism,
+					 .wanted_word = "wanted",
+					 .found_word = "found" };
+
+	return compare_all(&comparison, ret_differences, err);
+}
+
+bool dps_enrollment_changes(const cJSON *before, const cJSON *now, struct text *ret_changes,
+			    struct muster_error *err)
+{
+	struct comparison comparison = {
+		.wanted = before, .found = now, .wanted_word = "was", .found_word = "is now"
+	};
+
+	return compare_all(&comparison, ret_changes, err);
 }
 
 bool dps_enrollment_needs_mechanism(const cJSON *wanted, const cJSON *found)

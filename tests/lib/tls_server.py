@@ -5,6 +5,8 @@ import ssl
 import subprocess
 import threading
 
+from lib.software_token import write_secret
+
 
 def openssl(*arguments, cwd):
     subprocess.run(["openssl", *map(str, arguments)], cwd=cwd, check=True, stdin=subprocess.DEVNULL,
@@ -64,3 +66,49 @@ class WrongServer:
 
     def stop(self):
         self._socket.close()
+
+
+class ScriptedService(WrongServer):
+    """A right one, in the place of the provisioning service: answers a (method, path) with its text and status 200, and
+    anything else with 404. `requests` are (method, path, headers, body)."""
+
+    def __init__(self, directory, answers):
+        self.answers = answers
+        self.requests = []
+        super().__init__(directory, "right")
+        self.login_file = write_secret(self.directory / "login", f"HostName=localhost:{self.port};SharedAccessKeyName=owner;"
+                                       "SharedAccessKey=AQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQE=\n")
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.stop()
+
+    def _serve(self):
+        while True:
+            try:
+                client, _ = self._socket.accept()
+            except OSError:
+                return
+            try:
+                with self._context.wrap_socket(client, server_side=True) as stream, stream.makefile("rb") as lines:
+                    while self._answer(stream, lines):
+                        pass
+            except OSError:
+                pass
+
+    def _answer(self, stream, lines):
+        words = lines.readline().decode().split()
+        if not words:
+            return False
+        headers = dict(line.split(": ", 1) for line in iter(lambda: lines.readline().decode().strip(), ""))
+        path = words[1].split("?")[0]
+        body = lines.read(int(headers.get("Content-Length", 0)))
+        self.requests.append((words[0], path, headers, body))
+        text = self.answers.get((words[0], path))
+        status = "200 OK" if text is not None else "404 Not Found"
+        content = (text or "{}").encode()
+        stream.sendall(f"HTTP/1.1 {status}\r\nContent-Type: application/json\r\nContent-Length: {len(content)}\r\n\r\n".encode()
+                       + content)
+        return True
