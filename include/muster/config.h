@@ -19,7 +19,9 @@ struct config_module {
 /* Zero-initialised is an empty configuration. Texts are NULL when not set; file names are absolute or relative to
  * the configuration's directory as resolved. All owned. */
 struct config {
-	struct profile_list paths; /* the files read, in order */
+	struct profile_list paths;     /* the files read, in order */
+	struct config_origin *origins; /* which file set which key; config_text() */
+	size_t origin_count;
 	struct config_module *modules;
 	size_t module_count;
 	char *login_file;
@@ -32,8 +34,13 @@ struct config {
 	char *tenant;
 	char *client_id;
 	char *client_secret_file;
+	char *client_certificate;
+	char *client_key;
+	char *federated_token_file;
+	char *token_cache;
 	char *authority_host;
 	char *management_endpoint;
+	char *metadata_endpoint;
 	char *dps_suffix;
 	char *dps_resource;
 	char *id_scope;
@@ -52,6 +59,13 @@ bool config_load(struct config *ret_config, struct profile_report *report, struc
 bool config_load_file(const char *path, struct config *config, struct profile_report *report,
 		      struct muster_error *err) MUST_CHECK;
 void config_done(struct config *config);
+
+/* A setting that is a text, by its key ("loginFile"), and in *ret_path (unless NULL) the file that set it. NULL when no
+ * file did or there is no such text. Borrowed. */
+const char *config_text(const struct config *config, const char *key, const char **ret_path);
+/* The key that belongs to an option: "login-file" -> "loginFile". Returns out. */
+#define CONFIG_KEY_SIZE 64
+const char *config_key(char out[CONFIG_KEY_SIZE], const char *option);
 
 /* NULL when there is none of that name. Borrowed. */
 const struct config_module *config_module_find(const struct config *config, const char *name);

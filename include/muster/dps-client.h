@@ -25,7 +25,7 @@ struct dps_credential *dps_credential_new_tokens(struct dps_tokens *tokens, cons
 						 struct muster_error *err) MUST_CHECK;
 /* A service that the management API knows. Borrowed for the call. */
 struct dps_service_name {
-	const char *subscription;
+	const char *subscription;   /* NULL: that of the az session */
 	const char *resource_group; /* NULL: anywhere in the subscription */
 	const char *name;
 };

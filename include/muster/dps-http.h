@@ -54,6 +54,7 @@ struct http_request {
 	int64_t deadline_ms;        /* for the whole exchange; 0: HTTP_DEADLINE_MS */
 	size_t reply_max;           /* 0: HTTP_REPLY_MAX */
 	bool fresh_connection;      /* neither reuse one nor keep this one */
+	bool allow_plain_metadata;  /* http:// to 169.254.169.254, and what the next one allows */
 	bool allow_plain_loopback; /* http:// to 127.0.0.1, [::1] or localhost; for webhooks under test */
 };
 
@@ -114,6 +115,8 @@ void http_cancel(struct http *http, struct http_transfer *transfer);
  * takes). Fills all revents. A signal ends it early. */
 bool http_poll(struct http *http, struct pollfd *extra, size_t count, int timeout_ms,
 	       struct muster_error *err) MUST_CHECK;
+/* Lets time pass; transfers under way go on meanwhile. */
+bool http_wait(struct http *http, int64_t wait_ms, struct muster_error *err) MUST_CHECK;
 /* Moves all transfers on without blocking and calls back for the finished ones. */
 bool http_perform(struct http *http, struct muster_error *err) MUST_CHECK;
 /* Transfers under way. */

@@ -34,9 +34,9 @@ struct dps_login {
  * once and nothing else. CAUSE_LOGIN_INVALID; the message never holds the key. */
 bool dps_login_parse(struct dps_login *ret_login, const char *text, size_t length,
 		     struct muster_error *err) MUST_CHECK;
-/* From a file that only its owner can read (CAUSE_SECRET_FILE_MODE). */
-bool dps_login_read_file(struct dps_login *ret_login, const char *path, struct muster_error *err)
-	MUST_CHECK;
+/* From wherever secret_read_source() takes it. */
+bool dps_login_read_source(struct dps_login *ret_login, const char *source,
+			   struct muster_error *err) MUST_CHECK;
 void dps_login_done(struct dps_login *login);
 
 /* Gives the request a token of ten minutes. */

@@ -25,6 +25,9 @@ struct emulator_config {
 	size_t policy_count;
 	const char *applications[EMULATOR_LIST_MAX]; /* see authority.h */
 	size_t application_count;
+	int64_t token_life_s;
+	int64_t code_interval_s;               /* how often a device code may be asked for */
+	int64_t metadata_port;                 /* plain, on 127.0.0.1; 0: a free one, -1: none */
 	const char *listed[EMULATOR_LIST_MAX]; /* NAME[:group=GROUP] */
 	size_t listed_count;
 	int64_t page_size;                        /* of the management API's list */

@@ -2,9 +2,12 @@
 #pragma once
 
 #include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
 
 #include "muster/cleanup.h"
 #include "muster/error.h"
+#include "muster/secret.h"
 
 /* Call first in main(), before any library call: keeps only the allowed environment variables (MUSTER_*, the
  * table in process.c), makes the process non-dumpable, sets core limit 0 and umask 077, ignores SIGPIPE,
@@ -14,6 +17,22 @@ void process_harden(void);
 /* Names of the variables that process_harden() removed and that change what libraries do (SSLKEYLOGFILE, ...);
  * NULL-terminated, static. */
 const char *const *process_removed_variables(void);
+/* Another program. */
+struct process_command {
+	const char *const *arguments;   /* its name first, looked for in PATH; NULL-terminated */
+	const char *const *environment; /* all of it; NULL-terminated */
+	int64_t deadline_ms;
+	size_t output_max; /* <= SECRET_MAX */
+};
+struct process_result {
+	bool was_started; /* false: no such program */
+	int status;       /* 128 + signal when one ended it */
+	char errors[512]; /* the beginning of its standard error */
+};
+/* Runs it to its end with nothing on standard input; blocks until then. CAUSE_PROGRAM_FAILED when it takes too long or
+ * writes too much, and it is killed then. Its output is treated as a secret. */
+bool process_run(const struct process_command *command, struct secret *ret_output,
+		 struct process_result *ret_result, struct muster_error *err) MUST_CHECK;
 /* The allocator under libcurl: wipes on free and on growth. */
 void *wiping_malloc(size_t size);
 void *wiping_calloc(size_t count, size_t size);

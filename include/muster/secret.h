@@ -42,6 +42,14 @@ bool secret_read_file(struct secret *secret, const char *path, size_t max, struc
 /* Opens such a file after the same checks, for handing the descriptor to a worker. -1 on failure. */
 int secret_open_file(const char *path, struct muster_error *err) MUST_CHECK;
 
+/* From where an option or a setting says: "fd:N", an open descriptor; "credential:NAME", one that the service manager gave
+ * ($CREDENTIALS_DIRECTORY); "prompt", a person at the terminal, who does not see what he types (CAUSE_PROMPT_UNAVAILABLE
+ * without one; blocks); anything else is a file as above. One trailing newline is removed, nothing left is
+ * CAUSE_SECRET_INVALID. `what` names the secret, at the prompt too. */
+bool secret_read_source(struct secret *secret, const char *source, size_t max, const char *what,
+			struct muster_error *err) MUST_CHECK;
+bool secret_source_is_file(const char *source);
+
 /* Base64 in constant time, into or out of a secret. The text is NUL-terminated (size does not count the NUL). */
 bool secret_from_base64(struct secret *secret, const char *text, size_t length, const char *what,
 			struct muster_error *err) MUST_CHECK;

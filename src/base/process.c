@@ -105,6 +105,7 @@ static const char *const allowed_variables[] = {
 	"XDG_STATE_HOME",
 	"XDG_RUNTIME_DIR",
 	"CREDENTIALS_DIRECTORY",
+	"AZURE_CONFIG_DIR",
 	"NOTIFY_SOCKET",
 	"JOURNAL_STREAM",
 	"SOFTHSM2_CONF",

@@ -172,7 +172,7 @@ void doctor_login(struct doctor *doctor)
 			    "Put the connection string into a file of mode 0600 and name it with "
 			    "--login-file.",
 			    "no login file named");
-	else if (!dps_login_read_file(&login, doctor->options.login_file, &err))
+	else if (!dps_login_read_source(&login, doctor->options.login_file, &err))
 		doctor_find_error(doctor, VERDICT_FAIL, &err);
 	else
 		doctor_find(doctor, VERDICT_OK, NULL, "policy '%s' at '%s'",

@@ -1,9 +1,11 @@
 #include <string.h>
 
+#include "muster/file.h"
+
 #include "login-options.h"
 #include "report.h"
 
-enum { SECRET_TEXT_MAX = 4096 };
+enum { SECRET_TEXT_MAX = 4096, PEM_MAX = 60 * 1024 };
 
 const char *const login_auth_types[] = { "key", "login", NULL };
 
@@ -19,8 +21,7 @@ static enum level level_of(const char *value, const char *variable)
 	return variable && value == getenv(variable) ? LEVEL_ENVIRONMENT : LEVEL_LINE;
 }
 
-/* Drops the ways that stand lower than another. */
-static bool choose_way(struct login_options *options)
+bool login_options_choose(struct login_options *options)
 {
 	const struct {
 		const char **value;
@@ -41,31 +42,34 @@ static bool choose_way(struct login_options *options)
 	return highest > LEVEL_NONE;
 }
 
-static void fill(const char **value, const char *setting)
+/* -- The configuration ------------------------------------------------------------------------------------- */
+
+struct only_login {
+	struct login_options login;
+};
+
+static const struct option_row rows[] = { LOGIN_ROWS_LETTERED(0, 0, 0, struct only_login, login),
+					  { 0 } };
+
+static bool is_way(const struct option_row *row)
 {
-	if (!*value)
-		*value = setting;
+	return row->offset == offsetof(struct only_login, login.login_file) ||
+	       row->offset == offsetof(struct only_login, login.dps_name);
 }
 
 void login_options_complete(struct login_options *options, const struct config *config)
 {
-	if (!choose_way(options)) {
-		fill(&options->login_file, config->login_file);
-		if (!options->login_file)
-			fill(&options->dps_name, config->dps_name);
+	bool has_way = login_options_choose(options);
+	char key[CONFIG_KEY_SIZE];
+
+	for (const struct option_row *row = rows; row->name; row++) {
+		const char **value = (const char **)(void *)((char *)options + row->offset);
+
+		if (!*value && !(has_way && is_way(row)))
+			*value = config_text(config, config_key(key, row->name), NULL);
 	}
-	fill(&options->resource_group, config->resource_group);
-	fill(&options->subscription, config->subscription);
-	fill(&options->auth_type, config->auth_type);
-	fill(&options->sign_in, config->sign_in);
-	fill(&options->tenant, config->tenant);
-	fill(&options->client_id, config->client_id);
-	fill(&options->client_secret_file, config->client_secret_file);
-	fill(&options->endpoints.authority, config->authority_host);
-	fill(&options->endpoints.management, config->management_endpoint);
-	fill(&options->endpoints.suffix, config->dps_suffix);
-	fill(&options->endpoints.resource, config->dps_resource);
-	fill(&options->ca_file, config->ca_file);
+	if (!has_way && options->login_file)
+		options->dps_name = NULL;
 }
 
 /* -- Connection strings ------------------------------------------------------------------------------------ */
@@ -78,7 +82,7 @@ static bool new_login(const struct login_options *options, struct dps_credential
 	if (options->login && options->login_file)
 		return muster_fail(err, CAUSE_USAGE, "--login and --login-file exclude each other");
 	if (!(options->login ? dps_login_parse(&login, options->login, strlen(options->login), err)
-			     : dps_login_read_file(&login, options->login_file, err)))
+			     : dps_login_read_source(&login, options->login_file, err)))
 		return false;
 	*ret_credential = dps_credential_new_login(&login, err);
 	return *ret_credential;
@@ -86,12 +90,63 @@ static bool new_login(const struct login_options *options, struct dps_credential
 
 /* -- Tokens ------------------------------------------------------------------------------------------------ */
 
-static enum dps_sign_in way_of(const struct login_options *options)
+enum dps_sign_in login_sign_in(const struct login_options *options)
 {
 	for (int i = 0; options->sign_in && i < DPS_SIGN_IN_COUNT; i++)
 		if (strcmp(options->sign_in, dps_sign_in_names[i]) == 0)
 			return (enum dps_sign_in)i;
-	return DPS_SIGN_IN_CLIENT_SECRET;
+	if (options->client_secret_file)
+		return DPS_SIGN_IN_CLIENT_SECRET;
+	if (options->client_certificate)
+		return DPS_SIGN_IN_CLIENT_CERTIFICATE;
+	return options->federated_token_file ? DPS_SIGN_IN_WORKLOAD_IDENTITY : DPS_SIGN_IN_AZ;
+}
+
+/* Standard output is for results, and whoever must act may have asked for quiet. */
+static void tell_code(void *context, const char *user_code, const char *url)
+{
+	(void)context;
+	fprintf(stderr, "muster: to sign in, open %s and enter the code %s\n", url, user_code);
+}
+
+static bool read_key(const char *source, struct dps_sign_in_request *request,
+		     struct muster_error *err)
+{
+	CLEANUP(secret_done) struct secret pem = { 0 };
+
+	return secret_read_source(&pem, source, PEM_MAX, "the key of the client certificate",
+				  err) &&
+	       dps_client_key_read(&pem, &request->key, err);
+}
+
+/* Only what holds a key must be a secret. */
+static bool read_certificate(const struct login_options *options,
+			     struct dps_sign_in_request *request, struct muster_error *err)
+{
+	CLEANUP(secret_done) struct secret pem = { 0 };
+	CLEANUP(bytes_done) struct bytes bytes = { 0 };
+
+	if (!options->client_key)
+		return secret_read_source(&pem, options->client_certificate, PEM_MAX,
+					  "the client certificate", err) &&
+		       dps_client_certificate_read(&pem, &request->certificate, err) &&
+		       dps_client_key_read(&pem, &request->key, err);
+	return file_read(options->client_certificate, PEM_MAX, &bytes, err) &&
+	       secret_copy(&pem, bytes.data, bytes.size, err) &&
+	       dps_client_certificate_read(&pem, &request->certificate, err) &&
+	       read_key(options->client_key, request, err);
+}
+
+/* Only what the way needs is read. */
+static bool read_proof(const struct login_options *options, struct dps_sign_in_request *request,
+		       struct muster_error *err)
+{
+	if (request->way == DPS_SIGN_IN_CLIENT_SECRET && options->client_secret_file)
+		return secret_read_source(&request->client_secret, options->client_secret_file,
+					  SECRET_TEXT_MAX, "the client secret", err);
+	if (request->way == DPS_SIGN_IN_CLIENT_CERTIFICATE && options->client_certificate)
+		return read_certificate(options, request, err);
+	return true;
 }
 
 static bool new_tokens(const struct login_options *options, struct dps_tokens **ret_tokens,
@@ -99,18 +154,17 @@ static bool new_tokens(const struct login_options *options, struct dps_tokens **
 {
 	CLEANUP(dps_sign_in_request_done)
 	struct dps_sign_in_request request = {
-		.way = way_of(options),
+		.way = login_sign_in(options),
 		.endpoints = options->endpoints,
 		.tenant = options->tenant,
 		.client_id = options->client_id,
+		.federated_token = options->federated_token_file,
+		.cache_file = options->token_cache,
+		.tell = tell_code,
 	};
 
-	if (!dps_endpoints_complete(&request.endpoints, err))
+	if (!dps_endpoints_complete(&request.endpoints, err) || !read_proof(options, &request, err))
 		return false;
-	if (options->client_secret_file &&
-	    !secret_read_file(&request.client_secret, options->client_secret_file, SECRET_TEXT_MAX,
-			      err))
-		return muster_error_prefix(err, "reading the client secret");
 	*ret_tokens = dps_tokens_new(&request, err);
 	return *ret_tokens;
 }
@@ -141,7 +195,7 @@ static bool new_by_management(const struct login_options *options, struct dps_to
 	char *name = strndup(options->dps_name, strcspn(options->dps_name, ".:"));
 	struct dps_service_name service = { options->subscription, options->resource_group, name };
 
-	if (!name || !options->subscription) {
+	if (!name || (!options->subscription && login_sign_in(options) != DPS_SIGN_IN_AZ)) {
 		dps_tokens_free(tokens);
 		return name ? muster_fail(err, CAUSE_SIGN_IN_INCOMPLETE,
 					  "looking a service up by name needs --subscription")

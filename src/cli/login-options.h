@@ -17,7 +17,11 @@ struct login_options {
 	const char *sign_in;   /* of dps_sign_in_names; NULL: what the others imply */
 	const char *tenant;
 	const char *client_id;
-	const char *client_secret_file;
+	const char *client_secret_file; /* as the next three: a source of a secret */
+	const char *client_certificate; /* PEM; with the key unless that is named */
+	const char *client_key;
+	const char *federated_token_file;
+	const char *token_cache;
 	struct dps_endpoints endpoints;
 	const char *ca_file;
 	const char *rate; /* "N" or "N/SECONDS" */
@@ -44,7 +48,7 @@ extern const char *const login_auth_types[];
 		  type, member, subscription, "MUSTER_SUBSCRIPTION", NULL, 0),                                         \
 	LOGIN_ROW(0, "auth-type", OPTION_ONE_OF, "WAY", "key or login: a policy's key or the operator's own rights",   \
 		  type, member, auth_type, "MUSTER_AUTH_TYPE", login_auth_types, 0),                                   \
-	LOGIN_ROW(0, "sign-in", OPTION_ONE_OF, "WAY", "How to get tokens of Entra ID: client-secret",                  \
+	LOGIN_ROW(0, "sign-in", OPTION_ONE_OF, "WAY", "How to get tokens of Entra ID; see muster-login(7)",            \
 		  type, member, sign_in, "MUSTER_SIGN_IN", dps_sign_in_names, 0),                                      \
 	LOGIN_ROW(0, "tenant", OPTION_TEXT, "ID", "Tenant to sign in to",                                              \
 		  type, member, tenant, "MUSTER_TENANT", NULL, 0),                                                     \
@@ -52,10 +56,20 @@ extern const char *const login_auth_types[];
 		  type, member, client_id, "MUSTER_CLIENT_ID", NULL, 0),                                               \
 	LOGIN_ROW(0, "client-secret-file", OPTION_TEXT, "FILE", "The application's secret, in a file of mode 0600",    \
 		  type, member, client_secret_file, "MUSTER_CLIENT_SECRET_FILE", NULL, 0),                             \
+	LOGIN_ROW(0, "client-certificate", OPTION_TEXT, "FILE", "The application's certificate and its key, PEM, mode 0600", \
+		  type, member, client_certificate, "MUSTER_CLIENT_CERTIFICATE", NULL, 0),                             \
+	LOGIN_ROW(0, "client-key", OPTION_TEXT, "FILE", "The certificate's key where it is in no file with it",        \
+		  type, member, client_key, "MUSTER_CLIENT_KEY", NULL, 0),                                             \
+	LOGIN_ROW(0, "federated-token-file", OPTION_TEXT, "FILE", "Token of another authority, in a file of mode 0600", \
+		  type, member, federated_token_file, "MUSTER_FEDERATED_TOKEN_FILE", NULL, 0),                         \
+	LOGIN_ROW(0, "token-cache", OPTION_TEXT, "FILE", "Keep tokens in this file, mode 0600; default: in memory only", \
+		  type, member, token_cache, "MUSTER_TOKEN_CACHE", NULL, 0),                                           \
 	LOGIN_ROW(0, "authority-host", OPTION_TEXT, "URL", "Sign-in authority of another cloud",                       \
 		  type, member, endpoints.authority, "MUSTER_AUTHORITY_HOST", NULL, OPTION_HIDDEN),                    \
 	LOGIN_ROW(0, "management-endpoint", OPTION_TEXT, "URL", "Management API of another cloud",                     \
 		  type, member, endpoints.management, "MUSTER_MANAGEMENT_ENDPOINT", NULL, OPTION_HIDDEN),              \
+	LOGIN_ROW(0, "metadata-endpoint", OPTION_TEXT, "URL", "Metadata service of a managed identity",                \
+		  type, member, endpoints.metadata, "MUSTER_METADATA_ENDPOINT", NULL, OPTION_HIDDEN),                  \
 	LOGIN_ROW(0, "dps-suffix", OPTION_TEXT, "HOST", "End of the service's host in another cloud",                  \
 		  type, member, endpoints.suffix, "MUSTER_DPS_SUFFIX", NULL, OPTION_HIDDEN),                           \
 	LOGIN_ROW(0, "dps-resource", OPTION_TEXT, "URL", "Resource of the service's tokens in another cloud",          \
@@ -69,8 +83,13 @@ extern const char *const login_auth_types[];
 		  type, member, rate, "MUSTER_RATE", NULL, 0)
 /* clang-format on */
 
-/* What the options leave open as the configuration has it. A way to log in that stands on the command line holds over
- * those of the environment, and these over the configuration's. */
+/* Drops the ways to log in that stand lower than another: one of the command line holds over those of the environment.
+ * False when none is there. */
+bool login_options_choose(struct login_options *options);
+/* The way to sign in that the options name or imply. */
+enum dps_sign_in login_sign_in(const struct login_options *options);
+/* What the options leave open as the configuration has it. A way to log in that stands in the options holds over the
+ * configuration's. */
 void login_options_complete(struct login_options *options, const struct config *config);
 /* Of complete options. Reads the files named, sends nothing. CAUSE_LOGIN_MISSING when nothing says who may enter. */
 bool login_credential_new(const struct login_options *options,

@@ -12,6 +12,7 @@ const struct verb *const verbs[] = {
 
 const struct noun nouns[] = {
 	{ "enrollment", "Work with enrollments as az iot dps enrollment does" },
+	{ "config", "Show the settings that hold" },
 	{ "profile", "Check product profiles and print their schema" },
 	{ "tpm", "Look at TPMs, and judge whether to trust them" },
 	{ "hsm", "Look after tokens and their PINs" },

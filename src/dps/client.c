@@ -14,20 +14,9 @@ struct dps_client {
 	struct dps_meter *meter; /* NULL: as fast as one likes */
 };
 
-/* Others under way in the same loop go on meanwhile. */
 static bool wait_in_loop(void *context, int64_t wait_ms, struct muster_error *err)
 {
-	struct http *http = context;
-	int64_t until_ms = clock_now_ms() + wait_ms;
-
-	for (;;) {
-		int64_t left_ms = until_ms - clock_now_ms();
-
-		if (left_ms <= 0)
-			return true;
-		if (!http_poll(http, NULL, 0, (int)left_ms, err) || !http_perform(http, err))
-			return false;
-	}
+	return http_wait(context, wait_ms, err);
 }
 
 struct dps_client *dps_client_new(struct http *http, struct dps_credential *credential,

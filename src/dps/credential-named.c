@@ -119,6 +119,25 @@ static bool find_key(struct lookup *lookup, struct dps_login *ret_login, struct 
 
 /* -- The credential ------------------------------------------------------------------------------------ */
 
+/* The subscription that the az session works in. */
+static bool ask_session(struct named *named, struct http *http, struct muster_error *err)
+{
+	struct dps_tokens *tokens = named->manager->tokens;
+	struct management_target target = { "", dps_tokens_subscription(tokens), named->group,
+					    named->name };
+	const struct secret *token;
+
+	if (!dps_tokens_get(tokens, http, named->manager->resource, &token, err))
+		return false;
+	if (!*target.subscription)
+		return muster_fail(err, CAUSE_SIGN_IN_INCOMPLETE,
+				   "looking a service up by name needs --subscription");
+	if (!management_target_check(&target, err))
+		return false;
+	named->subscription = strdup(target.subscription);
+	return named->subscription || muster_fail_memory(err);
+}
+
 static bool connect_named(struct dps_credential *credential, struct http *http,
 			  struct muster_error *err)
 {
@@ -127,6 +146,8 @@ static bool connect_named(struct dps_credential *credential, struct http *http,
 
 	if (credential->login.host[0])
 		return true;
+	if (!named->subscription && !ask_session(named, http, err))
+		return false;
 	client = dps_client_new(http, named->manager, err);
 	if (!client)
 		return false;

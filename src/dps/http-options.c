@@ -150,7 +150,15 @@ static bool is_loopback_name(const char *host)
 	       text_equal_folded(host, "localhost");
 }
 
-/* https always; http only to this machine and only when the request says so. */
+static bool may_be_plain(const struct http_request *request, const char *host)
+{
+	if (request->allow_plain_metadata && strcmp(host, "169.254.169.254") == 0)
+		return true;
+	return (request->allow_plain_loopback || request->allow_plain_metadata) &&
+	       is_loopback_name(host);
+}
+
+/* https always; http only where and when the request says so. */
 static bool check_url(const struct http_request *request, const char *place, bool *ret_is_plain,
 		      struct muster_error *err)
 {
@@ -164,8 +172,7 @@ static bool check_url(const struct http_request *request, const char *place, boo
 		   curl_url_get(url, CURLUPART_SCHEME, &scheme, 0) == CURLUE_OK &&
 		   curl_url_get(url, CURLUPART_HOST, &host, 0) == CURLUE_OK;
 	is_https = is_whole && strcmp(scheme, "https") == 0;
-	is_plain = is_whole && strcmp(scheme, "http") == 0 && request->allow_plain_loopback &&
-		   is_loopback_name(host);
+	is_plain = is_whole && strcmp(scheme, "http") == 0 && may_be_plain(request, host);
 	curl_free(scheme);
 	curl_free(host);
 	curl_url_cleanup(url);

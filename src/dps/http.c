@@ -251,6 +251,20 @@ bool http_perform(struct http *http, struct muster_error *err)
 	return true;
 }
 
+bool http_wait(struct http *http, int64_t wait_ms, struct muster_error *err)
+{
+	int64_t until_ms = clock_now_ms() + wait_ms;
+
+	for (;;) {
+		int64_t left_ms = until_ms - clock_now_ms();
+
+		if (left_ms <= 0)
+			return true;
+		if (!http_poll(http, NULL, 0, (int)left_ms, err) || !http_perform(http, err))
+			return false;
+	}
+}
+
 /* -- Blocking ------------------------------------------------------------------------------------------ */
 
 struct fetch {

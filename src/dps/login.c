@@ -120,14 +120,16 @@ bool dps_login_parse(struct dps_login *ret_login, const char *text, size_t lengt
 	return true;
 }
 
-bool dps_login_read_file(struct dps_login *ret_login, const char *path, struct muster_error *err)
+bool dps_login_read_source(struct dps_login *ret_login, const char *source,
+			   struct muster_error *err)
 {
 	CLEANUP(secret_done) struct secret text = { 0 };
 
-	if (!secret_read_file(&text, path, LOGIN_TEXT_MAX, err) ||
-	    !dps_login_parse(ret_login, (const char *)text.data, text.size, err))
-		return muster_error_prefix(err, "reading the login file '%s'", PRINTABLE(path));
-	return true;
+	if (!secret_read_source(&text, source, LOGIN_TEXT_MAX, "connection string", err))
+		return false;
+	return dps_login_parse(ret_login, (const char *)text.data, text.size, err) ||
+	       muster_error_prefix(err, "reading the connection string from '%s'",
+				   PRINTABLE(source));
 }
 
 void dps_login_done(struct dps_login *login)

@@ -23,7 +23,7 @@ static bool is_name(const char *text, const char *others, size_t max)
 
 bool management_target_check(const struct management_target *target, struct muster_error *err)
 {
-	if (!is_name(target->subscription, "-", 64))
+	if (target->subscription && !is_name(target->subscription, "-", 64))
 		return muster_fail(err, CAUSE_USAGE, "'%s' is not the ID of a subscription",
 				   PRINTABLE(target->subscription));
 	if (target->group && !is_name(target->group, "-_.()", 90))

@@ -8,9 +8,9 @@
 
 /* Which service is meant; borrowed. */
 struct management_target {
-	const char *endpoint; /* https://management.azure.com */
-	const char *subscription;
-	const char *group; /* NULL: anywhere in the subscription */
+	const char *endpoint;     /* https://management.azure.com */
+	const char *subscription; /* NULL: not known yet */
+	const char *group;        /* NULL: anywhere in the subscription */
 	const char *name;
 };
 

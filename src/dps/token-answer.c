@@ -54,7 +54,7 @@ static bool fail_refused(const struct http_answer *answer, const char *what,
 /* -- Tokens -------------------------------------------------------------------------------------------- */
 
 /* A number, or a text that is one. */
-static bool read_number(const cJSON *object, const char *name, int64_t *ret_value)
+bool token_number(const cJSON *object, const char *name, int64_t *ret_value)
 {
 	const char *text = json_text(object, name);
 
@@ -63,7 +63,7 @@ static bool read_number(const cJSON *object, const char *name, int64_t *ret_valu
 }
 
 /* It goes into a header. */
-static bool is_token_text(const char *text)
+bool token_text_is_usable(const char *text)
 {
 	size_t length = text ? strlen(text) : 0;
 
@@ -82,32 +82,41 @@ static int64_t renew_at(int64_t now_wall_ms, int64_t life_s)
 	return now_wall_ms + life_ms - margin_ms;
 }
 
+bool token_take(struct token *ret_token, const char *text, int64_t life_s, int64_t now_wall_ms,
+		const char **ret_mistake, struct muster_error *err)
+{
+	*ret_mistake = NULL;
+	if (!token_text_is_usable(text))
+		*ret_mistake = "its access token is missing or cannot be used";
+	else if (life_s <= 0)
+		*ret_mistake = "its token has expired";
+	if (*ret_mistake)
+		return true;
+	ret_token->renew_at_ms = renew_at(now_wall_ms, life_s);
+	return secret_copy(&ret_token->value, text, strlen(text), err);
+}
+
 static bool read_token(const cJSON *body, int64_t now_wall_ms, struct token *token,
 		       const char **ret_mistake, struct muster_error *err)
 {
-	const char *type = json_text(body, "token_type"), *text = json_text(body, "access_token");
-	int64_t life_s;
+	const char *type = json_text(body, "token_type");
+	int64_t life_s = 0;
 
 	*ret_mistake = NULL;
 	if (!type || !text_equal_folded(type, "Bearer"))
 		*ret_mistake = "its token_type is not Bearer";
-	else if (!is_token_text(text))
-		*ret_mistake = "its access_token is missing or cannot be used";
-	else if (!read_number(body, "expires_in", &life_s) || life_s <= 0)
+	else if (!token_number(body, "expires_in", &life_s))
 		*ret_mistake = "its expires_in is not a number of seconds";
-	if (*ret_mistake)
-		return true;
-	token->renew_at_ms = renew_at(now_wall_ms, life_s);
-	return secret_copy(&token->value, text, strlen(text), err);
+	else
+		return token_take(token, json_text(body, "access_token"), life_s, now_wall_ms,
+				  ret_mistake, err);
+	return true;
 }
 
-bool token_answer_read(const struct http_answer *answer, const char *what, int64_t now_wall_ms,
-		       struct token *ret_token, struct muster_error *err)
+bool token_answer_document(const struct http_answer *answer, const char *what, cJSON **ret_document,
+			   struct muster_error *err)
 {
-	CLEANUP(cJSON_freep) cJSON *body = NULL;
-	CLEANUP(token_done) struct token token = { 0 };
 	struct muster_error unread;
-	const char *mistake;
 
 	if (answer->outcome != HTTP_ANSWERED) {
 		*err = answer->error;
@@ -115,9 +124,33 @@ bool token_answer_read(const struct http_answer *answer, const char *what, int64
 	}
 	if (answer->status != 200)
 		return fail_refused(answer, what, err);
-	if (!json_parse(answer->body.data, answer->body.length, "the answer", &body, &unread))
-		return muster_fail(err, CAUSE_SIGN_IN_ANSWER, "%s: %s", what, unread.message);
-	if (!read_token(body, now_wall_ms, &token, &mistake, err))
+	return json_parse(answer->body.data, answer->body.length, "the answer", ret_document,
+			  &unread) ||
+	       muster_fail(err, CAUSE_SIGN_IN_ANSWER, "%s: %s", what, unread.message);
+}
+
+bool token_answer_says(const struct http_answer *answer, const char *word)
+{
+	CLEANUP(cJSON_freep) cJSON *body = NULL;
+	struct muster_error ignored;
+	const char *error;
+
+	if (answer->outcome != HTTP_ANSWERED || answer->status != 400 ||
+	    !json_parse(answer->body.data, answer->body.length, "the answer", &body, &ignored))
+		return false;
+	error = json_text(body, "error");
+	return error && strcmp(error, word) == 0;
+}
+
+bool token_answer_read(const struct http_answer *answer, const char *what, int64_t now_wall_ms,
+		       struct token *ret_token, struct muster_error *err)
+{
+	CLEANUP(cJSON_freep) cJSON *body = NULL;
+	CLEANUP(token_done) struct token token = { 0 };
+	const char *mistake;
+
+	if (!token_answer_document(answer, what, &body, err) ||
+	    !read_token(body, now_wall_ms, &token, &mistake, err))
 		return false;
 	if (mistake)
 		return muster_fail(err, CAUSE_SIGN_IN_ANSWER,

@@ -13,7 +13,6 @@
 #include "spec.h"
 
 #define KEY_TEXT_MAX 128
-#define TOKEN_LIFE_S 3600
 
 /* -- All from one key ----------------------------------------------------------------------------------------- */
 
@@ -115,6 +114,8 @@ static bool parse_part(const struct spec_part *part, struct application *applica
 		return true;
 	if (part->has_value && strcmp(part->name, "certificate") == 0)
 		return read_certificate(part->value, &application->certificate, err);
+	if (part->has_value && strcmp(part->name, "federation") == 0)
+		return read_certificate(part->value, &application->federation, err);
 	return muster_fail(err, CAUSE_USAGE, "--application '%s': '%s' is not understood",
 			   PRINTABLE(spec), PRINTABLE(part->name));
 }
@@ -197,13 +198,14 @@ static bool open_authority(struct authority *authority, const char *directory,
 }
 
 bool authority_open(const char *directory, const char *const *specs, size_t spec_count,
-		    struct authority **ret_authority, struct muster_error *err)
+		    int64_t token_life_s, struct authority **ret_authority,
+		    struct muster_error *err)
 {
 	struct authority *authority = calloc(1, sizeof(*authority));
 
 	if (!authority)
 		return muster_fail_memory(err);
-	authority->token_life_s = TOKEN_LIFE_S;
+	authority->token_life_s = token_life_s;
 	if (!open_authority(authority, directory, specs, spec_count, err)) {
 		authority_close(authority);
 		return false;
@@ -220,6 +222,7 @@ void authority_close(struct authority *authority)
 		secret_done(&authority->applications[i].secret);
 		free(authority->applications[i].secret_file);
 		X509_free(authority->applications[i].certificate);
+		X509_free(authority->applications[i].federation);
 	}
 	free(authority->applications);
 	secret_wipe(authority->key, sizeof(authority->key));

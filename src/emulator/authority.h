@@ -31,6 +31,7 @@ struct application {
 	struct secret secret;
 	char *secret_file;
 	X509 *certificate; /* whose key signs client assertions; or NULL */
+	X509 *federation;  /* whose key signs tokens of another authority for it; or NULL */
 };
 
 struct authority {
@@ -44,9 +45,10 @@ struct authority {
 
 #define AUTHORITY_DPS_RESOURCE "https://azure-devices-provisioning.net"
 
-/* specs: NAME[:role=ROLE[+ROLE...]][:certificate=FILE]. */
+/* specs: NAME[:role=ROLE[+ROLE...]][:certificate=FILE][:federation=FILE]. */
 bool authority_open(const char *directory, const char *const *specs, size_t spec_count,
-		    struct authority **ret_authority, struct muster_error *err) MUST_CHECK;
+		    int64_t token_life_s, struct authority **ret_authority,
+		    struct muster_error *err) MUST_CHECK;
 void authority_close(struct authority *authority);
 
 /* By client ID, any letter case; NULL when there is none. */

@@ -17,6 +17,7 @@
 #include "throttle.h"
 
 struct background;
+struct device_code;
 
 /* A service that the management API lists. */
 struct listed {
@@ -39,7 +40,9 @@ struct emulator {
 	struct authority *authority;             /* or NULL */
 	struct listed listed[EMULATOR_LIST_MAX]; /* the first one is this service */
 	size_t listed_count;
-	int64_t page_size; /* of that list; 0: pages are empty and never end */
+	int64_t code_interval_s;
+	struct device_code *codes; /* under emulator->lock */
+	int64_t page_size;         /* of that list; 0: pages are empty and never end */
 	struct store *store;
 	struct ledger *ledger;         /* or NULL */
 	struct background *background; /* webhook calls under way */

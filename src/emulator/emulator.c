@@ -11,6 +11,7 @@
 #include "muster/json.h"
 
 #include "background.h"
+#include "device-code.h"
 #include "emulator-internal.h"
 #include "server-certificate.h"
 #include "server.h"
@@ -24,7 +25,8 @@ static const char *const own_names[] = { "localhost", "127.0.0.1", "::1" };
 struct emulator_process {
 	struct emulator emulator;
 	struct server *server;
-	char *state; /* absolute */
+	struct server *metadata; /* or NULL */
+	char *state;             /* absolute */
 	char *names[EMULATOR_LIST_MAX];
 	struct server_certificate certificate;
 };
@@ -144,6 +146,7 @@ static bool configure(struct emulator_process *process, const struct emulator_co
 	emulator->any_certificate_date = config->any_certificate_date;
 	emulator->webhook_scale_percent = config->webhook_scale_percent;
 	emulator->webhook_ca_file = config->webhook_ca_file;
+	emulator->code_interval_s = config->code_interval_s;
 	guid_new(emulator->run);
 	return add_names(process, config, err) && add_hubs(emulator, config, err) &&
 	       add_listed(emulator, config, err) && add_throttles(emulator, config, err) &&
@@ -180,11 +183,23 @@ static bool open_state(struct emulator_process *process, const struct emulator_c
 			     err) &&
 	       (config->application_count == 0 ||
 		authority_open(process->state, config->applications, config->application_count,
-			       &emulator->authority, err)) &&
+			       config->token_life_s, &emulator->authority, err)) &&
 	       (!config->ledger ||
 		ledger_open(config->ledger, config->ledger_bodies, &emulator->ledger, err)) &&
 	       server_certificate_open(process->state, emulator->names, emulator->name_count,
 				       clock_wall_ms(), &process->certificate, err);
+}
+
+static bool start_metadata(struct emulator_process *process, const struct emulator_config *config,
+			   struct muster_error *err)
+{
+	const struct server_config server = {
+		.emulator = &process->emulator,
+		.address = "127.0.0.1",
+		.port = (uint16_t)config->metadata_port,
+	};
+
+	return config->metadata_port < 0 || server_start(&server, &process->metadata, err);
 }
 
 static bool start_server(struct emulator_process *process, const struct emulator_config *config,
@@ -203,7 +218,7 @@ static bool start_server(struct emulator_process *process, const struct emulator
 	emulator->sas_cache = sas_cache_new();
 	if (!emulator->background || !emulator->sas_cache)
 		return muster_fail_memory(err);
-	return server_start(&server, &process->server, err);
+	return start_metadata(process, config, err) && server_start(&server, &process->server, err);
 }
 
 bool emulator_start(const struct emulator_config *config, struct emulator **ret_emulator,
@@ -229,8 +244,10 @@ void emulator_stop(struct emulator *emulator)
 		return;
 	struct emulator_process *process = process_of(emulator);
 	server_stop(process->server);
+	server_stop(process->metadata);
 	background_free(emulator->background);
 	sas_cache_free(emulator->sas_cache);
+	device_codes_free(emulator->codes);
 	authority_close(emulator->authority);
 	ledger_close(emulator->ledger);
 	store_close(emulator->store);
@@ -258,6 +275,18 @@ static char *connection_string(const struct emulator *emulator, uint16_t port)
 			   emulator->names[0], port, policy->name, key);
 }
 
+static bool describe_authority(const struct emulator_process *process, cJSON *object)
+{
+	CLEANUP(freep) char *url = NULL;
+
+	if (!object || !authority_describe(process->emulator.authority, object))
+		return false;
+	if (!process->metadata)
+		return true;
+	url = text_format("http://localhost:%u", server_port(process->metadata));
+	return url && json_add_text(object, "metadataUrl", url);
+}
+
 char *emulator_ready_line(const struct emulator *emulator)
 {
 	const struct emulator_process *process = (const struct emulator_process *)emulator;
@@ -275,7 +304,6 @@ char *emulator_ready_line(const struct emulator *emulator)
 		is_good = cJSON_AddItemToArray(hubs, cJSON_CreateString(emulator->hubs[i].host)) &&
 			  is_good;
 	if (is_good && emulator->authority)
-		is_good = authority_describe(emulator->authority,
-					     cJSON_AddObjectToObject(line, "authority"));
+		is_good = describe_authority(process, cJSON_AddObjectToObject(line, "authority"));
 	return is_good && hubs ? json_print_line(line) : NULL;
 }

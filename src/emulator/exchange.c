@@ -9,6 +9,7 @@
 #include "muster/json.h"
 
 #include "emulator-internal.h"
+#include "handlers.h"
 #include "routes.h"
 
 /* What the vendors' SDKs send. */
@@ -87,6 +88,15 @@ static void find_fault(struct exchange *exchange)
 	pthread_mutex_unlock(&emulator->lock);
 }
 
+/* Without applications there is neither authority nor management API. The metadata service is the one thing that is
+ * plain, and nothing else but plain. */
+static bool is_offered(const struct exchange *exchange)
+{
+	if (exchange->request->is_plain != (exchange->route->handle == metadata_get))
+		return false;
+	return route_plane(exchange->route) == PLANE_DPS || exchange->emulator->authority;
+}
+
 void exchange_begin_unfaulted(struct exchange *exchange, struct emulator *emulator,
 			      const struct request *request)
 {
@@ -100,8 +110,7 @@ void exchange_begin_unfaulted(struct exchange *exchange, struct emulator *emulat
 		exchange->route = route_find(request->method, exchange->segments,
 					     exchange->segment_count, &is_known_path);
 	}
-	/* Without applications there is neither authority nor management API. */
-	if (exchange->route && route_plane(exchange->route) != PLANE_DPS && !emulator->authority)
+	if (exchange->route && !is_offered(exchange))
 		exchange->route = NULL;
 	if (!exchange->route) {
 		(void)refuse(&exchange->refusal, is_known_path ? NO_SUCH_METHOD : NO_SUCH_PATH,

@@ -25,6 +25,11 @@ bool registration_delete(struct exchange *exchange);
 bool hub_device_get(struct exchange *exchange);
 /* token.c */
 bool token_post(struct exchange *exchange);
+bool metadata_get(struct exchange *exchange);
+/* device-code.c */
+bool device_code_post(struct exchange *exchange);
+bool device_code_grant(struct exchange *exchange);
+bool device_code_decline(struct exchange *exchange);
 /* management.c */
 bool management_list(struct exchange *exchange);
 bool management_get(struct exchange *exchange);

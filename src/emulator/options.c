@@ -37,6 +37,12 @@ static const struct option_row rows[] = {
 	  OPTION_LIST, AT(policies), AT(policy_count), 0, 0 },
 	{ "application", "SPEC", "Be a sign-in authority for this application, see below; repeat",
 	  OPTION_LIST, AT(applications), AT(application_count), 0, 0 },
+	{ "token-life", "S", "Tokens expire after so many seconds (3600)",
+	  OPTION_NUMBER, AT(token_life_s), 0, 1, 86400 },
+	{ "code-interval", "S", "A device code may be asked for every so many seconds (5)",
+	  OPTION_NUMBER, AT(code_interval_s), 0, 1, 60 },
+	{ "metadata-port", "N", "Be the metadata service of the first application on this plain port; 0 takes a free one",
+	  OPTION_NUMBER, AT(metadata_port), 0, 0, 65535 },
 	{ "instance", "SPEC", "List this service in the management API, NAME[:group=GROUP]; the first one is this one; repeat",
 	  OPTION_LIST, AT(listed), AT(listed_count), 0, 0 },
 	{ "page-size", "N", "So many services to a page of that list; 0: empty pages without end (100)",
@@ -68,6 +74,8 @@ static const char grammar[] =
 	"Applications: NAME[:role=ROLE[+ROLE...]][:certificate=FILE]\n"
 	"  role             contributor reader management management-reader none (contributor+management)\n"
 	"  certificate=FILE takes client assertions signed with its key\n"
+	"  federation=FILE  takes tokens of another authority signed with its key\n"
+	"  A device code is granted by POST /emulator/codes/CODE, declined by DELETE, with ServiceConfig rights.\n"
 	"  There are then tokens at URL/TENANT/oauth2/v2.0/token and a management API at URL/subscriptions/...\n"
 	"\n"
 	"Throttles: MODEL:RATE/WINDOW_S[:burst=N][:count=call|item][:on=service|register|poll]\n"
@@ -166,7 +174,11 @@ static void fill_long_options(struct option options[ARRAY_SIZE(rows) + 3])
 bool options_parse(int argc, char **argv, struct emulator_config *ret_config,
 		   enum options_outcome *ret_outcome, struct muster_error *err)
 {
-	struct emulator_config config = { .webhook_scale_percent = 1, .page_size = 100 };
+	struct emulator_config config = { .webhook_scale_percent = 1,
+					  .page_size = 100,
+					  .token_life_s = 3600,
+					  .code_interval_s = 5,
+					  .metadata_port = -1 };
 	struct option options[ARRAY_SIZE(rows) + 3];
 	int choice;
 

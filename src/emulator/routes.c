@@ -11,6 +11,8 @@
 #define MANAGED "subscriptions/*/providers/Microsoft.Devices/provisioningServices"
 #define GROUPED "subscriptions/*/resourceGroups/*/providers/Microsoft.Devices/provisioningServices"
 
+#define METADATA "metadata/identity/oauth2/token"
+
 /* attestationmechanism gives keys out, so it needs the right to write; the service's own rule is not documented. */
 /* clang-format off */
 static const struct route routes[] = {
@@ -39,6 +41,9 @@ static const struct route routes[] = {
 
 	/* Not Azure's: what the hub knows of a device, for tests. */
 	{ "GET", "emulator/hubs/*/devices/*", "", OPERATION_NONE, RIGHT_SERVICE_CONFIG, hub_device_get },
+	/* The person who types a device code. */
+	{ "POST",   "emulator/codes/*", "", OPERATION_NONE, RIGHT_SERVICE_CONFIG, device_code_grant },
+	{ "DELETE", "emulator/codes/*", "", OPERATION_NONE, RIGHT_SERVICE_CONFIG, device_code_decline },
 
 	{ "PUT",  "*/registrations/{}/register",     "registrations", OPERATION_REGISTER, RIGHT_NONE, device_register },
 	{ "GET",  "*/registrations/{}/operations/*", "registrations", OPERATION_POLL,     RIGHT_NONE, device_poll },
@@ -49,7 +54,9 @@ static const struct route routes[] = {
 	{ "GET",  GROUPED,                "", OPERATION_MANAGEMENT, RIGHT_NONE, management_list },
 	{ "GET",  GROUPED "/{}",          "", OPERATION_MANAGEMENT, RIGHT_NONE, management_get },
 	{ "POST", GROUPED "/{}/listkeys", "", OPERATION_MANAGEMENT, RIGHT_NONE, management_list_keys },
-	{ "POST", "*/oauth2/v2.0/token", "", OPERATION_TOKEN, RIGHT_NONE, token_post },
+	{ "POST", "*/oauth2/v2.0/token",      "", OPERATION_TOKEN, RIGHT_NONE, token_post },
+	{ "POST", "*/oauth2/v2.0/devicecode", "", OPERATION_TOKEN, RIGHT_NONE, device_code_post },
+	{ "GET",  METADATA,                   "", OPERATION_TOKEN, RIGHT_NONE, metadata_get },
 };
 /* clang-format on */
 

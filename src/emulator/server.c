@@ -27,7 +27,7 @@ struct server {
 	struct emulator *emulator;
 	struct MHD_Daemon *daemon;
 	struct timer *timer;
-	bool is_ending;
+	bool is_plain, is_ending;
 };
 
 /* -- One request ------------------------------------------------------------------------------------------- */
@@ -91,6 +91,12 @@ static void begin(struct visit *visit)
 		.content_type = header_of(visit, MHD_HTTP_HEADER_CONTENT_TYPE),
 		.max_item_count = header_of(visit, "x-ms-max-item-count"),
 		.continuation = header_of(visit, "x-ms-continuation"),
+		.is_plain = visit->server->is_plain,
+		.metadata = header_of(visit, "Metadata"),
+		.resource = MHD_lookup_connection_value(visit->connection, MHD_GET_ARGUMENT_KIND,
+							"resource"),
+		.client_id = MHD_lookup_connection_value(visit->connection, MHD_GET_ARGUMENT_KIND,
+							 "client_id"),
 		.skip_token = MHD_lookup_connection_value(visit->connection, MHD_GET_ARGUMENT_KIND,
 							  "$skiptoken"),
 		.body = visit->body.data ? visit->body.data : "",
@@ -336,8 +342,16 @@ static bool parse_address(const char *text, uint16_t port, union address *ret_ad
 static bool start_daemon(struct server *server, const struct server_config *config,
 			 struct muster_error *err)
 {
-	const unsigned flags = MHD_USE_TLS | MHD_USE_EPOLL_INTERNAL_THREAD |
-			       MHD_ALLOW_SUSPEND_RESUME | MHD_USE_SUPPRESS_DATE_NO_CLOCK;
+	const unsigned flags = (server->is_plain ? 0 : MHD_USE_TLS) |
+			       MHD_USE_EPOLL_INTERNAL_THREAD | MHD_ALLOW_SUSPEND_RESUME |
+			       MHD_USE_SUPPRESS_DATE_NO_CLOCK;
+	struct MHD_OptionItem no_tls[] = { { MHD_OPTION_END, 0, NULL } };
+	struct MHD_OptionItem tls[] = {
+		{ MHD_OPTION_HTTPS_MEM_CERT, 0, (void *)(uintptr_t)config->certificate_pem },
+		{ MHD_OPTION_HTTPS_MEM_KEY, 0, (void *)(uintptr_t)config->key_pem },
+		{ MHD_OPTION_HTTPS_PRIORITIES, 0, (void *)(uintptr_t)TLS_PRIORITIES },
+		{ MHD_OPTION_END, 0, NULL },
+	};
 	union address address;
 	bool is_v6;
 
@@ -349,9 +363,8 @@ static bool start_daemon(struct server *server, const struct server_config *conf
 		(unsigned)THREAD_COUNT, MHD_OPTION_CONNECTION_MEMORY_LIMIT,
 		(size_t)CONNECTION_MEMORY, MHD_OPTION_CONNECTION_TIMEOUT, (unsigned)IDLE_TIMEOUT_S,
 		MHD_OPTION_NOTIFY_CONNECTION, on_connection, NULL, MHD_OPTION_NOTIFY_COMPLETED,
-		on_completed, NULL, MHD_OPTION_URI_LOG_CALLBACK, on_uri, NULL,
-		MHD_OPTION_HTTPS_MEM_CERT, config->certificate_pem, MHD_OPTION_HTTPS_MEM_KEY,
-		config->key_pem, MHD_OPTION_HTTPS_PRIORITIES, TLS_PRIORITIES, MHD_OPTION_END);
+		on_completed, NULL, MHD_OPTION_URI_LOG_CALLBACK, on_uri, NULL, MHD_OPTION_ARRAY,
+		server->is_plain ? no_tls : tls, MHD_OPTION_END);
 	if (!server->daemon)
 		return muster_fail_errno(err, CAUSE_EMULATOR_START, errno,
 					 "listening on %s port %u", config->address, config->port);
@@ -366,6 +379,7 @@ bool server_start(const struct server_config *config, struct server **ret_server
 	if (!server)
 		return muster_fail_memory(err);
 	server->emulator = config->emulator;
+	server->is_plain = !config->certificate_pem;
 	server->timer = timer_new(err);
 	if (!server->timer || !start_daemon(server, config, err)) {
 		server_stop(server);

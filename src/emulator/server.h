@@ -13,9 +13,9 @@ struct server;
 
 struct server_config {
 	struct emulator *emulator;
-	const char *address; /* numeric */
-	uint16_t port;       /* 0: a free one */
-	const char *certificate_pem;
+	const char *address;         /* numeric */
+	uint16_t port;               /* 0: a free one */
+	const char *certificate_pem; /* NULL: without TLS, and then only the metadata service */
 	const char *key_pem;
 };
 

@@ -28,13 +28,22 @@ static const struct fields module_fields = { FIELDS(module_rows),
 					     .size = sizeof(struct config_module) };
 
 static const struct word auth_type_words[] = { { "key", 0 }, { "login", 0 }, { 0 } };
-static const struct word sign_in_words[] = { { "client-secret", 0 }, { 0 } };
+static const struct word sign_in_words[] = {
+	{ "az", 0 },
+	{ "client-secret", 0 },
+	{ "client-certificate", 0 },
+	{ "workload-identity", 0 },
+	{ "managed-identity", 0 },
+	{ "device-code", 0 },
+	{ 0 },
+};
 
 static const struct field config_rows[] = {
 	{ "modules", FIELD_MAP, AT(modules), .group = &module_fields, .max = 64,
 	  .pattern = "^[A-Za-z0-9][A-Za-z0-9._-]*$", .form = "letters, digits, '.', '_' and '-'",
 	  .help = "PKCS#11 modules by name" },
-	{ "loginFile", FIELD_PATH, AT(login_file), .max = 1024, .help = "default of --login-file" },
+	{ "loginFile", FIELD_PATH, .is_secret = true, AT(login_file), .max = 1024,
+	  .help = "default of --login-file" },
 	{ "caFile", FIELD_PATH, AT(ca_file), .max = 1024, .help = "default of --ca-file" },
 	{ "dpsName", FIELD_TEXT, AT(dps_name), .help = "default of --dps-name" },
 	{ "resourceGroup", FIELD_TEXT, AT(resource_group), .help = "default of --resource-group" },
@@ -45,11 +54,21 @@ static const struct field config_rows[] = {
 	  .help = "default of --sign-in" },
 	{ "tenant", FIELD_TEXT, AT(tenant), .help = "default of --tenant" },
 	{ "clientId", FIELD_TEXT, AT(client_id), .help = "default of --client-id" },
-	{ "clientSecretFile", FIELD_PATH, AT(client_secret_file), .max = 1024,
+	{ "clientSecretFile", FIELD_PATH, .is_secret = true, AT(client_secret_file), .max = 1024,
 	  .help = "default of --client-secret-file" },
+	{ "clientCertificate", FIELD_PATH, .is_secret = true, AT(client_certificate), .max = 1024,
+	  .help = "default of --client-certificate" },
+	{ "clientKey", FIELD_PATH, .is_secret = true, AT(client_key), .max = 1024,
+	  .help = "default of --client-key" },
+	{ "federatedTokenFile", FIELD_PATH, .is_secret = true, AT(federated_token_file),
+	  .max = 1024, .help = "default of --federated-token-file" },
+	{ "tokenCache", FIELD_PATH, AT(token_cache), .max = 1024,
+	  .help = "default of --token-cache" },
 	{ "authorityHost", FIELD_TEXT, AT(authority_host), .help = "default of --authority-host" },
 	{ "managementEndpoint", FIELD_TEXT, AT(management_endpoint),
 	  .help = "default of --management-endpoint" },
+	{ "metadataEndpoint", FIELD_TEXT, AT(metadata_endpoint),
+	  .help = "default of --metadata-endpoint" },
 	{ "dpsSuffix", FIELD_TEXT, AT(dps_suffix), .help = "default of --dps-suffix" },
 	{ "dpsResource", FIELD_TEXT, AT(dps_resource), .help = "default of --dps-resource" },
 	{ "idScope", FIELD_TEXT, AT(id_scope), .max = 64, .pattern = "^[A-Za-z0-9]+$",
@@ -76,6 +95,63 @@ static bool remember_path(struct config *config, const char *path, struct muster
 	return true;
 }
 
+/* -- Where a setting came from --------------------------------------------------------------------------------- */
+
+struct config_origin {
+	char *key;
+	size_t path; /* index */
+};
+
+/* The file is about to become the last of the paths. */
+static bool remember_keys(struct config *config, const struct yaml_node *root,
+			  struct muster_error *err)
+{
+	size_t count = root && root->kind == YAML_MAP ? root->count : 0;
+	struct config_origin *origins =
+		reallocarray(config->origins, config->origin_count + count + 1, sizeof(*origins));
+
+	if (!origins)
+		return muster_fail_memory(err);
+	config->origins = origins;
+	for (size_t i = 0; i < count; i++) {
+		struct config_origin *origin = &origins[config->origin_count];
+
+		*origin = (struct config_origin){ strdup(root->pairs[i].key), config->paths.count };
+		if (!origin->key)
+			return muster_fail_memory(err);
+		config->origin_count++;
+	}
+	return true;
+}
+
+const char *config_text(const struct config *config, const char *key, const char **ret_path)
+{
+	const char *value = NULL;
+
+	for (size_t i = 0; i < ARRAY_SIZE(config_rows); i++) {
+		const struct field *row = &config_rows[i];
+
+		if (strcmp(row->name, key) == 0 && row->kind != FIELD_MAP)
+			value = *(char *const *)(const void *)((const char *)config + row->offset);
+	}
+	for (size_t i = 0; ret_path && i < config->origin_count; i++)
+		if (strcmp(config->origins[i].key, key) == 0)
+			*ret_path = config->paths.items[config->origins[i].path];
+	return value;
+}
+
+const char *config_key(char out[CONFIG_KEY_SIZE], const char *option)
+{
+	size_t used = 0;
+
+	for (const char *c = option; *c && used + 1 < CONFIG_KEY_SIZE; c++) {
+		if (*c != '-')
+			out[used++] = c > option && c[-1] == '-' ? (char)(*c - 'a' + 'A') : *c;
+	}
+	out[used] = 0;
+	return out;
+}
+
 bool config_load_file(const char *path, struct config *config, struct profile_report *report,
 		      struct muster_error *err)
 {
@@ -95,7 +171,8 @@ bool config_load_file(const char *path, struct config *config, struct profile_re
 		mistake_add(&source, CAUSE_PROFILE_TYPE, root->span,
 			    "a configuration is a mapping of keys to values, not %s",
 			    yaml_describe(root));
-	return source_close(&source, err) && remember_path(config, path, err);
+	return source_close(&source, err) && remember_keys(config, root, err) &&
+	       remember_path(config, path, err);
 }
 
 static bool load_if_there(const char *path, struct config *config, struct profile_report *report,
@@ -142,6 +219,9 @@ void config_done(struct config *config)
 	for (size_t i = 0; i < config->paths.count; i++)
 		free(config->paths.items[i]);
 	free(config->paths.items);
+	for (size_t i = 0; i < config->origin_count; i++)
+		free(config->origins[i].key);
+	free(config->origins);
 	*config = (struct config){ 0 };
 }
 

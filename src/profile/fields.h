@@ -54,6 +54,7 @@ struct field {
 	const char *name;
 	enum field_kind kind;
 	bool is_required;
+	bool is_secret; /* PATH: may also be another source of a secret (secret_read_source) */
 	size_t offset;
 	const char *fallback; /* as it would be written */
 	const char *help;     /* for people and for the schema */

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "muster/json.h"
+#include "muster/secret.h"
 
 static void *place_of(const struct field *field, void *base)
 {
@@ -113,7 +114,8 @@ static void read_path(struct source *source, const struct field *field,
 
 	if (!take_text(source, field, node))
 		return;
-	if (node->text[0] == '/' || !slash) {
+	if (node->text[0] == '/' || !slash ||
+	    (field->is_secret && !secret_source_is_file(node->text))) {
 		store_text(source, path, node->text);
 		return;
 	}

@@ -1,4 +1,9 @@
 """A station whose service is entered with tokens: the emulator's applications, and the options that go with them."""
+import json
+import ssl
+import urllib.parse
+import urllib.request
+
 from lib.software_token import write_secret
 
 
@@ -37,6 +42,19 @@ class SignIn:
 
     def wrong_secret(self):
         return write_secret(self.station.home / "wrong-secret", "not-the-secret")
+
+    def by_certificate(self, certificate, **changes):
+        return [*self.who(**changes), "--client-certificate", certificate]
+
+    def fetch_token(self, resource):
+        """A token for anybody who shows the secret."""
+        form = urllib.parse.urlencode({"grant_type": "client_credentials", "client_id": self.application["clientId"],
+                                       "client_secret": self.secret(), "scope": f"{resource}/.default"})
+        context = ssl.create_default_context(cafile=self.station.emulator.ca_file)
+        request = urllib.request.Request(f"{self.station.emulator.url}/{self.authority['tenant']}/oauth2/v2.0/token",
+                                         form.encode())
+        with urllib.request.urlopen(request, context=context, timeout=20) as answer:
+            return json.load(answer)["access_token"]
 
     def tokens_asked(self):
         return len(self.station.emulator.requests("token"))

@@ -1,0 +1,199 @@
+/* muster config show: what holds here, and where each setting came from. */
+#include <string.h>
+
+#include "muster/journal.h"
+#include "muster/json.h"
+
+#include "login-options.h"
+#include "report.h"
+
+#define SYSTEM_CONFIG "/etc/muster/muster.yaml"
+
+struct config_options {
+	struct login_options login;
+	const char *id_scope;
+	const char *journal;
+	const char *out;
+	const char *operator_name;
+};
+
+/* clang-format off */
+static const struct option_row rows[] = {
+	LOGIN_ROWS_LETTERED(0, 0, 0, struct config_options, login),
+	{ 0, "id-scope", NULL, OPTION_TEXT, "SCOPE", "ID scope of the DPS",
+	  offsetof(struct config_options, id_scope), "MUSTER_ID_SCOPE", NULL, 0 },
+	{ 'j', "journal", NULL, OPTION_TEXT, "FILE", "Journal of this station",
+	  offsetof(struct config_options, journal), "MUSTER_JOURNAL", NULL, 0 },
+	{ 0, "out", NULL, OPTION_TEXT, "DIR", "Where evidence and key files go",
+	  offsetof(struct config_options, out), "MUSTER_OUT", NULL, 0 },
+	{ 0, "operator", NULL, OPTION_TEXT, "NAME", "Who is working here",
+	  offsetof(struct config_options, operator_name), "MUSTER_OPERATOR", NULL, 0 },
+	{ 0 },
+};
+/* clang-format on */
+
+static const struct column columns[] = {
+	{ "setting", "SETTING", false, false },
+	{ "value", "VALUE", false, false },
+	{ "origin", "ORIGIN", false, false },
+	{ "place", "PLACE", false, false },
+};
+
+/* A setting as it will be shown. */
+struct setting {
+	const char *value;
+	const char *
+		origin; /* "option", "environment", "system file", "user file", "file", "default" or "unset" */
+	const char *place; /* option, variable or file; or NULL */
+	char option[80];
+};
+
+static const char *file_origin(const char *path)
+{
+	if (strcmp(path, SYSTEM_CONFIG) == 0)
+		return "system file";
+	return getenv("MUSTER_CONFIG") ? "file" : "user file";
+}
+
+/* ONE_OF points to the choice, TEXT to the variable itself. */
+static bool is_from_environment(const struct option_row *row, const char *value)
+{
+	const char *variable = row->environment ? getenv(row->environment) : NULL;
+
+	return variable &&
+	       (value == variable || (row->kind == OPTION_ONE_OF && strcmp(value, variable) == 0));
+}
+
+static const char *default_of(const struct option_row *row, const struct login_options *login,
+			      const struct dps_endpoints *endpoints, const char *journal)
+{
+	const struct {
+		const char *option, *value;
+	} defaults[] = {
+		{ "auth-type", "key" },
+		{ "sign-in", dps_sign_in_names[login_sign_in(login)] },
+		{ "authority-host", endpoints->authority },
+		{ "management-endpoint", endpoints->management },
+		{ "metadata-endpoint", endpoints->metadata },
+		{ "dps-suffix", endpoints->suffix },
+		{ "dps-resource", endpoints->resource },
+		{ "journal", journal },
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(defaults); i++)
+		if (strcmp(defaults[i].option, row->name) == 0)
+			return defaults[i].value;
+	return NULL;
+}
+
+/* What stands on the line or in the environment holds, then the files, then the default. `given` is NULL where a way to
+ * log in was dropped for another. */
+static void find_setting(const struct option_row *row, const char *given, const char *configured,
+			 const char *path, const char *fallback, struct setting *setting)
+{
+	*setting = (struct setting){ .origin = "unset" };
+	if (given) {
+		bool is_variable = is_from_environment(row, given);
+
+		snprintf(setting->option, sizeof(setting->option), "--%s", row->name);
+		setting->value = row->flags & OPTION_SECRET ? "***" : given;
+		setting->origin = is_variable ? "environment" : "option";
+		setting->place = is_variable ? row->environment : setting->option;
+	} else if (configured) {
+		setting->value = configured;
+		setting->origin = file_origin(path);
+		setting->place = path;
+	} else if (fallback) {
+		setting->value = fallback;
+		setting->origin = "default";
+	}
+}
+
+static bool add_setting(cJSON *array, const char *key, const struct setting *setting)
+{
+	cJSON *object = cJSON_CreateObject();
+
+	return object && cJSON_AddItemToArray(array, object) &&
+	       json_add_text(object, "setting", key) &&
+	       json_add_text(object, "value", setting->value) &&
+	       json_add_text(object, "origin", setting->origin) &&
+	       json_add_text(object, "place", setting->place);
+}
+
+static bool add_modules(cJSON *array, const struct config *config)
+{
+	const char *path = "";
+
+	(void)config_text(config, "modules", &path);
+	for (size_t i = 0; i < config->module_count; i++) {
+		const struct config_module *module = &config->modules[i];
+		struct setting setting = { .value = module->path,
+					   .origin = file_origin(path),
+					   .place = path };
+		CLEANUP(freep) char *key = text_format("modules.%s", module->name);
+
+		if (!key || !add_setting(array, key, &setting))
+			return false;
+	}
+	return true;
+}
+
+static bool add_all(cJSON *array, const struct config_options *options,
+		    const struct login_options *complete, const struct config *config,
+		    const struct dps_endpoints *endpoints)
+{
+	CLEANUP(freep) char *journal = journal_default_path();
+
+	for (const struct option_row *row = rows; row->name; row++) {
+		const char *given =
+			*(const char *const *)(const void *)((const char *)options + row->offset);
+		char key[CONFIG_KEY_SIZE];
+		const char *path = NULL, *configured;
+		struct setting setting;
+
+		configured = config_text(config, config_key(key, row->name), &path);
+		/* A file's way to log in gives way to one that was given. */
+		if ((strcmp(key, "loginFile") == 0 && !complete->login_file) ||
+		    (strcmp(key, "dpsName") == 0 && !complete->dps_name))
+			configured = NULL;
+		find_setting(row, given, configured, path,
+			     default_of(row, complete, endpoints, journal), &setting);
+		if (!add_setting(array, key, &setting))
+			return false;
+	}
+	return add_modules(array, config);
+}
+
+static bool run(const struct invocation *call, struct muster_error *err)
+{
+	CLEANUP(cJSON_freep) cJSON *array = cJSON_CreateArray();
+	CLEANUP(config_done) struct config config = { 0 };
+	struct config_options options = *(const struct config_options *)call->options;
+	struct login_options complete = options.login;
+	struct dps_endpoints endpoints;
+
+	if (!report_config_load(&config, err))
+		return false;
+	(void)login_options_choose(&options.login);
+	login_options_complete(&complete, &config);
+	endpoints = complete.endpoints;
+	if (!dps_endpoints_complete(&endpoints, err))
+		return false;
+	if (!array || !add_all(array, &options, &complete, &config, &endpoints))
+		return muster_fail_memory(err);
+	return output_print(stdout, call->output, array, columns, ARRAY_SIZE(columns), err);
+}
+
+const struct verb verb_config_show = {
+	.noun = "config",
+	.name = "show",
+	.summary = "Show what holds here and where it came from",
+	.description =
+		"Lists every setting with its value and where that came from: option, environment\n"
+		"variable, user file, system file or default. Secrets are not shown. With the options\n"
+		"of another command it says what would hold there. It sends nothing.",
+	.options = rows,
+	.options_size = sizeof(struct config_options),
+	.default_output = OUTPUT_TABLE,
+	.run = run,
+};

@@ -1,0 +1,154 @@
+"""Where a secret may come from: a file, a descriptor, the service manager, a person at the terminal. And `muster config show`."""
+import os
+import pty
+import select
+import time
+
+import pytest
+
+from lib.program import environment
+from lib.software_token import write_secret
+
+
+@pytest.fixture
+def filled(station):
+    station.service.put("e1", {"registrationId": "e1", "attestation": {"type": "symmetricKey"}})
+    return station
+
+
+def show(station, source, **options):
+    return station.muster("enrollment", "show", "--eid", "e1", "--login-file", source, "--ca-file", station.emulator.ca_file,
+                          **options)
+
+
+# -- Descriptors -----------------------------------------------------------------------------------------------------
+
+def test_a_descriptor(filled):
+    reader, writer = os.pipe()
+    os.write(writer, filled.emulator.connection_string.encode() + b"\n")
+    os.close(writer)
+    done = show(filled, f"fd:{reader}", pass_fds=(reader,))
+    os.close(reader)
+    assert done.status == 0, done
+
+
+@pytest.mark.parametrize("source, cause", [("fd:200", "E1006"), ("fd:x", "E1006"), ("fd:-1", "E1006"), ("fd:0", "E1006")])
+def test_a_descriptor_that_gives_nothing(filled, source, cause):
+    done = show(filled, source)
+    assert (done.status, done.cause) == (2, cause), done
+    assert not filled.emulator.requests("get")
+
+
+# -- The service manager ---------------------------------------------------------------------------------------------
+
+def test_a_credential_of_the_service_manager(filled):
+    directory = filled.home / "credentials"
+    directory.mkdir(mode=0o700)
+    file = write_secret(directory / "dps.login", filled.emulator.connection_string)
+    given = {"CREDENTIALS_DIRECTORY": directory}
+    file.chmod(0o440)  # the mask of an access control list
+    assert show(filled, "credential:dps.login", env=given).status == 0
+    file.chmod(0o404)
+    assert show(filled, "credential:dps.login", env=given).cause == "E1005"
+    file.chmod(0o400)
+    for name, cause in (("nobody", "E1002"), ("../login", "E1006"), ("", "E1006"), ("..", "E1006")):
+        done = show(filled, f"credential:{name}", env=given)
+        assert (done.status, done.cause) == (2, cause), done
+    assert show(filled, "credential:dps.login").cause == "E1002"
+
+
+# -- The terminal ----------------------------------------------------------------------------------------------------
+
+def type_at_terminal(station, keys):
+    """Exit status and all that the terminal showed."""
+    pid, terminal = pty.fork()
+    if pid == 0:
+        program = station.build / "muster"
+        os.execve(program, [program, "enrollment", "show", "--eid", "e1", "--login-file", "prompt", "--ca-file",
+                            str(station.emulator.ca_file)], environment(station.build, station.home, station.env))
+    shown, is_asked, limit = b"", False, time.monotonic() + 60
+    while time.monotonic() < limit:
+        if not is_asked and b"connection string: " in shown:
+            os.write(terminal, keys)
+            is_asked = True
+        if not select.select([terminal], [], [], 1)[0]:
+            continue
+        try:
+            part = os.read(terminal, 4096)
+        except OSError:
+            break
+        if not part:
+            break
+        shown += part
+    status = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+    os.close(terminal)
+    assert is_asked, shown
+    return status, shown
+
+
+def test_a_person_types_unseen(filled):
+    secret = filled.emulator.connection_string.encode()
+    status, shown = type_at_terminal(filled, b"mistake\x15" + secret + b"x\x7f\r")
+    assert status == 0 and b"registrationId" in shown, shown
+    assert secret[-20:] not in shown
+
+
+@pytest.mark.parametrize("keys, status", [(b"\r", 2), (b"abc\x03", 1)])
+def test_a_person_types_nothing(filled, keys, status):
+    assert type_at_terminal(filled, keys)[0] == status
+    assert not filled.emulator.requests("get")
+
+
+def test_no_terminal_to_ask_at(filled):
+    done = show(filled, "prompt", wrapper=("setsid", "--wait"))
+    assert (done.status, done.cause) == (2, "E1113"), done
+
+
+# -- config show -----------------------------------------------------------------------------------------------------
+
+def config(station, *words, **options):
+    done = station.muster("config", "show", *words, "-o", "json", **options)
+    assert done.status == 0, done
+    return {row["setting"]: row for row in done.json}
+
+
+def test_config_show_says_what_holds_and_from_where(station):
+    directory = station.home / ".config/muster"
+    directory.mkdir(parents=True)
+    (directory / "muster.yaml").write_text("tenant: from-file\nclientId: from-file\nclientSecretFile: secret\n"
+                                           "dpsName: from-file\nmodules: {soft: {path: /usr/lib/soft.so}}\n")
+    path = str(directory / "muster.yaml")
+    rows = config(station, "--client-id", "from-option", env={"MUSTER_SUBSCRIPTION": "from-variable", "MUSTER_AUTH_TYPE": "login"})
+    seen = {key: (row.get("value"), row["origin"], row.get("place")) for key, row in rows.items()}
+    assert seen["clientId"] == ("from-option", "option", "--client-id")
+    assert seen["subscription"] == ("from-variable", "environment", "MUSTER_SUBSCRIPTION")
+    assert seen["authType"] == ("login", "environment", "MUSTER_AUTH_TYPE")
+    assert seen["tenant"] == ("from-file", "user file", path)
+    assert seen["clientSecretFile"] == (f"{directory}/secret", "user file", path)
+    assert seen["modules.soft"] == ("/usr/lib/soft.so", "user file", path)
+    assert seen["authorityHost"] == ("https://login.microsoftonline.com", "default", None)
+    assert seen["signIn"] == ("client-secret", "default", None)
+    assert seen["loginFile"] == (None, "unset", None)
+    assert seen["dpsName"] == ("from-file", "user file", path)
+    assert config(station, "--login-file", "x")["dpsName"]["origin"] == "unset"
+    alone = config(station, env={"MUSTER_CONFIG": path})
+    assert (alone["tenant"]["origin"], alone["tenant"]["place"]) == ("file", path)
+
+
+def test_config_show_masks_a_secret(station):
+    done = station.muster("config", "show", "--login", station.emulator.connection_string)
+    assert done.status == 0 and "***" in done.stdout and "SharedAccessKey" not in done.stdout + done.stderr, done
+
+
+def test_config_file_that_is_wrong(station):
+    file = station.home / "wrong.yaml"
+    file.write_text("signIn: magic\n")
+    done = station.muster("config", "show", env={"MUSTER_CONFIG": file})
+    assert done.status == 2 and "wrong.yaml:1" in done.stderr, done
+
+
+def test_login_from_the_configuration(filled):
+    file = filled.home / "muster.yaml"
+    file.write_text(f"loginFile: login\ncaFile: {filled.emulator.ca_file}\n")
+    done = filled.muster("enrollment", "show", "--eid", "e1", env={"MUSTER_CONFIG": file})
+    assert done.status == 0, done
