@@ -49,9 +49,11 @@ struct dps_sign_in_request {
 	enum dps_sign_in way;
 	struct dps_endpoints endpoints; /* complete */
 	const char *tenant, *client_id;
-	struct secret client_secret; /* taken over, as the next two */
+	struct secret client_secret; /* taken over, as the next three */
 	EVP_PKEY *key;               /* RSA; may work elsewhere */
 	X509 *certificate;
+	void *key_owner; /* what stands behind `key`, or NULL; freed after it */
+	void (*key_owner_free)(void *key_owner);
 	const char *federated_token; /* where it comes from: secret_read_source() */
 	const char *cache_file;      /* NULL: tokens stay in memory */
 	/* Called with what a person must type where; device code only. */

@@ -1,6 +1,7 @@
 #include <string.h>
 
 #include "muster/file.h"
+#include "muster/station-key.h"
 
 #include "login-options.h"
 #include "report.h"
@@ -109,11 +110,32 @@ static void tell_code(void *context, const char *user_code, const char *url)
 	fprintf(stderr, "muster: to sign in, open %s and enter the code %s\n", url, user_code);
 }
 
+static void free_token_key(void *key)
+{
+	station_key_free(key);
+}
+
+static bool open_token_key(const char *uri, struct dps_sign_in_request *request,
+			   struct muster_error *err)
+{
+	struct station_key *key;
+
+	if (!station_key_open(uri, &key, err))
+		return muster_error_prefix(err, "opening the key of the client certificate");
+	request->key_owner = key;
+	request->key_owner_free = free_token_key;
+	request->key = station_key_get(key);
+	EVP_PKEY_up_ref(request->key);
+	return true;
+}
+
 static bool read_key(const char *source, struct dps_sign_in_request *request,
 		     struct muster_error *err)
 {
 	CLEANUP(secret_done) struct secret pem = { 0 };
 
+	if (text_has_prefix(source, "pkcs11:"))
+		return open_token_key(source, request, err);
 	return secret_read_source(&pem, source, PEM_MAX, "the key of the client certificate",
 				  err) &&
 	       dps_client_key_read(&pem, &request->key, err);

@@ -23,6 +23,8 @@ struct dps_tokens {
 	struct secret client_secret;
 	EVP_PKEY *key;
 	X509 *certificate;
+	void *key_owner;
+	void (*key_owner_free)(void *key_owner);
 	dps_sign_in_tell *tell;
 	void *tell_context;
 	char subscription[64]; /* of an az session; "" before one was asked */

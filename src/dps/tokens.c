@@ -167,6 +167,8 @@ void dps_sign_in_request_done(struct dps_sign_in_request *request)
 	secret_done(&request->client_secret);
 	EVP_PKEY_free(request->key);
 	X509_free(request->certificate);
+	if (request->key_owner)
+		request->key_owner_free(request->key_owner);
 	*request = (struct dps_sign_in_request){ 0 };
 }
 
@@ -206,6 +208,8 @@ static bool fill(struct dps_tokens *tokens, struct dps_sign_in_request *request,
 	request->client_secret = (struct secret){ 0 };
 	tokens->key = TAKE_PTR(request->key);
 	tokens->certificate = TAKE_PTR(request->certificate);
+	tokens->key_owner = TAKE_PTR(request->key_owner);
+	tokens->key_owner_free = request->key_owner_free;
 	tokens->tell = request->tell;
 	tokens->tell_context = request->tell_context;
 	return check_needs(tokens, err) && check_key(tokens, err);
@@ -246,6 +250,8 @@ void dps_tokens_free(struct dps_tokens *tokens)
 	secret_done(&tokens->client_secret);
 	EVP_PKEY_free(tokens->key);
 	X509_free(tokens->certificate);
+	if (tokens->key_owner)
+		tokens->key_owner_free(tokens->key_owner);
 	free(tokens);
 }
 

@@ -115,7 +115,8 @@ static void read_path(struct source *source, const struct field *field,
 	if (!take_text(source, field, node))
 		return;
 	if (node->text[0] == '/' || !slash ||
-	    (field->is_secret && !secret_source_is_file(node->text))) {
+	    (field->is_secret &&
+	     (!secret_source_is_file(node->text) || text_has_prefix(node->text, "pkcs11:")))) {
 		store_text(source, path, node->text);
 		return;
 	}

@@ -91,6 +91,19 @@ def stopped_at_exit(command, program, watcher, **options):
     raise TimeoutError(f"{program} did not come to its exit: {process.poll()}")
 
 
+def watch(command, canaries, **options):
+    """Output, command lines and environments, exit status, and which canaries were in memory at the exit of muster."""
+    watcher = Watcher()
+    process, pid = stopped_at_exit(list(map(str, command)), "muster", watcher, stdin=subprocess.DEVNULL,
+                                   stdout=subprocess.PIPE, stderr=subprocess.PIPE, **options)
+    with open(f"/proc/{pid}/limits") as stream:
+        limits = stream.read()
+    in_memory = found_in_memory(pid, canaries)
+    stdout, stderr = process.communicate(timeout=60)
+    return {"output": stdout + stderr, "watched": watcher.everything(), "status": process.returncode, "memory": in_memory,
+            "core": re.search(r"Max core file size\s+(\S+)\s+(\S+)", limits).groups()}
+
+
 def name_of(pid):
     try:
         with open(f"/proc/{pid}/comm") as stream:

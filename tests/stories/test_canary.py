@@ -1,11 +1,10 @@
 """Secrets are nowhere but where they belong: not in argv, environments, output, logs, journal, files or, at the end, memory."""
 import base64
 import re
-import subprocess
 
 import pytest
 
-from lib.canary import Watcher, found_in, found_in_memory, stopped_at_exit
+from lib.canary import found_in, watch
 from lib.paths import TOP
 from lib.program import environment
 
@@ -31,15 +30,7 @@ def run_watched(station, job, build):
     """Output, command lines and environments, exit status, and what was found in memory at the exit."""
     profile, arguments = job
     command = [build / "muster", "provision", "-vvv", "--profile", station.profile(profile), *station.common(), *arguments]
-    watcher = Watcher()
-    process, pid = stopped_at_exit(list(map(str, command)), "muster", watcher, stdin=subprocess.DEVNULL,
-                                   stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd=station.home,
-                                   env=environment(build, station.home, station.env))
-    limits = open(f"/proc/{pid}/limits").read()
-    in_memory = found_in_memory(pid, station.canaries)
-    stdout, stderr = process.communicate(timeout=60)
-    return {"output": stdout + stderr, "watched": watcher.everything(), "status": process.returncode, "memory": in_memory,
-            "core": re.search(r"Max core file size\s+(\S+)\s+(\S+)", limits).groups()}
+    return watch(command, station.canaries, cwd=station.home, env=environment(build, station.home, station.env))
 
 
 @pytest.fixture

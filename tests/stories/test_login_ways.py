@@ -62,6 +62,31 @@ def test_client_certificate_that_cannot_sign_in(make_sign_in, tmp_path, what):
     assert sign_in.tokens_asked() == 0
 
 
+def import_key(token, directory, name):
+    """Key pair of a certificate into the token, so that a story can know both."""
+    for kind, words in (("privkey", ["pkey"]), ("pubkey", ["pkey", "-pubout"])):
+        der = directory / f"{name}.{kind}.der"
+        subprocess.run(["openssl", *words, "-in", directory / f"{name}.key", "-outform", "DER", "-out", der], check=True,
+                       capture_output=True)
+        token.pkcs11_tool("--write-object", der, "--type", kind, "--id", "0a0b", "--label", name, "--usage-sign")
+
+
+def test_client_certificate_whose_key_is_in_a_token(make_sign_in, tokens, token, tmp_path):
+    certificate, _ = make_certificate(tmp_path, "client")
+    other, _ = make_certificate(tmp_path, "other")
+    import_key(token, tmp_path, "client")
+    sign_in = make_sign_in(application=f"bench:certificate={certificate}")
+    sign_in.station.env["SOFTHSM2_CONF"] = tokens.configuration
+    uri = token.key_uri("client", "private")
+    done = show(sign_in, *sign_in.by_certificate(certificate), "--client-key", uri)
+    assert done.status == 0, done
+    done = show(sign_in, *sign_in.by_certificate(other), "--client-key", uri)
+    assert (done.status, done.cause) == (2, "E1112"), done
+    done = show(sign_in, *sign_in.by_certificate(certificate), "--client-key", token.key_uri("nobody", "private"))
+    assert (done.status, done.cause) == (3, "E4302"), done
+    assert sign_in.tokens_asked() == 1
+
+
 # -- Another authority's token ---------------------------------------------------------------------------------------
 
 @pytest.fixture
