@@ -1,4 +1,4 @@
-/* muster tpm: doctor and show. */
+/* muster tpm: list, doctor and show. */
 #include <string.h>
 
 #include "muster/json.h"
@@ -136,6 +136,55 @@ const struct verb verb_tpm_show = {
 	.options_size = sizeof(struct tpm_options),
 	.default_output = OUTPUT_TABLE,
 	.run = run_show,
+};
+
+/* -- List ------------------------------------------------------------------------------------------------------ */
+
+struct tpm_list_options {
+	struct option_list named;
+	bool own;
+};
+
+/* clang-format off */
+static const struct option_row list_rows[] = {
+	{ 'T', "tpm", "tcti", OPTION_LIST, "TCTI", "Another TPM to list, such as a simulator; may be repeated",
+	  offsetof(struct tpm_list_options, named), NULL, NULL, 0 },
+	{ 0, "own", NULL, OPTION_FLAG, NULL, "Ask the station's own TPM too",
+	  offsetof(struct tpm_list_options, own), NULL, NULL, 0 },
+	{ 0 },
+};
+/* clang-format on */
+
+static const struct column list_columns[] = {
+	{ "tpm", "TPM", false, false },     { "socket", "SOCKET", false, false },
+	{ "path", "PATH", false, false },   { "vendor", "VENDOR", false, false },
+	{ "model", "MODEL", false, false }, { "firmware", "FIRMWARE", false, false },
+	{ "state", "STATE", false, true },
+};
+
+static bool run_list(const struct invocation *call, struct muster_error *err)
+{
+	const struct tpm_list_options *options = call->options;
+	CLEANUP(cJSON_freep) cJSON *document = NULL;
+
+	return station_tpm_list(options->named.words, options->named.count, options->own, &document,
+				err) &&
+	       output_print(stdout, call->output, document, list_columns, ARRAY_SIZE(list_columns),
+			    err);
+}
+
+const struct verb verb_tpm_list = {
+	.noun = "tpm",
+	.name = "list",
+	.summary = "List every TPM in reach",
+	.description =
+		"The TPMs of this machine by device node, with the socket and the bus path that udev\n"
+		"knows, and those that are named. A TPM on the mainboard is taken for the station's own\n"
+		"and is not asked without --own, unless a udev rule gives it a MUSTER_SOCKET.",
+	.options = list_rows,
+	.options_size = sizeof(struct tpm_list_options),
+	.default_output = OUTPUT_TABLE,
+	.run = run_list,
 };
 
 /* -- Doctor ---------------------------------------------------------------------------------------------------- */

@@ -89,6 +89,14 @@ def test_no_tpm_is_looked_for(station):
     assert "--tpm TCTI" in done.stderr
 
 
+def test_a_list_has_those_that_are_named_and_why_one_does_not_answer(station, tpm):
+    done = station.muster("tpm", "list", "--tpm", tpm.tcti, "--tpm", "swtpm:path=/nonexistent", "-o", "json")
+    assert done.status == 0, done
+    good, bad = [row for row in done.json if row["tpm"].startswith("swtpm:")]
+    assert (good["state"], good["vendor"], good["manufacturer"]) == ("answers", "IBM", "IBM")
+    assert "IO failure" in bad["state"] and "vendor" not in bad
+
+
 def test_a_hanging_tpm_ends_with_its_deadline(station, tpm):
     tpm.hang()
     done = show(station, tpm)
