@@ -10,6 +10,7 @@
 #include "muster/text.h"
 
 #include "doctor.h"
+#include "login-options.h"
 #include "report.h"
 
 #define ROOTS_MAX (4 * 1024 * 1024)
@@ -18,8 +19,6 @@ static void fill_from_config(struct doctor *doctor)
 {
 	struct doctor_options *options = &doctor->options;
 
-	if (!options->login_file)
-		options->login_file = doctor->config.login_file;
 	if (!options->ca_file)
 		options->ca_file = doctor->config.ca_file;
 	if (!options->journal)
@@ -162,19 +161,59 @@ void doctor_roots(struct doctor *doctor)
 		doctor_find(doctor, VERDICT_OK, NULL, "'%s'", PRINTABLE(path));
 }
 
-void doctor_login(struct doctor *doctor)
+static void look_at_login_file(struct doctor *doctor, const char *source)
 {
 	CLEANUP(dps_login_done) struct dps_login login = { 0 };
 	struct muster_error err = { 0 };
 
-	if (!doctor->options.login_file)
-		doctor_find(doctor, VERDICT_WARN,
-			    "Put the connection string into a file of mode 0600 and name it with "
-			    "--login-file.",
-			    "no login file named");
-	else if (!dps_login_read_source(&login, doctor->options.login_file, &err))
+	if (!dps_login_read_source(&login, source, &err))
 		doctor_find_error(doctor, VERDICT_FAIL, &err);
 	else
 		doctor_find(doctor, VERDICT_OK, NULL, "policy '%s' at '%s'",
 			    PRINTABLE(login.policy), PRINTABLE(login.host));
+}
+
+/* Reads the files that a sign-in needs. */
+static void look_at_sign_in(struct doctor *doctor, const struct login_options *login)
+{
+	CLEANUP(dps_credential_freep) struct dps_credential *credential = NULL;
+	struct muster_error err = { 0 };
+
+	if (!login_credential_new(login, &credential, &err))
+		doctor_find_error(doctor, VERDICT_FAIL, &err);
+	else
+		doctor_find(doctor, VERDICT_OK, NULL, "service '%s', signing in by %s",
+			    PRINTABLE(login->dps_name), dps_sign_in_names[login_sign_in(login)]);
+}
+
+/* A person is not asked here, a descriptor not read, a token not opened. */
+static const char *find_unread(const struct login_options *login)
+{
+	const char *const sources[] = { login->login_file, login->client_secret_file,
+					login->client_certificate, login->client_key };
+
+	for (size_t i = 0; i < ARRAY_SIZE(sources); i++)
+		if (sources[i] &&
+		    (!secret_source_is_file(sources[i]) || text_has_prefix(sources[i], "pkcs11:")))
+			return sources[i];
+	return NULL;
+}
+
+void doctor_login(struct doctor *doctor)
+{
+	struct login_options login = { .login_file = doctor->options.login_file };
+
+	login_options_complete(&login, &doctor->config);
+	if (find_unread(&login))
+		doctor_find(doctor, VERDICT_OK, NULL, "'%s' is opened when it is needed",
+			    PRINTABLE(find_unread(&login)));
+	else if (login.login_file)
+		look_at_login_file(doctor, login.login_file);
+	else if (login.dps_name)
+		look_at_sign_in(doctor, &login);
+	else
+		doctor_find(doctor, VERDICT_WARN,
+			    "Put the connection string into a file of mode 0600 and name it with "
+			    "--login-file, or see muster-login(7).",
+			    "nothing says how to log in");
 }

@@ -3,6 +3,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "muster/clock.h"
 #include "muster/encoding.h"
 #include "muster/file.h"
 #include "muster/json.h"
@@ -33,10 +34,13 @@ static bool read_file(const struct dps_tokens *tokens, cJSON **ret_root, struct 
 		*ret_root = cJSON_CreateObject();
 		return *ret_root || muster_fail_memory(err);
 	}
-	return (secret_read_file(&text, tokens->cache_file, CACHE_MAX, err) &&
-		json_parse((const char *)text.data, text.size, "the token cache", ret_root, err)) ||
-	       muster_error_prefix(err, "reading the token cache '%s'",
-				   PRINTABLE(tokens->cache_file));
+	if (!secret_read_file(&text, tokens->cache_file, CACHE_MAX, err) ||
+	    !json_parse((const char *)text.data, text.size, "the token cache", ret_root, err))
+		return muster_error_prefix(err, "reading the token cache '%s'",
+					   PRINTABLE(tokens->cache_file));
+	return cJSON_IsObject(*ret_root) ||
+	       muster_fail(err, CAUSE_SECRET_INVALID, "'%s' is no token cache",
+			   PRINTABLE(tokens->cache_file));
 }
 
 bool token_cache_read(const struct dps_tokens *tokens, const char *resource, int64_t now_wall_ms,
@@ -61,6 +65,20 @@ bool token_cache_read(const struct dps_tokens *tokens, const char *resource, int
 	return secret_copy(&ret_token->value, text, strlen(text), err);
 }
 
+/* So that the file does not grow with everybody who ever signed in. */
+static void drop_old(cJSON *root, int64_t now_wall_ms)
+{
+	cJSON *next;
+
+	for (cJSON *entry = root->child; entry; entry = next) {
+		int64_t renew_at_ms;
+
+		next = entry->next;
+		if (!json_int64(entry, "renewAt", &renew_at_ms) || renew_at_ms <= now_wall_ms)
+			cJSON_Delete(cJSON_DetachItemViaPointer(root, entry));
+	}
+}
+
 static bool add_entry(cJSON *root, const char *name, const struct token *token)
 {
 	cJSON *entry = cJSON_AddObjectToObject(root, name);
@@ -81,6 +99,7 @@ bool token_cache_write(const struct dps_tokens *tokens, const char *resource,
 		return muster_fail_memory(err);
 	if (!read_file(tokens, &root, err))
 		return false;
+	drop_old(root, clock_wall_ms());
 	cJSON_DeleteItemFromObjectCaseSensitive(root, name);
 	if (token->value.size > 0 && !add_entry(root, name, token))
 		return muster_fail_memory(err);

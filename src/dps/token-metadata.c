@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "muster/clock.h"
+#include "muster/encoding.h"
 
 #include "token-internal.h"
 
@@ -50,12 +51,15 @@ bool token_by_metadata(struct dps_tokens *tokens, struct http *http, const char 
 	for (unsigned attempts = 1;; attempts++) {
 		CLEANUP(http_answer_done) struct http_answer answer = { 0 };
 		int64_t wait_ms;
+		uint64_t random;
 
 		if (!fetch(tokens, http, resource, &answer, err))
 			return false;
 		if (!may_pass(&answer))
 			return token_answer_read(&answer, what, clock_wall_ms(), ret_token, err);
-		wait_ms = dps_retry_wait_ms(attempts, answer.retry_after_ms, UINT64_MAX / 2);
+		if (!random_bytes(&random, sizeof(random), err))
+			return false;
+		wait_ms = dps_retry_wait_ms(attempts, answer.retry_after_ms, random);
 		if (wait_ms < 0)
 			return token_answer_read(&answer, what, clock_wall_ms(), ret_token, err);
 		if (!http_wait(http, wait_ms, err))

@@ -40,14 +40,16 @@ enum {
 static const struct way {
 	unsigned needs;
 	token_way *fetch;
+	bool keeps_own; /* has a cache of its own */
 } ways[DPS_SIGN_IN_COUNT] = {
-	[DPS_SIGN_IN_AZ] = { 0, token_by_az },
-	[DPS_SIGN_IN_CLIENT_SECRET] = { NEEDS_APPLICATION | NEEDS_SECRET, token_by_client },
-	[DPS_SIGN_IN_CLIENT_CERTIFICATE] = { NEEDS_APPLICATION | NEEDS_CERTIFICATE,
-					     token_by_client },
-	[DPS_SIGN_IN_WORKLOAD_IDENTITY] = { NEEDS_APPLICATION | NEEDS_FEDERATED, token_by_client },
-	[DPS_SIGN_IN_MANAGED_IDENTITY] = { 0, token_by_metadata },
-	[DPS_SIGN_IN_DEVICE_CODE] = { NEEDS_APPLICATION, token_by_device_code },
+	[DPS_SIGN_IN_AZ] = { 0, token_by_az, true },
+	[DPS_SIGN_IN_CLIENT_SECRET] = { NEEDS_APPLICATION | NEEDS_SECRET, token_by_client, false },
+	[DPS_SIGN_IN_CLIENT_CERTIFICATE] = { NEEDS_APPLICATION | NEEDS_CERTIFICATE, token_by_client,
+					     false },
+	[DPS_SIGN_IN_WORKLOAD_IDENTITY] = { NEEDS_APPLICATION | NEEDS_FEDERATED, token_by_client,
+					    false },
+	[DPS_SIGN_IN_MANAGED_IDENTITY] = { 0, token_by_metadata, false },
+	[DPS_SIGN_IN_DEVICE_CODE] = { NEEDS_APPLICATION, token_by_device_code, false },
 };
 
 static bool check_needs(const struct dps_tokens *tokens, struct muster_error *err)
@@ -195,7 +197,8 @@ static bool copy_texts(struct dps_tokens *tokens, const struct dps_sign_in_reque
 	       keep(tokens, from->metadata, &to->metadata) &&
 	       keep(tokens, request->client_id, &tokens->client_id) &&
 	       keep(tokens, request->federated_token, &tokens->federated_token) &&
-	       keep(tokens, request->cache_file, &tokens->cache_file);
+	       keep(tokens, ways[request->way].keeps_own ? NULL : request->cache_file,
+		    &tokens->cache_file);
 }
 
 static bool fill(struct dps_tokens *tokens, struct dps_sign_in_request *request,

@@ -152,3 +152,25 @@ def test_login_from_the_configuration(filled):
     file.write_text(f"loginFile: login\ncaFile: {filled.emulator.ca_file}\n")
     done = filled.muster("enrollment", "show", "--eid", "e1", env={"MUSTER_CONFIG": file})
     assert done.status == 0, done
+
+
+# -- doctor ----------------------------------------------------------------------------------------------------------
+
+def doctor(station, text):
+    file = station.home / "muster.yaml"
+    file.write_text(text)
+    done = station.muster("doctor", "-o", "json", env={"MUSTER_CONFIG": file})
+    rows = {row["check"]: row for row in done.json}
+    return rows["DPS login"]["verdict"], rows["DPS login"]["seen"]
+
+
+def test_doctor_reads_what_a_sign_in_needs(station):
+    secret = write_secret(station.home / "secret", "secret")
+    text = "dpsName: line-3\nauthType: login\ntenant: t\nclientId: c\nclientSecretFile: secret\n"
+    assert doctor(station, text) == ("ok", "service 'line-3', signing in by client-secret")
+    assert doctor(station, text.replace("tenant: t\n", ""))[0] == "fail"
+    secret.chmod(0o644)
+    assert doctor(station, text)[0] == "fail"
+    assert doctor(station, "loginFile: login\n")[1].startswith("policy 'provisioningserviceowner' at ")
+    assert doctor(station, "loginFile: prompt\n") == ("ok", "'prompt' is opened when it is needed")
+    assert doctor(station, "{}\n")[0] == "warn"
