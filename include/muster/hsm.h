@@ -1,7 +1,7 @@
 /* PKCS#11 tokens: one module, one token, careful login, keys that are born inside and stay there. Linked into the
  * HSM worker only; the station reaches it through worker-verbs.def.
  *
- * One thread. Every call talks to the module and may block for ever; who waits for us has the deadline and kills.
+ * One thread per session. Every call talks to the module and may block for ever; who waits for us has the deadline and kills.
  * Whatever the module answers is checked: sizes are capped, public keys must lie on their curve, signatures must
  * verify. Causes are those of family 4 in causes.def; the native number of an error is the CK_RV. */
 #pragma once
@@ -59,6 +59,16 @@ bool hsm_token_open(struct hsm *hsm, const char *uri, struct hsm_token *ret_toke
  * another one, is locked, is on its last try, or has seen a wrong PIN (unless accept_low_count). */
 bool hsm_login(struct hsm *hsm, const struct secret *pin, bool accept_low_count,
 	       struct muster_error *err) MUST_CHECK;
+
+/* -- More sessions ------------------------------------------------------------------------------------------ */
+
+#define HSM_SESSIONS_MAX 32
+/* The open token once more, in a session of its own and for another thread; module, token and login are shared. `hsm`
+ * has to outlive it and may not open another token meanwhile. */
+bool hsm_session_new(struct hsm *hsm, struct hsm **ret_session, struct muster_error *err)
+	MUST_CHECK;
+/* Closes that session alone; NULL is fine. */
+void hsm_session_free(struct hsm *session);
 
 /* -- Keys -------------------------------------------------------------------------------------------------- */
 

@@ -140,6 +140,7 @@ struct station_derive {
 	const char *ids_path; /* or a file of them, one a line; "-": standard input */
 	const char *out;      /* file to create, mode 0600 */
 	int64_t key_fd;       /* or an open descriptor; 0: none */
+	int64_t sessions;     /* with the token, 1 to 32; 0: 1 */
 	const char *wrap_to;  /* certificate: what goes out is a CMS message for its key */
 };
 

@@ -95,7 +95,16 @@ bool worker_receive(struct worker *worker, struct worker_message *ret_reply, boo
 /* Both in one, blocking until the deadline of the verb. Frees nothing of the request. */
 bool worker_call(struct worker *worker, const struct worker_message *request,
 		 struct worker_message *ret_reply, struct muster_error *err) MUST_CHECK;
+/* The second half of it, after worker_send. */
+bool worker_wait(struct worker *worker, struct worker_message *ret_reply, struct muster_error *err)
+	MUST_CHECK;
 bool worker_is_alive(const struct worker *worker);
+
+/* One more line to a worker that takes HSM_SESSION: asked beside the others, answered by a thread of its own there. The
+ * owner must not be asked anything meanwhile, and has to outlive it; a deadline that passes here ends the whole
+ * worker, and with it all of its lines. Blocks up to 5 s. */
+bool worker_join(struct worker *owner, struct worker **ret_worker, struct muster_error *err)
+	MUST_CHECK;
 
 /* -- The worker's end ---------------------------------------------------------------------------------------- */
 
@@ -109,3 +118,5 @@ struct worker_handler {
 /* Answers requests on descriptor 3 until the station closes it; an unknown verb is an error reply. Returns the
  * exit status for main(). Calls process_harden() has to have happened before. */
 int worker_serve(const struct worker_handler *handlers, size_t count, void *context);
+/* The same on another socket, for a thread. */
+int worker_serve_on(int socket, const struct worker_handler *handlers, size_t count, void *context);

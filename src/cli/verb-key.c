@@ -140,6 +140,7 @@ static const struct option_row derive_rows[] = {
 	{ 0, "ids", NULL, OPTION_TEXT, "FILE", "Registration IDs, one a line; - is standard input", DERIVE(ids_path), NULL, NULL, 0 },
 	{ 0, "out", NULL, OPTION_TEXT, "FILE", "Create this file, mode 0600", DERIVE(out), NULL, NULL, 0 },
 	{ 0, "key-fd", NULL, OPTION_NUMBER, "N", "Write to this open descriptor instead", DERIVE(key_fd), NULL, NULL, 0 },
+	{ 0, "sessions", NULL, OPTION_NUMBER, "N", "Sessions with the token at a time, 1 to 32", DERIVE(sessions), NULL, NULL, 0 },
 	{ 0, "wrap-to", NULL, OPTION_TEXT, "FILE", "Encrypt for the key of this certificate", DERIVE(wrap_to), NULL, NULL, 0 },
 	{ 0 },
 };

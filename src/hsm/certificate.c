@@ -1,4 +1,5 @@
 #include <stdio.h>
+#include <string.h>
 
 #include <openssl/err.h>
 #include <openssl/x509.h>
@@ -62,17 +63,63 @@ static bool check_present(struct hsm *hsm, const struct hsm_id *id, const struct
 			   HSM_LABEL(&hsm->token));
 }
 
+/* The DER of a part of the certificate, as the object's attribute wants it. */
+struct der_part {
+	unsigned char *data;
+	int size;
+};
+
+static void der_part_done(struct der_part *part)
+{
+	OPENSSL_free(part->data);
+}
+
+static bool create(struct hsm *hsm, const struct hsm_id *id, const char *label,
+		   const X509 *certificate, const struct bytes *der, struct muster_error *err)
+{
+	CLEANUP(der_part_done) struct der_part subject = { 0 }, issuer = { 0 }, serial = { 0 };
+	CK_OBJECT_CLASS class = CKO_CERTIFICATE;
+	CK_CERTIFICATE_TYPE type = CKC_X_509;
+	CK_BBOOL yes = CK_TRUE, no = CK_FALSE;
+	struct hsm_id key_id = *id;
+	char name[256];
+	CK_OBJECT_HANDLE object;
+	CK_RV rv;
+
+	subject.size = i2d_X509_NAME(X509_get_subject_name(certificate), &subject.data);
+	issuer.size = i2d_X509_NAME(X509_get_issuer_name(certificate), &issuer.data);
+	serial.size = i2d_ASN1_INTEGER(X509_get0_serialNumber(certificate), &serial.data);
+	if (subject.size <= 0 || issuer.size <= 0 || serial.size <= 0)
+		return hsm_fail_openssl(err, CAUSE_CERTIFICATE_INVALID, "encoding a certificate");
+	snprintf(name, sizeof(name), "%s", label);
+	rv = hsm->calls->C_CreateObject(
+		hsm->session,
+		(CK_ATTRIBUTE[]){
+			{ CKA_CLASS, &class, sizeof(class) },
+			{ CKA_CERTIFICATE_TYPE, &type, sizeof(type) },
+			{ CKA_TOKEN, &yes, sizeof(yes) },
+			{ CKA_PRIVATE, &no, sizeof(no) },
+			{ CKA_ID, key_id.data, key_id.size },
+			{ CKA_LABEL, name, strlen(name) },
+			{ CKA_SUBJECT, subject.data, (CK_ULONG)subject.size },
+			{ CKA_ISSUER, issuer.data, (CK_ULONG)issuer.size },
+			{ CKA_SERIAL_NUMBER, serial.data, (CK_ULONG)serial.size },
+			{ CKA_VALUE, der->data, der->size },
+		},
+		10, &object);
+	return rv == CKR_OK ||
+	       hsm_fail(err, rv, "storing a certificate on token '%s'", HSM_LABEL(&hsm->token));
+}
+
 bool hsm_certificate_store(struct hsm *hsm, const struct hsm_id *id, const char *label,
 			   const struct bytes *der, struct muster_error *err)
 {
 	CLEANUP(X509_freep) X509 *certificate = NULL;
-	struct hsm_id key_id = *id;
-	char name[256];
 	bool present;
 
 	if (!hsm_require_login(hsm, err))
 		return false;
-	if (snprintf(name, sizeof(name), "%s", label) >= (int)sizeof(name))
+	if (strlen(label) > 255)
 		return muster_fail(err, CAUSE_WORKER_PROTOCOL, "a label has at most 255 bytes");
 	ERR_clear_error();
 	certificate = certificate_read(der, err);
@@ -81,10 +128,5 @@ bool hsm_certificate_store(struct hsm *hsm, const struct hsm_id *id, const char 
 		return false;
 	if (present)
 		return true;
-	if (PKCS11_store_certificate(hsm->slot->token, certificate, name, key_id.data, key_id.size,
-				     NULL) != 0)
-		return hsm_fail_openssl(err, CAUSE_HSM_COMMAND_FAILED,
-					"storing a certificate on token '%s'",
-					HSM_LABEL(&hsm->token));
-	return true;
+	return create(hsm, id, label, certificate, der, err);
 }

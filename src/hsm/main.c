@@ -1,5 +1,9 @@
 /* muster-hsm-worker: the HSM verbs of worker-verbs.def, each one call of the room. */
 #include <fcntl.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <string.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include "muster/hsm.h"
@@ -231,22 +235,106 @@ static bool handle_sweep(void *context, const struct worker_message *request,
 	return true;
 }
 
-static const struct worker_handler handlers[] = {
-	{ WORKER_HSM_OPEN, handle_open },
-	{ WORKER_HSM_LOGIN, handle_login },
+/* -- More lines ------------------------------------------------------------------------------------------------ */
+
+/* A thread that serves one more socket in a session of its own. */
+static struct line {
+	pthread_t thread;
+	int socket;
+	struct hsm *session;
+	bool is_used;
+	atomic_bool is_over;
+} lines[HSM_SESSIONS_MAX];
+
+/* What a session may be asked. */
+static const struct worker_handler session_handlers[] = {
 	{ WORKER_HSM_KEY_GENERATE, handle_key_generate },
 	{ WORKER_HSM_KEY_FIND, handle_key_find },
 	{ WORKER_HSM_KEY_DESTROY, handle_key_destroy },
 	{ WORKER_HSM_SIGN, handle_sign },
 	{ WORKER_HSM_HMAC, handle_hmac },
+	{ WORKER_HSM_DERIVE, handle_derive },
 	{ WORKER_HSM_CERTIFICATE_STORE, handle_certificate_store },
 	{ WORKER_HSM_KEYS, handle_keys },
 	{ WORKER_HSM_MASTER_GENERATE, handle_master_generate },
-	{ WORKER_HSM_TOKENS, handle_tokens },
-	{ WORKER_HSM_SWEEP, handle_sweep },
-	{ WORKER_HSM_DERIVE, handle_derive },
 	{ WORKER_HSM_MASTER_IMPORT, handle_master_import },
 };
+
+static void *serve_line(void *context)
+{
+	struct line *line = context;
+
+	worker_serve_on(line->socket, session_handlers, ARRAY_SIZE(session_handlers),
+			line->session);
+	line->is_over = true;
+	return NULL;
+}
+
+static void end_line(struct line *line)
+{
+	if (!line->is_used)
+		return;
+	shutdown(line->socket, SHUT_RDWR);
+	pthread_join(line->thread, NULL);
+	closep(&line->socket);
+	hsm_session_free(line->session);
+	line->is_used = false;
+}
+
+static struct line *free_line(void)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(lines); i++) {
+		if (lines[i].is_used && lines[i].is_over)
+			end_line(&lines[i]);
+		if (!lines[i].is_used)
+			return &lines[i];
+	}
+	return NULL;
+}
+
+HANDLER(handle_session)
+{
+	struct line *line = free_line();
+
+	(void)reply;
+	if (request->fd <= 0)
+		return muster_fail(err, CAUSE_WORKER_PROTOCOL, "no socket came with the session");
+	if (!line)
+		return muster_fail(err, CAUSE_WORKER_PROTOCOL, "at most %d sessions at a time",
+				   HSM_SESSIONS_MAX);
+	line->is_over = false;
+	line->socket = fcntl(request->fd, F_DUPFD_CLOEXEC, 0);
+	if (line->socket < 0 || !hsm_session_new(context, &line->session, err)) {
+		closep(&line->socket);
+		return false;
+	}
+	line->is_used = pthread_create(&line->thread, NULL, serve_line, line) == 0;
+	if (line->is_used)
+		return true;
+	closep(&line->socket);
+	hsm_session_free(line->session);
+	return muster_fail(err, CAUSE_HSM_COMMAND_FAILED, "starting a thread for a session");
+}
+
+/* What the worker itself may be asked: it opens and logs in, and has one session of its own. */
+static const struct worker_handler own_handlers[] = {
+	{ WORKER_HSM_OPEN, handle_open },       { WORKER_HSM_LOGIN, handle_login },
+	{ WORKER_HSM_TOKENS, handle_tokens },   { WORKER_HSM_SWEEP, handle_sweep },
+	{ WORKER_HSM_SESSION, handle_session },
+};
+
+static int serve(struct hsm *hsm)
+{
+	struct worker_handler handlers[ARRAY_SIZE(own_handlers) + ARRAY_SIZE(session_handlers)];
+	int status;
+
+	memcpy(handlers, own_handlers, sizeof(own_handlers));
+	memcpy(handlers + ARRAY_SIZE(own_handlers), session_handlers, sizeof(session_handlers));
+	status = worker_serve(handlers, ARRAY_SIZE(handlers), hsm);
+	for (size_t i = 0; i < ARRAY_SIZE(lines); i++)
+		end_line(&lines[i]);
+	return status;
+}
 
 /* Modules print what they like, logging ones even the PIN: nothing of it goes anywhere. */
 static bool silence_output(void)
@@ -271,5 +359,5 @@ int main(void)
 	log_set_program("muster-hsm-worker");
 	if (!silence_output() || !hsm_new(&hsm, &err))
 		return MUSTER_E_INTERNAL;
-	return worker_serve(handlers, ARRAY_SIZE(handlers), hsm);
+	return serve(hsm);
 }

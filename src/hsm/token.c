@@ -295,3 +295,34 @@ bool hsm_require_login(const struct hsm *hsm, struct muster_error *err)
 	       muster_fail(err, CAUSE_PIN_MISSING, "nobody is logged in to token '%s'",
 			   HSM_LABEL(&hsm->token));
 }
+
+/* -- More sessions ------------------------------------------------------------------------------------------- */
+
+bool hsm_session_new(struct hsm *hsm, struct hsm **ret_session, struct muster_error *err)
+{
+	CLEANUP(freep) struct hsm *session = malloc(sizeof(*session));
+	CK_RV rv;
+
+	if (!session)
+		return muster_fail_memory(err);
+	if (!hsm_require_login(hsm, err))
+		return false;
+	*session = *hsm;
+	session->signing = (struct hsm_signing){ 0 };
+	rv = hsm->calls->C_OpenSession(hsm->slot_id, session_flags(&hsm->token), NULL, NULL,
+				       &session->session);
+	if (rv != CKR_OK)
+		return hsm_fail(err, rv, "opening one more session with token '%s'",
+				HSM_LABEL(&hsm->token));
+	*ret_session = TAKE_PTR(session);
+	return true;
+}
+
+void hsm_session_free(struct hsm *session)
+{
+	if (!session)
+		return;
+	hsm_signing_done(&session->signing);
+	session->calls->C_CloseSession(session->session);
+	free(session);
+}

@@ -11,6 +11,8 @@ enum { KEYS_PER_RUN = 1, UNSETTLED_MAX = 64 };
 
 void custody_done(struct custody *custody)
 {
+	for (size_t i = 1; i < custody->line_count; i++)
+		worker_free(custody->lines[i]);
 	worker_free(custody->hsm);
 	token_facts_done(&custody->token);
 	journal_close(custody->journal);
@@ -184,6 +186,7 @@ static bool ask_open(struct custody *custody, const struct station_module *modul
 	if (!worker_spawn("muster-hsm-worker", (const char *const *)module->environment,
 			  &custody->hsm, err))
 		return false;
+	custody->lines[custody->line_count++] = custody->hsm;
 	token_open_request(&request, module, token_text);
 	if (!worker_call(custody->hsm, &request, &reply, err))
 		return muster_error_prefix(err, "opening the token");
@@ -220,6 +223,15 @@ static bool open_token(struct custody *custody, const struct station_custody *re
 	if (!token_text)
 		return muster_fail_memory(err);
 	return ask_open(custody, &module, token_text, err) && log_in(custody, request, &uri, err);
+}
+
+bool custody_join(struct custody *custody, size_t count, struct muster_error *err)
+{
+	for (; custody->line_count < count; custody->line_count++)
+		if (!worker_join(custody->hsm, &custody->lines[custody->line_count], err))
+			return muster_error_prefix(err, "opening session %zu of %zu",
+						   custody->line_count + 1, count);
+	return true;
 }
 
 bool custody_open(struct custody *custody, const struct station_custody *request,

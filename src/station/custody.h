@@ -14,8 +14,13 @@
 #include "token.h"
 #include "who.h"
 
+#define CUSTODY_LINES_MAX 32
+
 struct custody {
 	struct worker *hsm;
+	struct worker
+		*lines[CUSTODY_LINES_MAX]; /* hsm itself first: who is asked beside each other */
+	size_t line_count;
 	struct token_facts token;
 	struct journal *journal; /* NULL when nothing lasting is done */
 	struct who who;
@@ -29,6 +34,9 @@ bool custody_open(struct custody *custody, const struct station_custody *request
 		  const char *key_uri, enum custody_effect effect, struct muster_error *err)
 	MUST_CHECK;
 void custody_done(struct custody *custody);
+
+/* Opens so many lines to the worker, a session each. */
+bool custody_join(struct custody *custody, size_t count, struct muster_error *err) MUST_CHECK;
 
 /* One entry, on disk when it returns; takes the body over. */
 bool custody_record(struct custody *custody, enum journal_kind kind, cJSON *body,

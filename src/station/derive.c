@@ -171,14 +171,12 @@ struct batch {
 	const char *ids[MASTER_BATCH];
 	size_t count;
 	struct secret primary, secondary; /* MACs */
-	struct secret lines;
 };
 
 static void batch_done(struct batch *batch)
 {
 	secret_done(&batch->primary);
 	secret_done(&batch->secondary);
-	secret_done(&batch->lines);
 }
 
 static char *add(char *at, const char *text)
@@ -193,9 +191,9 @@ static char *add_key(char *at, const uint8_t *key)
 }
 
 /* IDs have no character that JSON escapes. Returns the size. */
-static size_t print_lines(struct batch *batch, bool has_secondary)
+static size_t print_lines(const struct batch *batch, const struct secret *lines, bool has_secondary)
 {
-	char *at = (char *)batch->lines.data;
+	char *at = (char *)lines->data;
 
 	for (size_t i = 0; i < batch->count; i++) {
 		at = add(at, "{\"registrationId\":\"");
@@ -208,7 +206,7 @@ static size_t print_lines(struct batch *batch, bool has_secondary)
 		}
 		at = add(at, "\"}\n");
 	}
-	return (size_t)(at - (char *)batch->lines.data);
+	return (size_t)(at - (char *)lines->data);
 }
 
 struct masters {
@@ -222,36 +220,98 @@ static void masters_done(struct masters *masters)
 	master_done(&masters->secondary);
 }
 
-static bool run_batch(struct masters *masters, struct batch *batch, struct outlet *outlet,
-		      struct muster_error *err)
+/* A batch on each line of the token, all under way at a time, and written in their order. */
+struct round {
+	struct batch batches[CUSTODY_LINES_MAX];
+	size_t width; /* batches that are in use */
+	size_t count; /* of them filled */
+	struct secret lines;
+};
+
+static void round_done(struct round *round)
 {
-	return master_derive(&masters->primary, batch->ids, batch->count, batch->primary.data,
-			     err) &&
-	       (!masters->has_secondary ||
-		master_derive(&masters->secondary, batch->ids, batch->count, batch->secondary.data,
-			      err)) &&
-	       put(outlet, batch->lines.data, print_lines(batch, masters->has_secondary), err);
+	for (size_t i = 0; i < round->width; i++)
+		batch_done(&round->batches[i]);
+	secret_done(&round->lines);
 }
 
-static bool run_all(struct masters *masters, const struct ids *ids, struct outlet *outlet,
-		    struct muster_error *err)
+static bool round_open(struct round *round, size_t width, struct muster_error *err)
 {
-	CLEANUP(batch_done) struct batch batch = { .count = 0 };
-	const char *id = ids->all.data;
+	for (; round->width < width; round->width++) {
+		struct batch *batch = &round->batches[round->width];
 
-	if (!secret_new(&batch.primary, MASTER_BATCH * KEY_SIZE, err) ||
-	    !secret_new(&batch.secondary, MASTER_BATCH * KEY_SIZE, err) ||
-	    !secret_new(&batch.lines, (size_t)MASTER_BATCH * LINE_MAX_SIZE, err))
-		return false;
-	for (size_t i = 0; i < ids->count; i++, id += strlen(id) + 1) {
-		batch.ids[batch.count++] = id;
-		if (batch.count < MASTER_BATCH && i + 1 < ids->count)
-			continue;
-		if (!run_batch(masters, &batch, outlet, err))
+		if (!secret_new(&batch->primary, MASTER_BATCH * KEY_SIZE, err) ||
+		    !secret_new(&batch->secondary, MASTER_BATCH * KEY_SIZE, err))
 			return false;
-		batch.count = 0;
+	}
+	return secret_new(&round->lines, (size_t)MASTER_BATCH * LINE_MAX_SIZE, err);
+}
+
+static bool derive_with(struct master *master, struct round *round, bool is_secondary,
+			struct muster_error *err)
+{
+	for (size_t i = 0; i < round->count; i++)
+		if (!master_begin(master, i, round->batches[i].ids, round->batches[i].count, err))
+			return false;
+	for (size_t i = 0; i < round->count; i++) {
+		struct batch *batch = &round->batches[i];
+
+		if (!master_end(master, i, batch->ids, batch->count,
+				is_secondary ? batch->secondary.data : batch->primary.data, err))
+			return false;
 	}
 	return true;
+}
+
+static bool run_round(struct masters *masters, struct round *round, struct outlet *outlet,
+		      struct muster_error *err)
+{
+	if (!derive_with(&masters->primary, round, false, err) ||
+	    (masters->has_secondary && !derive_with(&masters->secondary, round, true, err)))
+		return false;
+	for (size_t i = 0; i < round->count; i++)
+		if (!put(outlet, round->lines.data,
+			 print_lines(&round->batches[i], &round->lines, masters->has_secondary),
+			 err))
+			return false;
+	round->count = 0;
+	return true;
+}
+
+static void round_add(struct round *round, const char *id)
+{
+	struct batch *batch = round->count > 0 ? &round->batches[round->count - 1] : NULL;
+
+	if (!batch || batch->count == MASTER_BATCH) {
+		batch = &round->batches[round->count++];
+		batch->count = 0;
+	}
+	batch->ids[batch->count++] = id;
+}
+
+static bool round_is_full(const struct round *round)
+{
+	return round->count == round->width &&
+	       round->batches[round->count - 1].count == MASTER_BATCH;
+}
+
+static bool run_all(struct masters *masters, size_t width, const struct ids *ids,
+		    struct outlet *outlet, struct muster_error *err)
+{
+	CLEANUP(freep) struct round *round = calloc(1, sizeof(*round));
+	const char *id = ids->all.data;
+	bool good;
+
+	if (!round)
+		return muster_fail_memory(err);
+	good = round_open(round, width, err);
+	for (size_t i = 0; good && i < ids->count; i++, id += strlen(id) + 1) {
+		round_add(round, id);
+		if (i + 1 == ids->count || round_is_full(round))
+			good = run_round(masters, round, outlet, err);
+	}
+	round_done(round);
+	return good;
 }
 
 /* -- All of it --------------------------------------------------------------------------------------------------------- */
@@ -267,6 +327,8 @@ static bool check_masters(const struct station_derive *request, struct muster_er
 		return muster_fail(
 			err, CAUSE_USAGE,
 			"a master is needed: --master URI in a token, or --master-file FILE");
+	if (request->sessions > CUSTODY_LINES_MAX)
+		return muster_fail(err, CAUSE_USAGE, "--sessions is 1 to %d", CUSTODY_LINES_MAX);
 	return (!request->primary.uri || !request->primary.file) &&
 			       (!request->secondary.uri || !request->secondary.file)
 		       ? true
@@ -274,12 +336,18 @@ static bool check_masters(const struct station_derive *request, struct muster_er
 				     "a master is in a token or in a file, not in both");
 }
 
+static size_t sessions_of(const struct station_derive *request)
+{
+	return request->sessions ? (size_t)request->sessions : 1;
+}
+
 static bool open_masters(const struct station_derive *request, struct custody *custody,
 			 struct masters *masters, struct muster_error *err)
 {
 	const char *uri = request->primary.uri ? request->primary.uri : request->secondary.uri;
 
-	if (uri && !custody_open(custody, &request->custody, uri, CUSTODY_LOOKS, err))
+	if (uri && (!custody_open(custody, &request->custody, uri, CUSTODY_LOOKS, err) ||
+		    !custody_join(custody, sessions_of(request), err)))
 		return false;
 	masters->has_secondary = is_given(&request->secondary);
 	return master_open(&request->primary, custody, &masters->primary, err) &&
@@ -311,7 +379,7 @@ bool station_derive(const struct station_derive *request, cJSON **ret_result,
 	held_ids = ids.all;
 	if (!good || !open_outlet(request, &outlet, err) ||
 	    !open_masters(request, &custody, &masters, err) ||
-	    !run_all(&masters, &ids, &outlet, err) || !finish(&outlet, err))
+	    !run_all(&masters, sessions_of(request), &ids, &outlet, err) || !finish(&outlet, err))
 		return false;
 	if (!result)
 		return muster_fail_memory(err);

@@ -59,21 +59,29 @@ void master_done(struct master *master)
 	*master = (struct master){ 0 };
 }
 
-static bool derive_inside(const struct master *master, const char *const *texts, size_t count,
-			  uint8_t *macs, struct muster_error *err)
+static bool send_batch(const struct master *master, size_t line, const char *const *texts,
+		       size_t count, struct muster_error *err)
 {
-	CLEANUP(worker_message_done) struct worker_message request, reply = { 0 };
-	CLEANUP(text_done) struct text lines = TEXT_MAX(MASTER_BATCH * 129);
-	const struct bytes *made;
+	CLEANUP(worker_message_done) struct worker_message request;
+	CLEANUP(text_done) struct text ids = TEXT_MAX(MASTER_BATCH * 129);
 
 	for (size_t i = 0; i < count; i++) {
-		text_add(&lines, texts[i]);
-		text_add_char(&lines, '\n');
+		text_add(&ids, texts[i]);
+		text_add_char(&ids, '\n');
 	}
 	worker_request_init(&request, WORKER_HSM_DERIVE);
 	worker_add_text(&request, FIELD_KEY_URI, master->uri);
-	worker_add_bytes(&request, FIELD_IDS, lines.data, lines.length);
-	if (!text_ok(&lines, err) || !worker_call(master->custody->hsm, &request, &reply, err))
+	worker_add_bytes(&request, FIELD_IDS, ids.data, ids.length);
+	return text_ok(&ids, err) && worker_send(master->custody->lines[line], &request, err);
+}
+
+static bool receive_batch(const struct master *master, size_t line, size_t count, uint8_t *macs,
+			  struct muster_error *err)
+{
+	CLEANUP(worker_message_done) struct worker_message reply = { 0 };
+	const struct bytes *made;
+
+	if (!worker_wait(master->custody->lines[line], &reply, err))
 		return false;
 	made = worker_bytes(&reply, FIELD_MACS);
 	if (made->size != count * MAC_SIZE)
@@ -84,11 +92,17 @@ static bool derive_inside(const struct master *master, const char *const *texts,
 	return true;
 }
 
-bool master_derive(struct master *master, const char *const *texts, size_t count, uint8_t *macs,
-		   struct muster_error *err)
+bool master_begin(struct master *master, size_t line, const char *const *texts, size_t count,
+		  struct muster_error *err)
+{
+	return master->software || send_batch(master, line, texts, count, err);
+}
+
+bool master_end(struct master *master, size_t line, const char *const *texts, size_t count,
+		uint8_t *macs, struct muster_error *err)
 {
 	if (!master->software)
-		return derive_inside(master, texts, count, macs, err);
+		return receive_batch(master, line, count, macs, err);
 	for (size_t i = 0; i < count; i++)
 		if (!hmac_sha256_next(master->software, texts[i], strlen(texts[i]),
 				      macs + i * MAC_SIZE, err))
@@ -104,7 +118,7 @@ static bool add_check_value(struct master *master, cJSON *result, struct muster_
 	char hex[2 * CHECK_VALUE_SIZE + 1];
 	uint8_t mac[MAC_SIZE];
 
-	if (!master_derive(master, text, 1, mac, err))
+	if (!master_begin(master, 0, text, 1, err) || !master_end(master, 0, text, 1, mac, err))
 		return false;
 	hex_encode(hex, mac, CHECK_VALUE_SIZE);
 	secret_wipe(mac, sizeof(mac));

@@ -16,6 +16,9 @@ struct master {
 bool master_open(const struct station_master_source *source, struct custody *custody,
 		 struct master *ret_master, struct muster_error *err) MUST_CHECK;
 void master_done(struct master *master);
-/* HMAC-SHA256 over each of up to MASTER_BATCH texts; 32 bytes each. */
-bool master_derive(struct master *master, const char *const *texts, size_t count, uint8_t *macs,
-		   struct muster_error *err) MUST_CHECK;
+/* HMAC-SHA256 over each of up to MASTER_BATCH texts, 32 bytes each: begun on one of the custody's lines, so that all of
+ * them work at a time, and ended in the same order. */
+bool master_begin(struct master *master, size_t line, const char *const *texts, size_t count,
+		  struct muster_error *err) MUST_CHECK;
+bool master_end(struct master *master, size_t line, const char *const *texts, size_t count,
+		uint8_t *macs, struct muster_error *err) MUST_CHECK;

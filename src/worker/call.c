@@ -1,8 +1,10 @@
 #include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -12,6 +14,7 @@
 
 struct worker {
 	pid_t pid;
+	struct worker *owner; /* of whose process this is one more line; NULL: of its own */
 	int socket;
 	bool is_dead;
 	const struct verb_row *verb; /* the request under way, or NULL */
@@ -43,6 +46,8 @@ static int end_process(struct worker *worker)
 {
 	int status = 0;
 
+	if (worker->owner)
+		status = end_process(worker->owner);
 	if (worker->pid > 0) {
 		kill(worker->pid, SIGKILL);
 		while (waitpid(worker->pid, &status, 0) < 0 && errno == EINTR)
@@ -58,7 +63,8 @@ void worker_free(struct worker *worker)
 {
 	if (!worker)
 		return;
-	end_process(worker);
+	if (!worker->owner)
+		end_process(worker);
 	closep(&worker->socket);
 	frame_reader_next(&worker->reader);
 	free(worker->reader.data);
@@ -211,10 +217,13 @@ bool worker_receive(struct worker *worker, struct worker_message *ret_reply, boo
 bool worker_call(struct worker *worker, const struct worker_message *request,
 		 struct worker_message *ret_reply, struct muster_error *err)
 {
+	return worker_send(worker, request, err) && worker_wait(worker, ret_reply, err);
+}
+
+bool worker_wait(struct worker *worker, struct worker_message *ret_reply, struct muster_error *err)
+{
 	bool done = false;
 
-	if (!worker_send(worker, request, err))
-		return false;
 	while (!done) {
 		struct pollfd wait = { .fd = worker->socket, .events = POLLIN };
 		int64_t left = worker->deadline_ms - clock_now_ms();
@@ -223,5 +232,30 @@ bool worker_call(struct worker *worker, const struct worker_message *request,
 		if (!worker_receive(worker, ret_reply, &done, err))
 			return false;
 	}
+	return true;
+}
+
+bool worker_join(struct worker *owner, struct worker **ret_worker, struct muster_error *err)
+{
+	CLEANUP(worker_freep) struct worker *worker = calloc(1, sizeof(*worker));
+	CLEANUP(worker_message_done) struct worker_message request = { 0 }, reply = { 0 };
+	int sockets[2];
+
+	if (!worker)
+		return muster_fail_memory(err);
+	worker->owner = owner;
+	worker->socket = -1;
+	worker->reader.fd = -1;
+	snprintf(worker->program, sizeof(worker->program), "%s", owner->program);
+	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, sockets) < 0)
+		return muster_fail_errno(err, CAUSE_WORKER_START, errno, "making a socket for %s",
+					 owner->program);
+	worker->socket = sockets[0];
+	fcntl(worker->socket, F_SETFL, O_NONBLOCK);
+	worker_request_init(&request, WORKER_HSM_SESSION);
+	request.fd = sockets[1];
+	if (!worker_call(owner, &request, &reply, err))
+		return false;
+	*ret_worker = TAKE_PTR(worker);
 	return true;
 }

@@ -61,7 +61,7 @@ static void handle(const struct worker_handler *handlers, size_t count, void *co
 	}
 }
 
-static bool answer(struct worker_message *reply)
+static bool answer(int socket, struct worker_message *reply)
 {
 	CLEANUP(text_done) struct text message = TEXT_MAX(WORKER_MESSAGE_MAX);
 	struct muster_error err;
@@ -72,21 +72,26 @@ static bool answer(struct worker_message *reply)
 		if (!worker_message_encode(reply, &message, &err))
 			return false;
 	}
-	return frame_send(WORKER_SOCKET_FD, &message, 0, &err);
+	return frame_send(socket, &message, 0, &err);
 }
 
 int worker_serve(const struct worker_handler *handlers, size_t count, void *context)
+{
+	return worker_serve_on(WORKER_SOCKET_FD, handlers, count, context);
+}
+
+int worker_serve_on(int socket, const struct worker_handler *handlers, size_t count, void *context)
 {
 	struct frame_reader reader = { .fd = -1 };
 	enum frame_state state;
 	bool good = true;
 
-	while (good && (state = frame_receive(WORKER_SOCKET_FD, &reader)) == FRAME_COMPLETE) {
+	while (good && (state = frame_receive(socket, &reader)) == FRAME_COMPLETE) {
 		CLEANUP(worker_message_done) struct worker_message reply = { 0 };
 
 		handle(handlers, count, context, &reader, &reply);
 		frame_reader_next(&reader);
-		good = answer(&reply);
+		good = answer(socket, &reply);
 	}
 	frame_reader_next(&reader);
 	free(reader.data);

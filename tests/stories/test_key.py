@@ -71,6 +71,17 @@ def test_imported_masters_give_the_keys_that_azure_computes(custodian, masters):
     assert [body["origin"] for kind, body in custodian.entries() if kind == "outcome"] == ["imported", "imported"]
 
 
+@pytest.mark.parametrize("sessions", [4, 32])
+def test_sessions_beside_each_other_give_the_same_keys(custodian, masters, sessions):
+    import_master(custodian, "one", "one")
+    ids = [f"device-{number}" for number in range(5000)]
+    (custodian.home / "ids").write_text("\n".join(ids))
+    done = custodian.muster("key", "derive", "--ids", "ids", "--master", "pkcs11:object=one", "--sessions", str(sessions),
+                            "--out", "keys")
+    assert done.status == 0 and done.json["devices"] == 5000, done
+    assert lines(custodian.home / "keys") == [{"registrationId": name, "primaryKey": derived(masters[0], name)} for name in ids]
+
+
 def test_file_master_gives_the_same_keys_and_check_value(custodian, masters):
     imported = import_master(custodian, "one", "one").json
     done = custodian.look("key", "derive", "dev-1", "--master-file", "one", "--out", "keys")
@@ -111,6 +122,7 @@ def test_keys_can_leave_to_a_descriptor(custodian, masters):
     (["dev-1", "--master-file", "open", "--out", "keys"], "E1005"),
     (["dev-1", "--master-file", "one", "--secondary-master-file", "nowhere", "--out", "keys"], "E1002"),
     (["dev-1", "--master-file", "one", "--key-fd", "77"], "E1001"),
+    (["dev-1", "--master-file", "one", "--out", "keys", "--sessions", "33"], "E1001"),
 ])
 def test_refused_before_a_key_is_written(custodian, masters, arguments, cause):
     (custodian.home / "there").write_text("mine")
