@@ -7,6 +7,8 @@ import pytest
 
 from emulator_client import Device, Service, x509
 from lib.custodian import Custodian, openssl
+from lib.killer import killer, was_killed
+from lib.paths import RELEASE
 
 KEY_TYPES = ["ec-p256", "ec-p384", "ec-p521", "ed25519", "rsa-2048"]
 NAME = "CN=dev-1,O=Example"
@@ -242,3 +244,19 @@ def test_verify_says_what_is_wrong(custodian):
     done = custodian.look("cert", "verify", "dev-1.pem", "--roots", "stranger.pem")
     assert (done.status, done.cause) == (1, "E4312"), done
     assert "unable to get local issuer certificate" in done.stderr
+
+
+# -- After a cut ---------------------------------------------------------------------------------------------------------
+
+@pytest.mark.parametrize("call,n", [("fsync", n) for n in (2, 4, 6, 8)] + [("sendmsg", n) for n in (3, 4, 5, 6)]
+                         + [("pwrite64", n) for n in (4, 12, 20)])
+def test_what_a_cut_leaves_is_gone_after_the_next_run(tmp_path, token, call, n):
+    """Every key in the token has an outcome in the journal that says so; no other is there."""
+    custodian = Custodian(tmp_path / "home", token, build=RELEASE)
+    cut = request(custodian, "--key-type", "ec-p256", "--label", "cut", "--out", "cut.csr", wrapper=killer(call, n))
+    assert cut.status == 0 or was_killed(cut.status), cut
+    after = request(custodian, "--key-type", "ec-p256", "--label", "after", "--out", "after.csr")
+    assert after.status == 0, after
+    kept = {body["keyId"] for kind, body in custodian.entries() if kind == "outcome" and "attributes" in body}
+    assert set(custodian.token.key_ids()) == kept
+    assert after.json["keyId"] in kept
