@@ -29,7 +29,7 @@ tpm2_createprimary -Q -C e -G ecc256:ecdsa-sha256:null -g sha256 -c ak.ctx \\
   -a 'fixedtpm|fixedparent|sensitivedataorigin|userwithauth|restricted|sign|noda'
 tpm2_readpublic -c ak.ctx -n ak.name >/dev/null
 head -c 16 /dev/urandom >secret
-tpm2_makecredential -Q -T none -u ek.pub -G rsa -s secret -n "$(od -An -v -tx1 ak.name | tr -d ' \\n')" -o credential
+tpm2_makecredential -Q -T none -u ek.pub -s secret -n "$(od -An -v -tx1 ak.name | tr -d ' \\n')" -o credential
 tpm2_flushcontext -t
 tpm2_startauthsession --policy-session -S session
 tpm2_policysecret -Q -S session -c e
