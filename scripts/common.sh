@@ -11,8 +11,29 @@ packages_build=(gcc libc6-dev meson ninja-build pkg-config python3 libssl-dev li
 	libcjson-dev libsqlite3-dev libfyaml-dev libsmartcols-dev libmicrohttpd-dev libgnutls28-dev
 	libtss2-dev libp11-dev libp11-kit-dev libudev-dev)
 packages_run=(swtpm swtpm-tools gnutls-bin softhsm2 libtss2-tcti-swtpm0 libtss2-tcti-device0)
-packages_test=(libcmocka-dev libumockdev-dev umockdev clang libclang-rt-14-dev clang-format python3-pytest python3-jsonschema python3-yaml python3-cryptography
-	strace shellcheck mandoc curl tpm2-tools opensc openssl sqlite3 udev git)
+packages_test=(
+	clang
+	clang-format
+	curl
+	git
+	libclang-rt-14-dev
+	libcmocka-dev
+	libumockdev-dev
+	mandoc
+	opensc
+	openssl
+	python3-cryptography
+	python3-jsonschema
+	python3-pytest
+	python3-pytest-xdist
+	python3-yaml
+	shellcheck
+	sqlite3
+	strace
+	tpm2-tools
+	udev
+	umockdev
+)
 export packages_build packages_run packages_test
 
 say() {
