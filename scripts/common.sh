@@ -15,6 +15,7 @@ packages_test=(
 	clang
 	clang-format
 	curl
+	fish
 	git
 	libclang-rt-14-dev
 	libcmocka-dev
@@ -33,6 +34,7 @@ packages_test=(
 	tpm2-tools
 	udev
 	umockdev
+	zsh
 )
 export packages_build packages_run packages_test
 

@@ -184,3 +184,8 @@ void help_noun(FILE *stream, const struct noun *noun);
 void help_verb(FILE *stream, const struct verb *verb);
 /* Everything the tables know, as JSON, for completion and the check of the manual. */
 bool help_dump(FILE *stream, struct muster_error *err) MUST_CHECK;
+
+/* -- Completion (complete.c) ---------------------------------------------------------------------------------- */
+
+/* What the last word of a line may become, one candidate a line; `words` are those behind the program's name. */
+void complete_print(FILE *stream, int count, char **words);

@@ -163,6 +163,10 @@ int cli_run(int argc, char **argv)
 	}
 	if (argc == 2 && strcmp(argv[1], "--dump-options") == 0)
 		return dump();
+	if (argc > 2 && strcmp(argv[1], "--complete") == 0) {
+		complete_print(stdout, argc - 2, argv + 2);
+		return 0;
+	}
 	if (!options_parse_front(argc, argv, &common, &next, &err))
 		return finish(&err, OUTPUT_TABLE);
 	if (common.help) {

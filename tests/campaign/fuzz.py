@@ -8,7 +8,6 @@ import subprocess
 import sys
 import tempfile
 
-RATE_FLOOR = 1000
 CORPUS = pathlib.Path(__file__).resolve().parent.parent / "fuzz" / "corpus"
 
 
@@ -21,7 +20,7 @@ def number(name, log):
     return int(found.group(1)) if found else 0
 
 
-def run(target, seconds, seed):
+def run(target, seconds, seed, rate_floor):
     name = target.name.removeprefix("fuzz-")
     findings = target.parent.parent.parent / "findings" / name
     findings.mkdir(parents=True, exist_ok=True)
@@ -32,7 +31,7 @@ def run(target, seconds, seed):
             stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace", timeout=seconds + 300)
     executions = number("number_of_executed_units", done.stdout)
     rate = number("average_exec_per_sec", done.stdout)
-    is_good = done.returncode == 0 and executions > 0 and rate >= RATE_FLOOR
+    is_good = done.returncode == 0 and executions > 0 and rate >= rate_floor
     print(f"{name:24} {executions:>12,} executions {rate:>8,}/s  {'good' if is_good else 'BAD'}", flush=True)
     if done.returncode != 0:
         print(done.stdout[-4000:], flush=True)
@@ -45,12 +44,13 @@ def main():
     parser.add_argument("--seconds", type=int, default=60, help="for each target")
     parser.add_argument("--total", type=int, help="seconds for all targets together, in place of --seconds")
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--rate-floor", type=int, default=1000, help="executions a second; 0: do not judge")
     parser.add_argument("--results", type=pathlib.Path)
     arguments = parser.parse_args()
     found = targets(arguments.build)
     seconds = max(1, arguments.total // max(1, len(found))) if arguments.total else arguments.seconds
     print(f"{len(found)} targets, {seconds} s each, seed {arguments.seed}", flush=True)
-    rows = [run(target, seconds, arguments.seed) for target in found]
+    rows = [run(target, seconds, arguments.seed, arguments.rate_floor) for target in found]
     if arguments.results:
         arguments.results.write_text("".join(json.dumps(row) + "\n" for row in rows))
     return 0 if rows and all(row["result"] == "OK" for row in rows) else 1
