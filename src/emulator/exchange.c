@@ -110,8 +110,10 @@ void exchange_begin_unfaulted(struct exchange *exchange, struct emulator *emulat
 		exchange->route = route_find(request->method, exchange->segments,
 					     exchange->segment_count, &is_known_path);
 	}
-	if (exchange->route && !is_offered(exchange))
+	if (exchange->route && !is_offered(exchange)) {
 		exchange->route = NULL;
+		is_known_path = false;
+	}
 	if (!exchange->route) {
 		(void)refuse(&exchange->refusal, is_known_path ? NO_SUCH_METHOD : NO_SUCH_PATH,
 			     is_known_path ? "Method not allowed" : "Resource not found");
@@ -240,6 +242,7 @@ static void describe_refusal(struct exchange *exchange, const char *guid, const 
 {
 	const enum plane plane = exchange->route ? route_plane(exchange->route) : PLANE_DPS;
 	const struct refusal *refusal = &exchange->refusal;
+	bool is_ours = refusal_status(refusal) >= 500;
 	struct text *body = &exchange->reply.body;
 	char stamp[STAMP_SIZE];
 
@@ -256,12 +259,17 @@ static void describe_refusal(struct exchange *exchange, const char *guid, const 
 		text_addf(
 			body,
 			"{\"error\":\"%s\",\"error_description\":%s,\"timestamp\":\"%s\",\"trace_id\":\"%s\"}",
-			refusal->word ? refusal->word : "temporarily_unavailable", message, stamp,
-			guid);
+			refusal->word ? refusal->word
+			: is_ours     ? "temporarily_unavailable"
+				      : "invalid_request",
+			message, stamp, guid);
 		break;
 	case PLANE_MANAGEMENT:
 		text_addf(body, "{\"error\":{\"code\":\"%s\",\"message\":%s}}",
-			  refusal->word ? refusal->word : "InternalServerError", message);
+			  refusal->word ? refusal->word
+			  : is_ours     ? "InternalServerError"
+					: "BadRequest",
+			  message);
 		break;
 	}
 }

@@ -71,12 +71,12 @@ static const struct option_row rows[] = {
 
 static const char grammar[] =
 	"\n"
-	"Applications: NAME[:role=ROLE[+ROLE...]][:certificate=FILE]\n"
+	"Applications: NAME[:role=ROLE[+ROLE...]][:certificate=FILE][:federation=FILE]\n"
 	"  role             contributor reader management management-reader none (contributor+management)\n"
 	"  certificate=FILE takes client assertions signed with its key\n"
 	"  federation=FILE  takes tokens of another authority signed with its key\n"
 	"  A device code is granted by POST /emulator/codes/CODE, declined by DELETE, with ServiceConfig rights.\n"
-	"  There are then tokens at URL/TENANT/oauth2/v2.0/token and a management API at URL/subscriptions/...\n"
+	"  Tokens are at URL/TENANT/oauth2/v2.0/token, the management API at URL/subscriptions/...\n"
 	"\n"
 	"Throttles: MODEL:RATE/WINDOW_S[:burst=N][:count=call|item][:on=service|register|poll]\n"
 	"  fixed            RATE per window; windows follow each other\n"
