@@ -71,6 +71,7 @@ void dps_client_set_wait(struct dps_client *client, dps_client_wait *wait, void 
 
 /* From now on every request waits for its turn in this budget. Borrowed. */
 void dps_client_set_meter(struct dps_client *client, struct dps_meter *meter);
+struct dps_meter *dps_client_meter(const struct dps_client *client); /* NULL: none */
 
 /* Builds one request; called again for each attempt. */
 typedef bool dps_client_build(void *context, const char *host, struct http_request *ret_request,

@@ -65,6 +65,11 @@ void dps_client_set_meter(struct dps_client *client, struct dps_meter *meter)
 	client->meter = meter;
 }
 
+struct dps_meter *dps_client_meter(const struct dps_client *client)
+{
+	return client->meter;
+}
+
 /* -- One exchange -------------------------------------------------------------------------------------- */
 
 static bool wait_for_turn(struct dps_client *client, struct dps_budget_ticket *ret_ticket,

@@ -25,7 +25,7 @@ struct world {
 	struct throttle throttle;
 	struct lane lanes[LANES];
 	uint64_t random;
-	int64_t now_ms, told_ms, open_ms, last_ms;
+	int64_t now_ms, wake_ms, told_ms, open_ms, last_ms;
 	uint32_t bulk;
 	int64_t items_left, sent, refused, early;
 };
@@ -67,8 +67,13 @@ static void start(struct world *world, struct lane *lane)
 {
 	uint32_t items =
 		world->items_left < world->bulk ? (uint32_t)world->items_left : world->bulk;
+	int64_t wait_ms;
 
-	if (items == 0 || dps_budget_take(&world->budget, items, world->now_ms, &lane->ticket) > 0)
+	if (items == 0 || world->now_ms < world->wake_ms)
+		return;
+	wait_ms = dps_budget_take(&world->budget, items, world->now_ms, &lane->ticket);
+	world->wake_ms = world->now_ms + wait_ms;
+	if (wait_ms > 0)
 		return;
 	world->items_left -= items;
 	lane->is_busy = true;
@@ -77,8 +82,17 @@ static void start(struct world *world, struct lane *lane)
 	lane->answered_ms = lane->arrives_ms + 10 + (int64_t)(roll(world) % 40);
 }
 
+/* When this lane has something to do. */
+static int64_t next_of(const struct world *world, const struct lane *lane)
+{
+	if (!lane->is_busy)
+		return world->items_left > 0 ? world->wake_ms : INT64_MAX;
+	return lane->is_judged ? lane->answered_ms : lane->arrives_ms;
+}
+
 static bool step(struct world *world)
 {
+	int64_t next_ms = INT64_MAX;
 	bool is_busy = world->items_left > 0;
 
 	for (size_t i = 0; i < LANES; i++) {
@@ -92,7 +106,10 @@ static bool step(struct world *world)
 			start(world, lane);
 		is_busy |= lane->is_busy;
 	}
-	world->now_ms++;
+	for (size_t i = 0; i < LANES; i++)
+		if (next_of(world, &world->lanes[i]) < next_ms)
+			next_ms = next_of(world, &world->lanes[i]);
+	world->now_ms = next_ms > world->now_ms ? next_ms : world->now_ms + 1;
 	return is_busy;
 }
 

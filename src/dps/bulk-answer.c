@@ -1,0 +1,390 @@
+#include <stdlib.h>
+#include <string.h>
+
+#include "muster/clock.h"
+#include "muster/encoding.h"
+#include "muster/json.h"
+
+#include "bulk-internal.h"
+
+#define REFUSALS_MAX 3 /* of all requests alike, in a row: then it is not the items */
+
+/* -- Words ----------------------------------------------------------------------------------------------- */
+
+static void name_of(const struct slot *slot, char what[200])
+{
+	snprintf(what, 200, "enrollment '%s'", PRINTABLE(slot->item.id));
+}
+
+static void refuse(struct dps_bulk *bulk, struct slot *slot, enum muster_cause cause,
+		   const struct item_error *error)
+{
+	struct muster_error why;
+
+	muster_fail_native(&why, cause, ORIGIN_DPS, (unsigned long)error->code,
+			   "enrollment '%s': the service answered errorCode %lld: %s",
+			   PRINTABLE(slot->item.id), (long long)error->code, error->message);
+	bulk_finish(bulk, slot, DPS_BULK_REFUSED, &why);
+}
+
+/* An answer about this one item that ends it, or leaves it open. */
+static void finish_by_answer(struct dps_bulk *bulk, struct slot *slot, enum dps_bulk_fate fate,
+			     const struct http_answer *answer)
+{
+	struct muster_error why;
+	char what[200];
+
+	name_of(slot, what);
+	dps_answer_fail(answer, what, &why);
+	bulk_finish(bulk, slot, fate, &why);
+}
+
+/* -- Again ----------------------------------------------------------------------------------------------- */
+
+/* After a request that came to nothing; so many times, then the item waits for another run. */
+static void again(struct dps_bulk *bulk, struct slot *slot, enum slot_state state,
+		  const struct http_answer *answer)
+{
+	slot->state = state;
+	if (++slot->attempts >= DPS_RETRY_ATTEMPTS)
+		finish_by_answer(bulk, slot, DPS_BULK_OPEN, answer);
+}
+
+/* Requests that were under way together meet the same trouble: it counts once. */
+static void note_trouble(struct call *call, const struct http_answer *answer)
+{
+	struct dps_bulk *bulk = call->bulk;
+	struct muster_error failure;
+	int64_t wait_ms;
+	uint64_t random;
+
+	if (bulk->troubles > 0 && call->started_ms <= bulk->troubled_ms)
+		return;
+	if (!random_bytes(&random, sizeof(random), &failure)) {
+		bulk_fail(bulk, &failure);
+		return;
+	}
+	bulk->troubles++;
+	bulk->troubled_ms = clock_now_ms();
+	wait_ms = dps_retry_wait_ms(bulk->troubles, answer->retry_after_ms, random);
+	bulk->resume_ms = bulk->troubled_ms + (wait_ms > 0 ? wait_ms : 0);
+	if (wait_ms >= 0)
+		return;
+	dps_answer_fail(answer, "writing enrollments", &failure);
+	dps_bulk_stop(bulk, &failure);
+}
+
+/* The same no to everything is nobody's fault among the items. */
+static void note_refusal(struct dps_bulk *bulk, const struct http_answer *answer)
+{
+	struct muster_error why;
+
+	if (++bulk->refusals < REFUSALS_MAX)
+		return;
+	dps_answer_fail(answer, "writing enrollments", &why);
+	muster_error_prefix(&why, "stopped after %d refusals in a row", REFUSALS_MAX);
+	dps_bulk_stop(bulk, &why);
+}
+
+static void note_success(struct dps_bulk *bulk)
+{
+	bulk->has_succeeded = true;
+	bulk->refusals = 0;
+	bulk->troubles = 0;
+}
+
+static bool is_general_refusal(const struct http_answer *answer)
+{
+	return answer->outcome == HTTP_NOT_SENT || answer->status == 401 || answer->status == 403 ||
+	       (answer->status >= 300 && answer->status <= 399);
+}
+
+/* -- Read back ------------------------------------------------------------------------------------------- */
+
+static void take_same(struct dps_bulk *bulk, struct slot *slot)
+{
+	bulk_finish(bulk, slot, slot->is_unclear ? DPS_BULK_WRITTEN : DPS_BULK_ALREADY, NULL);
+}
+
+static void take_different(struct dps_bulk *bulk, struct slot *slot, const char *differences)
+{
+	const char *etag = json_text(slot->found, "etag");
+	const char *id = slot->item.id;
+	struct muster_error why;
+
+	if (bulk->mode == DPS_BULK_UPDATE ||
+	    (bulk->mode == DPS_BULK_UPDATE_IF_MATCH && !slot->is_refused && etag &&
+	     strcmp(etag, slot->item.etag) == 0)) {
+		slot->state = SLOT_SEND;
+		return;
+	}
+	muster_fail(&why,
+		    bulk->mode == DPS_BULK_CREATE ? CAUSE_ENROLLED_OTHERWISE : CAUSE_ETAG_MISMATCH,
+		    "enrollment '%s' is there with other content: %s", PRINTABLE(id), differences);
+	bulk_finish(bulk, slot, DPS_BULK_DIFFERS, &why);
+}
+
+static void compare(struct dps_bulk *bulk, struct slot *slot, const cJSON *mechanism)
+{
+	CLEANUP(text_done) struct text differences = { 0 };
+	struct muster_error failure;
+
+	if (!dps_enrollment_compare(slot->item.document, slot->found, mechanism, &differences,
+				    &failure)) {
+		bulk_fail(bulk, &failure);
+		return;
+	}
+	if (differences.length == 0) {
+		take_same(bulk, slot);
+		return;
+	}
+	for (char *c = differences.data; *c; c++)
+		if (*c == '\n')
+			*c = ';';
+	take_different(bulk, slot, differences.data);
+}
+
+/* An enrollment that should be deleted is still there. */
+static void take_undeleted(struct dps_bulk *bulk, struct slot *slot)
+{
+	const char *etag = json_text(slot->found, "etag"), *wanted = slot->item.etag;
+	struct muster_error why;
+
+	if (!wanted || (!slot->is_refused && etag && strcmp(etag, wanted) == 0)) {
+		slot->state = SLOT_SEND;
+		return;
+	}
+	muster_fail(&why, CAUSE_ETAG_MISMATCH,
+		    "enrollment '%s' has another etag than the one to be deleted",
+		    PRINTABLE(slot->item.id));
+	bulk_finish(bulk, slot, DPS_BULK_DIFFERS, &why);
+}
+
+static void take_absent(struct dps_bulk *bulk, struct slot *slot)
+{
+	if (bulk->mode == DPS_BULK_DELETE) {
+		take_same(bulk, slot);
+		return;
+	}
+	/* What was in the way is gone, or what we sent never arrived. */
+	slot->is_refused = false;
+	slot->state = SLOT_SEND;
+}
+
+static void take_found(struct dps_bulk *bulk, struct slot *slot, const struct http_answer *answer)
+{
+	struct muster_error ignored;
+
+	if (!dps_enrollment_read(answer, slot->item.id, &slot->found, &ignored)) {
+		again(bulk, slot, SLOT_READ, answer);
+		return;
+	}
+	if (bulk->mode == DPS_BULK_DELETE)
+		take_undeleted(bulk, slot);
+	else if (dps_enrollment_needs_mechanism(slot->item.document, slot->found))
+		slot->state = SLOT_READ_KEYS;
+	else
+		compare(bulk, slot, NULL);
+}
+
+static void take_keys(struct dps_bulk *bulk, struct slot *slot, const struct http_answer *answer)
+{
+	CLEANUP(cJSON_freep) cJSON *mechanism = NULL;
+	struct muster_error ignored;
+
+	if (dps_mechanism_read(answer, &mechanism, &ignored))
+		compare(bulk, slot, mechanism);
+	else
+		again(bulk, slot, SLOT_READ_KEYS, answer);
+}
+
+static void take_read_answer(struct call *call, const struct http_answer *answer)
+{
+	struct dps_bulk *bulk = call->bulk;
+	struct slot *slot = call->slots[0];
+	enum slot_state state = call->kind == CALL_READ ? SLOT_READ : SLOT_READ_KEYS;
+
+	switch (dps_next_step(answer, false)) {
+	case DPS_NEXT_DONE:
+		note_success(bulk);
+		if (call->kind == CALL_READ)
+			take_found(bulk, slot, answer);
+		else
+			take_keys(bulk, slot, answer);
+		return;
+	case DPS_NEXT_RETRY:
+		if (answer->status != 429 || answer->outcome != HTTP_ANSWERED)
+			note_trouble(call, answer);
+		again(bulk, slot, state, answer);
+		return;
+	case DPS_NEXT_RENEW:
+		dps_credential_forget(dps_client_credential(bulk->client));
+		break;
+	default:
+		break;
+	}
+	if (answer->outcome == HTTP_ANSWERED && answer->status == 404) {
+		note_success(bulk);
+		take_absent(bulk, slot);
+		return;
+	}
+	if (is_general_refusal(answer))
+		note_refusal(bulk, answer);
+	again(bulk, slot, state, answer);
+}
+
+/* -- Written --------------------------------------------------------------------------------------------- */
+
+static void must_read(struct slot *slot, bool is_unclear, bool is_refused)
+{
+	slot->is_unclear |= is_unclear;
+	slot->is_refused = is_refused;
+	slot->state = SLOT_READ;
+}
+
+static void take_missing(struct dps_bulk *bulk, struct slot *slot, const struct item_error *error)
+{
+	if (bulk->mode == DPS_BULK_DELETE)
+		take_same(bulk, slot);
+	else
+		refuse(bulk, slot, CAUSE_ENROLLMENT_NOT_FOUND, error);
+}
+
+static void take_item_error(struct dps_bulk *bulk, struct slot *slot,
+			    const struct item_error *error, const struct http_answer *answer)
+{
+	int64_t status = error->code >= 100000 ? error->code / 1000 : error->code;
+
+	if (error->code == 0)
+		bulk_finish(bulk, slot, DPS_BULK_WRITTEN, NULL);
+	else if (status == 409 || status == 412)
+		must_read(slot, false, true);
+	else if (status == 404)
+		take_missing(bulk, slot, error);
+	else if (status == 429)
+		again(bulk, slot, SLOT_SEND, answer);
+	else if (status == 408 || status >= 500)
+		must_read(slot, true, false);
+	else
+		refuse(bulk, slot, CAUSE_CLOUD_REFUSED, error);
+}
+
+/* Nobody knows what came of them. */
+static void all_unclear(struct call *call)
+{
+	for (size_t i = 0; i < call->count; i++)
+		must_read(call->slots[i], true, false);
+}
+
+static void take_bulk_success(struct call *call, const struct http_answer *answer)
+{
+	struct item_error errors[DPS_BULK_ITEMS_MAX];
+
+	if (!bulk_read(answer, call->slots, call->count, errors)) {
+		all_unclear(call);
+		return;
+	}
+	note_success(call->bulk);
+	for (size_t i = 0; i < call->count; i++)
+		take_item_error(call->bulk, call->slots[i], &errors[i], answer);
+}
+
+static void take_single_success(struct call *call, const struct http_answer *answer)
+{
+	CLEANUP(cJSON_freep) cJSON *written = NULL;
+	struct slot *slot = call->slots[0];
+	struct muster_error ignored;
+	bool is_good = call->bulk->mode == DPS_BULK_DELETE
+			       ? dps_delete_read(answer, &ignored)
+			       : dps_enrollment_read(answer, slot->item.id, &written, &ignored);
+
+	if (!is_good) {
+		all_unclear(call);
+		return;
+	}
+	note_success(call->bulk);
+	bulk_finish(call->bulk, slot, DPS_BULK_WRITTEN, NULL);
+}
+
+/* One item may have spoiled the bulk; or the service takes none. */
+static void send_singly(struct call *call, const struct http_answer *answer)
+{
+	call->bulk->is_single |= answer->status == 404 || answer->status == 405;
+	for (size_t i = 0; i < call->count; i++) {
+		call->slots[i]->is_single = true;
+		call->slots[i]->state = SLOT_SEND;
+	}
+}
+
+/* The request as a whole was found wrong; nothing of it was done. */
+static void take_stop(struct call *call, const struct http_answer *answer)
+{
+	struct dps_bulk *bulk = call->bulk;
+	struct slot *slot = call->slots[0];
+
+	if (is_general_refusal(answer)) {
+		note_refusal(bulk, answer);
+		for (size_t i = 0; i < call->count; i++)
+			again(bulk, call->slots[i], SLOT_SEND, answer);
+		return;
+	}
+	if (call->kind == CALL_BULK) {
+		send_singly(call, answer);
+		return;
+	}
+	bulk->refusals = 0;
+	if (answer->status == 404 && bulk->mode == DPS_BULK_DELETE)
+		take_same(bulk, slot);
+	else
+		finish_by_answer(bulk, slot, DPS_BULK_REFUSED, answer);
+}
+
+static void take_write_answer(struct call *call, const struct http_answer *answer)
+{
+	struct dps_bulk *bulk = call->bulk;
+	bool is_answered = answer->outcome == HTTP_ANSWERED;
+
+	switch (dps_next_step(answer, true)) {
+	case DPS_NEXT_DONE:
+		if (call->kind == CALL_BULK)
+			take_bulk_success(call, answer);
+		else
+			take_single_success(call, answer);
+		return;
+	case DPS_NEXT_READ_BACK:
+		if (is_answered && (answer->status == 409 || answer->status == 412)) {
+			for (size_t i = 0; i < call->count; i++)
+				must_read(call->slots[i], false, true);
+			return;
+		}
+		note_trouble(call, answer);
+		all_unclear(call);
+		return;
+	case DPS_NEXT_RETRY:
+		if (!is_answered)
+			note_trouble(call, answer);
+		for (size_t i = 0; i < call->count; i++)
+			again(bulk, call->slots[i], SLOT_SEND, answer);
+		return;
+	case DPS_NEXT_RENEW:
+		dps_credential_forget(dps_client_credential(bulk->client));
+		take_stop(call, answer);
+		return;
+	case DPS_NEXT_STOP:
+		take_stop(call, answer);
+		return;
+	}
+}
+
+void bulk_take_answer(struct call *call, const struct http_answer *answer)
+{
+	for (size_t i = 0; i < call->count; i++)
+		if (call->kind != CALL_READ_KEYS) {
+			cJSON_Delete(call->slots[i]->found);
+			call->slots[i]->found = NULL;
+		}
+	if (call->kind == CALL_READ || call->kind == CALL_READ_KEYS)
+		take_read_answer(call, answer);
+	else
+		take_write_answer(call, answer);
+}

@@ -1,0 +1,99 @@
+/* What the files of the bulk engine share: its slots, and the pure parts, which build requests and read answers. */
+#pragma once
+
+#include "muster/dps-bulk.h"
+#include "muster/dps.h"
+
+#define BULK_LANES 4
+#define BULK_SLOTS 64
+
+enum slot_state {
+	SLOT_FREE,
+	SLOT_SEND, /* may be sent */
+	SLOT_READ, /* must be read first */
+	SLOT_READ_KEYS,
+	SLOT_UNDER_WAY,
+};
+
+/* One item and what is known of it. */
+struct slot {
+	enum slot_state state;
+	struct dps_bulk_item item;
+	char *json;        /* the document as one line; DELETE: what stands in its place */
+	unsigned attempts; /* requests about it that came to nothing */
+	bool is_single;    /* its bulk was refused as a whole: find out whose fault it was */
+	bool is_unclear;   /* a write of ours may have taken effect */
+	bool is_refused;   /* 409 or 412: something is there */
+	cJSON *found;      /* between GET and attestationmechanism */
+};
+
+enum call_kind { CALL_BULK, CALL_SINGLE, CALL_READ, CALL_READ_KEYS };
+
+/* One request under way. */
+struct call {
+	struct dps_bulk *bulk;
+	struct call *next;
+	struct http_transfer *transfer;
+	enum call_kind kind;
+	struct slot *slots[DPS_BULK_ITEMS_MAX];
+	size_t count;
+	int64_t started_ms;
+	struct dps_budget_ticket ticket;
+};
+
+struct dps_bulk {
+	struct dps_client *client;
+	enum dps_bulk_mode mode;
+	struct dps_bulk_owner owner;
+	bool is_single;
+
+	struct slot slots[BULK_SLOTS];
+	struct call *calls;
+	size_t call_count;
+	bool has_source_ended; /* as of the last question */
+
+	bool has_succeeded;  /* until then one request at a time */
+	unsigned refusals;   /* of all requests alike, in a row: 401, 403, wrong host */
+	unsigned troubles;   /* of the network or the service, in a row */
+	int64_t troubled_ms; /* when the last of them was noticed */
+	int64_t resume_ms;   /* nothing goes out before */
+	bool is_stopped;
+	struct muster_error why;
+	bool has_failed; /* the owner or memory: *failure ends it at once */
+	struct muster_error failure;
+};
+
+/* -- Requests and answers (bulk-wire.c) ----------------------------------------------------------------- */
+
+/* What of a bulk stands for this item. Caller frees; NULL: no memory. */
+char *bulk_item_json(enum dps_bulk_mode mode, const struct dps_bulk_item *item);
+/* Room that this line takes in a bulk, and what there is. */
+size_t bulk_room_of(const char *json);
+#define BULK_ROOM (SECRET_MAX - 128)
+
+bool bulk_build(const char *host, enum dps_bulk_mode mode, struct slot *const *slots, size_t count,
+		struct http_request *ret_request, struct muster_error *err) MUST_CHECK;
+bool bulk_build_single(const char *host, enum dps_bulk_mode mode, const struct slot *slot,
+		       struct http_request *ret_request, struct muster_error *err) MUST_CHECK;
+
+/* The service's word on one item of a bulk. */
+struct item_error {
+	int64_t code; /* 0: none, it is done */
+	char message[200];
+};
+/* errors: count of them, by the order of slots. False: the answer cannot be trusted, and every item is unclear. */
+bool bulk_read(const struct http_answer *answer, struct slot *const *slots, size_t count,
+	       struct item_error *ret_errors) MUST_CHECK;
+
+/* -- What an answer means (bulk-answer.c) --------------------------------------------------------------- */
+
+/* Takes the answer of a finished call: every slot of it gets another state or is told to the owner. */
+void bulk_take_answer(struct call *call, const struct http_answer *answer);
+
+/* -- For both ------------------------------------------------------------------------------------------- */
+
+/* Tells the owner and frees the slot. */
+void bulk_finish(struct dps_bulk *bulk, struct slot *slot, enum dps_bulk_fate fate,
+		 const struct muster_error *why);
+/* Ends everything at once: memory, or the owner's own failure. */
+void bulk_fail(struct dps_bulk *bulk, const struct muster_error *failure);

@@ -1,0 +1,401 @@
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "muster/clock.h"
+#include "muster/json.h"
+
+#include "bulk-internal.h"
+
+#define POLL_MAX_MS 1000
+
+void dps_bulk_item_done(struct dps_bulk_item *item)
+{
+	free(item->id);
+	cJSON_Delete(item->document);
+	free(item->etag);
+	*item = (struct dps_bulk_item){ 0 };
+}
+
+/* -- Slots ----------------------------------------------------------------------------------------------- */
+
+static void slot_done(struct slot *slot)
+{
+	if (slot->json)
+		secret_wipe(slot->json, strlen(slot->json));
+	free(slot->json);
+	cJSON_Delete(slot->found);
+	dps_bulk_item_done(&slot->item);
+	*slot = (struct slot){ 0 };
+}
+
+void bulk_fail(struct dps_bulk *bulk, const struct muster_error *failure)
+{
+	if (!bulk->has_failed)
+		bulk->failure = *failure;
+	bulk->has_failed = true;
+}
+
+void bulk_finish(struct dps_bulk *bulk, struct slot *slot, enum dps_bulk_fate fate,
+		 const struct muster_error *why)
+{
+	struct muster_error failure;
+
+	if (!bulk->owner.done(bulk->owner.context, &slot->item, fate, why, &failure))
+		bulk_fail(bulk, &failure);
+	slot_done(slot);
+}
+
+static struct slot *slot_in(struct dps_bulk *bulk, enum slot_state state)
+{
+	for (size_t i = 0; i < BULK_SLOTS; i++)
+		if (bulk->slots[i].state == state)
+			return &bulk->slots[i];
+	return NULL;
+}
+
+static bool fill_slot(struct dps_bulk *bulk, struct slot *slot, struct muster_error *err)
+{
+	bool has = false;
+
+	if (!bulk->owner.next(bulk->owner.context, &slot->item, &has, err))
+		return false;
+	bulk->has_source_ended = !has;
+	if (!has)
+		return true;
+	slot->json = bulk_item_json(bulk->mode, &slot->item);
+	slot->state = SLOT_SEND;
+	return slot->json || muster_fail_memory(err);
+}
+
+static bool fill_slots(struct dps_bulk *bulk, struct muster_error *err)
+{
+	struct slot *slot;
+
+	bulk->has_source_ended = false;
+	while (!bulk->is_stopped && !bulk->has_source_ended && (slot = slot_in(bulk, SLOT_FREE)))
+		if (!fill_slot(bulk, slot, err))
+			return false;
+	return true;
+}
+
+/* -- What goes next -------------------------------------------------------------------------------------- */
+
+static struct call *call_new(struct dps_bulk *bulk, enum call_kind kind)
+{
+	struct call *call = calloc(1, sizeof(*call));
+
+	if (call) {
+		call->bulk = bulk;
+		call->kind = kind;
+	}
+	return call;
+}
+
+static bool choose_read(struct dps_bulk *bulk, enum slot_state state, enum call_kind kind,
+			struct call **ret_call, struct muster_error *err)
+{
+	struct slot *slot = slot_in(bulk, state);
+
+	if (!slot)
+		return true;
+	*ret_call = call_new(bulk, kind);
+	if (!*ret_call)
+		return muster_fail_memory(err);
+	(*ret_call)->slots[(*ret_call)->count++] = slot;
+	return true;
+}
+
+static bool goes_alone(const struct dps_bulk *bulk, const struct slot *slot)
+{
+	return bulk->is_single || slot->is_single || bulk_room_of(slot->json) > BULK_ROOM;
+}
+
+static void gather(struct dps_bulk *bulk, struct call *call)
+{
+	size_t room = BULK_ROOM;
+
+	for (size_t i = 0; i < BULK_SLOTS && call->count < DPS_BULK_ITEMS_MAX; i++) {
+		struct slot *slot = &bulk->slots[i];
+
+		if (slot->state != SLOT_SEND)
+			continue;
+		if (goes_alone(bulk, slot)) {
+			if (call->count > 0)
+				continue;
+			call->slots[call->count++] = slot;
+			break;
+		}
+		if (bulk_room_of(slot->json) > room)
+			continue;
+		room -= bulk_room_of(slot->json);
+		call->slots[call->count++] = slot;
+	}
+	call->kind = call->count == 1 ? CALL_SINGLE : CALL_BULK;
+}
+
+/* Ten, or what there is when nobody has more. */
+static bool choose_write(struct dps_bulk *bulk, struct call **ret_call, struct muster_error *err)
+{
+	struct call *call;
+
+	if (!slot_in(bulk, SLOT_SEND))
+		return true;
+	call = call_new(bulk, CALL_BULK);
+	if (!call)
+		return muster_fail_memory(err);
+	gather(bulk, call);
+	*ret_call = call;
+	return true;
+}
+
+/* What must be read goes first: it frees its slot. *ret_call NULL: nothing to do. */
+static bool choose(struct dps_bulk *bulk, struct call **ret_call, struct muster_error *err)
+{
+	*ret_call = NULL;
+	return choose_read(bulk, SLOT_READ_KEYS, CALL_READ_KEYS, ret_call, err) &&
+	       (*ret_call || choose_read(bulk, SLOT_READ, CALL_READ, ret_call, err)) &&
+	       (*ret_call || choose_write(bulk, ret_call, err));
+}
+
+/* -- Sending --------------------------------------------------------------------------------------------- */
+
+static void call_free(struct call *call)
+{
+	free(call);
+}
+DEFINE_FREEP(call_freep, struct call *, call_free)
+
+static void call_remove(struct dps_bulk *bulk, struct call *call)
+{
+	struct call **link = &bulk->calls;
+
+	while (*link != call) {
+		assert(*link);
+		link = &(*link)->next;
+	}
+	*link = call->next;
+	bulk->call_count--;
+}
+
+static void take_answer(void *context, struct http_answer *answer)
+{
+	CLEANUP(call_freep) struct call *call = context;
+	struct dps_meter *meter = dps_client_meter(call->bulk->client);
+
+	call_remove(call->bulk, call);
+	if (meter)
+		dps_meter_answer(meter, &call->ticket, dps_budget_fate_of(answer),
+				 answer->retry_after_ms);
+	bulk_take_answer(call, answer);
+}
+
+static bool build(const struct dps_bulk *bulk, const struct call *call,
+		  struct http_request *ret_request, struct muster_error *err)
+{
+	const char *host = dps_client_host(bulk->client);
+
+	switch (call->kind) {
+	case CALL_BULK:
+		return bulk_build(host, bulk->mode, call->slots, call->count, ret_request, err);
+	case CALL_SINGLE:
+		return bulk_build_single(host, bulk->mode, call->slots[0], ret_request, err);
+	case CALL_READ:
+		return dps_enrollment_get(host, call->slots[0]->item.id, ret_request, err);
+	case CALL_READ_KEYS:
+		return dps_enrollment_mechanism(host, call->slots[0]->item.id, ret_request, err);
+	}
+	return false;
+}
+
+/* Takes the call over. */
+static bool start(struct dps_bulk *bulk, struct call *new_call, struct muster_error *err)
+{
+	CLEANUP(call_freep) struct call *call = new_call;
+	CLEANUP(http_request_done) struct http_request request = { 0 };
+	struct http *http = dps_client_http(bulk->client);
+
+	if (!build(bulk, call, &request, err) ||
+	    !dps_credential_authorize(dps_client_credential(bulk->client), http, &request, err))
+		return false;
+	call->started_ms = clock_now_ms();
+	call->transfer = http_start(http, &request, take_answer, call, err);
+	if (!call->transfer)
+		return false;
+	for (size_t i = 0; i < call->count; i++)
+		call->slots[i]->state = SLOT_UNDER_WAY;
+	call->next = bulk->calls;
+	bulk->calls = call;
+	bulk->call_count++;
+	call = NULL;
+	return true;
+}
+
+static bool is_repetition(const struct call *call)
+{
+	for (size_t i = 0; i < call->count; i++)
+		if (call->slots[i]->attempts > 0)
+			return true;
+	return false;
+}
+
+/* One at a time until the first success, and while there is trouble. */
+static size_t lanes_of(const struct dps_bulk *bulk)
+{
+	return bulk->has_succeeded && bulk->refusals == 0 && bulk->troubles == 0 ? BULK_LANES : 1;
+}
+
+static void take_turn(struct dps_bulk *bulk, struct call *call, int64_t *ret_wait_ms)
+{
+	struct dps_meter *meter = dps_client_meter(bulk->client);
+	struct muster_error why;
+
+	*ret_wait_ms = meter ? dps_meter_take(meter, (uint32_t)call->count, &call->ticket) : 0;
+	if (*ret_wait_ms > 0 || !meter || !is_repetition(call) || dps_meter_retry(meter))
+		return;
+	dps_meter_answer(meter, &call->ticket, DPS_BUDGET_UNSENT, -1);
+	muster_fail(&why, CAUSE_CLOUD_SERVER_ERROR,
+		    "writing enrollments: too many requests had to be repeated");
+	dps_bulk_stop(bulk, &why);
+}
+
+/* *ret_wait_ms 0: one was started; -1: nothing to start. */
+static bool start_next(struct dps_bulk *bulk, int64_t *ret_wait_ms, struct muster_error *err)
+{
+	CLEANUP(call_freep) struct call *call = NULL;
+	int64_t now = clock_now_ms();
+
+	*ret_wait_ms = -1;
+	if (bulk->is_stopped || bulk->call_count >= lanes_of(bulk))
+		return true;
+	if (bulk->resume_ms > now) {
+		*ret_wait_ms = bulk->resume_ms - now;
+		return true;
+	}
+	if (!choose(bulk, &call, err))
+		return false;
+	if (!call)
+		return true;
+	take_turn(bulk, call, ret_wait_ms);
+	if (*ret_wait_ms > 0 || bulk->is_stopped)
+		return true;
+	return start(bulk, TAKE_PTR(call), err);
+}
+
+/* -- The engine ------------------------------------------------------------------------------------------ */
+
+struct dps_bulk *dps_bulk_new(struct dps_client *client, enum dps_bulk_mode mode,
+			      const struct dps_bulk_owner *owner, struct muster_error *err)
+{
+	struct dps_bulk *bulk = calloc(1, sizeof(*bulk));
+
+	if (!bulk) {
+		muster_fail_memory(err);
+		return NULL;
+	}
+	bulk->client = client;
+	bulk->mode = mode;
+	bulk->owner = *owner;
+	return bulk;
+}
+
+void dps_bulk_free(struct dps_bulk *bulk)
+{
+	if (!bulk)
+		return;
+	while (bulk->calls) {
+		CLEANUP(call_freep) struct call *call = bulk->calls;
+
+		call_remove(bulk, call);
+		http_cancel(dps_client_http(bulk->client), call->transfer);
+	}
+	for (size_t i = 0; i < BULK_SLOTS; i++)
+		slot_done(&bulk->slots[i]);
+	free(bulk);
+}
+
+void dps_bulk_set_single(struct dps_bulk *bulk, bool is_single)
+{
+	bulk->is_single = is_single;
+}
+
+void dps_bulk_stop(struct dps_bulk *bulk, const struct muster_error *why)
+{
+	if (!bulk->is_stopped)
+		bulk->why = *why;
+	bulk->is_stopped = true;
+}
+
+const struct muster_error *dps_bulk_stopped(const struct dps_bulk *bulk)
+{
+	return bulk->is_stopped ? &bulk->why : NULL;
+}
+
+bool dps_bulk_is_idle(const struct dps_bulk *bulk)
+{
+	for (size_t i = 0; i < BULK_SLOTS; i++)
+		if (bulk->slots[i].state != SLOT_FREE)
+			return false;
+	return true;
+}
+
+/* Once stopped, what is not under way stays for another run. */
+static void give_up_waiting(struct dps_bulk *bulk)
+{
+	for (size_t i = 0; i < BULK_SLOTS && bulk->is_stopped; i++) {
+		struct slot *slot = &bulk->slots[i];
+
+		if (slot->state != SLOT_FREE && slot->state != SLOT_UNDER_WAY)
+			bulk_finish(bulk, slot, DPS_BULK_OPEN, &bulk->why);
+	}
+}
+
+bool dps_bulk_pump(struct dps_bulk *bulk, int64_t *ret_wait_ms, struct muster_error *err)
+{
+	if (!fill_slots(bulk, err))
+		return false;
+	do {
+		if (!start_next(bulk, ret_wait_ms, err))
+			return false;
+	} while (*ret_wait_ms == 0);
+	give_up_waiting(bulk);
+	if (bulk->has_failed)
+		*err = bulk->failure;
+	return !bulk->has_failed;
+}
+
+static void cancel(struct dps_bulk *bulk)
+{
+	struct muster_error why;
+
+	if (bulk->is_stopped)
+		return;
+	muster_fail(&why, CAUSE_INTERRUPTED, "stopped by a signal");
+	dps_bulk_stop(bulk, &why);
+}
+
+/* Not for long: a signal that came just before the wait would not end it. */
+static int poll_ms(int64_t wait_ms)
+{
+	return wait_ms < 0 || wait_ms > POLL_MAX_MS ? POLL_MAX_MS : (int)wait_ms;
+}
+
+bool dps_bulk_run(struct dps_bulk *bulk, bool (*is_cancelled)(void), struct muster_error *err)
+{
+	struct http *http = dps_client_http(bulk->client);
+	int64_t wait_ms;
+
+	for (;;) {
+		if (is_cancelled && is_cancelled())
+			cancel(bulk);
+		if (!dps_bulk_pump(bulk, &wait_ms, err))
+			return false;
+		if (dps_bulk_is_idle(bulk) && (bulk->has_source_ended || bulk->is_stopped))
+			break;
+		if (!http_poll(http, NULL, 0, poll_ms(wait_ms), err) || !http_perform(http, err))
+			return false;
+	}
+	if (bulk->is_stopped)
+		*err = bulk->why;
+	return !bulk->is_stopped;
+}
