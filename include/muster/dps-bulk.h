@@ -65,6 +65,10 @@ DEFINE_FREEP(dps_bulk_freep, struct dps_bulk *, dps_bulk_free)
 
 /* One item a request, as PUT and DELETE. */
 void dps_bulk_set_single(struct dps_bulk *bulk, bool is_single);
+/* Requests under way at the same time, 1 and up; DPS_BULK_LANES by itself. */
+#define DPS_BULK_LANES 4
+#define DPS_BULK_LANES_MAX 16
+void dps_bulk_set_lanes(struct dps_bulk *bulk, size_t lanes);
 
 /* For an owner with a loop of his own: takes items and starts what may go. Never blocks but to fetch a token. *ret_wait_ms:
  * when to call again at the latest, -1 for not before an answer came. What is finished is told by done(), from

@@ -8,6 +8,7 @@
 #include "muster/text.h"
 
 #include "cli-internal.h"
+#include "interrupt.h"
 
 enum { NAMES_MAX = 64 };
 
@@ -51,9 +52,10 @@ static bool find_command(int argc, char **argv, const struct verb **ret_verb,
 
 static int finish(const struct muster_error *err, enum output_format format)
 {
-	bool is_signal = err->cause == CAUSE_INTERRUPTED && station_signal() > 0;
+	int number = station_signal() ? station_signal() : interrupt_signal();
+	bool is_signal = err->cause == CAUSE_INTERRUPTED && number > 0;
 	bool is_broken_pipe = err->origin == ORIGIN_ERRNO && err->native == EPIPE;
-	int status = is_signal ? 128 + station_signal() : (int)err->code;
+	int status = is_signal ? 128 + number : (int)err->code;
 
 	/* Who reads has gone ("| head"): the status says it, a sentence would only be in the way. */
 	if (!is_broken_pipe)

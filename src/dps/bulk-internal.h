@@ -4,8 +4,7 @@
 #include "muster/dps-bulk.h"
 #include "muster/dps.h"
 
-#define BULK_LANES 4
-#define BULK_SLOTS 64
+#define BULK_SLOTS ((DPS_BULK_LANES_MAX + 2) * DPS_BULK_ITEMS_MAX)
 
 enum slot_state {
 	SLOT_FREE,
@@ -46,6 +45,7 @@ struct dps_bulk {
 	enum dps_bulk_mode mode;
 	struct dps_bulk_owner owner;
 	bool is_single;
+	size_t lanes;
 
 	struct slot slots[BULK_SLOTS];
 	struct call *calls;

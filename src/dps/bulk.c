@@ -242,7 +242,7 @@ static bool is_repetition(const struct call *call)
 /* One at a time until the first success, and while there is trouble. */
 static size_t lanes_of(const struct dps_bulk *bulk)
 {
-	return bulk->has_succeeded && bulk->refusals == 0 && bulk->troubles == 0 ? BULK_LANES : 1;
+	return bulk->has_succeeded && bulk->refusals == 0 && bulk->troubles == 0 ? bulk->lanes : 1;
 }
 
 static void take_turn(struct dps_bulk *bulk, struct call *call, int64_t *ret_wait_ms)
@@ -295,6 +295,7 @@ struct dps_bulk *dps_bulk_new(struct dps_client *client, enum dps_bulk_mode mode
 	}
 	bulk->client = client;
 	bulk->mode = mode;
+	bulk->lanes = DPS_BULK_LANES;
 	bulk->owner = *owner;
 	return bulk;
 }
@@ -317,6 +318,12 @@ void dps_bulk_free(struct dps_bulk *bulk)
 void dps_bulk_set_single(struct dps_bulk *bulk, bool is_single)
 {
 	bulk->is_single = is_single;
+}
+
+void dps_bulk_set_lanes(struct dps_bulk *bulk, size_t lanes)
+{
+	assert(lanes >= 1 && lanes <= DPS_BULK_LANES_MAX);
+	bulk->lanes = lanes;
 }
 
 void dps_bulk_stop(struct dps_bulk *bulk, const struct muster_error *why)

@@ -1,0 +1,134 @@
+/* muster enrollment export: all enrollments into a file that import takes. */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "muster/dps-enrollment.h"
+#include "muster/dps-table.h"
+#include "muster/file.h"
+#include "muster/json.h"
+
+#include "enrollment.h"
+
+struct export_options {
+	const char *format;
+	bool include_keys;
+	struct login_options login;
+};
+
+static const char *const formats[] = {
+	[DPS_TABLE_CSV] = "csv",
+	[DPS_TABLE_JSONL] = "jsonl",
+	NULL,
+};
+
+/* clang-format off */
+#define ROW(name, kind, placeholder, help, field, choices) \
+	{ 0, name, NULL, kind, placeholder, help, offsetof(struct export_options, field), NULL, choices, 0 }
+static const struct option_row export_rows[] = {
+	ROW("format", OPTION_ONE_OF, "FORMAT", "csv or jsonl; default: by the name of the file", format, formats),
+	ROW("include-keys", OPTION_FLAG, NULL, "Symmetric keys too, with a request for each", include_keys, NULL),
+	LOGIN_ROWS(struct export_options, login),
+	{ 0 },
+};
+/* clang-format on */
+
+static bool write_one(struct dps_client *client, const struct export_options *options,
+		      enum dps_table_format format, cJSON *enrollment, FILE *stream,
+		      struct muster_error *err)
+{
+	const char *id = json_text(enrollment, "registrationId");
+	bool has_keys;
+
+	if (!id)
+		return muster_fail(err, CAUSE_CLOUD_ANSWER_INVALID,
+				   "listing enrollments: one has no registration ID");
+	if (options->include_keys &&
+	    !dps_enrollment_fetch_keys(client, id, enrollment, &has_keys, err))
+		return false;
+	json_sort(enrollment);
+	return dps_table_write(format, enrollment, stream, err);
+}
+
+static bool write_all(struct dps_client *client, const struct export_options *options,
+		      enum dps_table_format format, FILE *stream, struct muster_error *err)
+{
+	CLEANUP(dps_pager_done) struct dps_pager pager = { 0 };
+
+	dps_table_write_head(format, stream);
+	for (;;) {
+		CLEANUP(cJSON_freep) cJSON *page = NULL;
+		cJSON *row;
+
+		if (!dps_pager_next(&pager, client, &page, err))
+			return false;
+		if (!page)
+			return true;
+		cJSON_ArrayForEach(row, page)
+		{
+			if (!write_one(client, options, format, row, stream, err))
+				return false;
+		}
+	}
+}
+
+static enum dps_table_format format_of(const struct export_options *options, const char *path)
+{
+	if (options->format)
+		return strcmp(options->format, formats[DPS_TABLE_CSV]) == 0 ? DPS_TABLE_CSV
+									    : DPS_TABLE_JSONL;
+	return strcmp(path, "-") == 0 ? DPS_TABLE_JSONL : dps_table_format_of(path);
+}
+
+static bool write_file(struct dps_client *client, const struct export_options *options,
+		       enum dps_table_format format, const char *path, struct muster_error *err)
+{
+	CLEANUP(file_sink_done) struct file_sink sink = FILE_SINK_NONE;
+	CLEANUP(fclosep) FILE *stream = NULL;
+
+	if (!file_check_absent(path, err) || !file_sink_open(&sink, path, 0600, err))
+		return false;
+	stream = fdopen(fcntl(sink.fd, F_DUPFD_CLOEXEC, 0), "w");
+	if (!stream)
+		return muster_fail_errno(err, CAUSE_OUTPUT_WRITE, errno, "creating '%s'",
+					 PRINTABLE(path));
+	if (!write_all(client, options, format, stream, err))
+		return false;
+	if (fflush(stream) != 0 || ferror(stream))
+		return muster_fail_errno(err, CAUSE_OUTPUT_WRITE, errno, "writing '%s'",
+					 PRINTABLE(path));
+	return file_sink_commit(&sink, err);
+}
+
+static bool run(const struct invocation *call, struct muster_error *err)
+{
+	const struct export_options *options = call->options;
+	const char *path = call->operands[0];
+	enum dps_table_format format = format_of(options, path);
+	CLEANUP(service_done) struct service service = { 0 };
+
+	if (!service_open(&options->login, &service, err))
+		return false;
+	if (strcmp(path, "-") == 0)
+		return write_all(service.client, options, format, stdout, err);
+	return write_file(service.client, options, format, path, err);
+}
+
+const struct verb verb_enrollment_export = {
+	.noun = "enrollment",
+	.name = "export",
+	.operands = "FILE|-",
+	.operands_min = 1,
+	.operands_max = 1,
+	.summary = "Write all enrollments to a file",
+	.description =
+		"Writes CSV, or JSON Lines (.jsonl), as muster enrollment import takes them; - is standard\n"
+		"output. The file is new, of mode 0600, and there only when it is whole. The service keeps\n"
+		"symmetric keys apart and gives certificates away to nobody: CSV has their thumbprint.",
+	.options = export_rows,
+	.options_size = sizeof(struct export_options),
+	.default_output = OUTPUT_JSON,
+	.is_as_az = true,
+	.run = run,
+};

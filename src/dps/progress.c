@@ -1,0 +1,174 @@
+#include <assert.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <unistd.h>
+
+#include "muster/clock.h"
+#include "muster/dps-progress.h"
+#include "muster/file.h"
+
+#define MAGIC "MUSTERP1"
+#define SYNC_EVERY_MS 1000
+#define NAME_DIGITS 32
+
+/* The file: this, then the bits. */
+struct head {
+	char magic[8];
+	uint64_t rows;
+	uint8_t work[SHA256_SIZE];
+};
+
+struct dps_progress {
+	int fd;
+	char *path;
+	struct head head;
+	size_t size; /* of bits, in bytes */
+	uint8_t *bits;
+	size_t count;
+	int64_t synced_ms;
+};
+
+static bool fail(const struct dps_progress *progress, struct muster_error *err)
+{
+	return muster_fail_errno(err, CAUSE_OUTPUT_WRITE, errno, "writing the progress file '%s'",
+				 PRINTABLE(progress->path));
+}
+
+/* -- Opening ---------------------------------------------------------------------------------------------- */
+
+static bool open_file(struct dps_progress *progress, struct muster_error *err)
+{
+	CLEANUP(freep) char *directory = directory_state();
+	char hex[SHA256_HEX_SIZE];
+
+	if (!directory)
+		return muster_fail(err, CAUSE_OUTPUT_WRITE,
+				   "there is no home directory to keep progress in");
+	if (!directory_make(directory, err))
+		return false;
+	hex_encode(hex, progress->head.work, SHA256_SIZE);
+	progress->path = text_format("%s/import-%.*s", directory, NAME_DIGITS, hex);
+	if (!progress->path)
+		return muster_fail_memory(err);
+	progress->fd = open(progress->path, O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
+	if (progress->fd < 0)
+		return fail(progress, err);
+	if (flock(progress->fd, LOCK_EX | LOCK_NB) == 0)
+		return true;
+	return errno == EWOULDBLOCK
+		       ? muster_fail(err, CAUSE_IMPORT_BUSY,
+				     "another run imports this file already ('%s' is locked)",
+				     PRINTABLE(progress->path))
+		       : fail(progress, err);
+}
+
+/* Of the work that is meant; a file that was cut off while it was made holds nothing. */
+static bool is_ours(const struct dps_progress *progress)
+{
+	struct head head;
+
+	return pread(progress->fd, &head, sizeof(head), 0) == (ssize_t)sizeof(head) &&
+	       memcmp(&head, &progress->head, sizeof(head)) == 0;
+}
+
+static bool begin(struct dps_progress *progress, struct muster_error *err)
+{
+	const struct head head = progress->head;
+	off_t size = (off_t)(sizeof(head) + progress->size);
+
+	if (ftruncate(progress->fd, 0) < 0 || ftruncate(progress->fd, size) < 0 ||
+	    pwrite(progress->fd, &head, sizeof(head), 0) != (ssize_t)sizeof(head))
+		return fail(progress, err);
+	return true;
+}
+
+/* What is missing at the end of the file is not done. */
+static bool load(struct dps_progress *progress, struct muster_error *err)
+{
+	ssize_t count = pread(progress->fd, progress->bits, progress->size, sizeof(struct head));
+
+	if (count < 0)
+		return fail(progress, err);
+	for (size_t row = 0; row < progress->head.rows; row++)
+		progress->count += dps_progress_is_done(progress, row);
+	return true;
+}
+
+static struct dps_progress *progress_new(const uint8_t work[SHA256_SIZE], size_t rows)
+{
+	struct dps_progress *progress = calloc(1, sizeof(*progress));
+
+	if (!progress)
+		return NULL;
+	progress->fd = -1;
+	memcpy(progress->head.magic, MAGIC, sizeof(progress->head.magic));
+	memcpy(progress->head.work, work, SHA256_SIZE);
+	progress->head.rows = rows;
+	progress->size = (rows + 7) / 8;
+	progress->bits = calloc(1, progress->size + 1);
+	if (!progress->bits) {
+		free(progress);
+		return NULL;
+	}
+	return progress;
+}
+
+bool dps_progress_open(const uint8_t work[SHA256_SIZE], size_t rows, bool restart,
+		       struct dps_progress **ret_progress, struct muster_error *err)
+{
+	CLEANUP(dps_progress_freep) struct dps_progress *progress = progress_new(work, rows);
+
+	if (!progress)
+		return muster_fail_memory(err);
+	if (!open_file(progress, err))
+		return false;
+	if (!restart && is_ours(progress) ? !load(progress, err) : !begin(progress, err))
+		return false;
+	*ret_progress = TAKE_PTR(progress);
+	return true;
+}
+
+void dps_progress_close(struct dps_progress *progress)
+{
+	if (!progress)
+		return;
+	if (progress->fd >= 0)
+		fdatasync(progress->fd);
+	closep(&progress->fd);
+	free(progress->path);
+	free(progress->bits);
+	free(progress);
+}
+
+/* -- Bits ------------------------------------------------------------------------------------------------- */
+
+bool dps_progress_is_done(const struct dps_progress *progress, size_t row)
+{
+	assert(row < progress->head.rows);
+	return progress->bits[row / 8] & 1u << row % 8;
+}
+
+size_t dps_progress_count(const struct dps_progress *progress)
+{
+	return progress->count;
+}
+
+bool dps_progress_mark(struct dps_progress *progress, size_t row, struct muster_error *err)
+{
+	int64_t now = clock_now_ms();
+	off_t place = (off_t)(sizeof(struct head) + row / 8);
+
+	if (dps_progress_is_done(progress, row))
+		return true;
+	progress->bits[row / 8] |= (uint8_t)(1u << row % 8);
+	progress->count++;
+	if (pwrite(progress->fd, &progress->bits[row / 8], 1, place) != 1)
+		return fail(progress, err);
+	if (now - progress->synced_ms < SYNC_EVERY_MS)
+		return true;
+	progress->synced_ms = now;
+	return fdatasync(progress->fd) == 0 || fail(progress, err);
+}

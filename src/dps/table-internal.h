@@ -1,0 +1,108 @@
+/* What the files about tables share: a reader of bytes that knows where it is, rows of cells, and mistakes. */
+#pragma once
+
+#include <csv.h>
+
+#include "muster/dps-document.h"
+#include "muster/dps-table.h"
+
+#define CELLS_MAX 64
+
+/* -- Bytes with a place (table-input.c) ------------------------------------------------------------------- */
+
+struct table_input {
+	int fd;
+	char path[256]; /* printable, for messages */
+	char buffer[64 * 1024];
+	size_t filled, used;
+	struct dps_table_place place; /* of the next byte */
+	bool after_return;            /* the last byte was CR */
+};
+
+/* -1: the end; -2: *err. */
+int input_next(struct table_input *input, struct muster_error *err);
+bool input_rewind(struct table_input *input, struct muster_error *err) MUST_CHECK;
+
+/* -- Mistakes --------------------------------------------------------------------------------------------- */
+
+struct table_report {
+	dps_table_mistake *mistake; /* NULL: only counted */
+	void *context;
+	size_t count;
+};
+
+void report_mistake(struct table_report *report, const struct dps_table_place *place,
+		    const char *format, ...) PRINTF_LIKE(3, 4);
+
+/* -- CSV (table-csv.c) ------------------------------------------------------------------------------------ */
+
+struct cell {
+	struct dps_table_place place;
+	size_t offset; /* into row.text; NUL-terminated there */
+	size_t length;
+};
+
+struct csv_row {
+	struct text text;
+	size_t count;
+	struct cell cells[CELLS_MAX];
+	size_t dropped; /* cells beyond CELLS_MAX */
+};
+
+struct csv_reader {
+	struct csv_parser parser;
+	struct csv_row row;
+	struct dps_table_place cell_place;
+	bool is_in_cell, is_complete, has_ended, is_begun;
+};
+
+bool csv_reader_begin(struct csv_reader *reader, struct muster_error *err) MUST_CHECK;
+void csv_reader_done(struct csv_reader *reader);
+/* The next row, in reader->row. A row that breaks the format is a mistake, and the end: what follows cannot be told apart. */
+bool csv_reader_next(struct csv_reader *reader, struct table_input *input,
+		     struct table_report *report, bool *ret_has, struct muster_error *err)
+	MUST_CHECK;
+const char *csv_cell(const struct csv_row *row, size_t number);
+
+/* -- Columns (table-columns.c) ---------------------------------------------------------------------------- */
+
+/* Which column of ours each cell is; from the first row. */
+struct table_head {
+	size_t count;
+	size_t columns[CELLS_MAX];
+};
+
+/* False when there is a mistake: then nothing below can be understood. */
+bool head_read(struct table_head *head, const struct csv_row *row, struct table_report *report);
+/* The document that a row stands for. Mistakes go to the report; NULL only for memory. */
+cJSON *columns_document(const struct table_head *head, const struct csv_row *row,
+			struct table_report *report);
+/* Where in the row a problem at this path of the document belongs. */
+struct dps_table_place columns_place(const struct table_head *head, const struct csv_row *row,
+				     const char *path);
+
+/* -- JSON Lines (table-place.c) --------------------------------------------------------------------------- */
+
+/* The column, in characters from 1, of the member at this path ("a.b.c") in a line that is valid JSON; of the last
+ * part of the path that is there. */
+size_t json_line_column(const char *line, const char *path);
+
+/* -- Registration IDs seen (table-ids.c) ------------------------------------------------------------------ */
+
+/* Sixteen bytes an ID, by keyed digests. Zero-initialise. */
+struct id_set {
+	uint8_t key[32];
+	struct id_seen *table;
+	size_t capacity, count;
+};
+
+struct id_seen {
+	uint64_t folded; /* digest of the ID in lower case; 0: free */
+	uint32_t exact;
+	uint32_t line;
+};
+
+/* *ret_line: 0 when it is new, else the line that had it. */
+bool id_set_add(struct id_set *set, const char *id, size_t line, size_t *ret_line,
+		bool *ret_is_same, struct muster_error *err) MUST_CHECK;
+void id_set_done(struct id_set *set);

@@ -1,0 +1,419 @@
+"""muster enrollment import: every row once, whatever happens on the way, and never a request for a file with mistakes."""
+import json
+import signal
+import subprocess
+import time
+
+import pytest
+
+from lib.bulk import KEYS, run_measured, symmetric
+from lib.enrollment import EnrollmentDesk
+from lib.killer import choose, killer, points_of, recorder, was_killed
+from lib.paths import RELEASE
+from lib.program import environment, run
+from lib.tls_server import WrongServer
+from lib.wait import wait_until
+
+HUB = "hub-1.azure-devices.net"
+
+
+@pytest.fixture
+def desk(station):
+    return EnrollmentDesk(station)
+
+
+def names(count, prefix="dev"):
+    return [f"{prefix}-{number:04}" for number in range(count)]
+
+
+def lines_file(desk, documents, name="devices.jsonl"):
+    path = desk.home / name
+    path.write_text("".join(json.dumps(document) + "\n" for document in documents))
+    return path
+
+
+def devices_file(desk, count):
+    return lines_file(desk, [symmetric(name) for name in names(count)])
+
+
+def created(desk):
+    """How often each enrollment was created."""
+    counts = {}
+    for row in desk.emulator.ledger():
+        if row["effect"] == "create":
+            counts[row["id"]] = counts.get(row["id"], 0) + 1
+    return counts
+
+
+def requests(desk):
+    return [row for row in desk.emulator.ledger() if row["id"] == "" or row["op"] != "bulk"]
+
+
+def assert_each_once(desk, count):
+    assert created(desk) == dict.fromkeys(names(count), 1)
+
+
+def restart(desk, *arguments):
+    """At the same address: progress belongs to a service."""
+    desk.restart("--port", desk.emulator.url.rsplit(":", 1)[1], *arguments)
+
+
+def sums(done):
+    return {name: done.json[name] for name in ("written", "already", "refused", "differs", "open") if done.json[name]}
+
+
+# -- What comes of a file --------------------------------------------------------------------------------------
+
+
+def test_a_table_becomes_enrollments(desk):
+    path = desk.home / "devices.csv"
+    path.write_bytes(
+        b"\xef\xbb\xbfregistrationId,attestation,primaryKey,secondaryKey,deviceId,provisioningStatus,allocationPolicy,iotHubs,"
+        b"updateHubAssignment,iotEdge,tags,properties,deviceInformation\r\n"
+        + f'one,symmetricKey,{KEYS["primaryKey"]},{KEYS["secondaryKey"]},Dev One,disabled,static,{HUB},false,TRUE,"{{""line"": 3}}","{{""a"": [1, 2]}}",'
+          '"{""note"": ""first\r\nline""}"\r\n'.replace("Dev One", "DevOne").replace("first\r\nline", "x").encode()
+        + b"two,symmetrickey,,,,,,,,,,,\r\n")
+    done = desk.run("import", path)
+    assert done.status == 0 and sums(done) == {"written": 2}, done
+    one, two = desk.service.enrollment("one"), desk.service.enrollment("two")
+    assert (one["deviceId"], one["provisioningStatus"], one["iotHubs"]) == ("DevOne", "disabled", [HUB])
+    assert one["reprovisionPolicy"] == {"updateHubAssignment": False, "migrateDeviceData": True}
+    assert one["capabilities"] == {"iotEdge": True}
+    assert one["initialTwin"]["tags"] == {"line": 3} and one["initialTwin"]["properties"]["desired"] == {"a": [1, 2]}
+    assert one["optionalDeviceInformation"] == {"note": "x"}
+    status, mechanism = desk.service.request("POST", "/enrollments/one/attestationmechanism")
+    assert mechanism["symmetricKey"] == KEYS, status
+    assert two["attestation"]["type"] == "symmetricKey"
+
+
+def test_ten_a_request_and_nothing_the_second_time(desk):
+    path = devices_file(desk, 95)
+    done = desk.run("import", path)
+    assert done.status == 0 and sums(done) == {"written": 95}, done
+    assert_each_once(desk, 95)
+    assert len([row for row in requests(desk) if row["op"] == "bulk"]) == 10
+    restart(desk)
+    again = desk.run("import", path)
+    assert again.status == 0 and sums(again) == {} and again.json["before"] == 95, again
+    assert desk.emulator.ledger() == []
+
+
+def test_restart_compares_instead(desk):
+    path = devices_file(desk, 15)
+    assert desk.run("import", path).status == 0
+    again = desk.run("import", path, "--restart")
+    assert again.status == 0 and sums(again) == {"already": 15}, again
+    assert_each_once(desk, 15)
+
+
+def test_singles(desk):
+    done = desk.run("import", devices_file(desk, 12), "--single")
+    assert done.status == 0 and sums(done) == {"written": 12}, done
+    assert len(desk.emulator.effects("put")) == 12 and desk.emulator.requests("bulk") == []
+
+
+def test_dry_run_needs_no_service(desk):
+    done = desk.station.muster("enrollment", "import", devices_file(desk, 3), "--dry-run")
+    assert done.status == 0 and done.json["rows"] == 3 and sums(done) == {}, done
+
+
+def test_update_and_delete(desk):
+    assert desk.run("import", devices_file(desk, 12)).status == 0
+    changed = lines_file(desk, [symmetric(name, deviceId="New") for name in names(12)], "changed.jsonl")
+    done = desk.run("import", changed, "--mode", "update")
+    assert done.status == 0 and sums(done) == {"written": 12}, done
+    assert {row["deviceId"] for row in desk.service.enrollments()} == {"New"}
+    gone = desk.home / "gone.csv"
+    gone.write_text("registrationId\n" + "\n".join([*names(12), "nobody"]) + "\n")
+    done = desk.run("import", gone, "--mode=DELETE")
+    assert done.status == 0 and sums(done) == {"written": 12, "already": 1}, done
+    assert desk.service.enrollments() == []
+
+
+def test_update_if_match_leaves_what_was_changed_meanwhile(desk):
+    assert desk.run("import", devices_file(desk, 3)).status == 0
+    exported = desk.home / "all.jsonl"
+    assert desk.run("export", exported, "--include-keys").status == 0
+    exported.write_text(exported.read_text().replace('"provisioningStatus":"enabled"', '"provisioningStatus":"disabled"'))
+    etag = desk.service.enrollment("dev-0001")["etag"]
+    status, answer = desk.service.request("PUT", "/enrollments/dev-0001", symmetric("dev-0001", deviceId="theirs"), {"If-Match": etag})
+    assert status == 200, answer
+    done = desk.run("import", exported, "--mode", "update-if-match")
+    assert (done.status, sums(done)) == (7, {"written": 2, "differs": 1}), done
+    assert "E5141" in done.stderr and "[E5110]" in done.stderr and "dev-0001" in done.stderr
+    assert desk.service.enrollment("dev-0001")["deviceId"] == "theirs"
+    assert desk.service.enrollment("dev-0002")["provisioningStatus"] == "disabled"
+
+
+def test_what_is_there_otherwise_is_not_overwritten(desk):
+    for document in (symmetric("dev-0003"), symmetric("dev-0007", deviceId="theirs")):
+        assert desk.service.put(document["registrationId"], document)[0] == 200
+    path = devices_file(desk, 12)
+    done = desk.run("import", path)
+    assert (done.status, sums(done)) == (7, {"written": 10, "already": 1, "differs": 1}), done
+    assert "devices.jsonl:8: [E3101] enrollment 'dev-0007'" in done.stderr and "deviceId" in done.stderr
+    assert desk.service.enrollment("dev-0007")["deviceId"] == "theirs"
+    assert desk.run("import", path).json["before"] == 11
+
+
+def test_one_that_is_refused_does_not_hold_up_the_others(desk):
+    documents = [symmetric(name) for name in names(12)]
+    documents[4].update(allocationPolicy="static", iotHubs=["not-linked.azure-devices.net"])
+    path = lines_file(desk, documents)
+    done = desk.run("import", path)
+    assert (done.status, sums(done)) == (1, {"written": 11, "refused": 1}), done
+    assert "devices.jsonl:5: [E5103]" in done.stderr and "E5140" in done.stderr, done
+    assert KEYS["primaryKey"] not in done.stderr
+
+
+def test_a_large_row_takes_a_smaller_bulk(desk):
+    documents = [symmetric(name, initialTwin={"tags": {"text": "x" * 30000}, "properties": {"desired": {}}}) for name in names(8)]
+    done = desk.run("import", lines_file(desk, documents))
+    assert done.status == 0 and sums(done) == {"written": 8}, done
+    assert_each_once(desk, 8)
+
+
+# -- Faults ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("fault", [
+    "bulk:partial=3:count=1", "bulk:partial=0:count=1:skip=2", "bulk:cut-after:count=1", "bulk:cut-after:count=2:skip=1",
+    "bulk:cut-before:count=1", "bulk:status-after=500:count=1:skip=1", "bulk:status-after=503:count=1", "bulk:status=500:count=1",
+    "bulk:status=408:count=1", "bulk:truncated:count=1", "bulk:garbage:count=1", "bulk:garbage=html:count=1",
+    "bulk:garbage=empty:count=1", "bulk:garbage=array:count=1:skip=3", "bulk:garbage=deep:count=1", "bulk:garbage=huge:count=1",
+    "bulk:garbage=duplicate:count=1", "bulk:status=429:retry-after=1:count=1", "bulk:status=429:retry-after=none:count=1",
+    "bulk:status=429:retry-after=date:count=1", "bulk:status=400:count=1:skip=1", "bulk:status=404", "bulk:status=401:count=1",
+    "bulk:replay=50:count=2"])
+def test_no_row_is_lost_or_doubled(desk, fault):
+    restart(desk, "--fault", fault)
+    path = devices_file(desk, 45)
+    done = desk.run("import", path)
+    assert done.status == 0 and sum(sums(done).values()) == 45, done
+    assert set(sums(done)) <= {"written", "already"}, done
+    assert_each_once(desk, 45)
+    asked = len(desk.emulator.ledger())
+    assert desk.run("import", path).json["before"] == 45
+    assert len(desk.emulator.ledger()) == asked
+
+
+@pytest.mark.parametrize("reading", ["get:status=500:count=1", "get:cut-before:count=2", "get:garbage:count=1",
+                                     "mechanism:status=503:count=1", "mechanism:garbage=array:count=1", "get:status=429:count=1"])
+def test_reading_back_may_need_a_second_try(desk, reading):
+    restart(desk, "--fault", "bulk:cut-after:count=1:skip=1", "--fault", reading)
+    done = desk.run("import", devices_file(desk, 25))
+    assert done.status == 0 and sums(done) == {"written": 25}, done
+    assert_each_once(desk, 25)
+
+
+@pytest.mark.parametrize("fault", ["bulk:cut-after:count=1", "bulk:partial=4:count=1", "bulk:status=500:count=1"])
+@pytest.mark.parametrize("mode", ["update", "update-if-match", "delete"])
+def test_unclear_changes_are_read_back(desk, mode, fault):
+    assert desk.run("import", devices_file(desk, 10)).status == 0
+    path = desk.home / "all.jsonl"
+    assert desk.run("export", path, "--include-keys").status == 0
+    path.write_text(path.read_text().replace('"provisioningStatus":"enabled"', '"provisioningStatus":"disabled"'))
+    restart(desk, "--fault", fault)
+    done = desk.run("import", path, "--mode", mode)
+    assert done.status == 0 and sum(sums(done).values()) == 10, done
+    left = desk.service.enrollments()
+    assert left == [] if mode == "delete" else {row["provisioningStatus"] for row in left} == {"disabled"}
+    effects = [row["id"] for row in desk.emulator.ledger() if row["effect"] != "none"]
+    assert sorted(effects) == names(10)
+
+
+@pytest.mark.parametrize("status", [401, 403, 307])
+def test_what_nobody_gets_stops_at_the_third(desk, status):
+    fault = "bulk+put+get:redirect" if status == 307 else f"bulk+put+get:status={status}"
+    restart(desk, "--fault", fault)
+    done = desk.run("import", devices_file(desk, 100))
+    assert done.status == (1 if status == 307 else 5) and "stopped after 3 refusals" in done.stderr, done
+    assert len(desk.emulator.ledger()) == 3
+    assert created(desk) == {}
+
+
+def test_the_wrong_host_stops_at_the_third(desk, tmp_path):
+    server = WrongServer(tmp_path / "wrong", "wrong-host")
+    login = desk.home / "wrong"
+    login.touch(0o600)
+    login.write_text(f"HostName=localhost:{server.port};SharedAccessKeyName=a;SharedAccessKey=AQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQE=")
+    done = desk.station.muster("enrollment", "import", devices_file(desk, 100), "--login-file", login, "--ca-file", server.ca_file)
+    server.stop()
+    assert (done.status, done.cause) == (5, "E5202") or done.cause == "E5102", done
+    assert "stopped after 3 refusals" in done.stderr and server.received == b""
+
+
+def test_a_service_that_stays_away_is_left_for_another_run(desk):
+    """Half of the bulks pass, then the service answers 503 for good."""
+    restart(desk, "--fault", "bulk:status=503:skip=2:retry-after=0", "--fault", "get:status=503:retry-after=0")
+    path = devices_file(desk, 60)
+    done = desk.run("import", path, timeout=240)
+    assert done.status == 6, done
+    assert done.json["written"] == 20 and "E5105" in done.stderr, done
+    restart(desk)
+    again = desk.run("import", path)
+    assert again.status == 0 and again.json["before"] == 20 and sums(again) == {"written": 40}, again
+    assert_each_once_in_all(desk, 60)
+
+
+def assert_each_once_in_all(desk, count):
+    assert sorted(row["registrationId"] for row in desk.service.enrollments()) == names(count)
+
+
+# -- Cut off ---------------------------------------------------------------------------------------------------
+
+
+def test_killed_anywhere_and_run_again(release_station):
+    desk = EnrollmentDesk(release_station)
+    log = desk.home / "strace.log"
+
+    def job(number, wrapper):
+        path = lines_file(desk, [symmetric(name) for name in names(32, f"kill{number}")], f"kill-{number}.jsonl")
+        return path, desk.run("import", path, wrapper=wrapper)
+
+    _, recorded = job(0, recorder(log))
+    assert recorded.status == 0, recorded
+    points = choose(points_of(log), 24)
+    assert len(points) >= 20, points
+    killed = 0
+    for number, point in enumerate(points, 1):
+        path, cut = job(number, killer(*point))
+        killed += was_killed(cut.status)
+        again = desk.run("import", path)
+        assert again.status == 0, (point, cut, again)
+        counts = {name: count for name, count in created(desk).items() if name.startswith(f"kill{number}-")}
+        assert counts == dict.fromkeys(names(32, f"kill{number}"), 1), (point, cut, again)
+        third = desk.run("import", path)
+        assert third.json["before"] == 32, (point, third)
+    assert killed >= len(points) // 2
+
+
+def test_an_interrupt_ends_it_at_a_safe_place(desk):
+    restart(desk, "--fault", "bulk:delay-after=1500:skip=2")
+    path = devices_file(desk, 300)
+    process = subprocess.Popen([desk.station.build / "muster", "enrollment", "import", path, *map(str, desk.login())],
+                               cwd=desk.home, env=environment(desk.station.build, desk.home), stdout=subprocess.PIPE, text=True)
+    wait_until(lambda: len(created(desk)) >= 25, 60)
+    process.send_signal(signal.SIGINT)
+    stdout, _ = process.communicate(timeout=60)
+    assert process.returncode == 130
+    summary = json.loads(stdout)
+    assert summary["written"] == len(created(desk)) < 300 and summary["open"] > 0, summary
+    restart(desk)
+    again = desk.run("import", path)
+    assert again.status == 0 and again.json["before"] == summary["written"], again
+    assert_each_once_in_all_paged(desk, 300)
+
+
+def assert_each_once_in_all_paged(desk, count):
+    rows = desk.run("list", "--fields", "registrationId").json
+    assert sorted(row["registrationId"] for row in rows) == names(count)
+
+
+def test_two_runs_of_one_file(desk):
+    restart(desk, "--fault", "bulk:delay-after=4000:count=1")
+    path = devices_file(desk, 20)
+    process = subprocess.Popen([desk.station.build / "muster", "enrollment", "import", path, *map(str, desk.login())],
+                               cwd=desk.home, env=environment(desk.station.build, desk.home), stdout=subprocess.PIPE)
+    wait_until(lambda: created(desk), 60)
+    second = desk.run("import", path)
+    assert (second.status, second.cause) == (11, "E1432"), second
+    process.communicate(timeout=60)
+    assert process.returncode == 0
+    assert_each_once(desk, 20)
+
+
+# -- Mistakes --------------------------------------------------------------------------------------------------
+
+
+def jsonl(*rows):
+    return "".join((row if isinstance(row, str) else json.dumps(row)) + "\n" for row in rows)
+
+
+GOOD = symmetric("good")
+MISTAKES = {
+    "unknown-column.csv": ("registrationId,colour\na,red\n", ["1:16"]),
+    "near-column.csv": ("registrationId,atestation\na,tpm\n", ["1:16"]),
+    "no-id-column.csv": ("deviceId,attestation\na,tpm\n", ["1:1"]),
+    "column-twice.csv": ("registrationId,etag,etag\na,,\n", ["1:21"]),
+    "many-columns.csv": ("registrationId" + ",x" * 100000 + "\n", ["1:140"]),
+    "short-row.csv": ("registrationId,attestation\na\nb,symmetricKey\n", ["2:1"]),
+    "long-row.csv": ("registrationId,attestation\na,symmetricKey,c\n", ["2:1"]),
+    "wrong-words.csv": ("registrationId,attestation,iotEdge\na,tpmm,\nb,symmetricKey,yes\n", ["2:3", "3:16"]),
+    "quote.csv": ('registrationId,attestation\na"b,symmetricKey\nc,nothing\n', ["2:2"]),
+    "open-quote.csv": ('registrationId,attestation\n"a,symmetricKey\n', ["2:1"]),
+    "twice.csv": ("registrationId,attestation\nab,symmetricKey\nab,symmetricKey\nAB,symmetricKey\n", ["3:1", "4:1"]),
+    "id-empty.csv": ("registrationId,attestation\n,symmetricKey\n", ["2:1"]),
+    "id-long.csv": ("registrationId,attestation\n" + "x" * 129 + ",symmetricKey\n", ["2:1"]),
+    "id-alike.csv": ("registrationId,attestation\nd\u0435v-1,symmetricKey\n", ["2:1"]),
+    "id-path.csv": ("registrationId,attestation\n../a,symmetricKey\n=cmd,symmetricKey\n", ["2:1", "3:1"]),
+    "id-newline.csv": ('registrationId,attestation\n"a\nb",symmetricKey\nc,tpm\n', ["2:1", "4:3"]),
+    "not-utf8.csv": (b"registrationId,attestation\na\xff,symmetricKey\n", ["2:1"]),
+    "nul.csv": (b"registrationId,attestation\na\0b,symmetricKey\n", ["2:1"]),
+    "key.csv": ("registrationId,attestation,primaryKey\na,symmetricKey,c2hvcnQ=\n", ["2:16"]),
+    "certificate.csv": ("registrationId,attestation,certificate\na,x509,nonsense\n", ["2:8"]),
+    "no-certificate.csv": ("registrationId,attestation\na,x509\n", ["2:3"]),
+    "static.csv": (f"registrationId,attestation,allocationPolicy,iotHubs\na,symmetricKey,static,{HUB} {HUB}\n", ["2:23"]),
+    "twin.csv": ('registrationId,attestation,tags\na,symmetricKey,"{""a"":}"\n', ["2:16"]),
+    "umlauts.csv": ('registrationId,tags,attestation\na,"{""\u00fc"": 1}",tpmm\n', ["2:16"]),
+    "lone-returns.csv": ("registrationId,attestation\ra,symmetricKey\rb,tpmm\r", ["3:3"]),
+    "broken.jsonl": (jsonl(GOOD, '{"registrationId": "b" "attestation": 1}'), ["2:24"]),
+    "array.jsonl": (jsonl(GOOD, "[]"), ["2:1"]),
+    "unknown.jsonl": (jsonl({**GOOD, "colour": "red"}), [f"1:{len(json.dumps(GOOD)) + 2}"]),
+    "key.jsonl": (jsonl('{"registrationId":"a","attestation":{"type":"symmetricKey","symmetricKey":{"primaryKey":"x"}}}'), ["1:76"]),
+    "twice.jsonl": (jsonl(GOOD, {**GOOD, "registrationId": "Good"}), ["2:2"]),
+    "member-twice.jsonl": (jsonl('{"registrationId":"a","registrationId":"b"}'), ["1:23"]),
+    "deep.jsonl": (jsonl("[" * 1000), ["1:34"]),
+    "empty-id.jsonl": (jsonl({**GOOD, "registrationId": ""}), ["1:2"]),
+    "no-attestation.jsonl": (jsonl({"registrationId": "a"}), ["1:1"]),
+    "long.jsonl": (jsonl(GOOD, "x" * 300000), ["2:1"]),
+}
+
+
+@pytest.mark.parametrize("name", MISTAKES)
+def test_mistakes_have_a_place(tmp_path, name):
+    """No service is even named: the file comes first."""
+    text, places = MISTAKES[name]
+    path = tmp_path / name
+    path.write_bytes(text.encode() if isinstance(text, str) else text)
+    done = run("enrollment", "import", path, home=tmp_path)
+    assert (done.status, done.cause) == (2, "E1430"), done
+    found = [line.split(": ")[0].removeprefix(f"{path}:") for line in done.stderr.splitlines() if line.startswith(str(path))]
+    assert found == places, done
+
+
+def test_mistakes_send_nothing(desk):
+    done = desk.run("import", lines_file(desk, [GOOD, {**GOOD, "registrationId": "GOOD"}]))
+    assert (done.status, done.cause) == (2, "E1430"), done
+    assert desk.emulator.ledger() == []
+
+
+def test_update_if_match_needs_etags(desk):
+    done = desk.run("import", devices_file(desk, 1), "--mode", "update-if-match")
+    assert done.status == 2 and "etag: is missing" in done.stderr, done
+
+
+@pytest.mark.parametrize("words", [["nothing.csv"], ["/dev/null"], [], ["a.csv", "b.csv"], ["a.csv", "--mode", "replace"]])
+def test_wrong_lines(desk, words):
+    done = desk.run("import", *words)
+    assert done.status == 2, done
+    assert desk.emulator.ledger() == []
+
+
+def test_an_empty_file_is_done_at_once(desk):
+    path = desk.home / "empty.csv"
+    path.write_text("")
+    done = desk.run("import", path)
+    assert done.status == 0 and done.json["rows"] == 0, done
+
+
+# -- Size ------------------------------------------------------------------------------------------------------
+
+
+def test_a_long_file_takes_little_memory(release_station, tmp_path):
+    desk = EnrollmentDesk(release_station)
+    path = lines_file(desk, (symmetric(name) for name in names(20000)))
+    began = time.monotonic()
+    status, resident = run_measured(RELEASE, desk.home, tmp_path / "out", "enrollment", "import", path, "--rate", "100000", *desk.login())
+    assert status == 0, time.monotonic() - began
+    assert resident < 32 * 1024, resident
+    assert json.loads((tmp_path / "out").read_text())["written"] == 20000

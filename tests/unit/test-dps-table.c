@@ -1,0 +1,210 @@
+/* Files of enrollments: what a row becomes, what comes back from an export, and where a member stands in a line. */
+#include "unit.h"
+
+#include "muster/dps-table.h"
+#include "muster/json.h"
+
+#include "../../src/dps/table-internal.h"
+#include "temporary.h"
+
+static struct dps_table *open_checked(const char *path, enum dps_bulk_mode mode, size_t rows)
+{
+	struct dps_table *table = NULL;
+	struct dps_table_facts facts;
+	struct muster_error err;
+
+	assert_good(dps_table_open(path, mode, &table, &err), err);
+	assert_good(dps_table_check(table, NULL, NULL, &facts, &err), err);
+	assert_int_equal(facts.mistakes, 0);
+	assert_int_equal(facts.rows, rows);
+	return table;
+}
+
+static void expect_next(struct dps_table *table, const char *id, const char *document,
+			const char *etag, size_t line)
+{
+	CLEANUP(dps_bulk_item_done) struct dps_bulk_item item = { 0 };
+	CLEANUP(freep) char *text = NULL;
+	struct muster_error err;
+	bool has;
+
+	assert_good(dps_table_next(table, &item, &has, &err), err);
+	assert_int_equal(has, id != NULL);
+	if (!id)
+		return;
+	text = item.document ? json_print_line(item.document) : NULL;
+	assert_string_equal(item.id, id);
+	assert_int_equal(dps_table_line_of(item.tag), line);
+	assert_true(document ? text && strcmp(text, document) == 0 : !text);
+	assert_true(etag ? item.etag && strcmp(item.etag, etag) == 0 : !item.etag);
+}
+
+static void rows_become_documents(void **state)
+{
+	CLEANUP(freep)
+	char *path = temporary_file(*state, "a.csv",
+				    "ATTESTATION,registrationId,migrateDeviceData,iotHubs,etag\n"
+				    "\n"
+				    "SYMMETRICKEY,one,false,\" h.a  h.b\n\",\n"
+				    "symmetricKey,two,,,abc\n",
+				    0600);
+	struct dps_table *table = open_checked(path, DPS_BULK_CREATE, 2);
+
+	expect_next(
+		table, "one",
+		"{\"attestation\":{\"type\":\"symmetricKey\"},\"registrationId\":\"one\","
+		"\"reprovisionPolicy\":{\"migrateDeviceData\":false,\"updateHubAssignment\":true},"
+		"\"iotHubs\":[\"h.a\",\"h.b\"]}",
+		NULL, 3);
+	expect_next(table, "two",
+		    "{\"attestation\":{\"type\":\"symmetricKey\"},\"registrationId\":\"two\"}",
+		    NULL, 5);
+	expect_next(table, NULL, NULL, NULL, 0);
+	dps_table_close(table);
+	table = open_checked(path, DPS_BULK_DELETE, 2);
+	expect_next(table, "one", NULL, NULL, 3);
+	expect_next(table, "two", NULL, "abc", 5);
+	dps_table_close(table);
+}
+
+static void members_of_the_service_stay_behind(void **state)
+{
+	CLEANUP(freep)
+	char *path = temporary_file(
+		*state, "a.jsonl",
+		"\n{\"registrationId\":\"one\",\"etag\":\"abc\",\"createdDateTimeUtc\":\"x\",\"unset\":null,"
+		"\"attestation\":{\"type\":\"TPM\",\"tpm\":{\"endorsementKey\":\"AAAA\"}}}",
+		0600);
+	struct dps_table *table = NULL;
+	struct dps_table_facts facts;
+	struct muster_error err;
+
+	assert_good(dps_table_open(path, DPS_BULK_UPDATE_IF_MATCH, &table, &err), err);
+	assert_good(dps_table_check(table, NULL, NULL, &facts, &err), err);
+	assert_int_equal(facts.mistakes, 1); /* "unset" */
+	dps_table_close(table);
+	free(path);
+	path = temporary_file(
+		*state, "b.jsonl",
+		"{\"registrationId\":\"one\",\"etag\":\"abc\",\"createdDateTimeUtc\":\"x\",\"deviceId\":null,"
+		"\"attestation\":{\"type\":\"TPM\",\"tpm\":{\"endorsementKey\":\"AAAA\"}}}",
+		0600);
+	table = open_checked(path, DPS_BULK_UPDATE_IF_MATCH, 1);
+	expect_next(
+		table, "one",
+		"{\"registrationId\":\"one\",\"attestation\":{\"type\":\"tpm\",\"tpm\":{\"endorsementKey\":\"AAAA\"}}}",
+		"abc", 1);
+	dps_table_close(table);
+}
+
+static void a_file_that_changes_meanwhile_is_refused(void **state)
+{
+	CLEANUP(freep)
+	char *path = temporary_file(*state, "a.csv",
+				    "registrationId,attestation\na,symmetricKey\nb,symmetricKey\n",
+				    0600);
+	struct dps_table *table = open_checked(path, DPS_BULK_CREATE, 2);
+	struct dps_bulk_item item = { 0 };
+	struct muster_error err;
+	FILE *file;
+	bool has;
+
+	expect_next(table, "a",
+		    "{\"registrationId\":\"a\",\"attestation\":{\"type\":\"symmetricKey\"}}", NULL,
+		    2);
+	file = fopen(path, "a");
+	fputs("c,symmetricKey\n", file);
+	fclose(file);
+	assert_fails(dps_table_next(table, &item, &has, &err), err, CAUSE_TABLE_CHANGED);
+	dps_table_close(table);
+}
+
+static void what_is_written_reads_back(void **state)
+{
+	static const char document[] =
+		"{\"registrationId\":\"one\",\"attestation\":{\"type\":\"symmetricKey\",\"symmetricKey\":"
+		"{\"primaryKey\":\"AQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQE=\"}},\"iotHubs\":[\"h.a\",\"h.b\"],"
+		"\"capabilities\":{\"iotEdge\":true},\"initialTwin\":{\"tags\":{\"a\":\"x,\\\"y\\\"\\n\"}}}";
+	CLEANUP(cJSON_freep) cJSON *enrollment = NULL;
+	struct muster_error err;
+
+	assert_good(json_parse(document, strlen(document), "it", &enrollment, &err), err);
+	for (enum dps_table_format format = DPS_TABLE_CSV; format <= DPS_TABLE_JSONL; format++) {
+		CLEANUP(freep)
+		char *path = temporary_file(*state, format == DPS_TABLE_CSV ? "o.csv" : "o.jsonl",
+					    "", 0600);
+		CLEANUP(cJSON_freep) cJSON *again = NULL;
+		struct dps_bulk_item item = { 0 };
+		struct dps_table *table;
+		FILE *file = fopen(path, "w");
+		bool has;
+
+		dps_table_write_head(format, file);
+		assert_good(dps_table_write(format, enrollment, file, &err), err);
+		fclose(file);
+		table = open_checked(path, DPS_BULK_CREATE, 1);
+		assert_good(dps_table_next(table, &item, &has, &err), err);
+		assert_true(has && json_equal(item.document, enrollment));
+		dps_bulk_item_done(&item);
+		dps_table_close(table);
+	}
+}
+
+static void members_have_columns(void **state)
+{
+	static const char line[] =
+		"{ \"a\" : {\"b\": [1, {\"c\":\"}\\\"\"}], \"\xc3\xbc\": 1, \"c\":{}} ,\"d\":2}";
+
+	(void)state;
+	assert_int_equal(json_line_column(line, ""), 1);
+	assert_int_equal(json_line_column(line, "a"), 3);
+	assert_int_equal(json_line_column(line, "a.b"), 10);
+	assert_int_equal(json_line_column(line, "a.c"), 41);
+	assert_int_equal(json_line_column(line, "a.c.x"), 41);
+	assert_int_equal(json_line_column(line, "d"), 50);
+	assert_int_equal(json_line_column(line, "e"), 1);
+}
+
+static void ids_are_remembered_by_line(void **state)
+{
+	CLEANUP(id_set_done) struct id_set set = { 0 };
+	struct muster_error err;
+	char id[32];
+	size_t line;
+	bool is_same;
+
+	(void)state;
+	for (size_t i = 1; i <= 5000; i++) {
+		snprintf(id, sizeof(id), "dev-%zu", i);
+		assert_good(id_set_add(&set, id, i, &line, &is_same, &err), err);
+		assert_int_equal(line, 0);
+	}
+	assert_good(id_set_add(&set, "dev-77", 5001, &line, &is_same, &err), err);
+	assert_true(line == 77 && is_same);
+	assert_good(id_set_add(&set, "DEV-78", 5001, &line, &is_same, &err), err);
+	assert_true(line == 78 && !is_same);
+}
+
+static void names_tell_the_format(void **state)
+{
+	(void)state;
+	assert_int_equal(dps_table_format_of("a.JSONL"), DPS_TABLE_JSONL);
+	assert_int_equal(dps_table_format_of("a.ndjson"), DPS_TABLE_JSONL);
+	assert_int_equal(dps_table_format_of("a.jsonl.csv"), DPS_TABLE_CSV);
+	assert_int_equal(dps_table_format_of("a"), DPS_TABLE_CSV);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		test_with_directory(rows_become_documents),
+		test_with_directory(members_of_the_service_stay_behind),
+		test_with_directory(a_file_that_changes_meanwhile_is_refused),
+		test_with_directory(what_is_written_reads_back),
+		cmocka_unit_test(members_have_columns),
+		cmocka_unit_test(ids_are_remembered_by_line),
+		cmocka_unit_test(names_tell_the_format),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
