@@ -229,7 +229,8 @@ static bool send_rows(struct import *import, const struct import_options *option
 	const struct dps_bulk_owner owner = { give_row, take_fate, import };
 	CLEANUP(dps_bulk_freep)
 	struct dps_bulk *bulk = dps_bulk_new(client, import->mode, &owner, err);
-	struct muster_error ignored;
+	struct muster_error why = { 0 };
+	bool is_done;
 
 	if (!bulk)
 		return false;
@@ -237,12 +238,13 @@ static bool send_rows(struct import *import, const struct import_options *option
 	if (options->parallel > 0)
 		dps_bulk_set_lanes(bulk, (size_t)options->parallel);
 	interrupt_watch();
-	if (dps_bulk_run(bulk, interrupt_came, err))
-		return print_summary(import, err) && judge(import, err);
-	/* What was done until then is said, too; why it stopped is the result. */
-	if (dps_bulk_stopped(bulk))
-		(void)!print_summary(import, &ignored);
-	return false;
+	is_done = dps_bulk_run(bulk, interrupt_came, &why);
+	/* What was done until it stopped is said, too; why it stopped is the result. */
+	if ((is_done || dps_bulk_stopped(bulk)) && !print_summary(import, err))
+		return false;
+	if (!is_done)
+		*err = why;
+	return is_done && judge(import, err);
 }
 
 static bool import_file(struct import *import, const struct import_options *options,

@@ -1,4 +1,5 @@
-/* The rate budget against every shape of throttle, in simulated time, without telling it which. */
+/* The rate budget against every shape of throttle, in simulated time, without
+ * telling it which. */
 #include "unit.h"
 
 #include "muster/dps-budget.h"
@@ -8,7 +9,8 @@
 #define WINDOW_MS 60000
 #define START_MS 123456789
 
-/* -- A client of a throttled service ---------------------------------------------------------------------- */
+/* -- A client of a throttled service
+ * ---------------------------------------------------------------------- */
 
 #define LANES 4
 
@@ -22,7 +24,7 @@ struct lane {
 
 struct world {
 	struct dps_budget budget;
-	struct throttle throttle;
+	struct throttle *throttle;
 	struct lane lanes[LANES];
 	uint64_t random;
 	int64_t now_ms, wake_ms, told_ms, open_ms, last_ms;
@@ -41,8 +43,8 @@ static void judge(struct world *world, struct lane *lane)
 	lane->is_judged = true;
 	world->early +=
 		lane->ticket.taken_ms > world->told_ms && lane->ticket.taken_ms < world->open_ms;
-	lane->is_passed = throttle_take(&world->throttle, lane->arrives_ms,
-					world->throttle.counts_items ? lane->ticket.items : 1,
+	lane->is_passed = throttle_take(world->throttle, lane->arrives_ms,
+					world->throttle->counts_items ? lane->ticket.items : 1,
 					&lane->retry_after_s);
 }
 
@@ -113,14 +115,25 @@ static bool step(struct world *world)
 	return is_busy;
 }
 
-static struct world make(const char *throttle, int64_t quota, uint32_t bulk, int64_t items)
+static struct world make(struct throttle *throttle, int64_t quota, uint32_t bulk, int64_t items)
 {
-	struct world world = { .random = 7, .now_ms = START_MS, .bulk = bulk, .items_left = items };
-	struct muster_error err;
+	struct world world = { .throttle = throttle,
+			       .random = 7,
+			       .now_ms = START_MS,
+			       .bulk = bulk,
+			       .items_left = items };
 
-	assert_good(throttle_parse(throttle, &world.throttle, &err), err);
 	dps_budget_init(&world.budget, quota, WINDOW_MS, START_MS);
 	return world;
+}
+
+static struct throttle throttle_of(const char *spec)
+{
+	struct throttle throttle;
+	struct muster_error err;
+
+	assert_good(throttle_parse(spec, &throttle, &err), err);
+	return throttle;
 }
 
 /* Runs to the end; windows that it took. */
@@ -128,24 +141,27 @@ static double run(struct world *world)
 {
 	while (step(world))
 		assert_true(world->now_ms < START_MS + 200 * WINDOW_MS);
-	throttle_done(&world->throttle);
 	assert_int_equal(world->early, 0);
 	return (double)(world->last_ms - START_MS) / WINDOW_MS;
 }
 
-static void expect(const char *throttle, int64_t quota, uint32_t bulk, int64_t items,
-		   double windows, int64_t refusals)
+static void expect(const char *spec, int64_t quota, uint32_t bulk, int64_t items, double windows,
+		   int64_t refusals)
 {
-	struct world world = make(throttle, quota, bulk, items);
+	struct throttle throttle = throttle_of(spec);
+	struct world world = make(&throttle, quota, bulk, items);
 	double taken = run(&world);
 
+	throttle_done(&throttle);
 	if (taken > windows || world.refused > refusals)
-		fail_msg("%s: %.2f windows and %lld refused of %lld, expected %.2f and %lld",
-			 throttle, taken, (long long)world.refused, (long long)world.sent, windows,
+		fail_msg("%s: %.2f windows and %lld refused of %lld, expected %.2f and %lld", spec,
+			 taken, (long long)world.refused, (long long)world.sent, windows,
 			 (long long)refusals);
 }
 
-/* -- Every model, untold --------------------------------------------------------------------------------- */
+/* -- Every model, untold
+ * ---------------------------------------------------------------------------------
+ */
 
 static void single_requests_are_never_refused(void **state)
 {
@@ -183,7 +199,8 @@ static void ten_minutes_at_the_full_quota(void **state)
 	expect("bucket:1000/60:count=item", 1000, 10, 10000, 9 * 1.02, LANES);
 }
 
-/* A quota smaller than promised, or a bucket that takes no bursts: slower, but it ends and is polite. */
+/* A quota smaller than promised, or a bucket that takes no bursts: slower, but
+ * it ends and is polite. */
 static void a_service_that_allows_less_is_adapted_to(void **state)
 {
 	(void)state;
@@ -192,7 +209,70 @@ static void a_service_that_allows_less_is_adapted_to(void **state)
 	expect("bucket:200/60:burst=20", 200, 1, 2000, 2 * 9, 40);
 }
 
-/* -- One rule each ---------------------------------------------------------------------------------------- */
+/* -- Several stations that know nothing of each other
+ * ----------------------------------------------------- */
+
+#define STATIONS 4
+#define MINUTES 20
+
+struct tally {
+	int64_t sent, refused;
+};
+
+static struct tally tally_of(const struct world stations[STATIONS])
+{
+	struct tally tally = { 0 };
+
+	for (size_t i = 0; i < STATIONS; i++) {
+		tally.sent += stations[i].sent;
+		tally.refused += stations[i].refused;
+	}
+	return tally;
+}
+
+/* Each has as much to send as all of them may. After a minute fewer than one
+ * answer in a hundred is a 429. */
+static void expect_politeness(const char *spec)
+{
+	struct throttle throttle = throttle_of(spec);
+	struct world stations[STATIONS];
+	struct tally first = { 0 }, all;
+
+	for (size_t i = 0; i < STATIONS; i++) {
+		stations[i] = make(&throttle, 1000, 1, MINUTES * 1000);
+		stations[i].random = i;
+	}
+	for (int64_t now = START_MS; now < START_MS + MINUTES * WINDOW_MS; now++) {
+		if (now == START_MS + WINDOW_MS)
+			first = tally_of(stations);
+		for (size_t i = 0; i < STATIONS; i++) {
+			if (stations[i].now_ms > now)
+				continue;
+			stations[i].now_ms = now;
+			step(&stations[i]);
+		}
+	}
+	all = tally_of(stations);
+	throttle_done(&throttle);
+	if ((all.refused - first.refused) * 100 >= all.sent - first.sent)
+		fail_msg("%s: %lld refused of %lld after the first minute", spec,
+			 (long long)(all.refused - first.refused),
+			 (long long)(all.sent - first.sent));
+	if (all.sent - all.refused < MINUTES * 1000 * 3 / 4)
+		fail_msg("%s: only %lld went through", spec, (long long)(all.sent - all.refused));
+}
+
+static void stations_with_one_quota_are_polite(void **state)
+{
+	(void)state;
+	expect_politeness("fixed:1000/60");
+	expect_politeness("sliding:1000/60");
+	expect_politeness("bucket:1000/60");
+}
+
+/* -- One rule each
+ * ----------------------------------------------------------------------------------------
+ */
 
 static struct dps_budget fresh(int64_t quota)
 {
@@ -334,6 +414,7 @@ int main(void)
 		cmocka_unit_test(bulks_that_count_by_items_are_learned_from_one_refusal),
 		cmocka_unit_test(ten_minutes_at_the_full_quota),
 		cmocka_unit_test(a_service_that_allows_less_is_adapted_to),
+		cmocka_unit_test(stations_with_one_quota_are_polite),
 		cmocka_unit_test(nothing_goes_out_before_retry_after),
 		cmocka_unit_test(retry_after_is_capped_and_jittered),
 		cmocka_unit_test(refusals_without_retry_after_back_off),

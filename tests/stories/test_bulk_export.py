@@ -1,0 +1,91 @@
+"""muster enrollment export: whole files or none, keys only when asked for, and what import takes back."""
+import csv
+import io
+import json
+import stat
+
+import pytest
+
+from lib.bulk import KEYS, multiply, symmetric
+from lib.enrollment import EnrollmentDesk
+
+HUB = "hub-1.azure-devices.net"
+
+
+@pytest.fixture
+def desk(station):
+    desk = EnrollmentDesk(station)
+    for document in (symmetric("one", deviceId="Dev=1", iotHubs=[HUB], allocationPolicy="hashed",
+                               initialTwin={"tags": {"note": 'a "quoted", text\n'}, "properties": {"desired": {"n": 12345678901234567890}}}),
+                     symmetric("two", provisioningStatus="disabled", capabilities={"iotEdge": True})):
+        status, answer = desk.service.put(document["registrationId"], document)
+        assert status == 200, answer
+    return desk
+
+
+def rows_of(text):
+    return list(csv.DictReader(io.StringIO(text)))
+
+
+def test_a_table_for_people(desk):
+    path = desk.home / "all.csv"
+    done = desk.run("export", path)
+    assert done.status == 0 and done.stdout == "", done
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    one, two = rows_of(path.read_text())
+    assert (one["registrationId"], one["deviceId"], one["iotHubs"], one["primaryKey"]) == ("one", "Dev=1", HUB, "")
+    assert json.loads(one["tags"]) == {"note": 'a "quoted", text\n'} and "12345678901234567890" in one["properties"]
+    assert (two["provisioningStatus"], two["iotEdge"]) == ("disabled", "true")
+    assert desk.emulator.requests("mechanism") == []
+
+
+def test_keys_are_included_when_asked_for(desk):
+    path = desk.home / "all.csv"
+    assert desk.run("export", path, "--include-keys").status == 0
+    assert [row["primaryKey"] for row in rows_of(path.read_text())] == [KEYS["primaryKey"]] * 2
+
+
+def test_standard_output(desk):
+    done = desk.run("export", "-")
+    assert [json.loads(line) for line in done.stdout.splitlines()] == desk.service.enrollments(), done
+    assert len(rows_of(desk.run("export", "-", "--format", "CSV").stdout)) == 2
+
+
+@pytest.mark.parametrize("name", ["all.csv", "all.jsonl"])
+def test_what_is_exported_can_be_imported(desk, name):
+    path = desk.home / name
+    assert desk.run("export", path, "--include-keys").status == 0
+    same = desk.run("import", path)
+    assert same.status == 0 and same.json["already"] == 2, same
+    before = desk.service.enrollments()
+    for document in before:
+        desk.service.delete(document["registrationId"])
+    again = desk.run("import", path, "--restart")
+    assert again.status == 0 and again.json["written"] == 2, again
+    for old, new in zip(before, desk.service.enrollments()):
+        changing = ("etag", "createdDateTimeUtc", "lastUpdatedDateTimeUtc")
+        assert {k: v for k, v in old.items() if k not in changing} == {k: v for k, v in new.items() if k not in changing}
+
+
+def test_an_existing_file_stays(desk):
+    path = desk.home / "all.csv"
+    path.write_text("mine")
+    done = desk.run("export", path)
+    assert (done.status, done.cause) == (11, "E6101"), done
+    assert path.read_text() == "mine"
+
+
+def test_a_file_is_whole_or_not_there(desk):
+    multiply(desk, "one", [f"n-{number:04}" for number in range(900)], "--fault", "query:status=403:skip=1")
+    directory = desk.home / "exports"
+    directory.mkdir()
+    done = desk.run("export", directory / "all.csv")
+    assert (done.status, done.cause) == (5, "E5201"), done
+    assert list(directory.iterdir()) == []
+
+
+@pytest.mark.parametrize("words", [[], ["a.csv", "b.csv"], ["a.csv", "--format", "xml"]])
+def test_wrong_lines(desk, words):
+    done = desk.run("export", *words)
+    assert (done.status, done.cause) == (2, "E1001"), done
+    assert desk.emulator.requests("query") == []
