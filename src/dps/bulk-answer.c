@@ -50,6 +50,20 @@ static void again(struct dps_bulk *bulk, struct slot *slot, enum slot_state stat
 		finish_by_answer(bulk, slot, DPS_BULK_OPEN, answer);
 }
 
+/* Read back and found undone. A service that fails every time and can still be read is not asked for ever. */
+static void send_again(struct dps_bulk *bulk, struct slot *slot)
+{
+	struct muster_error why;
+
+	slot->state = SLOT_SEND;
+	if (slot->attempts < DPS_RETRY_ATTEMPTS)
+		return;
+	muster_fail(&why, CAUSE_CLOUD_SERVER_ERROR,
+		    "enrollment '%s': sent %u times, and the service has not done it",
+		    PRINTABLE(slot->item.id), slot->attempts);
+	bulk_finish(bulk, slot, DPS_BULK_OPEN, &why);
+}
+
 /* Requests that were under way together meet the same trouble: it counts once. */
 static void note_trouble(struct call *call, const struct http_answer *answer)
 {
@@ -115,7 +129,7 @@ static void take_different(struct dps_bulk *bulk, struct slot *slot, const char 
 	if (bulk->mode == DPS_BULK_UPDATE ||
 	    (bulk->mode == DPS_BULK_UPDATE_IF_MATCH && !slot->is_refused && etag &&
 	     strcmp(etag, slot->item.etag) == 0)) {
-		slot->state = SLOT_SEND;
+		send_again(bulk, slot);
 		return;
 	}
 	muster_fail(&why,
@@ -151,7 +165,7 @@ static void take_undeleted(struct dps_bulk *bulk, struct slot *slot)
 	struct muster_error why;
 
 	if (!wanted || (!slot->is_refused && etag && strcmp(etag, wanted) == 0)) {
-		slot->state = SLOT_SEND;
+		send_again(bulk, slot);
 		return;
 	}
 	muster_fail(&why, CAUSE_ETAG_MISMATCH,
@@ -168,7 +182,7 @@ static void take_absent(struct dps_bulk *bulk, struct slot *slot)
 	}
 	/* What was in the way is gone, or what we sent never arrived. */
 	slot->is_refused = false;
-	slot->state = SLOT_SEND;
+	send_again(bulk, slot);
 }
 
 static void take_found(struct dps_bulk *bulk, struct slot *slot, const struct http_answer *answer)
@@ -239,6 +253,7 @@ static void must_read(struct slot *slot, bool is_unclear, bool is_refused)
 {
 	slot->is_unclear |= is_unclear;
 	slot->is_refused = is_refused;
+	slot->attempts++;
 	slot->state = SLOT_READ;
 }
 

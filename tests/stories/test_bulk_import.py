@@ -255,6 +255,13 @@ def test_a_service_that_stays_away_is_left_for_another_run(desk):
     assert_each_once_in_all(desk, 60)
 
 
+def test_a_service_that_can_only_be_read_is_not_asked_for_ever(desk):
+    restart(desk, "--fault", "bulk+put:status=500:retry-after=0")
+    done = desk.run("import", devices_file(desk, 3), timeout=240)
+    assert (done.status, sums(done)) == (6, {"open": 3}), done
+    assert len([row for row in requests(desk) if row["op"] == "bulk"]) == 6
+
+
 def assert_each_once_in_all(desk, count):
     assert sorted(row["registrationId"] for row in desk.service.enrollments()) == names(count)
 
