@@ -152,18 +152,24 @@ static bool is_blank(const struct text *line)
 	return strspn(line->data ? line->data : "", " \t\r") == line->length;
 }
 
+/* "the row: line 1, column 7: ...": the row is one line of the file. */
 static void report_line(struct dps_table *table, struct table_report *report,
 			const struct muster_error *error)
 {
+	static const char mark[] = ", column ";
 	struct dps_table_place place = table->row_place;
-	const char *words = strstr(error->message, ", column ");
-	char *end = NULL;
+	const char *words = error->message, *found = strstr(words, mark);
+	char digits[16] = "";
+	int64_t column;
 
-	/* "the row: line 1, column 7: ..." */
-	if (words)
-		place.column = strtoul(words + strlen(", column "), &end, 10);
-	report_mistake(report, &place, "%s",
-		       words && end && *end == ':' ? end + 2 : error->message);
+	if (found)
+		snprintf(digits, sizeof(digits), "%.*s", (int)strcspn(found + strlen(mark), ":"),
+			 found + strlen(mark));
+	if (text_to_int64(digits, 1, INT32_MAX, &column)) {
+		place.column = (size_t)column;
+		words = found + strlen(mark) + strlen(digits) + strlen(": ");
+	}
+	report_mistake(report, &place, "%s", words);
 }
 
 /* Empty lines are no rows. A row that is no JSON object is a mistake and an empty object. */

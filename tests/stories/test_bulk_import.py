@@ -259,7 +259,7 @@ def test_a_service_that_can_only_be_read_is_not_asked_for_ever(desk):
     restart(desk, "--fault", "bulk+put:status=500:retry-after=0")
     done = desk.run("import", devices_file(desk, 3), timeout=240)
     assert (done.status, sums(done)) == (6, {"open": 3}), done
-    assert len([row for row in requests(desk) if row["op"] == "bulk"]) == 6
+    assert len([row for row in requests(desk) if row["op"] in ("bulk", "put")]) <= 3 * 6
 
 
 def assert_each_once_in_all(desk, count):
