@@ -14,6 +14,7 @@ struct config_module {
 	char *path; /* of the shared object, absolute */
 	/* "NAME=value", or "NAME" to hand our own value on, if process_harden() has let it stay. */
 	struct profile_list environment;
+	int64_t sessions; /* with a token at a time; 0: not said */
 };
 
 /* Zero-initialised is an empty configuration. Texts are NULL when not set; file names are absolute or relative to

@@ -90,6 +90,7 @@ bool station_pin_acknowledge(const char *token_uri, struct muster_error *err) MU
 struct station_module {
 	char *path;
 	char **environment; /* NULL-terminated "NAME=value" */
+	int64_t sessions;   /* as configured, or 0 */
 };
 void station_module_done(struct station_module *module);
 /* By module-path, module-name (muster.yaml, then p11-kit's configuration files) or the only one configured. The

@@ -23,6 +23,8 @@ static const struct field module_rows[] = {
 	  .max = 1024, .pattern = "^[A-Za-z_][A-Za-z0-9_]*(=.*)?$",
 	  .form = "\"NAME=value\", or \"NAME\" to hand our own value on",
 	  .help = "environment variables for this module's worker alone" },
+	{ "sessions", FIELD_INTEGER, .offset = offsetof(struct config_module, sessions), .least = 1,
+	  .most = 32, .help = "sessions with a token at a time; default of --sessions" },
 };
 static const struct fields module_fields = { FIELDS(module_rows),
 					     .size = sizeof(struct config_module) };

@@ -187,6 +187,7 @@ static bool ask_open(struct custody *custody, const struct station_module *modul
 			  &custody->hsm, err))
 		return false;
 	custody->lines[custody->line_count++] = custody->hsm;
+	custody->sessions = module->sessions;
 	token_open_request(&request, module, token_text);
 	if (!worker_call(custody->hsm, &request, &reply, err))
 		return muster_error_prefix(err, "opening the token");

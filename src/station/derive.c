@@ -336,9 +336,12 @@ static bool check_masters(const struct station_derive *request, struct muster_er
 				     "a master is in a token or in a file, not in both");
 }
 
-static size_t sessions_of(const struct station_derive *request)
+/* The command line's, the configuration's, or one. */
+static size_t sessions_of(const struct station_derive *request, const struct custody *custody)
 {
-	return request->sessions ? (size_t)request->sessions : 1;
+	int64_t sessions = request->sessions ? request->sessions : custody->sessions;
+
+	return sessions ? (size_t)sessions : 1;
 }
 
 static bool open_masters(const struct station_derive *request, struct custody *custody,
@@ -347,7 +350,7 @@ static bool open_masters(const struct station_derive *request, struct custody *c
 	const char *uri = request->primary.uri ? request->primary.uri : request->secondary.uri;
 
 	if (uri && (!custody_open(custody, &request->custody, uri, CUSTODY_LOOKS, err) ||
-		    !custody_join(custody, sessions_of(request), err)))
+		    !custody_join(custody, sessions_of(request, custody), err)))
 		return false;
 	masters->has_secondary = is_given(&request->secondary);
 	return master_open(&request->primary, custody, &masters->primary, err) &&
@@ -355,10 +358,17 @@ static bool open_masters(const struct station_derive *request, struct custody *c
 		master_open(&request->secondary, custody, &masters->secondary, err));
 }
 
-static bool describe(const struct station_derive *request, size_t count, cJSON *result,
-		     struct muster_error *err)
+/* A file's master needs no token. */
+static size_t width_of(const struct custody *custody)
+{
+	return custody->line_count > 0 ? custody->line_count : 1;
+}
+
+static bool describe(const struct station_derive *request, size_t count, size_t width,
+		     cJSON *result, struct muster_error *err)
 {
 	return (json_add_int64(result, "devices", (int64_t)count) &&
+		json_add_int64(result, "sessions", (int64_t)width) &&
 		json_add_text(result, "file", request->out) &&
 		json_add_bool(result, "wrapped", request->wrap_to != NULL)) ||
 	       muster_fail_memory(err);
@@ -379,11 +389,11 @@ bool station_derive(const struct station_derive *request, cJSON **ret_result,
 	held_ids = ids.all;
 	if (!good || !open_outlet(request, &outlet, err) ||
 	    !open_masters(request, &custody, &masters, err) ||
-	    !run_all(&masters, sessions_of(request), &ids, &outlet, err) || !finish(&outlet, err))
+	    !run_all(&masters, width_of(&custody), &ids, &outlet, err) || !finish(&outlet, err))
 		return false;
 	if (!result)
 		return muster_fail_memory(err);
-	if (!describe(request, ids.count, result, err))
+	if (!describe(request, ids.count, width_of(&custody), result, err))
 		return false;
 	*ret_result = TAKE_PTR(result);
 	return true;

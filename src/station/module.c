@@ -174,6 +174,7 @@ bool station_module_find(const char *token_uri, struct station_module *ret_modul
 	if (configured ? !config_module_environment(configured, &module.environment, err)
 		       : !known_environment(module.path, &module.environment, err))
 		return false;
+	module.sessions = configured ? configured->sessions : 0;
 	*ret_module = module;
 	module = (struct station_module){ 0 };
 	return true;

@@ -9,6 +9,7 @@ import subprocess
 import pytest
 
 from lib.custodian import Custodian, openssl
+from lib.paths import SOFTHSM_MODULE
 from lib.software_token import write_secret
 
 
@@ -80,6 +81,17 @@ def test_sessions_beside_each_other_give_the_same_keys(custodian, masters, sessi
                             "--out", "keys")
     assert done.status == 0 and done.json["devices"] == 5000, done
     assert lines(custodian.home / "keys") == [{"registrationId": name, "primaryKey": derived(masters[0], name)} for name in ids]
+
+
+@pytest.mark.parametrize("sessions,status", [(4, 0), (33, 2)])
+def test_configuration_says_how_many_sessions_a_module_takes(custodian, sessions, status):
+    generate(custodian)
+    (custodian.home / "muster.yaml").write_text(f"modules:\n  softhsm:\n    path: {SOFTHSM_MODULE}\n    environment: "
+                                                f"[SOFTHSM2_CONF={custodian.token.module.configuration}]\n    sessions: {sessions}\n")
+    done = custodian.muster("key", "derive", "dev-1", "--master", "pkcs11:object=master", "--out", "keys",
+                            env={"MUSTER_CONFIG": custodian.home / "muster.yaml"})
+    assert done.status == status, done
+    assert status != 0 or done.json["sessions"] == sessions
 
 
 def test_file_master_gives_the_same_keys_and_check_value(custodian, masters):
