@@ -16,7 +16,7 @@ from lib.program import environment
 from lib.software_token import SoftwareTokens, write_secret
 
 ROUNDS = 2
-TOKEN_COUNT, FILE_COUNT = 32000, 400000
+TOKEN_COUNT, FILE_COUNT = 128000, 2000000
 BARE = RELEASE / "tests/bare"
 
 
