@@ -117,6 +117,14 @@ void station_certificate_done(struct station_certificate *certificate);
 bool station_certificate_read(const char *path, struct station_certificate *ret_certificate,
 			      struct muster_error *err) MUST_CHECK;
 
+/* The endorsement key that the TPM holds, as it is sent; caller frees. Nothing is made: CAUSE_EK_UNSUPPORTED when there is
+ * none. Blocks as long as the deadlines of its commands say. */
+bool station_ek_read(const char *tcti, char **ret_base64, struct muster_error *err) MUST_CHECK;
+/* The key that a master gives this registration ID in lower case, base64. `master` is a file of mode 0600, or the PKCS#11
+ * URI of a key that computes it in its token. */
+bool station_key_derive(const char *master, const char *pin_file, const char *registration_id,
+			struct secret *ret_base64, struct muster_error *err) MUST_CHECK;
+
 /* Whether DPS takes this TPM2B_PUBLIC for an endorsement key; for dps_document_rules. */
 bool station_ek_check(void *context, const uint8_t *ek, size_t size, struct muster_error *err)
 	MUST_CHECK;

@@ -15,6 +15,7 @@ void settings_done(struct settings *settings)
 		station_certificate_done(&settings->certificates[i]);
 	for (size_t i = 0; i < ARRAY_SIZE(settings->keys); i++)
 		secret_done(&settings->keys[i]);
+	free(settings->endorsement_key);
 	cJSON_Delete(settings->tags);
 	cJSON_Delete(settings->properties);
 	cJSON_Delete(settings->device_information);
@@ -175,8 +176,9 @@ static bool read_files(const struct settings_options *options, const char *regis
 				&settings->certificates[0], &values->certificate, err) &&
 	       read_certificate(options, registration_id, options->secondary_certificate_path,
 				&settings->certificates[1], &values->secondary_certificate, err) &&
-	       read_key(options->primary_key, options->primary_key_file, "primary-key",
-			&settings->keys[0], &values->primary_key, err) &&
+	       read_key(options->derive_from ? options->derive_from : options->primary_key,
+			options->primary_key_file, "primary-key", &settings->keys[0],
+			&values->primary_key, err) &&
 	       read_key(options->secondary_key, options->secondary_key_file, "secondary-key",
 			&settings->keys[1], &values->secondary_key, err);
 }
@@ -194,13 +196,24 @@ static bool read_twins(const struct settings_options *options, struct settings *
 			 &settings->device_information, &values->device_information, err);
 }
 
+static bool check_sources(const struct settings_options *options, struct muster_error *err)
+{
+	if (options->tpm && options->endorsement_key)
+		return muster_fail(err, CAUSE_OPTIONS_CONTRADICT,
+				   "--tpm and --endorsement-key exclude each other");
+	if (options->derive_from && (options->primary_key || options->primary_key_file))
+		return muster_fail(err, CAUSE_OPTIONS_CONTRADICT,
+				   "--derive-from and --primary-key exclude each other");
+	return true;
+}
+
 bool settings_prepare(const struct settings_options *options, const char *registration_id,
 		      struct settings *ret_settings, struct muster_error *err)
 {
 	*ret_settings = (struct settings){
 		.values = {
 			.device_id = options->device_id,
-			.endorsement_key = options->endorsement_key,
+			.endorsement_key = options->tpm ? options->tpm : options->endorsement_key,
 			.provisioning_status = options->provisioning_status,
 			.reprovision_policy = options->reprovision_policy,
 			.sets_edge = options->edge_enabled != OPTION_UNSET,
@@ -210,6 +223,24 @@ bool settings_prepare(const struct settings_options *options, const char *regist
 			.webhook_api_version = options->api_version,
 		},
 	};
-	return read_twins(options, ret_settings, err) && read_hubs(options, ret_settings, err) &&
+	return check_sources(options, err) && read_twins(options, ret_settings, err) &&
+	       read_hubs(options, ret_settings, err) &&
 	       read_files(options, registration_id, ret_settings, err);
+}
+
+bool settings_read_hardware(const struct settings_options *options, const char *registration_id,
+			    struct settings *settings, struct muster_error *err)
+{
+	if (options->tpm) {
+		if (!station_ek_read(options->tpm, &settings->endorsement_key, err))
+			return false;
+		settings->values.endorsement_key = settings->endorsement_key;
+	}
+	if (options->derive_from) {
+		if (!station_key_derive(options->derive_from, options->pin_file, registration_id,
+					&settings->keys[0], err))
+			return false;
+		settings->values.primary_key = (const char *)settings->keys[0].data;
+	}
+	return true;
 }

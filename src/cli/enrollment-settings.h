@@ -13,6 +13,9 @@ struct settings_options {
 	const char *certificate_path, *secondary_certificate_path;
 	const char *primary_key, *secondary_key;
 	const char *primary_key_file, *secondary_key_file;
+	const char *tpm;         /* in place of endorsement_key */
+	const char *derive_from; /* in place of primary_key */
+	const char *pin_file;
 	const char *provisioning_status, *reprovision_policy, *allocation_policy;
 	struct option_list hubs;
 	const char *hub_host_name;
@@ -45,6 +48,12 @@ struct settings_options {
 		     type, member, primary_key_file, NULL, 0),                                                         \
 	SETTINGS_ROW(0, "secondary-key-file", NULL, OPTION_TEXT, "FILE", "Second symmetric key, in a file of mode 0600", \
 		     type, member, secondary_key_file, NULL, 0),                                                       \
+	SETTINGS_ROW('T', "tpm", "tcti", OPTION_TEXT, "TCTI", "Take the endorsement key of this TPM",                  \
+		     type, member, tpm, NULL, 0),                                                                      \
+	SETTINGS_ROW(0, "derive-from", NULL, OPTION_TEXT, "MASTER", "Derive the symmetric key: a file, or pkcs11:...", \
+		     type, member, derive_from, NULL, 0),                                                              \
+	SETTINGS_ROW(0, "pin-file", NULL, OPTION_TEXT, "FILE", "User PIN of the master's token, in a file of mode 0600", \
+		     type, member, pin_file, NULL, 0),                                                                 \
 	SETTINGS_ROW(0, "allocation-policy", "ap", OPTION_ONE_OF, "POLICY", "custom, geoLatency, hashed or static",    \
 		     type, member, allocation_policy, dps_settings_allocations, 0),                                    \
 	SETTINGS_ROW(0, "iot-hubs", "ih", OPTION_WORDS, "HOST", "Hubs the device may be assigned to",                  \
@@ -79,15 +88,21 @@ struct settings {
 	struct dps_settings values; /* borrows from the options and from below */
 	struct station_certificate certificates[2];
 	struct secret keys[2];
+	char *endorsement_key; /* of the TPM */
 	cJSON *tags, *properties, *device_information;
 	char *hub_words;
 	const char *hubs[SETTINGS_HUBS_MAX];
 };
 void settings_done(struct settings *settings);
 
-/* Reads files and twins; every mistake in them is found here. Borrows the options. */
+/* Reads files and twins; every mistake in them is found here. Borrows the options. What hardware is to give has only
+ * the place of its source. */
 bool settings_prepare(const struct settings_options *options, const char *registration_id,
 		      struct settings *ret_settings, struct muster_error *err) MUST_CHECK;
+
+/* Then what hardware gives, once nothing contradicts it. */
+bool settings_read_hardware(const struct settings_options *options, const char *registration_id,
+			    struct settings *settings, struct muster_error *err) MUST_CHECK;
 
 /* What the service would refuse of this body: a warning each, or CAUSE_MATERIAL_DOUBTFUL when the options are strict. */
 bool settings_check_body(const struct settings_options *options, const struct text *body,

@@ -35,6 +35,7 @@ static bool compose(const struct create_options *options, struct text *ret_body,
 		return false;
 	settings.values.attestation_type = options->attestation_type;
 	return dps_settings_check_new(&settings.values, err) &&
+	       settings_read_hardware(&options->settings, options->id, &settings, err) &&
 	       dps_settings_compose(&settings.values, options->id, ret_body, err) &&
 	       settings_check_body(&options->settings, ret_body, err);
 }

@@ -61,6 +61,7 @@ static bool run(const struct invocation *call, struct muster_error *err)
 				   "--etag and --force exclude each other");
 	if (!enrollment_id_check(call, options->id, err) ||
 	    !settings_prepare(&options->settings, options->id, &settings, err) ||
+	    !settings_read_hardware(&options->settings, options->id, &settings, err) ||
 	    !service_open(&options->login, &service, err) ||
 	    !prepare(options, service.client, &settings, &update, err))
 		return false;

@@ -6,9 +6,13 @@
 #include "muster/ek.h"
 #include "muster/encoding.h"
 #include "muster/file.h"
+#include "muster/identity.h"
 #include "muster/pki.h"
 #include "muster/secret.h"
 #include "muster/station.h"
+
+#include "custody.h"
+#include "tpm-chip.h"
 
 enum { CERTIFICATE_FILE_MAX = 256 * 1024 };
 
@@ -100,4 +104,83 @@ bool station_ek_check(void *context, const uint8_t *ek, size_t size, struct must
 
 	(void)context;
 	return ek_public_parse(ek, size, &public, err) && ek_check_dps(&public, err);
+}
+
+/* -- Out of hardware ----------------------------------------------------------------------------------------- */
+
+bool station_ek_read(const char *tcti, char **ret_base64, struct muster_error *err)
+{
+	CLEANUP(worker_message_done) struct worker_message request;
+	CLEANUP(worker_message_done) struct worker_message reply = { 0 };
+	CLEANUP(chip_close) struct chip chip = { 0 };
+	const struct bytes *public;
+	struct ek_public ek;
+
+	worker_request_init(&request, WORKER_TPM_READ_PUBLIC);
+	worker_add_u64(&request, FIELD_HANDLE, EK_HANDLE);
+	if (!chip_open(tcti, &chip, err) || !chip_ask(&chip, &request, &reply, err))
+		return muster_error_prefix(err, "reading the endorsement key of the TPM at '%s'",
+					   PRINTABLE(tcti));
+	if (!worker_u64(&reply, FIELD_FOUND))
+		return muster_fail(
+			err, CAUSE_EK_UNSUPPORTED,
+			"the TPM at '%s' has no endorsement key at 0x%08x, and none is made "
+			"here",
+			PRINTABLE(tcti), EK_HANDLE);
+	public = worker_bytes(&reply, FIELD_PUBLIC);
+	if (!ek_public_parse(public->data, public->size, &ek, err) || !ek_check_dps(&ek, err))
+		return muster_error_prefix(err, "looking at the endorsement key of the TPM at '%s'",
+					   PRINTABLE(tcti));
+	*ret_base64 = ek_public_to_base64(&ek);
+	return *ret_base64 || muster_fail_memory(err);
+}
+
+static bool derive(struct hmac_key *master, const char *registration_id, struct secret *ret_base64,
+		   struct muster_error *err)
+{
+	CLEANUP(secret_done) struct secret key = { 0 };
+	CLEANUP(freep) char *id = strdup(registration_id);
+
+	if (!id)
+		return muster_fail_memory(err);
+	text_fold(id);
+	return identity_device_key_derive(master, id, &key, err) &&
+	       secret_to_base64(ret_base64, key.data, key.size, err);
+}
+
+static bool derive_from_file(const char *path, const char *registration_id,
+			     struct secret *ret_base64, struct muster_error *err)
+{
+	CLEANUP(secret_done) struct secret master = { 0 };
+	struct hmac_key key;
+
+	if (!identity_master_read(path, &master, err))
+		return false;
+	identity_hmac_key_from_secret(&key, &master);
+	return derive(&key, registration_id, ret_base64, err);
+}
+
+static bool derive_in_token(const char *uri, const char *pin_file, const char *registration_id,
+			    struct secret *ret_base64, struct muster_error *err)
+{
+	const struct station_custody request = { .token = { .pin_file = pin_file } };
+	CLEANUP(custody_done) struct custody custody = { 0 };
+	struct token_master master;
+
+	if (!custody_open(&custody, &request, uri, CUSTODY_LOOKS, err))
+		return false;
+	token_master_init(&master, custody.hsm, uri);
+	return derive(&master.key, registration_id, ret_base64, err);
+}
+
+bool station_key_derive(const char *master, const char *pin_file, const char *registration_id,
+			struct secret *ret_base64, struct muster_error *err)
+{
+	bool is_derived =
+		text_has_prefix(master, "pkcs11:")
+			? derive_in_token(master, pin_file, registration_id, ret_base64, err)
+			: derive_from_file(master, registration_id, ret_base64, err);
+
+	return is_derived ||
+	       muster_error_prefix(err, "deriving the key of '%s'", PRINTABLE(registration_id));
 }
