@@ -29,8 +29,14 @@ bool dps_enrollment_fetch(struct dps_client *client, const char *id, cJSON **ret
 bool dps_enrollment_fetch_keys(struct dps_client *client, const char *id, cJSON *enrollment,
 			       bool *ret_has_keys, struct muster_error *err) MUST_CHECK;
 
-/* All enrollments, page by page in the service's order. Zero-initialise; for CLEANUP(dps_pager_done). */
+/* A device's registration record as the service sent it. CAUSE_REGISTRATION_NOT_FOUND. */
+bool dps_record_fetch(struct dps_client *client, const char *id, cJSON **ret_record,
+		      struct muster_error *err) MUST_CHECK;
+
+/* All enrollments, or an enrollment group's registration records, page by page in the service's order. Zero-initialise;
+ * for CLEANUP(dps_pager_done). */
 struct dps_pager {
+	const char *group; /* NULL: individual enrollments */
 	unsigned
 		page_size; /* rows asked for; 0: DPS_PAGE_SIZE. Halved when an answer is too large */
 	struct text continuation;
@@ -86,3 +92,6 @@ bool dps_update_send(struct dps_client *client, const char *id, const struct dps
  * sent again. */
 bool dps_enrollment_remove(struct dps_client *client, const char *id, const char *if_match,
 			   struct muster_error *err) MUST_CHECK;
+/* The same of a registration record. */
+bool dps_record_remove(struct dps_client *client, const char *id, const char *if_match,
+		       struct muster_error *err) MUST_CHECK;

@@ -100,6 +100,10 @@ bool dps_enrollment_mechanism(const char *host, const char *id, struct http_requ
 bool dps_enrollment_query(const char *host, const char *query, unsigned page_size,
 			  const char *continuation, struct http_request *ret_request,
 			  struct muster_error *err) MUST_CHECK;
+/* The registration records of an enrollment group. */
+bool dps_record_query(const char *host, const char *group, unsigned page_size,
+		      const char *continuation, struct http_request *ret_request,
+		      struct muster_error *err) MUST_CHECK;
 bool dps_record_get(const char *host, const char *id, struct http_request *ret_request,
 		    struct muster_error *err) MUST_CHECK;
 bool dps_record_delete(const char *host, const char *id, const char *if_match,

@@ -47,3 +47,15 @@ bool enrollment_print_put(const struct invocation *call, struct dps_client *clie
 		return muster_fail_memory(err);
 	return output_print(stdout, call->output, shown, NULL, 0, err);
 }
+
+bool list_top_read(const char *text, int64_t *ret_top, struct muster_error *err)
+{
+	int64_t top = -1;
+
+	if (text && !text_to_int64(text, INT32_MIN, INT32_MAX, &top))
+		return muster_fail(err, CAUSE_USAGE, "--top=%s is not a number", PRINTABLE(text));
+	if (top == 0 || top < -1)
+		return muster_fail(err, CAUSE_USAGE, "--top must be above 0, or -1 for all");
+	*ret_top = top == -1 ? INT64_MAX : top;
+	return true;
+}

@@ -89,19 +89,6 @@ static bool is_filtered(const struct list_options *options)
 
 /* -- How many --------------------------------------------------------------------------------------------- */
 
-/* *ret_top: INT64_MAX for all. */
-static bool read_top(const char *text, int64_t *ret_top, struct muster_error *err)
-{
-	int64_t top = -1;
-
-	if (text && !text_to_int64(text, INT32_MIN, INT32_MAX, &top))
-		return muster_fail(err, CAUSE_USAGE, "--top=%s is not a number", PRINTABLE(text));
-	if (top == 0 || top < -1)
-		return muster_fail(err, CAUSE_USAGE, "--top must be above 0, or -1 for all");
-	*ret_top = top == -1 ? INT64_MAX : top;
-	return true;
-}
-
 /* Takes out what is not wanted and what is beyond *left. */
 static void reduce(const struct list_options *options, cJSON *page, int64_t *left)
 {
@@ -149,7 +136,8 @@ static bool run(const struct invocation *call, struct muster_error *err)
 	struct output_rows rows = { .stream = stdout, .format = call->output };
 	int64_t top = 0;
 
-	if (!read_top(options->top, &top, err) || !fields_parse(options->fields, &fields, err) ||
+	if (!list_top_read(options->top, &top, err) ||
+	    !fields_parse(options->fields, &fields, err) ||
 	    !service_open(&options->login, &service, err))
 		return false;
 	rows.columns = fields.count > 0 ? fields.columns : enrollment_columns;

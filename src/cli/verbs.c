@@ -13,6 +13,7 @@ const struct verb *const verbs[] = {
 const struct noun nouns[] = {
 	{ "enrollment", "Work with enrollments as az iot dps enrollment does" },
 	{ "config", "Show the settings that hold" },
+	{ "registration", "Look at the records of devices that have registered" },
 	{ "profile", "Check product profiles and print their schema" },
 	{ "tpm", "Look at TPMs, and judge whether to trust them" },
 	{ "hsm", "Look after tokens and their PINs" },

@@ -3,6 +3,7 @@
 
 #include "muster/json.h"
 
+#include "dps-internal.h"
 #include "enrollment-internal.h"
 
 /* -- Exchanges ----------------------------------------------------------------------------------------- */
@@ -65,4 +66,26 @@ bool dps_enrollment_fetch_keys(struct dps_client *client, const char *id, cJSON 
 		return muster_fail_memory(err);
 	mechanism = NULL;
 	return true;
+}
+
+/* -- Records ------------------------------------------------------------------------------------------- */
+
+static bool build_record_get(void *context, const char *host, struct http_request *ret_request,
+			     struct muster_error *err)
+{
+	return dps_record_get(host, context, ret_request, err);
+}
+
+bool dps_record_fetch(struct dps_client *client, const char *id, cJSON **ret_record,
+		      struct muster_error *err)
+{
+	CLEANUP(http_answer_done) struct http_answer answer = { 0 };
+	char what[200];
+
+	snprintf(what, sizeof(what), "registration record '%s'", PRINTABLE(id));
+	if (!dps_client_fetch(client, build_record_get, (void *)(uintptr_t)id, false, &answer, err))
+		return false;
+	if (!answer_is(&answer, 200))
+		return dps_answer_fail_as(&answer, what, CAUSE_REGISTRATION_NOT_FOUND, err);
+	return dps_answer_json(&answer, what, false, ret_record, err);
 }

@@ -6,10 +6,12 @@ static bool build_query(void *context, const char *host, struct http_request *re
 			struct muster_error *err)
 {
 	const struct dps_pager *pager = context;
+	const char *continuation = pager->is_begun ? pager->continuation.data : NULL;
 
-	return dps_enrollment_query(host, NULL, pager->page_size,
-				    pager->is_begun ? pager->continuation.data : NULL, ret_request,
-				    err);
+	return pager->group ? dps_record_query(host, pager->group, pager->page_size, continuation,
+					       ret_request, err)
+			    : dps_enrollment_query(host, NULL, pager->page_size, continuation,
+						   ret_request, err);
 }
 
 /* More than we are willing to hold: fewer rows may fit. */

@@ -122,20 +122,38 @@ static bool add_query(struct http_request *request, const char *query, struct mu
 	return dps_document_body(body, &request->body, err);
 }
 
+static bool add_page(struct http_request *request, unsigned page_size, const char *continuation,
+		     struct muster_error *err)
+{
+	char size[16];
+
+	snprintf(size, sizeof(size), "%u", page_size);
+	return http_request_header(request, "x-ms-max-item-count", size, err) &&
+	       (!continuation ||
+		http_request_header(request, "x-ms-continuation", continuation, err));
+}
+
 bool dps_enrollment_query(const char *host, const char *query, unsigned page_size,
 			  const char *continuation, struct http_request *ret_request,
 			  struct muster_error *err)
 {
 	struct http_request request;
-	char size[16];
-	bool is_built;
+	bool is_built = begin(&request, HTTP_POST, host, "enrollments", NULL, "query", err) &&
+			add_page(&request, page_size, continuation, err) &&
+			add_query(&request, query, err);
 
-	snprintf(size, sizeof(size), "%u", page_size);
-	is_built = begin(&request, HTTP_POST, host, "enrollments", NULL, "query", err) &&
-		   http_request_header(&request, "x-ms-max-item-count", size, err) &&
-		   (!continuation ||
-		    http_request_header(&request, "x-ms-continuation", continuation, err)) &&
-		   add_query(&request, query, err);
+	request.content_type = JSON_TYPE;
+	return give(is_built, &request, ret_request);
+}
+
+bool dps_record_query(const char *host, const char *group, unsigned page_size,
+		      const char *continuation, struct http_request *ret_request,
+		      struct muster_error *err)
+{
+	struct http_request request;
+	bool is_built = begin(&request, HTTP_POST, host, "registrations", group, "query", err) &&
+			add_page(&request, page_size, continuation, err);
+
 	request.content_type = JSON_TYPE;
 	return give(is_built, &request, ret_request);
 }

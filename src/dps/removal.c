@@ -1,0 +1,110 @@
+/* Deleting an enrollment or a registration record: what the answer does not say is read, before it is sent again. */
+#include <stdio.h>
+
+#include "dps-internal.h"
+#include "enrollment-internal.h"
+
+struct removal {
+	const char *id;
+	const char *if_match;
+	const char *kind; /* for messages */
+	bool (*build_delete)(const char *host, const char *id, const char *if_match,
+			     struct http_request *ret_request, struct muster_error *err);
+	bool (*build_get)(const char *host, const char *id, struct http_request *ret_request,
+			  struct muster_error *err);
+	enum muster_cause not_found;
+};
+
+static bool build_delete(void *context, const char *host, struct http_request *ret_request,
+			 struct muster_error *err)
+{
+	const struct removal *removal = context;
+
+	return removal->build_delete(host, removal->id, removal->if_match, ret_request, err);
+}
+
+static bool build_get(void *context, const char *host, struct http_request *ret_request,
+		      struct muster_error *err)
+{
+	const struct removal *removal = context;
+
+	return removal->build_get(host, removal->id, ret_request, err);
+}
+
+/* Whether it is gone, after an answer that does not say. */
+static bool read_back(struct dps_client *client, struct removal *removal, bool *ret_is_gone,
+		      struct muster_error *err)
+{
+	CLEANUP(http_answer_done) struct http_answer answer = { 0 };
+	char what[200];
+
+	if (!dps_client_fetch(client, build_get, removal, false, &answer, err))
+		return false;
+	*ret_is_gone = answer_is(&answer, 404);
+	snprintf(what, sizeof(what), "%s '%s', after its deletion was sent", removal->kind,
+		 PRINTABLE(removal->id));
+	return *ret_is_gone || answer_is(&answer, 200) || dps_answer_fail(&answer, what, err);
+}
+
+static bool is_unclear(const struct http_answer *answer)
+{
+	return dps_next_step(answer, true) == DPS_NEXT_READ_BACK && !answer_is(answer, 409) &&
+	       !answer_is(answer, 412);
+}
+
+static bool remove_it(struct dps_client *client, struct removal *removal, struct muster_error *err)
+{
+	bool was_unclear = false;
+	char what[200];
+
+	snprintf(what, sizeof(what), "deleting %s '%s'", removal->kind, PRINTABLE(removal->id));
+	for (unsigned sends = 1;; sends++) {
+		CLEANUP(http_answer_done) struct http_answer answer = { 0 };
+		bool is_gone = false;
+
+		if (!dps_client_fetch(client, build_delete, removal, true, &answer, err))
+			return false;
+		if (answer_is(&answer, 204) || answer_is(&answer, 200) ||
+		    (was_unclear && answer_is(&answer, 404)))
+			return true;
+		if (!is_unclear(&answer) || sends == DPS_RETRY_ATTEMPTS)
+			return dps_answer_fail_as(&answer, what, removal->not_found, err);
+		was_unclear = true;
+		if (!read_back(client, removal, &is_gone, err))
+			return false;
+		if (is_gone)
+			return true;
+		if (!dps_client_pause(client, &answer, sends, err))
+			return false;
+	}
+}
+
+bool dps_enrollment_remove(struct dps_client *client, const char *id, const char *if_match,
+			   struct muster_error *err)
+{
+	struct removal removal = {
+		id,
+		if_match,
+		"enrollment",
+		dps_enrollment_delete,
+		dps_enrollment_get,
+		CAUSE_ENROLLMENT_NOT_FOUND,
+	};
+
+	return remove_it(client, &removal, err);
+}
+
+bool dps_record_remove(struct dps_client *client, const char *id, const char *if_match,
+		       struct muster_error *err)
+{
+	struct removal removal = {
+		id,
+		if_match,
+		"registration record",
+		dps_record_delete,
+		dps_record_get,
+		CAUSE_REGISTRATION_NOT_FOUND,
+	};
+
+	return remove_it(client, &removal, err);
+}
