@@ -69,3 +69,36 @@ struct station_audit {
  * end: that it was not cut off, or an older copy put back, only an anchor shows. */
 bool station_audit(const struct station_audit_request *request, struct station_audit *ret_audit,
 		   struct muster_error *err) MUST_CHECK;
+
+/* -- Evidence files -------------------------------------------------------------------------------------------- */
+
+/* DIR/REGISTRATION-ID.SUFFIX; ':' cannot stand in file names everywhere and becomes '_'. Caller frees; NULL: no memory. */
+char *station_evidence_path(const char *directory, const char *registration_id, const char *suffix);
+
+/* -- After a loss ---------------------------------------------------------------------------------------------- */
+
+struct dps_client;
+
+/* All borrowed. */
+struct station_reconcile_request {
+	const char *journal_path;       /* a new one, or one that an earlier call did not finish */
+	const char *evidence_directory; /* where evidence files are */
+	struct dps_client *client;      /* the service that the devices are in */
+	const char *operator_name;      /* NULL: the login user */
+};
+
+/* How many devices were put into the journal, and as what. */
+struct station_reconciliation {
+	size_t released;  /* evidence, and an enrollment with that key */
+	size_t retired;   /* evidence, and no enrollment */
+	size_t differing; /* evidence, and an enrollment with another key: parked */
+	size_t parked;    /* no evidence, but an enrollment that muster wrote */
+	size_t foreign;   /* enrollments of others: not put in */
+	size_t known;     /* in the journal already */
+};
+
+/* Makes a journal again from the service's enrollments and the evidence files. Reads the service page by page and changes
+ * nothing there. CAUSE_JOURNAL_EXISTS when there is a journal that did not begin so. */
+bool station_reconcile(const struct station_reconcile_request *request,
+		       struct station_reconciliation *ret_reconciliation, struct muster_error *err)
+	MUST_CHECK;

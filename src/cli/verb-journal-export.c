@@ -4,6 +4,7 @@
 
 #include "muster/file.h"
 #include "muster/json.h"
+#include "muster/station-journal.h"
 #include "muster/text.h"
 
 #include "journal.h"
@@ -301,13 +302,11 @@ static bool find_evidence(struct journal *journal, const char *registration_id, 
 static bool write_evidence(const char *directory, const char *registration_id, const char *text,
 			   struct muster_error *err)
 {
-	CLEANUP(freep) char *path = text_format("%s/%s.evidence.json", directory, registration_id);
+	CLEANUP(freep)
+	char *path = station_evidence_path(directory, registration_id, "evidence.json");
 
 	if (!path)
 		return muster_fail_memory(err);
-	for (char *c = strrchr(path, '/'); *c; c++)
-		if (*c == ':')
-			*c = '_';
 	return directory_make(directory, err) &&
 	       file_write(path, text, strlen(text), 0600, false, err);
 }

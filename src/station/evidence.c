@@ -5,18 +5,24 @@
 
 #include "muster/encoding.h"
 #include "muster/json.h"
+#include "muster/station-journal.h"
 #include "tpm-findings.h"
 
 #define EVIDENCE_SCHEMA "muster.evidence/1"
 
-char *evidence_path(const struct job *job, const char *suffix)
+char *station_evidence_path(const char *directory, const char *registration_id, const char *suffix)
 {
-	char *path = text_format("%s/%s.%s", job->run->out_directory, job->registration_id, suffix);
+	char *path = text_format("%s/%s.%s", directory, registration_id, suffix);
 
 	for (char *c = path ? strrchr(path, '/') : NULL; c && *c; c++)
 		if (*c == ':')
 			*c = '_';
 	return path;
+}
+
+char *evidence_path(const struct job *job, const char *suffix)
+{
+	return station_evidence_path(job->run->out_directory, job->registration_id, suffix);
 }
 
 static cJSON *profile_part(const struct profile *profile)

@@ -6,5 +6,5 @@
 
 /* Indented JSON with a newline at the end. */
 bool evidence_compose(struct job *job, char **ret_text, struct muster_error *err) MUST_CHECK;
-/* DIR/REGISTRATION-ID.SUFFIX; ':' cannot stand in file names everywhere and becomes '_'. Caller frees. */
+/* station_evidence_path() of a job. */
 char *evidence_path(const struct job *job, const char *suffix);

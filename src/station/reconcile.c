@@ -1,0 +1,343 @@
+/* A journal made again: the service's enrollments page by page, each with its evidence file, then the evidence of devices
+ * that the service does not have. One transaction per page, and what is in the journal already is passed over, so that a cut
+ * is only an interruption. */
+#include <dirent.h>
+#include <errno.h>
+#include <string.h>
+
+#include "muster/clock.h"
+#include "muster/dps-enrollment.h"
+#include "muster/file.h"
+#include "muster/json.h"
+#include "muster/log.h"
+#include "muster/station-journal.h"
+#include "muster/text.h"
+
+#include "restore.h"
+
+#define EVIDENCE_FILE_MAX (256 * 1024)
+#define EVIDENCE_SUFFIX ".evidence.json"
+enum { PAGE_SIZE = 100, FILES_PER_COMMIT = 100 };
+
+struct reconcile {
+	const struct station_reconcile_request *request;
+	struct journal *journal;
+	struct who who;
+	struct station_reconciliation result;
+};
+
+/* -- Evidence files ----------------------------------------------------------------------------------------- */
+
+struct evidence_file {
+	char *path;
+	struct bytes text;
+	cJSON *tree; /* NULL: there is none, or it is not of this service */
+};
+
+static void evidence_file_done(struct evidence_file *file)
+{
+	free(file->path);
+	bytes_done(&file->text);
+	cJSON_Delete(file->tree);
+}
+
+static bool is_of_service(const struct reconcile *reconcile, const cJSON *tree)
+{
+	const char *schema = json_text(tree, "schema"), *service = json_text(tree, "service");
+
+	return schema && text_has_prefix(schema, "muster.evidence/") && service &&
+	       text_equal_folded(service, dps_client_host(reconcile->request->client));
+}
+
+/* An unreadable file is no reason to stop: the others count. */
+static bool read_evidence(const struct reconcile *reconcile, const char *path,
+			  struct evidence_file *ret_file, struct muster_error *err)
+{
+	CLEANUP(evidence_file_done) struct evidence_file file = { .path = strdup(path) };
+	struct muster_error unread;
+
+	if (!file.path)
+		return muster_fail_memory(err);
+	if (!file_read(path, EVIDENCE_FILE_MAX, &file.text, &unread)) {
+		if (unread.origin != ORIGIN_ERRNO || unread.native != ENOENT)
+			log_warning("%s, going on", unread.message);
+	} else if (!json_parse((const char *)file.text.data, file.text.size, path, &file.tree,
+			       &unread)) {
+		log_warning("%s, going on", unread.message);
+	} else if (!is_of_service(reconcile, file.tree)) {
+		cJSON_Delete(TAKE_PTR(file.tree));
+	}
+	*ret_file = file;
+	file = (struct evidence_file){ 0 };
+	return true;
+}
+
+/* -- One device --------------------------------------------------------------------------------------------- */
+
+static void count(struct reconcile *reconcile, const struct remains *remains)
+{
+	switch (restore_state(remains)) {
+	case JOURNAL_RELEASED:
+		reconcile->result.released++;
+		break;
+	case JOURNAL_RETIRED:
+		reconcile->result.retired++;
+		break;
+	default:
+		if (remains->evidence)
+			reconcile->result.differing++;
+		else
+			reconcile->result.parked++;
+	}
+}
+
+static bool restore(struct reconcile *reconcile, const char *id, const struct evidence_file *file,
+		    const cJSON *enrollment, struct muster_error *err)
+{
+	CLEANUP(journal_device_done) struct journal_device known = { 0 };
+	const char *named = json_text(file->tree, "registrationId");
+	bool has_evidence = named && text_equal_folded(named, id);
+	struct remains remains = { .registration_id = id, .enrollment = enrollment };
+	bool is_known = false;
+
+	if (!journal_device_find(reconcile->journal, JOURNAL_BY_REGISTRATION_ID, id, &known,
+				 &is_known, err))
+		return false;
+	if (is_known) {
+		reconcile->result.known++;
+		return true;
+	}
+	if (has_evidence) {
+		remains.evidence = file->tree;
+		remains.evidence_text = (const char *)file->text.data;
+		remains.evidence_path = file->path;
+	} else if (!dps_enrollment_attempt(enrollment)) {
+		reconcile->result.foreign++;
+		return true;
+	}
+	if (!restore_device(reconcile->journal, &remains, &reconcile->who, err))
+		return muster_error_prefix(err, "restoring device '%s'", PRINTABLE(id));
+	count(reconcile, &remains);
+	return true;
+}
+
+static bool restore_enrollment(struct reconcile *reconcile, const cJSON *enrollment,
+			       struct muster_error *err)
+{
+	CLEANUP(evidence_file_done) struct evidence_file file = { 0 };
+	const char *named = json_text(enrollment, "registrationId");
+	CLEANUP(freep) char *id = named ? strdup(named) : NULL;
+	CLEANUP(freep) char *path = NULL;
+
+	if (!named || !dps_registration_id_check(named, err))
+		return muster_fail(err, CAUSE_CLOUD_ANSWER_INVALID,
+				   "the service lists an enrollment without a registration ID");
+	if (!id)
+		return muster_fail_memory(err);
+	text_fold(id);
+	path = station_evidence_path(reconcile->request->evidence_directory, id, "evidence.json");
+	return (path || muster_fail_memory(err)) && read_evidence(reconcile, path, &file, err) &&
+	       restore(reconcile, id, &file, enrollment, err);
+}
+
+/* -- All of them -------------------------------------------------------------------------------------------- */
+
+static bool restore_page(struct reconcile *reconcile, const cJSON *page, struct muster_error *err)
+{
+	const cJSON *enrollment;
+
+	if (!journal_begin(reconcile->journal, err))
+		return false;
+	cJSON_ArrayForEach(enrollment, page)
+	{
+		if (!restore_enrollment(reconcile, enrollment, err))
+			return false;
+	}
+	return journal_commit(reconcile->journal, err);
+}
+
+static bool restore_enrolled(struct reconcile *reconcile, struct muster_error *err)
+{
+	CLEANUP(dps_pager_done) struct dps_pager pager = { .page_size = PAGE_SIZE };
+
+	for (;;) {
+		CLEANUP(cJSON_freep) cJSON *page = NULL;
+
+		if (!dps_pager_next(&pager, reconcile->request->client, &page, err))
+			return false;
+		if (!page)
+			return true;
+		if (!restore_page(reconcile, page, err))
+			return false;
+	}
+}
+
+/* What evidence there is of a device that the service does not have. */
+static bool restore_file(struct reconcile *reconcile, const char *name, struct muster_error *err)
+{
+	CLEANUP(evidence_file_done) struct evidence_file file = { 0 };
+	CLEANUP(freep)
+	char *path = text_format("%s/%s", reconcile->request->evidence_directory, name);
+	CLEANUP(freep) char *id = NULL;
+	CLEANUP(journal_device_done) struct journal_device known = { 0 };
+	struct muster_error unfit;
+	bool is_known = false;
+
+	if (!path)
+		return muster_fail_memory(err);
+	if (!read_evidence(reconcile, path, &file, err))
+		return false;
+	if (!file.tree || !json_text(file.tree, "registrationId") ||
+	    !dps_registration_id_check(json_text(file.tree, "registrationId"), &unfit))
+		return true;
+	id = strdup(json_text(file.tree, "registrationId"));
+	if (!id)
+		return muster_fail_memory(err);
+	text_fold(id);
+	if (!journal_device_find(reconcile->journal, JOURNAL_BY_REGISTRATION_ID, id, &known,
+				 &is_known, err))
+		return false;
+	return is_known || restore(reconcile, id, &file, NULL, err);
+}
+
+static bool is_evidence_name(const char *name)
+{
+	size_t length = strlen(name), suffix = strlen(EVIDENCE_SUFFIX);
+
+	return length > suffix && strcmp(name + length - suffix, EVIDENCE_SUFFIX) == 0;
+}
+
+static void closedirp(DIR **directory)
+{
+	if (*directory)
+		closedir(*directory);
+}
+
+static bool restore_unenrolled(struct reconcile *reconcile, struct muster_error *err)
+{
+	const char *path = reconcile->request->evidence_directory;
+	CLEANUP(closedirp) DIR *directory = opendir(path);
+	const struct dirent *entry;
+	size_t files = 0;
+
+	if (!directory)
+		return muster_fail_errno(err, CAUSE_INPUT_NOT_FOUND, errno,
+					 "evidence directory '%s'", PRINTABLE(path));
+	if (!journal_begin(reconcile->journal, err))
+		return false;
+	while ((entry = readdir(directory))) {
+		if (!is_evidence_name(entry->d_name))
+			continue;
+		if (!restore_file(reconcile, entry->d_name, err))
+			return false;
+		if (++files % FILES_PER_COMMIT == 0 && (!journal_commit(reconcile->journal, err) ||
+							!journal_begin(reconcile->journal, err)))
+			return false;
+	}
+	return journal_commit(reconcile->journal, err);
+}
+
+/* -- The journal -------------------------------------------------------------------------------------------- */
+
+static bool add_count(cJSON *object, const char *name, size_t value)
+{
+	return json_add_int64(object, name, (int64_t)value);
+}
+
+static cJSON *begin_body(const struct reconcile *reconcile)
+{
+	CLEANUP(cJSON_freep) cJSON *body = cJSON_CreateObject();
+	cJSON *inner = body ? cJSON_AddObjectToObject(body, "reconcile") : NULL;
+
+	if (!inner ||
+	    !json_add_text(inner, "service", dps_client_host(reconcile->request->client)) ||
+	    !json_add_text(inner, "evidence", reconcile->request->evidence_directory))
+		return NULL;
+	return TAKE_PTR(body);
+}
+
+static cJSON *end_body(const struct reconcile *reconcile)
+{
+	const struct station_reconciliation *result = &reconcile->result;
+	CLEANUP(cJSON_freep) cJSON *body = cJSON_CreateObject();
+	cJSON *inner = body ? cJSON_AddObjectToObject(body, "reconciled") : NULL;
+
+	if (!inner || !add_count(inner, "released", result->released) ||
+	    !add_count(inner, "retired", result->retired) ||
+	    !add_count(inner, "differing", result->differing) ||
+	    !add_count(inner, "parked", result->parked) ||
+	    !add_count(inner, "foreign", result->foreign) ||
+	    !add_count(inner, "known", result->known))
+		return NULL;
+	return TAKE_PTR(body);
+}
+
+static bool record(struct reconcile *reconcile, cJSON *body, struct muster_error *err)
+{
+	CLEANUP(cJSON_freep) cJSON *owned = body;
+	CLEANUP(freep) char *line = owned ? json_print_line(owned) : NULL;
+	struct journal_entry entry = {
+		.at_ms = clock_wall_ms(),
+		.stage = "journal",
+		.kind = JOURNAL_NOTE,
+		.operator= reconcile->who.operator_name,
+		.station = reconcile->who.station,
+		.body = line,
+	};
+
+	if (!line)
+		return muster_fail_memory(err);
+	return journal_begin(reconcile->journal, err) &&
+	       journal_append(reconcile->journal, &entry, err) &&
+	       journal_commit(reconcile->journal, err);
+}
+
+static bool take_first(void *context, const struct journal_entry *entry, struct muster_error *err)
+{
+	bool *is_reconciled = context;
+
+	(void)err;
+	if (entry->seq == 1)
+		*is_reconciled = strcmp(entry->stage, "journal") == 0 &&
+				 text_has_prefix(entry->body, "{\"reconcile\":");
+	return true;
+}
+
+static bool open_journal(struct reconcile *reconcile, struct muster_error *err)
+{
+	const char *path = reconcile->request->journal_path;
+	struct journal_head head;
+	bool is_reconciled = false;
+	size_t unused;
+
+	if (!journal_check_space(path, 1, err) ||
+	    !journal_open(path, JOURNAL_WRITE, &reconcile->journal, err) ||
+	    !journal_head(reconcile->journal, &head, err))
+		return false;
+	if (head.seq == 0)
+		return record(reconcile, begin_body(reconcile), err);
+	if (!journal_entries(reconcile->journal, NULL, 0, take_first, &is_reconciled, &unused, err))
+		return false;
+	return is_reconciled ||
+	       muster_fail(err, CAUSE_JOURNAL_EXISTS, "'%s' is a journal with entries of its own",
+			   PRINTABLE(path));
+}
+
+static void reconcile_done(struct reconcile *reconcile)
+{
+	journal_close(reconcile->journal);
+	who_done(&reconcile->who);
+}
+
+bool station_reconcile(const struct station_reconcile_request *request,
+		       struct station_reconciliation *ret_reconciliation, struct muster_error *err)
+{
+	CLEANUP(reconcile_done) struct reconcile reconcile = { .request = request };
+
+	if (!who_is_here(&reconcile.who, request->operator_name, NULL, err) ||
+	    !open_journal(&reconcile, err) || !restore_enrolled(&reconcile, err) ||
+	    !restore_unenrolled(&reconcile, err) || !record(&reconcile, end_body(&reconcile), err))
+		return false;
+	*ret_reconciliation = reconcile.result;
+	return true;
+}

@@ -1,0 +1,197 @@
+#include "restore.h"
+
+#include <string.h>
+
+#include "muster/clock.h"
+#include "muster/dps-document.h"
+#include "muster/encoding.h"
+#include "muster/json.h"
+#include "muster/text.h"
+
+/* -- The key ------------------------------------------------------------------------------------------------ */
+
+/* What the evidence's and the enrollment's keys are compared by; "" when they cannot be. */
+static void key_of_evidence(const cJSON *evidence, char ret_digest[SHA256_HEX_SIZE])
+{
+	const cJSON *attestation = json_get(evidence, "attestation");
+	const char *digest = json_text(attestation, "ekSha256");
+
+	if (!digest)
+		digest = json_text(attestation, "certificateSha256");
+	snprintf(ret_digest, SHA256_HEX_SIZE, "%s", digest ? digest : "");
+}
+
+static void key_of_enrollment(const cJSON *enrollment, char ret_digest[SHA256_HEX_SIZE])
+{
+	const char *ek =
+		json_text(json_at(enrollment, "attestation", "tpm", NULL), "endorsementKey");
+	const char *thumbprint = json_text(json_at(enrollment, "attestation", "x509",
+						   "clientCertificates", "primary", "info", NULL),
+					   "sha256Thumbprint");
+	CLEANUP(bytes_done) struct bytes bytes = { 0 };
+
+	snprintf(ret_digest, SHA256_HEX_SIZE, "%s", thumbprint ? thumbprint : "");
+	text_fold(ret_digest);
+	if (ek && base64_decode(ek, strlen(ek), &bytes))
+		sha256_hex(ret_digest, bytes.data, bytes.size);
+}
+
+static bool same_key(const struct remains *remains)
+{
+	const char *wanted = json_text(json_get(remains->evidence, "attestation"), "type");
+	const char *found = json_text(json_get(remains->enrollment, "attestation"), "type");
+	char evidence[SHA256_HEX_SIZE], enrollment[SHA256_HEX_SIZE];
+
+	key_of_evidence(remains->evidence, evidence);
+	key_of_enrollment(remains->enrollment, enrollment);
+	return wanted && found && text_equal_folded(wanted, found) &&
+	       strcmp(evidence, enrollment) == 0;
+}
+
+enum journal_state restore_state(const struct remains *remains)
+{
+	if (!remains->enrollment)
+		return JOURNAL_RETIRED;
+	return remains->evidence && same_key(remains) ? JOURNAL_RELEASED : JOURNAL_PARKED;
+}
+
+/* -- Entries ------------------------------------------------------------------------------------------------ */
+
+static bool append(struct journal *journal, const struct remains *remains, const struct who *who,
+		   const char *stage, enum journal_kind kind, cJSON *body, struct muster_error *err)
+{
+	CLEANUP(cJSON_freep) cJSON *owned = body;
+	CLEANUP(freep) char *line = NULL;
+	struct journal_entry entry = {
+		.registration_id = remains->registration_id,
+		.at_ms = clock_wall_ms(),
+		.stage = stage,
+		.kind = kind,
+		.attempt = 1,
+		.operator= who->operator_name,
+		.station = who->station,
+	};
+
+	if (!owned || !json_add_bool(owned, "reconciled", true))
+		return muster_fail_memory(err);
+	entry.body = line = json_print_line(owned);
+	return line ? journal_append(journal, &entry, err) : muster_fail_memory(err);
+}
+
+/* So that a key in a token is known again as this device's. */
+static bool append_certificate(struct journal *journal, const struct remains *remains,
+			       const struct who *who, struct muster_error *err)
+{
+	const cJSON *attestation = json_get(remains->evidence, "attestation");
+	const char *certificate = json_text(attestation, "certificate");
+	CLEANUP(cJSON_freep) cJSON *body = NULL;
+
+	if (!certificate)
+		return true;
+	body = cJSON_CreateObject();
+	if (!body || !json_add_text(body, "certificate", certificate) ||
+	    !json_add_text(body, "attributes", json_text(attestation, "keyAttributes")))
+		return muster_fail_memory(err);
+	return append(journal, remains, who, "attest", JOURNAL_OUTCOME, TAKE_PTR(body), err);
+}
+
+static bool append_release(struct journal *journal, const struct remains *remains,
+			   const struct who *who, struct muster_error *err)
+{
+	CLEANUP(cJSON_freep) cJSON *body = cJSON_CreateObject();
+
+	if (!body || !json_add_bool(body, "released", true) ||
+	    !json_add_text(body, "evidence", remains->evidence_text))
+		return muster_fail_memory(err);
+	return append(journal, remains, who, "release", JOURNAL_OUTCOME, TAKE_PTR(body), err);
+}
+
+/* An announced sending without an outcome: the next run reads back before it sends anything. */
+static bool append_intent(struct journal *journal, const struct remains *remains,
+			  const struct who *who, struct muster_error *err)
+{
+	CLEANUP(cJSON_freep) cJSON *body = cJSON_CreateObject();
+
+	if (!body || !json_add_text(body, "operation", "create") ||
+	    !json_add_text(body, "attemptId", dps_enrollment_attempt(remains->enrollment)))
+		return muster_fail_memory(err);
+	return append(journal, remains, who, "enroll", JOURNAL_INTENT, TAKE_PTR(body), err);
+}
+
+/* -- The row ------------------------------------------------------------------------------------------------ */
+
+static const char *key_kind(const char *attestation, const char *digest)
+{
+	if (!digest[0])
+		return NULL;
+	return text_equal_folded(attestation, "tpm") ? "ek" : "certificate";
+}
+
+static int64_t time_of(const cJSON *evidence, int64_t fallback)
+{
+	const char *at = json_text(evidence, "at");
+	int64_t ms;
+
+	return at && rfc3339_parse(at, &ms) ? ms : fallback;
+}
+
+static bool put_row(struct journal *journal, const struct remains *remains, const struct who *who,
+		    struct muster_error *err)
+{
+	const cJSON *evidence = remains->evidence, *enrollment = remains->enrollment;
+	const char *type =
+		json_text(json_get(evidence ? evidence : enrollment, "attestation"), "type");
+	const char *operator_name = json_text(evidence, "operator");
+	const char *station = json_text(evidence, "station");
+	const char *attempt = json_text(evidence, "attemptId");
+	enum journal_state state = restore_state(remains);
+	int64_t now = clock_wall_ms();
+	char key[SHA256_HEX_SIZE], digest[SHA256_HEX_SIZE];
+	struct journal_device row = {
+		.registration_id = remains->registration_id,
+		.serial = json_text(evidence, "serial"),
+		.device_id = json_text(evidence ? evidence : enrollment, "deviceId"),
+		.service = json_text(evidence, "idScope"),
+		.attestation = type,
+		.key_digest = key,
+		.key_id = json_text(json_get(evidence, "attestation"), "keyId"),
+		.key_place = type && strcmp(type, "tpm") == 0 ? "tpm:0x81010001" : NULL,
+		.profile_name = json_text(json_get(evidence, "profile"), "name"),
+		.profile_digest = json_text(json_get(evidence, "profile"), "sha256"),
+		.operator= operator_name ? operator_name : who->operator_name,
+		.station = station ? station : who->station,
+		.state = state,
+		.stage = evidence ? "release" : "enroll",
+		.attempt = 1,
+		.attempt_id = attempt ? attempt : dps_enrollment_attempt(enrollment),
+		.cause =
+			state == JOURNAL_PARKED && evidence ? CAUSE_ENROLLED_OTHERWISE : CAUSE_NONE,
+		.hub = json_text(json_get(evidence, "verification"), "hub"),
+		.etag = json_text(enrollment, "etag"),
+		.evidence_path = remains->evidence_path,
+		.created_ms = time_of(evidence, now),
+		.updated_ms = now,
+	};
+
+	if (evidence)
+		key_of_evidence(evidence, key);
+	else
+		key_of_enrollment(enrollment, key);
+	row.key_kind = type ? key_kind(type, key) : NULL;
+	if (!key[0])
+		row.key_digest = NULL;
+	if (remains->evidence_text)
+		row.evidence_digest =
+			sha256_hex(digest, remains->evidence_text, strlen(remains->evidence_text));
+	return journal_device_put(journal, &row, err);
+}
+
+bool restore_device(struct journal *journal, const struct remains *remains, const struct who *who,
+		    struct muster_error *err)
+{
+	if (remains->evidence)
+		return append_certificate(journal, remains, who, err) &&
+		       append_release(journal, remains, who, err) &&
+		       put_row(journal, remains, who, err);
+	return append_intent(journal, remains, who, err) && put_row(journal, remains, who, err);
+}

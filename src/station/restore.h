@@ -1,0 +1,24 @@
+/* A device's row and entries made again from what is left of it. Private to the station. */
+#pragma once
+
+#include <cjson/cJSON.h>
+
+#include "muster/journal.h"
+
+#include "who.h"
+
+/* What is known of one device. */
+struct remains {
+	const char *registration_id; /* folded */
+	const cJSON *evidence;       /* or NULL */
+	const char *evidence_text;   /* the file's bytes */
+	const char *evidence_path;
+	const cJSON *enrollment; /* as the service has it, or NULL */
+};
+
+/* The state it is in: released, parked (an enrollment of ours without evidence, or with another key than the evidence's),
+ * retired (evidence alone). */
+enum journal_state restore_state(const struct remains *remains);
+/* Inside a transaction. */
+bool restore_device(struct journal *journal, const struct remains *remains, const struct who *who,
+		    struct muster_error *err) MUST_CHECK;

@@ -1,0 +1,140 @@
+"""The journal is lost; what the service and the evidence files know makes it again. MUSTER_RECONCILE_DEVICES sets how many
+devices (40)."""
+import json
+import os
+
+from lib.station import Station
+
+DEVICES = int(os.environ.get("MUSTER_RECONCILE_DEVICES", 40))
+STAYING = ("serial", "deviceId", "service", "attestation", "keyKind", "keySha256", "keyId", "profile", "profileSha256",
+           "operator", "station", "state", "hub", "etag", "evidence", "evidenceSha256", "attemptId")
+
+
+def devices_of(station):
+    done = station.muster("journal", "export", "--journal", station.journal)
+    assert done.status == 0, done
+    return {row["registrationId"]: row for row in map(json.loads, done.stdout.splitlines())}
+
+
+def reconcile(station, *arguments):
+    return station.muster("journal", "reconcile", "--journal", station.journal, "--evidence", station.out, "--login-file",
+                          station.login_file, "--ca-file", station.emulator.ca_file, "-o", "json", *arguments)
+
+
+def lose_journal(station):
+    station.journal.rename(station.home / "lost.db")
+
+
+def assert_restored(before, after):
+    assert before.keys() == after.keys()
+    for name, row in before.items():
+        assert {member: after[name].get(member) for member in STAYING} == {member: row.get(member) for member in STAYING}
+
+
+def test_all_released_devices_are_restored_without_a_put(release_station):
+    station = release_station
+    profile = station.profile("derived-key", {"verify": "none"})
+    for number in range(DEVICES):
+        done = station.provision(profile, f"A17-{number:05}")
+        assert done.status == 0, done
+    before = devices_of(station)
+    lose_journal(station)
+    puts = len(station.emulator.requests("put"))
+    done = reconcile(station)
+    assert done.status == 0, done
+    assert done.json == {"released": DEVICES, "retired": 0, "differing": 0, "parked": 0, "foreign": 0, "known": 0}
+    assert_restored(before, devices_of(station))
+    verified = station.muster("journal", "verify", "--journal", station.journal, "-o", "json")
+    assert verified.json["devices"] == DEVICES and verified.cause == "E6012", verified
+    again = station.provision(profile, "A17-00000")
+    assert again.status == 0 and again.json["state"] == "already enrolled", again
+    assert len(station.emulator.requests("put")) == puts
+
+
+def test_a_key_in_a_token_is_known_again(hsm_station, token):
+    station = hsm_station
+    profile = station.profile("hsm-x509")
+    arguments = ("--token", token.uri, "--pin-file", token.pin_file)
+    assert station.provision(profile, "A17-0042", *arguments).status == 0
+    before = devices_of(station)
+    lose_journal(station)
+    assert reconcile(station).json["released"] == 1
+    assert_restored(before, devices_of(station))
+    again = station.provision(profile, "A17-0042", *arguments)
+    assert again.status == 0 and again.json["state"] == "already enrolled", again
+    assert len(station.emulator.effects("put")) == 1
+
+
+def test_a_tpm_is_known_again(station, tpm):
+    profile = station.profile("tpm")
+    assert station.provision(profile, "A17-0042", "--tpm", tpm.tcti).status == 0
+    before = devices_of(station)
+    lose_journal(station)
+    assert reconcile(station).json["released"] == 1
+    assert_restored(before, devices_of(station))
+    again = station.provision(profile, "A17-0042", "--tpm", tpm.tcti)
+    assert again.status == 0 and again.json["state"] == "already enrolled", again
+
+
+def test_what_does_not_fit_together_is_told_apart(station, tpm, make_tpm):
+    service = station.service
+    derived = station.profile("derived-key")
+    for serial in ("gone-1", "lost-1"):
+        assert station.provision(derived, serial).status == 0
+    assert station.provision(station.profile("tpm"), "tpm-1", "--tpm", tpm.tcti).status == 0
+    service.delete("gone-1")
+    (station.out / "lost-1.evidence.json").unlink()
+    tpm_id = next(row["registrationId"] for row in service.enrollments() if row["attestation"]["type"] == "tpm")
+    other = make_tpm("other")
+    stranger = Station(station.home / "stranger", station.emulator)
+    assert stranger.provision(stranger.profile("tpm", {"registrationId": "stranger"}), "x", "--tpm", other.tcti).status == 0
+    document = service.enrollment("stranger")
+    service.delete(tpm_id)
+    service.delete("stranger")
+    status, _ = service.put(tpm_id, {"registrationId": tpm_id, "attestation": document["attestation"]})
+    assert status == 200
+    status, _ = service.put("foreign-1", {"registrationId": "foreign-1", "attestation": {"type": "symmetricKey"}})
+    assert status == 200
+    lose_journal(station)
+    puts = len(station.emulator.requests("put"))
+    done = reconcile(station)
+    assert done.status == 0, done
+    assert done.json == {"released": 0, "retired": 1, "differing": 1, "parked": 1, "foreign": 1, "known": 0}
+    rows = devices_of(station)
+    assert {name: row["state"] for name, row in rows.items()} == {"gone-1": "retired", "lost-1": "parked", tpm_id: "parked"}
+    assert rows[tpm_id]["cause"] == "E3101"
+    done = station.provision(derived, "lost-1")
+    assert done.status == 0 and done.json["verified"] is True, done
+    assert len(station.emulator.requests("put")) == puts
+    assert devices_of(station)["lost-1"]["state"] == "released"
+
+
+def test_a_journal_that_is_there_is_not_touched(station):
+    assert station.provision(station.profile("derived-key"), "A17-0042").status == 0
+    before = station.journal.read_bytes()
+    done = reconcile(station)
+    assert (done.status, done.cause) == (11, "E6018"), done
+    assert station.journal.read_bytes() == before
+
+
+def test_a_cut_reconcile_goes_on(make_emulator, tmp_path):
+    station = Station(tmp_path / "home", make_emulator("--fault", "query:status=400:count=1"))
+    profile = station.profile("derived-key", {"verify": "none"})
+    for number in range(3):
+        assert station.provision(profile, f"A17-{number}").status == 0
+    before = devices_of(station)
+    lose_journal(station)
+    done = reconcile(station)
+    assert (done.status, done.cause) == (1, "E5103"), done
+    assert reconcile(station).json["released"] == 3
+    assert reconcile(station).json == {"released": 0, "retired": 0, "differing": 0, "parked": 0, "foreign": 0, "known": 3}
+    assert_restored(before, devices_of(station))
+
+
+def test_evidence_of_another_service_does_not_count(station, make_emulator):
+    assert station.provision(station.profile("derived-key"), "A17-0042").status == 0
+    lose_journal(station)
+    text = (station.out / "a17-0042.evidence.json").read_text()
+    evidence = json.loads(text)
+    (station.out / "a17-0042.evidence.json").write_text(text.replace(evidence["service"], "other.azure-devices-provisioning.net"))
+    assert reconcile(station).json == {"released": 0, "retired": 0, "differing": 0, "parked": 1, "foreign": 0, "known": 0}
