@@ -12,9 +12,9 @@ def run_check(path):
     runner = [sys.executable, "-B", str(path)] if path.suffix == ".py" else ["bash", str(path)]
     try:
         done = subprocess.run(runner, cwd=HERE.parent.parent, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-                              text=True, errors="replace", timeout=120)
+                              text=True, errors="replace", timeout=600)
     except subprocess.TimeoutExpired:
-        return "TIMEOUT", "took more than 120 s\n"
+        return "TIMEOUT", "took more than 600 s\n"
     return ("OK" if done.returncode == 0 else "FAIL"), done.stdout
 
 
