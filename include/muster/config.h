@@ -15,6 +15,7 @@ struct config_module {
 	/* "NAME=value", or "NAME" to hand our own value on, if process_harden() has let it stay. */
 	struct profile_list environment;
 	int64_t sessions; /* with a token at a time; 0: not said */
+	char *init_arguments; /* for C_Initialize, as some modules want it */
 };
 
 /* Zero-initialised is an empty configuration. Texts are NULL when not set; file names are absolute or relative to

@@ -25,6 +25,8 @@ static const struct field module_rows[] = {
 	  .help = "environment variables for this module's worker alone" },
 	{ "sessions", FIELD_INTEGER, .offset = offsetof(struct config_module, sessions), .least = 1,
 	  .most = 32, .help = "sessions with a token at a time; default of --sessions" },
+	{ "initArguments", FIELD_TEXT, .offset = offsetof(struct config_module, init_arguments),
+	  .max = 1024, .help = "the module's own arguments, handed to C_Initialize" },
 };
 static const struct fields module_fields = { FIELDS(module_rows),
 					     .size = sizeof(struct config_module) };

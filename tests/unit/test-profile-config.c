@@ -55,7 +55,7 @@ static void settings_and_modules(void **state)
 		     "  softhsm:\n"
 		     "    path: /usr/lib/softhsm/libsofthsm2.so\n"
 		     "    environment: [MUSTER_TEST_CONF, MUSTER_TEST_UNSET, \"DEBUG=a=b\"]\n"
-		     "  other: {path: /usr/lib/other.so}\n"
+		     "  other: {path: /usr/lib/other.so, initArguments: \"configdir='sql:/x'\"}\n"
 		     "loginFile: login.txt\n"
 		     "operator: jk\n",
 		     0600);
@@ -74,6 +74,9 @@ static void settings_and_modules(void **state)
 	assert_string_equal(environment[0], "MUSTER_TEST_CONF=/tmp/softhsm2.conf");
 	assert_string_equal(environment[1], "DEBUG=a=b");
 	assert_null(environment[2]);
+	assert_null(module->init_arguments);
+	assert_string_equal(config_module_find(&config, "other")->init_arguments,
+			    "configdir='sql:/x'");
 	assert_null(config_module_find(&config, "soft"));
 }
 
