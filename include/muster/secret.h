@@ -32,7 +32,7 @@ void secret_done(struct secret *secret);
 /* Constant time in the content; the sizes are not secret. */
 bool secret_equal(const struct secret *a, const struct secret *b);
 
-/* Reads everything from fd, at most `max` bytes (<= SECRET_MAX); blocks as long as the other side does. */
+/* Reads everything from fd, from a terminal one line, at most `max` bytes (<= SECRET_MAX); blocks as long as the other side does. */
 bool secret_read_fd(struct secret *secret, int fd, size_t max, const char *what,
 		    struct muster_error *err) MUST_CHECK;
 /* A regular file, owned by root or the caller, with no access for group or others; anything laxer is refused

@@ -41,5 +41,7 @@ bool token_uri_parse(const char *text, struct token_uri *ret_uri, struct muster_
 /* The URI again, attributes in one fixed order, without module-path, module-name and pin-source: fit for journals,
  * messages and workers. Caller frees; NULL when out of memory. */
 char *token_uri_format(const struct token_uri *uri);
+/* The same with module-path and module-name: what a person passes back to us. */
+char *token_uri_format_with_module(const struct token_uri *uri);
 /* For CLEANUP; accepts an empty one. */
 void token_uri_done(struct token_uri *uri);

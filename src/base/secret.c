@@ -143,6 +143,8 @@ bool secret_read_fd(struct secret *secret, int fd, size_t max, const char *what,
 		if (used > max)
 			return muster_fail(err, CAUSE_SECRET_INVALID, "%s is longer than %zu bytes",
 					   what, max);
+		if (read_so_far.data[used - 1] == '\n' && isatty(fd))
+			break;
 	}
 	secret_shrink(&read_so_far, used);
 	secret_done(secret);

@@ -270,15 +270,42 @@ static void add_pair(struct text *out, const struct attribute *attribute,
 		text_addf(out, "%%%02X", uri->id.data[i]);
 }
 
+static void add_path(struct text *out, const struct token_uri *uri)
+{
+	text_add(out, SCHEME);
+	for (size_t i = 0; i < ARRAY_SIZE(attributes); i++)
+		if (!attributes[i].in_query && is_present(uri, &attributes[i]))
+			add_pair(out, &attributes[i], uri);
+}
+
 char *token_uri_format(const struct token_uri *uri)
 {
 	CLEANUP(text_done) struct text out = TEXT_MAX(4 * TOKEN_URI_SIZE_MAX);
 	struct muster_error ignored;
 
-	text_add(&out, SCHEME);
-	for (size_t i = 0; i < ARRAY_SIZE(attributes); i++)
-		if (!attributes[i].in_query && is_present(uri, &attributes[i]))
-			add_pair(&out, &attributes[i], uri);
+	add_path(&out, uri);
+	return text_take(&out, &ignored);
+}
+
+/* A path is easier to read with its slashes, which RFC 7512 lets stand in the query. */
+char *token_uri_format_with_module(const struct token_uri *uri)
+{
+	CLEANUP(text_done) struct text out = TEXT_MAX(8 * TOKEN_URI_SIZE_MAX);
+	struct muster_error ignored;
+
+	add_path(&out, uri);
+	if (uri->module_name) {
+		text_add(&out, "?module-name=");
+		text_add_url(&out, uri->module_name);
+	} else if (uri->module_path) {
+		text_add(&out, "?module-path=");
+		for (const char *c = uri->module_path; *c; c++) {
+			if (*c == '/')
+				text_add_char(&out, '/');
+			else
+				text_add_url(&out, (char[2]){ *c, 0 });
+		}
+	}
 	return text_take(&out, &ignored);
 }
 
