@@ -45,6 +45,9 @@ bool directory_make(const char *path, struct muster_error *err) MUST_CHECK;
 /* $XDG_STATE_HOME/muster, or ~/.local/state/muster, or /var/lib/muster for root. Caller frees. */
 char *directory_state(void);
 
+/* The file of the service manager's credential of that name; NULL when there is none. Caller frees. */
+char *credential_path(const char *name);
+
 /* Refuses (CAUSE_FILE_OWNER) when the file or any parent could be changed by somebody who is neither root nor
  * the caller; directories with the sticky bit are excepted. For modules and configuration. */
 bool file_check_trusted(const char *path, struct muster_error *err) MUST_CHECK;

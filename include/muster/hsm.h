@@ -30,8 +30,10 @@ DEFINE_FREEP(hsm_freep, struct hsm *, hsm_free)
 /* -- Module and token -------------------------------------------------------------------------------------- */
 
 /* Loads and initialises the module file, which nobody but root or the caller may be able to change. The same path
- * again is fine, another one is refused: a process has one module. */
-bool hsm_module_load(struct hsm *hsm, const char *path, struct muster_error *err) MUST_CHECK;
+ * again is fine, another one is refused: a process has one module. `arguments` (or NULL) are handed to C_Initialize
+ * as some modules want it. */
+bool hsm_module_load(struct hsm *hsm, const char *path, const char *arguments,
+		     struct muster_error *err) MUST_CHECK;
 
 /* Texts without their padding, escaped where they are not printable UTF-8. */
 struct hsm_token {
@@ -43,17 +45,26 @@ struct hsm_token {
 	char model[65];
 };
 
-/* One line: "slot=N initialized=true label=... serial=... model=... manufacturer=...". */
-#define HSM_TOKEN_LINE_SIZE 512
-#define HSM_TOKENS_MAX 32
-void hsm_token_describe(const struct hsm_token *token, char line[HSM_TOKEN_LINE_SIZE]);
-/* The tokens present, the first HSM_TOKENS_MAX, without login and without a session. */
-bool hsm_tokens_list(struct hsm *hsm, struct hsm_token tokens[HSM_TOKENS_MAX], size_t *ret_count,
-		     struct muster_error *err) MUST_CHECK;
+/* The flags in words, "initialized login-required ...". */
+#define HSM_FLAG_WORDS_SIZE 512
+void hsm_token_flag_words(const struct hsm_token *token, char words[HSM_FLAG_WORDS_SIZE]);
+/* *ret_count tokens are present; *ret_token is the one of that index when there is one. No login, no session. */
+bool hsm_token_look(struct hsm *hsm, size_t index, struct hsm_token *ret_token, size_t *ret_count,
+		    struct muster_error *err) MUST_CHECK;
 /* Opens the one token that the URI matches. None, several (all are named) and uninitialised ones are refused before
  * any session is opened through libp11, which would hang. A token opened before is closed. */
 bool hsm_token_open(struct hsm *hsm, const char *uri, struct hsm_token *ret_token,
 		    struct muster_error *err) MUST_CHECK;
+
+/* Initialises the one token that the URI matches (of several, the only one that is not initialised): CAUSE_TOKEN_IN_USE
+ * when it is initialised and `confirmation` is not its label. The security officer stays logged in for
+ * hsm_token_set_pin; the token is not open. */
+bool hsm_token_initialise(struct hsm *hsm, const char *uri, const char *label,
+			  const char *confirmation, const struct secret *so_pin,
+			  struct muster_error *err) MUST_CHECK;
+/* Sets the user PIN of the token just initialised, and logs the security officer out. */
+bool hsm_token_set_pin(struct hsm *hsm, const struct secret *pin, struct hsm_token *ret_token,
+		       struct muster_error *err) MUST_CHECK;
 
 /* Logs the user in with one C_Login, never a second: the token is read again first, and refused when it has become
  * another one, is locked, is on its last try, or has seen a wrong PIN (unless accept_low_count). */
@@ -69,6 +80,20 @@ bool hsm_session_new(struct hsm *hsm, struct hsm **ret_session, struct muster_er
 	MUST_CHECK;
 /* Closes that session alone; NULL is fine. */
 void hsm_session_free(struct hsm *session);
+
+/* -- What is there ------------------------------------------------------------------------------------------- */
+
+struct hsm_mechanism {
+	const char *name;               /* "CKM_ECDSA"; static */
+	char uses[HSM_FLAG_WORDS_SIZE]; /* "sign verify"; empty: not offered */
+	unsigned long minimum, maximum; /* key sizes, in the mechanism's own unit */
+};
+/* The mechanism of that index in a table of those that matter; *ret_count is the table's size. */
+bool hsm_mechanism_look(struct hsm *hsm, size_t index, struct hsm_mechanism *ret_mechanism,
+			size_t *ret_count, struct muster_error *err) MUST_CHECK;
+/* Finds all objects that the token shows (without a login the public ones) for hsm_object_look; more than 65536 are an
+ * error. */
+bool hsm_objects_collect(struct hsm *hsm, size_t *ret_count, struct muster_error *err) MUST_CHECK;
 
 /* -- Keys -------------------------------------------------------------------------------------------------- */
 
@@ -115,6 +140,20 @@ bool hsm_sign(struct hsm *hsm, const struct hsm_id *id, enum signer_scheme schem
 /* Stores the certificate beside its key, whose public half it must carry. The same one again is fine. */
 bool hsm_certificate_store(struct hsm *hsm, const struct hsm_id *id, const char *label,
 			   const struct bytes *der, struct muster_error *err) MUST_CHECK;
+
+#define HSM_LABEL_SIZE 257
+
+/* An object of those that hsm_objects_collect found. */
+struct hsm_object {
+	const char *kind; /* "private-key", "certificate", ...; static */
+	char label[HSM_LABEL_SIZE];
+	struct hsm_key key;                   /* of keys; of others the ID at most */
+	char note[MUSTER_ERROR_MESSAGE_SIZE]; /* what is wrong with its public half, or empty */
+};
+void hsm_object_done(struct hsm_object *object);
+/* *ret_found is false when the object has gone since. */
+bool hsm_object_look(struct hsm *hsm, size_t index, struct hsm_object *ret_object, bool *ret_found,
+		     struct muster_error *err) MUST_CHECK;
 
 /* -- Master keys ------------------------------------------------------------------------------------------- */
 

@@ -14,10 +14,17 @@
 #include "muster/error.h"
 #include "muster/profile.h"
 
+/* Where a token's PIN comes from: the descriptor, the file, the URI's pin-source, the service manager's credential
+ * "hsm-pin", or, when standard input is a terminal, a person. Only the worker reads it. */
+struct station_pin {
+	const char *file; /* mode 0600 */
+	int64_t fd;       /* 0: none */
+};
+
 /* Which token, and where its PIN comes from. */
 struct station_token {
-	const char *uri;      /* PKCS#11 URI */
-	const char *pin_file; /* mode 0600; NULL: the URI's pin-source */
+	const char *uri; /* PKCS#11 URI */
+	struct station_pin pin;
 };
 
 /* One device on the bench. Texts are borrowed; NULL is "not given". */
@@ -82,13 +89,11 @@ bool station_provision(const struct station_request *request, struct profile_rep
 /* The signal that parked the last run, or 0. */
 int station_signal(void);
 
-/* Allows one more login after a refused PIN, for every token that the URI names. CAUSE_TOKEN_NOT_FOUND when no
- * refusal is remembered for it. Touches no token. */
-bool station_pin_acknowledge(const char *token_uri, struct muster_error *err) MUST_CHECK;
-
-/* A PKCS#11 module and the variables that it alone gets. */
+/* A PKCS#11 module, its arguments, and the variables that it alone gets. */
 struct station_module {
+	char *name; /* in muster.yaml or p11-kit's configuration; NULL: by path alone */
 	char *path;
+	char *arguments;    /* for C_Initialize; or NULL */
 	char **environment; /* NULL-terminated "NAME=value" */
 	int64_t sessions;   /* as configured, or 0 */
 };
@@ -97,6 +102,10 @@ void station_module_done(struct station_module *module);
  * file and its parents must be trusted. */
 bool station_module_find(const char *token_uri, struct station_module *ret_module,
 			 struct muster_error *err) MUST_CHECK;
+
+/* The module of that file, with what muster.yaml says of it. */
+bool station_module_by_path(const char *path, struct station_module *ret_module,
+			    struct muster_error *err) MUST_CHECK;
 
 /* Starts a worker program ("muster-tpm-worker"), greets it and ends it; it must be of our version. Touches no hardware;
  * blocks for 5 s at most. */

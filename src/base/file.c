@@ -226,3 +226,14 @@ char *directory_state(void)
 	base = getenv("HOME");
 	return base && *base == '/' ? text_format("%s/.local/state/muster", base) : NULL;
 }
+
+char *credential_path(const char *name)
+{
+	const char *directory = getenv("CREDENTIALS_DIRECTORY");
+	CLEANUP(freep) char *path = NULL;
+
+	if (!directory || directory[0] != '/')
+		return NULL;
+	path = text_format("%s/%s", directory, name);
+	return path && access(path, F_OK) == 0 ? TAKE_PTR(path) : NULL;
+}

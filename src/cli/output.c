@@ -21,7 +21,19 @@ const char *const output_formats[] = {
 
 DEFINE_FREEP(table_freep, struct libscols_table *, scols_unref_table)
 
-/* A cell: texts as they are, everything else as JSON; NULL when there is nothing. */
+/* "a b c" */
+static bool join_words(const cJSON *array, char **ret_text, struct muster_error *err)
+{
+	CLEANUP(text_done) struct text words = TEXT_MAX(64 * 1024);
+	const cJSON *item;
+
+	cJSON_ArrayForEach(item, array)
+		text_addf(&words, "%s%s", words.length > 0 ? " " : "", cJSON_GetStringValue(item));
+	*ret_text = text_take(&words, err);
+	return *ret_text;
+}
+
+/* A cell: texts as they are, words one after the other, everything else as JSON; NULL when there is nothing. */
 static bool cell(const cJSON *row, const struct column *column, char **ret_text,
 		 struct muster_error *err)
 {
@@ -30,6 +42,10 @@ static bool cell(const cJSON *row, const struct column *column, char **ret_text,
 	*ret_text = NULL;
 	if (!item || cJSON_IsNull(item))
 		return true;
+	if (cJSON_IsArray(item) && !item->child)
+		return true;
+	if (cJSON_IsArray(item) && cJSON_IsString(item->child))
+		return join_words(item, ret_text, err);
 	*ret_text = cJSON_IsString(item) ? strdup(item->valuestring) : json_print_line(item);
 	return *ret_text ? true : muster_fail_memory(err);
 }

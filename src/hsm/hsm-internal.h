@@ -43,6 +43,10 @@ struct hsm {
 	CK_SESSION_HANDLE session;
 	bool is_logged_in;
 	struct hsm_signing signing;
+	CK_SESSION_HANDLE
+	officer_session;           /* between hsm_token_initialise and hsm_token_set_pin, else 0 */
+	CK_OBJECT_HANDLE *objects; /* what hsm_objects_collect found */
+	size_t object_count;
 };
 
 /* -- error.c ----------------------------------------------------------------------------------------------- */
@@ -71,6 +75,18 @@ bool hsm_require_login(const struct hsm *hsm, struct muster_error *err) MUST_CHE
 void hsm_token_close(struct hsm *hsm);
 /* Blank-padded text of a fixed field, for messages; returns out. */
 char *hsm_field_text(char *out, size_t out_size, const unsigned char *field, size_t size);
+/* A slot with a token in it, as the module shows it without a session. */
+struct seat {
+	CK_SLOT_ID id;
+	CK_SLOT_INFO slot;
+	CK_TOKEN_INFO token;
+};
+struct hsm_token hsm_token_of_seat(const struct seat *seat);
+/* The seats that the URI matches, uninitialised ones too; free() the array. */
+bool hsm_seats_of_uri(struct hsm *hsm, const char *uri, struct seat **ret_seats, size_t *ret_count,
+		      struct muster_error *err) MUST_CHECK;
+/* Fails with CAUSE_TOKEN_AMBIGUOUS and names them. */
+bool hsm_fail_ambiguous(struct muster_error *err, const struct seat *seats, size_t count);
 /* The token's label in a compound literal, for messages. */
 #define HSM_LABEL(info) hsm_field_text((char[129]){ 0 }, 129, (info)->label, sizeof((info)->label))
 
@@ -144,6 +160,10 @@ bool hsm_public_read(struct hsm *hsm, CK_OBJECT_HANDLE object, EVP_PKEY **ret_ke
 bool hsm_public_of(struct hsm *hsm, CK_OBJECT_HANDLE private_key, const struct hsm_id *id,
 		   EVP_PKEY **ret_key, const struct hsm_key_type **ret_type,
 		   struct muster_error *err) MUST_CHECK;
+
+/* DER. */
+bool hsm_spki_of(EVP_PKEY *public_half, struct bytes *ret_spki, struct muster_error *err)
+	MUST_CHECK;
 
 /* -- key.c ------------------------------------------------------------------------------------------------- */
 

@@ -102,17 +102,6 @@ static bool pair_make(struct hsm *hsm, const struct hsm_key_type *type, const st
 	return true;
 }
 
-static bool spki_of(EVP_PKEY *public_half, struct bytes *ret_spki, struct muster_error *err)
-{
-	unsigned char *der = NULL;
-	int size = i2d_PUBKEY(public_half, &der);
-
-	if (size <= 0)
-		return hsm_fail_openssl(err, CAUSE_HSM_ANSWER_INVALID, "encoding a public key");
-	*ret_spki = (struct bytes){ der, (size_t)size };
-	return true;
-}
-
 /* Whoever makes a key signs with it next. */
 static void keep_for_signing(struct hsm *hsm, const struct pair *pair, const struct hsm_id *id,
 			     EVP_PKEY *public_half)
@@ -136,7 +125,7 @@ static bool pair_check(struct hsm *hsm, const struct pair *pair, const struct hs
 		return muster_fail(err, CAUSE_HSM_ANSWER_INVALID,
 				   "token '%s' was asked for an %s key and shows another",
 				   HSM_LABEL(&hsm->token), type->name);
-	if (!spki_of(public_half, &key->spki, err))
+	if (!hsm_spki_of(public_half, &key->spki, err))
 		return false;
 	keep_for_signing(hsm, pair, &key->id, TAKE_PTR(public_half));
 	return true;
@@ -216,7 +205,7 @@ static bool key_read(struct hsm *hsm, CK_OBJECT_HANDLE object, struct hsm_key *r
 	    !hsm_attributes_read(hsm, object, key.attributes, err) ||
 	    !hsm_public_of(hsm, object, &key.id, &public_half, &type, err))
 		return false;
-	if (public_half && !spki_of(public_half, &key.spki, err))
+	if (public_half && !hsm_spki_of(public_half, &key.spki, err))
 		return false;
 	snprintf(key.type, sizeof(key.type), "%s", type ? type->name : "");
 	*ret_key = key;

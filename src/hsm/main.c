@@ -2,6 +2,7 @@
 #include <fcntl.h>
 #include <pthread.h>
 #include <stdatomic.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -17,36 +18,61 @@ enum { MASTER_TEXT_MAX = 256 };
 	static bool name(void *context, const struct worker_message *request, \
 			 struct worker_message *reply, struct muster_error *err)
 
+static bool load_module(struct hsm *hsm, const struct worker_message *request,
+			struct muster_error *err)
+{
+	return hsm_module_load(hsm, worker_text(request, FIELD_MODULE),
+			       worker_text(request, FIELD_MODULE_ARGUMENTS), err);
+}
+
+static void add_token(struct worker_message *reply, const struct hsm_token *token)
+{
+	char words[HSM_FLAG_WORDS_SIZE];
+
+	hsm_token_flag_words(token, words);
+	worker_add_text(reply, FIELD_LABEL, token->label);
+	worker_add_text(reply, FIELD_SERIAL, token->serial);
+	worker_add_text(reply, FIELD_MANUFACTURER, token->manufacturer);
+	worker_add_text(reply, FIELD_MODEL, token->model);
+	worker_add_u64(reply, FIELD_TOKEN_FLAGS, token->flags);
+	worker_add_text(reply, FIELD_FLAG_WORDS, words);
+	worker_add_u64(reply, FIELD_SLOT, token->slot);
+}
+
 HANDLER(handle_open)
 {
 	struct hsm_token token;
 
-	if (!hsm_module_load(context, worker_text(request, FIELD_MODULE), err) ||
+	if (!load_module(context, request, err) ||
 	    !hsm_token_open(context, worker_text(request, FIELD_TOKEN_URI), &token, err))
 		return false;
-	worker_add_text(reply, FIELD_LABEL, token.label);
-	worker_add_text(reply, FIELD_SERIAL, token.serial);
-	worker_add_text(reply, FIELD_MANUFACTURER, token.manufacturer);
-	worker_add_text(reply, FIELD_MODEL, token.model);
-	worker_add_u64(reply, FIELD_TOKEN_FLAGS, token.flags);
-	worker_add_u64(reply, FIELD_SLOT, token.slot);
+	add_token(reply, &token);
 	return true;
 }
 
-HANDLER(handle_tokens)
+HANDLER(handle_token)
 {
-	struct hsm_token tokens[HSM_TOKENS_MAX];
-	char line[HSM_TOKEN_LINE_SIZE];
+	uint64_t index = worker_u64(request, FIELD_INDEX);
+	struct hsm_token token;
 	size_t count;
 
-	(void)reply;
-	if (!hsm_module_load(context, worker_text(request, FIELD_MODULE), err) ||
-	    !hsm_tokens_list(context, tokens, &count, err))
+	if (!load_module(context, request, err) ||
+	    !hsm_token_look(context, index, &token, &count, err))
 		return false;
-	for (size_t i = 0; i < count; i++) {
-		hsm_token_describe(&tokens[i], line);
-		worker_add_text(reply, FIELD_OBJECT, line);
-	}
+	worker_add_u64(reply, FIELD_COUNT, count);
+	if (index < count)
+		add_token(reply, &token);
+	return true;
+}
+
+static bool read_pin(const struct worker_message *request, struct secret *pin,
+		     struct muster_error *err)
+{
+	if (request->fd <= 0)
+		return muster_fail(err, CAUSE_PIN_MISSING, "no PIN came with the request");
+	if (!secret_read_fd(pin, request->fd, HSM_PIN_MAX + 2, "the PIN", err))
+		return false;
+	secret_chomp(pin);
 	return true;
 }
 
@@ -55,12 +81,81 @@ HANDLER(handle_login)
 	CLEANUP(secret_done) struct secret pin = { 0 };
 
 	(void)reply;
-	if (request->fd <= 0)
-		return muster_fail(err, CAUSE_PIN_MISSING, "no PIN came with the login");
-	if (!secret_read_fd(&pin, request->fd, HSM_PIN_MAX + 2, "the PIN", err))
+	return read_pin(request, &pin, err) &&
+	       hsm_login(context, &pin, worker_u64(request, FIELD_PIN_STATE) == 1, err);
+}
+
+HANDLER(handle_init)
+{
+	CLEANUP(secret_done) struct secret pin = { 0 };
+
+	(void)reply;
+	return load_module(context, request, err) && read_pin(request, &pin, err) &&
+	       hsm_token_initialise(context, worker_text(request, FIELD_TOKEN_URI),
+				    worker_text(request, FIELD_LABEL),
+				    worker_text(request, FIELD_CONFIRMATION), &pin, err);
+}
+
+HANDLER(handle_init_pin)
+{
+	CLEANUP(secret_done) struct secret pin = { 0 };
+	struct hsm_token token;
+
+	if (!read_pin(request, &pin, err) || !hsm_token_set_pin(context, &pin, &token, err))
 		return false;
-	secret_chomp(&pin);
-	return hsm_login(context, &pin, worker_u64(request, FIELD_PIN_STATE) == 1, err);
+	add_token(reply, &token);
+	return true;
+}
+
+HANDLER(handle_mechanism)
+{
+	uint64_t index = worker_u64(request, FIELD_INDEX);
+	struct hsm_mechanism mechanism;
+	size_t count;
+
+	if (!hsm_mechanism_look(context, index, &mechanism, &count, err))
+		return false;
+	worker_add_u64(reply, FIELD_COUNT, count);
+	if (index >= count)
+		return true;
+	worker_add_text(reply, FIELD_WORD, mechanism.name);
+	worker_add_text(reply, FIELD_FLAG_WORDS, mechanism.uses);
+	worker_add_u64(reply, FIELD_MINIMUM, mechanism.minimum);
+	worker_add_u64(reply, FIELD_MAXIMUM, mechanism.maximum);
+	return true;
+}
+
+HANDLER(handle_objects)
+{
+	size_t count;
+
+	(void)request;
+	if (!hsm_objects_collect(context, &count, err))
+		return false;
+	worker_add_u64(reply, FIELD_COUNT, count);
+	return true;
+}
+
+HANDLER(handle_object)
+{
+	CLEANUP(hsm_object_done) struct hsm_object object = { 0 };
+	bool found;
+
+	if (!hsm_object_look(context, worker_u64(request, FIELD_INDEX), &object, &found, err))
+		return false;
+	worker_add_u64(reply, FIELD_FOUND, found);
+	if (!found)
+		return true;
+	worker_add_text(reply, FIELD_WORD, object.kind);
+	worker_add_text(reply, FIELD_LABEL, object.label);
+	if (object.key.id.size > 0)
+		worker_add_bytes(reply, FIELD_KEY_ID, object.key.id.data, object.key.id.size);
+	worker_add_text(reply, FIELD_KEY_TYPE, object.key.type);
+	worker_add_text(reply, FIELD_ATTRIBUTES, object.key.attributes);
+	worker_add_text(reply, FIELD_NOTE, object.note);
+	if (object.key.spki.data)
+		worker_add_bytes(reply, FIELD_PUBLIC, object.key.spki.data, object.key.spki.size);
+	return true;
 }
 
 static bool id_of(const struct worker_message *request, struct hsm_id *ret_id,
@@ -319,8 +414,10 @@ HANDLER(handle_session)
 /* What the worker itself may be asked: it opens and logs in, and has one session of its own. */
 static const struct worker_handler own_handlers[] = {
 	{ WORKER_HSM_OPEN, handle_open },       { WORKER_HSM_LOGIN, handle_login },
-	{ WORKER_HSM_TOKENS, handle_tokens },   { WORKER_HSM_SWEEP, handle_sweep },
-	{ WORKER_HSM_SESSION, handle_session },
+	{ WORKER_HSM_SWEEP, handle_sweep },     { WORKER_HSM_SESSION, handle_session },
+	{ WORKER_HSM_TOKEN, handle_token },     { WORKER_HSM_MECHANISM, handle_mechanism },
+	{ WORKER_HSM_OBJECTS, handle_objects }, { WORKER_HSM_OBJECT, handle_object },
+	{ WORKER_HSM_INIT, handle_init },       { WORKER_HSM_INIT_PIN, handle_init_pin },
 };
 
 static int serve(struct hsm *hsm)
@@ -336,14 +433,17 @@ static int serve(struct hsm *hsm)
 	return status;
 }
 
-/* Modules print what they like, logging ones even the PIN: nothing of it goes anywhere. */
+/* Modules print what they like, logging ones even the PIN: nothing of it goes anywhere. Only test runs keep standard error,
+ * where sanitizers report. */
 static bool silence_output(void)
 {
+	bool is_test_run = getenv("MUSTER_INSECURE_MEMORY") != NULL;
 	int null = open("/dev/null", O_RDWR);
 
 	if (null < 0)
 		return false;
-	if (dup2(null, STDIN_FILENO) < 0 || dup2(null, STDOUT_FILENO) < 0)
+	if (dup2(null, STDIN_FILENO) < 0 || dup2(null, STDOUT_FILENO) < 0 ||
+	    (!is_test_run && dup2(null, STDERR_FILENO) < 0))
 		return false;
 	if (null > STDERR_FILENO)
 		close(null);

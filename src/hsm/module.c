@@ -47,7 +47,8 @@ static void library_close(struct hsm *hsm)
 	hsm->calls = NULL;
 }
 
-static bool library_initialise(struct hsm *hsm, const char *path, struct muster_error *err)
+static bool library_initialise(struct hsm *hsm, const char *path, const char *arguments,
+			       struct muster_error *err)
 {
 	struct muster_error reason;
 
@@ -55,6 +56,8 @@ static bool library_initialise(struct hsm *hsm, const char *path, struct muster_
 		hsm->libp11 = PKCS11_CTX_new();
 	if (!hsm->libp11)
 		return muster_fail_memory(err);
+	if (arguments)
+		PKCS11_CTX_init_args(hsm->libp11, arguments);
 	ERR_clear_error();
 	hsm->is_initialised = PKCS11_CTX_load(hsm->libp11, path) == 0;
 	if (hsm->is_initialised)
@@ -84,10 +87,12 @@ void hsm_free(struct hsm *hsm)
 		return;
 	hsm_token_close(hsm);
 	module_unload(hsm);
+	free(hsm->objects);
 	free(hsm);
 }
 
-bool hsm_module_load(struct hsm *hsm, const char *path, struct muster_error *err)
+bool hsm_module_load(struct hsm *hsm, const char *path, const char *arguments,
+		     struct muster_error *err)
 {
 	if (hsm->is_initialised && strcmp(hsm->module_path, path) == 0)
 		return true;
@@ -103,7 +108,7 @@ bool hsm_module_load(struct hsm *hsm, const char *path, struct muster_error *err
 	hsm->module_path = strdup(path);
 	if (!hsm->module_path)
 		return muster_fail_memory(err);
-	if (!library_open(hsm, path, err) || !library_initialise(hsm, path, err)) {
+	if (!library_open(hsm, path, err) || !library_initialise(hsm, path, arguments, err)) {
 		library_close(hsm);
 		return false;
 	}

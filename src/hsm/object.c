@@ -43,7 +43,8 @@ bool hsm_objects_find(struct hsm *hsm, const CK_ATTRIBUTE *template, size_t temp
 
 	if (template_count > ARRAY_SIZE(wanted))
 		return muster_fail(err, CAUSE_INTERNAL, "too many attributes to look for");
-	memcpy(wanted, template, template_count * sizeof(*template));
+	if (template_count > 0)
+		memcpy(wanted, template, template_count * sizeof(*template));
 	rv = hsm->calls->C_FindObjectsInit(hsm->session, wanted, template_count);
 	if (rv != CKR_OK)
 		return hsm_fail(err, rv, "looking for objects");

@@ -180,3 +180,14 @@ bool hsm_public_of(struct hsm *hsm, CK_OBJECT_HANDLE private_key, const struct h
 				   HSM_LABEL(&hsm->token));
 	return hsm_public_read(hsm, count == 1 ? handles[0] : private_key, ret_key, ret_type, err);
 }
+
+bool hsm_spki_of(EVP_PKEY *public_half, struct bytes *ret_spki, struct muster_error *err)
+{
+	unsigned char *der = NULL;
+	int size = i2d_PUBKEY(public_half, &der);
+
+	if (size <= 0)
+		return hsm_fail_openssl(err, CAUSE_HSM_ANSWER_INVALID, "encoding a public key");
+	*ret_spki = (struct bytes){ der, (size_t)size };
+	return true;
+}

@@ -7,13 +7,6 @@
 
 #define SLOTS_MAX 256
 
-/* A slot with a token in it, as the module shows it without a session. */
-struct seat {
-	CK_SLOT_ID id;
-	CK_SLOT_INFO slot;
-	CK_TOKEN_INFO token;
-};
-
 /* -- Words ------------------------------------------------------------------------------------------------- */
 
 char *hsm_field_text(char *out, size_t out_size, const unsigned char *field, size_t size)
@@ -31,7 +24,7 @@ char *hsm_field_text(char *out, size_t out_size, const unsigned char *field, siz
 
 #define FIELD_TEXT(out, field) hsm_field_text(out, sizeof(out), field, sizeof(field))
 
-static struct hsm_token token_of_seat(const struct seat *seat)
+struct hsm_token hsm_token_of_seat(const struct seat *seat)
 {
 	struct hsm_token token = { .slot = seat->id, .flags = seat->token.flags };
 
@@ -42,12 +35,37 @@ static struct hsm_token token_of_seat(const struct seat *seat)
 	return token;
 }
 
-void hsm_token_describe(const struct hsm_token *token, char line[HSM_TOKEN_LINE_SIZE])
+/* In the words of the standard; those that are always or never set are left out. */
+static const struct {
+	CK_FLAGS flag;
+	const char *word;
+} flag_words[] = {
+	{ CKF_TOKEN_INITIALIZED, "initialized" },
+	{ CKF_USER_PIN_INITIALIZED, "user-pin-set" },
+	{ CKF_LOGIN_REQUIRED, "login-required" },
+	{ CKF_WRITE_PROTECTED, "write-protected" },
+	{ CKF_PROTECTED_AUTHENTICATION_PATH, "pin-pad" },
+	{ CKF_RNG, "random-generator" },
+	{ CKF_USER_PIN_COUNT_LOW, "user-pin-count-low" },
+	{ CKF_USER_PIN_FINAL_TRY, "user-pin-final-try" },
+	{ CKF_USER_PIN_LOCKED, "user-pin-locked" },
+	{ CKF_USER_PIN_TO_BE_CHANGED, "user-pin-to-be-changed" },
+	{ CKF_SO_PIN_COUNT_LOW, "so-pin-count-low" },
+	{ CKF_SO_PIN_FINAL_TRY, "so-pin-final-try" },
+	{ CKF_SO_PIN_LOCKED, "so-pin-locked" },
+	{ CKF_SO_PIN_TO_BE_CHANGED, "so-pin-to-be-changed" },
+};
+
+void hsm_token_flag_words(const struct hsm_token *token, char words[HSM_FLAG_WORDS_SIZE])
 {
-	snprintf(line, HSM_TOKEN_LINE_SIZE,
-		 "slot=%lu initialized=%s label=%s serial=%s model=%s manufacturer=%s", token->slot,
-		 token->flags & CKF_TOKEN_INITIALIZED ? "true" : "false", token->label,
-		 token->serial, token->model, token->manufacturer);
+	size_t length = 0;
+
+	words[0] = 0;
+	for (size_t i = 0; i < ARRAY_SIZE(flag_words); i++)
+		if (token->flags & flag_words[i].flag)
+			length +=
+				(size_t)snprintf(words + length, HSM_FLAG_WORDS_SIZE - length,
+						 "%s%s", length > 0 ? " " : "", flag_words[i].word);
 }
 
 /* -- Looking, without a session -------------------------------------------------------------------------- */
@@ -105,19 +123,15 @@ static bool seats_read(struct hsm *hsm, struct seat **ret_seats, size_t *ret_cou
 	return true;
 }
 
-bool hsm_tokens_list(struct hsm *hsm, struct hsm_token tokens[HSM_TOKENS_MAX], size_t *ret_count,
-		     struct muster_error *err)
+bool hsm_token_look(struct hsm *hsm, size_t index, struct hsm_token *ret_token, size_t *ret_count,
+		    struct muster_error *err)
 {
 	CLEANUP(freep) struct seat *seats = NULL;
-	size_t count;
 
-	if (!seats_read(hsm, &seats, &count, err))
+	if (!seats_read(hsm, &seats, ret_count, err))
 		return false;
-	if (count > HSM_TOKENS_MAX)
-		count = HSM_TOKENS_MAX;
-	for (size_t i = 0; i < count; i++)
-		tokens[i] = token_of_seat(&seats[i]);
-	*ret_count = count;
+	if (index < *ret_count)
+		*ret_token = hsm_token_of_seat(&seats[index]);
 	return true;
 }
 
@@ -145,12 +159,12 @@ static bool is_usable(const struct seat *seat)
 	       ((flags & CKF_USER_PIN_INITIALIZED) || !(flags & CKF_LOGIN_REQUIRED));
 }
 
-static bool fail_ambiguous(struct muster_error *err, const struct seat *seats, size_t count)
+bool hsm_fail_ambiguous(struct muster_error *err, const struct seat *seats, size_t count)
 {
 	CLEANUP(text_done) struct text list = TEXT_MAX(4096);
 
 	for (size_t i = 0; i < count; i++) {
-		struct hsm_token token = token_of_seat(&seats[i]);
+		struct hsm_token token = hsm_token_of_seat(&seats[i]);
 
 		text_addf(&list, "%sserial=%s label=%s", i > 0 ? ", " : "", token.serial,
 			  token.label);
@@ -159,16 +173,33 @@ static bool fail_ambiguous(struct muster_error *err, const struct seat *seats, s
 			   list.data);
 }
 
-/* Moves the seats that the URI matches to the front. Uninitialised ones only count when nothing else matches:
- * soft tokens always show an empty one beside the real ones. */
-static size_t seats_select(struct hsm *hsm, struct seat *seats, size_t count, P11KitUri *uri)
+bool hsm_seats_of_uri(struct hsm *hsm, const char *text, struct seat **ret_seats, size_t *ret_count,
+		      struct muster_error *err)
 {
-	size_t matching = 0, usable = 0;
+	CLEANUP(p11_kit_uri_freep) P11KitUri *uri = hsm_uri_new(text, err);
+	CLEANUP(freep) struct seat *seats = NULL;
+	size_t count, matching = 0;
 
+	if (!uri || !seats_read(hsm, &seats, &count, err))
+		return false;
 	for (size_t i = 0; i < count; i++)
 		if (seat_matches(hsm, &seats[i], uri))
 			seats[matching++] = seats[i];
-	for (size_t i = 0; i < matching; i++) {
+	if (matching == 0)
+		return muster_fail(err, CAUSE_TOKEN_NOT_FOUND, "no token of '%s' matches '%s'",
+				   PRINTABLE(hsm->module_path), PRINTABLE(text));
+	*ret_seats = TAKE_PTR(seats);
+	*ret_count = matching;
+	return true;
+}
+
+/* Moves the usable seats to the front. The others only count when there is no usable one: soft tokens always show an
+ * empty one beside the real ones. */
+static size_t seats_select(struct seat *seats, size_t count)
+{
+	size_t usable = 0;
+
+	for (size_t i = 0; i < count; i++) {
 		struct seat moved = seats[i];
 
 		if (!is_usable(&moved))
@@ -176,29 +207,25 @@ static size_t seats_select(struct hsm *hsm, struct seat *seats, size_t count, P1
 		seats[i] = seats[usable];
 		seats[usable++] = moved;
 	}
-	return usable > 0 ? usable : matching;
+	return usable > 0 ? usable : count;
 }
 
 static bool seat_find(struct hsm *hsm, const char *text, struct seat *ret_seat,
 		      struct muster_error *err)
 {
-	CLEANUP(p11_kit_uri_freep) P11KitUri *uri = hsm_uri_new(text, err);
 	CLEANUP(freep) struct seat *seats = NULL;
 	size_t count;
 
-	if (!uri || !seats_read(hsm, &seats, &count, err))
+	if (!hsm_seats_of_uri(hsm, text, &seats, &count, err))
 		return false;
-	count = seats_select(hsm, seats, count, uri);
-	if (count == 0)
-		return muster_fail(err, CAUSE_TOKEN_NOT_FOUND, "no token of '%s' matches '%s'",
-				   PRINTABLE(hsm->module_path), PRINTABLE(text));
+	count = seats_select(seats, count);
 	if (!is_usable(&seats[0]))
 		return muster_fail(
 			err, CAUSE_TOKEN_UNINITIALISED,
 			"the token in slot %lu (label '%s') is not initialised or has no user PIN",
 			seats[0].id, HSM_LABEL(&seats[0].token));
 	if (count > 1)
-		return fail_ambiguous(err, seats, count);
+		return hsm_fail_ambiguous(err, seats, count);
 	*ret_seat = seats[0];
 	return true;
 }
@@ -266,7 +293,7 @@ bool hsm_token_open(struct hsm *hsm, const char *uri, struct hsm_token *ret_toke
 	hsm->slot = slot;
 	hsm->slot_id = seat.id;
 	hsm->token = seat.token;
-	*ret_token = token_of_seat(&seat);
+	*ret_token = hsm_token_of_seat(&seat);
 	return true;
 }
 

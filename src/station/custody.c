@@ -200,7 +200,7 @@ static bool log_in(struct custody *custody, const struct station_custody *reques
 	CLEANUP(worker_message_done) struct worker_message asked = { 0 }, reply = { 0 };
 	struct muster_error outcome = { 0 };
 
-	if (!token_login_request(&asked, &custody->token, request->token.pin_file, uri, err))
+	if (!token_login_request(&asked, &custody->token, &request->token.pin, uri, err))
 		return false;
 	if (!worker_call(custody->hsm, &asked, &reply, &outcome) && outcome.code == MUSTER_OK)
 		return muster_fail(err, CAUSE_INTERNAL, "a login without outcome");

@@ -37,6 +37,8 @@ struct token_facts {
 	char *serial;
 	char *manufacturer;
 	char *model;
+	char *flag_words; /* "initialized login-required ..." */
+	uint64_t slot;
 };
 
 /* What a job waits for. One operation at a time. */

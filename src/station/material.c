@@ -163,7 +163,7 @@ static bool derive_from_file(const char *path, const char *registration_id,
 static bool derive_in_token(const char *uri, const char *pin_file, const char *registration_id,
 			    struct secret *ret_base64, struct muster_error *err)
 {
-	const struct station_custody request = { .token = { .pin_file = pin_file } };
+	const struct station_custody request = { .token = { .pin.file = pin_file } };
 	CLEANUP(custody_done) struct custody custody = { 0 };
 	struct token_master master;
 

@@ -2,7 +2,6 @@
 
 #include <dirent.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -10,8 +9,7 @@
 #include "muster/encoding.h"
 #include "muster/file.h"
 #include "muster/json.h"
-#include "muster/secret.h"
-#include "muster/station.h"
+#include "muster/station-token.h"
 
 enum { MARKER_MAX = 4096 };
 
@@ -175,22 +173,4 @@ bool station_pin_acknowledge(const char *token_uri, struct muster_error *err)
 	return count > 0 || muster_fail(err, CAUSE_TOKEN_NOT_FOUND,
 					"no refused PIN is remembered for token '%s'",
 					PRINTABLE(uri.token ? uri.token : token_uri));
-}
-
-/* -- Where the PIN comes from ---------------------------------------------------------------------------------- */
-
-int pin_open(const char *pin_file, const struct token_uri *uri, struct muster_error *err)
-{
-	const char *path = pin_file ? pin_file : uri->pin_source;
-
-	if (!path) {
-		muster_fail(err, CAUSE_PIN_MISSING, "logging in to token '%s': no PIN was given",
-			    PRINTABLE(uri->token));
-		return -1;
-	}
-	if (text_has_prefix(path, "file://"))
-		path += strlen("file://");
-	else if (text_has_prefix(path, "file:"))
-		path += strlen("file:");
-	return secret_open_file(path, err);
 }

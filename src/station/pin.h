@@ -24,8 +24,3 @@ bool pin_recall(const struct pin_token *token, enum pin_memory *ret_memory,
 bool pin_remember_refusal(const struct pin_token *token, struct muster_error *err) MUST_CHECK;
 /* After a login that was accepted. */
 bool pin_forget(const struct pin_token *token, struct muster_error *err) MUST_CHECK;
-
-/* The descriptor that the PIN is read from: `pin_file`, or the URI's pin-source. Same file checks as for every
- * secret. -1 on failure. */
-int pin_open(const char *pin_file, const struct token_uri *uri, struct muster_error *err)
-	MUST_CHECK;

@@ -13,6 +13,7 @@
 #include "muster/config.h"
 #include "muster/file.h"
 #include "muster/identity.h"
+#include "token.h"
 
 void run_done(struct run *run)
 {

@@ -3,8 +3,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "pin.h"
-
 /* -- Opening and logging in -------------------------------------------------------------------------------- */
 
 char *token_text_of(const struct token_uri *uri)
@@ -17,11 +15,18 @@ char *token_text_of(const struct token_uri *uri)
 	return token_uri_format(&token);
 }
 
+void token_add_module(struct worker_message *request, const struct station_module *module)
+{
+	worker_add_text(request, FIELD_MODULE, module->path);
+	if (module->arguments)
+		worker_add_text(request, FIELD_MODULE_ARGUMENTS, module->arguments);
+}
+
 void token_open_request(struct worker_message *request, const struct station_module *module,
 			const char *token_text)
 {
 	worker_request_init(request, WORKER_HSM_OPEN);
-	worker_add_text(request, FIELD_MODULE, module->path);
+	token_add_module(request, module);
 	worker_add_text(request, FIELD_TOKEN_URI, token_text);
 }
 
@@ -39,10 +44,12 @@ static bool copy_text(char **target, const char *value, struct muster_error *err
 bool token_facts_take(struct token_facts *facts, const struct worker_message *reply,
 		      struct muster_error *err)
 {
+	facts->slot = worker_u64(reply, FIELD_SLOT);
 	return copy_text(&facts->label, worker_text(reply, FIELD_LABEL), err) &&
 	       copy_text(&facts->serial, worker_text(reply, FIELD_SERIAL), err) &&
 	       copy_text(&facts->manufacturer, worker_text(reply, FIELD_MANUFACTURER), err) &&
-	       copy_text(&facts->model, worker_text(reply, FIELD_MODEL), err);
+	       copy_text(&facts->model, worker_text(reply, FIELD_MODEL), err) &&
+	       copy_text(&facts->flag_words, worker_text(reply, FIELD_FLAG_WORDS), err);
 }
 
 void token_facts_done(struct token_facts *facts)
@@ -51,55 +58,8 @@ void token_facts_done(struct token_facts *facts)
 	free(facts->serial);
 	free(facts->manufacturer);
 	free(facts->model);
+	free(facts->flag_words);
 	*facts = (struct token_facts){ 0 };
-}
-
-static struct pin_token pin_token_of(const struct token_facts *facts)
-{
-	return (struct pin_token){
-		.label = facts->label,
-		.serial = facts->serial,
-		.manufacturer = facts->manufacturer,
-		.model = facts->model,
-	};
-}
-
-bool token_login_request(struct worker_message *request, const struct token_facts *facts,
-			 const char *pin_file, const struct token_uri *uri,
-			 struct muster_error *err)
-{
-	struct pin_token token = pin_token_of(facts);
-	enum pin_memory memory;
-
-	worker_request_init(request, WORKER_HSM_LOGIN);
-	if (!pin_recall(&token, &memory, err))
-		return false;
-	if (memory == PIN_REFUSED_BEFORE)
-		return muster_fail(
-			err, CAUSE_PIN_REMEMBERED,
-			"logging in to token '%s' (serial %s): its last PIN was refused, so no other is tried",
-			PRINTABLE(token.label), PRINTABLE(token.serial));
-	request->fd = pin_open(pin_file, uri, err);
-	if (request->fd < 0) {
-		request->fd = 0;
-		return false;
-	}
-	worker_add_u64(request, FIELD_PIN_STATE, memory == PIN_ACKNOWLEDGED);
-	return true;
-}
-
-bool token_login_settle(const struct token_facts *facts, const struct muster_error *outcome,
-			struct muster_error *err)
-{
-	struct pin_token token = pin_token_of(facts);
-	struct muster_error storage;
-
-	if (outcome->code == MUSTER_OK)
-		return pin_forget(&token, err);
-	*err = *outcome;
-	if (outcome->cause == CAUSE_PIN_REFUSED && !pin_remember_refusal(&token, &storage))
-		return muster_error_prefix(err, "%s", storage.message);
-	return muster_error_prefix(err, "logging in to token '%s'", PRINTABLE(token.label));
 }
 
 /* -- The same as steps of a job ------------------------------------------------------------------------------ */
@@ -129,7 +89,7 @@ bool token_login_start(struct job *job, struct muster_error *err)
 {
 	CLEANUP(worker_message_done) struct worker_message request = { 0 };
 
-	return token_login_request(&request, &job->token, job->run->request->token.pin_file,
+	return token_login_request(&request, &job->token, &job->run->request->token.pin,
 				   &job->run->token, err) &&
 	       job_ask(job, job->hsm, &request, err);
 }

@@ -16,11 +16,15 @@ void token_open_request(struct worker_message *request, const struct station_mod
 bool token_facts_take(struct token_facts *facts, const struct worker_message *reply,
 		      struct muster_error *err) MUST_CHECK;
 void token_facts_done(struct token_facts *facts);
-/* One login, unless a PIN of this token was refused before; `uri` says where the PIN is when `pin_file` is NULL. */
+/* FIELD_MODULE and what goes with it. */
+void token_add_module(struct worker_message *request, const struct station_module *module);
+
+/* One login (login.c), or a refusal: what the token's flags forbid, and after a refused PIN every PIN that is not typed by
+ * a person. */
 bool token_login_request(struct worker_message *request, const struct token_facts *facts,
-			 const char *pin_file, const struct token_uri *uri,
+			 const struct station_pin *pin, const struct token_uri *uri,
 			 struct muster_error *err) MUST_CHECK;
-/* Remembers a refusal, forgets it after a login that was accepted. */
+/* Remembers a refusal on disk, forgets it after a login that was accepted. False with the login's failure. */
 bool token_login_settle(const struct token_facts *facts, const struct muster_error *outcome,
 			struct muster_error *err) MUST_CHECK;
 

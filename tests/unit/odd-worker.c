@@ -257,8 +257,8 @@ static bool handle_login(void *context, const struct worker_message *request,
 	return muster_fail(err, CAUSE_PIN_REFUSED, "read '%s'", pin);
 }
 
-static bool handle_tokens(void *context, const struct worker_message *request,
-			  struct worker_message *reply, struct muster_error *err)
+static bool handle_token(void *context, const struct worker_message *request,
+			 struct worker_message *reply, struct muster_error *err)
 {
 	(void)context;
 	(void)request;
@@ -273,7 +273,7 @@ int main(void)
 		{ WORKER_TPM_OPEN, handle_open },
 		{ WORKER_TPM_NV_READ, handle_tell },
 		{ WORKER_HSM_LOGIN, handle_login },
-		{ WORKER_HSM_TOKENS, handle_tokens },
+		{ WORKER_HSM_TOKEN, handle_token },
 	};
 
 	return worker_serve(handlers, ARRAY_SIZE(handlers), NULL);

@@ -60,23 +60,38 @@ static void an_uninitialised_token_does_not_hang(void **state)
 	must(open_uri(lone_uri(), &reply));
 }
 
+static bool look(uint64_t index, struct worker_message *reply)
+{
+	struct worker_message request = { 0 };
+
+	worker_request_init(&request, WORKER_HSM_TOKEN);
+	worker_add_text(&request, FIELD_MODULE, MODULE);
+	worker_add_u64(&request, FIELD_INDEX, index);
+	return ask(&request, reply);
+}
+
 static void lists_every_token(void **state)
 {
-	CLEANUP(worker_message_done) struct worker_message reply = { 0 };
-	struct worker_message request = { 0 };
 	size_t seen = 0;
 
 	(void)state;
-	worker_request_init(&request, WORKER_HSM_TOKENS);
-	worker_add_text(&request, FIELD_MODULE, MODULE);
-	must(ask(&request, &reply));
-	assert_int_equal(reply.count, 4);
-	for (size_t i = 0; i < reply.count; i++) {
-		const char *line = (const char *)reply.values[i].bytes.data;
+	for (uint64_t i = 0; i < 5; i++) {
+		CLEANUP(worker_message_done) struct worker_message reply = { 0 };
+		const char *serial, *words;
 
-		for (size_t token = 0; token < 3; token++)
-			seen += strstr(line, serials[token]) != NULL;
-		assert_non_null(strstr(line, "initialized="));
+		must(look(i, &reply));
+		assert_int_equal(worker_u64(&reply, FIELD_COUNT), 4);
+		serial = worker_text(&reply, FIELD_SERIAL);
+		words = worker_text(&reply, FIELD_FLAG_WORDS);
+		assert_int_equal(serial != NULL, i < 4);
+		for (size_t token = 0; serial && token < 3; token++) {
+			bool is_this = strcmp(serial, serials[token]) == 0;
+
+			seen += is_this;
+			assert_true(
+				!is_this ||
+				text_has_prefix(words, "initialized user-pin-set login-required"));
+		}
 	}
 	assert_int_equal(seen, 3);
 }
@@ -91,8 +106,9 @@ static void refuses_a_module_that_is_none(void **state)
 		CLEANUP(worker_message_done) struct worker_message reply = { 0 };
 		struct worker_message request = { 0 };
 
-		worker_request_init(&request, WORKER_HSM_TOKENS);
+		worker_request_init(&request, WORKER_HSM_TOKEN);
 		worker_add_text(&request, FIELD_MODULE, modules[i]);
+		worker_add_u64(&request, FIELD_INDEX, 0);
 		must_fail(ask(&request, &reply),
 			  i == 0 ? CAUSE_INPUT_NOT_FOUND : CAUSE_MODULE_UNUSABLE);
 	}
@@ -108,8 +124,9 @@ static void refuses_a_module_that_others_can_change(void **state)
 	snprintf(path, sizeof(path), "%s/module.so", directory);
 	snprintf(command, sizeof(command), "cp " MODULE " %s && chmod 0666 %s", path, path);
 	run(command);
-	worker_request_init(&request, WORKER_HSM_TOKENS);
+	worker_request_init(&request, WORKER_HSM_TOKEN);
 	worker_add_text(&request, FIELD_MODULE, path);
+	worker_add_u64(&request, FIELD_INDEX, 0);
 	must_fail(ask(&request, &reply), CAUSE_FILE_OWNER);
 }
 

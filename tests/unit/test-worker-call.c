@@ -219,8 +219,9 @@ static void a_module_worker_that_hangs_is_ended(void **state)
 
 	(void)state;
 	worker_set_deadline_ms(worker, SHORT_MS);
-	worker_request_init(&request, WORKER_HSM_TOKENS);
+	worker_request_init(&request, WORKER_HSM_TOKEN);
 	worker_add_text(&request, FIELD_MODULE, "/x.so");
+	worker_add_u64(&request, FIELD_INDEX, 0);
 	assert_fails(worker_call(worker, &request, &none, &err), err, CAUSE_MODULE_HANGS);
 	assert_false(worker_is_alive(worker));
 }
@@ -428,8 +429,9 @@ static void a_worker_does_not_outlive_its_station(void **state)
 		if (!worker_spawn("odd-worker", NULL, &worker, &err) || !say_hello(worker, &err))
 			_exit(1);
 		worker_set_deadline_ms(worker, 5);
-		worker_request_init(&reply, WORKER_HSM_TOKENS);
+		worker_request_init(&reply, WORKER_HSM_TOKEN);
 		worker_add_text(&reply, FIELD_MODULE, "/x.so");
+		worker_add_u64(&reply, FIELD_INDEX, 0);
 		if (!worker_send(worker, &reply, &err))
 			_exit(2);
 		_exit(0);

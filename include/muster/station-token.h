@@ -1,0 +1,41 @@
+/* What people do with tokens outside of a job: look, initialise, allow another PIN. One token at a time, each in a worker of
+ * its own. Results are JSON documents with names that stay. */
+#pragma once
+
+#include <stdbool.h>
+
+#include <cjson/cJSON.h>
+
+#include "muster/cleanup.h"
+#include "muster/error.h"
+#include "muster/station.h"
+
+/* An array with an object for each token of each module: of the one file, or of muster.yaml and p11-kit's
+ * configuration. No login. A module that cannot be asked is an object with "error" (with `module_path`: a failure),
+ * and so is one without a token. */
+bool station_tokens_list(const char *module_path, cJSON **ret_tokens, struct muster_error *err)
+	MUST_CHECK;
+
+/* One token: "token", "mechanisms", "objects". It is logged in to when a PIN is at hand or with `asks`; else it shows its
+ * public objects only, and "loggedIn" is false. */
+struct station_show {
+	struct station_pin pin;
+	bool asks; /* a person may be asked for the PIN */
+};
+bool station_token_show(const char *token_uri, const struct station_show *request,
+			cJSON **ret_token, struct muster_error *err) MUST_CHECK;
+
+/* Initialises the one token that the URI matches and sets its user PIN. All but SoftHSM have to be asked for by
+ * `is_any_module`, and a token in use by its label (`confirmation`). Gives the token as station_tokens_list does. */
+struct station_init {
+	const char *label;
+	struct station_pin so_pin, pin;
+	const char *confirmation;
+	bool is_any_module;
+};
+bool station_token_init(const char *token_uri, const struct station_init *request,
+			cJSON **ret_token, struct muster_error *err) MUST_CHECK;
+
+/* Allows one more login after a refused PIN, for every token that the URI names. CAUSE_TOKEN_NOT_FOUND when no
+ * refusal is remembered for it. Touches no token. */
+bool station_pin_acknowledge(const char *token_uri, struct muster_error *err) MUST_CHECK;

@@ -1,0 +1,115 @@
+/* Making a token: for soft tokens and for benches. A token that has been made already is not touched by mistake. */
+#include <string.h>
+
+#include "hsm-internal.h"
+
+/* Of several matching seats the only one that is not initialised: soft tokens always show one. */
+static bool choose(const struct seat *seats, size_t count, const struct seat **ret_seat,
+		   struct muster_error *err)
+{
+	const struct seat *fresh = NULL;
+	size_t fresh_count = 0;
+
+	for (size_t i = 0; i < count; i++) {
+		if (seats[i].token.flags & CKF_TOKEN_INITIALIZED)
+			continue;
+		fresh = &seats[i];
+		fresh_count++;
+	}
+	if (count > 1 && fresh_count != 1)
+		return hsm_fail_ambiguous(err, seats, count);
+	*ret_seat = count == 1 ? &seats[0] : fresh;
+	return true;
+}
+
+/* The security officer's tries are as few as the user's. */
+static bool check_seat(const struct seat *seat, const char *confirmation, struct muster_error *err)
+{
+	CK_FLAGS flags = seat->token.flags;
+
+	if (!(flags & CKF_TOKEN_INITIALIZED))
+		return true;
+	if (!confirmation || strcmp(confirmation, HSM_LABEL(&seat->token)) != 0)
+		return muster_fail(
+			err, CAUSE_TOKEN_IN_USE,
+			"token '%s' is initialised already, and all that is on it would be lost",
+			HSM_LABEL(&seat->token));
+	if (flags & CKF_SO_PIN_LOCKED)
+		return muster_fail(err, CAUSE_PIN_LOCKED, "the SO-PIN of token '%s' is locked",
+				   HSM_LABEL(&seat->token));
+	if (flags & CKF_SO_PIN_FINAL_TRY)
+		return muster_fail(err, CAUSE_PIN_FINAL_TRY,
+				   "the SO-PIN of token '%s' has one try left; it was not tried",
+				   HSM_LABEL(&seat->token));
+	return true;
+}
+
+/* The one place where a seat becomes the token at hand without libp11, which is not asked to make tokens. */
+static bool officer_login(struct hsm *hsm, const struct seat *seat, const struct secret *so_pin,
+			  struct muster_error *err)
+{
+	CK_SESSION_HANDLE session;
+	CK_RV rv = hsm->calls->C_OpenSession(seat->id, CKF_SERIAL_SESSION | CKF_RW_SESSION, NULL,
+					     NULL, &session);
+
+	if (rv != CKR_OK)
+		return hsm_fail(err, rv, "opening a session with the new token");
+	rv = hsm->calls->C_Login(session, CKU_SO, so_pin->data, so_pin->size);
+	if (rv != CKR_OK) {
+		hsm->calls->C_CloseSession(session);
+		return hsm_fail(err, rv, "logging the security officer in to the new token");
+	}
+	hsm->officer_session = session;
+	hsm->slot_id = seat->id;
+	return true;
+}
+
+bool hsm_token_initialise(struct hsm *hsm, const char *uri, const char *label,
+			  const char *confirmation, const struct secret *so_pin,
+			  struct muster_error *err)
+{
+	CLEANUP(freep) struct seat *seats = NULL;
+	const struct seat *seat = NULL;
+	unsigned char padded[32];
+	size_t length = strlen(label), count;
+	CK_RV rv;
+
+	hsm_token_close(hsm);
+	if (length == 0 || length > sizeof(padded))
+		return muster_fail(err, CAUSE_USAGE, "a token's label has 1 to %zu bytes",
+				   sizeof(padded));
+	if (so_pin->size == 0)
+		return muster_fail(err, CAUSE_PIN_MISSING, "the SO-PIN is empty");
+	if (!hsm_seats_of_uri(hsm, uri, &seats, &count, err) || !choose(seats, count, &seat, err) ||
+	    !check_seat(seat, confirmation, err))
+		return false;
+	memset(padded, ' ', sizeof(padded));
+	memcpy(padded, label, length);
+	rv = hsm->calls->C_InitToken(seat->id, so_pin->data, so_pin->size, padded);
+	if (rv != CKR_OK)
+		return hsm_fail(err, rv, "initialising the token in slot %lu", seat->id);
+	return officer_login(hsm, seat, so_pin, err);
+}
+
+bool hsm_token_set_pin(struct hsm *hsm, const struct secret *pin, struct hsm_token *ret_token,
+		       struct muster_error *err)
+{
+	struct seat seat = { .id = hsm->slot_id };
+	CK_RV rv;
+
+	if (!hsm->officer_session)
+		return muster_fail(err, CAUSE_WORKER_PROTOCOL, "no token was just initialised");
+	if (pin->size == 0)
+		return muster_fail(err, CAUSE_PIN_MISSING, "the new user PIN is empty");
+	rv = hsm->calls->C_InitPIN(hsm->officer_session, pin->data, pin->size);
+	if (rv != CKR_OK)
+		return hsm_fail(err, rv, "setting the user PIN of the new token");
+	hsm->calls->C_Logout(hsm->officer_session);
+	hsm->calls->C_CloseSession(hsm->officer_session);
+	hsm->officer_session = 0;
+	rv = hsm->calls->C_GetTokenInfo(seat.id, &seat.token);
+	if (rv != CKR_OK)
+		return hsm_fail(err, rv, "looking at the new token");
+	*ret_token = hsm_token_of_seat(&seat);
+	return true;
+}

@@ -1,0 +1,204 @@
+/* What a token has: mechanisms that matter, and every object. For people and for audits; jobs look for what they know. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "hsm-internal.h"
+
+#define OBJECTS_MAX 65536
+#define LABEL_MAX 256
+
+/* -- Mechanisms ---------------------------------------------------------------------------------------------- */
+
+#define MECHANISM(name)     \
+	{                   \
+		name, #name \
+	}
+
+/* Making keys, signing requests and certificates and TLS, deriving, and taking keys out wrapped. */
+static const struct {
+	CK_MECHANISM_TYPE type;
+	const char *name;
+} mechanisms[] = {
+	MECHANISM(CKM_EC_KEY_PAIR_GEN),
+	MECHANISM(CKM_ECDSA),
+	MECHANISM(CKM_RSA_PKCS_KEY_PAIR_GEN),
+	MECHANISM(CKM_RSA_PKCS),
+	MECHANISM(CKM_RSA_PKCS_PSS),
+	MECHANISM(CKM_RSA_PKCS_OAEP),
+	MECHANISM(CKM_EC_EDWARDS_KEY_PAIR_GEN),
+	MECHANISM(CKM_EDDSA),
+	MECHANISM(CKM_GENERIC_SECRET_KEY_GEN),
+	MECHANISM(CKM_SHA256_HMAC),
+	MECHANISM(CKM_AES_KEY_GEN),
+	MECHANISM(CKM_AES_KEY_WRAP),
+	MECHANISM(CKM_AES_KEY_WRAP_PAD),
+	{ 0x210b, "CKM_AES_KEY_WRAP_KWP" }, /* newer than the header */
+};
+
+static const struct {
+	CK_FLAGS flag;
+	const char *word;
+} uses[] = {
+	{ CKF_GENERATE, "generate" }, { CKF_GENERATE_KEY_PAIR, "generate-pair" },
+	{ CKF_SIGN, "sign" },         { CKF_VERIFY, "verify" },
+	{ CKF_ENCRYPT, "encrypt" },   { CKF_DECRYPT, "decrypt" },
+	{ CKF_WRAP, "wrap" },         { CKF_UNWRAP, "unwrap" },
+	{ CKF_DERIVE, "derive" },
+};
+
+bool hsm_mechanism_look(struct hsm *hsm, size_t index, struct hsm_mechanism *ret_mechanism,
+			size_t *ret_count, struct muster_error *err)
+{
+	CK_MECHANISM_INFO info = { 0 };
+	struct hsm_mechanism mechanism = { 0 };
+	size_t length = 0;
+	CK_RV rv;
+
+	*ret_count = ARRAY_SIZE(mechanisms);
+	if (index >= ARRAY_SIZE(mechanisms))
+		return true;
+	if (!hsm_require_token(hsm, err))
+		return false;
+	mechanism.name = mechanisms[index].name;
+	rv = hsm->calls->C_GetMechanismInfo(hsm->slot_id, mechanisms[index].type, &info);
+	if (rv != CKR_OK && rv != CKR_MECHANISM_INVALID)
+		return hsm_fail(err, rv, "asking token '%s' for %s", HSM_LABEL(&hsm->token),
+				mechanism.name);
+	for (size_t i = 0; rv == CKR_OK && i < ARRAY_SIZE(uses); i++)
+		if (info.flags & uses[i].flag)
+			length += (size_t)snprintf(mechanism.uses + length,
+						   sizeof(mechanism.uses) - length, "%s%s",
+						   length > 0 ? " " : "", uses[i].word);
+	mechanism.minimum = info.ulMinKeySize;
+	mechanism.maximum = info.ulMaxKeySize;
+	*ret_mechanism = mechanism;
+	return true;
+}
+
+/* -- Objects ------------------------------------------------------------------------------------------------- */
+
+static const struct {
+	CK_OBJECT_CLASS class;
+	const char *kind;
+	bool is_key, is_guarded; /* guarded keys have attributes that must hold */
+} kinds[] = {
+	{ CKO_PRIVATE_KEY, "private-key", true, true },
+	{ CKO_PUBLIC_KEY, "public-key", true, false },
+	{ CKO_SECRET_KEY, "secret-key", true, true },
+	{ CKO_CERTIFICATE, "certificate", false, false },
+	{ CKO_DATA, "data", false, false },
+};
+
+bool hsm_objects_collect(struct hsm *hsm, size_t *ret_count, struct muster_error *err)
+{
+	if (!hsm_require_token(hsm, err))
+		return false;
+	if (!hsm->objects)
+		hsm->objects = calloc(OBJECTS_MAX, sizeof(*hsm->objects));
+	if (!hsm->objects)
+		return muster_fail_memory(err);
+	hsm->object_count = 0;
+	if (!hsm_objects_find(hsm, NULL, 0, hsm->objects, OBJECTS_MAX, &hsm->object_count, err))
+		return false;
+	if (hsm->object_count == OBJECTS_MAX)
+		return muster_fail(err, CAUSE_HSM_UNSUPPORTED,
+				   "token '%s' has more than %d objects, too many to look at",
+				   HSM_LABEL(&hsm->token), OBJECTS_MAX - 1);
+	*ret_count = hsm->object_count;
+	return true;
+}
+
+void hsm_object_done(struct hsm_object *object)
+{
+	hsm_key_done(&object->key);
+}
+
+/* *ret_row is -1 for an object that is none of ours, such as a mechanism object; *ret_found false when it has gone. */
+static bool class_read(struct hsm *hsm, CK_OBJECT_HANDLE handle, int *ret_row, bool *ret_found,
+		       struct muster_error *err)
+{
+	CK_OBJECT_CLASS class = 0;
+	CK_ATTRIBUTE attribute = { CKA_CLASS, &class, sizeof(class) };
+	CK_RV rv = hsm->calls->C_GetAttributeValue(hsm->session, handle, &attribute, 1);
+
+	*ret_found = rv != CKR_OBJECT_HANDLE_INVALID;
+	*ret_row = -1;
+	if (!*ret_found)
+		return true;
+	if (rv != CKR_OK)
+		return hsm_fail(err, rv, "reading the class of an object");
+	for (size_t i = 0; i < ARRAY_SIZE(kinds); i++)
+		if (kinds[i].class == class)
+			*ret_row = (int)i;
+	return true;
+}
+
+static bool names_read(struct hsm *hsm, CK_OBJECT_HANDLE handle, struct hsm_object *object,
+		       struct muster_error *err)
+{
+	CLEANUP(bytes_done) struct bytes label = { 0 }, id = { 0 };
+	CLEANUP(freep) char *text = NULL;
+
+	if (!hsm_attribute_bytes(hsm, handle, CKA_LABEL, LABEL_MAX, &label, err) ||
+	    !hsm_attribute_bytes(hsm, handle, CKA_ID, HSM_ID_MAX, &id, err))
+		return false;
+	if (label.size > 0) {
+		text = strndup((const char *)label.data, label.size);
+		if (!text)
+			return muster_fail_memory(err);
+		text_printable(object->label, HSM_LABEL_SIZE, text);
+	}
+	if (id.size > 0)
+		memcpy(object->key.id.data, id.data, id.size);
+	object->key.id.size = id.size;
+	return true;
+}
+
+/* The public half is shown where it can be read; what is wrong with it is the object's note, and no reason to show nothing
+ * of the token. */
+static bool key_read(struct hsm *hsm, CK_OBJECT_HANDLE handle, bool is_guarded,
+		     struct hsm_object *object, struct muster_error *err)
+{
+	CLEANUP(EVP_PKEY_freep) EVP_PKEY *public_half = NULL;
+	const struct hsm_key_type *type = NULL;
+	struct muster_error wrong;
+
+	if (is_guarded && !hsm_attributes_read(hsm, handle, object->key.attributes, err))
+		return false;
+	if (!(is_guarded ? hsm_public_of(hsm, handle, &object->key.id, &public_half, &type, &wrong)
+			 : hsm_public_read(hsm, handle, &public_half, &type, &wrong))) {
+		snprintf(object->note, sizeof(object->note), "%s", wrong.message);
+		return true;
+	}
+	snprintf(object->key.type, sizeof(object->key.type), "%s", type ? type->name : "");
+	return !public_half || hsm_spki_of(public_half, &object->key.spki, err);
+}
+
+bool hsm_object_look(struct hsm *hsm, size_t index, struct hsm_object *ret_object, bool *ret_found,
+		     struct muster_error *err)
+{
+	CLEANUP(hsm_object_done) struct hsm_object object = { .kind = "other" };
+	CK_OBJECT_HANDLE handle;
+	int row;
+
+	if (!hsm_require_token(hsm, err))
+		return false;
+	if (index >= hsm->object_count)
+		return muster_fail(err, CAUSE_WORKER_PROTOCOL, "no object has the index %zu",
+				   index);
+	handle = hsm->objects[index];
+	if (!class_read(hsm, handle, &row, ret_found, err))
+		return false;
+	if (!*ret_found)
+		return true;
+	if (row >= 0)
+		object.kind = kinds[row].kind;
+	if (!names_read(hsm, handle, &object, err) ||
+	    (row >= 0 && kinds[row].is_key &&
+	     !key_read(hsm, handle, kinds[row].is_guarded, &object, err)))
+		return false;
+	*ret_object = object;
+	object = (struct hsm_object){ 0 };
+	return true;
+}

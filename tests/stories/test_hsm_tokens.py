@@ -1,0 +1,99 @@
+"""Tokens are listed, shown and initialised; a token in use is never wiped by mistake."""
+import pytest
+
+from lib.paths import SOFTHSM_MODULE
+from lib.program import run
+from lib.software_token import write_secret
+
+MODULE = f"pkcs11:?module-path={SOFTHSM_MODULE}"
+
+
+@pytest.fixture
+def hsm(tmp_path, tokens):
+    """muster hsm VERB ... with SoftHSM's configuration."""
+    def call(*arguments, **options):
+        return run("hsm", *arguments, "-o", "json", home=tmp_path,
+                   env={"SOFTHSM2_CONF": tokens.configuration, "MUSTER_CONFIG": tmp_path / "muster.yaml"}, **options)
+
+    (tmp_path / "muster.yaml").write_text(
+        f"modules:\n  soft: {{path: {SOFTHSM_MODULE}, environment: [SOFTHSM2_CONF]}}\n  broken: {{path: /bin/true}}\n")
+    return call
+
+
+@pytest.fixture
+def pins(tmp_path):
+    return ["--so-pin-file", write_secret(tmp_path / "so", "12345678"), "--pin-file", write_secret(tmp_path / "pin", "246810")]
+
+
+def test_list_names_every_token_and_every_module(hsm, tokens):
+    made = [tokens.make(label) for label in ("one", "two")]
+    done = hsm("list")
+    assert done.status == 0, done
+    soft = [row for row in done.json if row.get("module") == "soft" and row.get("label")]
+    assert {(row["label"], row["serial"]) for row in soft} == {(token.label, token.serial) for token in made}
+    assert all("login-required" in row["flags"] for row in soft)
+    broken, = [row for row in done.json if row["module"] == "broken"]
+    assert "/bin/true" in broken["error"]
+
+
+def test_the_uri_of_a_listed_token_opens_it(hsm, tokens):
+    token = tokens.make("a b;c")
+    row, = [row for row in hsm("list", "--module", SOFTHSM_MODULE).json if row["label"] == token.label]
+    done = hsm("show", row["uri"])
+    assert done.status == 0, done
+    assert done.json["token"]["serial"] == token.serial
+
+
+def test_a_module_that_is_none(hsm):
+    assert hsm("list", "--module", "/bin/true").cause == "E4101"
+    assert hsm("list", "--module", "/nowhere.so").cause == "E4101"
+
+
+def test_show_without_a_pin_shows_public_objects_only(hsm, token):
+    token.pkcs11_tool("--keypairgen", "--key-type", "EC:prime256v1", "--label", "k", "--id", "01")
+    token.write_master("master", bytes(range(32)))
+    uri = token.uri.split("&pin-source")[0]
+    shut = hsm("show", uri).json
+    assert shut["loggedIn"] is False
+    assert {row["kind"] for row in shut["objects"]} == {"public-key"}
+    opened = hsm("show", token.uri).json
+    assert opened["loggedIn"] is True
+    keys = {row["kind"]: row for row in opened["objects"]}
+    assert set(keys) == {"public-key", "private-key", "secret-key"}
+    assert keys["private-key"]["attributes"]["never-extractable"] is True
+    assert keys["private-key"]["attributes"]["encrypt"] == "unknown"
+    assert keys["secret-key"]["attributes"]["local"] is False
+    offered = {row["name"] for row in opened["mechanisms"] if row["offered"]}
+    assert "CKM_ECDSA" in offered and "CKM_AES_KEY_WRAP_KWP" not in offered
+
+
+def test_init_makes_a_token_that_takes_the_pin(hsm, pins):
+    made = hsm("init", MODULE, "--label", "fresh", *pins)
+    assert made.status == 0, made
+    assert made.json["label"] == "fresh" and "user-pin-set" in made.json["flags"]
+    assert hsm("show", made.json["uri"], *pins[2:]).json["loggedIn"] is True
+
+
+def test_init_wipes_only_what_is_named(hsm, token, pins, tmp_path):
+    token.pkcs11_tool("--keypairgen", "--key-type", "EC:prime256v1", "--label", "k", "--id", "01")
+    so_pin = ["--so-pin-file", write_secret(tmp_path / "so-line", "so-246810"), *pins[2:]]
+    for confirmation in ([], ["--yes", "line"], ["--yes", "new"]):
+        refused = hsm("init", token.uri, "--label", "new", *so_pin, *confirmation)
+        assert (refused.status, refused.cause) == (5, "E4110"), refused
+    assert token.objects("privkey") == ["k"]
+    done = hsm("init", token.uri, "--label", "new", *so_pin, "--yes", "line-3")
+    assert done.status == 0, done
+    assert hsm("show", done.json["uri"], *pins[2:]).json["objects"] == []
+
+
+def test_init_of_another_module_has_to_be_asked_for(hsm, pins, tmp_path):
+    other = tmp_path / "other.so"
+    other.write_bytes(open(SOFTHSM_MODULE, "rb").read())
+    refused = hsm("init", f"pkcs11:?module-path={other}", "--label", "x", *pins)
+    assert refused.status == 2 and "--any-module" in refused.stderr, refused
+
+
+def test_a_refused_so_pin_leaves_the_token_as_it_was(hsm, token, pins):
+    refused = hsm("init", token.uri, "--label", "new", *pins, "--yes", "line-3")
+    assert (refused.status, refused.cause) == (5, "E4201"), refused
+    assert token.objects("privkey") == []
