@@ -14,6 +14,8 @@
  * opens /dev/null where descriptor 0, 1 or 2 is closed, puts wiping allocators under OpenSSL and cJSON.
  * Stops the program when it cannot. */
 void process_harden(void);
+/* The same for a worker whose environment the station has composed, with the variables of its module: they stay. */
+void process_harden_worker(void);
 /* Names of the variables that process_harden() removed and that change what libraries do (SSLKEYLOGFILE, ...);
  * NULL-terminated, static. */
 const char *const *process_removed_variables(void);

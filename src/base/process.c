@@ -180,11 +180,16 @@ static void fill_standard_descriptors(void)
 
 void process_harden(void)
 {
+	scrub_environment();
+	process_harden_worker();
+}
+
+void process_harden_worker(void)
+{
 	static cJSON_Hooks hooks = { .malloc_fn = wiping_malloc, .free_fn = wiping_free };
 	struct rlimit none = { 0, 0 };
 
 	fill_standard_descriptors();
-	scrub_environment();
 	/* The TSS library writes to standard error by itself, at higher levels with secrets in hex. An empty
 	 * configuration shuts the system's OpenSSL modules out. */
 	if (setenv("TSS2_LOG", "all+none", 1) < 0 || setenv("OPENSSL_CONF", "/dev/null", 1) < 0)

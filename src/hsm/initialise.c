@@ -78,8 +78,6 @@ bool hsm_token_initialise(struct hsm *hsm, const char *uri, const char *label,
 	if (length == 0 || length > sizeof(padded))
 		return muster_fail(err, CAUSE_USAGE, "a token's label has 1 to %zu bytes",
 				   sizeof(padded));
-	if (so_pin->size == 0)
-		return muster_fail(err, CAUSE_PIN_MISSING, "the SO-PIN is empty");
 	if (!hsm_seats_of_uri(hsm, uri, &seats, &count, err) || !choose(seats, count, &seat, err) ||
 	    !check_seat(seat, confirmation, err))
 		return false;

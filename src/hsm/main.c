@@ -455,7 +455,7 @@ int main(void)
 	CLEANUP(hsm_freep) struct hsm *hsm = NULL;
 	struct muster_error err;
 
-	process_harden();
+	process_harden_worker();
 	log_set_program("muster-hsm-worker");
 	if (!silence_output() || !hsm_new(&hsm, &err))
 		return MUSTER_E_INTERNAL;

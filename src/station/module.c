@@ -236,7 +236,7 @@ bool station_module_by_path(const char *path, struct station_module *ret_module,
 void module_list_done(struct module_list *list)
 {
 	for (size_t i = 0; i < list->count; i++)
-		station_module_done(&list->modules[i]);
+		station_module_done(&list->modules[i].module);
 	free(list->modules);
 	*list = (struct module_list){ 0 };
 }
@@ -247,24 +247,29 @@ static bool is_listed(const struct module_list *list, const char *path)
 	CLEANUP(freep) char *real = realpath(path, NULL);
 
 	for (size_t i = 0; i < list->count; i++) {
-		CLEANUP(freep) char *other = realpath(list->modules[i].path, NULL);
+		CLEANUP(freep) char *other = realpath(list->modules[i].module.path, NULL);
 
-		if (strcmp(other ? other : list->modules[i].path, real ? real : path) == 0)
+		if (strcmp(other ? other : list->modules[i].module.path, real ? real : path) == 0)
 			return true;
 	}
 	return false;
 }
 
-/* Takes the module over. */
-static bool add(struct module_list *list, struct station_module *module, struct muster_error *err)
+/* Takes the module over. One that cannot be completed is listed with the reason. */
+static bool add(struct module_list *list, struct station_module *module,
+		const struct config_module *configured, struct muster_error *err)
 {
-	struct station_module *all =
+	struct listed_module *all =
 		reallocarray(list->modules, list->count + 1, sizeof(*list->modules));
 
 	if (!all)
 		return muster_fail_memory(err);
 	list->modules = all;
-	all[list->count++] = *module;
+	all[list->count] = (struct listed_module){ 0 };
+	if (!complete(module, configured, &all[list->count].problem) &&
+	    all[list->count].problem.cause == CAUSE_MEMORY)
+		return muster_fail_memory(err);
+	all[list->count++].module = *module;
 	*module = (struct station_module){ 0 };
 	return true;
 }
@@ -273,10 +278,11 @@ static bool add_configured(struct module_list *list, const struct config_module 
 			   struct muster_error *err)
 {
 	CLEANUP(station_module_done)
-	struct station_module module = { .path = strdup(configured->path) };
+	struct station_module module = { .name = strdup(configured->name),
+					 .path = strdup(configured->path) };
 
-	return module.path ? complete(&module, configured, err) && add(list, &module, err)
-			   : muster_fail_memory(err);
+	return module.name && module.path ? add(list, &module, configured, err)
+					  : muster_fail_memory(err);
 }
 
 /* p11-kit lets a configured module be missing, and so do we. */
@@ -289,7 +295,7 @@ static bool add_named(struct module_list *list, const char *name, struct muster_
 	module.path = find_by_name(name, &module.arguments);
 	if (!module.path || access(module.path, R_OK) < 0 || is_listed(list, module.path))
 		return true;
-	return complete(&module, NULL, err) && add(list, &module, err);
+	return add(list, &module, NULL, err);
 }
 
 static bool add_directory(struct module_list *list, const char *directory, struct muster_error *err)

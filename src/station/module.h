@@ -5,8 +5,12 @@
 
 #include "muster/station.h"
 
+struct listed_module {
+	struct station_module module;
+	struct muster_error problem; /* why it cannot be asked; code MUSTER_OK: it can */
+};
 struct module_list {
-	struct station_module *modules;
+	struct listed_module *modules;
 	size_t count;
 };
 void module_list_done(struct module_list *list);

@@ -87,12 +87,14 @@ static bool list_all(cJSON *tokens, struct muster_error *err)
 	if (!module_list_read(&list, err))
 		return false;
 	for (size_t i = 0; i < list.count; i++) {
-		struct muster_error failure = { 0 };
-		uint64_t count;
-		bool good = add_tokens(&list.modules[i], tokens, &count, &failure);
+		const struct station_module *module = &list.modules[i].module;
+		struct muster_error failure = list.modules[i].problem;
+		uint64_t count = 0;
+		bool good =
+			failure.code == MUSTER_OK && add_tokens(module, tokens, &count, &failure);
 
 		if ((!good || count == 0) &&
-		    !add_module(&list.modules[i], good ? "no token" : failure.message, tokens, err))
+		    !add_module(module, good ? "no token" : failure.message, tokens, err))
 			return false;
 	}
 	return true;

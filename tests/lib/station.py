@@ -21,6 +21,7 @@ class Station:
         self.journal = self.home / "journal.db"
         self.out = self.home / "out"
         self.env = {}
+        self.wrapper = ()
         self.masters = [base64.b64encode(os.urandom(32)).decode() for _ in range(2)]
         (self.home / "keys").mkdir()
         for name, master in zip(("primary", "secondary"), self.masters):
@@ -55,6 +56,7 @@ class Station:
 
     def muster(self, *arguments, **options):
         options.setdefault("build", self.build)
+        options.setdefault("wrapper", self.wrapper)
         options["env"] = {**self.env, **options.get("env", {})}
         return run(*arguments, home=self.home, **options)
 
