@@ -16,12 +16,19 @@ packages_test=(
 	clang
 	clang-format
 	curl
+	dbus-bin
+	dbus-daemon
 	fish
 	git
 	libclang-rt-14-dev
 	libcmocka-dev
+	libnss3
+	libtpm2-pkcs11-1
+	libtpm2-pkcs11-tools
+	libtss2-tcti-tabrmd0
 	libumockdev-dev
 	mandoc
+	opencryptoki
 	opensc
 	openssl
 	python3-cryptography
@@ -32,6 +39,7 @@ packages_test=(
 	shellcheck
 	sqlite3
 	strace
+	tpm2-abrmd
 	tpm2-tools
 	udev
 	umockdev

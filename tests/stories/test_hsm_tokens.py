@@ -16,7 +16,8 @@ def hsm(tmp_path, tokens):
                    env={"SOFTHSM2_CONF": tokens.configuration, "MUSTER_CONFIG": tmp_path / "muster.yaml"}, **options)
 
     (tmp_path / "muster.yaml").write_text(
-        f"modules:\n  soft: {{path: {SOFTHSM_MODULE}, environment: [SOFTHSM2_CONF]}}\n  broken: {{path: /bin/true}}\n")
+        f"modules:\n  soft: {{path: {SOFTHSM_MODULE}, environment: [SOFTHSM2_CONF]}}\n  broken: {{path: /bin/true}}\n"
+        "  missing: {path: /nowhere.so}\n")
     return call
 
 
@@ -32,8 +33,8 @@ def test_list_names_every_token_and_every_module(hsm, tokens):
     soft = [row for row in done.json if row.get("module") == "soft" and row.get("label")]
     assert {(row["label"], row["serial"]) for row in soft} == {(token.label, token.serial) for token in made}
     assert all("login-required" in row["flags"] for row in soft)
-    broken, = [row for row in done.json if row["module"] == "broken"]
-    assert "/bin/true" in broken["error"]
+    errors = {row["module"]: row["error"] for row in done.json if "error" in row and "module" in row}
+    assert "/bin/true" in errors["broken"] and "/nowhere.so" in errors["missing"]
 
 
 def test_the_uri_of_a_listed_token_opens_it(hsm, tokens):
