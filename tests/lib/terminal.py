@@ -1,0 +1,47 @@
+"""Runs muster at a terminal of its own, as a person would."""
+import fcntl
+import os
+import pty
+import subprocess
+import termios
+import time
+
+
+class Terminal:
+    def __init__(self, command, environment, home):
+        self.master, slave = pty.openpty()
+        self.process = subprocess.Popen(command, env=environment, cwd=home, stdin=slave, stdout=subprocess.PIPE,
+                                        stderr=subprocess.PIPE, text=True, start_new_session=True,
+                                        preexec_fn=lambda: self.take(slave))
+        os.close(slave)
+        self.seen = ""
+
+    @staticmethod
+    def take(slave):
+        fcntl.ioctl(slave, termios.TIOCSCTTY, 0)
+
+    def echoes(self):
+        return bool(termios.tcgetattr(self.master)[3] & termios.ECHO)
+
+    def wait_for(self, text, seconds=60):
+        os.set_blocking(self.master, False)
+        limit = time.monotonic() + seconds
+        while text not in self.seen:
+            assert time.monotonic() < limit, self.seen
+            try:
+                self.seen += os.read(self.master, 4096).decode(errors="replace")
+            except BlockingIOError:
+                time.sleep(0.01)
+        return self.seen
+
+    def type(self, text):
+        os.write(self.master, text.encode())
+
+    def finish(self):
+        stdout, stderr = self.process.communicate(timeout=120)
+        try:
+            self.seen += os.read(self.master, 4096).decode(errors="replace")
+        except OSError:
+            pass
+        os.close(self.master)
+        return self.process.returncode, stdout, stderr

@@ -1,0 +1,83 @@
+"""A PIN comes from a file, a descriptor, the service manager or a person, and is read by the module's process alone."""
+import json
+import os
+
+import pytest
+
+from lib.paths import BUILD
+from lib.program import environment, run
+from lib.software_token import write_secret
+from lib.terminal import Terminal
+
+
+@pytest.fixture
+def show(tmp_path, token):
+    uri = token.uri.split("&pin-source")[0]
+
+    def call(*arguments, env=None, **options):
+        return run("hsm", "show", uri, "-o", "json", *arguments, home=tmp_path,
+                   env={"SOFTHSM2_CONF": token.module.configuration, **(env or {})}, **options)
+
+    call.uri = uri
+    return call
+
+
+@pytest.fixture
+def at_terminal(tmp_path, token, show):
+    def call(pin):
+        variables = environment(BUILD, tmp_path, {"SOFTHSM2_CONF": token.module.configuration})
+        terminal = Terminal([BUILD / "muster", "hsm", "show", show.uri, "--login", "-o", "json"], variables, tmp_path)
+        question = terminal.wait_for("PIN of token 'line-3'")
+        assert not terminal.echoes()
+        terminal.type(f"{pin}\n")
+        status, stdout, stderr = terminal.finish()
+        assert pin not in terminal.seen + stdout + stderr
+        return question, status, stdout, stderr
+
+    return call
+
+
+def test_from_a_descriptor(show, token):
+    reader, writer = os.pipe()
+    os.write(writer, token.pin.encode())
+    os.close(writer)
+    assert show("--pin-fd", str(reader), pass_fds=[reader]).json["loggedIn"] is True
+    os.close(reader)
+
+
+def test_a_descriptor_that_is_none(show):
+    refused = show("--pin-fd", "77")
+    assert (refused.status, refused.cause) == (2, "E4002"), refused
+
+
+def test_from_the_service_manager(show, token, tmp_path):
+    (tmp_path / "credentials").mkdir(mode=0o700)
+    write_secret(tmp_path / "credentials/hsm-pin", token.pin)
+    assert show(env={"CREDENTIALS_DIRECTORY": tmp_path / "credentials"}).json["loggedIn"] is True
+
+
+def test_a_credential_that_others_can_read(show, token, tmp_path):
+    (tmp_path / "credentials").mkdir(mode=0o700)
+    write_secret(tmp_path / "credentials/hsm-pin", token.pin).chmod(0o644)
+    assert show(env={"CREDENTIALS_DIRECTORY": tmp_path / "credentials"}).cause == "E1005"
+
+
+def test_nobody_is_asked_without_a_terminal(show):
+    refused = show("--login")
+    assert (refused.status, refused.cause) == (2, "E4002"), refused
+
+
+def test_a_person_types_it_unseen(at_terminal, token):
+    _, status, stdout, stderr = at_terminal(token.pin)
+    assert status == 0, stderr
+    assert json.loads(stdout)["loggedIn"] is True
+
+
+def test_a_person_may_try_again_and_is_told(at_terminal, show, token, tmp_path):
+    """A program may not, until somebody has typed the right one."""
+    assert show("--pin-file", write_secret(tmp_path / "wrong", "135791")).cause == "E4201"
+    assert show("--pin-file", token.pin_file).cause == "E4202"
+    question, status, _, stderr = at_terminal(token.pin)
+    assert "The last PIN was refused." in question
+    assert status == 0, stderr
+    assert show("--pin-file", token.pin_file).json["loggedIn"] is True
