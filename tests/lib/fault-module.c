@@ -1,8 +1,11 @@
-/* A PKCS#11 module that misbehaves on request: SoftHSM with one function bent, named by MUSTER_FAULT. Each C_Login is
- * noted as a byte in the file MUSTER_FAULT_LOGINS. */
+/* A PKCS#11 module that misbehaves on request: SoftHSM with one function bent, named by MUSTER_FAULT. A fault is a word, or
+ * "C_Sign=0x30@2": from its second call on, that function returns that number. Each C_Login is noted as a byte in the
+ * file MUSTER_FAULT_LOGINS; with MUSTER_FAULT_TRIES, a file that holds the tries left, a wrong PIN costs one, is
+ * reported in the token's flags, and the last one locks. */
 #include <dlfcn.h>
 #include <fcntl.h>
 #include <stdbool.h>
+#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -21,21 +24,153 @@ static bool is_asked(const char *fault)
 	return asked && strcmp(asked, fault) == 0;
 }
 
+/* Whether this call of the function is to fail, and with what. */
+static bool fails(const char *function, CK_RV *ret_rv)
+{
+	static struct {
+		const char *function;
+		unsigned long calls;
+	} counts[32];
+	const char *asked = getenv("MUSTER_FAULT");
+	size_t length = strlen(function), row = 0;
+	unsigned long first = 1;
+	char *end;
+
+	if (!asked || strncmp(asked, function, length) != 0 || asked[length] != '=')
+		return false;
+	*ret_rv = strtoul(asked + length + 1, &end, 0);
+	if (*end == '@')
+		first = strtoul(end + 1, NULL, 10);
+	while (counts[row].function && strcmp(counts[row].function, function) != 0)
+		row++;
+	counts[row].function = function;
+	return ++counts[row].calls >= first;
+}
+
+/* A function that is only bent by number. */
+#define PLAIN(function, parameters, arguments)                                \
+	static CK_RV bent_##function parameters                               \
+	{                                                                     \
+		CK_RV rv;                                                     \
+                                                                              \
+		return fails(#function, &rv) ? rv : real->function arguments; \
+	}
+
+PLAIN(C_Initialize, (void *arguments), (arguments))
+PLAIN(C_GetSlotInfo, (CK_SLOT_ID slot, CK_SLOT_INFO *info), (slot, info))
+PLAIN(C_FindObjectsInit, (CK_SESSION_HANDLE session, CK_ATTRIBUTE *template, CK_ULONG count),
+      (session, template, count))
+PLAIN(C_SignInit, (CK_SESSION_HANDLE session, CK_MECHANISM *mechanism, CK_OBJECT_HANDLE key),
+      (session, mechanism, key))
+PLAIN(C_CreateObject,
+      (CK_SESSION_HANDLE session, CK_ATTRIBUTE *template, CK_ULONG count, CK_OBJECT_HANDLE *object),
+      (session, template, count, object))
+PLAIN(C_DestroyObject, (CK_SESSION_HANDLE session, CK_OBJECT_HANDLE object), (session, object))
+PLAIN(C_GenerateKeyPair,
+      (CK_SESSION_HANDLE session, CK_MECHANISM *mechanism, CK_ATTRIBUTE *public_half,
+       CK_ULONG public_count, CK_ATTRIBUTE *private_half, CK_ULONG private_count,
+       CK_OBJECT_HANDLE *public_key, CK_OBJECT_HANDLE *private_key),
+      (session, mechanism, public_half, public_count, private_half, private_count, public_key,
+       private_key))
+
+/* -- The PIN counter ------------------------------------------------------------------------------------------- */
+
+enum { TRIES = 3 };
+
+/* -1: no counter. */
+static int tries_left(void)
+{
+	const char *path = getenv("MUSTER_FAULT_TRIES");
+	int fd = path ? open(path, O_RDONLY | O_CLOEXEC) : -1;
+	char digit = '0' + TRIES;
+
+	if (!path)
+		return -1;
+	if (fd >= 0 && read(fd, &digit, 1) != 1)
+		digit = '0' + TRIES;
+	if (fd >= 0)
+		close(fd);
+	return digit - '0';
+}
+
+static void set_tries(int tries)
+{
+	int fd = open(getenv("MUSTER_FAULT_TRIES"), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+	char digit = (char)('0' + tries);
+
+	if (fd < 0 || write(fd, &digit, 1) != 1)
+		abort();
+	close(fd);
+}
+
+static CK_FLAGS counter_flags(void)
+{
+	switch (tries_left()) {
+	case 0:
+		return CKF_USER_PIN_LOCKED;
+	case 1:
+		return CKF_USER_PIN_COUNT_LOW | CKF_USER_PIN_FINAL_TRY;
+	case 2:
+		return CKF_USER_PIN_COUNT_LOW;
+	default:
+		return 0;
+	}
+}
+
+static CK_RV count_try(CK_RV rv)
+{
+	int left = tries_left();
+
+	if (left < 0)
+		return rv;
+	if (rv == CKR_OK)
+		set_tries(TRIES);
+	else if (rv == CKR_PIN_INCORRECT)
+		set_tries(left - 1);
+	return rv;
+}
+
+/* -- Named faults ------------------------------------------------------------------------------------------------ */
+
 static CK_RV get_slot_list(unsigned char present, CK_SLOT_ID *slots, CK_ULONG *count)
 {
-	CK_RV rv = real->C_GetSlotList(present, slots, count);
+	CK_RV rv;
 
+	if (fails("C_GetSlotList", &rv))
+		return rv;
+	rv = real->C_GetSlotList(present, slots, count);
 	if (is_asked("many-slots"))
 		*count = (CK_ULONG)1 << 62;
 	return rv;
 }
 
+static bool opened; /* a session was */
+
 static CK_RV get_token_info(CK_SLOT_ID slot, CK_TOKEN_INFO *info)
 {
 	static unsigned calls;
-	CK_RV rv = real->C_GetTokenInfo(slot, info);
+	CK_RV rv;
 
+	if (fails("C_GetTokenInfo", &rv))
+		return rv;
+	rv = real->C_GetTokenInfo(slot, info);
 	calls++;
+	if (getenv("MUSTER_FAULT_TRIES"))
+		info->flags =
+			(info->flags & ~(CK_FLAGS)(CKF_USER_PIN_COUNT_LOW | CKF_USER_PIN_FINAL_TRY |
+						   CKF_USER_PIN_LOCKED)) |
+			counter_flags();
+	if (is_asked("not-text"))
+		memset(info->label, 0xff, sizeof(info->label));
+	if (is_asked("no-pin-length"))
+		info->ulMinPinLen = info->ulMaxPinLen = CK_UNAVAILABLE_INFORMATION;
+	if (is_asked("crossed-pin-length"))
+		info->ulMinPinLen = 300;
+	if (is_asked("long-pins"))
+		info->ulMinPinLen = 64;
+	/* After the opening, whatever it asks: another token sits in each slot. */
+	if (is_asked("reinserted") && opened)
+		memcpy(info->serialNumber, "another token    ", sizeof(info->serialNumber));
 	if (is_asked("count-low"))
 		info->flags |= CKF_USER_PIN_COUNT_LOW;
 	if (is_asked("final-try"))
@@ -54,6 +189,10 @@ static CK_RV get_token_info(CK_SLOT_ID slot, CK_TOKEN_INFO *info)
 
 static CK_RV get_mechanism_info(CK_SLOT_ID slot, CK_MECHANISM_TYPE type, CK_MECHANISM_INFO *info)
 {
+	CK_RV rv;
+
+	if (fails("C_GetMechanismInfo", &rv))
+		return rv;
 	if (is_asked("no-hmac") && type == CKM_SHA256_HMAC)
 		return CKR_MECHANISM_INVALID;
 	if (is_asked("no-curves") && type == CKM_EC_KEY_PAIR_GEN)
@@ -64,8 +203,13 @@ static CK_RV get_mechanism_info(CK_SLOT_ID slot, CK_MECHANISM_TYPE type, CK_MECH
 static CK_RV open_session(CK_SLOT_ID slot, CK_FLAGS flags, void *data, CK_NOTIFY notify,
 			  CK_SESSION_HANDLE *session)
 {
+	CK_RV rv;
+
+	if (fails("C_OpenSession", &rv))
+		return rv;
 	if (is_asked("no-session"))
 		return CKR_DEVICE_ERROR;
+	opened = true;
 	return real->C_OpenSession(slot, flags, data, notify, session);
 }
 
@@ -74,17 +218,20 @@ static CK_RV note_login(CK_SESSION_HANDLE session, CK_USER_TYPE user, unsigned c
 {
 	const char *path = getenv("MUSTER_FAULT_LOGINS");
 	int fd = path ? open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600) : -1;
+	CK_RV rv;
 
 	if (fd >= 0) {
 		if (write(fd, "x", 1) != 1)
 			abort();
 		close(fd);
 	}
-	if (is_asked("pin-locked"))
+	if (fails("C_Login", &rv))
+		return rv;
+	if (is_asked("pin-locked") || tries_left() == 0)
 		return CKR_PIN_LOCKED;
 	if (is_asked("pin-refused"))
 		return CKR_PIN_INCORRECT;
-	return real->C_Login(session, user, pin, size);
+	return count_try(real->C_Login(session, user, pin, size));
 }
 
 /* Bends one attribute of an answer that the module gave. */
@@ -98,10 +245,29 @@ static void bend(CK_ATTRIBUTE *attribute)
 		*value = CK_TRUE;
 	if (is_asked("not-boolean") && attribute->type == CKA_SENSITIVE && value)
 		*value = 42;
+	if (is_asked("empty-point") && attribute->type == CKA_EC_POINT)
+		attribute->ulValueLen = 0;
+	if (is_asked("another-curve") && attribute->type == CKA_EC_PARAMS && value &&
+	    attribute->ulValueLen == 10)
+		value[9] = 6;
+	if (is_asked("not-local") && attribute->type == CKA_LOCAL && value)
+		*value = CK_FALSE;
+	if (is_asked("was-extractable") && attribute->type == CKA_NEVER_EXTRACTABLE && value)
+		*value = CK_FALSE;
+	if (is_asked("may-wrap") && attribute->type == CKA_UNWRAP && value)
+		*value = CK_TRUE;
 	if (is_asked("huge-attribute") && attribute->type == CKA_EC_POINT)
 		attribute->ulValueLen = (CK_ULONG)1 << 62;
 	if (attribute->type != CKA_EC_POINT || !value || attribute->ulValueLen != 67)
 		return;
+	/* A point of the curve, and nobody's public key: P-256's generator. */
+	if (is_asked("wrong-key"))
+		memcpy(value + 3,
+		       "\x6b\x17\xd1\xf2\xe1\x2c\x42\x47\xf8\xbc\xe6\xe5\x63\xa4\x40\xf2"
+		       "\x77\x03\x7d\x81\x2d\xeb\x33\xa0\xf4\xa1\x39\x45\xd8\x98\xc2\x96"
+		       "\x4f\xe3\x42\xe2\xfe\x1a\x7f\x9b\x8e\xe7\xeb\x4a\x7c\x0f\x9e\x16"
+		       "\x2b\xce\x33\x57\x6b\x31\x5e\xce\xcb\xb6\x40\x68\x37\xbf\x51\xf5",
+		       64);
 	if (is_asked("off-curve"))
 		value[66] ^= 1;
 	if (is_asked("bare-point")) {
@@ -115,8 +281,11 @@ static void bend(CK_ATTRIBUTE *attribute)
 static CK_RV get_attribute_value(CK_SESSION_HANDLE session, CK_OBJECT_HANDLE object,
 				 CK_ATTRIBUTE *attributes, CK_ULONG count)
 {
-	CK_RV rv = real->C_GetAttributeValue(session, object, attributes, count);
+	CK_RV rv;
 
+	if (fails("C_GetAttributeValue", &rv))
+		return rv;
+	rv = real->C_GetAttributeValue(session, object, attributes, count);
 	for (CK_ULONG i = 0; i < count; i++) {
 		if (is_asked("nothing-known") && attributes[i].type == CKA_LOCAL) {
 			attributes[i].ulValueLen = CK_UNAVAILABLE_INFORMATION;
@@ -130,8 +299,13 @@ static CK_RV get_attribute_value(CK_SESSION_HANDLE session, CK_OBJECT_HANDLE obj
 static CK_RV find_objects(CK_SESSION_HANDLE session, CK_OBJECT_HANDLE *objects, CK_ULONG max,
 			  CK_ULONG *count)
 {
-	CK_RV rv = real->C_FindObjects(session, objects, max, count);
+	CK_RV rv;
 
+	if (fails("C_FindObjects", &rv))
+		return rv;
+	rv = real->C_FindObjects(session, objects, max, count);
+	if (is_asked("twice") && *count == 1 && max > 1)
+		objects[(*count)++] = objects[0];
 	if (is_asked("many-objects"))
 		*count = (CK_ULONG)1 << 62;
 	return rv;
@@ -140,10 +314,29 @@ static CK_RV find_objects(CK_SESSION_HANDLE session, CK_OBJECT_HANDLE *objects, 
 static CK_RV sign(CK_SESSION_HANDLE session, unsigned char *data, CK_ULONG data_size,
 		  unsigned char *signature, CK_ULONG *size)
 {
-	CK_RV rv = real->C_Sign(session, data, data_size, signature, size);
+	CK_RV rv;
 
+	if (fails("C_Sign", &rv))
+		return rv;
+	rv = real->C_Sign(session, data, data_size, signature, size);
 	if (is_asked("crash"))
 		_exit(99);
+	if (is_asked("abort"))
+		abort();
+	if (is_asked("hang"))
+		for (;;)
+			pause();
+	if (is_asked("ends-well"))
+		_exit(0);
+	/* The worker's socket to the station. */
+	if (is_asked("shuts-the-door"))
+		close(3);
+	if (is_asked("answers-itself") && write(3, "\1\0\0\0garbage", 11) != 11)
+		abort();
+	if (is_asked("empty-signature"))
+		*size = 0;
+	if (is_asked("short-signature"))
+		*size = 63;
 	if (is_asked("bad-signature") && signature)
 		signature[0] ^= 1;
 	if (is_asked("huge-signature"))
@@ -169,6 +362,13 @@ __attribute__((visibility("default"))) CK_RV C_GetFunctionList(CK_FUNCTION_LIST 
 		return CKR_GENERAL_ERROR;
 	bent = *real;
 	bent.C_GetFunctionList = C_GetFunctionList;
+	bent.C_Initialize = bent_C_Initialize;
+	bent.C_GetSlotInfo = bent_C_GetSlotInfo;
+	bent.C_FindObjectsInit = bent_C_FindObjectsInit;
+	bent.C_SignInit = bent_C_SignInit;
+	bent.C_CreateObject = bent_C_CreateObject;
+	bent.C_DestroyObject = bent_C_DestroyObject;
+	bent.C_GenerateKeyPair = bent_C_GenerateKeyPair;
 	bent.C_GetSlotList = get_slot_list;
 	bent.C_GetTokenInfo = get_token_info;
 	bent.C_GetMechanismInfo = get_mechanism_info;

@@ -83,6 +83,22 @@ def make_emulator(tmp_path):
         assert not SANITIZER_REPORT.search(log), log
 
 
+@pytest.fixture(scope="module")
+def make_shared_emulator(tmp_path_factory):
+    """For tables of many rows that need a service and do not get into each other's way."""
+    made = []
+
+    def make(*arguments):
+        emulator = Emulator(tmp_path_factory.mktemp("shared") / "dps", *arguments)
+        made.append(emulator)
+        return emulator
+
+    yield make
+    for emulator in made:
+        log = emulator.stop()
+        assert not SANITIZER_REPORT.search(log), log
+
+
 @pytest.fixture
 def emulator(make_emulator):
     return make_emulator()

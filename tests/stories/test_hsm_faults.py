@@ -1,0 +1,148 @@
+"""A PKCS#11 module that lies, loses things and falls over: muster ends with a cause, never with a crash; nothing is enrolled
+that the token did not truly make; and a PIN goes to nobody but the token that was opened."""
+import shutil
+
+import pytest
+import yaml
+
+from lib.software_token import SoftwareTokens, write_secret
+from lib.station import Station
+
+FINE = None
+# What the module does, and the causes that may come of it.
+FAULTS = [
+    # It cannot be asked.
+    ("C_Initialize=0x5", {"E4101"}), ("C_Initialize=0x30", {"E4101"}), ("C_Initialize=0x8", {"E4101"}),
+    ("C_GetSlotList=0x30", {"E4107"}), ("many-slots", {"E4109"}),
+    ("C_GetSlotInfo=0x5", {"E4107"}), ("C_GetTokenInfo=0x30", {"E4107"}), ("C_GetTokenInfo=0xe0", {"E4103"}),
+    ("not-text", {"E4103"}),
+    ("no-session", {"E4107"}), ("C_OpenSession=0xb1", {"E4107"}), ("C_OpenSession=0x30@2", {"E4107"}),
+    # The PIN.
+    ("locked", {"E4204"}), ("expired", {"E4204"}), ("final-try", {"E4203"}), ("count-low", {"E4205"}),
+    ("pin-refused", {"E4201"}), ("pin-locked", {"E4204"}), ("long-pins", {"E1006"}),
+    ("no-pin-length", FINE), ("crossed-pin-length", FINE),
+    ("C_Login=0x30", {"E4107"}), ("C_Login=0x32", {"E4106"}), ("C_Login=0x80000001", {"E4107"}), ("C_Login=0x104", {"E4107"}),
+    ("reinserted", {"E4106"}), ("C_GetTokenInfo=0x32@5", {"E4103", "E4105", "E4106", "E4107"}),
+    # Looking for things.
+    ("C_FindObjectsInit=0x30", {"E4107"}), ("C_FindObjects=0x6", {"E4107"}), ("many-objects", {"E4109"}),
+    ("C_FindObjectsInit=0xb3", {"E4106"}),
+    # The key.
+    ("C_GetMechanismInfo=0x30", {"E4107"}), ("no-curves", {"E4108"}),
+    ("C_GenerateKeyPair=0x31", {"E4107"}), ("C_GenerateKeyPair=0xd1", {"E4108"}), ("C_GenerateKeyPair=0x13", {"E4108"}),
+    ("extractable", {"E4301"}), ("may-decrypt", {"E4301"}), ("may-wrap", {"E4301"}), ("not-local", {"E4301"}),
+    ("was-extractable", {"E4301"}), ("not-boolean", {"E4109"}), ("nothing-known", FINE),
+    ("C_GetAttributeValue=0x30", {"E4107"}), ("C_GetAttributeValue=0x30@5", {"E4107"}), ("C_GetAttributeValue=0x11@19", {"E4107", "E4109"}),
+    ("huge-attribute", {"E4109"}), ("off-curve", {"E4109"}), ("cut-point", {"E4109"}), ("bare-point", FINE),
+    ("empty-point", {"E4109"}), ("another-curve", {"E4109"}), ("wrong-key", {"E4304", "E4109"}),
+    ("C_DestroyObject=0x30", FINE),
+    # Signing.
+    ("C_SignInit=0x82", {"E4107"}), ("C_SignInit=0x100000000", {"E4107"}), ("C_Sign=0x150", {"E4109"}),
+    ("C_Sign=0x30@2", {"E4107", "E9003"}),
+    ("bad-signature", {"E4304"}), ("huge-signature", {"E4109"}), ("empty-signature", {"E4109", "E4304"}),
+    ("short-signature", {"E4109", "E4304"}),
+    # The worker's end.
+    ("crash", {"E7002"}), ("abort", {"E7002"}), ("ends-well", {"E7002"}), ("shuts-the-door", {"E7002"}),
+    ("answers-itself", {"E7003", "E7002"}), ("hang", {"E4102"}),
+    # Storing and finding again.
+    ("C_CreateObject=0x31", {"E4107"}), ("twice", {"E4303", "E4306", "E4109"}),
+]
+NO_LOGIN = {"locked", "expired", "final-try", "count-low", "reinserted", "C_GetTokenInfo=0x32@5", "not-text", "long-pins"}
+# The certificate is stored last, when the device with its right key is enrolled; the run ends before it is released.
+LATE = {"C_CreateObject=0x31", "twice", "C_Sign=0x30@2"}
+
+
+@pytest.fixture(scope="module")
+def shop(tmp_path_factory, make_shared_emulator):
+    """One station, one token as it was made, and the bent module where nobody else can change it."""
+    directory = tmp_path_factory.mktemp("faults")
+    station = Station(directory / "home", make_shared_emulator())
+    station.token = SoftwareTokens(directory / "softhsm").make("line-3")
+    station.saved = station.token.module.save()
+    station.module = directory / "fault.so"
+    shutil.copy(station.build / "tests/muster-fault.so", station.module)
+    station.module.chmod(0o755)
+    station.configuration = station.home / "muster.yaml"
+    station.env["MUSTER_CONFIG"] = station.configuration
+    station.uri = f"pkcs11:token=line-3;serial={station.token.serial}?module-name=fault"
+    station.profile_file = station.profile("hsm-x509")
+    station.logins = directory / "logins"
+    return station
+
+
+def bend(shop, fault, **variables):
+    values = {"SOFTHSM2_CONF": shop.token.module.configuration, "MUSTER_FAULT": fault, "MUSTER_FAULT_LOGINS": shop.logins, **variables}
+    entry = {"path": str(shop.module), "environment": [f"{name}={value}" for name, value in values.items()]}
+    shop.configuration.write_text(yaml.safe_dump({"modules": {"fault": entry}}))
+
+
+def begin(shop, fault, **variables):
+    """Nothing is left of the story before."""
+    shop.token.module.restore(shop.saved)
+    shop.logins.unlink(missing_ok=True)
+    shutil.rmtree(shop.home / "state", ignore_errors=True)
+    bend(shop, fault, **variables)
+
+
+def logins(shop):
+    return len(shop.logins.read_bytes()) if shop.logins.exists() else 0
+
+
+def provision(shop, serial, pin_file=None):
+    return shop.provision(shop.profile_file, serial, "--token", shop.uri, "--pin-file", pin_file or shop.token.pin_file)
+
+
+@pytest.mark.parametrize("number", range(len(FAULTS)), ids=[fault for fault, _ in FAULTS])
+def test_ends_with_a_cause(shop, number):
+    fault, causes = FAULTS[number]
+    serial = f"fault-{number}"
+    begin(shop, fault)
+    done = provision(shop, serial)
+    enrolled = [row["registrationId"] for row in shop.service.enrollments()]
+    if causes is FINE:
+        assert done.status == 0 and done.json["verified"] is True, done
+        assert serial in enrolled
+    else:
+        assert 0 < done.status <= 11 and done.cause in causes, done
+        assert serial not in enrolled or fault in LATE, done
+    assert logins(shop) <= (fault not in NO_LOGIN)
+
+
+def test_the_table_is_long_enough():
+    assert len({fault for fault, _ in FAULTS}) == len(FAULTS) >= 60
+
+
+def test_a_hundred_restarts_with_a_wrong_pin_burn_one_try(shop, tmp_path):
+    """What a service manager does with a station that has the wrong PIN."""
+    tries = tmp_path / "tries"
+    wrong = write_secret(tmp_path / "wrong", "135791")
+    begin(shop, "none", MUSTER_FAULT_TRIES=tries)
+    causes = [shop.muster("hsm", "show", shop.uri, "--pin-file", wrong).cause for _ in range(100)]
+    assert causes == ["E4201"] + 99 * ["E4202"]
+    assert (tries.read_text(), logins(shop)) == ("2", 1)
+
+
+def test_the_last_try_is_never_spent(shop, tmp_path):
+    tries = tmp_path / "tries"
+    wrong = write_secret(tmp_path / "wrong", "135791")
+    begin(shop, "none", MUSTER_FAULT_TRIES=tries)
+
+    def show(pin_file):
+        return shop.muster("hsm", "show", shop.uri, "--pin-file", pin_file, "-o", "json")
+
+    assert show(wrong).cause == "E4201"
+    assert show(shop.token.pin_file).cause == "E4202"
+    assert shop.muster("hsm", "acknowledge", shop.uri).status == 0
+    assert show(wrong).cause == "E4201"
+    assert shop.muster("hsm", "acknowledge", shop.uri).status == 0
+    refused = show(shop.token.pin_file)
+    assert (refused.status, refused.cause) == (5, "E4203"), refused
+    assert (tries.read_text(), logins(shop)) == ("1", 2)
+
+
+def test_the_right_pin_after_an_acknowledged_refusal_resets_the_counter(shop, tmp_path):
+    tries = tmp_path / "tries"
+    begin(shop, "none", MUSTER_FAULT_TRIES=tries)
+    assert shop.muster("hsm", "show", shop.uri, "--pin-file", write_secret(tmp_path / "wrong", "135791")).cause == "E4201"
+    assert shop.muster("hsm", "acknowledge", shop.uri).status == 0
+    assert shop.muster("hsm", "show", shop.uri, "--pin-file", shop.token.pin_file).status == 0
+    assert tries.read_text() == "3"
