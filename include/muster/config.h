@@ -14,7 +14,7 @@ struct config_module {
 	char *path; /* of the shared object, absolute */
 	/* "NAME=value", or "NAME" to hand our own value on, if process_harden() has let it stay. */
 	struct profile_list environment;
-	int64_t sessions; /* with a token at a time; 0: not said */
+	int64_t sessions;     /* with a token at a time; 0: not said */
 	char *init_arguments; /* for C_Initialize, as some modules want it */
 };
 
