@@ -133,7 +133,6 @@ static void what_is_written_reads_back(void **state)
 		CLEANUP(freep)
 		char *path = temporary_file(*state, format == DPS_TABLE_CSV ? "o.csv" : "o.jsonl",
 					    "", 0600);
-		CLEANUP(cJSON_freep) cJSON *again = NULL;
 		struct dps_bulk_item item = { 0 };
 		struct dps_table *table;
 		FILE *file = fopen(path, "w");
