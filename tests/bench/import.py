@@ -1,0 +1,114 @@
+"""Enrollments per second of `muster enrollment import` against wrk, which sends the same bodies to the same emulator: bulks of
+ten over four connections, and single creates over one. Each measured by turns, the best of each counts."""
+# needs: wrk
+import json
+import pathlib
+import re
+import subprocess
+import sys
+import tempfile
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent))
+
+from lib.bulk import KEYS
+from lib.dps import API, Service
+from lib.emulator import Emulator
+from lib.paths import RELEASE
+from lib.program import run
+from lib.software_token import write_secret
+
+TURNS = 3
+SECONDS = 4
+BULKED, SINGLE = 10000, 2000
+LEAST_OF_TOOL_BULK, LEAST_OF_TOOL_SINGLE, LEAST_OF_SINGLE = 0.8, 0.77, 4
+
+DEVICE = {"registrationId": "%s", "attestation": {"type": "symmetricKey", "symmetricKey": KEYS}, "deviceId": "%s",
+          "provisioningStatus": "enabled", "allocationPolicy": "hashed",
+          "reprovisionPolicy": {"updateHubAssignment": True, "migrateDeviceData": True},
+          "initialTwin": {"tags": {"line": "3"}, "properties": {"desired": {"interval": 60}}}}
+
+SCRIPT = """
+local counter = 0
+local item = [[DEVICE]]
+local function device() counter = counter + 1; local id = "PREFIX-" .. counter; return id, item:format(id, id) end
+function request()
+  if SIZE == 1 then
+    local id, body = device()
+    return wrk.format("PUT", "/enrollments/" .. id .. "?API", HEADERS, body)
+  end
+  local items = {}
+  for i = 1, SIZE do local _, body = device(); items[i] = body end
+  return wrk.format("POST", "/enrollments?API", HEADERS, '{"enrollments":[' .. table.concat(items, ",") .. '],"mode":"create"}')
+end
+"""
+
+
+class Bench:
+    def __init__(self, directory):
+        self.directory = directory
+        self.emulator = Emulator(directory / "dps", build=RELEASE)
+        self.service = Service(self.emulator.connection_string, self.emulator.ca_file)
+        self.login = write_secret(directory / "login", self.emulator.connection_string)
+        self.turn = 0
+
+    def prefix(self, name):
+        self.turn += 1
+        return f"{name}-{self.turn}"
+
+    def tool(self, size, connections):
+        """Devices per second by wrk."""
+        headers = f'{{["Authorization"] = "{self.service.token()}", ["Content-Type"] = "application/json"}}'
+        script = self.directory / "wrk.lua"
+        script.write_text(SCRIPT.replace("DEVICE", compact(DEVICE)).replace("PREFIX", self.prefix("tool")).replace("SIZE", str(size))
+                          .replace("API", API).replace("HEADERS", headers))
+        done = subprocess.run(["wrk", "-t", "1", "-c", str(connections), "-d", f"{SECONDS}s", "-s", script, self.emulator.url],
+                              text=True, check=True, stdout=subprocess.PIPE)
+        if "Non-2xx" in done.stdout or "Socket errors" in done.stdout:
+            sys.exit(f"bench: requests were refused\n{done.stdout}")
+        return size * float(re.search(r"Requests/sec:\s*([\d.]+)", done.stdout).group(1))
+
+    def muster(self, count, *arguments):
+        """Devices per second by muster, from start to end."""
+        prefix = self.prefix("muster")
+        path = self.directory / f"{prefix}.jsonl"
+        path.write_text("".join(compact(DEVICE) % (f"{prefix}-{n}", f"{prefix}-{n}") + "\n" for n in range(count)))
+        done = run("enrollment", "import", path, "--rate", "1000000", "--login-file", self.login, "--ca-file",
+                   self.emulator.ca_file, *arguments, home=self.directory, build=RELEASE, timeout=600)
+        if done.status != 0 or done.json["written"] != count:
+            sys.exit(f"bench: {done}")
+        return count / done.json["seconds"]
+
+
+def compact(document):
+    return json.dumps(document, separators=(",", ":"))
+
+
+def measure(bench):
+    """The best of each, in the order of the report."""
+    ways = [lambda: bench.tool(10, 4), lambda: bench.muster(BULKED), lambda: bench.tool(1, 1),
+            lambda: bench.muster(SINGLE, "--single", "--parallel", "1")]
+    return [max(rates) for rates in zip(*([way() for way in ways] for _ in range(TURNS)))]
+
+
+def report(name, rate, other, other_rate, least):
+    is_good = rate >= least * other_rate
+    print(f"{name}: {rate:.0f} devices per second, {other}: {other_rate:.0f}; {rate / other_rate:.2f}, at least {least}: "
+          f"{'yes' if is_good else 'NO'}")
+    return is_good
+
+
+def main():
+    with tempfile.TemporaryDirectory() as name:
+        bench = Bench(pathlib.Path(name))
+        try:
+            tool_bulk, bulk, tool_single, single = measure(bench)
+        finally:
+            bench.emulator.stop()
+    good = [report("import", bulk, "wrk with the same bulks over 4 connections", tool_bulk, LEAST_OF_TOOL_BULK),
+            report("single creates over one connection", single, "wrk with the same bodies", tool_single, LEAST_OF_TOOL_SINGLE),
+            report("import", bulk, "single creates", single, LEAST_OF_SINGLE)]
+    return 0 if all(good) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
