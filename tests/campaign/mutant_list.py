@@ -3,13 +3,14 @@ there exactly once, what the mutant has, the test). Tests: "unit:NAME", or a sto
 
 MUTANTS = [
     # What is sent again, and what never.
-    ("retry-a-lost-write", "src/dps/error.c", "return writes ? DPS_NEXT_READ_BACK : DPS_NEXT_RETRY;",
-     "return DPS_NEXT_RETRY;", "unit:dps-answer"),
+    ("retry-a-lost-write", "src/dps/error.c", "if (writes)\n\t\t\treturn DPS_NEXT_READ_BACK;", "if (writes)\n\t\t\treturn DPS_NEXT_RETRY;",
+     "unit:dps-answer"),
     ("retry-a-write-after-500", "src/dps/error.c", "{ 500, 599, CAUSE_CLOUD_SERVER_ERROR, DPS_NEXT_RETRY, DPS_NEXT_READ_BACK }",
      "{ 500, 599, CAUSE_CLOUD_SERVER_ERROR, DPS_NEXT_RETRY, DPS_NEXT_RETRY }", "unit:dps-client"),
     ("409-is-final", "src/dps/error.c", "{ 409, 409, CAUSE_ENROLLMENT_EXISTS, DPS_NEXT_STOP, DPS_NEXT_READ_BACK }",
      "{ 409, 409, CAUSE_ENROLLMENT_EXISTS, DPS_NEXT_STOP, DPS_NEXT_STOP }", "unit:dps-answer"),
-    ("renew-for-ever", "src/dps/client.c", "*ret_again = !*was_renewed;", "*ret_again = true;", "unit:dps-client"),
+    ("renew-for-ever", "src/dps/client.c", "*ret_again = !*was_renewed && dps_credential_forget(client->credential);",
+     "*ret_again = dps_credential_forget(client->credential);", "unit:dps-client"),
     ("no-attempt-limit", "src/dps/retry.c", "if (attempts >= DPS_RETRY_ATTEMPTS)", "if (attempts >= 1000)", "unit:dps-answer"),
     ("no-floor-from-retry-after", "src/dps/retry.c",
      "return jitter >= retry_after_ms ? jitter : retry_after_ms + jitter % RETRY_SPREAD_MS;", "return jitter;", "unit:dps-answer"),
@@ -67,8 +68,8 @@ MUTANTS = [
     # The station.
     ("serial-under-two-keys", "src/station/identify.c", "strcmp(known->key_digest, job->key_digest) != 0)",
      "strcmp(known->key_digest, job->key_digest) == 1000)", "tests/stories/test_wrong_inputs.py::test_enrollment_exists_with_another_ek"),
-    ("chip-under-two-serials", "src/station/identify.c", "!check_unique(job, JOURNAL_BY_KEY_DIGEST, job->key_digest, CAUSE_KEY_TAKEN, err))",
-     "false)", "tests/stories/test_tpm.py::test_one_chip_under_two_serials_is_refused"),
+    ("chip-under-two-serials", "src/station/identify.c", "return known_fail(claim, known, CAUSE_KEY_TAKEN, err);",
+     "return true;", "tests/stories/test_tpm.py::test_one_chip_under_two_serials_is_refused"),
     ("no-look-at-the-clock", "src/station/identify.c", "if (answer->date_ms >= 0 && llabs(skew) > CLOCK_SKEW_MAX_MS)",
      "if (answer->date_ms >= 0 && llabs(skew) > 1000 * (int64_t)CLOCK_SKEW_MAX_MS)",
      "tests/stories/test_wrong_inputs.py::test_clock_two_hours_off"),
@@ -85,12 +86,12 @@ MUTANTS = [
      "tests/stories/test_lost_replies.py::test_lost_on_a_new_connection"),
     ("any-hub-will-do", "src/station/verify.c", "if (!hub_is_allowed(job, registration->assigned_hub))", "if (false)",
      "tests/stories/test_derived_key.py"),
-    ("required-certificate-optional", "src/station/identify-tpm.c",
-     "if (policy == PROFILE_EK_REQUIRED)\n\t\treturn muster_fail", "if (policy == PROFILE_EK_IGNORE)\n\t\treturn muster_fail",
-     "tests/stories/test_tpm.py::test_a_required_certificate_that_is_missing_fails_the_device"),
+    ("required-certificate-optional", "src/ek/judge.c",
+     "need == EK_CERTIFICATE_REQUIRED ? EK_REFUSED : EK_WARNED,\n\t\tCAUSE_EK_CERTIFICATE_MISSING",
+     "EK_WARNED,\n\t\tCAUSE_EK_CERTIFICATE_MISSING", "tests/stories/test_tpm.py::test_a_required_certificate_that_is_missing_fails_the_device"),
 
     # Tokens.
-    ("first-token-wins", "src/hsm/token.c", "if (count > 1)\n\t\treturn fail_ambiguous", "if (count > 1000)\n\t\treturn fail_ambiguous",
+    ("first-token-wins", "src/hsm/token.c", "if (count > 1)\n\t\treturn hsm_fail_ambiguous", "if (count > 1000)\n\t\treturn hsm_fail_ambiguous",
      "tests/stories/test_wrong_inputs.py::test_two_tokens_with_one_label"),
     ("uninitialised-is-fine", "src/hsm/token.c", "if (!is_usable(&seats[0]))", "if (false)",
      "tests/stories/test_wrong_inputs.py::test_uninitialised_token"),
