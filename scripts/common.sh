@@ -10,7 +10,7 @@ meson=/usr/bin/meson
 packages_build=(gcc libc6-dev meson ninja-build pkg-config python3 libssl-dev libcurl4-openssl-dev
 	libcjson-dev libcsv-dev libsqlite3-dev libfyaml-dev libsmartcols-dev libmicrohttpd-dev
 	libgnutls28-dev
-	libtss2-dev libp11-dev libp11-kit-dev libudev-dev)
+	libtss2-dev libseccomp-dev libp11-dev libp11-kit-dev libudev-dev)
 packages_run=(swtpm swtpm-tools gnutls-bin softhsm2 libtss2-tcti-swtpm0 libtss2-tcti-device0)
 packages_test=(
 	clang

@@ -49,6 +49,7 @@ struct config {
 	char *journal;
 	char *out;
 	char *operator_name;
+	bool tpm_network; /* TPMs may be reached over TCP */
 };
 
 /* Reads $MUSTER_CONFIG alone when it is set; else /etc/muster/muster.yaml, then $XDG_CONFIG_HOME/muster/muster.yaml

@@ -137,3 +137,9 @@ bool station_key_derive(const char *master, const char *pin_file, const char *re
 /* Whether DPS takes this TPM2B_PUBLIC for an endorsement key; for dps_document_rules. */
 bool station_ek_check(void *context, const uint8_t *ek, size_t size, struct muster_error *err)
 	MUST_CHECK;
+
+#define STATION_SANDBOX_SIZE 96
+/* What keeps a worker for such a TPM in its place, in words: "device: seccomp, Landlock". Opens no TPM; blocks for 5 s
+ * at most. */
+bool station_sandbox_check(const char *tcti, char words[STATION_SANDBOX_SIZE],
+			   struct muster_error *err) MUST_CHECK;

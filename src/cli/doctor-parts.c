@@ -110,6 +110,31 @@ void doctor_workers(struct doctor *doctor)
 	}
 }
 
+static bool is_whole(const char *words)
+{
+	return strstr(words, "seccomp") && strstr(words, "Landlock");
+}
+
+void doctor_sandbox(struct doctor *doctor)
+{
+	/* One of each kind; neither is opened. */
+	static const char *const kinds[] = { "device:/dev/null", "swtpm:path=/tmp/none" };
+
+	for (size_t i = 0; i < ARRAY_SIZE(kinds); i++) {
+		char words[STATION_SANDBOX_SIZE];
+		struct muster_error err = { 0 };
+
+		if (!station_sandbox_check(kinds[i], words, &err))
+			doctor_find_error(doctor, VERDICT_FAIL, &err);
+		else
+			doctor_find(doctor, is_whole(words) ? VERDICT_OK : VERDICT_WARN,
+				    is_whole(words)
+					    ? NULL
+					    : "Use a kernel with Landlock, and a build for use.",
+				    "TPM worker, %s", words);
+	}
+}
+
 /* -- Modules ---------------------------------------------------------------------------------------------- */
 
 static void look_at_token(struct doctor *doctor)

@@ -45,6 +45,7 @@ void doctor_tpm_devices(struct doctor *doctor);
 void doctor_configuration(struct doctor *doctor);
 void doctor_journal(struct doctor *doctor);
 void doctor_workers(struct doctor *doctor);
+void doctor_sandbox(struct doctor *doctor);
 void doctor_modules(struct doctor *doctor);
 void doctor_roots(struct doctor *doctor);
 void doctor_login(struct doctor *doctor);

@@ -28,6 +28,7 @@ static const struct doctor_check checks[] = {
 	{ "configuration", doctor_configuration },
 	{ "journal", doctor_journal },
 	{ "workers", doctor_workers },
+	{ "sandbox", doctor_sandbox },
 	{ "TPM devices", doctor_tpm_devices },
 	{ "PKCS#11 modules", doctor_modules },
 	{ "TLS roots", doctor_roots },

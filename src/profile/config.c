@@ -80,6 +80,8 @@ static const struct field config_rows[] = {
 	{ "journal", FIELD_PATH, AT(journal), .max = 1024, .help = "default of --journal" },
 	{ "out", FIELD_PATH, AT(out), .max = 1024, .help = "default of --out" },
 	{ "operator", FIELD_TEXT, AT(operator_name), .help = "default of --operator" },
+	{ "tpmNetwork", FIELD_BOOL, AT(tpm_network), .fallback = "false",
+	  .help = "whether a TPM may be one that is reached over TCP" },
 };
 static const struct fields config_fields = { FIELDS(config_rows) };
 

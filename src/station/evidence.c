@@ -60,7 +60,8 @@ static cJSON *key_part(const struct job *job)
 	    !json_add_text(part, "type", profile_attestation_word(job->run->profile.attestation)) ||
 	    !add_base64(part, "endorsementKey", job->ek.data, job->has_ek ? job->ek.size : 0) ||
 	    (job->has_ek && (!json_add_text(part, "ekSha256", job->key_digest) ||
-			     !json_add_bool(part, "ekMadeByStation", job->ek_was_created))) ||
+			     !json_add_bool(part, "ekMadeByStation", job->ek_was_created) ||
+			     !json_add_text(part, "workerSandbox", job->sandbox))) ||
 	    !add_base64(part, "ekCertificate", job->ek_certificate.data,
 			job->ek_certificate.size) ||
 	    (job->has_ek && !json_add_item(part, "ekChecks", findings_json(&job->findings))) ||

@@ -6,6 +6,7 @@
 
 #include "muster/encoding.h"
 #include "muster/json.h"
+#include "muster/log.h"
 
 bool tpm_applies(const struct job *job)
 {
@@ -28,15 +29,34 @@ bool tpm_open_start(struct job *job, struct muster_error *err)
 	return job_ask(job, job->tpm, &request, err);
 }
 
+/* A worker with more reach than its TPM is on the record. */
+static bool record_sandbox(struct job *job, struct muster_error *err)
+{
+	CLEANUP(cJSON_freep) cJSON *body = cJSON_CreateObject();
+
+	if (!run_is_networked(job->tcti) || job_is_dry(job))
+		return true;
+	if (!body || !json_add_text(body, "step", "tpm-open") ||
+	    !json_add_text(body, "tpm", job->tcti) || !json_add_text(body, "sandbox", job->sandbox))
+		return muster_fail_memory(err);
+	return job_record(job, JOURNAL_OUTCOME, STAGE_IDENTIFY, TAKE_PTR(body), err);
+}
+
 bool tpm_open_finish(struct job *job, const struct muster_error *outcome, struct muster_error *err)
 {
-	if (outcome->code == MUSTER_OK) {
-		snprintf(job->manufacturer, sizeof(job->manufacturer), "%s",
-			 worker_text(&job->reply, FIELD_MANUFACTURER));
-		return true;
+	const char *sandbox = worker_text(&job->reply, FIELD_SANDBOX);
+
+	if (outcome->code != MUSTER_OK) {
+		*err = *outcome;
+		return muster_error_prefix(err, "opening the TPM at '%s'", PRINTABLE(job->tcti));
 	}
-	*err = *outcome;
-	return muster_error_prefix(err, "opening the TPM at '%s'", PRINTABLE(job->tcti));
+	snprintf(job->manufacturer, sizeof(job->manufacturer), "%s",
+		 worker_text(&job->reply, FIELD_MANUFACTURER));
+	job->sandbox = strdup(sandbox ? sandbox : "unknown");
+	if (!job->sandbox)
+		return muster_fail_memory(err);
+	log_info("%s: worker is sandboxed as %s", job_name(job), PRINTABLE(job->sandbox));
+	return record_sandbox(job, err);
 }
 
 /* -- What it holds --------------------------------------------------------------------------------- */

@@ -140,6 +140,7 @@ void job_done(struct job *job)
 	free(job->tcti);
 	free(job->serial);
 	free(job->socket);
+	free(job->sandbox);
 	free(job->registration_id);
 	free(job->device_id);
 	journal_device_done(&job->device);

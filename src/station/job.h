@@ -67,6 +67,7 @@ struct run {
 	struct station_module module;
 	struct secret primary_master, secondary_master; /* from files */
 	bool needs_hsm, needs_tpm;
+	bool may_use_network;           /* TPMs over TCP are allowed */
 	struct custody *issuer_custody; /* the issuer's token, when it is not the device's */
 	struct tpm_terms tpm_terms;
 };
@@ -123,6 +124,7 @@ struct job {
 	struct ek_holdings holdings;
 	char manufacturer[65];
 	struct ek_findings findings;
+	char *sandbox; /* what keeps the TPM's worker in its place, in words */
 	struct bytes ek_certificate;
 	struct ek_witness first_seen; /* what the TPM said of itself at the start */
 	struct proof proof;
@@ -237,6 +239,8 @@ int loop_signal(void);
 
 /* -- Checked before anything is touched (run.c) ---------------------------------------------------------------- */
 
+/* Is the TPM reached over TCP, so that its worker needs the network? */
+bool run_is_networked(const char *tcti);
 /* Can a device be run by this profile? */
 bool run_check_device(const struct run *run, const struct station_device *device,
 		      struct muster_error *err) MUST_CHECK;

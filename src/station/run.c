@@ -66,14 +66,34 @@ static bool check_serial(const struct run *run, const struct station_device *dev
 			   PRINTABLE(place ? place : ""), place ? "'" : "");
 }
 
+bool run_is_networked(const char *tcti)
+{
+	static const char *const forms[] = { "swtpm:host=", "swtpm:port=", "mssim:" };
+
+	for (size_t i = 0; i < ARRAY_SIZE(forms); i++)
+		if (text_has_prefix(tcti, forms[i]))
+			return true;
+	return false;
+}
+
+static bool check_tpm(const struct run *run, const char *tcti, struct muster_error *err)
+{
+	if (!tcti)
+		return muster_fail(err, CAUSE_TPM_TCTI_REFUSED,
+				   "profile '%s' is for TPM devices, and no TPM was named",
+				   PRINTABLE(run->profile.name));
+	return run->may_use_network || !run_is_networked(tcti) ||
+	       muster_fail(err, CAUSE_TPM_TCTI_REFUSED,
+			   "TPM '%s' is reached over the network, which has to be allowed with "
+			   "'tpmNetwork: true' in muster.yaml",
+			   PRINTABLE(tcti));
+}
+
 bool run_check_device(const struct run *run, const struct station_device *device,
 		      struct muster_error *err)
 {
 	return check_serial(run, device, err) &&
-	       (!run->needs_tpm || device->tpm ||
-		muster_fail(err, CAUSE_TPM_TCTI_REFUSED,
-			    "profile '%s' is for TPM devices, and no TPM was named",
-			    PRINTABLE(run->profile.name)));
+	       (!run->needs_tpm || check_tpm(run, device->tpm, err));
 }
 
 static bool check_devices(struct run *run, struct muster_error *err)
@@ -259,6 +279,7 @@ bool run_prepare(struct run *run, const struct station_request *request,
 	if (!profile_load(request->profile_path, &run->profile, report, err) ||
 	    !load_config(&config, report, err))
 		return false;
+	run->may_use_network = config.tpm_network;
 	return check_devices(run, err) && load_tpm_terms(run, err) && check_key_fd(run, err) &&
 	       find_token(run, err) && read_places(run, &config, err) &&
 	       who_is_here(&run->who, request->operator_name, config.operator_name, err) &&

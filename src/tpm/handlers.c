@@ -63,6 +63,19 @@ static bool answer_open(void *context, const struct worker_message *request,
 	worker_add_text(reply, FIELD_MANUFACTURER, description.manufacturer);
 	worker_add_text(reply, FIELD_FIRMWARE, description.firmware);
 	worker_add_text(reply, FIELD_MODEL, description.model);
+	worker_add_text(reply, FIELD_SANDBOX, (*tpm)->sandbox.words);
+	return true;
+}
+
+static bool answer_sandbox(void *context, const struct worker_message *request,
+			   struct worker_message *reply, struct muster_error *err)
+{
+	(void)context;
+	const char *tcti = worker_text(request, FIELD_TCTI);
+	struct sandbox sandbox;
+	if (!tpm_tcti_check(tcti, err) || !sandbox_enter(tcti, &sandbox, err))
+		return false;
+	worker_add_text(reply, FIELD_SANDBOX, sandbox.words);
 	return true;
 }
 
@@ -294,6 +307,7 @@ const struct worker_handler tpm_handlers[] = {
 	{ WORKER_TPM_READ_PUBLIC, answer_read_public },
 	{ WORKER_TPM_EK_CREATE, answer_ek_create },
 	{ WORKER_TPM_NV_READ, answer_nv_read },
+	{ WORKER_TPM_SANDBOX, answer_sandbox },
 	{ WORKER_TPM_SESSION, answer_session },
 	{ WORKER_TPM_SRK, answer_srk },
 	{ WORKER_TPM_KEY_IMPORT, answer_key_import },

@@ -48,7 +48,7 @@ static void close_context(struct tpm *tpm)
 
 static bool open_context(struct tpm *tpm, struct muster_error *err)
 {
-	TSS2_RC rc = Tss2_TctiLdr_Initialize(tpm->tcti_name, &tpm->inner);
+	TSS2_RC rc = Tss2_TctiLdr_Initialize(tpm->sandbox.tcti, &tpm->inner);
 	if (rc != TSS2_RC_SUCCESS)
 		return tpm_fail_as(tpm, rc, CAUSE_TPM_UNREACHABLE, err, "connecting");
 	tpm->guard = guard_new(tpm->inner, NULL);
@@ -88,7 +88,8 @@ bool tpm_open(const char *tcti, struct tpm **ret_tpm, struct muster_error *err)
 	tpm->patience_ms = PATIENCE_DEFAULT_MS;
 	tpm->has_manager = tpm_tcti_has_manager(tcti);
 	snprintf(tpm->tcti_name, sizeof(tpm->tcti_name), "%s", tcti);
-	if (!tpm_lock(tcti, &tpm->lock, err) || !open_context(tpm, err) || !greet(tpm, err))
+	if (!tpm_lock(tcti, &tpm->lock, err) || !sandbox_enter(tcti, &tpm->sandbox, err) ||
+	    !open_context(tpm, err) || !greet(tpm, err))
 		return muster_error_prefix(err, "opening TPM '%s'", PRINTABLE(tcti));
 	*ret_tpm = TAKE_PTR(tpm);
 	return true;

@@ -5,11 +5,13 @@
 
 #include "muster/secret.h"
 #include "muster/tpm.h"
+#include "sandbox.h"
 
 struct tpm {
 	char tcti_name[257];
 	bool has_manager; /* a kernel resource manager stands in front and cleans up behind us */
 	int lock;
+	struct sandbox sandbox;
 	TSS2_TCTI_CONTEXT *inner; /* of the library's loader */
 	TSS2_TCTI_CONTEXT *guard;
 	ESYS_CONTEXT *esys;

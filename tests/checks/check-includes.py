@@ -28,6 +28,7 @@ OTHERS = [
     (r"tss2/tss2_(tpm2_types|mu|common)\.h", {"ek", "tpm"}),
     (r"tss2/.*", {"tpm"}),
     (r"(p11-kit/.*|libp11\.h|pkcs11\.h)", {"hsm"}),
+    (r"seccomp\.h", {"tpm"}),
     (r"curl/.*", {"dps"}),
     (r"sqlite3\.h", {"journal", "emulator"}),
     (r"(microhttpd\.h|gnutls/.*)", {"emulator"}),

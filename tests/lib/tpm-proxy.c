@@ -243,7 +243,8 @@ struct tpm_proxy *tpm_proxy_start(const char *socket_path, const char *target)
 	snprintf(proxy->socket, sizeof(proxy->socket), "%s", socket_path);
 	snprintf(proxy->target, sizeof(proxy->target), "%s", target);
 	snprintf(proxy->control, sizeof(proxy->control), "%s.ctrl", socket_path);
-	snprintf(target_control, sizeof(target_control), "%s.ctrl", target);
+	/* Beside it: a sandboxed worker has that directory for its root. */
+	snprintf(target_control, sizeof(target_control), "%s.ctrl", strrchr(target, '/') + 1);
 	pthread_mutex_init(&proxy->mutex, NULL);
 	proxy->client = -1;
 	proxy->listener = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);

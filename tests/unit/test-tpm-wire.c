@@ -247,8 +247,9 @@ static size_t flip_step(void)
 static void try_flips(struct job *job, uint32_t command, const char *name)
 {
 	size_t step = flip_step(), trials = 0;
+	assert_true(runs_through(job)); /* so that the last response of each was a good one */
 	size_t bits = 8 * tpm_proxy_response_size(proxy, command);
-	assert_true(bits > 0);
+	assert_true(bits > 80);
 	for (size_t bit = 0; bit < bits; bit += step, trials++) {
 		misbehave(&(struct tpm_fault_plan){
 			.fault = FAULT_FLIP, .command = command, .times = 1, .bit = bit });
@@ -258,9 +259,13 @@ static void try_flips(struct job *job, uint32_t command, const char *name)
 			fail_msg("%s succeeded although bit %zu of %zu was flipped", name, bit,
 				 bits);
 		misbehave(NULL);
-		if (!worker_is_alive(job->bench.worker))
-			fail_msg("%s, bit %zu: the worker died: %s", name, bit,
-				 job->bench.err.message);
+		/* A size that grew is waited for until the deadline. */
+		if (!worker_is_alive(job->bench.worker)) {
+			assert_int_equal(job->bench.err.cause, CAUSE_TPM_HANGS);
+			end_worker(&job->bench);
+			start_worker(&job->bench);
+			expect(&job->bench, ask_open(&job->bench, proxy_tcti));
+		}
 	}
 	print_message("%s: %zu of %zu bits, each refused\n", name, trials, bits);
 }
@@ -273,7 +278,6 @@ static void no_changed_bit_of_a_protected_response_is_taken(void **state)
 	struct job job = { 0 };
 	misbehave(NULL);
 	begin_job(&job);
-	assert_true(runs_through(&job));
 	for (size_t i = 0; i < ARRAY_SIZE(protected_commands); i++)
 		try_flips(&job, protected_commands[i].command, protected_commands[i].name);
 	assert_true(runs_through(&job));
