@@ -70,10 +70,10 @@ bool dps_sas_make_with(const struct dps_sas_terms *terms, struct hmac_key *key,
 /* Where devices register: global.azure-devices-provisioning.net (.cn, .us) for an instance of that cloud, else the
  * service host itself with its port. */
 void dps_device_host(const char *service_host, char ret_host[DPS_HOST_SIZE]);
-/* The host without its port: the resource of tokens. */
 /* "host" or "host:port", folded into ret_host. CAUSE_LOGIN_INVALID; `what` names it in the message. */
 bool dps_host_parse(const char *text, size_t length, const char *what, char ret_host[DPS_HOST_SIZE],
 		    struct muster_error *err) MUST_CHECK;
+/* The host without its port: the resource of tokens. */
 void dps_host_without_port(const char *host, char ret_name[DPS_HOST_SIZE]);
 
 /* -- Service operations -------------------------------------------------------------------------------- */

@@ -157,8 +157,8 @@ extern const struct noun nouns[]; /* ends with a NULL name */
 /* -- Parsing (options.c) -------------------------------------------------------------------------------------- */
 
 /* argv[0] is not looked at. Fills `options`, `common` and operands (room for argc) from argv and then the environment.
- * Files named by "@FILE" stay in *files (option_files_done), in any case. A wrong line is CAUSE_USAGE with a sentence that says what is wrong and, when near, "did you mean". With --help
- * nothing behind it is looked at. */
+ * Files named by "@FILE" stay in *files (option_files_done), in any case. A wrong line is CAUSE_USAGE with a sentence that
+ * says what is wrong and, when near, "did you mean". With --help nothing behind it is looked at. */
 bool options_parse(const struct verb *verb, int argc, char **argv, void *options,
 		   struct common_options *common, struct option_files *files, const char **operands,
 		   size_t *ret_operand_count, struct muster_error *err) MUST_CHECK;
