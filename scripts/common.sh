@@ -39,6 +39,7 @@ packages_test=(
 	shellcheck
 	sqlite3
 	strace
+	systemd
 	tpm2-abrmd
 	tpm2-tools
 	udev

@@ -13,7 +13,7 @@
 #include "worker-internal.h"
 
 struct worker {
-	pid_t pid;
+	pid_t pid;            /* 0: ended, or a service manager's */
 	struct worker *owner; /* of whose process this is one more line; NULL: of its own */
 	int socket;
 	bool is_dead;
@@ -41,7 +41,7 @@ bool worker_spawn(const char *program, const char *const *environment, struct wo
 	return true;
 }
 
-/* Returns the status of waitpid(); a worker that had ended already keeps its own. */
+/* Returns the status of waitpid(); a worker that had ended already keeps its own, and one that is not ours has none. */
 static int end_process(struct worker *worker)
 {
 	int status = 0;
@@ -53,6 +53,7 @@ static int end_process(struct worker *worker)
 		while (waitpid(worker->pid, &status, 0) < 0 && errno == EINTR)
 			;
 	}
+	shutdown(worker->socket, SHUT_RDWR);
 	worker->pid = 0;
 	worker->is_dead = true;
 	worker->verb = NULL;
@@ -99,8 +100,13 @@ static bool is_tpm_verb(const struct verb_row *verb)
 static bool fail_dead(struct worker *worker, struct muster_error *err)
 {
 	const char *verb = worker->verb->name;
+	bool is_ours = worker->owner ? worker->owner->pid > 0 : worker->pid > 0;
 	int status = end_process(worker);
 
+	if (!is_ours)
+		return muster_fail(err, CAUSE_WORKER_DIED,
+				   "%s closed its connection while it was doing %s",
+				   worker->program, verb);
 	if (WIFEXITED(status) && WEXITSTATUS(status) == WORKER_EXIT_UNSTARTED)
 		return muster_fail(err, CAUSE_WORKER_START, "%s could not be run", worker->program);
 	if (WIFEXITED(status))

@@ -8,8 +8,11 @@
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
 #include <unistd.h>
 
+#include "muster/file.h"
 #include "worker-internal.h"
 
 enum { ENVIRONMENT_MAX = 32 };
@@ -17,6 +20,13 @@ enum { ENVIRONMENT_MAX = 32 };
 static bool is_program(const char *path)
 {
 	return access(path, X_OK) == 0;
+}
+
+static bool is_socket(const char *path)
+{
+	struct stat status;
+
+	return stat(path, &status) == 0 && S_ISSOCK(status.st_mode);
 }
 
 static bool find_beside_us(const char *program, char path[PATH_MAX])
@@ -40,7 +50,7 @@ static bool find_program(const char *program, char path[PATH_MAX], struct muster
 
 	if (directory) {
 		if (snprintf(path, PATH_MAX, "%s/%s", directory, program) < PATH_MAX &&
-		    is_program(path))
+		    (is_program(path) || is_socket(path)))
 			return true;
 		return muster_fail(err, CAUSE_WORKER_START, "no program %s in '%s'", program,
 				   PRINTABLE(directory));
@@ -119,15 +129,34 @@ static _Noreturn void become_worker(const char *path, const char *program, int s
 	_exit(WORKER_EXIT_UNSTARTED);
 }
 
-bool worker_start_process(const char *program, const char *const *additions, pid_t *ret_pid,
-			  int *ret_socket, struct muster_error *err)
+/* A service manager that listens there starts a worker for each connection, in a unit of its own. */
+static bool connect_worker(const char *path, int *ret_socket, struct muster_error *err)
+{
+	struct sockaddr_un address = { .sun_family = AF_UNIX };
+	CLEANUP(closep) int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	if (!file_check_trusted(path, err))
+		return false;
+	if (strlen(path) >= sizeof(address.sun_path))
+		return muster_fail(err, CAUSE_WORKER_START, "'%s' is too long for a socket",
+				   PRINTABLE(path));
+	snprintf(address.sun_path, sizeof(address.sun_path), "%s", path);
+	if (fd < 0 || connect(fd, (struct sockaddr *)&address, sizeof(address)) < 0 ||
+	    fcntl(fd, F_SETFL, O_NONBLOCK) < 0)
+		return muster_fail_errno(err, CAUSE_WORKER_START, errno, "connecting to '%s'",
+					 PRINTABLE(path));
+	*ret_socket = TAKE_FD(fd);
+	return true;
+}
+
+static bool start_program(const char *path, const char *program, const char *const *additions,
+			  pid_t *ret_pid, int *ret_socket, struct muster_error *err)
 {
 	const char *environment[ENVIRONMENT_MAX];
-	char path[PATH_MAX];
 	int sockets[2];
 	pid_t pid, station = getpid();
 
-	if (!find_program(program, path, err) || !fill_environment(additions, environment, err))
+	if (!fill_environment(additions, environment, err))
 		return false;
 	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, sockets) < 0)
 		return muster_fail_errno(err, CAUSE_WORKER_START, errno, "making a socket for %s",
@@ -144,4 +173,16 @@ bool worker_start_process(const char *program, const char *const *additions, pid
 	*ret_pid = pid;
 	*ret_socket = sockets[0];
 	return true;
+}
+
+bool worker_start_process(const char *program, const char *const *additions, pid_t *ret_pid,
+			  int *ret_socket, struct muster_error *err)
+{
+	char path[PATH_MAX];
+
+	if (!find_program(program, path, err))
+		return false;
+	*ret_pid = 0;
+	return is_socket(path) ? connect_worker(path, ret_socket, err)
+			       : start_program(path, program, additions, ret_pid, ret_socket, err);
 }

@@ -1,0 +1,46 @@
+"""Workers that a service manager starts for each connection, as the units of scripts/systemd have it."""
+import os
+import subprocess
+
+import pytest
+
+from lib.paths import RELEASE
+from lib.wait import wait_until
+
+
+@pytest.fixture
+def worker_socket(short):
+    """Listens as muster-tpm-worker.socket does, and starts a worker for each connection."""
+    directory = short / "w"
+    directory.mkdir(mode=0o700)
+    path = directory / "muster-tpm-worker"
+    log = (directory / "log").open("w")
+    manager = subprocess.Popen(["systemd-socket-activate", "--accept", "-l", path, RELEASE / "muster-tpm-worker"], umask=0o077,
+                               stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT)
+    wait_until(path.exists, what="the worker's socket")
+    yield path
+    manager.terminate()
+    manager.wait()
+    log.close()
+
+
+def provision(station, tpm, path):
+    return station.provision(station.profile("tpm"), "S-1", "--tpm", tpm.tcti, env={"MUSTER_WORKER_DIR": path.parent})
+
+
+def test_a_device_is_provisioned_by_a_worker_of_the_service_manager(release_station, tpm, worker_socket):
+    done = provision(release_station, tpm, worker_socket)
+    assert done.status == 0 and done.json["verified"], done
+
+
+def test_a_socket_that_others_could_have_put_there_is_not_used(release_station, tpm, worker_socket):
+    os.chmod(worker_socket.parent, 0o777)
+    done = provision(release_station, tpm, worker_socket)
+    assert done.status == 2 and done.cause == "E1007" and not release_station.service.enrollments(), done
+
+
+def test_nobody_listening_is_one_failed_job(release_station, tpm, worker_socket):
+    worker_socket.unlink()
+    os.mknod(worker_socket, 0o140600)
+    done = provision(release_station, tpm, worker_socket)
+    assert done.cause == "E7001", done
