@@ -18,8 +18,8 @@
 /* All borrowed. */
 struct station_checkpoint_request {
 	const char *journal_path;
-	const char *
-		key_path; /* PEM, mode 0600; NULL: station.key beside the journal. Made when missing */
+	/* A file (PEM, mode 0600, made when missing) or a PKCS#11 URI with pin-source; NULL: station.key beside the journal. */
+	const char *key;
 	const char *anchor_path;   /* where the anchor goes, NULL: nowhere */
 	const char *operator_name; /* NULL: the login user */
 };

@@ -14,7 +14,8 @@ struct checkpoint_options {
 /* clang-format off */
 static const struct option_row rows[] = {
 	JOURNAL_ROW(struct checkpoint_options),
-	{ 0, "station-key", NULL, OPTION_TEXT, "FILE", "Key to sign with, PEM, mode 0600; default: station.key beside the journal",
+	{ 0, "station-key", NULL, OPTION_TEXT, "FILE|pkcs11:URI",
+	  "Key to sign with: PEM, mode 0600, or in a token; default: station.key beside the journal",
 	  offsetof(struct checkpoint_options, key), NULL, NULL, 0 },
 	{ 0, "anchor", NULL, OPTION_TEXT, "FILE", "Write what others need to know there: on a stick, another machine",
 	  offsetof(struct checkpoint_options, anchor), NULL, NULL, 0 },
@@ -35,7 +36,7 @@ static bool run(const struct invocation *call, struct muster_error *err)
 	const struct checkpoint_options *options = call->options;
 	CLEANUP(freep) char *path = NULL;
 	CLEANUP(cJSON_freep) cJSON *object = cJSON_CreateObject();
-	struct station_checkpoint_request request = { .key_path = options->key,
+	struct station_checkpoint_request request = { .key = options->key,
 						      .anchor_path = options->anchor,
 						      .operator_name = options->operator_name };
 	struct station_checkpoint checkpoint;

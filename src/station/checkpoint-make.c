@@ -1,85 +1,15 @@
-/* A new checkpoint: the station's key, the entry, the anchor. */
+/* A new checkpoint: the entry, the anchor. */
 #include <errno.h>
 #include <string.h>
 #include <unistd.h>
 
-#include <openssl/err.h>
-#include <openssl/pem.h>
-
 #include "muster/clock.h"
 #include "muster/file.h"
 #include "muster/json.h"
-#include "muster/pki.h"
 
+#include "checkpoint-key.h"
 #include "checkpoint.h"
 #include "who.h"
-
-#define KEY_FILE_MAX (16 * 1024)
-
-DEFINE_FREEP(BIO_freep, BIO *, BIO_free_all)
-
-/* -- The key ------------------------------------------------------------------------------------------------ */
-
-static char *default_key_path(const char *journal_path)
-{
-	const char *slash = strrchr(journal_path, '/');
-
-	return slash ? text_format("%.*s/station.key", (int)(slash - journal_path), journal_path)
-		     : strdup("station.key");
-}
-
-/* NAME.pub beside NAME.key, for those who verify. */
-static bool write_public_half(const char *key_path, EVP_PKEY *key, struct muster_error *err)
-{
-	CLEANUP(BIO_freep) BIO *bio = BIO_new(BIO_s_mem());
-	size_t length = strlen(key_path);
-	CLEANUP(freep) char *path = NULL;
-	char *data = NULL;
-	long size;
-
-	if (length > 4 && strcmp(key_path + length - 4, ".key") == 0)
-		length -= 4;
-	path = text_format("%.*s.pub", (int)length, key_path);
-	if (!path || !bio || PEM_write_bio_PUBKEY(bio, key) != 1) {
-		ERR_clear_error();
-		return muster_fail_memory(err);
-	}
-	size = BIO_get_mem_data(bio, &data);
-	return file_write(path, data, (size_t)size, 0644, true, err);
-}
-
-static bool make_key(const char *path, EVP_PKEY **ret_key, struct muster_error *err)
-{
-	CLEANUP(EVP_PKEY_freep) EVP_PKEY *key = EVP_EC_gen("P-256");
-	CLEANUP(secret_done) struct secret pem = { 0 };
-
-	if (!key) {
-		ERR_clear_error();
-		return muster_fail(err, CAUSE_CRYPTO, "making an EC key");
-	}
-	if (!pki_private_key_pem(key, &pem, err) ||
-	    !file_write(path, pem.data, pem.size, 0600, false, err) ||
-	    !write_public_half(path, key, err))
-		return muster_error_prefix(err, "making the station's key");
-	*ret_key = TAKE_PTR(key);
-	return true;
-}
-
-static bool open_key(const char *path, EVP_PKEY **ret_key, bool *ret_is_new,
-		     struct muster_error *err)
-{
-	CLEANUP(secret_done) struct secret pem = { 0 };
-	struct muster_error unread;
-
-	*ret_is_new = access(path, F_OK) < 0 && errno == ENOENT;
-	if (*ret_is_new)
-		return make_key(path, ret_key, err);
-	if (!secret_read_file(&pem, path, KEY_FILE_MAX, err))
-		return muster_error_prefix(err, "reading the station's key");
-	return pki_private_key_read(&pem, ret_key, &unread) ||
-	       muster_fail(err, CAUSE_STATION_KEY_UNUSABLE, "'%s' holds no private key",
-			   PRINTABLE(path));
-}
 
 /* -- The anchor --------------------------------------------------------------------------------------------- */
 
@@ -180,28 +110,25 @@ bool station_checkpoint_make(const struct station_checkpoint_request *request,
 			     struct station_checkpoint *ret_checkpoint, struct muster_error *err)
 {
 	CLEANUP(journal_freep) struct journal *journal = NULL;
-	CLEANUP(EVP_PKEY_freep) EVP_PKEY *key = NULL;
+	CLEANUP(checkpoint_key_done) struct checkpoint_key key = { 0 };
 	CLEANUP(checkpoint_done) struct checkpoint checkpoint = { 0 };
-	CLEANUP(freep) char *fallback = default_key_path(request->journal_path);
 	CLEANUP(who_done) struct who who = { 0 };
 	struct station_checkpoint result = { 0 };
-	const char *key_path = request->key_path ? request->key_path : fallback;
 
-	if (!key_path)
-		return muster_fail_memory(err);
 	if (access(request->journal_path, F_OK) < 0)
 		return muster_fail_errno(err, CAUSE_INPUT_NOT_FOUND, errno, "journal '%s'",
 					 PRINTABLE(request->journal_path));
 	if (!who_is_here(&who, request->operator_name, NULL, err) ||
 	    !journal_open(request->journal_path, JOURNAL_WRITE, &journal, err) ||
 	    !check_old_anchor(journal, request->anchor_path, err) ||
-	    !open_key(key_path, &key, &result.key_is_new, err) ||
-	    !sign_head(journal, key, &checkpoint, &result, err) ||
+	    !checkpoint_key_open(request->key, request->journal_path, &key, err) ||
+	    !sign_head(journal, key.key, &checkpoint, &result, err) ||
 	    !record(journal, &checkpoint, &who, err))
 		return false;
 	if (request->anchor_path &&
 	    !write_anchor(request->anchor_path, &checkpoint, result.words, &who, err))
 		return muster_error_prefix(err, "writing the anchor");
+	result.key_is_new = key.is_new;
 	*ret_checkpoint = result;
 	return true;
 }

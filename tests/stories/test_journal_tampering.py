@@ -15,6 +15,7 @@ import subprocess
 
 import pytest
 
+from lib.custodian import Custodian
 from lib.journal import fill
 from lib.paths import RELEASE, SCRIPTS
 from lib.program import environment
@@ -51,9 +52,9 @@ class Record:
             self.exports.append(self.export())
         self.lines = self.exports[-1].splitlines(keepends=True)
 
-    def muster(self, verb, *arguments, journal=None, stdin=b""):
+    def muster(self, verb, *arguments, journal=None, stdin=b"", env=None):
         return subprocess.run([RELEASE / "muster", "journal", verb, "--journal", journal or self.journal, *arguments],
-                              env=environment(RELEASE, self.home), input=stdin, capture_output=True, check=False, timeout=60)
+                              env=environment(RELEASE, self.home, env), input=stdin, capture_output=True, check=False, timeout=60)
 
     def export(self, journal=None):
         done = self.muster("export", "--entries", journal=journal)
@@ -396,3 +397,19 @@ def test_a_damaged_journal_is_not_written(station):
         assert "entry 3" in done.stderr and "reconcile" in done.stderr
     assert station.journal.read_bytes() == before
     assert [row["registrationId"] for row in station.service.enrollments()] == ["a17-0042"]
+
+
+def test_a_key_in_a_token_signs_too(small, token, tmp_path):
+    custodian = Custodian(tmp_path / "desk", token, build=RELEASE)
+    made = custodian.muster("cert", "self-sign", "--key-type", "ec-p256", "--label", "station", "--subject", "CN=line 3",
+                            "--days", "30", "--out", tmp_path / "station.pem")
+    assert made.status == 0, made
+    uri = token.key_uri("station", "private")
+    done = small.muster("checkpoint", "--anchor", small.anchor, "--station-key", uri, env=custodian.env)
+    assert done.returncode == 0, done
+    assert VERIFIER.verify(io.BytesIO(small.export()), [VERIFIER.Anchor.of_file(small.anchor)])["verdict"] == "proven"
+    done = small.muster("verify", "--anchor", small.anchor)
+    assert done.returncode == 0, done
+    before = small.export()
+    done = small.muster("checkpoint", "--station-key", uri.replace("station", "other"), env=custodian.env)
+    assert done.returncode == 3 and b"E4302" in done.stderr and small.export() == before, done

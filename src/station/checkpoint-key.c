@@ -1,0 +1,103 @@
+/* The station's key, in a file or a token. */
+#include "checkpoint-key.h"
+
+#include <errno.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <openssl/err.h>
+#include <openssl/pem.h>
+
+#include "muster/file.h"
+#include "muster/pki.h"
+#include "muster/text.h"
+
+#define KEY_FILE_MAX (16 * 1024)
+
+DEFINE_FREEP(BIO_freep, BIO *, BIO_free_all)
+
+static char *default_key_path(const char *journal_path)
+{
+	const char *slash = strrchr(journal_path, '/');
+
+	return slash ? text_format("%.*s/station.key", (int)(slash - journal_path), journal_path)
+		     : strdup("station.key");
+}
+
+/* NAME.pub beside NAME.key, for those who verify. */
+static bool write_public_half(const char *key_path, EVP_PKEY *key, struct muster_error *err)
+{
+	CLEANUP(BIO_freep) BIO *bio = BIO_new(BIO_s_mem());
+	size_t length = strlen(key_path);
+	CLEANUP(freep) char *path = NULL;
+	char *data = NULL;
+	long size;
+
+	if (length > 4 && strcmp(key_path + length - 4, ".key") == 0)
+		length -= 4;
+	path = text_format("%.*s.pub", (int)length, key_path);
+	if (!path || !bio || PEM_write_bio_PUBKEY(bio, key) != 1) {
+		ERR_clear_error();
+		return muster_fail_memory(err);
+	}
+	size = BIO_get_mem_data(bio, &data);
+	return file_write(path, data, (size_t)size, 0644, true, err);
+}
+
+static bool make_key(const char *path, EVP_PKEY **ret_key, struct muster_error *err)
+{
+	CLEANUP(EVP_PKEY_freep) EVP_PKEY *key = EVP_EC_gen("P-256");
+	CLEANUP(secret_done) struct secret pem = { 0 };
+
+	if (!key) {
+		ERR_clear_error();
+		return muster_fail(err, CAUSE_CRYPTO, "making an EC key");
+	}
+	if (!pki_private_key_pem(key, &pem, err) ||
+	    !file_write(path, pem.data, pem.size, 0600, false, err) ||
+	    !write_public_half(path, key, err))
+		return muster_error_prefix(err, "making the station's key");
+	*ret_key = TAKE_PTR(key);
+	return true;
+}
+
+static bool open_file(const char *path, struct checkpoint_key *key, struct muster_error *err)
+{
+	CLEANUP(secret_done) struct secret pem = { 0 };
+	struct muster_error unread;
+
+	key->is_new = access(path, F_OK) < 0 && errno == ENOENT;
+	if (key->is_new)
+		return make_key(path, &key->key, err);
+	if (!secret_read_file(&pem, path, KEY_FILE_MAX, err))
+		return muster_error_prefix(err, "reading the station's key");
+	return pki_private_key_read(&pem, &key->key, &unread) ||
+	       muster_fail(err, CAUSE_STATION_KEY_UNUSABLE, "'%s' holds no private key",
+			   PRINTABLE(path));
+}
+
+static bool open_token(const char *uri, struct checkpoint_key *key, struct muster_error *err)
+{
+	if (!station_key_open(uri, &key->token, err))
+		return muster_error_prefix(err, "opening the station's key");
+	key->key = station_key_get(key->token);
+	return EVP_PKEY_up_ref(key->key) == 1 || muster_fail_memory(err);
+}
+
+bool checkpoint_key_open(const char *where, const char *journal_path,
+			 struct checkpoint_key *ret_key, struct muster_error *err)
+{
+	CLEANUP(freep) char *fallback = default_key_path(journal_path);
+
+	if (!fallback)
+		return muster_fail_memory(err);
+	if (where && text_has_prefix(where, "pkcs11:"))
+		return open_token(where, ret_key, err);
+	return open_file(where ? where : fallback, ret_key, err);
+}
+
+void checkpoint_key_done(struct checkpoint_key *key)
+{
+	EVP_PKEY_free(key->key);
+	station_key_free(key->token);
+}
