@@ -52,7 +52,7 @@ void hsm_token_flag_words(const struct hsm_token *token, char words[HSM_FLAG_WOR
 bool hsm_token_look(struct hsm *hsm, size_t index, struct hsm_token *ret_token, size_t *ret_count,
 		    struct muster_error *err) MUST_CHECK;
 /* Opens the one token that the URI matches. None, several (all are named) and uninitialised ones are refused before
- * any session is opened through libp11, which would hang. A token opened before is closed. */
+ * any session is opened. A token opened before is closed. */
 bool hsm_token_open(struct hsm *hsm, const char *uri, struct hsm_token *ret_token,
 		    struct muster_error *err) MUST_CHECK;
 
@@ -70,6 +70,13 @@ bool hsm_token_set_pin(struct hsm *hsm, const struct secret *pin, struct hsm_tok
  * another one, is locked, is on its last try, or has seen a wrong PIN (unless accept_low_count). */
 bool hsm_login(struct hsm *hsm, const struct secret *pin, bool accept_low_count,
 	       struct muster_error *err) MUST_CHECK;
+
+/* Is this the failure of a call whose session or login is no longer there? */
+bool hsm_is_lost(const struct muster_error *failure);
+/* A new session for the one that was lost, and one login, with the PIN that the token accepted before: when the token of
+ * the same serial is in the same slot, its flags say nothing against it, and no other session has logged in meanwhile. A
+ * refusal is remembered, and nothing is tried again. What failed may be asked once more then. Any thread. */
+bool hsm_recover(struct hsm *hsm, struct muster_error *err) MUST_CHECK;
 
 /* -- More sessions ------------------------------------------------------------------------------------------ */
 

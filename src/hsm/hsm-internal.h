@@ -23,25 +23,24 @@ struct hsm_signing {
 };
 void hsm_signing_done(struct hsm_signing *signing);
 
-/* libp11 owns the module: it loads, initialises and finalises it, and stores certificates. What it cannot do in this
- * version (search by ID, make EC keys, read attributes, HMAC, sign without reading every key of the token, tell one
- * token from another of the same label) goes to the same module by its function list, in a session of our own. A
- * login holds for both, and is made by us, because libp11 would keep a copy of the PIN. */
+/* libp11 owns the module: it loads, initialises and finalises it. What it cannot do in this version (search by ID, make
+ * EC keys, read attributes, HMAC, sign without reading every key of the token, tell one token from another of the same
+ * label, open a session without waiting for ever) goes to the same module by its function list. */
 struct hsm {
+	struct hsm *owner; /* of a session that is one more: who opened the token; else NULL */
 	PKCS11_CTX *libp11;
 	CK_TOKEN_INFO refused; /* the token that refused a PIN; all zero: none */
 	bool is_initialised;   /* a module is loaded; what follows means nothing otherwise */
 	char *module_path;
 	void *module_handle;     /* our own reference to the library */
 	CK_FUNCTION_LIST *calls; /* the module's, never NULL while it is loaded */
-	PKCS11_SLOT *slots;      /* libp11's list; slot points into it */
-	unsigned slot_count;
 
-	PKCS11_SLOT *slot; /* NULL: no token is open; the rest means nothing then */
+	bool is_open; /* a token is; what follows means nothing otherwise */
 	CK_SLOT_ID slot_id;
 	CK_TOKEN_INFO token; /* as it was when it was opened */
 	CK_SESSION_HANDLE session;
 	bool is_logged_in;
+	struct secret pin; /* the owner's: the one that was accepted, for hsm_recover */
 	struct hsm_signing signing;
 	CK_SESSION_HANDLE
 	officer_session;           /* between hsm_token_initialise and hsm_token_set_pin, else 0 */
@@ -70,9 +69,11 @@ bool hsm_fail_openssl(struct muster_error *err, enum muster_cause cause, const c
 
 /* Fails with CAUSE_WORKER_PROTOCOL when no token is open. */
 bool hsm_require_token(const struct hsm *hsm, struct muster_error *err) MUST_CHECK;
-/* Fails with CAUSE_PIN_MISSING without a login: a token then hides its private keys, and "none" would be a lie. */
+/* Fails with CAUSE_PIN_MISSING without a login: a token then hides its private keys, and "none" would be a lie. The token
+ * itself is asked, because a session or its login may be lost at any time. */
 bool hsm_require_login(const struct hsm *hsm, struct muster_error *err) MUST_CHECK;
 void hsm_token_close(struct hsm *hsm);
+bool hsm_session_open(struct hsm *hsm, struct muster_error *err) MUST_CHECK;
 /* Blank-padded text of a fixed field, for messages; returns out. */
 char *hsm_field_text(char *out, size_t out_size, const unsigned char *field, size_t size);
 /* A slot with a token in it, as the module shows it without a session. */
@@ -89,6 +90,12 @@ bool hsm_seats_of_uri(struct hsm *hsm, const char *uri, struct seat **ret_seats,
 bool hsm_fail_ambiguous(struct muster_error *err, const struct seat *seats, size_t count);
 /* The token's label in a compound literal, for messages. */
 #define HSM_LABEL(info) hsm_field_text((char[129]){ 0 }, 129, (info)->label, sizeof((info)->label))
+
+/* -- login.c ----------------------------------------------------------------------------------------------- */
+
+/* The token in the slot as it is now, when it still is the one that was opened and its flags let a PIN be sent. */
+bool hsm_login_check(struct hsm *hsm, bool accept_low_count, CK_TOKEN_INFO *ret_token,
+		     struct muster_error *err) MUST_CHECK;
 
 /* -- uri.c ------------------------------------------------------------------------------------------------- */
 

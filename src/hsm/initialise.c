@@ -44,7 +44,6 @@ static bool check_seat(const struct seat *seat, const char *confirmation, struct
 	return true;
 }
 
-/* The one place where a seat becomes the token at hand without libp11, which is not asked to make tokens. */
 static bool officer_login(struct hsm *hsm, const struct seat *seat, const struct secret *so_pin,
 			  struct muster_error *err)
 {

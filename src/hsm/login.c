@@ -36,8 +36,8 @@ static bool is_same_token(const CK_TOKEN_INFO *a, const CK_TOKEN_INFO *b)
 }
 
 /* The token as it is now: it may have been exchanged since it was opened, or lost a try to somebody else. */
-static bool check_token(struct hsm *hsm, bool accept_low_count, CK_TOKEN_INFO *ret_token,
-			struct muster_error *err)
+bool hsm_login_check(struct hsm *hsm, bool accept_low_count, CK_TOKEN_INFO *ret_token,
+		     struct muster_error *err)
 {
 	CK_RV rv = hsm->calls->C_GetTokenInfo(hsm->slot_id, ret_token);
 
@@ -85,7 +85,7 @@ bool hsm_login(struct hsm *hsm, const struct secret *pin, bool accept_low_count,
 		return muster_fail(err, CAUSE_PIN_REMEMBERED,
 				   "token '%s' has refused a PIN from this run",
 				   HSM_LABEL(&hsm->token));
-	if (!check_token(hsm, accept_low_count, &token, err) || !check_length(&token, pin, err))
+	if (!hsm_login_check(hsm, accept_low_count, &token, err) || !check_length(&token, pin, err))
 		return false;
 	rv = hsm->calls->C_Login(hsm->session, CKU_USER, pin->data, pin->size);
 	if (rv != CKR_OK && rv != CKR_USER_ALREADY_LOGGED_IN) {
@@ -94,5 +94,5 @@ bool hsm_login(struct hsm *hsm, const struct secret *pin, bool accept_low_count,
 		return hsm_fail(err, rv, "logging in to token '%s'", HSM_LABEL(&token));
 	}
 	hsm->is_logged_in = true;
-	return true;
+	return secret_copy(&hsm->pin, pin->data, pin->size, err);
 }

@@ -355,12 +355,56 @@ static const struct worker_handler session_handlers[] = {
 	{ WORKER_HSM_MASTER_IMPORT, handle_master_import },
 };
 
+/* What comes with a descriptor cannot be asked twice: it is read by then. */
+static bool recover(struct hsm *hsm, const struct worker_message *request,
+		    const struct muster_error *failure, struct muster_error *err)
+{
+	struct muster_error reason;
+
+	if (!hsm_is_lost(failure) || request->fd > 0)
+		return false;
+	if (hsm_recover(hsm, &reason))
+		return true;
+	*err = reason;
+	return muster_error_prefix(err, "%s; going on", failure->message);
+}
+
+/* A request whose session or login was lost is asked once more in a new one. What it had done by then is not lost sight
+ * of: a key that was made is found under its ID, and a second one of that ID is refused. */
+static bool handle_in_session(void *context, const struct worker_message *request,
+			      struct worker_message *reply, struct muster_error *err)
+{
+	bool (*handle)(void *, const struct worker_message *, struct worker_message *,
+		       struct muster_error *) = NULL;
+	struct muster_error failure;
+
+	for (size_t i = 0; i < ARRAY_SIZE(session_handlers); i++)
+		if (session_handlers[i].verb == request->verb)
+			handle = session_handlers[i].handle;
+	if (handle(context, request, reply, err))
+		return true;
+	failure = *err;
+	if (!recover(context, request, &failure, err))
+		return false;
+	worker_message_done(reply);
+	worker_reply_init(reply, request->verb);
+	return handle(context, request, reply, err);
+}
+
+static void fill_handlers(struct worker_handler handlers[ARRAY_SIZE(session_handlers)])
+{
+	for (size_t i = 0; i < ARRAY_SIZE(session_handlers); i++)
+		handlers[i] =
+			(struct worker_handler){ session_handlers[i].verb, handle_in_session };
+}
+
 static void *serve_line(void *context)
 {
+	struct worker_handler handlers[ARRAY_SIZE(session_handlers)];
 	struct line *line = context;
 
-	worker_serve_on(line->socket, session_handlers, ARRAY_SIZE(session_handlers),
-			line->session);
+	fill_handlers(handlers);
+	worker_serve_on(line->socket, handlers, ARRAY_SIZE(handlers), line->session);
 	line->is_over = true;
 	return NULL;
 }
@@ -426,7 +470,7 @@ static int serve(struct hsm *hsm)
 	int status;
 
 	memcpy(handlers, own_handlers, sizeof(own_handlers));
-	memcpy(handlers + ARRAY_SIZE(own_handlers), session_handlers, sizeof(session_handlers));
+	fill_handlers(handlers + ARRAY_SIZE(own_handlers));
 	status = worker_serve(handlers, ARRAY_SIZE(handlers), hsm);
 	for (size_t i = 0; i < ARRAY_SIZE(lines); i++)
 		end_line(&lines[i]);

@@ -70,8 +70,6 @@ static bool library_initialise(struct hsm *hsm, const char *path, const char *ar
 
 static void module_unload(struct hsm *hsm)
 {
-	if (hsm->slots)
-		PKCS11_release_all_slots(hsm->libp11, hsm->slots, hsm->slot_count);
 	if (hsm->is_initialised)
 		PKCS11_CTX_unload(hsm->libp11); /* C_Finalize for the whole process */
 	if (hsm->libp11)

@@ -237,90 +237,77 @@ static CK_FLAGS session_flags(const CK_TOKEN_INFO *token)
 	return CKF_SERIAL_SESSION | (token->flags & CKF_WRITE_PROTECTED ? 0 : CKF_RW_SESSION);
 }
 
-static bool session_open(struct hsm *hsm, const struct seat *seat, CK_SESSION_HANDLE *ret_session,
-			 struct muster_error *err)
-{
-	CK_RV rv = hsm->calls->C_OpenSession(seat->id, session_flags(&seat->token), NULL, NULL,
-					     ret_session);
-
-	return rv == CKR_OK ||
-	       hsm_fail(err, rv, "opening a session with token '%s'", HSM_LABEL(&seat->token));
-}
-
-/* libp11 waits for ever when it cannot open a session, so it only sees tokens where one was just opened. */
-static bool session_probe(struct hsm *hsm, const struct seat *seat, struct muster_error *err)
+bool hsm_session_open(struct hsm *hsm, struct muster_error *err)
 {
 	CK_SESSION_HANDLE session;
+	CK_RV rv = hsm->calls->C_OpenSession(hsm->slot_id, session_flags(&hsm->token), NULL, NULL,
+					     &session);
 
-	if (!session_open(hsm, seat, &session, err))
-		return false;
-	hsm->calls->C_CloseSession(session);
+	if (rv != CKR_OK)
+		return hsm_fail(err, rv, "opening a session with token '%s'",
+				HSM_LABEL(&hsm->token));
+	hsm->session = session;
 	return true;
-}
-
-static bool libp11_slot_find(struct hsm *hsm, CK_SLOT_ID id, PKCS11_SLOT **ret_slot,
-			     struct muster_error *err)
-{
-	if (!hsm->slots && PKCS11_enumerate_slots(hsm->libp11, &hsm->slots, &hsm->slot_count) != 0)
-		return hsm_fail_openssl(err, CAUSE_HSM_COMMAND_FAILED, "listing the slots");
-	for (unsigned i = 0; i < hsm->slot_count; i++)
-		if (PKCS11_get_slotid_from_slot(&hsm->slots[i]) == id) {
-			*ret_slot = &hsm->slots[i];
-			return true;
-		}
-	return muster_fail(err, CAUSE_TOKEN_GONE, "slot %lu is no longer there", id);
 }
 
 bool hsm_token_open(struct hsm *hsm, const char *uri, struct hsm_token *ret_token,
 		    struct muster_error *err)
 {
 	struct seat seat;
-	PKCS11_SLOT *slot = NULL;
 
 	if (!hsm->is_initialised)
 		return muster_fail(err, CAUSE_WORKER_PROTOCOL, "no module is loaded");
 	hsm_token_close(hsm);
-	if (!seat_find(hsm, uri, &seat, err) || !session_probe(hsm, &seat, err) ||
-	    !libp11_slot_find(hsm, seat.id, &slot, err))
+	if (!seat_find(hsm, uri, &seat, err))
 		return false;
-	/* Sets the mode of libp11's sessions, and closes all of the token's to do so: before ours. */
-	if (PKCS11_open_session(slot, (session_flags(&seat.token) & CKF_RW_SESSION) != 0) != 0)
-		return hsm_fail_openssl(err, CAUSE_HSM_COMMAND_FAILED,
-					"opening a session with token '%s'",
-					HSM_LABEL(&seat.token));
-	if (!session_open(hsm, &seat, &hsm->session, err))
-		return false;
-	hsm->slot = slot;
 	hsm->slot_id = seat.id;
 	hsm->token = seat.token;
+	hsm->is_open = hsm_session_open(hsm, err);
+	if (!hsm->is_open)
+		return false;
 	*ret_token = hsm_token_of_seat(&seat);
 	return true;
 }
 
 void hsm_token_close(struct hsm *hsm)
 {
-	if (!hsm->slot)
+	if (!hsm->is_open)
 		return;
 	hsm_signing_done(&hsm->signing);
+	secret_done(&hsm->pin);
 	if (hsm->is_logged_in)
 		hsm->calls->C_Logout(hsm->session);
-	hsm->calls->C_CloseAllSessions(hsm->slot_id); /* libp11's too */
-	hsm->slot = NULL;
+	hsm->calls->C_CloseAllSessions(hsm->slot_id);
+	hsm->is_open = false;
 	hsm->is_logged_in = false;
 }
 
 bool hsm_require_token(const struct hsm *hsm, struct muster_error *err)
 {
-	return hsm->slot || muster_fail(err, CAUSE_WORKER_PROTOCOL, "no token is open");
+	return hsm->is_open || muster_fail(err, CAUSE_WORKER_PROTOCOL, "no token is open");
+}
+
+static bool is_user_state(CK_STATE state)
+{
+	return state == CKS_RW_USER_FUNCTIONS || state == CKS_RO_USER_FUNCTIONS;
 }
 
 bool hsm_require_login(const struct hsm *hsm, struct muster_error *err)
 {
+	CK_SESSION_INFO info = { 0 };
+	CK_RV rv;
+
 	if (!hsm_require_token(hsm, err))
 		return false;
-	return hsm->is_logged_in || !(hsm->token.flags & CKF_LOGIN_REQUIRED) ||
-	       muster_fail(err, CAUSE_PIN_MISSING, "nobody is logged in to token '%s'",
-			   HSM_LABEL(&hsm->token));
+	if (!(hsm->token.flags & CKF_LOGIN_REQUIRED))
+		return true;
+	if (!hsm->is_logged_in)
+		return muster_fail(err, CAUSE_PIN_MISSING, "nobody is logged in to token '%s'",
+				   HSM_LABEL(&hsm->token));
+	rv = hsm->calls->C_GetSessionInfo(hsm->session, &info);
+	if (rv == CKR_OK && !is_user_state(info.state))
+		rv = CKR_USER_NOT_LOGGED_IN;
+	return rv == CKR_OK || hsm_fail(err, rv, "using token '%s'", HSM_LABEL(&hsm->token));
 }
 
 /* -- More sessions ------------------------------------------------------------------------------------------- */
@@ -328,19 +315,17 @@ bool hsm_require_login(const struct hsm *hsm, struct muster_error *err)
 bool hsm_session_new(struct hsm *hsm, struct hsm **ret_session, struct muster_error *err)
 {
 	CLEANUP(freep) struct hsm *session = malloc(sizeof(*session));
-	CK_RV rv;
 
 	if (!session)
 		return muster_fail_memory(err);
 	if (!hsm_require_login(hsm, err))
 		return false;
 	*session = *hsm;
+	session->owner = hsm;
+	session->pin = (struct secret){ 0 };
 	session->signing = (struct hsm_signing){ 0 };
-	rv = hsm->calls->C_OpenSession(hsm->slot_id, session_flags(&hsm->token), NULL, NULL,
-				       &session->session);
-	if (rv != CKR_OK)
-		return hsm_fail(err, rv, "opening one more session with token '%s'",
-				HSM_LABEL(&hsm->token));
+	if (!hsm_session_open(session, err))
+		return false;
 	*ret_session = TAKE_PTR(session);
 	return true;
 }

@@ -90,16 +90,25 @@ bool token_login_request(struct worker_message *request, const struct token_fact
 	return true;
 }
 
-bool token_login_settle(const struct token_facts *token, const struct muster_error *outcome,
-			struct muster_error *err)
+bool token_note_refusal(const struct token_facts *token, struct muster_error *failure)
 {
 	struct pin_token remembered = pin_token_of(token);
 	struct muster_error storage;
 
+	if (token->serial && failure->cause == CAUSE_PIN_REFUSED &&
+	    !pin_remember_refusal(&remembered, &storage))
+		return muster_error_prefix(failure, "%s", storage.message);
+	return false;
+}
+
+bool token_login_settle(const struct token_facts *token, const struct muster_error *outcome,
+			struct muster_error *err)
+{
+	struct pin_token remembered = pin_token_of(token);
+
 	if (outcome->code == MUSTER_OK)
 		return pin_forget(&remembered, err);
 	*err = *outcome;
-	if (outcome->cause == CAUSE_PIN_REFUSED && !pin_remember_refusal(&remembered, &storage))
-		return muster_error_prefix(err, "%s", storage.message);
+	token_note_refusal(token, err);
 	return muster_error_prefix(err, "logging in to token '%s'", PRINTABLE(token->label));
 }

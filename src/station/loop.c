@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "job.h"
+#include "token.h"
 
 #include "muster/json.h"
 #include "muster/log.h"
@@ -76,6 +77,7 @@ static bool record_failure(struct job *job, struct muster_error *err)
 static bool fail_job(struct job *job, const struct muster_error *failure, struct muster_error *err)
 {
 	job->failure = *failure;
+	token_note_refusal(&job->token, &job->failure);
 	job->is_finished = true;
 	forget_operation(job);
 	return record_failure(job, err);

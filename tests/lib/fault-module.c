@@ -60,8 +60,7 @@ PLAIN(C_Initialize, (void *arguments), (arguments))
 PLAIN(C_GetSlotInfo, (CK_SLOT_ID slot, CK_SLOT_INFO *info), (slot, info))
 PLAIN(C_FindObjectsInit, (CK_SESSION_HANDLE session, CK_ATTRIBUTE *template, CK_ULONG count),
       (session, template, count))
-PLAIN(C_SignInit, (CK_SESSION_HANDLE session, CK_MECHANISM *mechanism, CK_OBJECT_HANDLE key),
-      (session, mechanism, key))
+PLAIN(C_GetSessionInfo, (CK_SESSION_HANDLE session, CK_SESSION_INFO *info), (session, info))
 PLAIN(C_CreateObject,
       (CK_SESSION_HANDLE session, CK_ATTRIBUTE *template, CK_ULONG count, CK_OBJECT_HANDLE *object),
       (session, template, count, object))
@@ -146,6 +145,14 @@ static CK_RV get_slot_list(unsigned char present, CK_SLOT_ID *slots, CK_ULONG *c
 
 static bool opened; /* a session was */
 
+/* "lost", "lost-...": the first signature finds the token pulled, and put back, or another one in its place. */
+static bool was_lost;
+
+static bool is_lost_as(const char *fault)
+{
+	return was_lost && is_asked(fault);
+}
+
 static CK_RV get_token_info(CK_SLOT_ID slot, CK_TOKEN_INFO *info)
 {
 	static unsigned calls;
@@ -179,10 +186,16 @@ static CK_RV get_token_info(CK_SLOT_ID slot, CK_TOKEN_INFO *info)
 		info->flags |= CKF_USER_PIN_LOCKED;
 	if (is_asked("expired"))
 		info->flags |= CKF_USER_PIN_TO_BE_CHANGED;
-	/* The four seats are looked at twice by us and by libp11 on opening; the next look is the login's. */
-	if (is_asked("exchanged") && calls > 8)
+	if (is_lost_as("lost-other"))
 		memcpy(info->serialNumber, "another token    ", sizeof(info->serialNumber));
-	if (is_asked("removed") && calls > 8)
+	if (is_lost_as("lost-low"))
+		info->flags |= CKF_USER_PIN_COUNT_LOW;
+	if (is_lost_as("lost-gone"))
+		return CKR_TOKEN_NOT_PRESENT;
+	/* The four seats are looked at on opening; the next look is the login's. */
+	if (is_asked("exchanged") && calls > 4)
+		memcpy(info->serialNumber, "another token    ", sizeof(info->serialNumber));
+	if (is_asked("removed") && calls > 4)
 		return CKR_TOKEN_NOT_PRESENT;
 	return rv;
 }
@@ -229,7 +242,7 @@ static CK_RV note_login(CK_SESSION_HANDLE session, CK_USER_TYPE user, unsigned c
 		return rv;
 	if (is_asked("pin-locked") || tries_left() == 0)
 		return CKR_PIN_LOCKED;
-	if (is_asked("pin-refused"))
+	if (is_asked("pin-refused") || is_lost_as("lost-pin"))
 		return CKR_PIN_INCORRECT;
 	return count_try(real->C_Login(session, user, pin, size));
 }
@@ -311,6 +324,31 @@ static CK_RV find_objects(CK_SESSION_HANDLE session, CK_OBJECT_HANDLE *objects, 
 	return rv;
 }
 
+static void lose(CK_SESSION_HANDLE session)
+{
+	const char *asked = getenv("MUSTER_FAULT");
+	CK_SESSION_INFO info;
+
+	if (was_lost || !asked || strncmp(asked, "lost", 4) != 0)
+		return;
+	was_lost = true;
+	if (is_asked("lost-login"))
+		real->C_Logout(session);
+	else if (real->C_GetSessionInfo(session, &info) == CKR_OK)
+		real->C_CloseAllSessions(info.slotID);
+}
+
+static CK_RV sign_init(CK_SESSION_HANDLE session, CK_MECHANISM *mechanism, CK_OBJECT_HANDLE key)
+{
+	CK_RV rv;
+
+	lose(session);
+	if (is_asked("lost-device") &&
+	    real->C_GetSessionInfo(session, &(CK_SESSION_INFO){ 0 }) != CKR_OK)
+		return CKR_DEVICE_REMOVED;
+	return fails("C_SignInit", &rv) ? rv : real->C_SignInit(session, mechanism, key);
+}
+
 static CK_RV sign(CK_SESSION_HANDLE session, unsigned char *data, CK_ULONG data_size,
 		  unsigned char *signature, CK_ULONG *size)
 {
@@ -365,7 +403,8 @@ __attribute__((visibility("default"))) CK_RV C_GetFunctionList(CK_FUNCTION_LIST 
 	bent.C_Initialize = bent_C_Initialize;
 	bent.C_GetSlotInfo = bent_C_GetSlotInfo;
 	bent.C_FindObjectsInit = bent_C_FindObjectsInit;
-	bent.C_SignInit = bent_C_SignInit;
+	bent.C_SignInit = sign_init;
+	bent.C_GetSessionInfo = bent_C_GetSessionInfo;
 	bent.C_CreateObject = bent_C_CreateObject;
 	bent.C_DestroyObject = bent_C_DestroyObject;
 	bent.C_GenerateKeyPair = bent_C_GenerateKeyPair;

@@ -105,6 +105,13 @@ static void opening_says_what_is_wrong(void **state)
 	must(open_lone());
 }
 
+static off_t login_count(void)
+{
+	struct stat status;
+
+	return stat(logins, &status) == 0 ? status.st_size : 0;
+}
+
 static void no_pin_is_sent_when_it_should_not_be(void **state)
 {
 	static const struct {
@@ -137,8 +144,6 @@ static void no_pin_is_sent_when_it_should_not_be(void **state)
 
 static void a_refused_pin_is_sent_once(void **state)
 {
-	struct stat status;
-
 	(void)state;
 	with_fault("pin-refused");
 	must(open_lone());
@@ -146,8 +151,7 @@ static void a_refused_pin_is_sent_once(void **state)
 	must_fail(login(PIN), CAUSE_PIN_REMEMBERED);
 	must(open_lone());
 	must_fail(login_in_state(PIN, 1), CAUSE_PIN_REMEMBERED);
-	assert_return_code(stat(logins, &status), 0);
-	assert_int_equal(status.st_size, 1);
+	assert_int_equal(login_count(), 1);
 	with_fault("pin-locked");
 	must(open_lone());
 	must_fail(login(PIN), CAUSE_PIN_LOCKED);
@@ -223,6 +227,45 @@ static void a_bad_signature_does_not_leave(void **state)
 	}
 }
 
+/* All sessions go at once; the first that notices logs in, for all. */
+static void a_lost_token_is_logged_in_to_once(void **state)
+{
+	struct worker *own, *lines[3];
+
+	(void)state;
+	with_fault("lost");
+	open_and_login();
+	must(ask_about_key(WORKER_HSM_KEY_GENERATE));
+	own = worker;
+	for (size_t i = 0; i < ARRAY_SIZE(lines); i++)
+		must(worker_join(own, &lines[i], &error));
+	for (size_t i = 0; i < 2 * ARRAY_SIZE(lines); i++) {
+		worker = lines[i % ARRAY_SIZE(lines)];
+		must(ask_about_key(WORKER_HSM_SIGN));
+		assert_int_equal(login_count(), 2);
+	}
+	worker = own;
+	must(ask_about_key(WORKER_HSM_SIGN));
+	assert_int_equal(login_count(), 2);
+	for (size_t i = 0; i < ARRAY_SIZE(lines); i++)
+		worker_free(lines[i]);
+	assert_true(key_is_there());
+}
+
+static void a_pin_that_is_refused_again_is_not_sent_a_third_time(void **state)
+{
+	(void)state;
+	with_fault("lost-pin");
+	open_and_login();
+	must(ask_about_key(WORKER_HSM_KEY_GENERATE));
+	must_fail(ask_about_key(WORKER_HSM_SIGN), CAUSE_PIN_REFUSED);
+	must_fail(ask_about_key(WORKER_HSM_SIGN), CAUSE_PIN_MISSING);
+	must(open_lone());
+	must_fail(login(PIN), CAUSE_PIN_REMEMBERED);
+	assert_int_equal(login_count(), 2);
+	assert_true(key_is_there());
+}
+
 static void an_hmac_comes_from_the_token_or_not_at_all(void **state)
 {
 	static const struct {
@@ -259,6 +302,8 @@ int main(void)
 		WITHOUT_WORKER(a_key_that_is_not_as_asked_is_destroyed),
 		WITHOUT_WORKER(what_a_module_may_do_differently_is_taken),
 		WITHOUT_WORKER(a_bad_signature_does_not_leave),
+		WITHOUT_WORKER(a_lost_token_is_logged_in_to_once),
+		WITHOUT_WORKER(a_pin_that_is_refused_again_is_not_sent_a_third_time),
 		WITHOUT_WORKER(an_hmac_comes_from_the_token_or_not_at_all),
 	};
 
