@@ -2,6 +2,7 @@
 import json
 import re
 import subprocess
+import time
 
 from lib.paths import BUILD, is_sanitized
 
@@ -21,8 +22,9 @@ def environment(build, home, extra=None):
 class Run:
     """One finished run."""
 
-    def __init__(self, arguments, status, stdout, stderr):
+    def __init__(self, arguments, status, stdout, stderr, seconds):
         self.arguments = arguments
+        self.seconds = seconds
         self.status = status
         self.stdout = stdout
         self.stderr = stderr
@@ -53,9 +55,10 @@ class Run:
 def run(*arguments, home, build=BUILD, program="muster", wrapper=(), env=None, timeout=120, stdin=None,
         pass_fds=()):
     command = [*wrapper, build / program, *arguments]
+    started = time.monotonic()
     done = subprocess.run(command, env=environment(build, home, env), cwd=home, timeout=timeout, text=True,
                           errors="replace", stdin=stdin or subprocess.DEVNULL, stdout=subprocess.PIPE,
                           stderr=subprocess.PIPE, pass_fds=pass_fds)
-    result = Run(command, done.returncode, done.stdout, done.stderr)
+    result = Run(command, done.returncode, done.stdout, done.stderr, time.monotonic() - started)
     assert not SANITIZER_REPORT.search(done.stderr), result
     return result

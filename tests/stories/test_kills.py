@@ -3,6 +3,7 @@ MUSTER_KILL_POINTS says how many points of each job are tried (default 100; 0 me
 import os
 import shutil
 
+from lib.history import History
 from lib.killer import choose, killer, points_of, recorder, was_killed
 
 WORKER_DIED = 4
@@ -18,6 +19,7 @@ def try_points(station, job, check, reset=lambda: None, stand_in_broke=lambda: F
     points = choose(points_of(log), POINTS)
     assert len(points) >= min(POINTS, 20), points
     killed = broken = 0
+    runs = []
     for number, point in enumerate(points, 1):
         reset()
         cut = job(f"kill-{number}", killer(*point))
@@ -29,8 +31,10 @@ def try_points(station, job, check, reset=lambda: None, stand_in_broke=lambda: F
         assert again.status == 0, (point, cut, again)
         assert again.json["verified"] is True, (point, cut, again)
         check(again, point)
+        runs.append(again)
     assert killed >= len(points) // 2
     assert broken <= 1 + len(points) // 100, broken
+    return runs
 
 
 def assert_one_enrollment(station, run, point):
@@ -42,8 +46,9 @@ def assert_one_enrollment(station, run, point):
 
 def test_derived_key(release_station):
     profile = release_station.profile("derived-key")
-    try_points(release_station, lambda serial, wrapper: release_station.provision(profile, serial, wrapper=wrapper),
-               lambda run, point: assert_one_enrollment(release_station, run, point))
+    runs = try_points(release_station, lambda serial, wrapper: release_station.provision(profile, serial, wrapper=wrapper),
+                      lambda run, point: assert_one_enrollment(release_station, run, point))
+    assert History([release_station], runs).problems() == []
 
 
 def test_hsm(release_station, tokens, token):
