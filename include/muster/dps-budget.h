@@ -16,6 +16,12 @@
 #define DPS_BUDGET_QUOTA_MAX 1000000
 #define DPS_BUDGET_WINDOW_MS 60000
 
+/* What a service promises: so many operations per window. */
+struct dps_rate {
+	int64_t quota;
+	int64_t window_ms;
+};
+
 /* -- Decisions: time and randomness are handed in ------------------------------------------------------- */
 
 #define DPS_BUDGET_BINS 257 /* a window in 256 parts, and the one that is just going by */
@@ -36,11 +42,19 @@ struct dps_budget {
 	int64_t next_ms;     /* nothing goes out before, while the pace is even */
 	int64_t refused_ms;  /* the last 429 that counted; 0: none yet */
 	int64_t learned_ms;  /* when it was learned that items count */
-	int64_t retries_milli; /* thousandths of repetitions left */
-	uint32_t refusals;     /* in a row */
+	int64_t retries_milli;  /* thousandths of repetitions left */
+	int64_t bench_until_ms; /* some of the limit is kept for the bench so long */
+	int64_t claimed_ms;     /* until then the next turn is the bench's */
+	uint32_t refusals;      /* in a row */
 	bool counts_items;
 	bool is_even; /* no bursts until the limit is the quota again */
 	struct dps_budget_bin bins[DPS_BUDGET_BINS];
+};
+
+/* Who asks. */
+enum dps_budget_rank {
+	DPS_BUDGET_BENCH, /* somebody waits for it: ahead of any backlog */
+	DPS_BUDGET_BACKLOG, /* one of many, and never the last of the limit while the bench is in use */
 };
 
 /* What one request took, for giving its answer back. */
@@ -60,8 +74,8 @@ enum dps_budget_fate {
 void dps_budget_init(struct dps_budget *budget, int64_t quota, int64_t window_ms, int64_t now_ms);
 /* 0: one request of `items` items (1 for all but bulks) may go now and is taken. Else nothing is taken; ask again
  * after so many milliseconds. */
-int64_t dps_budget_take(struct dps_budget *budget, uint32_t items, int64_t now_ms,
-			struct dps_budget_ticket *ret_ticket) MUST_CHECK;
+int64_t dps_budget_take(struct dps_budget *budget, uint32_t items, enum dps_budget_rank rank,
+			int64_t now_ms, struct dps_budget_ticket *ret_ticket) MUST_CHECK;
 /* retry_after_ms: -1 when the service said nothing. random: any 64 bits. */
 void dps_budget_answer(struct dps_budget *budget, const struct dps_budget_ticket *ticket,
 		       enum dps_budget_fate fate, int64_t retry_after_ms, int64_t now_ms,
@@ -77,13 +91,13 @@ struct dps_meter;
 /* The budget of `host` in the directory (NULL: directory_state()). A file that is missing, torn, of another boot or made for
  * another quota begins anew. Where there is none to be had the meter works for this process alone, with a warning. NULL:
  * no memory. */
-struct dps_meter *dps_meter_open(const char *directory, const char *host, int64_t quota,
-				 int64_t window_ms, struct muster_error *err) MUST_CHECK;
+struct dps_meter *dps_meter_open(const char *directory, const char *host,
+				 const struct dps_rate *rate, struct muster_error *err) MUST_CHECK;
 void dps_meter_close(struct dps_meter *meter);
 DEFINE_FREEP(dps_meter_freep, struct dps_meter *, dps_meter_close)
 
 /* As above, on the file. Held by others only for moments; a holder that is stopped is passed by after two seconds. */
-int64_t dps_meter_take(struct dps_meter *meter, uint32_t items,
+int64_t dps_meter_take(struct dps_meter *meter, uint32_t items, enum dps_budget_rank rank,
 		       struct dps_budget_ticket *ret_ticket) MUST_CHECK;
 void dps_meter_answer(struct dps_meter *meter, const struct dps_budget_ticket *ticket,
 		      enum dps_budget_fate fate, int64_t retry_after_ms);

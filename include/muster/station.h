@@ -46,6 +46,7 @@ struct station_request {
 	struct station_token token;        /* its URI holds over the profile's */
 	struct dps_credential *credential; /* how to log in; borrowed */
 	const char *ca_file;
+	struct dps_rate rate; /* what the service allows; the station's other programs share it */
 	const char *id_scope;
 	const char *device_endpoint; /* HOST[:PORT] of the device API */
 	const char *journal_path;    /* NULL: journal_default_path() */

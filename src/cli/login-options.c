@@ -254,43 +254,41 @@ bool login_credential_new(const struct login_options *options,
 
 /* -- The service ------------------------------------------------------------------------------------------- */
 
-/* "N" or "N/SECONDS". */
-static bool read_rate(const char *text, int64_t *ret_quota, int64_t *ret_window_ms,
-		      struct muster_error *err)
+bool login_rate(const char *text, struct dps_rate *ret_rate, struct muster_error *err)
 {
 	const char *slash = text ? strchr(text, '/') : NULL;
 	char count[32];
 	int64_t seconds = DPS_BUDGET_WINDOW_MS / 1000;
 
-	*ret_quota = DPS_BUDGET_QUOTA;
+	ret_rate->quota = DPS_BUDGET_QUOTA;
 	if (text) {
 		snprintf(count, sizeof(count), "%.*s", (int)strcspn(text, "/"), text);
-		if (!text_to_int64(count, 1, DPS_BUDGET_QUOTA_MAX, ret_quota) ||
+		if (!text_to_int64(count, 1, DPS_BUDGET_QUOTA_MAX, &ret_rate->quota) ||
 		    (slash && !text_to_int64(slash + 1, 1, 86400, &seconds)))
 			return muster_fail(err, CAUSE_USAGE,
 					   "--rate=%s is not a number of operations per minute, "
 					   "or N/SECONDS",
 					   PRINTABLE(text));
 	}
-	*ret_window_ms = seconds * 1000;
+	ret_rate->window_ms = seconds * 1000;
 	return true;
 }
 
 static bool open_meter(const struct login_options *options, struct service *service,
 		       struct muster_error *err)
 {
-	int64_t quota = 0, window_ms = 0;
+	struct dps_rate rate = { 0 };
 
-	if (!read_rate(options->rate, &quota, &window_ms, err) ||
+	if (!login_rate(options->rate, &rate, err) ||
 	    !dps_credential_connect(service->credential, service->http, err))
 		return false;
-	service->meter =
-		dps_meter_open(NULL, dps_client_host(service->client), quota, window_ms, err);
+	service->meter = dps_meter_open(NULL, dps_client_host(service->client), &rate, err);
 	if (!service->meter)
 		return false;
 	dps_client_set_meter(service->client, service->meter);
 	return true;
 }
+
 bool service_open(const struct login_options *options, struct service *ret_service,
 		  struct muster_error *err)
 {

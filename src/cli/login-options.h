@@ -76,11 +76,13 @@ extern const char *const login_auth_types[];
 		  type, member, endpoints.resource, "MUSTER_DPS_RESOURCE", NULL, OPTION_HIDDEN),                       \
 	LOGIN_ROW(0, "ca-file", OPTION_TEXT, "FILE", "Roots to trust instead of the system's, PEM",                    \
 		  type, member, ca_file, "MUSTER_CA_FILE", NULL, 0)
-/* Of the commands that share a rate budget. */
-#define LOGIN_ROWS(type, member)                                                                                       \
-	LOGIN_ROWS_LETTERED('l', 'n', 'g', type, member),                                                              \
+#define RATE_ROW(type, member)                                                                                         \
 	LOGIN_ROW(0, "rate", OPTION_TEXT, "N[/S]", "Operations per minute, or per S seconds, that the service allows", \
 		  type, member, rate, "MUSTER_RATE", NULL, 0)
+/* With the letters, of the commands about enrollments. */
+#define LOGIN_ROWS(type, member)                                                                                       \
+	LOGIN_ROWS_LETTERED('l', 'n', 'g', type, member),                                                              \
+	RATE_ROW(type, member)
 /* clang-format on */
 
 /* Drops the ways to log in that stand lower than another: one of the command line holds over those of the environment.
@@ -95,6 +97,9 @@ void login_options_complete(struct login_options *options, const struct config *
 bool login_credential_new(const struct login_options *options,
 			  struct dps_credential **ret_credential, struct muster_error *err)
 	MUST_CHECK;
+
+/* "N" or "N/SECONDS"; NULL: what the service promises by default. */
+bool login_rate(const char *text, struct dps_rate *ret_rate, struct muster_error *err) MUST_CHECK;
 
 /* The service that a command talks to. For CLEANUP(service_done). */
 struct service {

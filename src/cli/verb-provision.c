@@ -31,6 +31,7 @@ static const struct option_row rows[] = {
 	  offsetof(struct provision_options, tpms), "MUSTER_TPM", NULL, 0 },
 	TOKEN_ROWS(struct provision_options, request.token),
 	LOGIN_ROWS_LETTERED(0, 0, 0, struct provision_options, login),
+	RATE_ROW(struct provision_options, login),
 	{ 0, "id-scope", NULL, OPTION_TEXT, "SCOPE", "ID scope of the DPS; holds over the profile's",
 	  offsetof(struct provision_options, request.id_scope), "MUSTER_ID_SCOPE", NULL, 0 },
 	{ 0, "device-endpoint", NULL, OPTION_TEXT, "HOST", "Where devices register, HOST[:PORT]",
@@ -77,7 +78,7 @@ static bool log_in(const struct provision_options *options, struct config *confi
 		return false;
 	request->credential = *ret_credential;
 	request->ca_file = login.ca_file;
-	return true;
+	return login_rate(login.rate, &request->rate, err);
 }
 
 static bool run(const struct invocation *call, struct muster_error *err)

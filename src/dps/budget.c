@@ -9,6 +9,9 @@
 #define ITEMS_BELIEVED 15    /* windows; then a bulk may be one operation again */
 #define SPREAD_MAX_MS 1000   /* jitter on top of what the service asked for */
 #define BACKOFF_STEPS_MAX 5
+#define BENCH_PART 20   /* this part of the limit is kept for the bench */
+#define BENCH_WINDOWS 5 /* that long after it last asked */
+#define CLAIM_MS 100    /* how late the bench may come for its turn */
 
 /* -- The log of a window -------------------------------------------------------------------------------- */
 
@@ -142,23 +145,52 @@ static void doubt(struct dps_budget *budget, int64_t now_ms)
 		budget->counts_items = false;
 }
 
-int64_t dps_budget_take(struct dps_budget *budget, uint32_t items, int64_t now_ms,
-			struct dps_budget_ticket *ret_ticket)
+static int64_t limit_of(const struct dps_budget *budget, enum dps_budget_rank rank, int64_t now_ms)
 {
-	struct dps_budget_bin used, wanted = { 1, items };
-	int64_t surplus;
+	int64_t limit = budget->limit_milli / 1000;
+	bool is_shared = rank == DPS_BUDGET_BACKLOG && budget->bench_until_ms > now_ms;
+
+	return is_shared ? limit - limit / BENCH_PART : limit;
+}
+
+/* 0: now. */
+static int64_t until_turn(struct dps_budget *budget, const struct dps_budget_bin *wanted,
+			  enum dps_budget_rank rank, int64_t now_ms)
+{
+	struct dps_budget_bin used = sum(budget);
+	int64_t surplus =
+		cost_of(budget, &used) + cost_of(budget, wanted) - limit_of(budget, rank, now_ms);
+
+	if (budget->open_ms > now_ms)
+		return budget->open_ms - now_ms;
+	if (rank == DPS_BUDGET_BACKLOG && budget->claimed_ms > now_ms)
+		return budget->claimed_ms - now_ms;
+	if (budget->is_even && budget->next_ms > now_ms)
+		return budget->next_ms - now_ms;
+	return surplus > 0 && used.calls > 0 ? until_room(budget, surplus, now_ms) : 0;
+}
+
+/* What has to wait has the next turn. */
+static void note_bench(struct dps_budget *budget, int64_t wait_ms, int64_t now_ms)
+{
+	budget->bench_until_ms = now_ms + BENCH_WINDOWS * budget->window_ms;
+	budget->claimed_ms = wait_ms > 0 ? now_ms + wait_ms + CLAIM_MS : now_ms;
+}
+
+int64_t dps_budget_take(struct dps_budget *budget, uint32_t items, enum dps_budget_rank rank,
+			int64_t now_ms, struct dps_budget_ticket *ret_ticket)
+{
+	struct dps_budget_bin wanted = { 1, items };
+	int64_t wait_ms;
 
 	advance(budget, now_ms);
 	grow(budget, now_ms);
 	doubt(budget, now_ms);
-	if (budget->open_ms > now_ms)
-		return budget->open_ms - now_ms;
-	if (budget->is_even && budget->next_ms > now_ms)
-		return budget->next_ms - now_ms;
-	used = sum(budget);
-	surplus = cost_of(budget, &used) + cost_of(budget, &wanted) - budget->limit_milli / 1000;
-	if (surplus > 0 && used.calls > 0)
-		return until_room(budget, surplus, now_ms);
+	wait_ms = until_turn(budget, &wanted, rank, now_ms);
+	if (rank == DPS_BUDGET_BENCH)
+		note_bench(budget, wait_ms, now_ms);
+	if (wait_ms > 0)
+		return wait_ms;
 	add(budget, budget->newest, items);
 	budget->next_ms =
 		now_ms + cost_of(budget, &wanted) * budget->window_ms * 1000 / budget->limit_milli;

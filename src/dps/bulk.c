@@ -253,7 +253,9 @@ static void take_turn(struct dps_bulk *bulk, struct call *call, int64_t *ret_wai
 	struct dps_meter *meter = dps_client_meter(bulk->client);
 	struct muster_error why;
 
-	*ret_wait_ms = meter ? dps_meter_take(meter, (uint32_t)call->count, &call->ticket) : 0;
+	*ret_wait_ms = meter ? dps_meter_take(meter, (uint32_t)call->count, DPS_BUDGET_BACKLOG,
+					      &call->ticket)
+			     : 0;
 	if (*ret_wait_ms > 0 || !meter || !is_repetition(call) || dps_meter_retry(meter))
 		return;
 	dps_meter_answer(meter, &call->ticket, DPS_BUDGET_UNSENT, -1);

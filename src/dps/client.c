@@ -77,7 +77,8 @@ static bool wait_for_turn(struct dps_client *client, struct dps_budget_ticket *r
 {
 	int64_t wait_ms;
 
-	while (client->meter && (wait_ms = dps_meter_take(client->meter, 1, ret_ticket)) > 0) {
+	while (client->meter &&
+	       (wait_ms = dps_meter_take(client->meter, 1, DPS_BUDGET_BENCH, ret_ticket)) > 0) {
 		log_debug("waiting %lld ms for a turn in the rate budget", (long long)wait_ms);
 		if (!client->wait(client->wait_context, wait_ms, err))
 			return false;

@@ -27,7 +27,7 @@ struct record {
 
 struct dps_meter {
 	int fd; /* -1: this process alone */
-	int64_t quota, window_ms;
+	struct dps_rate rate;
 	char boot[40];
 	struct dps_budget budget; /* as last seen */
 	int64_t busy_since_ms;    /* 0: not busy */
@@ -78,8 +78,13 @@ static int open_file(const char *directory, const char *host)
 	return fd;
 }
 
-struct dps_meter *dps_meter_open(const char *directory, const char *host, int64_t quota,
-				 int64_t window_ms, struct muster_error *err)
+static void begin_anew(struct dps_meter *meter)
+{
+	dps_budget_init(&meter->budget, meter->rate.quota, meter->rate.window_ms, clock_now_ms());
+}
+
+struct dps_meter *dps_meter_open(const char *directory, const char *host,
+				 const struct dps_rate *rate, struct muster_error *err)
 {
 	struct dps_meter *meter = calloc(1, sizeof(*meter));
 
@@ -87,10 +92,9 @@ struct dps_meter *dps_meter_open(const char *directory, const char *host, int64_
 		muster_fail_memory(err);
 		return NULL;
 	}
-	meter->quota = quota;
-	meter->window_ms = window_ms;
+	meter->rate = *rate;
 	read_boot(meter->boot);
-	dps_budget_init(&meter->budget, quota, window_ms, clock_now_ms());
+	begin_anew(meter);
 	meter->fd = open_file(directory, host);
 	return meter;
 }
@@ -136,15 +140,16 @@ static void load(struct dps_meter *meter)
 	uint8_t digest[SHA256_SIZE];
 
 	if (pread(meter->fd, &record, sizeof(record), 0) != (ssize_t)sizeof(record)) {
-		dps_budget_init(&meter->budget, meter->quota, meter->window_ms, clock_now_ms());
+		begin_anew(meter);
 		return;
 	}
 	digest_of(&record, digest);
 	if (memcmp(record.magic, MAGIC, sizeof(record.magic)) != 0 ||
 	    memcmp(record.boot, meter->boot, sizeof(record.boot)) != 0 ||
 	    memcmp(digest, record.digest, sizeof(digest)) != 0 ||
-	    record.budget.quota != meter->quota || record.budget.window_ms != meter->window_ms)
-		dps_budget_init(&meter->budget, meter->quota, meter->window_ms, clock_now_ms());
+	    record.budget.quota != meter->rate.quota ||
+	    record.budget.window_ms != meter->rate.window_ms)
+		begin_anew(meter);
 	else
 		meter->budget = record.budget;
 }
@@ -188,7 +193,7 @@ static enum hold hold_waiting(struct dps_meter *meter)
 	return held;
 }
 
-int64_t dps_meter_take(struct dps_meter *meter, uint32_t items,
+int64_t dps_meter_take(struct dps_meter *meter, uint32_t items, enum dps_budget_rank rank,
 		       struct dps_budget_ticket *ret_ticket)
 {
 	enum hold held = hold(meter);
@@ -197,7 +202,7 @@ int64_t dps_meter_take(struct dps_meter *meter, uint32_t items,
 	if (held == HOLD_BUSY)
 		return BUSY_RETRY_MS;
 	begin(meter, held);
-	wait_ms = dps_budget_take(&meter->budget, items, clock_now_ms(), ret_ticket);
+	wait_ms = dps_budget_take(&meter->budget, items, rank, clock_now_ms(), ret_ticket);
 	end(meter, held);
 	return wait_ms;
 }

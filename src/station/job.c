@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "muster/encoding.h"
+#include "muster/log.h"
 #include "token.h"
 
 bool job_is_dry(const struct job *job)
@@ -34,6 +35,9 @@ static void keep_answer(void *context, struct http_answer *answer)
 	*answer = (struct http_answer){ 0 };
 	job->answer_is_ready = true;
 	job->transfer = NULL;
+	if (job->ticket.items > 0)
+		dps_meter_answer(job->run->meter, &job->ticket, dps_budget_fate_of(&job->answer),
+				 job->answer.retry_after_ms);
 }
 
 bool job_send(struct job *job, struct http_request *request, struct muster_error *err)
@@ -46,18 +50,31 @@ bool job_send(struct job *job, struct http_request *request, struct muster_error
 	return true;
 }
 
+bool job_take_turn(struct job *job, struct muster_error *err)
+{
+	struct run *run = job->run;
+	int64_t wait_ms = dps_meter_take(run->meter, 1, DPS_BUDGET_BENCH, &job->ticket);
+
+	if (wait_ms > 0) {
+		log_debug("waiting %lld ms for a turn in the rate budget", (long long)wait_ms);
+		job->operation = OPERATION_TURN;
+		job->timer_ms = clock_now_ms() + wait_ms;
+		return true;
+	}
+	if (dps_credential_authorize(run->request->credential, run->http, &job->waiting, err) &&
+	    job_send(job, &job->waiting, err)) {
+		job->is_authorized = true;
+		return true;
+	}
+	dps_meter_answer(run->meter, &job->ticket, DPS_BUDGET_UNSENT, -1);
+	return false;
+}
+
 bool job_send_authorized(struct job *job, struct http_request *request, struct muster_error *err)
 {
-	struct dps_credential *credential = job->run->request->credential;
-
-	if (!dps_credential_authorize(credential, job->run->http, request, err)) {
-		http_request_done(request);
-		return false;
-	}
-	if (!job_send(job, request, err))
-		return false;
-	job->is_authorized = true;
-	return true;
+	job->waiting = *request;
+	*request = (struct http_request){ 0 };
+	return job_take_turn(job, err);
 }
 
 void job_go_to(struct job *job, const char *step_name)
@@ -128,6 +145,7 @@ void job_done(struct job *job)
 	EVP_PKEY_free(job->key);
 	free(job->signer);
 	worker_message_done(&job->reply);
+	http_request_done(&job->waiting);
 	http_answer_done(&job->answer);
 	worker_free(job->tpm);
 	worker_free(job->hsm);

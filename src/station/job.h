@@ -47,6 +47,7 @@ enum operation {
 	OPERATION_WORKER, /* the reply lies in job->reply */
 	OPERATION_HTTP,   /* the answer lies in job->answer */
 	OPERATION_TIMER,
+	OPERATION_TURN, /* for its turn in the rate budget; the request lies in job->waiting */
 };
 
 struct custody;
@@ -56,6 +57,7 @@ struct run {
 	const struct station_request *request;
 	struct profile profile;
 	struct http *http;
+	struct dps_meter *meter; /* the rate budget of this station */
 	struct journal *journal; /* NULL in a dry run without a journal */
 	char *out_directory;     /* where evidence goes */
 	bool writes_keys;        /* --out was given: the derived keys go there too */
@@ -107,6 +109,8 @@ struct job {
 	enum operation operation;
 	struct worker *asked; /* borrowed: tpm or hsm */
 	struct worker_message reply;
+	struct http_request waiting;     /* not authorized yet */
+	struct dps_budget_ticket ticket; /* of the request under way; no items: not metered */
 	struct http_transfer *transfer;
 	struct http_answer answer;
 	bool answer_is_ready;
@@ -189,9 +193,12 @@ bool job_ask(struct job *job, struct worker *worker, const struct worker_message
 	     struct muster_error *err) MUST_CHECK;
 /* Takes *request over. */
 bool job_send(struct job *job, struct http_request *request, struct muster_error *err) MUST_CHECK;
-/* The same with the service credential, for which a token may be fetched first (it blocks then). */
+/* The same with the service credential, when the rate budget has a turn for it. A token may be fetched first (it blocks
+ * then). */
 bool job_send_authorized(struct job *job, struct http_request *request, struct muster_error *err)
 	MUST_CHECK;
+/* For the loop: OPERATION_TURN, when its time has come. */
+bool job_take_turn(struct job *job, struct muster_error *err) MUST_CHECK;
 /* Start this step again after that time. */
 void job_again(struct job *job, int64_t milliseconds);
 /* What to do about an HTTP answer that is not the wanted one: asks for the step once more within the retry budget, or

@@ -46,6 +46,8 @@ static void forget_operation(struct job *job)
 	job->asked = NULL;
 	job->answer_is_ready = false;
 	worker_message_done(&job->reply);
+	http_request_done(&job->waiting);
+	job->ticket = (struct dps_budget_ticket){ 0 };
 	http_answer_done(&job->answer);
 }
 
@@ -201,6 +203,11 @@ static bool advance(struct loop *loop, struct job *job, struct muster_error *err
 
 /* -- Waiting --------------------------------------------------------------------------------------------------- */
 
+static bool waits_for_time(const struct job *job)
+{
+	return job->operation == OPERATION_TIMER || job->operation == OPERATION_TURN;
+}
+
 static int64_t next_deadline(const struct loop *loop)
 {
 	int64_t first = loop->park_by_ms;
@@ -209,7 +216,7 @@ static int64_t next_deadline(const struct loop *loop)
 		const struct job *job = loop->jobs[i];
 		int64_t deadline = INT64_MAX;
 
-		if (job->operation == OPERATION_TIMER)
+		if (waits_for_time(job))
 			deadline = job->timer_ms;
 		else if (job->operation == OPERATION_WORKER)
 			deadline = worker_deadline_ms(job->asked);
@@ -263,10 +270,49 @@ static bool collect_one(struct job *job, struct muster_error *outcome)
 		return done;
 	case OPERATION_HTTP:
 		return job->answer_is_ready;
+	case OPERATION_TURN:
+		return false;
 	case OPERATION_TIMER:
 		break;
 	}
 	return clock_now_ms() >= job->timer_ms;
+}
+
+static bool ask_for_turn(struct job *job, struct muster_error *err)
+{
+	struct muster_error failure;
+
+	return clock_now_ms() < job->timer_ms || job_take_turn(job, &failure) ||
+	       fail_job(job, &failure, err);
+}
+
+static bool park(struct loop *loop, struct job *job, struct muster_error *err)
+{
+	struct muster_error failure;
+
+	if (job->transfer)
+		http_cancel(loop->run->http, TAKE_PTR(job->transfer));
+	muster_fail(&failure, CAUSE_INTERRUPTED, "stopped by a signal during step '%s'",
+		    step_of(job)->name);
+	return fail_job(job, &failure, err);
+}
+
+static bool collect_job(struct loop *loop, struct job *job, struct muster_error *err)
+{
+	bool is_stopped = loop->park_by_ms != INT64_MAX;
+	struct muster_error outcome = { 0 };
+
+	if (job->operation == OPERATION_TURN && !is_stopped)
+		return ask_for_turn(job, err);
+	if (collect_one(job, &outcome)) {
+		if (job->operation != OPERATION_TIMER)
+			return complete(job, &outcome, err);
+		forget_operation(job);
+		return true;
+	}
+	if (is_stopped && (waits_for_time(job) || clock_now_ms() >= loop->park_by_ms))
+		return park(loop, job, err);
+	return true;
 }
 
 static bool collect(struct loop *loop, struct muster_error *err)
@@ -276,26 +322,10 @@ static bool collect(struct loop *loop, struct muster_error *err)
 	take_signal(loop);
 	for (size_t i = 0; i < loop->count; i++) {
 		struct job *job = loop->jobs[i];
-		struct muster_error outcome = { 0 };
-		bool must_park =
-			loop->park_by_ms != INT64_MAX &&
-			(job->operation == OPERATION_TIMER || clock_now_ms() >= loop->park_by_ms);
 
-		if (job->is_finished || job->operation == OPERATION_NONE)
-			continue;
-		if (collect_one(job, &outcome)) {
-			if (job->operation == OPERATION_TIMER)
-				forget_operation(job);
-			else if (!complete(job, &outcome, err))
-				return false;
-		} else if (must_park) {
-			if (job->transfer)
-				http_cancel(loop->run->http, TAKE_PTR(job->transfer));
-			muster_fail(&outcome, CAUSE_INTERRUPTED,
-				    "stopped by a signal during step '%s'", step_of(job)->name);
-			if (!fail_job(job, &outcome, err))
-				return false;
-		}
+		if (!job->is_finished && job->operation != OPERATION_NONE &&
+		    !collect_job(loop, job, err))
+			return false;
 	}
 	return true;
 }

@@ -21,6 +21,7 @@ void run_done(struct run *run)
 		custody_done(run->issuer_custody);
 	free(run->issuer_custody);
 	http_free(run->http);
+	dps_meter_close(run->meter);
 	journal_close(run->journal);
 	tpm_terms_done(&run->tpm_terms);
 	profile_done(&run->profile);
@@ -247,13 +248,16 @@ static bool open_http(struct run *run, const struct config *config, struct muste
 /* Last, because it may ask the service's management for its host. */
 static bool connect_service(struct run *run, struct muster_error *err)
 {
-	struct dps_credential *credential = run->request->credential;
+	const struct station_request *request = run->request;
+	const char *host;
 
-	if (!dps_credential_connect(credential, run->http, err))
+	if (!dps_credential_connect(request->credential, run->http, err))
 		return false;
+	host = dps_credential_host(request->credential);
 	if (!run->device_host[0])
-		dps_device_host(dps_credential_host(credential), run->device_host);
-	return true;
+		dps_device_host(host, run->device_host);
+	run->meter = dps_meter_open(NULL, host, &request->rate, err);
+	return run->meter != NULL;
 }
 
 /* The caller's report is the configuration's when that is what is wrong. */

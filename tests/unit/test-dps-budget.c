@@ -29,6 +29,7 @@ struct world {
 	uint64_t random;
 	int64_t now_ms, wake_ms, told_ms, open_ms, last_ms;
 	uint32_t bulk;
+	enum dps_budget_rank rank;
 	int64_t items_left, sent, refused, early;
 };
 
@@ -73,7 +74,7 @@ static void start(struct world *world, struct lane *lane)
 
 	if (items == 0 || world->now_ms < world->wake_ms)
 		return;
-	wait_ms = dps_budget_take(&world->budget, items, world->now_ms, &lane->ticket);
+	wait_ms = dps_budget_take(&world->budget, items, world->rank, world->now_ms, &lane->ticket);
 	world->wake_ms = world->now_ms + wait_ms;
 	if (wait_ms > 0)
 		return;
@@ -121,6 +122,7 @@ static struct world make(struct throttle *throttle, int64_t quota, uint32_t bulk
 			       .random = 7,
 			       .now_ms = START_MS,
 			       .bulk = bulk,
+			       .rank = DPS_BUDGET_BACKLOG,
 			       .items_left = items };
 
 	dps_budget_init(&world.budget, quota, WINDOW_MS, START_MS);
@@ -288,10 +290,12 @@ static void nothing_goes_out_before_retry_after(void **state)
 	struct dps_budget_ticket ticket;
 
 	(void)state;
-	assert_int_equal(dps_budget_take(&budget, 1, START_MS, &ticket), 0);
+	assert_int_equal(dps_budget_take(&budget, 1, DPS_BUDGET_BENCH, START_MS, &ticket), 0);
 	dps_budget_answer(&budget, &ticket, DPS_BUDGET_REFUSED, 7000, START_MS + 10, 0);
-	assert_int_equal(dps_budget_take(&budget, 1, START_MS + 11, &ticket), 6999);
-	assert_int_equal(dps_budget_take(&budget, 1, START_MS + 7010, &ticket), 0);
+	assert_int_equal(dps_budget_take(&budget, 1, DPS_BUDGET_BENCH, START_MS + 11, &ticket),
+			 6999);
+	assert_int_equal(dps_budget_take(&budget, 1, DPS_BUDGET_BENCH, START_MS + 7010, &ticket),
+			 0);
 }
 
 static void retry_after_is_capped_and_jittered(void **state)
@@ -301,9 +305,9 @@ static void retry_after_is_capped_and_jittered(void **state)
 	int64_t wait;
 
 	(void)state;
-	assert_int_equal(dps_budget_take(&budget, 1, START_MS, &ticket), 0);
+	assert_int_equal(dps_budget_take(&budget, 1, DPS_BUDGET_BENCH, START_MS, &ticket), 0);
 	dps_budget_answer(&budget, &ticket, DPS_BUDGET_REFUSED, INT64_MAX, START_MS, 500);
-	wait = dps_budget_take(&budget, 1, START_MS, &ticket);
+	wait = dps_budget_take(&budget, 1, DPS_BUDGET_BENCH, START_MS, &ticket);
 	assert_int_equal(wait, 10 * 60 * 1000 + 500);
 }
 
@@ -317,7 +321,7 @@ static void refusals_without_retry_after_back_off(void **state)
 	for (int i = 0; i < 8; i++) {
 		int64_t span = 1000 << (i < 4 ? i : 4);
 
-		assert_int_equal(dps_budget_take(&budget, 1, now, &ticket), 0);
+		assert_int_equal(dps_budget_take(&budget, 1, DPS_BUDGET_BENCH, now, &ticket), 0);
 		dps_budget_answer(&budget, &ticket, DPS_BUDGET_REFUSED, -1, now + 1,
 				  (uint64_t)span);
 		wait = budget.open_ms - now - 1;
@@ -333,7 +337,8 @@ static void requests_under_way_together_halve_once(void **state)
 
 	(void)state;
 	for (size_t i = 0; i < 3; i++)
-		assert_int_equal(dps_budget_take(&budget, 1, START_MS, &tickets[i]), 0);
+		assert_int_equal(
+			dps_budget_take(&budget, 1, DPS_BUDGET_BENCH, START_MS, &tickets[i]), 0);
 	for (size_t i = 0; i < 3; i++)
 		dps_budget_answer(&budget, &tickets[i], DPS_BUDGET_REFUSED, 1000,
 				  START_MS + 5 + (int64_t)i, 0);
@@ -347,9 +352,11 @@ static void a_halved_limit_grows_back(void **state)
 	struct dps_budget_ticket ticket;
 
 	(void)state;
-	assert_int_equal(dps_budget_take(&budget, 1, START_MS, &ticket), 0);
+	assert_int_equal(dps_budget_take(&budget, 1, DPS_BUDGET_BENCH, START_MS, &ticket), 0);
 	dps_budget_answer(&budget, &ticket, DPS_BUDGET_REFUSED, 0, START_MS, 0);
-	assert_int_equal(dps_budget_take(&budget, 1, START_MS + 10 * WINDOW_MS, &ticket), 0);
+	assert_int_equal(
+		dps_budget_take(&budget, 1, DPS_BUDGET_BENCH, START_MS + 10 * WINDOW_MS, &ticket),
+		0);
 	assert_int_equal(budget.limit_milli, 100 * 1000);
 }
 
@@ -359,10 +366,11 @@ static void what_was_never_sent_is_given_back(void **state)
 	struct dps_budget_ticket ticket;
 
 	(void)state;
-	assert_int_equal(dps_budget_take(&budget, 1, START_MS, &ticket), 0);
+	assert_int_equal(dps_budget_take(&budget, 1, DPS_BUDGET_BENCH, START_MS, &ticket), 0);
 	dps_budget_answer(&budget, &ticket, DPS_BUDGET_UNSENT, -1, START_MS + 1, 0);
-	assert_int_equal(dps_budget_take(&budget, 1, START_MS + 1, &ticket), 0);
-	assert_true(dps_budget_take(&budget, 1, START_MS + 2, &ticket) >= WINDOW_MS - 2);
+	assert_int_equal(dps_budget_take(&budget, 1, DPS_BUDGET_BENCH, START_MS + 1, &ticket), 0);
+	assert_true(dps_budget_take(&budget, 1, DPS_BUDGET_BENCH, START_MS + 2, &ticket) >=
+		    WINDOW_MS - 2);
 }
 
 static void a_bulk_larger_than_the_limit_passes_alone(void **state)
@@ -373,8 +381,8 @@ static void a_bulk_larger_than_the_limit_passes_alone(void **state)
 	(void)state;
 	budget.counts_items = true;
 	budget.learned_ms = START_MS;
-	assert_int_equal(dps_budget_take(&budget, 10, START_MS, &ticket), 0);
-	assert_true(dps_budget_take(&budget, 1, START_MS + 1, &ticket) > 0);
+	assert_int_equal(dps_budget_take(&budget, 10, DPS_BUDGET_BENCH, START_MS, &ticket), 0);
+	assert_true(dps_budget_take(&budget, 1, DPS_BUDGET_BENCH, START_MS + 1, &ticket) > 0);
 }
 
 static void a_clock_that_went_back_begins_anew(void **state)
@@ -383,10 +391,11 @@ static void a_clock_that_went_back_begins_anew(void **state)
 	struct dps_budget_ticket ticket;
 
 	(void)state;
-	assert_int_equal(dps_budget_take(&budget, 1, START_MS, &ticket), 0);
-	assert_int_equal(dps_budget_take(&budget, 1, START_MS - 3600000, &ticket), 0);
+	assert_int_equal(dps_budget_take(&budget, 1, DPS_BUDGET_BENCH, START_MS, &ticket), 0);
+	assert_int_equal(dps_budget_take(&budget, 1, DPS_BUDGET_BENCH, START_MS - 3600000, &ticket),
+			 0);
 	dps_budget_answer(&budget, &ticket, DPS_BUDGET_TAKEN, -1, START_MS - 3600000, 0);
-	assert_true(dps_budget_take(&budget, 1, START_MS - 3600000, &ticket) > 0);
+	assert_true(dps_budget_take(&budget, 1, DPS_BUDGET_BENCH, START_MS - 3600000, &ticket) > 0);
 }
 
 static void repetitions_run_out_and_come_back_with_successes(void **state)
@@ -399,11 +408,74 @@ static void repetitions_run_out_and_come_back_with_successes(void **state)
 		assert_true(dps_budget_retry(&budget));
 	assert_false(dps_budget_retry(&budget));
 	for (int i = 0; i < 10; i++) {
-		assert_int_equal(dps_budget_take(&budget, 1, START_MS, &ticket), 0);
+		assert_int_equal(dps_budget_take(&budget, 1, DPS_BUDGET_BENCH, START_MS, &ticket),
+				 0);
 		dps_budget_answer(&budget, &ticket, DPS_BUDGET_TAKEN, -1, START_MS, 0);
 	}
 	assert_true(dps_budget_retry(&budget));
 	assert_false(dps_budget_retry(&budget));
+}
+
+/* Requests of that rank that go at once. */
+static int take_all(struct dps_budget *budget, enum dps_budget_rank rank, int64_t now_ms)
+{
+	struct dps_budget_ticket ticket;
+	int count = 0;
+
+	while (dps_budget_take(budget, 1, rank, now_ms, &ticket) == 0)
+		count++;
+	return count;
+}
+
+static void a_backlog_alone_has_the_whole_limit(void **state)
+{
+	struct dps_budget budget = fresh(100);
+
+	(void)state;
+	assert_int_equal(take_all(&budget, DPS_BUDGET_BACKLOG, START_MS), 100);
+}
+
+static void what_waits_on_the_bench_has_the_next_turn(void **state)
+{
+	struct dps_budget budget = fresh(10);
+	struct dps_budget_ticket ticket;
+	int64_t wait_ms;
+
+	(void)state;
+	assert_int_equal(take_all(&budget, DPS_BUDGET_BACKLOG, START_MS), 10);
+	wait_ms = dps_budget_take(&budget, 1, DPS_BUDGET_BENCH, START_MS, &ticket);
+	assert_true(wait_ms > 0);
+	assert_int_equal(take_all(&budget, DPS_BUDGET_BACKLOG, START_MS + wait_ms), 0);
+	assert_int_equal(dps_budget_take(&budget, 1, DPS_BUDGET_BENCH, START_MS + wait_ms, &ticket),
+			 0);
+	assert_true(take_all(&budget, DPS_BUDGET_BACKLOG, START_MS + wait_ms) > 0);
+}
+
+/* Waiting for a bench that is gone costs a backlog no more than a moment. */
+static void a_turn_nobody_comes_for_is_the_backlogs(void **state)
+{
+	struct dps_budget budget = fresh(10);
+	struct dps_budget_ticket ticket;
+	int64_t wait_ms;
+
+	(void)state;
+	assert_int_equal(take_all(&budget, DPS_BUDGET_BACKLOG, START_MS), 10);
+	wait_ms = dps_budget_take(&budget, 1, DPS_BUDGET_BENCH, START_MS, &ticket);
+	assert_true(wait_ms > 0);
+	assert_true(take_all(&budget, DPS_BUDGET_BACKLOG, START_MS + wait_ms + 200) > 0);
+}
+
+static void some_is_kept_for_a_bench_in_use(void **state)
+{
+	struct dps_budget budget = fresh(100);
+	struct dps_budget_ticket ticket;
+	int64_t later_ms = START_MS + 10 * WINDOW_MS;
+
+	(void)state;
+	assert_int_equal(dps_budget_take(&budget, 1, DPS_BUDGET_BENCH, START_MS, &ticket), 0);
+	assert_int_equal(take_all(&budget, DPS_BUDGET_BACKLOG, START_MS), 94);
+	assert_int_equal(take_all(&budget, DPS_BUDGET_BENCH, START_MS), 5);
+	assert_int_equal(take_all(&budget, DPS_BUDGET_BACKLOG, later_ms), 100);
 }
 
 int main(void)
@@ -424,6 +496,10 @@ int main(void)
 		cmocka_unit_test(a_bulk_larger_than_the_limit_passes_alone),
 		cmocka_unit_test(a_clock_that_went_back_begins_anew),
 		cmocka_unit_test(repetitions_run_out_and_come_back_with_successes),
+		cmocka_unit_test(a_backlog_alone_has_the_whole_limit),
+		cmocka_unit_test(what_waits_on_the_bench_has_the_next_turn),
+		cmocka_unit_test(a_turn_nobody_comes_for_is_the_backlogs),
+		cmocka_unit_test(some_is_kept_for_a_bench_in_use),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -17,8 +17,9 @@
 
 static struct dps_meter *open_meter(const char *directory, int64_t quota)
 {
+	const struct dps_rate rate = { quota, LONG_MS };
 	struct muster_error err;
-	struct dps_meter *meter = dps_meter_open(directory, HOST, quota, LONG_MS, &err);
+	struct dps_meter *meter = dps_meter_open(directory, HOST, &rate, &err);
 
 	assert_non_null(meter);
 	return meter;
@@ -39,12 +40,12 @@ static void what_one_process_takes_another_sees(void **state)
 	if (child == 0) {
 		struct dps_meter *other = open_meter(*state, 2);
 
-		_exit(dps_meter_take(other, 1, &ticket) == 0 ? 0 : 1);
+		_exit(dps_meter_take(other, 1, DPS_BUDGET_BENCH, &ticket) == 0 ? 0 : 1);
 	}
 	assert_int_equal(waitpid(child, &status, 0), child);
 	assert_int_equal(status, 0);
-	assert_int_equal(dps_meter_take(meter, 1, &ticket), 0);
-	assert_true(dps_meter_take(meter, 1, &ticket) > 0);
+	assert_int_equal(dps_meter_take(meter, 1, DPS_BUDGET_BENCH, &ticket), 0);
+	assert_true(dps_meter_take(meter, 1, DPS_BUDGET_BENCH, &ticket) > 0);
 	dps_meter_close(meter);
 }
 
@@ -55,14 +56,14 @@ static void a_torn_file_begins_anew(void **state)
 	struct dps_budget_ticket ticket;
 	int fd;
 
-	assert_int_equal(dps_meter_take(meter, 1, &ticket), 0);
-	assert_true(dps_meter_take(meter, 1, &ticket) > 0);
+	assert_int_equal(dps_meter_take(meter, 1, DPS_BUDGET_BENCH, &ticket), 0);
+	assert_true(dps_meter_take(meter, 1, DPS_BUDGET_BENCH, &ticket) > 0);
 	fd = open(path, O_WRONLY);
 	assert_int_equal(pwrite(fd, "\xff\xff", 2, 300), 2);
-	assert_int_equal(dps_meter_take(meter, 1, &ticket), 0);
+	assert_int_equal(dps_meter_take(meter, 1, DPS_BUDGET_BENCH, &ticket), 0);
 	assert_int_equal(ftruncate(fd, 100), 0);
-	assert_int_equal(dps_meter_take(meter, 1, &ticket), 0);
-	assert_true(dps_meter_take(meter, 1, &ticket) > 0);
+	assert_int_equal(dps_meter_take(meter, 1, DPS_BUDGET_BENCH, &ticket), 0);
+	assert_true(dps_meter_take(meter, 1, DPS_BUDGET_BENCH, &ticket) > 0);
 	close(fd);
 	dps_meter_close(meter);
 }
@@ -73,10 +74,10 @@ static void another_quota_begins_anew(void **state)
 	struct dps_meter *other = open_meter(*state, 3);
 	struct dps_budget_ticket ticket;
 
-	assert_int_equal(dps_meter_take(meter, 1, &ticket), 0);
+	assert_int_equal(dps_meter_take(meter, 1, DPS_BUDGET_BENCH, &ticket), 0);
 	for (int i = 0; i < 3; i++)
-		assert_int_equal(dps_meter_take(other, 1, &ticket), 0);
-	assert_true(dps_meter_take(other, 1, &ticket) > 0);
+		assert_int_equal(dps_meter_take(other, 1, DPS_BUDGET_BENCH, &ticket), 0);
+	assert_true(dps_meter_take(other, 1, DPS_BUDGET_BENCH, &ticket) > 0);
 	dps_meter_close(meter);
 	dps_meter_close(other);
 }
@@ -94,7 +95,7 @@ static void a_holder_that_died_holds_nothing(void **state)
 		raise(SIGKILL);
 	}
 	waitpid(child, &status, 0);
-	assert_int_equal(dps_meter_take(meter, 1, &ticket), 0);
+	assert_int_equal(dps_meter_take(meter, 1, DPS_BUDGET_BENCH, &ticket), 0);
 	dps_meter_close(meter);
 }
 
@@ -107,7 +108,7 @@ static void a_holder_that_was_stopped_is_passed_by(void **state)
 	int64_t began = clock_now_ms(), wait;
 
 	assert_int_equal(flock(held, LOCK_EX), 0);
-	while ((wait = dps_meter_take(meter, 1, &ticket)) > 0) {
+	while ((wait = dps_meter_take(meter, 1, DPS_BUDGET_BENCH, &ticket)) > 0) {
 		assert_true(wait < 100 && clock_now_ms() - began < 20000);
 		usleep((useconds_t)wait * 1000);
 	}
@@ -123,8 +124,8 @@ static void no_place_for_the_file_is_no_obstacle(void **state)
 	struct dps_meter *meter = open_meter(taken, 1);
 	struct dps_budget_ticket ticket;
 
-	assert_int_equal(dps_meter_take(meter, 1, &ticket), 0);
-	assert_true(dps_meter_take(meter, 1, &ticket) > 0);
+	assert_int_equal(dps_meter_take(meter, 1, DPS_BUDGET_BENCH, &ticket), 0);
+	assert_true(dps_meter_take(meter, 1, DPS_BUDGET_BENCH, &ticket) > 0);
 	dps_meter_answer(meter, &ticket, DPS_BUDGET_UNSENT, -1);
 	assert_true(dps_meter_retry(meter));
 	dps_meter_close(meter);
