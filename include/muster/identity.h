@@ -78,3 +78,6 @@ void identity_hmac_key_from_secret(struct hmac_key *ret_key, const struct secret
  * CAUSE_SECRET_INVALID, CAUSE_INPUT_NOT_FOUND. */
 bool identity_master_read(const char *path, struct secret *ret_master, struct muster_error *err)
 	MUST_CHECK;
+/* The same of a text that was read already; `where` names its place in messages. */
+bool identity_master_decode(const struct secret *encoded, const char *where,
+			    struct secret *ret_master, struct muster_error *err) MUST_CHECK;

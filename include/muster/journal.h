@@ -203,6 +203,11 @@ bool journal_entries(struct journal *journal, const char *registration_id, int64
 		     journal_entry_fn callback, void *context, size_t *ret_count,
 		     struct muster_error *err) MUST_CHECK;
 
+/* The first outcome whose body has this "publicSha256": who made a key with that public half. *ret_seq is 0 when nobody did.
+ * Inside a transaction what has been appended counts. */
+bool journal_key_find(struct journal *journal, const char *public_sha256, int64_t *ret_seq,
+		      struct muster_error *err) MUST_CHECK;
+
 /* The chain's end: last seq and its digest. Inside a transaction what has been appended counts. */
 struct journal_head {
 	int64_t seq;

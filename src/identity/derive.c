@@ -44,16 +44,22 @@ void identity_hmac_key_from_secret(struct hmac_key *ret_key, const struct secret
 bool identity_master_read(const char *path, struct secret *ret_master, struct muster_error *err)
 {
 	CLEANUP(secret_done) struct secret encoded = { 0 };
+
+	return secret_read_file(&encoded, path, MASTER_FILE_MAX, err) &&
+	       identity_master_decode(&encoded, path, ret_master, err);
+}
+
+bool identity_master_decode(const struct secret *encoded, const char *where,
+			    struct secret *ret_master, struct muster_error *err)
+{
 	CLEANUP(secret_done) struct secret master = { 0 };
 
-	if (!secret_read_file(&encoded, path, MASTER_FILE_MAX, err))
-		return false;
-	if (!secret_from_base64(&master, (const char *)encoded.data, encoded.size, path, err))
+	if (!secret_from_base64(&master, (const char *)encoded->data, encoded->size, where, err))
 		return false;
 	if (master.size < MASTER_MIN || master.size > MASTER_MAX)
 		return muster_fail(err, CAUSE_SECRET_INVALID,
 				   "the master key in '%s' has %zu bytes, not %d to %d",
-				   PRINTABLE(path), master.size, MASTER_MIN, MASTER_MAX);
+				   PRINTABLE(where), master.size, MASTER_MIN, MASTER_MAX);
 	secret_done(ret_master);
 	*ret_master = master;
 	master = (struct secret){ 0 };

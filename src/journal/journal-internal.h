@@ -18,6 +18,7 @@ enum statement {
 	STATEMENT_ENTRY_ALL,
 	STATEMENT_ENTRY_OF,
 	STATEMENT_ENTRY_NOTES_OF,
+	STATEMENT_KEY_FIND,
 	STATEMENT_DEVICE_PUT,
 	STATEMENT_DEVICE_ALL,
 	STATEMENT_DEVICE_UNFINISHED,
@@ -124,6 +125,14 @@ bool journal_kind_find(const char *name, enum journal_kind *ret_kind);
 /* Appends the note of a change; before NULL: of all there is. */
 bool journal_note_changes(struct journal *journal, const struct journal_device *before,
 			  const struct journal_device *after, struct muster_error *err) MUST_CHECK;
+
+/* -- key.c -- */
+
+/* The public key that an entry's body names, or NULL; an index has this very expression. Bodies are JSON as we print it,
+ * in whose texts no bare quote stands. (SQLite's own functions for JSON are refused in a schema that is not trusted.) */
+#define JOURNAL_KEY_OF_ENTRY "substr(body, nullif(instr(body, '\"publicSha256\":\"'), 0) + 16, 64)"
+
+bool journal_key_prepare(struct journal *journal, struct muster_error *err) MUST_CHECK;
 
 /* -- entry.c, device.c -- */
 

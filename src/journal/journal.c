@@ -132,7 +132,8 @@ static bool prepare(struct journal *journal, struct muster_error *err)
 {
 	return journal_statement_prepare(journal, STATEMENT_BEGIN, "BEGIN IMMEDIATE", err) &&
 	       journal_statement_prepare(journal, STATEMENT_COMMIT, "COMMIT", err) &&
-	       journal_entry_prepare(journal, err) && journal_device_prepare(journal, err);
+	       journal_entry_prepare(journal, err) && journal_device_prepare(journal, err) &&
+	       journal_key_prepare(journal, err);
 }
 
 static bool open_as(const char *path, enum journal_mode mode, struct journal **ret_journal,

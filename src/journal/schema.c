@@ -73,6 +73,9 @@ static const char *const migrations[] = {
 	"CREATE INDEX device_updated ON device(updated_ms, registration_id);",
 	/* 2 -> 3: and a note for every row */
 	"ALTER TABLE device ADD COLUMN entry INTEGER NOT NULL DEFAULT 0;",
+	/* 3 -> 4 */
+	"CREATE INDEX entry_key ON entry(" JOURNAL_KEY_OF_ENTRY ")"
+	"	WHERE kind = 'outcome' AND " JOURNAL_KEY_OF_ENTRY " IS NOT NULL;",
 };
 
 #define VERSION_WITH_NOTES 3

@@ -1,6 +1,7 @@
 /* What the device will show: a key pair born in the token with its certificate, or keys derived from a master. */
 #include "steps.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -8,6 +9,7 @@
 #include "muster/encoding.h"
 #include "muster/identity.h"
 #include "muster/json.h"
+#include "repeat.h"
 #include "token.h"
 
 enum { KEY_ID_SIZE = 16 };
@@ -169,17 +171,40 @@ bool attest_key_make_start(struct job *job, struct muster_error *err)
 	return job_ask(job, job->hsm, &request, err);
 }
 
+/* A key that is refused does not stay; *err says why it was. */
+static bool discard_key(struct job *job, struct muster_error *err)
+{
+	CLEANUP(worker_message_done) struct worker_message request, reply = { 0 };
+	struct muster_error failure;
+
+	worker_request_init(&request, WORKER_HSM_KEY_DESTROY);
+	worker_add_bytes(&request, FIELD_KEY_ID, job->key_id.data, job->key_id.size);
+	if (!worker_call(job->hsm, &request, &reply, &failure))
+		return muster_error_prefix(err, "left to the next run to destroy (%s)",
+					   failure.message);
+	return false;
+}
+
 bool attest_key_make_finish(struct job *job, const struct muster_error *outcome,
 			    struct muster_error *err)
 {
 	if (outcome->code == MUSTER_OK)
-		return take_key(job, err);
+		return take_key(job, err) || discard_key(job, err);
 	*err = *outcome;
 	return muster_error_prefix(err, "making the device's key in token '%s'",
 				   PRINTABLE(job->token.label));
 }
 
 /* -- The certificate ------------------------------------------------------------------------------------- */
+
+/* Nothing of another job comes between this and the record of the key. */
+static bool check_repeated(struct job *job, struct muster_error *err)
+{
+	char whose[160];
+
+	snprintf(whose, sizeof(whose), "device '%s'", PRINTABLE(job->registration_id));
+	return repeat_check(job->run->journal, &job->spki, whose, err) || discard_key(job, err);
+}
 
 static bool make_certificate(struct job *job, struct muster_error *err)
 {
@@ -198,7 +223,7 @@ static bool make_certificate(struct job *job, struct muster_error *err)
 		.now_ms = clock_wall_ms(),
 	};
 
-	if (!issuer_open(job, &issuer, err) ||
+	if (!check_repeated(job, err) || !issuer_open(job, &issuer, err) ||
 	    !identity_template_expand(profile->x509.subject, TEMPLATE_SUBJECT, &values, &subject,
 				      err))
 		return false;
@@ -216,8 +241,11 @@ static bool record_attestation(struct job *job, struct muster_error *err)
 {
 	CLEANUP(freep) char *der = base64_encode(job->certificate.data, job->certificate.size);
 	CLEANUP(cJSON_freep) cJSON *body = cJSON_CreateObject();
+	char digest[SHA256_HEX_SIZE];
 
 	if (!der || !body || !json_add_text(body, "certificate", der) ||
+	    !json_add_text(body, "publicSha256",
+			   sha256_hex(digest, job->spki.data, job->spki.size)) ||
 	    !json_add_text(body, "attributes", job->key_attributes))
 		return muster_fail_memory(err);
 	return job_record(job, JOURNAL_OUTCOME, STAGE_ATTEST, TAKE_PTR(body), err) &&

@@ -1,11 +1,13 @@
 /* Private keys of a custodian's token: found, or made after they were announced. */
 #include "custody.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "muster/encoding.h"
 #include "muster/json.h"
+#include "repeat.h"
 
 enum { KEY_ID_SIZE = 16 };
 
@@ -103,20 +105,39 @@ static bool generate(struct custody *custody, const struct station_key_choice *c
 	return bytes_copy(&key->spki, spki->data, spki->size, err);
 }
 
-/* The outcome comes last: until then the next run would destroy the key. */
+static bool look_at_new(struct custody *custody, const struct station_key_choice *choice,
+			struct custody_key *key, struct muster_error *err)
+{
+	char whose[320];
+
+	snprintf(whose, sizeof(whose), "'%s'", PRINTABLE(choice->label));
+	return take_public(custody, key, err) &&
+	       repeat_check(custody->journal, &key->spki, whose, err);
+}
+
+/* The outcome comes last: until then the next run would destroy the key. One that is no good goes at once. */
 static bool make(struct custody *custody, const struct station_key_choice *choice,
 		 struct custody_key *key, struct muster_error *err)
 {
-	return custody_id_make(&key->id, err) && announce(custody, choice, key, err) &&
-	       generate(custody, choice, key, err);
+	struct muster_error failure;
+
+	if (!custody_id_make(&key->id, err) || !announce(custody, choice, key, err) ||
+	    !generate(custody, choice, key, err))
+		return false;
+	if (look_at_new(custody, choice, key, err))
+		return true;
+	if (!custody_discard(custody, &key->id, &failure))
+		return muster_error_prefix(err, "left to the next run to destroy (%s)",
+					   failure.message);
+	return false;
 }
 
 bool custody_key_take(struct custody *custody, const struct station_key_choice *choice,
 		      struct custody_key *ret_key, struct muster_error *err)
 {
-	return (choice->uri ? find(custody, choice->uri, ret_key, err)
-			    : make(custody, choice, ret_key, err)) &&
-	       take_public(custody, ret_key, err);
+	if (!choice->uri)
+		return make(custody, choice, ret_key, err);
+	return find(custody, choice->uri, ret_key, err) && take_public(custody, ret_key, err);
 }
 
 bool custody_key_settle(struct custody *custody, const struct station_key_choice *choice,

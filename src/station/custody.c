@@ -137,22 +137,28 @@ static bool sweep(struct custody *custody, struct muster_error *err)
 	return worker_call(custody->hsm, &request, &reply, err);
 }
 
-static bool settle_one(struct custody *custody, const char *hex, struct muster_error *err)
+bool custody_discard(struct custody *custody, const struct bytes *id, struct muster_error *err)
 {
 	CLEANUP(worker_message_done) struct worker_message request, reply = { 0 };
-	CLEANUP(bytes_done) struct bytes id = { 0 };
 	CLEANUP(cJSON_freep) cJSON *body = NULL;
 
 	worker_request_init(&request, WORKER_HSM_KEY_DESTROY);
-	if (!hex_decode(hex, strlen(hex), &id))
-		return muster_fail(err, CAUSE_JOURNAL_DAMAGED, "a key ID that is not hex");
-	worker_add_bytes(&request, FIELD_KEY_ID, id.data, id.size);
+	worker_add_bytes(&request, FIELD_KEY_ID, id->data, id->size);
 	if (!worker_call(custody->hsm, &request, &reply, err))
 		return false;
-	body = custody_entry(custody, "destroy-unfinished", "keyId", &id);
+	body = custody_entry(custody, "destroy-unfinished", "keyId", id);
 	if (!body || !json_add_bool(body, "wasThere", worker_u64(&reply, FIELD_FOUND) == 1))
 		return muster_fail_memory(err);
 	return custody_record(custody, JOURNAL_OUTCOME, TAKE_PTR(body), err);
+}
+
+static bool settle_one(struct custody *custody, const char *hex, struct muster_error *err)
+{
+	CLEANUP(bytes_done) struct bytes id = { 0 };
+
+	if (!hex_decode(hex, strlen(hex), &id))
+		return muster_fail(err, CAUSE_JOURNAL_DAMAGED, "a key ID that is not hex");
+	return custody_discard(custody, &id, err);
 }
 
 /* A key that was announced, and whose certificate or request nobody ever got, is of no use to anybody. */

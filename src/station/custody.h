@@ -39,6 +39,10 @@ void custody_done(struct custody *custody);
 /* Opens so many lines to the worker, a session each. */
 bool custody_join(struct custody *custody, size_t count, struct muster_error *err) MUST_CHECK;
 
+/* Destroys a key that was announced and is not to stay, and records that. */
+bool custody_discard(struct custody *custody, const struct bytes *id, struct muster_error *err)
+	MUST_CHECK;
+
 /* One entry, on disk when it returns; takes the body over. */
 bool custody_record(struct custody *custody, enum journal_kind kind, cJSON *body,
 		    struct muster_error *err) MUST_CHECK;

@@ -1,7 +1,9 @@
 #include "master.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -257,7 +259,39 @@ bool station_master_generate(const struct station_master *request, cJSON **ret_r
 	return run(request, "generated", &asked, ret_result, err);
 }
 
-/* The key goes from the file to the worker, which reads it; here it is only looked at when it is a file. */
+/* A descriptor can be read once: what came out of it goes to the worker through a pipe, which has room for all of it. */
+static int pipe_with(const struct secret *text, struct muster_error *err)
+{
+	int ends[2];
+	bool good;
+
+	if (pipe2(ends, O_CLOEXEC) < 0) {
+		muster_fail_errno(err, CAUSE_INTERNAL, errno, "making a pipe");
+		return -1;
+	}
+	good = write(ends[1], text->data, text->size) == (ssize_t)text->size ||
+	       muster_fail_errno(err, CAUSE_INTERNAL, errno, "writing to a pipe");
+	close(ends[1]);
+	if (!good)
+		closep(&ends[0]);
+	return ends[0];
+}
+
+static bool take_descriptor(int64_t fd, int *ret_fd, struct muster_error *err)
+{
+	CLEANUP(secret_done) struct secret text = { 0 }, key = { 0 };
+	char source[32], what[48];
+
+	snprintf(source, sizeof(source), "fd:%lld", (long long)fd);
+	snprintf(what, sizeof(what), "descriptor %lld", (long long)fd);
+	if (!secret_read_source(&text, source, PIPE_BUF, what, err) ||
+	    !identity_master_decode(&text, what, &key, err) || !check_random(&key, what, err))
+		return false;
+	*ret_fd = pipe_with(&text, err);
+	return *ret_fd >= 0;
+}
+
+/* The worker reads the key itself; here it is only looked at. */
 static bool open_source(const struct station_master *request, int *ret_fd, struct muster_error *err)
 {
 	CLEANUP(secret_done) struct secret key = { 0 };
@@ -265,14 +299,8 @@ static bool open_source(const struct station_master *request, int *ret_fd, struc
 	if (!request->from == !request->from_fd)
 		return muster_fail(err, CAUSE_USAGE,
 				   "where is the master? pass --from FILE or --from-fd N");
-	if (request->from_fd) {
-		*ret_fd = request->from_fd > INT_MAX
-				  ? -1
-				  : fcntl((int)request->from_fd, F_DUPFD_CLOEXEC, 3);
-		return *ret_fd >= 0 ||
-		       muster_fail(err, CAUSE_USAGE, "--from-fd: descriptor %lld is not open",
-				   (long long)request->from_fd);
-	}
+	if (request->from_fd)
+		return take_descriptor(request->from_fd, ret_fd, err);
 	if (!identity_master_read(request->from, &key, err) ||
 	    !check_random(&key, PRINTABLE(request->from), err))
 		return false;

@@ -28,9 +28,11 @@ enum {
 #define EACH_6(a, ...) ROW(USE_##a) EACH_5(__VA_ARGS__)
 #define EACH_7(a, ...) ROW(USE_##a) EACH_6(__VA_ARGS__)
 #define EACH_8(a, ...) ROW(USE_##a) EACH_7(__VA_ARGS__)
-#define PICK(a, b, c, d, e, f, g, h, chosen, ...) chosen
-#define EACH(...)                                                                            \
-	PICK(__VA_ARGS__, EACH_8, EACH_7, EACH_6, EACH_5, EACH_4, EACH_3, EACH_2, EACH_1, 0) \
+#define EACH_9(a, ...) ROW(USE_##a) EACH_8(__VA_ARGS__)
+#define PICK(a, b, c, d, e, f, g, h, i, chosen, ...) chosen
+#define EACH(...)                                                                                 \
+	PICK(__VA_ARGS__, EACH_9, EACH_8, EACH_7, EACH_6, EACH_5, EACH_4, EACH_3, EACH_2, EACH_1, \
+	     0)                                                                                   \
 	(__VA_ARGS__)
 #define USES(...)                             \
 	{                                     \

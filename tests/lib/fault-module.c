@@ -65,12 +65,64 @@ PLAIN(C_CreateObject,
       (CK_SESSION_HANDLE session, CK_ATTRIBUTE *template, CK_ULONG count, CK_OBJECT_HANDLE *object),
       (session, template, count, object))
 PLAIN(C_DestroyObject, (CK_SESSION_HANDLE session, CK_OBJECT_HANDLE object), (session, object))
-PLAIN(C_GenerateKeyPair,
-      (CK_SESSION_HANDLE session, CK_MECHANISM *mechanism, CK_ATTRIBUTE *public_half,
-       CK_ULONG public_count, CK_ATTRIBUTE *private_half, CK_ULONG private_count,
-       CK_OBJECT_HANDLE *public_key, CK_OBJECT_HANDLE *private_key),
-      (session, mechanism, public_half, public_count, private_half, private_count, public_key,
-       private_key))
+
+/* P-256's generator: a point of the curve, and nobody's public key but of the private key 1. */
+#define GENERATOR                                                          \
+	"\x6b\x17\xd1\xf2\xe1\x2c\x42\x47\xf8\xbc\xe6\xe5\x63\xa4\x40\xf2" \
+	"\x77\x03\x7d\x81\x2d\xeb\x33\xa0\xf4\xa1\x39\x45\xd8\x98\xc2\x96" \
+	"\x4f\xe3\x42\xe2\xfe\x1a\x7f\x9b\x8e\xe7\xeb\x4a\x7c\x0f\x9e\x16" \
+	"\x2b\xce\x33\x57\x6b\x31\x5e\xce\xcb\xb6\x40\x68\x37\xbf\x51\xf5"
+#define P256 "\x06\x08\x2a\x86\x48\xce\x3d\x03\x01\x07"
+
+/* A template with what a created object needs beside it. */
+static CK_RV create(CK_SESSION_HANDLE session, CK_OBJECT_CLASS class, CK_ATTRIBUTE *template,
+		    CK_ULONG count, CK_ATTRIBUTE material, CK_OBJECT_HANDLE *object)
+{
+	CK_KEY_TYPE type = CKK_EC;
+	char curve[] = P256;
+	CK_ATTRIBUTE all[32] = { { CKA_CLASS, &class, sizeof(class) },
+				 { CKA_KEY_TYPE, &type, sizeof(type) },
+				 { CKA_EC_PARAMS, curve, sizeof(curve) - 1 },
+				 material };
+	CK_ULONG used = 4;
+
+	for (CK_ULONG i = 0; i < count; i++)
+		if (template[i].type != CKA_EC_PARAMS)
+			all[used++] = template[i];
+	return real->C_CreateObject(session, all, used, object);
+}
+
+/* A token whose random numbers are always the same. */
+static CK_RV repeat(CK_SESSION_HANDLE session, CK_ATTRIBUTE *public_half, CK_ULONG public_count,
+		    CK_ATTRIBUTE *private_half, CK_ULONG private_count,
+		    CK_OBJECT_HANDLE *public_key, CK_OBJECT_HANDLE *private_key)
+{
+	char point[] = "\x04\x41\x04" GENERATOR, value[32] = { [31] = 1 };
+	CK_ATTRIBUTE public_material = { CKA_EC_POINT, point, sizeof(point) - 1 };
+	CK_ATTRIBUTE private_material = { CKA_VALUE, value, sizeof(value) };
+	CK_RV rv = create(session, CKO_PUBLIC_KEY, public_half, public_count, public_material,
+			  public_key);
+
+	return rv == CKR_OK ? create(session, CKO_PRIVATE_KEY, private_half, private_count,
+				     private_material, private_key)
+			    : rv;
+}
+
+static CK_RV generate_pair(CK_SESSION_HANDLE session, CK_MECHANISM *mechanism,
+			   CK_ATTRIBUTE *public_half, CK_ULONG public_count,
+			   CK_ATTRIBUTE *private_half, CK_ULONG private_count,
+			   CK_OBJECT_HANDLE *public_key, CK_OBJECT_HANDLE *private_key)
+{
+	CK_RV rv;
+
+	if (fails("C_GenerateKeyPair", &rv))
+		return rv;
+	if (is_asked("repeats"))
+		return repeat(session, public_half, public_count, private_half, private_count,
+			      public_key, private_key);
+	return real->C_GenerateKeyPair(session, mechanism, public_half, public_count, private_half,
+				       private_count, public_key, private_key);
+}
 
 /* -- The PIN counter ------------------------------------------------------------------------------------------- */
 
@@ -263,6 +315,10 @@ static void bend(CK_ATTRIBUTE *attribute)
 	if (is_asked("another-curve") && attribute->type == CKA_EC_PARAMS && value &&
 	    attribute->ulValueLen == 10)
 		value[9] = 6;
+	if (is_asked("repeats") && value &&
+	    (attribute->type == CKA_LOCAL || attribute->type == CKA_ALWAYS_SENSITIVE ||
+	     attribute->type == CKA_NEVER_EXTRACTABLE))
+		*value = CK_TRUE;
 	if (is_asked("not-local") && attribute->type == CKA_LOCAL && value)
 		*value = CK_FALSE;
 	if (is_asked("was-extractable") && attribute->type == CKA_NEVER_EXTRACTABLE && value)
@@ -273,14 +329,8 @@ static void bend(CK_ATTRIBUTE *attribute)
 		attribute->ulValueLen = (CK_ULONG)1 << 62;
 	if (attribute->type != CKA_EC_POINT || !value || attribute->ulValueLen != 67)
 		return;
-	/* A point of the curve, and nobody's public key: P-256's generator. */
 	if (is_asked("wrong-key"))
-		memcpy(value + 3,
-		       "\x6b\x17\xd1\xf2\xe1\x2c\x42\x47\xf8\xbc\xe6\xe5\x63\xa4\x40\xf2"
-		       "\x77\x03\x7d\x81\x2d\xeb\x33\xa0\xf4\xa1\x39\x45\xd8\x98\xc2\x96"
-		       "\x4f\xe3\x42\xe2\xfe\x1a\x7f\x9b\x8e\xe7\xeb\x4a\x7c\x0f\x9e\x16"
-		       "\x2b\xce\x33\x57\x6b\x31\x5e\xce\xcb\xb6\x40\x68\x37\xbf\x51\xf5",
-		       64);
+		memcpy(value + 3, GENERATOR, 64);
 	if (is_asked("off-curve"))
 		value[66] ^= 1;
 	if (is_asked("bare-point")) {
@@ -407,7 +457,7 @@ __attribute__((visibility("default"))) CK_RV C_GetFunctionList(CK_FUNCTION_LIST 
 	bent.C_GetSessionInfo = bent_C_GetSessionInfo;
 	bent.C_CreateObject = bent_C_CreateObject;
 	bent.C_DestroyObject = bent_C_DestroyObject;
-	bent.C_GenerateKeyPair = bent_C_GenerateKeyPair;
+	bent.C_GenerateKeyPair = generate_pair;
 	bent.C_GetSlotList = get_slot_list;
 	bent.C_GetTokenInfo = get_token_info;
 	bent.C_GetMechanismInfo = get_mechanism_info;

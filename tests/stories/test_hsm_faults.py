@@ -162,3 +162,34 @@ def test_the_right_pin_after_an_acknowledged_refusal_resets_the_counter(shop, tm
     assert shop.muster("hsm", "acknowledge", shop.uri).status == 0
     assert shop.muster("hsm", "show", shop.uri, "--pin-file", shop.token.pin_file).status == 0
     assert tries.read_text() == "3"
+
+
+# -- Random numbers that repeat themselves -----------------------------------------------------------------------------
+
+def test_a_key_that_was_made_before_stops_with_both_records(shop):
+    begin(shop, "repeats")
+    first = provision(shop, "repeat-1")
+    assert first.status == 0 and first.json["verified"] is True, first
+    second = provision(shop, "repeat-2")
+    assert (second.status, second.cause) == (7, "E4314"), second
+    assert "'repeat-2'" in second.stderr and "device 'repeat-1'" in second.stderr, second
+    assert shop.token.objects("privkey") == ["repeat-1"]
+    assert "repeat-2" not in [row["registrationId"] for row in shop.service.enrollments()]
+    bend(shop, "none")
+    assert provision(shop, "repeat-2").status == 0
+
+
+def test_a_custodians_key_that_was_made_before_is_destroyed(shop):
+    begin(shop, "repeats")
+
+    def request(label):
+        return shop.muster("cert", "request", "--token", shop.uri, "--pin-file", shop.token.pin_file, "--journal",
+                           shop.home / "custody.db", "--key-type", "ec-p256", "--label", label, "--subject", f"CN={label}",
+                           "-o", "json")
+
+    first = request("one")
+    assert first.status == 0, first
+    second = request("two")
+    assert (second.status, second.cause) == (7, "E4314"), second
+    assert "'two'" in second.stderr and first.json["keyId"] in second.stderr, second
+    assert shop.token.objects("privkey") == ["one"]

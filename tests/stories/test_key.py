@@ -156,6 +156,33 @@ def test_one_bad_label_or_source_makes_no_master(custodian, masters):
     assert custodian.token.objects("secrkey") == []
 
 
+def from_descriptor(custodian, label, text):
+    reader, writer = os.pipe()
+    os.write(writer, text)
+    os.close(writer)
+    try:
+        return custodian.muster("key", "import-master", "--label", label, "--from-fd", str(reader), pass_fds=[reader])
+    finally:
+        os.close(reader)
+
+
+def test_master_comes_from_a_descriptor(custodian, masters):
+    done = from_descriptor(custodian, "one", base64.b64encode(masters[0]) + b"\n")
+    assert done.status == 0, done
+    assert done.json["checkValue"] == custodian.look("key", "check-value", "--master-file", "one").json["checkValue"]
+
+
+@pytest.mark.parametrize("text,cause", [
+    (base64.b64encode(b"correct horse battery staple"), "E4313"), (base64.b64encode(bytes(32)), "E4313"),
+    (base64.b64encode(bytes(range(8))), "E1006"), (b"no base64!", "E1006"), (b"", "E1006"),
+])
+def test_no_bad_master_from_a_descriptor_reaches_the_token(custodian, text, cause):
+    done = from_descriptor(custodian, "m", text)
+    assert done.cause == cause, done
+    assert not custodian.journal.exists()
+    assert custodian.token.objects("secrkey") == []
+
+
 def test_several_masters_of_a_name_are_refused(custodian):
     generate(custodian)
     generate(custodian)

@@ -448,7 +448,8 @@ static void gives_the_rows_of_an_older_journal_their_notes(void **state)
 	       "INSERT INTO device SELECT id + 1, 'dev-2', serial, device_id, service, attestation, key_kind, NULL, "
 	       "key_id, key_place, profile_name, profile_digest, batch, operator, station, socket, state, stage, attempt, "
 	       "attempt_id, cause, hub, etag, evidence_path, evidence_digest, created_ms, updated_ms, entry FROM device;"
-	       "ALTER TABLE device DROP COLUMN entry; DROP INDEX device_updated; PRAGMA user_version = 1;");
+	       "ALTER TABLE device DROP COLUMN entry; DROP INDEX device_updated; DROP INDEX entry_key; "
+	       "PRAGMA user_version = 1;");
 	refuses_to_open(JOURNAL_READ, CAUSE_JOURNAL_VERSION);
 	journal_close(must_open(JOURNAL_WRITE));
 	journal = must_open(JOURNAL_READ);
@@ -456,6 +457,40 @@ static void gives_the_rows_of_an_older_journal_their_notes(void **state)
 	assert_int_equal(head.seq, 4);
 	assert_true(journal_verify_devices(journal, &count, &err));
 	assert_int_equal(count, 2);
+	journal_close(journal);
+}
+
+static void append_outcome(struct journal *journal, const char *body)
+{
+	struct journal_entry entry = { .stage = "attest", .kind = JOURNAL_OUTCOME, .body = body };
+
+	assert_true(journal_append(journal, &entry, &err));
+}
+
+static int64_t entry_of_key(struct journal *journal, const char *public_sha256)
+{
+	int64_t seq = -1;
+
+	assert_true(journal_key_find(journal, public_sha256, &seq, &err));
+	return seq;
+}
+
+/* Not by a text that only quotes one, nor in an intent; the first of several. */
+static void finds_who_made_a_key(void **state)
+{
+	struct journal *journal = must_open(JOURNAL_WRITE);
+
+	(void)state;
+	must_begin(journal);
+	must_append(journal, "dev-1", "{\"publicSha256\":\"" KEY_A "\"}");
+	append_outcome(journal, "{\"evidence\":\"{\\\"publicSha256\\\":\\\"" KEY_A "\\\"}\"}");
+	assert_int_equal(entry_of_key(journal, KEY_A), 0);
+	append_outcome(journal, "{\"a\":1,\"publicSha256\":\"" KEY_A "\",\"b\":2}");
+	append_outcome(journal, "{\"publicSha256\":\"" KEY_A "\"}");
+	assert_int_equal(entry_of_key(journal, KEY_A), 3);
+	must_commit(journal);
+	assert_int_equal(entry_of_key(journal, KEY_A), 3);
+	assert_int_equal(entry_of_key(journal, KEY_B), 0);
 	journal_close(journal);
 }
 
@@ -505,6 +540,7 @@ int main(void)
 		CASE(notices_a_row_that_is_not_what_its_entries_say),
 		CASE(notices_a_row_that_was_taken_away),
 		CASE(gives_the_rows_of_an_older_journal_their_notes),
+		CASE(finds_who_made_a_key),
 		CASE(refuses_to_write_behind_a_last_entry_that_was_changed),
 		CASE(refuses_a_body_that_is_no_line_of_json),
 	};
