@@ -51,14 +51,16 @@ enum operation {
 };
 
 struct custody;
+struct step_table;
 
 /* Everything that was checked before anything outside was touched; shared by all jobs of a run. */
 struct run {
 	const struct station_request *request;
+	const struct step_table *steps;
 	struct profile profile;
 	struct http *http;
 	struct dps_meter *meter; /* the rate budget of this station */
-	struct journal *journal; /* NULL in a dry run without a journal */
+	struct journal *journal; /* NULL: nothing is journalled */
 	char *out_directory;     /* where evidence goes */
 	bool writes_keys;        /* --out was given: the derived keys go there too */
 	char device_host[DPS_HOST_SIZE];
@@ -93,6 +95,11 @@ struct step {
 	bool (*intend)(struct job *job, cJSON *body, struct muster_error *err);
 	/* Everything recorded so far has to be on disk before this step. */
 	bool after_commit;
+};
+
+struct step_table {
+	const struct step *rows;
+	size_t count;
 };
 
 struct job {
@@ -184,8 +191,8 @@ struct job {
 	char *key_file;
 };
 
-extern const struct step steps[];
-extern const size_t step_count;
+/* Those of provisioning (steps.c). */
+extern const struct step_table provision_steps;
 
 /* -- For the steps ------------------------------------------------------------------------------------------- */
 
@@ -206,10 +213,10 @@ void job_again(struct job *job, int64_t milliseconds);
 bool job_retry_or_fail(struct job *job, const char *what, struct muster_error *err) MUST_CHECK;
 /* After this step has finished, go on with that one (by name) instead of the next. */
 void job_go_to(struct job *job, const char *step_name);
-/* Appends an entry; `body` is taken over. Rides in the turn's transaction. */
+/* Appends an entry, where there is a journal; `body` is taken over. Rides in the turn's transaction. */
 bool job_record(struct job *job, enum journal_kind kind, enum stage stage, cJSON *body,
 		struct muster_error *err) MUST_CHECK;
-/* Writes the device's summary row. */
+/* Writes the device's summary row, likewise. */
 bool job_put_row(struct job *job, enum journal_state state, enum stage stage,
 		 enum muster_cause cause, struct muster_error *err) MUST_CHECK;
 void job_done(struct job *job);
@@ -248,6 +255,10 @@ int loop_signal(void);
 
 /* Is the TPM reached over TCP, so that its worker needs the network? */
 bool run_is_networked(const char *tcti);
+/* Is it one that may be used: over TCP only where the configuration allows it. */
+bool run_check_tpm(const struct run *run, const char *tcti, struct muster_error *err) MUST_CHECK;
+/* HOST[:PORT] of the device API; NULL leaves it open. */
+bool run_take_endpoint(struct run *run, const char *endpoint, struct muster_error *err) MUST_CHECK;
 /* Can a device be run by this profile? */
 bool run_check_device(const struct run *run, const struct station_device *device,
 		      struct muster_error *err) MUST_CHECK;

@@ -37,7 +37,7 @@ struct loop {
 
 static const struct step *step_of(const struct job *job)
 {
-	return &steps[job->step];
+	return &job->run->steps->rows[job->step];
 }
 
 static void forget_operation(struct job *job)
@@ -87,6 +87,7 @@ static bool fail_job(struct job *job, const struct muster_error *failure, struct
 
 static bool next_step(struct job *job)
 {
+	const struct step_table *steps = job->run->steps;
 	const char *name = job->next_step;
 
 	job->next_step = NULL;
@@ -97,8 +98,8 @@ static bool next_step(struct job *job)
 		job->step++;
 		return true;
 	}
-	for (size_t i = 0; i < step_count; i++) {
-		if (strcmp(steps[i].name, name) == 0) {
+	for (size_t i = 0; i < steps->count; i++) {
+		if (strcmp(steps->rows[i].name, name) == 0) {
 			job->step = i;
 			return true;
 		}
@@ -172,7 +173,7 @@ static bool advance(struct loop *loop, struct job *job, struct muster_error *err
 		const struct step *step;
 		struct muster_error failure;
 
-		if (job->step == step_count) {
+		if (job->step == loop->run->steps->count) {
 			job->is_finished = true;
 			return true;
 		}

@@ -77,7 +77,7 @@ bool run_is_networked(const char *tcti)
 	return false;
 }
 
-static bool check_tpm(const struct run *run, const char *tcti, struct muster_error *err)
+bool run_check_tpm(const struct run *run, const char *tcti, struct muster_error *err)
 {
 	if (!tcti)
 		return muster_fail(err, CAUSE_TPM_TCTI_REFUSED,
@@ -94,7 +94,7 @@ bool run_check_device(const struct run *run, const struct station_device *device
 		      struct muster_error *err)
 {
 	return check_serial(run, device, err) &&
-	       (!run->needs_tpm || check_tpm(run, device->tpm, err));
+	       (!run->needs_tpm || run_check_tpm(run, device->tpm, err));
 }
 
 static bool check_devices(struct run *run, struct muster_error *err)
@@ -113,17 +113,23 @@ static bool check_devices(struct run *run, struct muster_error *err)
 	return true;
 }
 
+bool run_take_endpoint(struct run *run, const char *endpoint, struct muster_error *err)
+{
+	if (endpoint && strlen(endpoint) >= sizeof(run->device_host))
+		return muster_fail(err, CAUSE_USAGE, "the device endpoint is too long");
+	if (endpoint)
+		snprintf(run->device_host, sizeof(run->device_host), "%s", endpoint);
+	return true;
+}
+
 static bool read_places(struct run *run, const struct config *config, struct muster_error *err)
 {
 	const struct station_request *request = run->request;
 	const char *endpoint =
 		request->device_endpoint ? request->device_endpoint : run->profile.device_endpoint;
 
-	if (endpoint && strlen(endpoint) >= sizeof(run->device_host))
-		return muster_fail(err, CAUSE_USAGE, "the device endpoint is too long");
-	if (endpoint)
-		snprintf(run->device_host, sizeof(run->device_host), "%s", endpoint);
-	if (!COPY_FIRST(&run->id_scope, err, request->id_scope, run->profile.id_scope,
+	if (!run_take_endpoint(run, endpoint, err) ||
+	    !COPY_FIRST(&run->id_scope, err, request->id_scope, run->profile.id_scope,
 			config->id_scope))
 		return false;
 	return run->id_scope || run->profile.verify == PROFILE_VERIFY_NONE ||
@@ -280,6 +286,7 @@ bool run_prepare(struct run *run, const struct station_request *request,
 	CLEANUP(config_done) struct config config = { 0 };
 
 	run->request = request;
+	run->steps = &provision_steps;
 	if (!profile_load(request->profile_path, &run->profile, report, err) ||
 	    !load_config(&config, report, err))
 		return false;

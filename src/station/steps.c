@@ -1,9 +1,9 @@
-/* The step table: what is done with a device, in this order. Every row can be skipped because it is so already. */
+/* The step table of provisioning: what is done with a device, in this order. Every row can be skipped because it is so already. */
 #include "steps.h"
 #include "token.h"
 
 /* clang-format off */
-const struct step steps[] = {
+static const struct step rows[] = {
 	/* name                stage            applies                        start                           finish                    intend */
 	{ "reach-service",     STAGE_IDENTIFY, NULL,                          service_reach_start,            service_reach_finish,     NULL, false },
 	{ "tpm-open",          STAGE_IDENTIFY, tpm_applies,                   tpm_open_start,                 tpm_open_finish,          NULL, false },
@@ -32,15 +32,7 @@ const struct step steps[] = {
 	{ "read-keys",         STAGE_CONFIRM,  confirm_mechanism_applies,     confirm_mechanism_start,        confirm_mechanism_finish, NULL, false },
 	{ "compare",           STAGE_CONFIRM,  confirm_applies,               confirm_compare,                NULL,                     NULL, false },
 
-	{ "srk",               STAGE_VERIFY,   verify_tpm_applies,            verify_srk_start,               verify_srk_finish,        NULL, false },
-	{ "challenge",         STAGE_VERIFY,   verify_tpm_applies,            verify_challenge_start,         verify_challenge_finish,  NULL, false },
-	{ "activate",          STAGE_VERIFY,   verify_tpm_applies,            verify_activate_start,          NULL,                     NULL, false },
-	{ "sign",              STAGE_VERIFY,   verify_tpm_applies,            verify_sign_start,              verify_sign_finish,       NULL, false },
-	{ "register",          STAGE_VERIFY,   verify_applies,                verify_register_start,          verify_register_finish,   verify_intend, false },
-	{ "poll",              STAGE_VERIFY,   verify_poll_applies,           verify_poll_start,              verify_poll_finish,       NULL, false },
-	{ "verify",            STAGE_VERIFY,   verify_applies,                verify_check,                   NULL,                     NULL, false },
-	{ "hub-key",           STAGE_VERIFY,   verify_hub_key_applies,        verify_activate_start,          NULL,                     NULL, false },
-	{ "delete-record",     STAGE_VERIFY,   verify_delete_applies,         verify_delete_start,            verify_delete_finish,     NULL, false },
+	VERIFY_STEPS
 
 	{ "certificate-store", STAGE_RELEASE,  attest_store_applies,          attest_certificate_store_start, NULL,                     NULL, false },
 	{ "tpm-release",       STAGE_RELEASE,  release_tpm_applies,           release_tpm_start,              NULL,                     NULL, false },
@@ -49,4 +41,4 @@ const struct step steps[] = {
 };
 /* clang-format on */
 
-const size_t step_count = ARRAY_SIZE(steps);
+const struct step_table provision_steps = { rows, ARRAY_SIZE(rows) };

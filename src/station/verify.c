@@ -353,7 +353,7 @@ static bool check_assignment(struct job *job, struct muster_error *err)
 	if (!hub_is_allowed(job, registration->assigned_hub))
 		return muster_fail(
 			err, CAUSE_REGISTRATION_FAILED,
-			"device '%s' was assigned to hub '%s', which the profile does not name",
+			"device '%s' was assigned to hub '%s', which is none of those named for it",
 			PRINTABLE(job->registration_id), PRINTABLE(registration->assigned_hub));
 	if (strcmp(registration->device_id, wanted) != 0)
 		return muster_fail(err, CAUSE_REGISTRATION_FAILED,
