@@ -144,6 +144,10 @@ bool hsm_sign(struct hsm *hsm, const struct hsm_id *id, enum signer_scheme schem
 	      enum signer_hash hash, const struct bytes *digest,
 	      uint8_t signature[SIGNER_SIGNATURE_MAX], size_t *ret_size, struct muster_error *err)
 	MUST_CHECK;
+/* The one certificate that matches the URI, as DER, and its CKA_ID, which may be empty; without a login, of the public
+ * ones. CAUSE_KEY_AMBIGUOUS for several. */
+bool hsm_certificate_find(struct hsm *hsm, const char *uri, bool *ret_found, struct hsm_id *ret_id,
+			  struct bytes *ret_der, struct muster_error *err) MUST_CHECK;
 /* Stores the certificate beside its key, whose public half it must carry. The same one again is fine. */
 bool hsm_certificate_store(struct hsm *hsm, const struct hsm_id *id, const char *label,
 			   const struct bytes *der, struct muster_error *err) MUST_CHECK;

@@ -63,6 +63,25 @@ static bool check_present(struct hsm *hsm, const struct hsm_id *id, const struct
 			   HSM_LABEL(&hsm->token));
 }
 
+bool hsm_certificate_find(struct hsm *hsm, const char *uri, bool *ret_found, struct hsm_id *ret_id,
+			  struct bytes *ret_der, struct muster_error *err)
+{
+	CK_OBJECT_HANDLE handle = 0;
+	size_t count = 0;
+
+	if (!hsm_require_token(hsm, err) ||
+	    !hsm_object_of_uri(hsm, CKO_CERTIFICATE, uri, &handle, &count, err))
+		return false;
+	if (count > 1)
+		return muster_fail(err, CAUSE_KEY_AMBIGUOUS,
+				   "several certificates on token '%s' match",
+				   HSM_LABEL(&hsm->token));
+	*ret_found = count == 1;
+	return count == 0 ||
+	       (hsm_id_read(hsm, handle, ret_id, err) &&
+		hsm_attribute_bytes(hsm, handle, CKA_VALUE, CERTIFICATE_MAX, ret_der, err));
+}
+
 /* The DER of a part of the certificate, as the object's attribute wants it. */
 struct der_part {
 	unsigned char *data;

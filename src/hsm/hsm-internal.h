@@ -174,6 +174,9 @@ bool hsm_spki_of(EVP_PKEY *public_half, struct bytes *ret_spki, struct muster_er
 
 /* -- key.c ------------------------------------------------------------------------------------------------- */
 
+/* The object's CKA_ID; size 0 when it has none. */
+bool hsm_id_read(struct hsm *hsm, CK_OBJECT_HANDLE object, struct hsm_id *ret_id,
+		 struct muster_error *err) MUST_CHECK;
 /* The one private key of that ID: CAUSE_KEY_NOT_FOUND, CAUSE_KEY_AMBIGUOUS. */
 bool hsm_private_key(struct hsm *hsm, const struct hsm_id *id, CK_OBJECT_HANDLE *ret_key,
 		     struct muster_error *err) MUST_CHECK;

@@ -181,8 +181,8 @@ bool hsm_private_key(struct hsm *hsm, const struct hsm_id *id, CK_OBJECT_HANDLE 
 	return true;
 }
 
-static bool id_read(struct hsm *hsm, CK_OBJECT_HANDLE object, struct hsm_id *ret_id,
-		    struct muster_error *err)
+bool hsm_id_read(struct hsm *hsm, CK_OBJECT_HANDLE object, struct hsm_id *ret_id,
+		 struct muster_error *err)
 {
 	CLEANUP(bytes_done) struct bytes value = { 0 };
 
@@ -201,7 +201,7 @@ static bool key_read(struct hsm *hsm, CK_OBJECT_HANDLE object, struct hsm_key *r
 	const struct hsm_key_type *type;
 	struct hsm_key key = { 0 };
 
-	if (!id_read(hsm, object, &key.id, err) ||
+	if (!hsm_id_read(hsm, object, &key.id, err) ||
 	    !hsm_attributes_read(hsm, object, key.attributes, err) ||
 	    !hsm_public_of(hsm, object, &key.id, &public_half, &type, err))
 		return false;
@@ -247,7 +247,7 @@ bool hsm_keys_list(struct hsm *hsm, struct hsm_id ids[HSM_KEYS_MAX], size_t *ret
 				   "token '%s' has more than %d private keys, too many to list",
 				   HSM_LABEL(&hsm->token), HSM_KEYS_MAX);
 	for (size_t i = 0; i < count; i++) {
-		if (!id_read(hsm, handles[i], &ids[used], err))
+		if (!hsm_id_read(hsm, handles[i], &ids[used], err))
 			return false;
 		used += ids[used].size > 0; /* a key without an ID cannot be one of ours */
 	}

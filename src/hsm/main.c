@@ -318,6 +318,23 @@ HANDLER(handle_certificate_store)
 				     worker_bytes(request, FIELD_CERTIFICATE), err);
 }
 
+HANDLER(handle_certificate_find)
+{
+	CLEANUP(bytes_done) struct bytes der = { 0 };
+	struct hsm_id id = { 0 };
+	bool found;
+
+	if (!hsm_certificate_find(context, worker_text(request, FIELD_KEY_URI), &found, &id, &der,
+				  err))
+		return false;
+	worker_add_u64(reply, FIELD_FOUND, found);
+	if (id.size > 0)
+		worker_add_bytes(reply, FIELD_KEY_ID, id.data, id.size);
+	if (der.size > 0)
+		worker_add_bytes(reply, FIELD_CERTIFICATE, der.data, der.size);
+	return true;
+}
+
 static bool handle_sweep(void *context, const struct worker_message *request,
 			 struct worker_message *reply, struct muster_error *err)
 {
@@ -350,6 +367,7 @@ static const struct worker_handler session_handlers[] = {
 	{ WORKER_HSM_HMAC, handle_hmac },
 	{ WORKER_HSM_DERIVE, handle_derive },
 	{ WORKER_HSM_CERTIFICATE_STORE, handle_certificate_store },
+	{ WORKER_HSM_CERTIFICATE_FIND, handle_certificate_find },
 	{ WORKER_HSM_KEYS, handle_keys },
 	{ WORKER_HSM_MASTER_GENERATE, handle_master_generate },
 	{ WORKER_HSM_MASTER_IMPORT, handle_master_import },
