@@ -150,6 +150,18 @@ bool dps_enrollment_changes(const cJSON *before, const cJSON *now, struct text *
 /* The attempt that wrote this enrollment; NULL when none of ours did. Borrowed. */
 const char *dps_enrollment_attempt(const cJSON *found);
 
+/* What a device proves its identity with: one of them. Borrowed. */
+struct dps_identity {
+	const struct bytes *ek; /* marshalled TPM2B_PUBLIC */
+	const X509 *certificate;
+	const struct secret *key; /* raw bytes */
+};
+/* Does the enrollment trust it: CAUSE_ENROLLED_FOR_ANOTHER when not. `enrollment` is the answer of GET, for symmetric keys
+ * with that of attestationmechanism in place of `attestation`. Trust in authorities is the service's to judge: it
+ * passes. */
+bool dps_enrollment_trusts(const cJSON *enrollment, const struct dps_identity *identity,
+			   struct muster_error *err) MUST_CHECK;
+
 /* -- Masking ------------------------------------------------------------------------------------------- */
 
 /* In place, for printing: every symmetric and authentication key becomes "***", and the query of a webhook URL

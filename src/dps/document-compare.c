@@ -244,8 +244,7 @@ static void compare_tpm(struct comparison *comparison, const cJSON *wanted, cons
 		       cJSON_GetStringValue(at(found, "tpm", "endorsementKey")));
 }
 
-/* SHA-256 of the certificate as upper-case hex, from the certificate itself or from what the service says of it. */
-static bool thumbprint(const cJSON *certificate, char out[SHA256_HEX_SIZE])
+bool document_thumbprint(const cJSON *certificate, char out[SHA256_HEX_SIZE])
 {
 	const char *text = document_text(certificate, "certificate");
 	const char *info = document_text(document_get(certificate, "info"), "sha256Thumbprint");
@@ -269,8 +268,8 @@ static void compare_certificate(struct comparison *comparison, const char *path,
 				const cJSON *wanted, const cJSON *found)
 {
 	char wanted_print[SHA256_HEX_SIZE] = "nothing", found_print[SHA256_HEX_SIZE] = "nothing";
-	bool has_wanted = thumbprint(wanted, wanted_print);
-	bool has_found = thumbprint(found, found_print);
+	bool has_wanted = document_thumbprint(wanted, wanted_print);
+	bool has_found = document_thumbprint(found, found_print);
 	CLEANUP(freep) char *line = NULL;
 
 	if (has_wanted == has_found && strcmp(wanted_print, found_print) == 0)
@@ -313,7 +312,7 @@ static const cJSON *keys_of(const cJSON *found, const cJSON *mechanism)
 	return document_get(mechanism, "symmetricKey");
 }
 
-static bool decode_key(const cJSON *keys, const char *name, struct secret *ret_key)
+bool document_key(const cJSON *keys, const char *name, struct secret *ret_key)
 {
 	const char *text = document_text(keys, name);
 	struct muster_error ignored;
@@ -332,9 +331,9 @@ static void compare_key(struct comparison *comparison, const char *name, const c
 	/* A key that was left out is the service's to make. */
 	if (!path || !document_get(wanted, name))
 		return;
-	if (!decode_key(wanted, name, &wanted_key))
+	if (!document_key(wanted, name, &wanted_key))
 		add_line(comparison, path, "the wanted key is not base64");
-	else if (!decode_key(found, name, &found_key))
+	else if (!document_key(found, name, &found_key))
 		add_line(comparison, path, "not told by the service");
 	else if (!secret_equal(&wanted_key, &found_key))
 		add_line(comparison, path, "the keys differ");

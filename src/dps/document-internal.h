@@ -2,6 +2,7 @@
 #pragma once
 
 #include "muster/dps-document.h"
+#include "muster/encoding.h"
 
 enum field_kind {
 	FIELD_TEXT,
@@ -67,3 +68,8 @@ void rule_document(struct check *check, const cJSON *document);
 /* NULL when the item is missing or JSON null: DPS makes no difference. */
 const cJSON *document_get(const cJSON *object, const char *name);
 const char *document_text(const cJSON *object, const char *name);
+
+/* SHA-256 in lower-case hex of a certificate member, from the certificate itself or from what the service says of it. */
+bool document_thumbprint(const cJSON *certificate, char out[SHA256_HEX_SIZE]);
+/* The raw key in a member of that name; false when there is none or it is no base64. */
+bool document_key(const cJSON *keys, const char *name, struct secret *ret_key);
