@@ -237,7 +237,7 @@ bool settings_read_hardware(const struct settings_options *options, const char *
 		settings->values.endorsement_key = settings->endorsement_key;
 	}
 	if (options->derive_from) {
-		if (!station_key_derive(options->derive_from, options->pin_file, registration_id,
+		if (!station_key_derive(options->derive_from, &options->token, registration_id,
 					&settings->keys[0], err))
 			return false;
 		settings->values.primary_key = (const char *)settings->keys[0].data;

@@ -6,6 +6,7 @@
 #include "muster/station.h"
 
 #include "enrollment.h"
+#include "token-options.h"
 
 struct settings_options {
 	const char *device_id;
@@ -13,9 +14,9 @@ struct settings_options {
 	const char *certificate_path, *secondary_certificate_path;
 	const char *primary_key, *secondary_key;
 	const char *primary_key_file, *secondary_key_file;
-	const char *tpm;         /* in place of endorsement_key */
-	const char *derive_from; /* in place of primary_key */
-	const char *pin_file;
+	const char *tpm;            /* in place of endorsement_key */
+	const char *derive_from;    /* in place of primary_key */
+	struct station_token token; /* of what is in one */
 	const char *provisioning_status, *reprovision_policy, *allocation_policy;
 	struct option_list hubs;
 	const char *hub_host_name;
@@ -52,8 +53,7 @@ struct settings_options {
 		     type, member, tpm, NULL, 0),                                                                      \
 	SETTINGS_ROW(0, "derive-from", NULL, OPTION_TEXT, "MASTER", "Derive the symmetric key: a file, or pkcs11:...", \
 		     type, member, derive_from, NULL, 0),                                                              \
-	SETTINGS_ROW(0, "pin-file", NULL, OPTION_TEXT, "FILE", "User PIN of the master's token, in a file of mode 0600", \
-		     type, member, pin_file, NULL, 0),                                                                 \
+	TOKEN_ROWS(type, member.token),                                                                                \
 	SETTINGS_ROW(0, "allocation-policy", "ap", OPTION_ONE_OF, "POLICY", "custom, geoLatency, hashed or static",    \
 		     type, member, allocation_policy, dps_settings_allocations, 0),                                    \
 	SETTINGS_ROW(0, "iot-hubs", "ih", OPTION_WORDS, "HOST", "Hubs the device may be assigned to",                  \

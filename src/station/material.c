@@ -12,6 +12,7 @@
 #include "muster/station.h"
 
 #include "custody.h"
+#include "material.h"
 #include "tpm-chip.h"
 
 enum { CERTIFICATE_FILE_MAX = 256 * 1024 };
@@ -108,29 +109,42 @@ bool station_ek_check(void *context, const uint8_t *ek, size_t size, struct must
 
 /* -- Out of hardware ----------------------------------------------------------------------------------------- */
 
-bool station_ek_read(const char *tcti, char **ret_base64, struct muster_error *err)
+void material_ek_request(struct worker_message *ret_request)
 {
-	CLEANUP(worker_message_done) struct worker_message request;
-	CLEANUP(worker_message_done) struct worker_message reply = { 0 };
-	CLEANUP(chip_close) struct chip chip = { 0 };
-	const struct bytes *public;
-	struct ek_public ek;
+	worker_request_init(ret_request, WORKER_TPM_READ_PUBLIC);
+	worker_add_u64(ret_request, FIELD_HANDLE, EK_HANDLE);
+}
 
-	worker_request_init(&request, WORKER_TPM_READ_PUBLIC);
-	worker_add_u64(&request, FIELD_HANDLE, EK_HANDLE);
-	if (!chip_open(tcti, &chip, err) || !chip_ask(&chip, &request, &reply, err))
-		return muster_error_prefix(err, "reading the endorsement key of the TPM at '%s'",
-					   PRINTABLE(tcti));
-	if (!worker_u64(&reply, FIELD_FOUND))
+bool material_ek_take(const struct worker_message *reply, const char *tcti,
+		      struct ek_public *ret_ek, struct muster_error *err)
+{
+	const struct bytes *public = worker_bytes(reply, FIELD_PUBLIC);
+
+	if (!worker_u64(reply, FIELD_FOUND))
 		return muster_fail(
 			err, CAUSE_EK_UNSUPPORTED,
 			"the TPM at '%s' has no endorsement key at 0x%08x, and none is made "
 			"here",
 			PRINTABLE(tcti), EK_HANDLE);
-	public = worker_bytes(&reply, FIELD_PUBLIC);
-	if (!ek_public_parse(public->data, public->size, &ek, err) || !ek_check_dps(&ek, err))
-		return muster_error_prefix(err, "looking at the endorsement key of the TPM at '%s'",
+	return (ek_public_parse(public->data, public->size, ret_ek, err) &&
+		ek_check_dps(ret_ek, err)) ||
+	       muster_error_prefix(err, "looking at the endorsement key of the TPM at '%s'",
+				   PRINTABLE(tcti));
+}
+
+bool station_ek_read(const char *tcti, char **ret_base64, struct muster_error *err)
+{
+	CLEANUP(worker_message_done) struct worker_message request;
+	CLEANUP(worker_message_done) struct worker_message reply = { 0 };
+	CLEANUP(chip_close) struct chip chip = { 0 };
+	struct ek_public ek;
+
+	material_ek_request(&request);
+	if (!chip_open(tcti, &chip, err) || !chip_ask(&chip, &request, &reply, err))
+		return muster_error_prefix(err, "reading the endorsement key of the TPM at '%s'",
 					   PRINTABLE(tcti));
+	if (!material_ek_take(&reply, tcti, &ek, err))
+		return false;
 	*ret_base64 = ek_public_to_base64(&ek);
 	return *ret_base64 || muster_fail_memory(err);
 }
@@ -160,10 +174,11 @@ static bool derive_from_file(const char *path, const char *registration_id,
 	return derive(&key, registration_id, ret_base64, err);
 }
 
-static bool derive_in_token(const char *uri, const char *pin_file, const char *registration_id,
-			    struct secret *ret_base64, struct muster_error *err)
+static bool derive_in_token(const char *uri, const struct station_token *token,
+			    const char *registration_id, struct secret *ret_base64,
+			    struct muster_error *err)
 {
-	const struct station_custody request = { .token = { .pin.file = pin_file } };
+	const struct station_custody request = { .token = *token };
 	CLEANUP(custody_done) struct custody custody = { 0 };
 	struct token_master master;
 
@@ -173,13 +188,13 @@ static bool derive_in_token(const char *uri, const char *pin_file, const char *r
 	return derive(&master.key, registration_id, ret_base64, err);
 }
 
-bool station_key_derive(const char *master, const char *pin_file, const char *registration_id,
-			struct secret *ret_base64, struct muster_error *err)
+bool station_key_derive(const char *master, const struct station_token *token,
+			const char *registration_id, struct secret *ret_base64,
+			struct muster_error *err)
 {
-	bool is_derived =
-		text_has_prefix(master, "pkcs11:")
-			? derive_in_token(master, pin_file, registration_id, ret_base64, err)
-			: derive_from_file(master, registration_id, ret_base64, err);
+	bool is_derived = text_has_prefix(master, "pkcs11:")
+				  ? derive_in_token(master, token, registration_id, ret_base64, err)
+				  : derive_from_file(master, registration_id, ret_base64, err);
 
 	return is_derived ||
 	       muster_error_prefix(err, "deriving the key of '%s'", PRINTABLE(registration_id));

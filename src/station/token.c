@@ -165,6 +165,42 @@ void token_master_init(struct token_master *master, struct worker *worker, const
 	};
 }
 
+bool token_key_of_id(struct worker *worker, const struct bytes *id, struct bytes *ret_spki,
+		     struct muster_error *err)
+{
+	CLEANUP(worker_message_done) struct worker_message request, reply = { 0 };
+	const struct bytes *spki;
+
+	worker_request_init(&request, WORKER_HSM_KEY_FIND);
+	worker_add_bytes(&request, FIELD_KEY_ID, id->data, id->size);
+	if (!worker_call(worker, &request, &reply, err))
+		return false;
+	if (worker_u64(&reply, FIELD_FOUND) == 0)
+		return muster_fail(err, CAUSE_KEY_NOT_FOUND,
+				   "the token has no private key of the certificate's ID");
+	spki = worker_bytes(&reply, FIELD_PUBLIC);
+	return bytes_copy(ret_spki, spki->data, spki->size, err);
+}
+
+bool token_certificate_find(struct worker *worker, const char *uri, struct bytes *ret_id,
+			    struct bytes *ret_der, struct muster_error *err)
+{
+	CLEANUP(worker_message_done) struct worker_message request, reply = { 0 };
+	const struct bytes *id, *der;
+
+	worker_request_init(&request, WORKER_HSM_CERTIFICATE_FIND);
+	worker_add_text(&request, FIELD_KEY_URI, uri);
+	if (!worker_call(worker, &request, &reply, err))
+		return false;
+	if (worker_u64(&reply, FIELD_FOUND) == 0)
+		return muster_fail(err, CAUSE_KEY_NOT_FOUND, "the token shows no certificate '%s'",
+				   PRINTABLE(uri));
+	id = worker_bytes(&reply, FIELD_KEY_ID);
+	der = worker_bytes(&reply, FIELD_CERTIFICATE);
+	return bytes_copy(ret_id, id->data, id->size, err) &&
+	       bytes_copy(ret_der, der->data, der->size, err);
+}
+
 bool token_key_find(struct worker *worker, const char *uri, struct bytes *ret_id,
 		    struct bytes *ret_spki, struct muster_error *err)
 {
