@@ -8,12 +8,14 @@
 
 #include "muster/cleanup.h"
 #include "muster/error.h"
+#include "muster/profile-sockets.h"
 #include "muster/profile.h"
 
 /* An array: the TPMs that udev knows (tpm, socket, path, state, vendor, manufacturer, model, firmware), then those that are
  * named. One that is taken for the station's own is asked only `with_own`. One that does not answer says so in its row. */
-bool station_tpm_list(const char *const *named, size_t named_count, bool with_own,
-		      cJSON **ret_document, struct muster_error *err) MUST_CHECK;
+bool station_tpm_list(const struct socket_map *sockets, const char *const *named,
+		      size_t named_count, bool with_own, cJSON **ret_document,
+		      struct muster_error *err) MUST_CHECK;
 
 /* Keys in every form, certificates, handles, capabilities. The caller's. Changes nothing on the chip. */
 bool station_tpm_show(const char *tcti, cJSON **ret_document, struct muster_error *err) MUST_CHECK;

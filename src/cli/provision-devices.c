@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include "muster/file.h"
+#include "muster/log.h"
 #include "muster/text.h"
 
 enum { SERIALS_SIZE_MAX = 64 * 1024 };
@@ -12,14 +13,20 @@ enum { SERIALS_SIZE_MAX = 64 * 1024 };
 void provision_devices_done(struct provision_devices *devices)
 {
 	free(devices->lines);
+	attached_tpms_done(&devices->attached);
 	*devices = (struct provision_devices){ 0 };
+}
+
+static const char *place_of(const struct station_device *device)
+{
+	return device->socket ? device->socket : device->tpm;
 }
 
 static struct station_device *find_socket(struct provision_devices *devices, const char *socket,
 					  size_t length)
 {
 	for (size_t i = 0; i < devices->count; i++) {
-		const char *name = devices->rows[i].tpm;
+		const char *name = place_of(&devices->rows[i]);
 
 		if (name && strlen(name) == length && memcmp(name, socket, length) == 0)
 			return &devices->rows[i];
@@ -43,6 +50,63 @@ static bool add_tpms(const struct option_list *tpms, struct provision_devices *d
 	return true;
 }
 
+static void say_skipped(const struct attached_tpm *tpm)
+{
+	if (tpm->is_own)
+		log_info("'%s' is the station's own: left alone", PRINTABLE(tpm->node));
+	else
+		log_warning("[E%u] '%s' at '%s' is in no socket of the map: left alone",
+			    CAUSE_PORT_UNMAPPED, PRINTABLE(tpm->node),
+			    PRINTABLE(tpm->path ? tpm->path : "an unknown port"));
+}
+
+static bool add_attached_tpm(struct provision_devices *devices, const struct attached_tpm *tpm,
+			     struct muster_error *err)
+{
+	if (!tpm->socket) {
+		say_skipped(tpm);
+		return true;
+	}
+	if (find_socket(devices, tpm->socket, strlen(tpm->socket)))
+		return muster_fail(err, CAUSE_SOCKET_MAP_INVALID,
+				   "two TPMs are plugged in at the port of socket '%s'",
+				   PRINTABLE(tpm->socket));
+	if (devices->count == ARRAY_SIZE(devices->rows))
+		return muster_fail(err, CAUSE_USAGE, "more than %zu TPMs in sockets",
+				   ARRAY_SIZE(devices->rows));
+	devices->rows[devices->count++] =
+		(struct station_device){ .socket = tpm->socket, .tpm = tpm->tpm };
+	return true;
+}
+
+static bool add_attached(const char *map_file, struct provision_devices *devices,
+			 struct muster_error *err)
+{
+	CLEANUP(socket_map_done) struct socket_map map = { 0 };
+
+	if (!socket_map_read(map_file ? map_file : SOCKETS_FILE, &map, err) ||
+	    !attached_tpms_list(&map, &devices->attached, err))
+		return false;
+	for (size_t i = 0; i < devices->attached.count; i++)
+		if (!add_attached_tpm(devices, &devices->attached.rows[i], err))
+			return false;
+	return devices->count > 0 ||
+	       muster_fail(err, CAUSE_TPM_NONE_ATTACHED,
+			   "%zu TPMs are plugged in, none of them in a socket of '%s'",
+			   devices->attached.count, PRINTABLE(map_file ? map_file : SOCKETS_FILE));
+}
+
+static bool add_devices(const struct provision_choice *choice, struct provision_devices *devices,
+			struct muster_error *err)
+{
+	if (!choice->all_attached)
+		return add_tpms(&choice->tpms, devices, err);
+	if (choice->tpms.count > 0)
+		return muster_fail(err, CAUSE_USAGE,
+				   "--all-attached and --tpm (MUSTER_TPM) exclude each other");
+	return add_attached(choice->map_file, devices, err);
+}
+
 /* -- Serials ------------------------------------------------------------------------------------------------ */
 
 /* `place` says where it was read, for the message. */
@@ -51,7 +115,7 @@ static bool set_serial(struct provision_devices *devices, struct station_device 
 {
 	if (device->serial)
 		return muster_fail(err, CAUSE_USAGE, "%s: '%s' has the serial '%s' already", place,
-				   PRINTABLE(device->tpm ? device->tpm : "the device"),
+				   PRINTABLE(place_of(device) ? place_of(device) : "the device"),
 				   PRINTABLE(device->serial));
 	for (size_t i = 0; i < devices->count; i++)
 		if (devices->rows[i].serial && strcmp(devices->rows[i].serial, serial) == 0)
@@ -82,11 +146,12 @@ static bool add_serials(const struct option_list *serials, struct provision_devi
 		const char *word = serials->words[i], *serial = word;
 		struct station_device *device = socket_before(devices, word, &serial);
 
-		if (!device && devices->count > 1)
-			return muster_fail(
-				err, CAUSE_USAGE,
-				"--serial '%s' is not SOCKET=TEXT with a TPM that is named",
-				PRINTABLE(word));
+		/* With sockets it is never plain: who plugs in boards does not count them. */
+		if (!device && (devices->count > 1 || devices->rows[0].socket))
+			return muster_fail(err, CAUSE_USAGE,
+					   "--serial '%s' is not SOCKET=TEXT with a TPM that is %s",
+					   PRINTABLE(word),
+					   devices->rows[0].socket ? "in a socket" : "named");
 		if (!set_serial(devices, device ? device : &devices->rows[0],
 				device ? serial : word, "--serial", err))
 			return false;
@@ -106,8 +171,9 @@ static bool add_line(struct provision_devices *devices, char *line, const char *
 		return muster_fail(err, CAUSE_USAGE, "%s: no tab between socket and serial", place);
 	device = find_socket(devices, line, (size_t)(tab - line));
 	if (!device)
-		return muster_fail(err, CAUSE_USAGE, "%s: '%s' is no TPM that is named", place,
-				   PRINTABLE((*tab = '\0', line)));
+		return muster_fail(err, CAUSE_USAGE, "%s: '%s' is no TPM that is %s", place,
+				   PRINTABLE((*tab = '\0', line)),
+				   devices->rows[0].socket ? "in a socket" : "named");
 	return set_serial(devices, device, tab + 1, place, err);
 }
 
@@ -163,10 +229,9 @@ static bool read_serials(const char *file, struct provision_devices *devices,
 	return add_lines(is_input ? "standard input" : file, devices, err);
 }
 
-bool provision_devices_read(const struct option_list *tpms, const struct option_list *serials,
-			    const char *serials_file, struct provision_devices *devices,
-			    struct muster_error *err)
+bool provision_devices_read(const struct provision_choice *choice,
+			    struct provision_devices *devices, struct muster_error *err)
 {
-	return add_tpms(tpms, devices, err) && add_serials(serials, devices, err) &&
-	       (!serials_file || read_serials(serials_file, devices, err));
+	return add_devices(choice, devices, err) && add_serials(&choice->serials, devices, err) &&
+	       (!choice->serials_file || read_serials(choice->serials_file, devices, err));
 }

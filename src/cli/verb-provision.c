@@ -9,13 +9,12 @@
 #include "provision-devices.h"
 #include "provision-report.h"
 #include "report.h"
+#include "socket-options.h"
 #include "token-options.h"
 
 struct provision_options {
 	struct station_request request; /* all but the devices, the login and whom to tell */
-	struct option_list tpms;
-	struct option_list serials;
-	const char *serials_file;
+	struct provision_choice choice;
 	struct login_options login;
 };
 
@@ -23,12 +22,15 @@ struct provision_options {
 static const struct option_row rows[] = {
 	{ 'p', "profile", NULL, OPTION_TEXT, "FILE", "Product profile to provision by",
 	  offsetof(struct provision_options, request.profile_path), "MUSTER_PROFILE", NULL, 0 },
-	{ 's', "serial", NULL, OPTION_LIST, "TEXT", "Serial number; of one of several TPMs: SOCKET=TEXT",
-	  offsetof(struct provision_options, serials), NULL, NULL, 0 },
+	{ 's', "serial", NULL, OPTION_LIST, "TEXT", "Serial number; of one of several devices: SOCKET=TEXT",
+	  offsetof(struct provision_options, choice.serials), NULL, NULL, 0 },
 	{ 0, "serials", NULL, OPTION_TEXT, "FILE", "Lines of socket, tab, serial number; - for standard input",
-	  offsetof(struct provision_options, serials_file), NULL, NULL, 0 },
+	  offsetof(struct provision_options, choice.serials_file), NULL, NULL, 0 },
 	{ 'T', "tpm", "tcti", OPTION_LIST, "TCTI", "TPM of a device, e.g. device:/dev/tpmrm0; may be repeated",
-	  offsetof(struct provision_options, tpms), "MUSTER_TPM", NULL, 0 },
+	  offsetof(struct provision_options, choice.tpms), "MUSTER_TPM", NULL, 0 },
+	{ 0, "all-attached", NULL, OPTION_FLAG, NULL, "All TPMs that are in sockets of the map, at once",
+	  offsetof(struct provision_options, choice.all_attached), NULL, NULL, 0 },
+	SOCKET_MAP_ROW(struct provision_options, choice.map_file),
 	TOKEN_ROWS(struct provision_options, request.token),
 	LOGIN_ROWS_LETTERED(0, 0, 0, struct provision_options, login),
 	RATE_ROW(struct provision_options, login),
@@ -93,11 +95,10 @@ static bool run(const struct invocation *call, struct muster_error *err)
 	bool is_done;
 
 	if (!check_options(options, err) ||
-	    !provision_devices_read(&options->tpms, &options->serials, options->serials_file,
-				    &devices, err) ||
+	    !provision_devices_read(&options->choice, &devices, err) ||
 	    !log_in(options, &config, &request, &credential, err))
 		return false;
-	report.is_single = devices.count == 1;
+	report.is_single = devices.count == 1 && !options->choice.all_attached;
 	request.devices = devices.rows;
 	request.device_count = devices.count;
 	request.finished = provision_report_add;

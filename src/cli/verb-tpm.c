@@ -7,6 +7,7 @@
 #include "muster/text.h"
 
 #include "report.h"
+#include "socket-options.h"
 
 struct tpm_options {
 	const char *tpm;
@@ -143,6 +144,7 @@ const struct verb verb_tpm_show = {
 struct tpm_list_options {
 	struct option_list named;
 	bool own;
+	const char *map;
 };
 
 /* clang-format off */
@@ -151,6 +153,7 @@ static const struct option_row list_rows[] = {
 	  offsetof(struct tpm_list_options, named), NULL, NULL, 0 },
 	{ 0, "own", NULL, OPTION_FLAG, NULL, "Ask the station's own TPM too",
 	  offsetof(struct tpm_list_options, own), NULL, NULL, 0 },
+	SOCKET_MAP_ROW(struct tpm_list_options, map),
 	{ 0 },
 };
 /* clang-format on */
@@ -165,10 +168,12 @@ static const struct column list_columns[] = {
 static bool run_list(const struct invocation *call, struct muster_error *err)
 {
 	const struct tpm_list_options *options = call->options;
+	CLEANUP(socket_map_done) struct socket_map map = { 0 };
 	CLEANUP(cJSON_freep) cJSON *document = NULL;
 
-	return station_tpm_list(options->named.words, options->named.count, options->own, &document,
-				err) &&
+	return socket_map_read(options->map ? options->map : SOCKETS_FILE, &map, err) &&
+	       station_tpm_list(&map, options->named.words, options->named.count, options->own,
+				&document, err) &&
 	       output_print(stdout, call->output, document, list_columns, ARRAY_SIZE(list_columns),
 			    err);
 }
@@ -180,7 +185,7 @@ const struct verb verb_tpm_list = {
 	.description =
 		"The TPMs of this machine by device node, with the socket and the bus path that udev\n"
 		"knows, and those that are named. A TPM on the mainboard is taken for the station's own\n"
-		"and is not asked without --own, unless a udev rule gives it a MUSTER_SOCKET.",
+		"and is not asked without --own, unless the map of sockets names its port.",
 	.options = list_rows,
 	.options_size = sizeof(struct tpm_list_options),
 	.default_output = OUTPUT_TABLE,

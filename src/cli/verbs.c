@@ -15,6 +15,7 @@ const struct noun nouns[] = {
 	{ "config", "Show the settings that hold" },
 	{ "registration", "Look at the records of devices that have registered" },
 	{ "profile", "Check product profiles and print their schema" },
+	{ "socket", "Name the ports of the bench" },
 	{ "tpm", "Look at TPMs, and judge whether to trust them" },
 	{ "hsm", "Look after tokens and their PINs" },
 	{ "journal", "Read the station's record of devices" },

@@ -1,12 +1,28 @@
 #include "attached.h"
 
-#include <libudev.h>
 #include <stdlib.h>
 #include <string.h>
 
-DEFINE_FREEP(udev_freep, struct udev *, udev_unref)
+#include "muster/text.h"
+
 DEFINE_FREEP(enumerate_freep, struct udev_enumerate *, udev_enumerate_unref)
-DEFINE_FREEP(device_freep, struct udev_device *, udev_device_unref)
+
+void attached_tpm_done(struct attached_tpm *tpm)
+{
+	free(tpm->node);
+	free(tpm->tpm);
+	free(tpm->socket);
+	free(tpm->path);
+	*tpm = (struct attached_tpm){ 0 };
+}
+
+void attached_tpms_done(struct attached_tpms *tpms)
+{
+	for (size_t i = 0; i < tpms->count; i++)
+		attached_tpm_done(&tpms->rows[i]);
+	free(tpms->rows);
+	*tpms = (struct attached_tpms){ 0 };
+}
 
 static bool copy(char **target, const char *text)
 {
@@ -19,21 +35,40 @@ static bool hangs_on_usb(struct udev_device *device)
 	return udev_device_get_parent_with_subsystem_devtype(device, "usb", "usb_device") != NULL;
 }
 
-static bool add(struct attached_tpms *tpms, struct udev_device *device, struct muster_error *err)
+/* Where there is a map it alone holds: what it does not name is no socket, whatever udev remembers. */
+bool attached_tpm_describe(const struct socket_map *map, struct udev_device *device,
+			   struct attached_tpm *ret_tpm, struct muster_error *err)
+{
+	const char *path = udev_device_get_property_value(device, "ID_PATH");
+	const struct socket_row *row = socket_map_by_path(map, path);
+	const char *socket = map->is_there
+				     ? row ? row->name : NULL
+				     : udev_device_get_property_value(device, "MUSTER_SOCKET");
+	CLEANUP(attached_tpm_done) struct attached_tpm tpm = { 0 };
+
+	if (!copy(&tpm.node, udev_device_get_devnode(device)) || !copy(&tpm.socket, socket) ||
+	    !copy(&tpm.path, path))
+		return muster_fail_memory(err);
+	tpm.tpm = row && row->tcti ? strdup(row->tcti) : text_format("device:%s", tpm.node);
+	if (!tpm.tpm)
+		return muster_fail_memory(err);
+	tpm.is_own = !tpm.socket && !hangs_on_usb(device);
+	*ret_tpm = tpm;
+	tpm = (struct attached_tpm){ 0 };
+	return true;
+}
+
+static bool add(const struct socket_map *map, struct attached_tpms *tpms,
+		struct udev_device *device, struct muster_error *err)
 {
 	struct attached_tpm *rows = reallocarray(tpms->rows, tpms->count + 1, sizeof(*rows));
-	struct attached_tpm *row;
 
 	if (!rows)
 		return muster_fail_memory(err);
 	tpms->rows = rows;
-	row = &rows[tpms->count++];
-	*row = (struct attached_tpm){ 0 };
-	if (!copy(&row->node, udev_device_get_devnode(device)) ||
-	    !copy(&row->socket, udev_device_get_property_value(device, "MUSTER_SOCKET")) ||
-	    !copy(&row->path, udev_device_get_property_value(device, "ID_PATH")))
-		return muster_fail_memory(err);
-	row->is_own = !row->socket && !hangs_on_usb(device);
+	if (!attached_tpm_describe(map, device, &rows[tpms->count], err))
+		return false;
+	tpms->count++;
 	return true;
 }
 
@@ -44,7 +79,8 @@ static int by_node(const void *a, const void *b)
 	return strverscmp(left->node, right->node);
 }
 
-bool attached_tpms_list(struct attached_tpms *ret_tpms, struct muster_error *err)
+bool attached_tpms_list(const struct socket_map *map, struct attached_tpms *ret_tpms,
+			struct muster_error *err)
 {
 	CLEANUP(udev_freep) struct udev *udev = udev_new();
 	CLEANUP(enumerate_freep)
@@ -54,17 +90,17 @@ bool attached_tpms_list(struct attached_tpms *ret_tpms, struct muster_error *err
 
 	if (!enumerate)
 		return muster_fail_memory(err);
-	if (udev_enumerate_add_match_subsystem(enumerate, "tpmrm") < 0 ||
+	if (udev_enumerate_add_match_subsystem(enumerate, ATTACHED_SUBSYSTEM) < 0 ||
 	    udev_enumerate_scan_devices(enumerate) < 0)
-		return muster_fail(err, CAUSE_INTERNAL, "asking udev for TPMs failed");
+		return muster_fail(err, CAUSE_UDEV, "asking udev for TPMs failed");
 	udev_list_entry_foreach(entry, udev_enumerate_get_list_entry(enumerate))
 	{
-		CLEANUP(device_freep)
+		CLEANUP(udev_device_freep)
 		struct udev_device *device =
 			udev_device_new_from_syspath(udev, udev_list_entry_get_name(entry));
 
 		/* It may have gone meanwhile. */
-		if (device && udev_device_get_devnode(device) && !add(&tpms, device, err))
+		if (device && udev_device_get_devnode(device) && !add(map, &tpms, device, err))
 			return false;
 	}
 	if (tpms.count > 0)
@@ -72,15 +108,4 @@ bool attached_tpms_list(struct attached_tpms *ret_tpms, struct muster_error *err
 	*ret_tpms = tpms;
 	tpms = (struct attached_tpms){ 0 };
 	return true;
-}
-
-void attached_tpms_done(struct attached_tpms *tpms)
-{
-	for (size_t i = 0; i < tpms->count; i++) {
-		free(tpms->rows[i].node);
-		free(tpms->rows[i].socket);
-		free(tpms->rows[i].path);
-	}
-	free(tpms->rows);
-	*tpms = (struct attached_tpms){ 0 };
 }

@@ -1,24 +1,16 @@
-/* The TPMs that this machine has, as udev knows them. Private to the station. */
+/* One TPM as udev describes it. Private to the station. */
 #pragma once
 
-#include <stdbool.h>
-#include <stddef.h>
+#include <libudev.h>
 
-#include "muster/cleanup.h"
-#include "muster/error.h"
+#include "muster/station-attached.h"
 
-struct attached_tpm {
-	char *node;   /* "/dev/tpmrm0" */
-	char *socket; /* what a udev rule calls its place (MUSTER_SOCKET); or NULL */
-	char *path;   /* ID_PATH: where it is plugged in; or NULL */
-	bool is_own; /* it has no socket and does not hang on USB: the station's, until a rule names its socket */
-};
+DEFINE_FREEP(udev_freep, struct udev *, udev_unref)
+DEFINE_FREEP(udev_device_freep, struct udev_device *, udev_device_unref)
 
-/* By node. Zero-initialise. */
-struct attached_tpms {
-	struct attached_tpm *rows;
-	size_t count;
-};
+#define ATTACHED_SUBSYSTEM "tpmrm"
 
-bool attached_tpms_list(struct attached_tpms *ret_tpms, struct muster_error *err) MUST_CHECK;
-void attached_tpms_done(struct attached_tpms *tpms);
+/* The device has a node. For CLEANUP(attached_tpm_done). */
+bool attached_tpm_describe(const struct socket_map *map, struct udev_device *device,
+			   struct attached_tpm *ret_tpm, struct muster_error *err) MUST_CHECK;
+void attached_tpm_done(struct attached_tpm *tpm);

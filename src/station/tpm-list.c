@@ -3,9 +3,9 @@
 
 #include "muster/ek.h"
 #include "muster/json.h"
+#include "muster/station-attached.h"
 #include "muster/station-tpm.h"
 
-#include "attached.h"
 #include "tpm-chip.h"
 
 static bool add_chip(cJSON *row, const char *tcti)
@@ -34,26 +34,26 @@ static cJSON *add_row(cJSON *array, const char *tcti)
 
 static bool add_attached(cJSON *array, const struct attached_tpm *tpm, bool with_own)
 {
-	CLEANUP(freep) char *tcti = text_format("device:%s", tpm->node);
-	cJSON *row = tcti ? add_row(array, tcti) : NULL;
+	cJSON *row = add_row(array, tpm->tpm);
 
 	if (!row || !json_add_text(row, "socket", tpm->socket) ||
 	    !json_add_text(row, "path", tpm->path))
 		return false;
 	return tpm->is_own && !with_own
 		       ? json_add_text(row, "state", "the station's own: not asked without --own")
-		       : add_chip(row, tcti);
+		       : add_chip(row, tpm->tpm);
 }
 
-bool station_tpm_list(const char *const *named, size_t named_count, bool with_own,
-		      cJSON **ret_document, struct muster_error *err)
+bool station_tpm_list(const struct socket_map *sockets, const char *const *named,
+		      size_t named_count, bool with_own, cJSON **ret_document,
+		      struct muster_error *err)
 {
 	CLEANUP(attached_tpms_done) struct attached_tpms attached = { 0 };
 	CLEANUP(cJSON_freep) cJSON *array = cJSON_CreateArray();
 
 	if (!array)
 		return muster_fail_memory(err);
-	if (!attached_tpms_list(&attached, err))
+	if (!attached_tpms_list(sockets, &attached, err))
 		return false;
 	for (size_t i = 0; i < attached.count; i++)
 		if (!add_attached(array, &attached.rows[i], with_own))

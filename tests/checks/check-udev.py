@@ -5,7 +5,7 @@ import tree
 
 PAIR = re.compile(r'([A-Z_]+)(?:\{([^}]+)\})?\s*(==|!=|\+=|:=|=)\s*"([^"]*)"')
 MATCH = {"SUBSYSTEM", "KERNEL", "ACTION", "ATTR", "ATTRS", "ENV", "SUBSYSTEMS", "KERNELS"}
-ASSIGN = {"TAG", "SYMLINK", "ENV", "IMPORT", "GOTO", "LABEL"}
+ASSIGN = {"TAG", "SYMLINK", "ENV", "IMPORT", "PROGRAM", "GOTO", "LABEL"}
 
 
 def problems_of(path):

@@ -1,11 +1,15 @@
 /* TPMs as udev knows them, on a mocked machine. Run under umockdev's preload library. */
 #include "unit.h"
 
+#include <poll.h>
+#include <string.h>
+
 #include <umockdev.h>
 
-#include "../../src/station/attached.h"
+#include "muster/station-attached.h"
 
 static UMockdevTestbed *bed;
+static const struct socket_map no_map;
 
 static int make_bed(void **state)
 {
@@ -21,8 +25,8 @@ static int drop_bed(void **state)
 	return 0;
 }
 
-/* tpmrmN below tpmN, as the kernel has them. */
-static void plug(const char *parent, const char *number, const char *socket)
+/* tpmrmN below tpmN, as the kernel has them. Returns its path in sysfs. */
+static char *plug_at(const char *parent, const char *number, const char *path, const char *socket)
 {
 	char tpm[32], manager[32], node[32];
 	snprintf(tpm, sizeof(tpm), "tpm%s", number);
@@ -31,12 +35,16 @@ static void plug(const char *parent, const char *number, const char *socket)
 	char *chip =
 		umockdev_testbed_add_device(bed, "tpm", tpm, parent, NULL, "DEVNAME", tpm, NULL);
 	char *own = umockdev_testbed_add_device(bed, "tpmrm", manager, chip, NULL, "DEVNAME", node,
-						"ID_PATH", "pci-0000:00:14.0-usb-0:3",
-						socket ? "MUSTER_SOCKET" : "UNSET",
+						"ID_PATH", path, socket ? "MUSTER_SOCKET" : "UNSET",
 						socket ? socket : "", NULL);
 	assert_non_null(own);
 	g_free(chip);
-	g_free(own);
+	return own;
+}
+
+static void plug(const char *parent, const char *number, const char *socket)
+{
+	g_free(plug_at(parent, number, "pci-0000:00:14.0-usb-0:3", socket));
 }
 
 static char *usb_port(const char *name)
@@ -50,7 +58,7 @@ static void finds_nothing_on_a_machine_without_tpms(void **state)
 	(void)state;
 	struct attached_tpms tpms = { 0 };
 	struct muster_error err;
-	assert_good(attached_tpms_list(&tpms, &err), err);
+	assert_good(attached_tpms_list(&no_map, &tpms, &err), err);
 	assert_int_equal(tpms.count, 0);
 }
 
@@ -65,7 +73,7 @@ static void tells_the_stations_own_from_those_on_the_bench(void **state)
 	plug(port, "2", "line 3, socket 2");
 	plug(NULL, "1", "socket 1");
 	g_free(port);
-	assert_good(attached_tpms_list(&tpms, &err), err);
+	assert_good(attached_tpms_list(&no_map, &tpms, &err), err);
 	assert_int_equal(tpms.count, 4);
 	static const struct {
 		const char *node;
@@ -89,6 +97,70 @@ static void tells_the_stations_own_from_those_on_the_bench(void **state)
 	attached_tpms_done(&tpms);
 }
 
+static void fill_map(struct socket_map *map)
+{
+	struct muster_error err;
+	assert_good(socket_map_set(map, "1", "usb-1", &err), err);
+	assert_good(socket_map_set(map, "2", "usb-2", &err), err);
+	map->rows[1].tcti = strdup("swtpm:path=/run/tpm");
+	map->is_there = true;
+}
+
+static void goes_by_the_map_alone_where_there_is_one(void **state)
+{
+	(void)state;
+	struct attached_tpms tpms = { 0 };
+	struct socket_map map = { 0 };
+	struct muster_error err;
+	char *port = usb_port("1-3");
+	fill_map(&map);
+	g_free(plug_at(port, "0", "usb-3", "1"));
+	g_free(plug_at(NULL, "1", "usb-1", "9"));
+	g_free(plug_at(port, "2", "usb-2", NULL));
+	g_free(port);
+	assert_good(attached_tpms_list(&map, &tpms, &err), err);
+	assert_int_equal(tpms.count, 3);
+	assert_null(tpms.rows[0].socket);
+	assert_string_equal(tpms.rows[1].socket, "1");
+	assert_false(tpms.rows[1].is_own);
+	assert_string_equal(tpms.rows[1].tpm, "device:/dev/tpmrm1");
+	assert_string_equal(tpms.rows[2].socket, "2");
+	assert_string_equal(tpms.rows[2].tpm, "swtpm:path=/run/tpm");
+	attached_tpms_done(&tpms);
+	socket_map_done(&map);
+}
+
+static void assert_next(struct plug_watch *watch, enum plug_kind kind, const char *node)
+{
+	struct plug_event event;
+	struct muster_error err;
+	struct pollfd ready = { .fd = plug_watch_fd(watch), .events = POLLIN };
+	if (kind != PLUG_NONE)
+		assert_int_equal(poll(&ready, 1, 20000), 1);
+	assert_good(plug_watch_next(watch, &event, &err), err);
+	assert_int_equal(event.kind, kind);
+	if (node)
+		assert_string_equal(event.tpm.node, node);
+	plug_event_done(&event);
+}
+
+static void hears_of_what_is_plugged_in_and_out(void **state)
+{
+	(void)state;
+	struct plug_watch *watch;
+	struct muster_error err;
+	assert_good(plug_watch_open(&no_map, &watch, &err), err);
+	assert_next(watch, PLUG_NONE, NULL);
+	char *board = plug_at(NULL, "4", "usb-1", NULL);
+	assert_next(watch, PLUG_IN, "/dev/tpmrm4");
+	umockdev_testbed_uevent(bed, board, "change");
+	umockdev_testbed_uevent(bed, board, "remove");
+	assert_next(watch, PLUG_OUT, "/dev/tpmrm4");
+	assert_next(watch, PLUG_NONE, NULL);
+	plug_watch_free(watch);
+	g_free(board);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -96,6 +168,10 @@ int main(void)
 						drop_bed),
 		cmocka_unit_test_setup_teardown(tells_the_stations_own_from_those_on_the_bench,
 						make_bed, drop_bed),
+		cmocka_unit_test_setup_teardown(goes_by_the_map_alone_where_there_is_one, make_bed,
+						drop_bed),
+		cmocka_unit_test_setup_teardown(hears_of_what_is_plugged_in_and_out, make_bed,
+						drop_bed),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,0 +1,59 @@
+/* The TPMs that are plugged in, and the sockets that they are in: what udev says of a place, and what the map of the bench
+ * calls it. Opens no TPM. */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include <cjson/cJSON.h>
+
+#include "muster/cleanup.h"
+#include "muster/error.h"
+#include "muster/profile-sockets.h"
+
+struct attached_tpm {
+	char *node; /* "/dev/tpmrm0" */
+	char *tpm;  /* TCTI: that of the node, or the map's */
+	char *socket; /* the map's name for its port, or without a map udev's MUSTER_SOCKET; or NULL */
+	char *path; /* ID_PATH: where it is plugged in; or NULL */
+	bool is_own; /* it has no socket and does not hang on USB: the station's, until the map names its port */
+};
+
+/* By node. Zero-initialise. */
+struct attached_tpms {
+	struct attached_tpm *rows;
+	size_t count;
+};
+
+/* CAUSE_UDEV. */
+bool attached_tpms_list(const struct socket_map *map, struct attached_tpms *ret_tpms,
+			struct muster_error *err) MUST_CHECK;
+void attached_tpms_done(struct attached_tpms *tpms);
+
+/* An array for people: first every socket of the map (socket, path, tpm, state: "TPM" or "empty"), then what is plugged in
+ * elsewhere (state: "not mapped" or "the station's own"). */
+bool station_socket_list(const struct socket_map *map, cJSON **ret_document,
+			 struct muster_error *err) MUST_CHECK;
+
+/* -- As it happens --------------------------------------------------------------------------------------------- */
+
+enum plug_kind { PLUG_NONE, PLUG_IN, PLUG_OUT };
+
+struct plug_event {
+	enum plug_kind kind;
+	struct attached_tpm tpm;
+};
+void plug_event_done(struct plug_event *event);
+
+struct plug_watch;
+
+/* Hears of every TPM that is plugged in or out from now on. `map` is borrowed. CAUSE_UDEV. */
+bool plug_watch_open(const struct socket_map *map, struct plug_watch **ret_watch,
+		     struct muster_error *err) MUST_CHECK;
+void plug_watch_free(struct plug_watch *watch);
+DEFINE_FREEP(plug_watch_freep, struct plug_watch *, plug_watch_free)
+/* Readable when there is something to hear. */
+int plug_watch_fd(const struct plug_watch *watch);
+/* PLUG_NONE when there is nothing (more); never waits. */
+bool plug_watch_next(struct plug_watch *watch, struct plug_event *ret_event,
+		     struct muster_error *err) MUST_CHECK;

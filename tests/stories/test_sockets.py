@@ -1,0 +1,197 @@
+"""A bench of sockets: which port is which, and the TPMs that are in them. The ports are mocked, the TPMs are swtpm's."""
+import json
+import signal
+import subprocess
+
+import pytest
+
+from lib.mock_machine import MockMachine
+from lib.program import environment
+
+EMPTY = {"attestation": {"tpm": {"certificate": "optional"}}}
+BY_SERIAL = {**EMPTY, "registrationId": "{serial.lower}"}
+
+
+@pytest.fixture
+def machine():
+    made = MockMachine()
+    yield made
+    made.end()
+
+
+def port(number):
+    return f"pci-0000:00:14.0-usb-0:{number}"
+
+
+class Bench:
+    """Sockets 1, 2, ... at ports 1, 2, ..., each reached by the TCTI of a software TPM where it has one."""
+
+    def __init__(self, station, machine):
+        self.station, self.machine = station, machine
+        self.map = station.home / "sockets"
+        station.env.update(machine.env, MUSTER_SOCKET_MAP=self.map)
+
+    def write(self, tctis):
+        self.map.write_text("".join(f"{port(number)}\t{number}\t{tcti}\n" for number, tcti in enumerate(tctis, 1)))
+        self.map.chmod(0o644)
+
+    def muster(self, *arguments, **options):
+        return self.station.muster(*arguments, **options)
+
+    def provision(self, profile, *arguments, **options):
+        return self.muster("provision", "--profile", profile, *self.station.common(), *arguments, **options)
+
+
+@pytest.fixture
+def bench(station, machine):
+    return Bench(station, machine)
+
+
+def rows_of(done):
+    return {row["socket"]: row for row in map(json.loads, done.stdout.splitlines())}
+
+
+def test_all_attached_are_those_in_sockets(bench, make_tpm):
+    tpms = [make_tpm(f"s{number}", with_certificate=False) for number in (1, 2, 3)]
+    bench.write([tpm.tcti for tpm in tpms])
+    bench.machine.plug(0, "acpi-MSFT0101:00", port="board")
+    bench.machine.plug(1, port(1))
+    bench.machine.plug(2, port(7))
+    bench.machine.plug(3, port(3))
+    done = bench.provision(bench.station.profile("tpm", EMPTY), "--all-attached", "-o", "jsonl")
+    rows = rows_of(done)
+    assert done.status == 0 and sorted(rows) == ["1", "3"], done
+    assert all(row["verified"] for row in rows.values())
+    assert "E2113" in done.stderr and "/dev/tpmrm2" in done.stderr and "/dev/tpmrm0" not in done.stderr, done
+    assert tpms[1].capability("handles-persistent") == [] and len(bench.station.service.enrollments()) == 2
+
+
+def test_sixteen_are_done_and_one_that_hangs_slows_none(bench, make_tpm):
+    tpms = [make_tpm(f"s{number}", with_certificate=False) for number in range(16)]
+    bench.write([tpm.tcti for tpm in tpms])
+    for number in range(1, 17):
+        bench.machine.plug(number, port(number))
+    tpms[4].hang()
+    serials = bench.station.home / "serials"
+    serials.write_text("".join(f"{number}\tSN-{number}\n" for number in range(2, 17)))
+    with open(serials) as stream:
+        done = bench.provision(bench.station.profile("tpm", BY_SERIAL), "--all-attached", "--serial", "1=SN-1", "--serials", "-",
+                               "-o", "jsonl", stdin=stream, timeout=600)
+    rows = rows_of(done)
+    assert sorted(rows, key=int) == [str(number) for number in range(1, 17)], done
+    hung = rows.pop("5")
+    assert (hung["state"], hung["cause"]) == ("failed", "E2102"), done
+    assert {(number, row["device"], row["registrationId"]) for number, row in rows.items()} == {
+        (str(number), f"SN-{number}", f"sn-{number}") for number in range(1, 17) if number != 5}, done
+    assert all(row["state"] == "enrolled" and row["verified"] for row in rows.values()), done
+    assert (done.status, done.cause) == (4, "E2102"), done
+
+
+@pytest.mark.parametrize("arguments, status, words", [
+    ([], 2, "none was given for '1'"),
+    (["--serial", "SN-1"], 2, "is not SOCKET=TEXT with a TPM that is in a socket"),
+    (["--serial", "9=SN-1"], 2, "is not SOCKET=TEXT with a TPM that is in a socket"),
+    (["--serial", "1=SN-1", "--tpm", "swtpm:path=/none"], 2, "exclude each other"),
+])
+def test_what_points_nowhere_is_refused_before_anything_happens(bench, tmp_path, arguments, status, words):
+    bench.write([f"swtpm:path={tmp_path}/none"])
+    bench.machine.plug(1, port(1))
+    done = bench.provision(bench.station.profile("tpm", BY_SERIAL), "--all-attached", *arguments)
+    assert done.status == status and words in done.stderr, done
+    assert bench.station.emulator.changes() == [] and not bench.station.journal.exists()
+
+
+def test_without_a_map_nothing_is_touched(bench):
+    bench.machine.plug(1, port(1))
+    done = bench.provision(bench.station.profile("tpm", EMPTY), "--all-attached")
+    assert (done.status, done.error["code"]) == (4, "E2111"), done
+    assert not bench.station.journal.exists()
+
+
+def test_two_boards_at_the_port_of_one_socket_are_a_question_not_a_guess(bench):
+    bench.write(["swtpm:path=/none"])
+    bench.machine.plug(1, port(1))
+    bench.machine.plug(2, port(1))
+    done = bench.provision(bench.station.profile("tpm", EMPTY), "--all-attached")
+    assert done.status == 2 and "two TPMs" in done.stderr, done
+
+
+def test_a_broken_map_names_the_place(bench):
+    bench.map.write_text(f"{port(1)} 1\n{port(2)}   line/2\n")
+    bench.map.chmod(0o644)
+    for command in (["socket", "list"], ["tpm", "list"]):
+        done = bench.muster(*command)
+        assert (done.status, done.cause) == (2, "E7012") and f"line 2, column {len(port(2)) + 4}" in done.stderr, done
+
+
+def test_list_shows_sockets_and_what_is_in_them(bench, make_tpm):
+    bench.write([make_tpm("s1", with_certificate=False).tcti, "swtpm:path=/none"])
+    bench.machine.plug(0, "acpi-MSFT0101:00", port="board")
+    bench.machine.plug(1, port(1))
+    bench.machine.plug(2, port(5))
+    done = bench.muster("socket", "list", "-o", "json")
+    assert [(row.get("socket"), row["path"], row["state"]) for row in done.json] == [
+        ("1", port(1), "TPM"), ("2", port(2), "empty"), (None, "acpi-MSFT0101:00", "the station's own"),
+        (None, port(5), "not mapped")], done
+    row = next(row for row in bench.muster("tpm", "list", "-o", "json").json if row.get("socket") == "1")
+    assert (row["path"], row["state"]) == (port(1), "answers") and row["tpm"].startswith("swtpm:"), row
+
+
+class Walk:
+    """muster socket map, and what it says to the engineer."""
+
+    def __init__(self, bench, *names):
+        station = bench.station
+        self.process = subprocess.Popen([station.build / "muster", "socket", "map", *names, "-o", "json"], text=True,
+                                        env=environment(station.build, station.home, station.env), cwd=station.home,
+                                        stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+
+    def hear(self, words):
+        line = self.process.stderr.readline()
+        assert words in line, line
+
+    def finish(self):
+        stdout, stderr = self.process.communicate(timeout=60)
+        return self.process.returncode, stdout, stderr
+
+
+def test_map_walks_along_the_bench(bench):
+    bench.map.write_text(f"{port(8)} old\n{port(9)} 2\n{port(3)} 3\n")
+    bench.map.chmod(0o644)
+    bench.machine.plug(1, port(8))
+    walk = Walk(bench, "1", "2")
+    walk.hear("plug a board into socket 1")
+    bench.machine.unplug(1)
+    bench.machine.plug(1, port(8))
+    walk.hear("this port was socket 'old'")
+    walk.hear("plug a board into socket 2")
+    bench.machine.plug(2)
+    walk.hear("udev knows no bus path of '/dev/tpmrm2'")
+    walk.hear("plug a board into socket 2")
+    bench.machine.unplug(1)
+    bench.machine.plug(1, port(8))
+    walk.hear(f"'{port(8)}' is socket 1")
+    walk.hear("plug a board into socket 2")
+    assert len(bench.map.read_text().splitlines()) == 3
+    bench.machine.plug(3, port(2))
+    status, stdout, stderr = walk.finish()
+    assert status == 0, stderr
+    assert json.loads(stdout) == [{"socket": "1", "path": port(8)}, {"socket": "2", "path": port(2)}]
+    assert [line.split() for line in bench.map.read_text().splitlines()[1:]] == [
+        [port(2), "2"], [port(3), "3"], [port(8), "1"]]
+
+
+def test_a_walk_that_is_broken_off_leaves_the_map_as_it_was(bench):
+    walk = Walk(bench, "1", "2")
+    walk.hear("plug a board into socket 1")
+    bench.machine.plug(1, port(1))
+    walk.hear("plug a board into socket 2")
+    walk.process.send_signal(signal.SIGINT)
+    status, _, stderr = walk.finish()
+    assert status == 130 and "E7005" in stderr and not bench.map.exists(), stderr
+
+
+def test_names_of_sockets_are_checked_first(bench):
+    for names, words in ((["a b"], "no name for a socket"), (["1", "1"], "named twice")):
+        done = bench.muster("socket", "map", *names)
+        assert done.status == 2 and words in done.stderr, done
