@@ -93,6 +93,7 @@ struct profile {
 	char *device_endpoint; /* host[:port] */
 
 	enum profile_attestation attestation;
+	int64_t sessions; /* with the token; 0: not said */
 	struct {
 		enum profile_ek_certificate certificate;
 		bool persist; /* the TCG EK may be made and persisted when 0x81010001 is empty */

@@ -126,6 +126,9 @@ static const struct field x509_rows[] = {
 	  .fallback = "10",
 	  .help = "Minutes that the validity begins before the certificate is made, for devices "
 		  "whose clocks are behind." },
+	{ "sessions", FIELD_INTEGER, AT(sessions), .least = 1, .most = 32,
+	  .help = "Sessions with the token, a device under way in each; otherwise as the module "
+		  "is configured, or 1." },
 	{ "issuer", FIELD_GROUP, .group = &issuer_fields,
 	  .help = "Who issues the certificate; without it the certificate is self-signed." },
 };
@@ -146,6 +149,9 @@ static const struct field symmetric_key_rows[] = {
 	  .help = "The master from which the device's primary key is derived." },
 	{ "secondaryMaster", FIELD_GROUP, true, AT(master.secondary), .group = &key_source_fields,
 	  .help = "The master from which the device's secondary key is derived." },
+	{ "sessions", FIELD_INTEGER, AT(sessions), .least = 1, .most = 32,
+	  .help = "Sessions with the token, a device under way in each; otherwise as the module "
+		  "is configured, or 1." },
 };
 static const struct fields symmetric_key_fields = { FIELDS(symmetric_key_rows) };
 

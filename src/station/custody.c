@@ -184,16 +184,24 @@ static bool settle(struct custody *custody, struct muster_error *err)
 
 /* -- Opening --------------------------------------------------------------------------------------------------- */
 
-static bool ask_open(struct custody *custody, const struct station_module *module,
-		     const char *token_text, struct muster_error *err)
+bool custody_spawn(struct custody *custody, const struct station_module *module,
+		   struct muster_error *err)
 {
-	CLEANUP(worker_message_done) struct worker_message request = { 0 }, reply = { 0 };
-
 	if (!worker_spawn("muster-hsm-worker", (const char *const *)module->environment,
 			  &custody->hsm, err))
 		return false;
 	custody->lines[custody->line_count++] = custody->hsm;
 	custody->sessions = module->sessions;
+	return true;
+}
+
+static bool ask_open(struct custody *custody, const struct station_module *module,
+		     const char *token_text, struct muster_error *err)
+{
+	CLEANUP(worker_message_done) struct worker_message request = { 0 }, reply = { 0 };
+
+	if (!custody_spawn(custody, module, err))
+		return false;
 	token_open_request(&request, module, token_text);
 	if (!worker_call(custody->hsm, &request, &reply, err))
 		return muster_error_prefix(err, "opening the token");

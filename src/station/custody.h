@@ -36,6 +36,9 @@ bool custody_open(struct custody *custody, const struct station_custody *request
 	MUST_CHECK;
 void custody_done(struct custody *custody);
 
+/* Starts the module's worker; nothing is asked of it. */
+bool custody_spawn(struct custody *custody, const struct station_module *module,
+		   struct muster_error *err) MUST_CHECK;
 /* Opens so many lines to the worker, a session each. */
 bool custody_join(struct custody *custody, size_t count, struct muster_error *err) MUST_CHECK;
 

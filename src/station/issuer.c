@@ -40,8 +40,11 @@ static bool open_elsewhere(struct run *run, const char *key_uri, struct muster_e
 	struct station_custody request = { 0 };
 	struct custody *custody;
 
-	if (run->issuer_custody)
+	if (run->issuer_custody && worker_is_alive(run->issuer_custody->hsm))
 		return true;
+	if (run->issuer_custody)
+		custody_done(run->issuer_custody);
+	free(TAKE_PTR(run->issuer_custody));
 	custody = calloc(1, sizeof(*custody));
 	if (!custody)
 		return muster_fail_memory(err);

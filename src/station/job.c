@@ -139,6 +139,21 @@ const char *job_name(const struct job *job)
 	return job->serial ? job->serial : job->socket;
 }
 
+void job_restart(struct job *job)
+{
+	struct job fresh = {
+		.run = job->run,
+		.tcti = TAKE_PTR(job->tcti),
+		.serial = TAKE_PTR(job->serial),
+		.socket = TAKE_PTR(job->socket),
+		.again_in_ms = -1,
+		.started_ms = job->started_ms,
+	};
+
+	job_done(job);
+	*job = fresh;
+}
+
 void job_done(struct job *job)
 {
 	/* Keys that work through a worker go before the worker. */
@@ -148,7 +163,7 @@ void job_done(struct job *job)
 	http_request_done(&job->waiting);
 	http_answer_done(&job->answer);
 	worker_free(job->tpm);
-	worker_free(job->hsm);
+	pool_leave(&job->run->pool, job);
 	ek_holdings_done(&job->holdings);
 	bytes_done(&job->ek_certificate);
 	proof_done(&job->proof);

@@ -15,6 +15,7 @@
 #include "muster/station.h"
 #include "muster/token-uri.h"
 #include "muster/worker.h"
+#include "pool.h"
 #include "tpm-proof.h"
 #include "tpm-terms.h"
 
@@ -30,16 +31,6 @@ enum stage {
 };
 
 const char *stage_name(enum stage stage);
-
-/* A token as it showed itself when it was opened. */
-struct token_facts {
-	char *label;
-	char *serial;
-	char *manufacturer;
-	char *model;
-	char *flag_words; /* "initialized login-required ..." */
-	uint64_t slot;
-};
 
 /* What a job waits for. One operation at a time. */
 enum operation {
@@ -69,6 +60,7 @@ struct run {
 	struct token_uri token; /* parsed, when the profile or the command line names one */
 	char *token_text;       /* without PIN and module attributes */
 	struct station_module module;
+	struct pool pool;                               /* that token, for the devices under way */
 	struct secret primary_master, secondary_master; /* from files */
 	bool needs_hsm, needs_tpm;
 	bool may_use_network;           /* TPMs over TCP are allowed */
@@ -127,7 +119,8 @@ struct job {
 	unsigned tries; /* requests of the present step */
 
 	struct worker *tpm;
-	struct worker *hsm;
+	struct worker *hsm; /* a session of the lease's, or NULL */
+	struct lease *lease;
 
 	/* identify */
 	struct ek_public ek;
@@ -220,6 +213,8 @@ bool job_record(struct job *job, enum journal_kind kind, enum stage stage, cJSON
 bool job_put_row(struct job *job, enum journal_state state, enum stage stage,
 		 enum muster_cause cause, struct muster_error *err) MUST_CHECK;
 void job_done(struct job *job);
+/* Forgets all but the device, which is taken up again as by another run, with what the journal knows. */
+void job_restart(struct job *job);
 
 bool job_is_dry(const struct job *job);
 /* The provisioning service's. */

@@ -75,9 +75,22 @@ static bool record_failure(struct job *job, struct muster_error *err)
 	       job_put_row(job, state_after(job), stage, job->failure.cause, err);
 }
 
+/* A module that hangs or falls over takes all sessions along. Which device hung is known; of a fall it is found out,
+ * because they are taken up again one by one. */
+static bool is_bystander(struct job *job, const struct muster_error *failure)
+{
+	return pool_was_shared(job) && failure->cause != CAUSE_MODULE_HANGS;
+}
+
 /* The journal's own failure ends the loop: *err; the job's is kept in the job. */
 static bool fail_job(struct job *job, const struct muster_error *failure, struct muster_error *err)
 {
+	if (is_bystander(job, failure)) {
+		log_info("%s: %s; taking it up again", PRINTABLE(job_name(job)), failure->message);
+		forget_operation(job);
+		job_restart(job);
+		return true;
+	}
 	job->failure = *failure;
 	token_note_refusal(&job->token, &job->failure);
 	job->is_finished = true;
@@ -345,12 +358,17 @@ static bool add_job(struct loop *loop, const struct station_device *device,
 	return job_place(job, device, err);
 }
 
+static size_t capacity(const struct run *run)
+{
+	return run->needs_hsm ? pool_capacity(&run->pool) : JOBS_MAX;
+}
+
 /* Begins what has come; after a signal nothing new. */
 static bool take_devices(struct loop *loop, struct muster_error *err)
 {
 	struct station_device device;
 
-	while (!loop->feed_is_over && loop->count < JOBS_MAX) {
+	while (!loop->feed_is_over && loop->count < capacity(loop->run)) {
 		enum feed_state state = loop->park_by_ms != INT64_MAX
 						? FEED_OVER
 						: loop->feed->next(loop->feed, &device);
@@ -417,15 +435,18 @@ static bool commit_turn(struct loop *loop, bool *ret_go_on, struct muster_error 
 static bool turn(struct loop *loop, struct muster_error *err)
 {
 	bool go_on;
+	size_t before;
 
 	if (!take_devices(loop, err))
 		return false;
+	before = loop->count;
 	for (size_t i = 0; i < loop->count; i++)
 		if (!advance(loop, loop->jobs[i], err))
 			return false;
 	if (!commit_turn(loop, &go_on, err) || !retire_jobs(loop, err))
 		return false;
-	if (go_on || is_over(loop))
+	/* Where a device has ended there is room for the next. */
+	if (go_on || is_over(loop) || loop->count < before)
 		return true;
 	return wait_for_something(loop, err) && collect(loop, err);
 }

@@ -20,6 +20,7 @@ void run_done(struct run *run)
 	if (run->issuer_custody)
 		custody_done(run->issuer_custody);
 	free(run->issuer_custody);
+	pool_done(&run->pool);
 	http_free(run->http);
 	dps_meter_close(run->meter);
 	journal_close(run->journal);
@@ -169,6 +170,17 @@ static const char *token_of(const struct run *run)
 					   : profile->master.secondary.uri;
 }
 
+/* The profile's, the configuration's, or one; no more than there are devices for. */
+static size_t sessions_of(const struct run *run)
+{
+	int64_t sessions = run->profile.sessions ? run->profile.sessions : run->module.sessions;
+
+	if (sessions == 0)
+		sessions = 1;
+	return (size_t)sessions < run->request->device_count ? (size_t)sessions
+							     : run->request->device_count;
+}
+
 static bool find_token(struct run *run, struct muster_error *err)
 {
 	const struct profile *profile = &run->profile;
@@ -190,7 +202,10 @@ static bool find_token(struct run *run, struct muster_error *err)
 	run->token_text = token_text_of(&run->token);
 	if (!run->token_text)
 		return muster_fail_memory(err);
-	return station_module_find(uri, &run->module, err);
+	if (!station_module_find(uri, &run->module, err))
+		return false;
+	run->pool.wanted = sessions_of(run);
+	return true;
 }
 
 static bool read_masters(struct run *run, struct muster_error *err)

@@ -41,6 +41,17 @@ static bool copy_text(char **target, const char *value, struct muster_error *err
 	return true;
 }
 
+bool token_facts_copy(struct token_facts *facts, const struct token_facts *from,
+		      struct muster_error *err)
+{
+	facts->slot = from->slot;
+	return copy_text(&facts->label, from->label, err) &&
+	       copy_text(&facts->serial, from->serial, err) &&
+	       copy_text(&facts->manufacturer, from->manufacturer, err) &&
+	       copy_text(&facts->model, from->model, err) &&
+	       copy_text(&facts->flag_words, from->flag_words, err);
+}
+
 bool token_facts_take(struct token_facts *facts, const struct worker_message *reply,
 		      struct muster_error *err)
 {
@@ -64,31 +75,46 @@ void token_facts_done(struct token_facts *facts)
 
 /* -- The same as steps of a job ------------------------------------------------------------------------------ */
 
+/* A look at what another device is doing with the token, so often. */
+enum { POOL_LOOK_MS = 20 };
+
 bool token_open_start(struct job *job, struct muster_error *err)
 {
 	CLEANUP(worker_message_done) struct worker_message request = { 0 };
-	const struct station_module *module = &job->run->module;
+	struct pool *pool = &job->run->pool;
 
-	if (!worker_spawn("muster-hsm-worker", (const char *const *)module->environment, &job->hsm,
-			  err))
+	if (pool_look(pool) != POOL_CLOSED)
+		return true;
+	if (!pool_begin(pool, job, err))
 		return false;
-	token_open_request(&request, module, job->run->token_text);
+	token_open_request(&request, &job->run->module, job->run->token_text);
 	return job_ask(job, job->hsm, &request, err);
 }
 
 bool token_open_finish(struct job *job, const struct muster_error *outcome,
 		       struct muster_error *err)
 {
-	if (outcome->code == MUSTER_OK)
-		return token_facts_take(&job->token, &job->reply, err);
-	*err = *outcome;
-	return muster_error_prefix(err, "opening the token");
+	struct pool *pool = &job->run->pool;
+
+	if (outcome->code != MUSTER_OK) {
+		*err = *outcome;
+		return muster_error_prefix(err, "opening the token");
+	}
+	if (pool_is_opener(pool, job))
+		return token_facts_take(&job->token, &job->reply, err) &&
+		       pool_opened(pool, &job->token, err);
+	if (pool_look(pool) == POOL_OPEN)
+		return token_facts_copy(&job->token, &pool->facts, err);
+	job_again(job, POOL_LOOK_MS);
+	return true;
 }
 
 bool token_login_start(struct job *job, struct muster_error *err)
 {
 	CLEANUP(worker_message_done) struct worker_message request = { 0 };
 
+	if (!pool_is_opener(&job->run->pool, job))
+		return true;
 	return token_login_request(&request, &job->token, &job->run->request->token.pin,
 				   &job->run->token, err) &&
 	       job_ask(job, job->hsm, &request, err);
@@ -97,7 +123,15 @@ bool token_login_start(struct job *job, struct muster_error *err)
 bool token_login_finish(struct job *job, const struct muster_error *outcome,
 			struct muster_error *err)
 {
-	return token_login_settle(&job->token, outcome, err);
+	struct pool *pool = &job->run->pool;
+
+	if (pool_is_opener(pool, job))
+		return token_login_settle(&job->token, outcome, err) && pool_ready(pool, err);
+	if (pool_look(pool) != POOL_OPEN)
+		job_go_to(job, "token-open");
+	else if (!pool_take(pool, job))
+		job_again(job, POOL_LOOK_MS);
+	return true;
 }
 
 /* -- Signing ------------------------------------------------------------------------------------------------- */

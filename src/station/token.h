@@ -15,6 +15,8 @@ void token_open_request(struct worker_message *request, const struct station_mod
 /* What the answer to that says. */
 bool token_facts_take(struct token_facts *facts, const struct worker_message *reply,
 		      struct muster_error *err) MUST_CHECK;
+bool token_facts_copy(struct token_facts *facts, const struct token_facts *from,
+		      struct muster_error *err) MUST_CHECK;
 void token_facts_done(struct token_facts *facts);
 /* FIELD_MODULE and what goes with it. */
 void token_add_module(struct worker_message *request, const struct station_module *module);

@@ -17,6 +17,7 @@ struct worker {
 	struct worker *owner; /* of whose process this is one more line; NULL: of its own */
 	int socket;
 	bool is_dead;
+	int status;                  /* of waitpid(), when it is */
 	const struct verb_row *verb; /* the request under way, or NULL */
 	int64_t allowed_ms;          /* for that request */
 	int64_t deadline_ms;         /* when they are over */
@@ -44,20 +45,18 @@ bool worker_spawn(const char *program, const char *const *environment, struct wo
 /* Returns the status of waitpid(); a worker that had ended already keeps its own, and one that is not ours has none. */
 static int end_process(struct worker *worker)
 {
-	int status = 0;
-
 	if (worker->owner)
-		status = end_process(worker->owner);
+		worker->status = end_process(worker->owner);
 	if (worker->pid > 0) {
 		kill(worker->pid, SIGKILL);
-		while (waitpid(worker->pid, &status, 0) < 0 && errno == EINTR)
+		while (waitpid(worker->pid, &worker->status, 0) < 0 && errno == EINTR)
 			;
 	}
 	shutdown(worker->socket, SHUT_RDWR);
 	worker->pid = 0;
 	worker->is_dead = true;
 	worker->verb = NULL;
-	return status;
+	return worker->status;
 }
 
 void worker_free(struct worker *worker)
