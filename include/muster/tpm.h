@@ -59,16 +59,17 @@ bool tpm_state_read(struct tpm *tpm, struct tpm_state *ret_state, struct muster_
 /* *ret_found is false when there is no object at that persistent handle. */
 bool tpm_public_read(struct tpm *tpm, uint32_t handle, bool *ret_found,
 		     struct ek_public *ret_public, struct muster_error *err) MUST_CHECK;
-/* Makes the TCG L-1 EK and persists it there; CAUSE_TPM_COMMAND_FAILED when the handle is taken. Seconds to a
- * minute. */
-bool tpm_ek_create(struct tpm *tpm, uint32_t handle, struct ek_public *ret_public,
-		   struct muster_error *err) MUST_CHECK;
+/* Makes the EK of this template and persists it there; CAUSE_TPM_COMMAND_FAILED when the handle is taken. Fails without a
+ * trace when DPS would not take the key. Seconds to a minute. */
+bool tpm_ek_create(struct tpm *tpm, uint32_t handle, const struct ek_public *template,
+		   struct ek_public *ret_public, struct muster_error *err) MUST_CHECK;
 /* The key that the endorsement hierarchy makes of this template; nothing is kept. Seconds to a minute. */
 bool tpm_ek_try(struct tpm *tpm, const struct ek_public *template, struct ek_public *ret_public,
 		struct muster_error *err) MUST_CHECK;
-/* Puts the TCG L-1 EK in the place of the one there, which has to be `old`; CAUSE_TPM_SWAPPED when it is not. */
-bool tpm_ek_replace(struct tpm *tpm, uint32_t handle, const struct ek_public *old,
-		    struct ek_public *ret_public, struct muster_error *err) MUST_CHECK;
+/* The same in the place of the one there, which has to be `old`; CAUSE_TPM_SWAPPED when it is not. */
+bool tpm_ek_replace(struct tpm *tpm, uint32_t handle, const struct ek_public *template,
+		    const struct ek_public *old, struct ek_public *ret_public,
+		    struct muster_error *err) MUST_CHECK;
 /* All rows of a capability from `first` on: handles and curves one number each, properties and algorithms a pair. */
 bool tpm_capability_list(struct tpm *tpm, uint32_t capability, uint32_t first,
 			 uint32_t values[TPM_NUMBERS_MAX], size_t *ret_count,

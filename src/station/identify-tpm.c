@@ -157,9 +157,14 @@ bool tpm_ek_make_intend(struct job *job, cJSON *body, struct muster_error *err)
 bool tpm_ek_make_start(struct job *job, struct muster_error *err)
 {
 	CLEANUP(worker_message_done) struct worker_message request;
+	struct ek_public template;
 
 	worker_request_init(&request, WORKER_TPM_EK_CREATE);
+	/* With what the maker has left in NV: its certificate is for that key. */
+	if (!ek_template_make(EK_TEMPLATE_L1, &job->holdings, &template, err))
+		return false;
 	worker_add_u64(&request, FIELD_HANDLE, EK_HANDLE);
+	worker_add_bytes(&request, FIELD_TEMPLATE, template.data, template.size);
 	return job_ask(job, job->tpm, &request, err);
 }
 

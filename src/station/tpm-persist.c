@@ -72,10 +72,14 @@ static bool put(struct change *change, struct ek_public *ret_ek, struct muster_e
 	CLEANUP(worker_message_done) struct worker_message request;
 	CLEANUP(worker_message_done) struct worker_message reply = { 0 };
 	const struct bytes *public;
+	struct ek_public template;
 
 	worker_request_init(&request,
 			    change->has_old ? WORKER_TPM_EK_REPLACE : WORKER_TPM_EK_CREATE);
+	if (!ek_template_make(EK_TEMPLATE_L1, &change->visit->holdings, &template, err))
+		return false;
 	worker_add_u64(&request, FIELD_HANDLE, EK_HANDLE);
+	worker_add_bytes(&request, FIELD_TEMPLATE, template.data, template.size);
 	if (change->has_old)
 		worker_add_bytes(&request, FIELD_OLD_PUBLIC, change->old.data, change->old.size);
 	if (!chip_ask(&change->visit->chip, &request, &reply, err))

@@ -108,17 +108,6 @@ static bool answer_read_public(void *context, const struct worker_message *reque
 	return true;
 }
 
-static bool answer_ek_create(void *context, const struct worker_message *request,
-			     struct worker_message *reply, struct muster_error *err)
-{
-	struct tpm *tpm = opened(context, request, err);
-	struct ek_public public;
-	if (!tpm || !tpm_ek_create(tpm, handle_of(request), &public, err))
-		return false;
-	add_public(reply, &public);
-	return true;
-}
-
 static bool answer_nv_read(void *context, const struct worker_message *request,
 			   struct worker_message *reply, struct muster_error *err)
 {
@@ -232,13 +221,26 @@ static bool answer_ek_try(void *context, const struct worker_message *request,
 	return true;
 }
 
+static bool answer_ek_create(void *context, const struct worker_message *request,
+			     struct worker_message *reply, struct muster_error *err)
+{
+	struct tpm *tpm = opened(context, request, err);
+	struct ek_public template, public;
+	if (!tpm || !parse_public(request, FIELD_TEMPLATE, &template, err) ||
+	    !tpm_ek_create(tpm, handle_of(request), &template, &public, err))
+		return false;
+	add_public(reply, &public);
+	return true;
+}
+
 static bool answer_ek_replace(void *context, const struct worker_message *request,
 			      struct worker_message *reply, struct muster_error *err)
 {
 	struct tpm *tpm = opened(context, request, err);
-	struct ek_public old, public;
-	if (!tpm || !parse_public(request, FIELD_OLD_PUBLIC, &old, err) ||
-	    !tpm_ek_replace(tpm, handle_of(request), &old, &public, err))
+	struct ek_public template, old, public;
+	if (!tpm || !parse_public(request, FIELD_TEMPLATE, &template, err) ||
+	    !parse_public(request, FIELD_OLD_PUBLIC, &old, err) ||
+	    !tpm_ek_replace(tpm, handle_of(request), &template, &old, &public, err))
 		return false;
 	add_public(reply, &public);
 	return true;

@@ -51,19 +51,17 @@ static bool persist(struct tpm *tpm, const struct tpm_object *object, uint32_t h
 	return true;
 }
 
-static bool create_ek(struct tpm *tpm, uint32_t handle, struct ek_public *ret_ek,
-		      struct muster_error *err)
+static bool create_ek(struct tpm *tpm, uint32_t handle, const struct ek_public *template,
+		      struct ek_public *ret_ek, struct muster_error *err)
 {
 	CLEANUP(tpm_object_done) struct tpm_object object = TPM_OBJECT(tpm);
-	struct ek_public template;
 	struct ek_public ek;
 	bool is_taken = true;
 	if (!tpm_handle_exists(tpm, handle, &is_taken, err))
 		return false;
 	if (is_taken) /* EvictControl would take the old one away */
 		return muster_fail(err, CAUSE_TPM_COMMAND_FAILED, "handle 0x%08x is taken", handle);
-	if (!ek_template_ek(&template, err) ||
-	    !tpm_primary_create(tpm, ESYS_TR_RH_ENDORSEMENT, ESYS_TR_PASSWORD, &template, &object,
+	if (!tpm_primary_create(tpm, ESYS_TR_RH_ENDORSEMENT, ESYS_TR_PASSWORD, template, &object,
 				&ek, err) ||
 	    !ek_check_dps(&ek, err) || !persist(tpm, &object, handle, err))
 		return false;
@@ -71,14 +69,14 @@ static bool create_ek(struct tpm *tpm, uint32_t handle, struct ek_public *ret_ek
 	return true;
 }
 
-bool tpm_ek_create(struct tpm *tpm, uint32_t handle, struct ek_public *ret_public,
-		   struct muster_error *err)
+bool tpm_ek_create(struct tpm *tpm, uint32_t handle, const struct ek_public *template,
+		   struct ek_public *ret_public, struct muster_error *err)
 {
 	if (handle >> 24 != TPM2_HT_PERSISTENT)
 		return muster_fail(err, CAUSE_INTERNAL, "0x%08x is not a persistent handle",
 				   handle);
 	if (!TPM_TASK(tpm, err,
-		      create_ek(tpm, handle, ret_public, err) ||
+		      create_ek(tpm, handle, template, ret_public, err) ||
 			      muster_error_prefix(err, "making an endorsement key")))
 		return false;
 	/* The transient copy is flushed by now; when that failed, the context is due. */
@@ -117,14 +115,14 @@ static bool evict(struct tpm *tpm, uint32_t handle, struct muster_error *err)
 }
 
 /* The old one goes only when the new one is made and the old one is still the one that was meant. */
-static bool replace_ek(struct tpm *tpm, uint32_t handle, const struct ek_public *old,
-		       struct ek_public *ret_public, struct muster_error *err)
+static bool replace_ek(struct tpm *tpm, uint32_t handle, const struct ek_public *template,
+		       const struct ek_public *old, struct ek_public *ret_public,
+		       struct muster_error *err)
 {
 	CLEANUP(tpm_object_done) struct tpm_object object = TPM_OBJECT(tpm);
-	struct ek_public template, ek, there;
+	struct ek_public ek, there;
 	bool found = false;
-	if (!ek_template_ek(&template, err) ||
-	    !tpm_primary_create(tpm, ESYS_TR_RH_ENDORSEMENT, ESYS_TR_PASSWORD, &template, &object,
+	if (!tpm_primary_create(tpm, ESYS_TR_RH_ENDORSEMENT, ESYS_TR_PASSWORD, template, &object,
 				&ek, err) ||
 	    !ek_check_dps(&ek, err) || !tpm_public_read(tpm, handle, &found, &there, err))
 		return false;
@@ -137,11 +135,12 @@ static bool replace_ek(struct tpm *tpm, uint32_t handle, const struct ek_public 
 	return true;
 }
 
-bool tpm_ek_replace(struct tpm *tpm, uint32_t handle, const struct ek_public *old,
-		    struct ek_public *ret_public, struct muster_error *err)
+bool tpm_ek_replace(struct tpm *tpm, uint32_t handle, const struct ek_public *template,
+		    const struct ek_public *old, struct ek_public *ret_public,
+		    struct muster_error *err)
 {
 	if (!TPM_TASK(tpm, err,
-		      replace_ek(tpm, handle, old, ret_public, err) ||
+		      replace_ek(tpm, handle, template, old, ret_public, err) ||
 			      muster_error_prefix(err, "replacing the endorsement key")))
 		return false;
 	tpm_recover(tpm);

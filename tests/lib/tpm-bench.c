@@ -51,6 +51,17 @@ bool ask_handle(struct bench *bench, enum worker_verb verb, uint32_t handle)
 	return ask(bench, &request);
 }
 
+bool ask_ek_create(struct bench *bench, uint32_t handle)
+{
+	struct worker_message request;
+	struct ek_public template;
+	expect(bench, ek_template_ek(&template, &bench->err));
+	worker_request_init(&request, WORKER_TPM_EK_CREATE);
+	worker_add_u64(&request, FIELD_HANDLE, handle);
+	worker_add_bytes(&request, FIELD_TEMPLATE, template.data, template.size);
+	return ask(bench, &request);
+}
+
 void fill_import(struct worker_message *request, const struct ek_challenge *challenge)
 {
 	worker_request_init(request, WORKER_TPM_KEY_IMPORT);

@@ -25,6 +25,7 @@ bool ask(struct bench *bench, struct worker_message *request);
 bool ask_open(struct bench *bench, const char *tcti);
 bool ask_plain(struct bench *bench, enum worker_verb verb);
 bool ask_handle(struct bench *bench, enum worker_verb verb, uint32_t handle);
+bool ask_ek_create(struct bench *bench, uint32_t handle);
 bool ask_session(struct bench *bench, const struct ek_public *ek);
 bool ask_import(struct bench *bench, const struct ek_challenge *challenge);
 bool ask_hmac(struct bench *bench, const void *data, size_t size);

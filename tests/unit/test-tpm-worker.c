@@ -158,7 +158,7 @@ static void refuses_handles_of_other_kinds(void **state)
 	expect_cause(*state, ask_handle(*state, WORKER_TPM_READ_PUBLIC, 0x80000000),
 		     CAUSE_INTERNAL);
 	expect_cause(*state, ask_handle(*state, WORKER_TPM_NV_READ, EK_HANDLE), CAUSE_INTERNAL);
-	expect_cause(*state, ask_handle(*state, WORKER_TPM_EK_CREATE, 0x01c00002), CAUSE_INTERNAL);
+	expect_cause(*state, ask_ek_create(*state, 0x01c00002), CAUSE_INTERNAL);
 }
 
 static void reads_the_certificate_of_this_ek(void **state)
@@ -186,7 +186,7 @@ static void makes_an_ek_where_there_is_none(void **state)
 	struct bench *bench = *state;
 	expect(bench, ask_handle(bench, WORKER_TPM_READ_PUBLIC, EK_HANDLE));
 	assert_int_equal(worker_u64(&bench->reply, FIELD_FOUND), 0);
-	expect(bench, ask_handle(bench, WORKER_TPM_EK_CREATE, EK_HANDLE));
+	expect(bench, ask_ek_create(bench, EK_HANDLE));
 	struct ek_public made = replied_public(bench);
 	expect(bench, ek_check_dps(&made, &bench->err));
 	struct ek_public read = read_ek(bench);
@@ -198,8 +198,7 @@ static void never_replaces_an_ek(void **state)
 {
 	struct bench *bench = *state;
 	struct ek_public before = read_ek(bench);
-	expect_cause(bench, ask_handle(bench, WORKER_TPM_EK_CREATE, EK_HANDLE),
-		     CAUSE_TPM_COMMAND_FAILED);
+	expect_cause(bench, ask_ek_create(bench, EK_HANDLE), CAUSE_TPM_COMMAND_FAILED);
 	struct ek_public after = read_ek(bench);
 	assert_true(ek_public_equal(&before, &after));
 }
@@ -208,7 +207,7 @@ static void makes_the_ek_that_the_vendor_certified(void **state)
 {
 	struct bench *bench = *state;
 	struct ek_public persisted = read_ek(bench);
-	expect(bench, ask_handle(bench, WORKER_TPM_EK_CREATE, NO_PERSISTENT_KEY));
+	expect(bench, ask_ek_create(bench, NO_PERSISTENT_KEY));
 	struct ek_public made = replied_public(bench);
 	assert_true(ek_public_equal(&persisted, &made));
 }
@@ -374,8 +373,7 @@ static void guesses_no_password_of_a_hierarchy(void **state)
 	setenv("TPM2TOOLS_TCTI", blank.tcti, 1);
 	RUN("tpm2_changeauth", "-c", "e", "guarded");
 	expect_cause(bench, ask_import(bench, &challenge), CAUSE_TPM_AUTH);
-	expect_cause(bench, ask_handle(bench, WORKER_TPM_EK_CREATE, NO_PERSISTENT_KEY),
-		     CAUSE_TPM_AUTH);
+	expect_cause(bench, ask_ek_create(bench, NO_PERSISTENT_KEY), CAUSE_TPM_AUTH);
 	expect_nothing_loaded(bench);
 	RUN("tpm2_changeauth", "-c", "e", "-p", "guarded");
 	read_srk(bench); /* went with the failure */
