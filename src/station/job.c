@@ -6,6 +6,7 @@
 #include "muster/encoding.h"
 #include "muster/log.h"
 #include "token.h"
+#include "tpm-chip.h"
 
 bool job_is_dry(const struct job *job)
 {
@@ -162,6 +163,9 @@ void job_done(struct job *job)
 	worker_message_done(&job->reply);
 	http_request_done(&job->waiting);
 	http_answer_done(&job->answer);
+	/* A job that got through has released it in a step of its own. */
+	if (job->failure.code != MUSTER_OK)
+		chip_leave(TAKE_PTR(job->tpm));
 	worker_free(job->tpm);
 	pool_leave(&job->run->pool, job);
 	ek_holdings_done(&job->holdings);

@@ -27,17 +27,21 @@ bool chip_open(const char *tcti, struct chip *ret_chip, struct muster_error *err
 	return true;
 }
 
-void chip_close(struct chip *chip)
+void chip_leave(struct worker *worker)
 {
 	CLEANUP(worker_message_done) struct worker_message request;
 	CLEANUP(worker_message_done) struct worker_message reply = { 0 };
 	struct muster_error ignored;
 
-	/* What is loaded goes before the worker does; where it cannot, the next opening sweeps. */
 	worker_request_init(&request, WORKER_TPM_RELEASE);
-	if (chip->worker && worker_is_alive(chip->worker))
-		(void)!worker_call(chip->worker, &request, &reply, &ignored);
-	worker_free(TAKE_PTR(chip->worker));
+	if (worker && worker_is_alive(worker))
+		(void)!worker_call(worker, &request, &reply, &ignored);
+	worker_free(worker);
+}
+
+void chip_close(struct chip *chip)
+{
+	chip_leave(TAKE_PTR(chip->worker));
 }
 
 bool chip_ask(struct chip *chip, const struct worker_message *request,

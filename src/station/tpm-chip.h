@@ -15,7 +15,10 @@ struct chip {
 
 /* Starts a worker on the TPM that is named. Blocks as long as the verbs' deadlines say, as all here. */
 bool chip_open(const char *tcti, struct chip *ret_chip, struct muster_error *err) MUST_CHECK;
-/* Ends the worker, which leaves nothing on the chip. For CLEANUP. */
+/* Ends the worker, which leaves nothing on the chip; where it cannot, the next opening sweeps. NULL is
+ * fine. */
+void chip_leave(struct worker *worker);
+/* The same; for CLEANUP. */
 void chip_close(struct chip *chip);
 bool chip_ask(struct chip *chip, const struct worker_message *request,
 	      struct worker_message *ret_reply, struct muster_error *err) MUST_CHECK;
