@@ -56,6 +56,7 @@ struct ek_judgement {
 	struct ek_public presented;
 	X509 *certificate;              /* the one that counts, or NULL; owned */
 	struct bytes certificate_bytes; /* as it was in NV, without fill; empty when from a file */
+	bool is_index_empty;            /* an index for a certificate holds only fill */
 	bool needs_templates; /* no persisted key is what the certificate is for: ask for them, judge again */
 	struct ek_findings findings;
 };

@@ -89,7 +89,7 @@ struct ek_witness {
 	bool has_key;
 	uint8_t key[SHA256_SIZE]; /* digest of the EK's public area */
 };
-/* CAUSE_TPM_SWAPPED when `later` is another chip, or the same one after a reset. */
+/* CAUSE_TPM_SWAPPED when `later` is another chip, CAUSE_TPM_RESET when it is the same one after a reset. */
 bool ek_witness_check(const struct ek_witness *earlier, const struct ek_witness *later,
 		      struct muster_error *err) MUST_CHECK;
 

@@ -98,6 +98,9 @@ struct ek_certificate_info {
 bool ek_certificate_parse(const void *nv, size_t size, X509 **ret_certificate,
 			  struct bytes *ret_der, struct muster_error *err) MUST_CHECK;
 /* Is it for an RSA key, by either of the names that the TCG allows? */
+/* The TCG's key (template L-1) that it is for; CAUSE_EK_UNSUPPORTED when it is for no RSA-2048 key. */
+bool ek_certificate_public(const X509 *certificate, struct ek_public *ret_public,
+			   struct muster_error *err) MUST_CHECK;
 bool ek_certificate_is_rsa(const X509 *certificate);
 /* Is it for this EK? CAUSE_EK_CERTIFICATE_MISMATCH when not. Says nothing about who signed it. */
 bool ek_certificate_check_key(const X509 *certificate, const struct ek_public *ek,

@@ -18,25 +18,10 @@ DEFINE_FREEP(EXTENDED_KEY_USAGE_freep, EXTENDED_KEY_USAGE *, EXTENDED_KEY_USAGE_
 
 /* -- The key in it --------------------------------------------------------------------------------------------- */
 
-/* A vendor may mark an RSA key with id-RSAES-OAEP, which OpenSSL does not turn into a key by itself. */
-static EVP_PKEY *certified_key(const X509 *certificate)
-{
-	ASN1_OBJECT *algorithm = NULL;
-	const unsigned char *data = NULL;
-	int size = 0;
-	EVP_PKEY *key = X509_get_pubkey((X509 *)(uintptr_t)certificate);
-	if (!key &&
-	    X509_PUBKEY_get0_param(&algorithm, &data, &size, NULL,
-				   X509_get_X509_PUBKEY(certificate)) == 1 &&
-	    OBJ_obj2nid(algorithm) == NID_rsaesOaep)
-		key = d2i_PublicKey(EVP_PKEY_RSA, NULL, &data, size);
-	return key;
-}
-
 static bool check_key(const X509 *certificate, struct ek_findings *findings)
 {
 	ERR_set_mark();
-	CLEANUP(EVP_PKEY_freep) EVP_PKEY *key = certified_key(certificate);
+	CLEANUP(EVP_PKEY_freep) EVP_PKEY *key = ek_certificate_key(certificate);
 	ERR_pop_to_mark();
 	if (!key) {
 		ek_find(findings, "profile", EK_REFUSED, CAUSE_EK_CERTIFICATE_INVALID,
@@ -49,11 +34,10 @@ static bool check_key(const X509 *certificate, struct ek_findings *findings)
 
 /* -- What it may be used for ------------------------------------------------------------------------------------ */
 
-static bool is_authority(X509 *certificate)
+static bool may_sign(X509 *certificate)
 {
 	uint32_t usage = X509_get_key_usage(certificate);
-	return (X509_get_extension_flags(certificate) & EXFLAG_CA) ||
-	       (usage != UINT32_MAX && (usage & KU_KEY_CERT_SIGN));
+	return usage != UINT32_MAX && (usage & KU_KEY_CERT_SIGN);
 }
 
 static void check_key_usage(X509 *certificate, struct ek_findings *findings)
@@ -83,11 +67,14 @@ static bool has_ek_purpose(const X509 *certificate)
 static void check_usage(X509 *certificate, struct ek_findings *findings)
 {
 	if (X509_get_extension_flags(certificate) & EXFLAG_INVALID)
-		ek_find(findings, "profile", EK_REFUSED, CAUSE_EK_CERTIFICATE_INVALID,
+		ek_find(findings, "profile", EK_REFUSED, CAUSE_EK_CERTIFICATE_EXTENSION,
 			"an extension of the certificate cannot be read");
-	else if (is_authority(certificate))
+	else if (X509_get_extension_flags(certificate) & EXFLAG_CA)
 		ek_find(findings, "profile", EK_REFUSED, CAUSE_EK_CERTIFICATE_CA,
 			"the certificate is that of an authority, not of an endorsement key");
+	else if (may_sign(certificate))
+		ek_find(findings, "profile", EK_REFUSED, CAUSE_EK_CERTIFICATE_SIGNS,
+			"the certificate's key usage lets its key sign certificates");
 	else if (!has_ek_purpose(certificate))
 		ek_find(findings, "profile", EK_REFUSED, CAUSE_EK_CERTIFICATE_PURPOSE,
 			"the certificate has not the extended key usage " OID_EK_CERTIFICATE
@@ -126,8 +113,9 @@ static void check_dates(const X509 *certificate, const struct ek_certificate_inf
 			"the certificate's dates cannot be read");
 	else if (begins > 0 || ends < 0)
 		ek_find(findings, "profile", terms->allow_expired ? EK_WARNED : EK_REFUSED,
-			CAUSE_EK_CERTIFICATE_EXPIRED, "the certificate is valid from %s to %s",
-			info->not_before, info->not_after);
+			begins > 0 ? CAUSE_EK_CERTIFICATE_NOT_YET : CAUSE_EK_CERTIFICATE_EXPIRED,
+			"the certificate is valid from %s to %s", info->not_before,
+			info->not_after);
 }
 
 void ek_check_certificate(X509 *certificate, const struct ek_terms *terms,

@@ -6,6 +6,7 @@
 #include <time.h>
 
 #include <openssl/bn.h>
+#include <openssl/core_names.h>
 #include <openssl/err.h>
 #include <openssl/evp.h>
 #include <openssl/objects.h>
@@ -21,6 +22,8 @@ DEFINE_FREEP(EVP_PKEY_freep, EVP_PKEY *, EVP_PKEY_free)
 DEFINE_FREEP(GENERAL_NAMES_freep, GENERAL_NAMES *, GENERAL_NAMES_free)
 DEFINE_FREEP(X509_freep, X509 *, X509_free)
 
+#define DER_SEQUENCE 0x30 /* what every certificate begins with */
+
 /* -- Out of the fill --------------------------------------------------------------------------------------- */
 
 static bool is_fill(uint8_t byte)
@@ -35,7 +38,7 @@ bool ek_certificate_parse(const void *nv, size_t size, X509 **ret_certificate,
 	while (start < end && is_fill(*start))
 		start++;
 	if (start == end)
-		return muster_fail(err, CAUSE_EK_CERTIFICATE_MISSING,
+		return muster_fail(err, CAUSE_EK_CERTIFICATE_EMPTY,
 				   "the index holds %zu bytes of fill and no certificate", size);
 	/* The parser finds the end: vendors have written lengths that are not DER's shortest, or indefinite. */
 	const unsigned char *next = start;
@@ -43,13 +46,15 @@ bool ek_certificate_parse(const void *nv, size_t size, X509 **ret_certificate,
 	CLEANUP(X509_freep) X509 *certificate = d2i_X509(NULL, &next, (long)(end - start));
 	ERR_pop_to_mark();
 	if (!certificate)
-		return muster_fail(err, CAUSE_EK_CERTIFICATE_INVALID,
+		return muster_fail(err,
+				   *start == DER_SEQUENCE ? CAUSE_EK_CERTIFICATE_CUT
+							  : CAUSE_EK_CERTIFICATE_INVALID,
 				   "%zu bytes hold no complete X.509 certificate", size);
 	size_t length = (size_t)(next - start);
 	while (next < end && is_fill(*next))
 		next++;
 	if (next < end)
-		return muster_fail(err, CAUSE_EK_CERTIFICATE_INVALID,
+		return muster_fail(err, CAUSE_EK_CERTIFICATE_CUT,
 				   "a certificate of %zu bytes has more than fill behind it",
 				   length);
 	if (ret_der && !bytes_copy(ret_der, start, length, err))
@@ -66,6 +71,43 @@ bool ek_certificate_is_rsa(const X509 *certificate)
 		return false;
 	int kind = OBJ_obj2nid(algorithm);
 	return kind == NID_rsaEncryption || kind == NID_rsaesOaep;
+}
+
+/* -- Its key ----------------------------------------------------------------------------------------------- */
+
+/* A vendor may mark an RSA key with id-RSAES-OAEP, which OpenSSL does not turn into a key by itself. */
+EVP_PKEY *ek_certificate_key(const X509 *certificate)
+{
+	ASN1_OBJECT *algorithm = NULL;
+	const unsigned char *data = NULL;
+	int size = 0;
+	EVP_PKEY *key = X509_get_pubkey((X509 *)(uintptr_t)certificate);
+	if (!key &&
+	    X509_PUBKEY_get0_param(&algorithm, &data, &size, NULL,
+				   X509_get_X509_PUBKEY(certificate)) == 1 &&
+	    OBJ_obj2nid(algorithm) == NID_rsaesOaep)
+		key = d2i_PublicKey(EVP_PKEY_RSA, NULL, &data, size);
+	return key;
+}
+
+bool ek_certificate_public(const X509 *certificate, struct ek_public *ret_public,
+			   struct muster_error *err)
+{
+	ERR_set_mark();
+	CLEANUP(EVP_PKEY_freep) EVP_PKEY *key = ek_certificate_key(certificate);
+	CLEANUP(BN_freep) BIGNUM *modulus = NULL;
+	ERR_pop_to_mark();
+	struct ek_public template;
+	TPMT_PUBLIC area;
+	if (!ek_template_ek(&template, err) || !ek_public_unpack(&template, &area, err))
+		return false;
+	TPM2B_PUBLIC_KEY_RSA *unique = &area.unique.rsa;
+	if (!key || EVP_PKEY_get_bn_param(key, OSSL_PKEY_PARAM_RSA_N, &modulus) != 1 ||
+	    BN_num_bytes(modulus) != unique->size)
+		return muster_fail(err, CAUSE_EK_UNSUPPORTED,
+				   "the certificate is not for an RSA-2048 key");
+	BN_bn2bin(modulus, unique->buffer);
+	return ek_public_pack(&area, ret_public, err);
 }
 
 /* -- Against the EK ---------------------------------------------------------------------------------------- */

@@ -25,11 +25,12 @@ static const struct row rows[] = {
 	{ X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT, "chain", CAUSE_EK_ISSUER_UNKNOWN },
 	{ X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT_LOCALLY, "chain", CAUSE_EK_ISSUER_UNKNOWN },
 	{ X509_V_ERR_UNABLE_TO_VERIFY_LEAF_SIGNATURE, "chain", CAUSE_EK_ISSUER_UNKNOWN },
-	{ X509_V_ERR_DEPTH_ZERO_SELF_SIGNED_CERT, "chain", CAUSE_EK_ISSUER_UNKNOWN },
+	{ X509_V_ERR_DEPTH_ZERO_SELF_SIGNED_CERT, "chain", CAUSE_EK_SELF_SIGNED },
 	{ X509_V_ERR_SELF_SIGNED_CERT_IN_CHAIN, "chain", CAUSE_EK_ISSUER_UNKNOWN },
 	{ X509_V_ERR_CERT_UNTRUSTED, "chain", CAUSE_EK_ISSUER_UNKNOWN },
 	{ X509_V_ERR_CERT_HAS_EXPIRED, "chain", CAUSE_EK_CERTIFICATE_EXPIRED },
-	{ X509_V_ERR_CERT_NOT_YET_VALID, "chain", CAUSE_EK_CERTIFICATE_EXPIRED },
+	{ X509_V_ERR_CERT_NOT_YET_VALID, "chain", CAUSE_EK_CERTIFICATE_NOT_YET },
+	{ X509_V_ERR_CERT_SIGNATURE_FAILURE, "chain", CAUSE_EK_CHAIN_FORGED },
 	{ X509_V_ERR_CERT_REVOKED, "revocation", CAUSE_EK_CERTIFICATE_REVOKED },
 	{ X509_V_ERR_UNABLE_TO_GET_CRL, "revocation", CAUSE_EK_CRL_MISSING },
 	{ X509_V_ERR_DIFFERENT_CRL_SCOPE, "revocation", CAUSE_EK_CRL_MISSING },
@@ -38,9 +39,12 @@ static const struct row rows[] = {
 	{ X509_V_ERR_CRL_NOT_YET_VALID, "revocation", CAUSE_EK_CRL_EXPIRED },
 };
 static const struct row other = { 0, "chain", CAUSE_EK_CHAIN_INVALID };
+static const struct row revoked_above = { 0, "revocation", CAUSE_EK_ISSUER_REVOKED };
 
-static const struct row *row_of(int error)
+static const struct row *row_of(int error, int depth)
 {
+	if (error == X509_V_ERR_CERT_REVOKED && depth > 0)
+		return &revoked_above;
 	for (size_t i = 0; i < ARRAY_SIZE(rows); i++)
 		if (rows[i].error == error)
 			return &rows[i];
@@ -51,6 +55,7 @@ static enum ek_verdict verdict_of(const struct walk *walk, enum muster_cause cau
 {
 	switch (cause) {
 	case CAUSE_EK_CERTIFICATE_EXPIRED:
+	case CAUSE_EK_CERTIFICATE_NOT_YET:
 	case CAUSE_EK_CRL_EXPIRED:
 		return walk->terms->allow_expired ? EK_WARNED : EK_REFUSED;
 	case CAUSE_EK_CRL_MISSING:
@@ -78,12 +83,13 @@ static int on_problem(int is_good, X509_STORE_CTX *context)
 	int depth = X509_STORE_CTX_get_error_depth(context);
 	if (is_good)
 		return 1;
-	const struct row *row = row_of(error);
+	const struct row *row = row_of(error, depth);
 	enum ek_verdict verdict = verdict_of(walk, row->cause);
 	walk->is_refused = walk->is_refused || verdict == EK_REFUSED;
 	walk->lacks_list = walk->lacks_list || row->cause == CAUSE_EK_CRL_MISSING;
 	/* The profile's check has spoken of the leaf's dates. */
-	if (depth > 0 || row->cause != CAUSE_EK_CERTIFICATE_EXPIRED)
+	if (depth > 0 || (row->cause != CAUSE_EK_CERTIFICATE_EXPIRED &&
+			  row->cause != CAUSE_EK_CERTIFICATE_NOT_YET))
 		ek_find(walk->findings, row->check, verdict,
 			verdict == EK_NOTED ? CAUSE_NONE : row->cause,
 			"'%s' (%d above the EK's): %s", subject_of(context, (char[160]){ 0 }),

@@ -21,6 +21,11 @@ static bool refuse(struct muster_error *err, const char *what, const char *why)
 	return muster_fail(err, CAUSE_EK_UNSUPPORTED, "the %s %s", what, why);
 }
 
+static bool refuse_template(struct muster_error *err, const char *what, const char *why)
+{
+	return muster_fail(err, CAUSE_EK_TEMPLATE_OTHER, "the %s %s", what, why);
+}
+
 static bool check_modulus(const TPM2B_PUBLIC_KEY_RSA *modulus)
 {
 	return modulus->size == RSA_SIZE && (modulus->buffer[0] & 0x80) &&
@@ -36,9 +41,10 @@ static bool is_aes_128_cfb(const TPMT_SYM_DEF_OBJECT *cipher)
 bool ek_check_storage(const TPMT_PUBLIC *area, const char *what, struct muster_error *err)
 {
 	if (area->type == TPM2_ALG_ECC)
-		return refuse(err, what,
-			      "is an elliptic-curve key: DPS wraps its challenge with RSA-OAEP and "
-			      "takes RSA-2048 only");
+		return muster_fail(err, CAUSE_EK_ELLIPTIC,
+				   "the %s is an elliptic-curve key: DPS wraps its challenge with "
+				   "RSA-OAEP and takes RSA-2048 only",
+				   what);
 	if (area->type != TPM2_ALG_RSA)
 		return refuse(err, what, "is not an RSA key");
 
@@ -64,7 +70,7 @@ static bool check_attributes(const TPMT_PUBLIC *area, uint32_t wanted, const cha
 {
 	if (area->objectAttributes == wanted)
 		return true;
-	return muster_fail(err, CAUSE_EK_UNSUPPORTED, "the %s has attributes 0x%08x, not 0x%08x",
+	return muster_fail(err, CAUSE_EK_TEMPLATE_OTHER, "the %s has attributes 0x%08x, not 0x%08x",
 			   what, area->objectAttributes, wanted);
 }
 
@@ -77,7 +83,7 @@ bool ek_check_dps(const struct ek_public *ek, struct muster_error *err)
 		return false;
 	if (area.authPolicy.size != sizeof(ek_policy_l1) ||
 	    memcmp(area.authPolicy.buffer, ek_policy_l1, sizeof(ek_policy_l1)) != 0)
-		return refuse(
+		return refuse_template(
 			err, what,
 			"has another policy than PolicySecret(endorsement) of TCG template L-1");
 	return true;
@@ -91,6 +97,6 @@ bool ek_check_srk(const struct ek_public *srk, struct muster_error *err)
 	    !check_attributes(&area, SRK_ATTRIBUTES, what, err))
 		return false;
 	if (area.authPolicy.size != 0)
-		return refuse(err, what, "has a policy");
+		return refuse_template(err, what, "has a policy");
 	return true;
 }

@@ -24,6 +24,9 @@ extern const uint8_t ek_policy_l1[SHA256_SIZE];
 bool ek_check_storage(const TPMT_PUBLIC *area, const char *what, struct muster_error *err)
 	MUST_CHECK;
 
+/* NULL when it cannot be read; leaves its errors in OpenSSL's queue. Caller frees. */
+EVP_PKEY *ek_certificate_key(const X509 *certificate);
+
 /* ek_check_strength, of a key as OpenSSL has it. */
 struct ek_findings;
 void ek_check_certified_strength(const EVP_PKEY *key, struct ek_findings *findings);

@@ -132,11 +132,11 @@ static void consider(const struct ek_case *facts, struct ek_judgement *judgement
 		return;
 	}
 	if (!ek_certificate_parse(row->data, row->size, &own.certificate, &own.bytes, &err)) {
-		enum ek_verdict verdict =
-			err.cause == CAUSE_EK_CERTIFICATE_MISSING ? EK_NOTED : EK_REFUSED;
-		ek_find(&judgement->findings, check_certificate, verdict,
-			verdict == EK_NOTED ? CAUSE_NONE : err.cause, "NV index 0x%08x: %s",
-			row->handle, err.message);
+		bool is_empty = err.cause == CAUSE_EK_CERTIFICATE_EMPTY;
+		judgement->is_index_empty = judgement->is_index_empty || is_empty;
+		ek_find(&judgement->findings, check_certificate, is_empty ? EK_NOTED : EK_REFUSED,
+			is_empty ? CAUSE_NONE : err.cause, "NV index 0x%08x: %s", row->handle,
+			err.message);
 		return;
 	}
 	own.rank = rank_of(facts, judgement, own.certificate);
@@ -188,7 +188,7 @@ static void find_mismatch(const struct ek_case *facts, const struct ek_judgement
 			"the certificate in %s is for the key of %s, which provisioning persists",
 			place, ek_template_name(made->which));
 	else if (made)
-		ek_find(findings, check_certificate, EK_REFUSED, CAUSE_EK_UNSUPPORTED,
+		ek_find(findings, check_certificate, EK_REFUSED, CAUSE_EK_CERTIFIED_TEMPLATE,
 			"the certificate in %s is for the key of %s, which DPS does not take",
 			place, ek_template_name(made->which));
 	else if (judgement->has_presented || facts->was_tried)
@@ -220,11 +220,12 @@ static void find_certified(const struct ek_case *facts, enum ek_certificate_need
 	}
 }
 
-static void find_missing(enum ek_certificate_need need, struct ek_findings *findings)
+static void find_missing(enum ek_certificate_need need, struct ek_judgement *judgement)
 {
-	ek_find(findings, check_certificate,
+	ek_find(&judgement->findings, check_certificate,
 		need == EK_CERTIFICATE_REQUIRED ? EK_REFUSED : EK_WARNED,
-		CAUSE_EK_CERTIFICATE_MISSING,
+		judgement->is_index_empty ? CAUSE_EK_CERTIFICATE_EMPTY
+					  : CAUSE_EK_CERTIFICATE_MISSING,
 		"the TPM holds no EK certificate, so that no vendor vouches for its key");
 }
 
@@ -307,7 +308,7 @@ void ek_judge(const struct ek_case *facts, enum ek_certificate_need need,
 		return;
 	}
 	if (!choose(facts, ret_judgement, &choice)) {
-		find_missing(need, findings);
+		find_missing(need, ret_judgement);
 		return;
 	}
 	find_certified(facts, need, ret_judgement, &choice);

@@ -19,7 +19,7 @@ bool ek_witness_check(const struct ek_witness *earlier, const struct ek_witness 
 	if (earlier->reset_count != later->reset_count ||
 	    earlier->restart_count != later->restart_count)
 		return muster_fail(
-			err, CAUSE_TPM_SWAPPED,
+			err, CAUSE_TPM_RESET,
 			"the TPM counts %llu resets and %llu restarts, not %llu and %llu "
 			"as at the start",
 			(unsigned long long)later->reset_count,

@@ -8,6 +8,8 @@
 #include "muster/json.h"
 #include "muster/log.h"
 
+#include "known.h"
+
 bool tpm_applies(const struct job *job)
 {
 	return job->run->profile.attestation == PROFILE_TPM;
@@ -95,6 +97,20 @@ static bool take_holdings(struct job *job, struct muster_error *err)
 	return true;
 }
 
+/* A certificate for another key: that of a device that is known? Then both are to be looked at. */
+static void explain_mismatch(const struct job *job, const X509 *certificate,
+			     struct muster_error *err)
+{
+	struct known_claim claim = { .serial = job->serial };
+	struct muster_error taken;
+
+	if (err->cause != CAUSE_EK_CERTIFICATE_MISMATCH || !job->run->journal)
+		return;
+	known_claim_ek(&claim, &job->ek);
+	if (!known_check_certificate(job->run->journal, &claim, certificate, &taken))
+		*err = taken;
+}
+
 /* By the profile's terms; the first refusal is the job's. */
 static bool judge(struct job *job, struct muster_error *err)
 {
@@ -104,13 +120,21 @@ static bool judge(struct job *job, struct muster_error *err)
 		.holdings = &job->holdings,
 		.presented = job->has_ek ? &job->ek : NULL,
 		.manufacturer = job->manufacturer,
+		.was_tried = job->tried_count > 0,
+		.made = job->made,
+		.made_count = job->made_count,
 	};
 
 	ek_judge(&facts, terms->need, &terms->terms, &judgement);
 	job->findings = judgement.findings;
-	if (!ek_findings_settle(&judgement.findings, err))
+	job->needs_templates = judgement.needs_templates && judgement.has_presented;
+	if (job->needs_templates)
+		return true; /* judged again when they are tried */
+	if (!ek_findings_settle(&judgement.findings, err)) {
+		explain_mismatch(job, judgement.certificate, err);
 		return muster_error_prefix(err, "looking at the endorsement key of the TPM at '%s'",
 					   PRINTABLE(job->tcti));
+	}
 	bytes_done(&job->ek_certificate);
 	job->ek_certificate = judgement.certificate_bytes;
 	judgement.certificate_bytes = (struct bytes){ 0 };
@@ -130,14 +154,58 @@ bool tpm_survey_finish(struct job *job, const struct muster_error *outcome,
 		return true;
 	if (!job->run->profile.tpm.persist)
 		return muster_fail(
-			err, CAUSE_EK_UNSUPPORTED,
+			err, CAUSE_EK_NOT_PERSISTED,
 			"the TPM at '%s' has no endorsement key at 0x%08x and the profile makes none",
 			PRINTABLE(job->tcti), EK_HANDLE);
 	if (job_is_dry(job))
 		return muster_fail(
-			err, CAUSE_EK_UNSUPPORTED,
+			err, CAUSE_EK_NOT_PERSISTED,
 			"the TPM at '%s' has no endorsement key at 0x%08x; a real run would make and persist it",
 			PRINTABLE(job->tcti), EK_HANDLE);
+	return true;
+}
+
+/* -- Templates ------------------------------------------------------------------------------------------- */
+
+/* The TCG's RSA-2048 keys: one of them is what the vendor has certified. */
+static const enum ek_template tried[] = { EK_TEMPLATE_L1, EK_TEMPLATE_H1 };
+
+bool tpm_template_applies(const struct job *job)
+{
+	return tpm_applies(job) && job->needs_templates;
+}
+
+bool tpm_template_start(struct job *job, struct muster_error *err)
+{
+	CLEANUP(worker_message_done) struct worker_message request;
+	struct ek_public template;
+
+	worker_request_init(&request, WORKER_TPM_EK_TRY);
+	if (!ek_template_make(tried[job->tried_count], &job->holdings, &template, err))
+		return false;
+	worker_add_bytes(&request, FIELD_TEMPLATE, template.data, template.size);
+	return job_ask(job, job->tpm, &request, err);
+}
+
+/* What a chip cannot make is no failure. */
+bool tpm_template_finish(struct job *job, const struct muster_error *outcome,
+			 struct muster_error *err)
+{
+	const struct bytes *public = worker_bytes(&job->reply, FIELD_PUBLIC);
+	struct ek_made *made = &job->made[job->made_count];
+
+	*err = *outcome;
+	if (outcome->code != MUSTER_OK && outcome->cause != CAUSE_TPM_COMMAND_FAILED)
+		return false;
+	if (outcome->code == MUSTER_OK) {
+		if (!ek_public_parse(public->data, public->size, &made->public, err))
+			return false;
+		made->which = tried[job->tried_count];
+		job->made_count++;
+	}
+	if (++job->tried_count == ARRAY_SIZE(tried))
+		return judge(job, err);
+	job_again(job, 0);
 	return true;
 }
 

@@ -6,7 +6,7 @@
 
 #include "muster/clock.h"
 #include "muster/dps.h"
-#include "muster/ek.h"
+#include "muster/ek-judge.h"
 #include "muster/journal.h"
 #include "muster/pki.h"
 #include "muster/profile.h"
@@ -127,6 +127,9 @@ struct job {
 	bool has_ek, ek_was_created;
 	struct ek_holdings holdings;
 	char manufacturer[65];
+	bool needs_templates; /* the certificate is not for the key that is there: for which then? */
+	struct ek_made made[2];
+	size_t made_count, tried_count;
 	struct ek_findings findings;
 	char *sandbox; /* what keeps the TPM's worker in its place, in words */
 	struct bytes ek_certificate;

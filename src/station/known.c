@@ -92,3 +92,19 @@ bool known_check(struct journal *journal, const struct known_claim *claim, struc
 	return !found || is_same(claim, &by_key) ||
 	       known_fail(claim, &by_key, CAUSE_KEY_TAKEN, err);
 }
+
+bool known_check_certificate(struct journal *journal, const struct known_claim *claim,
+			     const X509 *certificate, struct muster_error *err)
+{
+	CLEANUP(journal_device_done) struct journal_device other = { 0 };
+	struct known_claim certified = { 0 };
+	struct ek_public key;
+	struct muster_error ignored;
+	bool found;
+
+	if (!ek_certificate_public(certificate, &key, &ignored))
+		return true;
+	known_claim_ek(&certified, &key);
+	return known_find_key(journal, &certified, &other, &found, err) &&
+	       (!found || known_fail(claim, &other, CAUSE_EK_CERTIFICATE_TAKEN, err));
+}

@@ -24,6 +24,10 @@ bool known_find_key(struct journal *journal, const struct known_claim *claim,
  * records. */
 bool known_check(struct journal *journal, const struct known_claim *claim, struct muster_error *err)
 	MUST_CHECK;
+/* CAUSE_EK_CERTIFICATE_TAKEN when this certificate, which is not for the key of the claim, is for the key of a live
+ * device. */
+bool known_check_certificate(struct journal *journal, const struct known_claim *claim,
+			     const X509 *certificate, struct muster_error *err) MUST_CHECK;
 /* Both records in one sentence. */
 bool known_fail(const struct known_claim *claim, const struct journal_device *other,
 		enum muster_cause cause, struct muster_error *err);

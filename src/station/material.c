@@ -122,7 +122,7 @@ bool material_ek_take(const struct worker_message *reply, const char *tcti,
 
 	if (!worker_u64(reply, FIELD_FOUND))
 		return muster_fail(
-			err, CAUSE_EK_UNSUPPORTED,
+			err, CAUSE_EK_NOT_PERSISTED,
 			"the TPM at '%s' has no endorsement key at 0x%08x, and none is made "
 			"here",
 			PRINTABLE(tcti), EK_HANDLE);

@@ -26,11 +26,30 @@ static bool look_up(struct visit *visit, struct muster_error *err)
 	return !claim.serial || known_check(visit->journal, &claim, err);
 }
 
+/* A certificate for another key than the TPM's: for that of a device that is known? */
+static bool look_up_certificate(struct visit *visit, struct muster_error *err)
+{
+	const struct ek_finding *worst = ek_findings_worst(&visit->judgement.findings);
+	struct known_claim claim = { .serial = visit->request->serial };
+
+	if (!worst || worst->cause != CAUSE_EK_CERTIFICATE_MISMATCH)
+		return true;
+	known_claim_ek(&claim, &visit->judgement.presented);
+	return known_check_certificate(visit->journal, &claim, visit->judgement.certificate, err);
+}
+
+static bool is_finding(enum muster_cause cause)
+{
+	return cause == CAUSE_SERIAL_TAKEN || cause == CAUSE_KEY_TAKEN ||
+	       cause == CAUSE_EK_CERTIFICATE_TAKEN;
+}
+
 bool visit_look_up(struct visit *visit, struct muster_error *err)
 {
-	if (!visit->journal || !visit->judgement.has_presented || look_up(visit, err))
+	if (!visit->journal || !visit->judgement.has_presented ||
+	    (look_up(visit, err) && look_up_certificate(visit, err)))
 		return true;
-	if (err->cause != CAUSE_SERIAL_TAKEN && err->cause != CAUSE_KEY_TAKEN)
+	if (!is_finding(err->cause))
 		return false;
 	ek_find_error(&visit->judgement.findings, "journal", EK_REFUSED, err);
 	return true;

@@ -5,7 +5,7 @@ import socket
 import struct
 import threading
 
-READ_PUBLIC, PROVE = 0x173, 0x147
+READ_PUBLIC, PROVE, START_SESSION = 0x173, 0x147, 0x176
 
 
 def code_of(command):
@@ -72,3 +72,9 @@ def with_public(response, modulus):
 def with_identity(response, public):
     """The same with another TPM2B_PUBLIC altogether, of the same size."""
     return response[:10] + public + response[10 + len(public):]
+
+
+def flipped(response, bit):
+    changed = bytearray(response)
+    changed[bit // 8] ^= 0x80 >> bit % 8
+    return bytes(changed)

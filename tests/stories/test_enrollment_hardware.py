@@ -29,7 +29,7 @@ def test_the_endorsement_key_of_a_tpm(desk, tpm):
 
 def test_a_tpm_without_an_endorsement_key(desk, empty_tpm):
     done = desk.run("create", "--eid", "e1", "--at", "tpm", "--tpm", empty_tpm.tcti)
-    assert (done.status, done.cause) == (1, "E2201") and "none is made here" in done.stderr, done
+    assert (done.status, done.cause) == (1, "E2227") and "none is made here" in done.stderr, done
     assert desk.emulator.ledger() == []
 
 

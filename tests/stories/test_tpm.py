@@ -85,7 +85,7 @@ def test_dry_run_touches_nothing(station, tpm):
 
 def test_dry_run_makes_no_ek(station, empty_tpm):
     done = station.provision(station.profile("tpm"), SERIAL, "--tpm", empty_tpm.tcti, "--dry-run")
-    assert (done.status, done.cause) == (1, "E2201"), done
+    assert (done.status, done.cause) == (1, "E2227"), done
     assert "a real run would make" in done.stderr, done
     assert empty_tpm.capability("handles-persistent") == []
     assert station.emulator.changes() == []

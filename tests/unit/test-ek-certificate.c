@@ -143,10 +143,10 @@ static void knows_an_index_of_fill_only(void **state)
 	(void)state;
 	uint8_t fill[1600];
 	memset(fill, 0xff, sizeof(fill));
-	expect_refused(&(struct bytes){ fill, sizeof(fill) }, CAUSE_EK_CERTIFICATE_MISSING);
-	expect_refused(&(struct bytes){ fill, 0 }, CAUSE_EK_CERTIFICATE_MISSING);
+	expect_refused(&(struct bytes){ fill, sizeof(fill) }, CAUSE_EK_CERTIFICATE_EMPTY);
+	expect_refused(&(struct bytes){ fill, 0 }, CAUSE_EK_CERTIFICATE_EMPTY);
 	memset(fill, 0, sizeof(fill));
-	expect_refused(&(struct bytes){ fill, sizeof(fill) }, CAUSE_EK_CERTIFICATE_MISSING);
+	expect_refused(&(struct bytes){ fill, sizeof(fill) }, CAUSE_EK_CERTIFICATE_EMPTY);
 }
 
 static void refuses_what_is_no_certificate(void **state)
@@ -154,20 +154,20 @@ static void refuses_what_is_no_certificate(void **state)
 	(void)state;
 	struct bytes nv = padded(0, 4, 0xff);
 	nv.data[nv.size - 1] = 1; /* more than fill behind it */
-	expect_refused(&nv, CAUSE_EK_CERTIFICATE_INVALID);
+	expect_refused(&nv, CAUSE_EK_CERTIFICATE_CUT);
 	bytes_done(&nv);
 	nv = padded(0, 0, 0);
 	nv.data[4] ^= 0x11; /* another tag within */
-	expect_refused(&nv, CAUSE_EK_CERTIFICATE_INVALID);
+	expect_refused(&nv, CAUSE_EK_CERTIFICATE_CUT);
 	bytes_done(&nv);
 	static uint8_t text[] = "-----BEGIN CERTIFICATE-----";
 	expect_refused(&(struct bytes){ text, sizeof(text) }, CAUSE_EK_CERTIFICATE_INVALID);
 	static uint8_t indefinite[] = { 0x30, 0x80, 0x00, 0x00 };
-	expect_refused(&(struct bytes){ indefinite, 4 }, CAUSE_EK_CERTIFICATE_INVALID);
+	expect_refused(&(struct bytes){ indefinite, 4 }, CAUSE_EK_CERTIFICATE_CUT);
 	static uint8_t huge[] = { 0x30, 0x84, 0xff, 0xff, 0xff, 0xff };
-	expect_refused(&(struct bytes){ huge, 6 }, CAUSE_EK_CERTIFICATE_INVALID);
+	expect_refused(&(struct bytes){ huge, 6 }, CAUSE_EK_CERTIFICATE_CUT);
 	static uint8_t little[] = { 0x30, 0x03, 0x02, 0x01, 0x05 };
-	expect_refused(&(struct bytes){ little, 5 }, CAUSE_EK_CERTIFICATE_INVALID);
+	expect_refused(&(struct bytes){ little, 5 }, CAUSE_EK_CERTIFICATE_CUT);
 }
 
 static void refuses_every_cut(void **state)
@@ -176,7 +176,7 @@ static void refuses_every_cut(void **state)
 	for (size_t size = 1; size < der.size; size++) {
 		uint8_t *cut = malloc(size);
 		memcpy(cut, der.data, size);
-		expect_refused(&(struct bytes){ cut, size }, CAUSE_EK_CERTIFICATE_INVALID);
+		expect_refused(&(struct bytes){ cut, size }, CAUSE_EK_CERTIFICATE_CUT);
 		free(cut);
 	}
 }

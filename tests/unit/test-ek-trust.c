@@ -13,26 +13,26 @@ static const struct ek_witness start = { .reset_count = 7,
 					 .has_key = true,
 					 .key = { 1, 2, 3 } };
 
-/* What differs, and whether it is the same chip. */
-static void expect_witness(const struct ek_witness *later, bool is_same)
+/* CAUSE_NONE: it is the same chip. */
+static void expect_witness(const struct ek_witness *later, enum muster_cause cause)
 {
 	struct muster_error err = { 0 };
-	if (is_same)
+	if (cause == CAUSE_NONE)
 		assert_good(ek_witness_check(&start, later, &err), err);
 	else
-		assert_fails(ek_witness_check(&start, later, &err), err, CAUSE_TPM_SWAPPED);
+		assert_fails(ek_witness_check(&start, later, &err), err, cause);
 }
 
 static void a_chip_that_ran_on_is_the_same(void **state)
 {
 	(void)state;
 	struct ek_witness later = start;
-	expect_witness(&later, true);
+	expect_witness(&later, CAUSE_NONE);
 	later.at_ms += 3000;
 	later.clock_ms += 3000;
-	expect_witness(&later, true);
+	expect_witness(&later, CAUSE_NONE);
 	later.clock_ms += 2500; /* a fast clock */
-	expect_witness(&later, true);
+	expect_witness(&later, CAUSE_NONE);
 }
 
 static void a_chip_that_was_reset_or_exchanged_is_not(void **state)
@@ -40,16 +40,16 @@ static void a_chip_that_was_reset_or_exchanged_is_not(void **state)
 	(void)state;
 	struct ek_witness later = start;
 	later.reset_count++;
-	expect_witness(&later, false);
+	expect_witness(&later, CAUSE_TPM_RESET);
 	later = start;
 	later.restart_count++;
-	expect_witness(&later, false);
+	expect_witness(&later, CAUSE_TPM_RESET);
 	later = start;
 	later.key[31] = 1;
-	expect_witness(&later, false);
+	expect_witness(&later, CAUSE_TPM_SWAPPED);
 	later = start;
 	later.has_key = false;
-	expect_witness(&later, false);
+	expect_witness(&later, CAUSE_TPM_SWAPPED);
 }
 
 static void a_clock_that_jumps_is_another_chips(void **state)
@@ -57,11 +57,11 @@ static void a_clock_that_jumps_is_another_chips(void **state)
 	(void)state;
 	struct ek_witness later = start;
 	later.clock_ms--;
-	expect_witness(&later, false);
+	expect_witness(&later, CAUSE_TPM_SWAPPED);
 	later = start;
 	later.at_ms += 1000;
 	later.clock_ms += 3600 * 1000;
-	expect_witness(&later, false);
+	expect_witness(&later, CAUSE_TPM_SWAPPED);
 }
 
 static void one_key_has_two_writings(void **state)

@@ -107,7 +107,7 @@ static const struct row codes[] = {
 	{ "NV unavailable", TPM2_RC_NV_UNAVAILABLE, CAUSE_TPM_NO_ROOM, 0, 2 },
 	{ "canceled", TPM2_RC_CANCELED, CAUSE_TPM_ACTIVATION_FAILED, 0, 1 },
 	{ "failure", TPM2_RC_FAILURE, CAUSE_TPM_ACTIVATION_FAILED, 0, 1 },
-	{ "reset", TPM2_RC_INITIALIZE, CAUSE_TPM_SWAPPED, 0, 1 },
+	{ "reset", TPM2_RC_INITIALIZE, CAUSE_TPM_RESET, 0, 1 },
 	{ "lost handle", TPM2_RC_REFERENCE_H0, CAUSE_TPM_SWAPPED, 0, 1 },
 	{ "unknown code", 0xfff, CAUSE_TPM_ACTIVATION_FAILED, 0, 1 },
 };
