@@ -1,12 +1,21 @@
-/* The sessions of a job: salted to the endorsement key that the station has validated, opened once and used again,
- * because the library opens a library context of OpenSSL for each random number of a session. */
+/* The sessions of a job: salted to the endorsement key that the station has validated, opened once and used again. */
 #include "muster/tpm.h"
 
 #include <string.h>
 
+#include <openssl/crypto.h>
+
 #include "tpm-internal.h"
 
 #define PROTECTING (TPMA_SESSION_CONTINUESESSION | TPMA_SESSION_DECRYPT | TPMA_SESSION_ENCRYPT)
+
+/* Stands in front of OpenSSL's for the TSS, which makes a context for each random number and each digest, so that a TPM
+ * provider in the default one could not call it again: most of the processor time of a device. Here is no such provider,
+ * and OpenSSL does not let the default context be freed. */
+__attribute__((visibility("default"))) OSSL_LIB_CTX *OSSL_LIB_CTX_new(void)
+{
+	return OSSL_LIB_CTX_get0_global_default();
+}
 
 /* What the library keeps about the handle was read over the wire without protection, and the salt goes to that key.
  * Its serialised form ends in the public area. */
