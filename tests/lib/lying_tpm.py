@@ -32,7 +32,8 @@ class LyingTpm:
         self.listener = socket.socket(socket.AF_UNIX)
         self.listener.bind(str(self.socket))
         self.listener.listen(16)
-        os.symlink(f"{tpm.socket}.ctrl", f"{self.socket}.ctrl")
+        # A sandboxed worker has the directory for its root.
+        os.symlink(os.path.relpath(f"{tpm.socket}.ctrl", directory), f"{self.socket}.ctrl")
         self.thread = threading.Thread(target=self._serve, daemon=True)
         self.thread.start()
 
@@ -44,6 +45,8 @@ class LyingTpm:
         self.listener.shutdown(socket.SHUT_RDWR)
         self.thread.join(20)
         self.listener.close()
+        for path in (self.socket, f"{self.socket}.ctrl"):
+            os.unlink(path)
 
     def _serve(self):
         while True:
