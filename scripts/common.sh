@@ -22,6 +22,7 @@ packages_test=(
 	git
 	libclang-rt-14-dev
 	libcmocka-dev
+	libfaketime
 	libnss3
 	libtpm2-pkcs11-1
 	libtpm2-pkcs11-tools
