@@ -1,10 +1,7 @@
 """The n-th allocation of muster's own code fails, once or from then on. muster never crashes, never says that a device is done when it
 is not, and the next run with enough memory ends with one verified enrollment."""
-import argparse
 import itertools
-import json
 import pathlib
-import random
 import sys
 import tempfile
 
@@ -14,6 +11,7 @@ from lib.emulator import Emulator
 from lib.history import History
 from lib.paths import RELEASE
 from lib.station import Station
+from part import Part
 
 LIBRARY = RELEASE / "tests/muster-fault-malloc.so"
 SPANS = ["", "+"]
@@ -52,34 +50,23 @@ class Bench:
 
 
 def main():
-    parser = argparse.ArgumentParser()
-    parser.add_argument("--count", type=int, default=0, help="so many faults, chosen by the seed; 0: all")
-    parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--results", type=pathlib.Path)
-    arguments = parser.parse_args()
-    rows, failed = [], 0
+    part = Part("allocations", __doc__, count=0)
     with tempfile.TemporaryDirectory() as directory:
         bench = Bench(pathlib.Path(directory))
         try:
             cells = list(itertools.product(range(1, bench.count + 1), SPANS))
-            chosen = random.Random(arguments.seed).sample(cells, min(arguments.count or len(cells), len(cells)))
+            chosen = part.choose(cells)
+            failed = 0
             for place, (number, span) in enumerate(chosen, 1):
                 problem, run = bench.problem_of(f"memory-{place}", number, span)
                 failed += bench.runs[-2].status != 0
-                rows.append({"name": f"allocation {number}{span}", "result": "FAIL" if problem else "OK"})
-                if problem:
-                    print(f"BAD allocation {number}{span}: {problem}\n{run}", flush=True)
-            problems = History([bench.station], bench.runs).problems()
+                part.judge(f"{number}{span}", problem, [run])
+            part.judge("history", ", ".join(History([bench.station], bench.runs).problems()))
         finally:
             bench.emulator.stop()
-    print("\n".join(f"BAD {problem}" for problem in problems))
     # Were nothing to fail, all of this would be true.
-    rows.append({"name": "allocations: history, and failures were noticed", "result": "OK" if not problems and failed else "FAIL"})
-    bad = sum(row["result"] != "OK" for row in rows)
-    print(f"{len(chosen)} of {len(cells)} allocation faults, {failed} runs failed, {bad} bad, seed {arguments.seed}")
-    if arguments.results:
-        arguments.results.write_text("".join(json.dumps(row) + "\n" for row in rows))
-    return 0 if bad == 0 else 1
+    part.judge("failures were noticed", None if failed else "no run failed")
+    return part.finish(faults=len(chosen), possible=len(cells), failed_runs=failed)
 
 
 if __name__ == "__main__":

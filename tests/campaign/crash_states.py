@@ -2,8 +2,6 @@
 cut may leave it: whatever was not synced is there, missing, or torn at a sector. Each such disk must open, hold together, and
 hold every entry that was committed before something outside could know of it. Controls in modes known to be unsafe must be
 caught, and the safe ones must not."""
-import argparse
-import json
 import pathlib
 import random
 import re
@@ -18,6 +16,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent))
 from lib.emulator import Emulator
 from lib.paths import RELEASE
 from lib.station import Station
+from part import Part
 
 SECTOR = 512
 CALLS = "openat,pwrite64,write,sendto,ftruncate,fsync,fdatasync,unlink,close"
@@ -260,30 +259,17 @@ def run_one(name, record, query, states, seed):
 
 
 def main():
-    parser = argparse.ArgumentParser()
-    parser.add_argument("--states", type=int, default=200000)
-    parser.add_argument("--control-states", type=int, default=5000)
-    parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--results", type=pathlib.Path)
-    arguments = parser.parse_args()
+    part = Part("crash states", __doc__, states=200000, control_states=5000)
+    options = part.options
     query = "SELECT seq, digest FROM entry ORDER BY seq"
-    rows = []
-
-    def judge(name, is_good):
-        rows.append({"name": f"crash states: {name}", "result": "OK" if is_good else "FAIL"})
-
-    seen, bad = run_one("muster", record_muster, query, arguments.states, arguments.seed)
-    judge("muster", seen > 0 and bad == 0)
+    seen, bad = run_one("muster", record_muster, query, options.states, options.seed)
+    part.judge("muster", None if seen > 0 and bad == 0 else f"{bad} of {seen}")
     for modes, is_unsafe in ((UNSAFE, True), (SAFE, False)):
         for mode in modes:
-            seen, bad = run_one(" ".join(mode), lambda directory, mode=mode: record_control(directory, *mode), query,
-                                arguments.control_states, arguments.seed)
-            judge(" ".join(mode), seen > 0 and (bad > 0) == is_unsafe)
-    good = all(row["result"] == "OK" for row in rows)
-    print(f"{'all as it should be' if good else 'NOT as it should be'}, seed {arguments.seed}")
-    if arguments.results:
-        arguments.results.write_text("".join(json.dumps(row) + "\n" for row in rows))
-    return 0 if good else 1
+            control, bad = run_one(" ".join(mode), lambda directory, mode=mode: record_control(directory, *mode), query,
+                                   options.control_states, options.seed)
+            part.judge(" ".join(mode), None if control > 0 and (bad > 0) == is_unsafe else f"{bad} of {control}")
+    return part.finish(states=seen, unsafe_controls=len(UNSAFE), safe_controls=len(SAFE))
 
 
 if __name__ == "__main__":

@@ -1,19 +1,18 @@
 """The n-th system call fails, once or from then on, with each error that a disk or a kernel has. muster never says that a device is
 done when it is not, never ends as if by a bug, and the next run without faults ends with one verified enrollment."""
-import argparse
 import itertools
-import json
 import pathlib
-import random
 import sys
 import tempfile
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent))
 
 from lib.emulator import Emulator
+from lib.history import History
 from lib.killer import points_of, recorder
 from lib.paths import RELEASE
 from lib.station import Station
+from part import Part
 
 # Who is interrupted for ever has to go on for ever: EINTR comes once.
 KINDS = [*itertools.product(["EIO", "ENOSPC", "EROFS", "EDQUOT"], ["once", "from-then-on"]), ("EINTR", "once")]
@@ -63,34 +62,19 @@ class Bench:
 
 
 def main():
-    parser = argparse.ArgumentParser()
-    parser.add_argument("--count", type=int, default=0, help="so many faults, chosen by the seed; 0: all")
-    parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--results", type=pathlib.Path)
-    arguments = parser.parse_args()
-    rows = []
+    part = Part("faults", __doc__, count=0)
     with tempfile.TemporaryDirectory() as directory:
         bench = Bench(pathlib.Path(directory))
         try:
             cells = list(itertools.product(bench.points, KINDS))
-            if arguments.count:
-                cells_run = random.Random(arguments.seed).sample(cells, min(arguments.count, len(cells)))
-            else:
-                cells_run = cells
-            for number, cell in enumerate(cells_run, 1):
-                problem, runs = bench.problem_of(f"fault-{number}", cell)
+            chosen = part.choose(cells)
+            for number, cell in enumerate(chosen, 1):
                 (call, at), (error, span) = cell
-                name = f"{call} {at} {error} {span}"
-                rows.append({"name": f"fault: {name}", "result": "FAIL" if problem else "OK"})
-                if problem:
-                    print(f"BAD {name}: {problem}\n" + "\n".join(map(repr, runs)), flush=True)
+                part.judge(f"{call} {at} {error} {span}", *bench.problem_of(f"fault-{number}", cell))
+            part.judge("history", ", ".join(History([bench.station]).problems()))
         finally:
             bench.emulator.stop()
-    bad = sum(row["result"] != "OK" for row in rows)
-    print(f"{len(rows)} of {len(cells)} faults, {bad} bad, seed {arguments.seed}")
-    if arguments.results:
-        arguments.results.write_text("".join(json.dumps(row) + "\n" for row in rows))
-    return 0 if rows and bad == 0 else 1
+    return part.finish(faults=len(chosen), possible=len(cells))
 
 
 if __name__ == "__main__":

@@ -1,11 +1,8 @@
 """The ambiguity grid: each operation meets each fate, over a new or a reused connection, with or without a rival who enrolled the
 same device before. Whatever happens: one create at most has an effect, nobody's enrollment is overwritten, and after at most three
 runs the device is verified or reported as enrolled otherwise. Judged from the service's ledger, not from what muster says."""
-import argparse
 import itertools
-import json
 import pathlib
-import random
 import sys
 import tempfile
 
@@ -14,6 +11,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent))
 from lib.emulator import Emulator
 from lib.paths import RELEASE
 from lib.station import Station
+from part import Part
 
 OPERATIONS = ["put", "get", "mechanism", "register", "registration"]
 FATES = ["status=429:retry-after=0", "status=500", "status=503", "status-after=500", "cut-before", "cut-after", "truncated",
@@ -83,30 +81,17 @@ def try_cell(cell):
         try:
             station = Station(directory / "home", emulator, build=RELEASE)
             profile = station.profile("derived-key", {"verify": "register-then-delete-record"})
-            problem, runs = problem_of(station, emulator, profile, cell)
-            return problem and f"{problem}\n" + "\n".join(map(repr, runs))
+            return problem_of(station, emulator, profile, cell)
         finally:
             emulator.stop()
 
 
 def main():
-    parser = argparse.ArgumentParser()
-    parser.add_argument("--count", type=int, default=0, help="so many cells, chosen by the seed; 0: all")
-    parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--results", type=pathlib.Path)
-    arguments = parser.parse_args()
-    cells = random.Random(arguments.seed).sample(CELLS, arguments.count) if arguments.count else CELLS
-    rows = []
+    part = Part("ambiguity grid", __doc__, count=0)
+    cells = part.choose(CELLS)
     for cell in cells:
-        problem = try_cell(cell)
-        rows.append({"name": f"grid: {' '.join(cell)}", "result": "FAIL" if problem else "OK"})
-        if problem:
-            print(f"BAD {' '.join(cell)}: {problem}", flush=True)
-    bad = sum(row["result"] != "OK" for row in rows)
-    print(f"{len(rows)} of {len(CELLS)} cells, {bad} bad, seed {arguments.seed}")
-    if arguments.results:
-        arguments.results.write_text("".join(json.dumps(row) + "\n" for row in rows))
-    return 0 if rows and bad == 0 else 1
+        part.judge(" ".join(cell), *try_cell(cell))
+    return part.finish(cells=len(cells), possible=len(CELLS))
 
 
 if __name__ == "__main__":

@@ -1,16 +1,16 @@
 """Takes one rule of muster away at a time and runs the test that must notice. A mutant that no test kills fails, and so does
 one whose place is no longer there, or whose test does not pass without it. Works on a copy of the tree."""
-import argparse
-import json
 import os
 import pathlib
-import random
 import shutil
 import subprocess
 import sys
 import tempfile
 
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent))
+
 from mutant_list import MUTANTS
+from part import Part
 
 TOP = pathlib.Path(__file__).resolve().parent.parent.parent
 PYTHON = "/usr/bin/python3"
@@ -72,29 +72,23 @@ def check_controls(copy, mutants):
             sys.exit(f"{test} does not pass without a mutant:\n{copy.log[-4000:]}")
 
 
+class Mutants(Part):
+    def more_options(self, parser):
+        parser.add_argument("names", nargs="*")
+
+
 def main():
-    parser = argparse.ArgumentParser()
-    parser.add_argument("--count", type=int, default=0, help="so many, chosen by the seed; 0: all")
-    parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--results", type=pathlib.Path)
-    parser.add_argument("names", nargs="*")
-    arguments = parser.parse_args()
-    chosen = [mutant for mutant in MUTANTS if not arguments.names or mutant[0] in arguments.names]
-    if arguments.count:
-        chosen = random.Random(arguments.seed).sample(chosen, min(arguments.count, len(chosen)))
-    rows = []
+    part = Mutants("mutants", __doc__, count=0)
+    names = part.options.names
+    chosen = part.choose([mutant for mutant in MUTANTS if not names or mutant[0] in names])
     with tempfile.TemporaryDirectory() as directory:
         copy = Copy(directory)
         check_controls(copy, chosen)
         for name, *rest in chosen:
             why = judge(copy, name, *rest)
-            print(f"{'killed' if why is None else 'LIVES ':6} {name}{'' if why is None else ': ' + why}", flush=True)
-            rows.append({"name": f"mutant {name}", "result": "OK" if why is None else "FAIL"})
-    killed = sum(row["result"] == "OK" for row in rows)
-    print(f"{killed} of {len(rows)} mutants killed, {len(MUTANTS)} known, seed {arguments.seed}")
-    if arguments.results:
-        arguments.results.write_text("".join(json.dumps(row) + "\n" for row in rows))
-    return 0 if rows and killed == len(rows) else 1
+            print(f"{'LIVES' if why else 'killed'} {name}", flush=True)
+            part.judge(name, why)
+    return part.finish(mutants=len(chosen), known=len(MUTANTS))
 
 
 if __name__ == "__main__":

@@ -1,8 +1,6 @@
 """Two stations provision the same devices into one service that fails one operation in ten, and are killed again and again. When all
 is quiet, service, journals and the list of devices agree, and no invariant of lib/history.py is broken."""
-import argparse
 import collections
-import json
 import pathlib
 import random
 import sys
@@ -16,6 +14,7 @@ from lib.history import History, results_of
 from lib.killer import killer, points_of, recorder
 from lib.paths import RELEASE
 from lib.station import Station
+from part import Part
 
 FAULTS = ["status=503", "status=429:retry-after=0", "status-after=500", "cut-before", "cut-after", "truncated", "garbage"]
 OPERATIONS = "put+get+mechanism+register+poll"
@@ -119,20 +118,11 @@ def soak(directory, arguments):
 
 
 def main():
-    parser = argparse.ArgumentParser()
-    parser.add_argument("--devices", type=int, default=10000)
-    parser.add_argument("--kills", type=int, default=500)
-    parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--results", type=pathlib.Path)
-    arguments = parser.parse_args()
+    part = Part("soak", __doc__, devices=10000, kills=500)
     with tempfile.TemporaryDirectory() as directory:
-        problems, sizes = soak(pathlib.Path(directory), arguments)
-    print("\n".join(f"BAD {problem}" for problem in problems[:50]))
-    print(", ".join(f"{count} {name}" for name, count in sizes.items()) + f"; {len(problems)} problems, seed {arguments.seed}")
-    if arguments.results:
-        row = {"name": f"soak: seed {arguments.seed}", "result": "FAIL" if problems else "OK"}
-        arguments.results.write_text(json.dumps(row) + "\n")
-    return 1 if problems else 0
+        problems, sizes = soak(pathlib.Path(directory), part.options)
+    part.judge("history", "\n".join(problems[:50]))
+    return part.finish(**sizes)
 
 
 if __name__ == "__main__":

@@ -12,11 +12,13 @@ class SoftwareTokens:
 
     def __init__(self, directory):
         self.directory = pathlib.Path(directory)
+        self.made = []
         subprocess.run([SCRIPTS / "software-token", "empty", self.directory], check=True)
         self.configuration = self.directory / "softhsm2.conf"
 
     def make(self, label, pin="246810"):
-        return SoftwareToken(self, label, pin)
+        self.made.append(SoftwareToken(self, label, pin))
+        return self.made[-1]
 
     @property
     def store(self):
@@ -68,6 +70,13 @@ class SoftwareToken:
         done = subprocess.run(["pkcs11-tool", "--module", SOFTHSM_MODULE, "--list-token-slots"], env=self.environment,
                               check=True, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
         return self.serial not in done.stdout
+
+    def tries_were_burnt(self):
+        """A PIN was refused, and none was accepted since."""
+        done = subprocess.run(["pkcs11-tool", "--module", SOFTHSM_MODULE, "--list-token-slots"], env=self.environment,
+                              check=True, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        of_token = next((text for text in done.stdout.split("Slot ") if self.serial in text), "")
+        return "user PIN count low" in of_token or "final user PIN try" in of_token or "user PIN locked" in of_token
 
     def key_ids(self):
         """CKA_IDs of the private keys."""

@@ -1,6 +1,7 @@
 """A software TPM in a directory of its own, on a UNIX socket under a short path (sun_path has 108 bytes)."""
 import os
 import pathlib
+import re
 import shutil
 import signal
 import subprocess
@@ -60,6 +61,17 @@ class SoftwareTpm:
         """What tpm2_getcap says: a list of handles, lower case."""
         done = subprocess.run(["tpm2_getcap", "-T", self.tcti, name], check=True, text=True, stdout=subprocess.PIPE)
         return [line.removeprefix("- ").lower() for line in done.stdout.splitlines() if line.startswith("- ")]
+
+    def answers(self):
+        """Neither stopped nor hung nor gone."""
+        return self.pid is not None and self.socket.exists() and is_alive(self.pid) and \
+            pathlib.Path(f"/proc/{self.pid}/stat").read_text().rsplit(")", 1)[1].split()[0] != "T"
+
+    def lockout_counter(self):
+        """How many authorisations were refused."""
+        done = subprocess.run(["tpm2_getcap", "-T", self.tcti, "properties-variable"], text=True, stdout=subprocess.PIPE,
+                              stderr=subprocess.PIPE)
+        return int(re.search(r"TPM2_PT_LOCKOUT_COUNTER:\s*(\w+)", done.stdout).group(1), 0)
 
     def loaded(self):
         """Handles that should not outlive a job."""

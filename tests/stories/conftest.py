@@ -1,3 +1,4 @@
+import collections
 import pathlib
 import shutil
 import tempfile
@@ -7,9 +8,19 @@ import pytest
 from lib.emulator import Emulator
 from lib.paths import BUILD, RELEASE
 from lib.program import SANITIZER_REPORT
+from lib.record import record
 from lib.software_token import SoftwareTokens
 from lib.software_tpm import SoftwareTpm
 from lib.station import Station
+
+
+# Chips and tokens whose counters were looked at when their story was over.
+watched = collections.Counter()
+
+
+def pytest_sessionfinish(session):
+    if watched:
+        record("counters", 0, 0, dict(watched))
 
 
 @pytest.fixture
@@ -43,8 +54,11 @@ def make_tpm(short, tpm_ca):
         return tpm
 
     yield make
+    counters = [tpm.lockout_counter() for tpm in made if tpm.answers()]
     for tpm in made:
         tpm.stop()
+    watched["chips"] += len(counters)
+    assert not any(counters), f"authorisations were refused by {counters}"
 
 
 @pytest.fixture
@@ -59,8 +73,14 @@ def empty_tpm(make_tpm):
 
 
 @pytest.fixture
-def tokens(tmpfs):
-    return SoftwareTokens(tmpfs / "softhsm")
+def tokens(request, tmpfs):
+    """No story burns a PIN's try but those that say so."""
+    tokens = SoftwareTokens(tmpfs / "softhsm")
+    yield tokens
+    if not request.node.get_closest_marker("refuses_a_pin"):
+        burnt = [token.label for token in tokens.made if token.tries_were_burnt()]
+        watched["tokens"] += len(tokens.made)
+        assert not burnt, f"tries of {burnt} were burnt"
 
 
 @pytest.fixture

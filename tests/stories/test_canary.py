@@ -7,6 +7,7 @@ import pytest
 from lib.canary import found_in, watch
 from lib.paths import TOP
 from lib.program import environment
+from lib.record import record
 
 
 def canaries_of(station, token=None):
@@ -53,9 +54,11 @@ def test_no_secret_is_found_anywhere(canary_station, tpm, token, kind):
         if path not in inputs:
             assert found_in(path.read_bytes(), canaries) == [], path
     assert seen["memory"] == []
+    record("canaries", 0, 0, {"jobs": 1, "secrets": len(canaries)})
 
 
 def test_the_scanner_catches_a_build_that_does_not_wipe(canary_station, tpm, token):
     seen = run_watched(canary_station, jobs(canary_station, tpm, token)["derived-key"], TOP / "build-control")
     assert seen["status"] == 0, seen["output"].decode()
     assert seen["memory"] != []
+    record("canaries", 0, 0, {"controls": 1})

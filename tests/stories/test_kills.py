@@ -5,6 +5,7 @@ import shutil
 
 from lib.history import History
 from lib.killer import choose, killer, points_of, recorder, was_killed
+from lib.record import record
 
 WORKER_DIED = 4
 POINTS = int(os.environ.get("MUSTER_KILL_POINTS", "100")) or 10 ** 9
@@ -34,6 +35,7 @@ def try_points(station, job, check, reset=lambda: None, stand_in_broke=lambda: F
         runs.append(again)
     assert killed >= len(points) // 2
     assert broken <= 1 + len(points) // 100, broken
+    record("kill points", 0, 0, {"runs": len(points), "killed": killed})
     return runs
 
 

@@ -82,6 +82,7 @@ def provision_hsm(station, uri, pin_file):
     return station.provision(station.profile("hsm-x509"), SERIAL, "--token", uri, "--pin-file", pin_file)
 
 
+@pytest.mark.refuses_a_pin
 def test_wrong_pin_is_tried_once_and_remembered(hsm_station, token):
     wrong = write_secret(hsm_station.home / "wrong.pin", "999999")
     assert_refused(hsm_station, provision_hsm(hsm_station, token.uri, wrong), 5, "E4201")
