@@ -160,6 +160,7 @@ struct hsm_object {
 	char label[HSM_LABEL_SIZE];
 	struct hsm_key key;                   /* of keys; of others the ID at most */
 	char note[MUSTER_ERROR_MESSAGE_SIZE]; /* what is wrong with its public half, or empty */
+	struct bytes certificate;             /* DER, of certificates */
 };
 void hsm_object_done(struct hsm_object *object);
 /* *ret_found is false when the object has gone since. */

@@ -25,6 +25,15 @@ struct station_show {
 bool station_token_show(const char *token_uri, const struct station_show *request,
 			cJSON **ret_token, struct muster_error *err) MUST_CHECK;
 
+/* The token held against the journal: "token", "journal", "objects" and "keys" (how many), "findings": an array of "finding"
+ * (a name that stays), "keyId", "label", "detail", "remedy". It is logged in to; nothing is changed. */
+struct station_token_audit {
+	struct station_pin pin;
+	const char *journal_path;
+};
+bool station_token_audit(const char *token_uri, const struct station_token_audit *request,
+			 cJSON **ret_document, struct muster_error *err) MUST_CHECK;
+
 /* Initialises the one token that the URI matches and sets its user PIN. All but SoftHSM have to be asked for by
  * `is_any_module`, and a token in use by its label (`confirmation`). Gives the token as station_tokens_list does. */
 struct station_init {

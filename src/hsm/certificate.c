@@ -6,8 +6,6 @@
 
 #include "hsm-internal.h"
 
-#define CERTIFICATE_MAX 8192
-
 DEFINE_FREEP(X509_freep, X509 *, X509_free)
 
 static X509 *certificate_read(const struct bytes *der, struct muster_error *err)
@@ -55,7 +53,7 @@ static bool check_present(struct hsm *hsm, const struct hsm_id *id, const struct
 	*ret_present = count > 0;
 	if (count == 0)
 		return true;
-	if (!hsm_attribute_bytes(hsm, handle, CKA_VALUE, CERTIFICATE_MAX, &value, err))
+	if (!hsm_attribute_bytes(hsm, handle, CKA_VALUE, HSM_CERTIFICATE_MAX, &value, err))
 		return false;
 	return bytes_equal(&value, der) ||
 	       muster_fail(err, CAUSE_KEY_EXISTS,
@@ -79,7 +77,7 @@ bool hsm_certificate_find(struct hsm *hsm, const char *uri, bool *ret_found, str
 	*ret_found = count == 1;
 	return count == 0 ||
 	       (hsm_id_read(hsm, handle, ret_id, err) &&
-		hsm_attribute_bytes(hsm, handle, CKA_VALUE, CERTIFICATE_MAX, ret_der, err));
+		hsm_attribute_bytes(hsm, handle, CKA_VALUE, HSM_CERTIFICATE_MAX, ret_der, err));
 }
 
 /* The DER of a part of the certificate, as the object's attribute wants it. */

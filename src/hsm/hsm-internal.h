@@ -106,6 +106,7 @@ P11KitUri *hsm_uri_new(const char *text, struct muster_error *err) MUST_CHECK;
 /* -- object.c ---------------------------------------------------------------------------------------------- */
 
 #define HSM_OBJECTS_MAX 16
+#define HSM_CERTIFICATE_MAX 8192
 #define HSM_TEMPLATE_MAX 16
 
 /* At most `max` handles; a full array means that there may be more. */

@@ -112,6 +112,7 @@ bool hsm_objects_collect(struct hsm *hsm, size_t *ret_count, struct muster_error
 void hsm_object_done(struct hsm_object *object)
 {
 	hsm_key_done(&object->key);
+	bytes_done(&object->certificate);
 }
 
 /* *ret_row is -1 for an object that is none of ours, such as a mechanism object; *ret_found false when it has gone. */
@@ -196,7 +197,10 @@ bool hsm_object_look(struct hsm *hsm, size_t index, struct hsm_object *ret_objec
 		object.kind = kinds[row].kind;
 	if (!names_read(hsm, handle, &object, err) ||
 	    (row >= 0 && kinds[row].is_key &&
-	     !key_read(hsm, handle, kinds[row].is_guarded, &object, err)))
+	     !key_read(hsm, handle, kinds[row].is_guarded, &object, err)) ||
+	    (row >= 0 && kinds[row].class == CKO_CERTIFICATE &&
+	     !hsm_attribute_bytes(hsm, handle, CKA_VALUE, HSM_CERTIFICATE_MAX, &object.certificate,
+				  err)))
 		return false;
 	*ret_object = object;
 	object = (struct hsm_object){ 0 };

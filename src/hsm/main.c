@@ -155,6 +155,9 @@ HANDLER(handle_object)
 	worker_add_text(reply, FIELD_NOTE, object.note);
 	if (object.key.spki.data)
 		worker_add_bytes(reply, FIELD_PUBLIC, object.key.spki.data, object.key.spki.size);
+	if (object.certificate.data)
+		worker_add_bytes(reply, FIELD_CERTIFICATE, object.certificate.data,
+				 object.certificate.size);
 	return true;
 }
 

@@ -241,9 +241,11 @@ static bool record_attestation(struct job *job, struct muster_error *err)
 {
 	CLEANUP(freep) char *der = base64_encode(job->certificate.data, job->certificate.size);
 	CLEANUP(cJSON_freep) cJSON *body = cJSON_CreateObject();
-	char digest[SHA256_HEX_SIZE];
+	char digest[SHA256_HEX_SIZE], id[2 * KEY_ID_SIZE + 1];
 
 	if (!der || !body || !json_add_text(body, "certificate", der) ||
+	    !json_add_text(body, "keyId", hex_encode(id, job->key_id.data, KEY_ID_SIZE)) ||
+	    !json_add_text(body, "tokenSerial", job->token.serial) ||
 	    !json_add_text(body, "publicSha256",
 			   sha256_hex(digest, job->spki.data, job->spki.size)) ||
 	    !json_add_text(body, "attributes", job->key_attributes))

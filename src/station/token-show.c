@@ -80,6 +80,14 @@ static bool add_attributes(cJSON *object, const char *text, struct muster_error 
 	return true;
 }
 
+static bool add_digest(cJSON *object, const char *name, const struct bytes *content)
+{
+	char hex[SHA256_HEX_SIZE];
+
+	return content->size == 0 ||
+	       json_add_text(object, name, sha256_hex(hex, content->data, content->size));
+}
+
 static bool fill_object(cJSON *object, const struct worker_message *reply, struct muster_error *err)
 {
 	const struct bytes *id = worker_bytes(reply, FIELD_KEY_ID);
@@ -94,6 +102,8 @@ static bool fill_object(cJSON *object, const struct worker_message *reply, struc
 	    !json_add_text(object, "label", worker_text(reply, FIELD_LABEL)) ||
 	    !json_add_text(object, "id", *hex ? hex : NULL) ||
 	    !json_add_text(object, "keyType", type && *type ? type : NULL) ||
+	    !add_digest(object, "publicSha256", worker_bytes(reply, FIELD_PUBLIC)) ||
+	    !add_digest(object, "certificateSha256", worker_bytes(reply, FIELD_CERTIFICATE)) ||
 	    !json_add_text(object, "note", note && *note ? note : NULL))
 		return muster_fail_memory(err);
 	return !attributes || !*attributes || add_attributes(object, attributes, err);

@@ -27,7 +27,8 @@ bool visit_login(struct visit *visit, const struct station_pin *pin, struct must
 	MUST_CHECK;
 void visit_done(struct visit *visit);
 
-/* Adds an object for each of the token's objects: "kind", "label", "id", "keyType", "attributes", "note". */
+/* Adds an object for each of the token's objects: "kind", "label", "id", "keyType", "attributes", "publicSha256",
+ * "certificateSha256", "note". */
 bool visit_objects(struct visit *visit, cJSON *array, struct muster_error *err) MUST_CHECK;
 /* "module", "path", "label", ..., "flags" and a "uri" that names this token alone. */
 bool visit_describe(const struct station_module *module, const struct token_facts *token,

@@ -1,0 +1,265 @@
+/* muster hsm audit: a token held against the journal. Nothing is changed on either side. */
+#include "muster/station-token.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "muster/json.h"
+#include "token-ledger.h"
+#include "visit.h"
+
+enum finding {
+	OBJECT_WITHOUT_ROW,
+	OBJECT_WITHOUT_ID,
+	OBJECT_DESTROYED_BEFORE,
+	KEY_UNFINISHED,
+	KEY_TWICE,
+	KEY_MISSING,
+	ATTRIBUTES_CHANGED,
+	PUBLIC_HALF_CHANGED,
+	PUBLIC_HALF_BAD,
+	CERTIFICATE_CHANGED,
+	CERTIFICATE_MISSING,
+};
+
+static const struct {
+	const char *name, *remedy;
+} findings[] = {
+	[OBJECT_WITHOUT_ROW] = { "object-without-row",
+				 "Ask who made it; if nobody misses it, destroy it with pkcs11-tool --delete-object." },
+	[OBJECT_WITHOUT_ID] = { "object-without-id",
+				"Left by a module that was ended while it made an object, if it has no label either: the next "
+				"run that finds a cut sweeps it." },
+	[OBJECT_DESTROYED_BEFORE] = { "object-destroyed-before",
+				      "The journal says that it was destroyed: the token's content was put back. Find out by whom." },
+	[KEY_UNFINISHED] = { "key-unfinished",
+			     "Run the command once more, or any muster cert or muster key command that makes something on this "
+			     "token: it is destroyed then." },
+	[KEY_TWICE] = { "key-twice",
+			"Several keys have this ID, and none of them can be used. Find out who made the other." },
+	[KEY_MISSING] = { "key-missing",
+			  "Look for a backup of the token. Without one, replace the device's key, or the authority or master." },
+	[ATTRIBUTES_CHANGED] = { "attributes-changed",
+				 "Somebody changed the key's rights: replace it, and find out who has the PIN." },
+	[PUBLIC_HALF_CHANGED] = { "public-half-changed",
+				  "This is not the key that was certified: replace it." },
+	[PUBLIC_HALF_BAD] = { "public-half-bad", "Do not use the key." },
+	[CERTIFICATE_CHANGED] = { "certificate-changed",
+				  "Compare with the evidence of the device; destroy the certificate if it is not meant to be there." },
+	[CERTIFICATE_MISSING] = { "certificate-missing",
+				  "Store it again from the device's evidence, if something looks for it on the token." },
+};
+
+struct audit {
+	struct visit visit;
+	struct journal *journal;
+	struct ledger ledger;
+	cJSON *findings;
+};
+
+static void audit_done(struct audit *audit)
+{
+	visit_done(&audit->visit);
+	journal_close(audit->journal);
+	ledger_done(&audit->ledger);
+}
+
+static bool report(struct audit *audit, enum finding finding, const char *id, const char *label,
+		   const char *detail, struct muster_error *err)
+{
+	CLEANUP(cJSON_freep) cJSON *object = cJSON_CreateObject();
+
+	if (!object || !json_add_text(object, "finding", findings[finding].name) ||
+	    !json_add_text(object, "keyId", id) || !json_add_text(object, "label", label) ||
+	    !json_add_text(object, "detail", detail) ||
+	    !json_add_text(object, "remedy", findings[finding].remedy) ||
+	    !cJSON_AddItemToArray(audit->findings, object))
+		return muster_fail_memory(err);
+	TAKE_PTR(object);
+	return true;
+}
+
+/* -- Objects ---------------------------------------------------------------------------------------------------------- */
+
+static bool is_kind(const cJSON *object, const char *kind)
+{
+	return strcmp(json_text(object, "kind"), kind) == 0;
+}
+
+/* "sensitive=true" in the words that were recorded; "unknown" where they do not have it. */
+static const char *recorded(const char *words, const char *name, char value[16])
+{
+	size_t length = strlen(name);
+
+	snprintf(value, 16, "unknown");
+	for (const char *at = words; at && *at; at = strchr(at, ' ')) {
+		at += *at == ' ';
+		if (strncmp(at, name, length) != 0 || at[length] != '=')
+			continue;
+		snprintf(value, 16, "%.*s", (int)strcspn(at + length + 1, " "), at + length + 1);
+		break;
+	}
+	return value;
+}
+
+static const char *state_of(const cJSON *attribute)
+{
+	return cJSON_IsTrue(attribute) ? "true" : cJSON_IsFalse(attribute) ? "false" : "unknown";
+}
+
+static bool compare_attributes(struct audit *audit, const struct ledger_key *key,
+			       const cJSON *object, struct muster_error *err)
+{
+	CLEANUP(text_done) struct text changes = TEXT_MAX(1024);
+	const cJSON *attribute;
+	char was[16];
+
+	cJSON_ArrayForEach(attribute, json_get(object, "attributes"))
+	{
+		const char *is = state_of(attribute);
+
+		if (strcmp(recorded(key->attributes, attribute->string, was), is) != 0)
+			text_addf(&changes, "%s%s was %s and is %s", changes.length > 0 ? ", " : "",
+				  attribute->string, was, is);
+	}
+	if (!text_ok(&changes, err))
+		return false;
+	return changes.length == 0 ||
+	       report(audit, ATTRIBUTES_CHANGED, key->id, key->name, changes.data, err);
+}
+
+static bool compare_public(struct audit *audit, const struct ledger_key *key, const cJSON *object,
+			   struct muster_error *err)
+{
+	const char *digest = json_text(object, "publicSha256");
+
+	if (!*key->public_sha256 || (digest && strcmp(digest, key->public_sha256) == 0) ||
+	    json_text(object, "note"))
+		return true;
+	return report(audit, PUBLIC_HALF_CHANGED, key->id, key->name,
+		      digest ? "it is not the one that was recorded" : "the token shows none", err);
+}
+
+static bool compare_certificate(struct audit *audit, const struct ledger_key *key,
+				const cJSON *object, struct muster_error *err)
+{
+	const char *digest = json_text(object, "certificateSha256");
+
+	if (!*key->certificate_sha256 || (digest && strcmp(digest, key->certificate_sha256) == 0))
+		return true;
+	return report(audit, CERTIFICATE_CHANGED, key->id, key->name,
+		      "it is not the one that was recorded", err);
+}
+
+/* An object of a key that is known and was made. */
+static bool compare(struct audit *audit, struct ledger_key *key, const cJSON *object,
+		    struct muster_error *err)
+{
+	const char *note = json_text(object, "note");
+
+	if (note && !report(audit, PUBLIC_HALF_BAD, key->id, key->name, note, err))
+		return false;
+	if (is_kind(object, "certificate")) {
+		key->certificates_seen++;
+		return compare_certificate(audit, key, object, err);
+	}
+	if (is_kind(object, "public-key"))
+		return compare_public(audit, key, object, err);
+	key->keys_seen++;
+	if (key->keys_seen > 1)
+		return report(audit, KEY_TWICE, key->id, key->name, json_text(object, "label"),
+			      err);
+	return compare_attributes(audit, key, object, err) &&
+	       (!key->is_pair || compare_public(audit, key, object, err));
+}
+
+static bool look_at(struct audit *audit, const cJSON *object, struct muster_error *err)
+{
+	static const enum finding by_state[] = {
+		[LEDGER_ANNOUNCED] = KEY_UNFINISHED,
+		[LEDGER_GONE] = OBJECT_DESTROYED_BEFORE,
+	};
+	const char *id = json_text(object, "id"), *kind = json_text(object, "kind");
+	const char *label = json_text(object, "label");
+	struct ledger_key *key = id ? ledger_find(&audit->ledger, id) : NULL;
+
+	if (!key)
+		return report(audit, id ? OBJECT_WITHOUT_ROW : OBJECT_WITHOUT_ID, id, label, kind,
+			      err);
+	if (key->state == LEDGER_MADE)
+		return compare(audit, key, object, err);
+	return report(audit, by_state[key->state], id, key->name ? key->name : label, kind, err);
+}
+
+/* -- Rows ------------------------------------------------------------------------------------------------------------- */
+
+static bool look_for(struct audit *audit, const struct ledger_key *key, struct muster_error *err)
+{
+	if (key->state != LEDGER_MADE)
+		return true;
+	if (key->keys_seen == 0)
+		return report(audit, KEY_MISSING, key->id, key->name,
+			      key->is_pair ? "private-key" : "secret-key", err);
+	return !key->is_released || key->certificates_seen > 0 ||
+	       report(audit, CERTIFICATE_MISSING, key->id, key->name, "certificate", err);
+}
+
+static bool compare_all(struct audit *audit, const cJSON *objects, struct muster_error *err)
+{
+	const cJSON *object;
+
+	cJSON_ArrayForEach(object, objects) if (!look_at(audit, object, err)) return false;
+	for (size_t i = 0; i < audit->ledger.count; i++)
+		if (!look_for(audit, audit->ledger.keys[i], err))
+			return false;
+	return true;
+}
+
+/* -- All of it ---------------------------------------------------------------------------------------------------------- */
+
+static bool read_token(struct audit *audit, const char *token_uri, const struct station_pin *pin,
+		       cJSON *objects, struct muster_error *err)
+{
+	return visit_open(&audit->visit, token_uri, err) && visit_login(&audit->visit, pin, err) &&
+	       visit_objects(&audit->visit, objects, err);
+}
+
+static bool describe(struct audit *audit, const cJSON *objects, const char *journal_path,
+		     cJSON *document, struct muster_error *err)
+{
+	cJSON *token = cJSON_AddObjectToObject(document, "token");
+	size_t made = 0;
+
+	for (size_t i = 0; i < audit->ledger.count; i++)
+		made += audit->ledger.keys[i]->state == LEDGER_MADE;
+	if (!token || !json_add_text(document, "journal", journal_path) ||
+	    !json_add_int64(document, "objects", cJSON_GetArraySize(objects)) ||
+	    !json_add_int64(document, "keys", (int64_t)made))
+		return muster_fail_memory(err);
+	return visit_describe(&audit->visit.module, &audit->visit.token, token, err);
+}
+
+bool station_token_audit(const char *token_uri, const struct station_token_audit *request,
+			 cJSON **ret_document, struct muster_error *err)
+{
+	CLEANUP(cJSON_freep) cJSON *document = cJSON_CreateObject();
+	CLEANUP(cJSON_freep) cJSON *objects = cJSON_CreateArray();
+	CLEANUP(audit_done) struct audit audit = { 0 };
+
+	if (!document || !objects)
+		return muster_fail_memory(err);
+	/* The token is read first: what is made meanwhile has its row, and is reported as missing at most. */
+	if (!journal_open(request->journal_path, JOURNAL_READ, &audit.journal, err) ||
+	    !read_token(&audit, token_uri, &request->pin, objects, err) ||
+	    !ledger_read(audit.journal, audit.visit.token.serial, &audit.ledger, err) ||
+	    !describe(&audit, objects, request->journal_path, document, err))
+		return false;
+	audit.findings = cJSON_AddArrayToObject(document, "findings");
+	if (!audit.findings)
+		return muster_fail_memory(err);
+	if (!compare_all(&audit, objects, err))
+		return muster_error_prefix(err, "auditing token '%s'",
+					   PRINTABLE(audit.visit.token.label));
+	*ret_document = TAKE_PTR(document);
+	return true;
+}

@@ -1,0 +1,210 @@
+#include "token-ledger.h"
+
+#include <search.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "muster/json.h"
+#include "muster/text.h"
+
+/* -- Keys --------------------------------------------------------------------------------------------------------- */
+
+static int compare(const void *a, const void *b)
+{
+	return strcmp(((const struct ledger_key *)a)->id, ((const struct ledger_key *)b)->id);
+}
+
+static void key_free(struct ledger_key *key)
+{
+	free(key->id);
+	free(key->name);
+	free(key->attributes);
+	free(key);
+}
+
+static void leave(void *key)
+{
+	(void)key; /* the array has it too */
+}
+
+void ledger_done(struct ledger *ledger)
+{
+	tdestroy(ledger->by_id, leave);
+	for (size_t i = 0; i < ledger->count; i++)
+		key_free(ledger->keys[i]);
+	free(ledger->keys);
+	*ledger = (struct ledger){ 0 };
+}
+
+struct ledger_key *ledger_find(const struct ledger *ledger, const char *id)
+{
+	struct ledger_key wanted = { .id = (char *)(uintptr_t)id };
+	struct ledger_key *const *found = tfind(&wanted, &ledger->by_id, compare);
+
+	return found ? *found : NULL;
+}
+
+static bool keep(struct ledger *ledger, struct ledger_key *key)
+{
+	struct ledger_key **keys =
+		reallocarray(ledger->keys, ledger->count + 1, sizeof(struct ledger_key *));
+
+	if (!keys)
+		return false;
+	ledger->keys = keys;
+	if (!tsearch(key, &ledger->by_id, compare))
+		return false;
+	keys[ledger->count++] = key;
+	return true;
+}
+
+static struct ledger_key *take(struct ledger *ledger, const char *id)
+{
+	struct ledger_key *key = ledger_find(ledger, id);
+
+	if (key)
+		return key;
+	key = calloc(1, sizeof(*key));
+	if (!key)
+		return NULL;
+	key->id = strdup(id);
+	if (key->id && keep(ledger, key))
+		return key;
+	key_free(key);
+	return NULL;
+}
+
+/* -- Entries -------------------------------------------------------------------------------------------------------- */
+
+struct reading {
+	struct ledger *ledger;
+	const char *token_serial;
+	int64_t seq;
+};
+
+static bool set_text(char **target, const char *value)
+{
+	char *copy;
+
+	if (!value)
+		return true;
+	copy = strdup(value);
+	if (!copy)
+		return false;
+	free(*target);
+	*target = copy;
+	return true;
+}
+
+static void set_digest(char target[SHA256_HEX_SIZE], const char *value)
+{
+	if (value && strlen(value) == SHA256_HEX_SIZE - 1)
+		memcpy(target, value, SHA256_HEX_SIZE);
+}
+
+static void set_certificate(struct ledger_key *key, const char *base64)
+{
+	CLEANUP(bytes_done) struct bytes der = { 0 };
+
+	if (base64 && base64_decode(base64, strlen(base64), &der))
+		sha256_hex(key->certificate_sha256, der.data, der.size);
+}
+
+/* A key is made again under its ID when what was there was not whole. */
+static bool take_intent(struct ledger_key *key, const struct journal_entry *entry,
+			const cJSON *body)
+{
+	bool is_device = entry->registration_id && *entry->registration_id;
+
+	if (!json_text(body, "label") && !json_text(body, "keyType"))
+		return true;
+	key->state = LEDGER_ANNOUNCED;
+	key->is_pair = json_text(body, "keyType") != NULL;
+	return set_text(&key->name, is_device ? entry->registration_id : json_text(body, "label"));
+}
+
+static bool take_outcome(struct ledger_key *key, const cJSON *body)
+{
+	if (json_get(body, "wasThere")) {
+		key->state = LEDGER_GONE;
+		return true;
+	}
+	if (!json_text(body, "attributes"))
+		return true;
+	key->state = LEDGER_MADE;
+	set_digest(key->public_sha256, json_text(body, "publicSha256"));
+	set_certificate(key, json_text(body, "certificate"));
+	return set_text(&key->attributes, json_text(body, "attributes"));
+}
+
+static bool take_entry(void *context, const struct journal_entry *entry, struct muster_error *err)
+{
+	struct reading *reading = context;
+	CLEANUP(cJSON_freep) cJSON *body = NULL;
+	const char *id, *serial;
+	struct ledger_key *key;
+
+	reading->seq = entry->seq;
+	if (!strstr(entry->body, "\"keyId\"") || !strstr(entry->body, "\"tokenSerial\""))
+		return true;
+	if (!json_parse(entry->body, strlen(entry->body), "a journal entry", &body, err))
+		return muster_error_prefix(err, "reading entry %lld of the journal",
+					   (long long)entry->seq);
+	id = json_text(body, "keyId");
+	serial = json_text(body, "tokenSerial");
+	if (!id || !serial || strcmp(serial, reading->token_serial) != 0)
+		return true;
+	key = take(reading->ledger, id);
+	if (!key || !(entry->kind == JOURNAL_INTENT ? take_intent(key, entry, body)
+						    : take_outcome(key, body)))
+		return muster_fail_memory(err);
+	return true;
+}
+
+/* -- Devices -------------------------------------------------------------------------------------------------------- */
+
+struct rows {
+	struct ledger *ledger;
+	char last[129];
+};
+
+static bool take_row(void *context, const struct journal_device *device, struct muster_error *err)
+{
+	struct rows *rows = context;
+	struct ledger_key *key = device->key_id ? ledger_find(rows->ledger, device->key_id) : NULL;
+
+	(void)err;
+	if (key)
+		key->is_released = device->state == JOURNAL_RELEASED;
+	snprintf(rows->last, sizeof(rows->last), "%s", device->registration_id);
+	return true;
+}
+
+static bool read_rows(struct journal *journal, struct ledger *ledger, struct muster_error *err)
+{
+	struct rows rows = { .ledger = ledger };
+	size_t count;
+
+	do {
+		char after[sizeof(rows.last)];
+
+		memcpy(after, rows.last, sizeof(after));
+		if (!journal_devices(journal, after, take_row, &rows, &count, err))
+			return false;
+	} while (count > 0);
+	return true;
+}
+
+bool ledger_read(struct journal *journal, const char *token_serial, struct ledger *ret_ledger,
+		 struct muster_error *err)
+{
+	struct reading reading = { .ledger = ret_ledger, .token_serial = token_serial };
+	size_t count;
+
+	do {
+		if (!journal_entries(journal, NULL, reading.seq, take_entry, &reading, &count, err))
+			return false;
+	} while (count > 0);
+	return read_rows(journal, ret_ledger, err);
+}

@@ -1,0 +1,40 @@
+/* What a journal says of the keys of one token. Private to the station. */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "muster/encoding.h"
+#include "muster/journal.h"
+
+enum ledger_state {
+	LEDGER_ANNOUNCED, /* to be made, and no outcome is known */
+	LEDGER_MADE,
+	LEDGER_GONE, /* destroyed by muster */
+};
+
+struct ledger_key {
+	char *id;   /* CKA_ID in hex */
+	char *name; /* its label, or the device's registration ID */
+	enum ledger_state state;
+	bool is_pair, is_released; /* of a device that was released its certificate is stored too */
+	char *attributes;          /* "local=true ..." when it was made; NULL: not known */
+	char public_sha256[SHA256_HEX_SIZE];      /* "": not known */
+	char certificate_sha256[SHA256_HEX_SIZE]; /* "": not known */
+
+	/* What the audit has seen of it on the token. */
+	unsigned keys_seen, certificates_seen;
+};
+
+struct ledger {
+	struct ledger_key **keys; /* in the order in which they were announced */
+	size_t count;
+	void *by_id; /* tsearch's tree over the same */
+};
+
+/* Reads the whole journal, page by page. */
+bool ledger_read(struct journal *journal, const char *token_serial, struct ledger *ret_ledger,
+		 struct muster_error *err) MUST_CHECK;
+void ledger_done(struct ledger *ledger);
+/* NULL when the journal does not know it. */
+struct ledger_key *ledger_find(const struct ledger *ledger, const char *id);

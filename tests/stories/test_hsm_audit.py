@@ -1,0 +1,135 @@
+"""A token held against the journal: what is there and not written down, what is written down and not there, and what changed."""
+import sqlite3
+
+import pytest
+
+from lib.custodian import Custodian
+from lib.killer import killer
+from lib.paths import RELEASE
+
+
+@pytest.fixture
+def custodian(tmp_path, token):
+    return Custodian(tmp_path / "home", token)
+
+
+def audit(custodian, **options):
+    return custodian.look("hsm", "audit", custodian.token.uri, "--pin-file", custodian.token.pin_file, "--journal",
+                          custodian.journal, **options)
+
+
+def findings(custodian):
+    done = audit(custodian)
+    assert (done.status, done.cause) == (8, "E4315"), done
+    assert all(row["remedy"] for row in done.json["findings"])
+    return {(row["finding"], row.get("label")) for row in done.json["findings"]}
+
+
+def fill(custodian):
+    """A pair with its certificate, a pair without, and two masters."""
+    for arguments in (["cert", "self-sign", "--key-type", "ec-p256", "--label", "line", "--subject", "CN=line", "--days", "9", "--store"],
+                      ["cert", "request", "--key-type", "rsa-2048", "--label", "dev", "--subject", "CN=dev"],
+                      ["key", "generate-master", "--label", "master"], ["key", "generate-master", "--label", "other"]):
+        made = custodian.muster(*arguments)
+        assert made.status == 0, made
+        yield made.json["keyId"]
+
+
+def test_what_muster_made_is_what_the_journal_says(custodian):
+    assert len(list(fill(custodian))) == 4
+    before = custodian.journal.read_bytes()
+    done = audit(custodian)
+    assert done.status == 0, done
+    assert (done.json["keys"], done.json["findings"]) == (4, [])
+    assert done.json["objects"] == 7
+    assert custodian.journal.read_bytes() == before
+
+
+def test_what_provisioning_made_is_what_the_journal_says(hsm_station, token):
+    for serial in ("one", "two"):
+        done = hsm_station.provision(hsm_station.profile("hsm-x509"), serial, "--token", token.uri, "--pin-file", token.pin_file)
+        assert done.status == 0, done
+    done = hsm_station.muster("hsm", "audit", token.uri, "--pin-file", token.pin_file, "--journal", hsm_station.journal, "-o", "json")
+    assert done.status == 0, done
+    assert (done.json["keys"], done.json["objects"], done.json["findings"]) == (2, 6, [])
+    token.pkcs11_tool("--delete-object", "--type", "cert", "--label", "one")
+    done = hsm_station.muster("hsm", "audit", token.uri, "--pin-file", token.pin_file, "--journal", hsm_station.journal, "-o", "json")
+    assert [(row["finding"], row["label"]) for row in done.json["findings"]] == [("certificate-missing", "one")]
+
+
+def test_objects_that_nobody_wrote_down(custodian):
+    list(fill(custodian))
+    custodian.token.pkcs11_tool("--keypairgen", "--key-type", "EC:prime256v1", "--label", "strange", "--id", "01")
+    custodian.token.pkcs11_tool("--write-object", custodian.token.pin_file, "--type", "data", "--label", "nameless")
+    assert findings(custodian) == {("object-without-row", "strange"), ("object-without-id", "nameless")}
+
+
+def test_keys_that_are_not_there_any_more(custodian):
+    line, *_ = fill(custodian)
+    custodian.token.pkcs11_tool("--delete-object", "--type", "privkey", "--id", line)
+    custodian.token.pkcs11_tool("--delete-object", "--type", "secrkey", "--label", "master")
+    assert findings(custodian) == {("key-missing", "line"), ("key-missing", "master")}
+
+
+def rewrite(custodian, key_id, old, new):
+    """The journal says otherwise: what a token that changed looks like."""
+    with sqlite3.connect(custodian.journal) as journal:
+        journal.executescript("DROP TRIGGER entry_is_final")
+        changed = journal.execute("UPDATE entry SET body = replace(body, ?, ?) WHERE kind = 'outcome' AND body LIKE ?",
+                                  (old, new, f'%"keyId":"{key_id}"%')).rowcount
+        assert changed == 1
+
+
+def test_rights_that_changed(custodian):
+    line, *_ = fill(custodian)
+    rewrite(custodian, line, "derive=false", "derive=true")
+    done = audit(custodian)
+    row, = done.json["findings"]
+    assert (row["finding"], row["keyId"], row["detail"]) == ("attributes-changed", line, "derive was true and is false")
+
+
+def test_another_public_half(custodian):
+    line, *_ = fill(custodian)
+    recorded = next(body["publicSha256"] for kind, body in custodian.entries() if kind == "outcome" and body.get("keyId") == line)
+    rewrite(custodian, line, recorded, recorded[::-1])
+    assert findings(custodian) == {("public-half-changed", "line")}
+
+
+def test_several_keys_of_one_id(custodian):
+    line, *_ = fill(custodian)
+    custodian.token.pkcs11_tool("--keypairgen", "--key-type", "EC:prime256v1", "--label", "double", "--id", line)
+    assert ("key-twice", "line") in findings(custodian)
+
+
+def test_a_half_made_key_and_what_mends_it(tmp_path, token):
+    custodian = Custodian(tmp_path / "home", token, build=RELEASE)
+    list(fill(custodian))
+    cut = custodian.muster("cert", "request", "--key-type", "ec-p256", "--label", "cut", "--subject", "CN=cut",
+                           wrapper=killer("sendmsg", 4))
+    assert cut.status != 0, cut
+    assert len(token.objects("privkey")) == 3
+    assert findings(custodian) == {("key-unfinished", "cut")}
+    assert custodian.muster("key", "generate-master", "--label", "next").status == 0
+    assert audit(custodian).status == 0
+
+
+def test_a_destroyed_key_that_is_back(tmp_path, token):
+    """Somebody put an old copy of the token in its place."""
+    custodian = Custodian(tmp_path / "home", token, build=RELEASE)
+    list(fill(custodian))
+    custodian.muster("cert", "request", "--key-type", "ec-p256", "--label", "cut", "--subject", "CN=cut", wrapper=killer("sendmsg", 4))
+    saved = token.module.save()
+    assert custodian.muster("key", "generate-master", "--label", "next").status == 0
+    token.module.restore(saved)
+    assert findings(custodian) == {("object-destroyed-before", "cut"), ("key-missing", "next")}
+
+
+def test_people_get_a_table_and_a_sentence(custodian):
+    list(fill(custodian))
+    good = audit(custodian, wrapper=())
+    assert good.status == 0
+    custodian.token.pkcs11_tool("--delete-object", "--type", "secrkey", "--label", "master")
+    said = custodian.look("hsm", "audit", custodian.token.uri, "--pin-file", custodian.token.pin_file, "--journal",
+                          custodian.journal, "-o", "table")
+    assert "key-missing" in said.stdout and "FINDING" in said.stdout, said
+    assert "differ in 1 points" in said.stderr, said
