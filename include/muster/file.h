@@ -3,6 +3,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #include "muster/cleanup.h"
 #include "muster/error.h"
@@ -18,6 +19,10 @@ bool file_read(const char *path, size_t max, struct bytes *ret_bytes, struct mus
  * Failures are CAUSE_OUTPUT_WRITE. */
 bool file_write(const char *path, const void *data, size_t size, unsigned mode, bool replace,
 		struct muster_error *err) MUST_CHECK;
+
+/* To a descriptor that somebody passed on: open for writing, or CAUSE_USAGE with the option's name. */
+bool file_check_fd(int64_t fd, const char *option, struct muster_error *err) MUST_CHECK;
+bool file_write_fd(int fd, const void *data, size_t size, struct muster_error *err) MUST_CHECK;
 
 /* A new file written piece by piece: it has its name only when it is complete and synced. Zero-initialise with
  * FILE_SINK_NONE. */

@@ -71,6 +71,21 @@ static bool write_all(int fd, const void *data, size_t size)
 	return true;
 }
 
+bool file_check_fd(int64_t fd, const char *option, struct muster_error *err)
+{
+	int flags = fd > INT_MAX ? -1 : fcntl((int)fd, F_GETFL);
+
+	return (flags >= 0 && (flags & O_ACCMODE) != O_RDONLY) ||
+	       muster_fail(err, CAUSE_USAGE, "%s: descriptor %lld is not open for writing", option,
+			   (long long)fd);
+}
+
+bool file_write_fd(int fd, const void *data, size_t size, struct muster_error *err)
+{
+	return write_all(fd, data, size) ||
+	       muster_fail_errno(err, CAUSE_OUTPUT_WRITE, errno, "writing to descriptor %d", fd);
+}
+
 static void make_temporary_name(char temporary[64], const uint8_t random[8])
 {
 	char hex[17];

@@ -1,10 +1,6 @@
 /* Device keys for many registration IDs: to a file or a descriptor, in clear or for the key of one recipient. */
-#include <errno.h>
-#include <fcntl.h>
-#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "master.h"
 #include "muster/file.h"
@@ -90,25 +86,9 @@ static void outlet_done(struct outlet *outlet)
 	text_done(&outlet->held);
 }
 
-static bool write_fd(int fd, const char *data, size_t size, struct muster_error *err)
-{
-	while (size > 0) {
-		ssize_t count = write(fd, data, size);
-
-		if (count < 0 && errno == EINTR)
-			continue;
-		if (count < 0)
-			return muster_fail_errno(err, CAUSE_OUTPUT_WRITE, errno,
-						 "writing to descriptor %d", fd);
-		data += count;
-		size -= (size_t)count;
-	}
-	return true;
-}
-
 static bool put_out(struct outlet *outlet, const void *data, size_t size, struct muster_error *err)
 {
-	return outlet->fd >= 0 ? write_fd(outlet->fd, data, size, err)
+	return outlet->fd >= 0 ? file_write_fd(outlet->fd, data, size, err)
 			       : file_sink_write(&outlet->sink, data, size, err);
 }
 
@@ -131,15 +111,6 @@ static bool finish(struct outlet *outlet, struct muster_error *err)
 	return outlet->fd >= 0 || file_sink_commit(&outlet->sink, err);
 }
 
-static bool check_fd(int64_t fd, struct muster_error *err)
-{
-	int flags = fd > INT_MAX ? -1 : fcntl((int)fd, F_GETFL);
-
-	return (flags >= 0 && (flags & O_ACCMODE) != O_RDONLY) ||
-	       muster_fail(err, CAUSE_USAGE, "--key-fd: descriptor %lld is not open for writing",
-			   (long long)fd);
-}
-
 static bool read_recipient(const char *path, X509 **ret_certificate, struct muster_error *err)
 {
 	CLEANUP(bytes_done) struct bytes file = { 0 };
@@ -159,7 +130,7 @@ static bool open_outlet(const struct station_derive *request, struct outlet *out
 		return false;
 	if (request->key_fd) {
 		outlet->fd = (int)request->key_fd;
-		return check_fd(request->key_fd, err);
+		return file_check_fd(request->key_fd, "--key-fd", err);
 	}
 	return file_check_absent(request->out, err) &&
 	       file_sink_open(&outlet->sink, request->out, 0600, err);

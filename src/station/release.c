@@ -1,7 +1,6 @@
 /* The end: outcome row, evidence file, result line, in that order. */
 #include "steps.h"
 
-#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -87,23 +86,6 @@ static bool compose_keys(struct job *job, struct secret *ret_keys, struct muster
 	return true;
 }
 
-static bool write_keys_to_fd(int fd, const struct secret *keys, struct muster_error *err)
-{
-	size_t written = 0;
-
-	while (written < keys->size) {
-		ssize_t count = write(fd, keys->data + written, keys->size - written);
-
-		if (count < 0 && errno == EINTR)
-			continue;
-		if (count < 0)
-			return muster_fail_errno(err, CAUSE_OUTPUT_WRITE, errno,
-						 "writing to descriptor %d", fd);
-		written += (size_t)count;
-	}
-	return true;
-}
-
 static bool write_keys(struct job *job, struct muster_error *err)
 {
 	CLEANUP(secret_done) struct secret keys = { 0 };
@@ -112,7 +94,7 @@ static bool write_keys(struct job *job, struct muster_error *err)
 	if (!compose_keys(job, &keys, err))
 		return false;
 	if (job->run->request->key_fd > 0)
-		return write_keys_to_fd((int)job->run->request->key_fd, &keys, err);
+		return file_write_fd((int)job->run->request->key_fd, keys.data, keys.size, err);
 	if (!job->run->writes_keys)
 		return true;
 	path = evidence_path(job, "keys.json");

@@ -3,8 +3,6 @@
 #include "job.h"
 #include "token.h"
 
-#include <fcntl.h>
-#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -141,15 +139,7 @@ static bool read_places(struct run *run, const struct config *config, struct mus
 
 static bool check_key_fd(const struct run *run, struct muster_error *err)
 {
-	int64_t fd = run->request->key_fd;
-	int flags;
-
-	if (fd == 0)
-		return true;
-	flags = fd > INT_MAX ? -1 : fcntl((int)fd, F_GETFL);
-	return (flags >= 0 && (flags & O_ACCMODE) != O_RDONLY) ||
-	       muster_fail(err, CAUSE_USAGE, "--key-fd: descriptor %lld is not open for writing",
-			   (long long)fd);
+	return run->request->key_fd == 0 || file_check_fd(run->request->key_fd, "--key-fd", err);
 }
 
 static bool load_tpm_terms(struct run *run, struct muster_error *err)
