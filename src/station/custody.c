@@ -6,6 +6,7 @@
 #include "muster/config.h"
 #include "muster/encoding.h"
 #include "muster/json.h"
+#include "visit.h"
 
 enum { KEYS_PER_RUN = 1, UNSETTLED_MAX = 64 };
 
@@ -184,60 +185,42 @@ static bool settle(struct custody *custody, struct muster_error *err)
 
 /* -- Opening --------------------------------------------------------------------------------------------------- */
 
+/* The first line to the token is the worker itself. */
+static void take_worker(struct custody *custody, struct worker *worker,
+			const struct station_module *module)
+{
+	custody->hsm = worker;
+	custody->lines[custody->line_count++] = worker;
+	custody->sessions = module->sessions;
+}
+
 bool custody_spawn(struct custody *custody, const struct station_module *module,
 		   struct muster_error *err)
 {
-	if (!worker_spawn("muster-hsm-worker", (const char *const *)module->environment,
-			  &custody->hsm, err))
+	struct worker *worker = NULL;
+
+	if (!worker_spawn("muster-hsm-worker", (const char *const *)module->environment, &worker,
+			  err))
 		return false;
-	custody->lines[custody->line_count++] = custody->hsm;
-	custody->sessions = module->sessions;
+	take_worker(custody, worker, module);
 	return true;
-}
-
-static bool ask_open(struct custody *custody, const struct station_module *module,
-		     const char *token_text, struct muster_error *err)
-{
-	CLEANUP(worker_message_done) struct worker_message request = { 0 }, reply = { 0 };
-
-	if (!custody_spawn(custody, module, err))
-		return false;
-	token_open_request(&request, module, token_text);
-	if (!worker_call(custody->hsm, &request, &reply, err))
-		return muster_error_prefix(err, "opening the token");
-	return token_facts_take(&custody->token, &reply, err);
-}
-
-static bool log_in(struct custody *custody, const struct station_custody *request,
-		   const struct token_uri *uri, struct muster_error *err)
-{
-	CLEANUP(worker_message_done) struct worker_message asked = { 0 }, reply = { 0 };
-	struct muster_error outcome = { 0 };
-
-	if (!token_login_request(&asked, &custody->token, &request->token.pin, uri, err))
-		return false;
-	if (!worker_call(custody->hsm, &asked, &reply, &outcome) && outcome.code == MUSTER_OK)
-		return muster_fail(err, CAUSE_INTERNAL, "a login without outcome");
-	return token_login_settle(&custody->token, &outcome, err);
 }
 
 static bool open_token(struct custody *custody, const struct station_custody *request,
 		       const char *key_uri, struct muster_error *err)
 {
-	const char *text = request->token.uri ? request->token.uri : key_uri;
-	CLEANUP(token_uri_done) struct token_uri uri = { 0 };
-	CLEANUP(station_module_done) struct station_module module = { 0 };
-	CLEANUP(freep) char *token_text = NULL;
+	const char *uri = request->token.uri ? request->token.uri : key_uri;
+	CLEANUP(visit_done) struct visit visit = { 0 };
 
-	if (!text)
+	if (!uri)
 		return muster_fail(err, CAUSE_TOKEN_URI_INVALID,
 				   "no token was named: pass --token URI");
-	if (!token_uri_parse(text, &uri, err) || !station_module_find(text, &module, err))
+	if (!visit_open(&visit, uri, err) || !visit_login(&visit, &request->token.pin, err))
 		return false;
-	token_text = token_text_of(&uri);
-	if (!token_text)
-		return muster_fail_memory(err);
-	return ask_open(custody, &module, token_text, err) && log_in(custody, request, &uri, err);
+	take_worker(custody, TAKE_PTR(visit.worker), &visit.module);
+	custody->token = visit.token;
+	visit.token = (struct token_facts){ 0 };
+	return true;
 }
 
 bool custody_join(struct custody *custody, size_t count, struct muster_error *err)
