@@ -46,6 +46,9 @@ extern const char *const dps_settings_attestations[],
  * names of the options. */
 bool dps_settings_check_new(const struct dps_settings *settings, struct muster_error *err)
 	MUST_CHECK;
+/* The same of an update: what could not be true of any enrollment. */
+bool dps_settings_check_change(const struct dps_settings *settings, struct muster_error *err)
+	MUST_CHECK;
 /* The body of a create. Its text holds the keys and is wiped by text_done(). */
 bool dps_settings_compose(const struct dps_settings *settings, const char *registration_id,
 			  struct text *ret_body, struct muster_error *err) MUST_CHECK;

@@ -123,9 +123,11 @@ struct station_certificate {
 	int64_t not_before_ms, not_after_ms;
 };
 void station_certificate_done(struct station_certificate *certificate);
-/* PEM with any line ends, DER or base64 of either. CAUSE_CERTIFICATE_UNREADABLE. */
-bool station_certificate_read(const char *path, struct station_certificate *ret_certificate,
-			      struct muster_error *err) MUST_CHECK;
+/* From a file: PEM with any line ends, DER or base64 of either. From a token, by PKCS#11 URI: the one certificate that
+ * matches; a PIN is used only where one is given. CAUSE_CERTIFICATE_UNREADABLE, CAUSE_KEY_NOT_FOUND, CAUSE_KEY_AMBIGUOUS. */
+bool station_certificate_read(const char *source, const struct station_token *token,
+			      struct station_certificate *ret_certificate, struct muster_error *err)
+	MUST_CHECK;
 
 /* The endorsement key that the TPM holds, as it is sent; caller frees. Nothing is made: CAUSE_EK_UNSUPPORTED when there is
  * none. Blocks as long as the deadlines of its commands say. */

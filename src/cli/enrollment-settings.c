@@ -64,7 +64,7 @@ bool settings_check_body(const struct settings_options *options, const struct te
 	return true;
 }
 
-/* -- Files --------------------------------------------------------------------------------------------- */
+/* -- Material ------------------------------------------------------------------------------------------ */
 
 /* What the service would take and the device then fail with. */
 static bool check_certificate(const struct settings_options *options, const char *path,
@@ -88,7 +88,7 @@ static bool read_certificate(const struct settings_options *options, const char 
 {
 	if (!path)
 		return true;
-	if (!station_certificate_read(path, certificate, err))
+	if (!station_certificate_read(path, &options->token, certificate, err))
 		return muster_error_prefix(err, "reading the device's certificate");
 	*value = certificate->text;
 	if (!text_equal_folded(certificate->common_name, registration_id) &&
@@ -101,17 +101,13 @@ static bool read_certificate(const struct settings_options *options, const char 
 	return check_certificate(options, path, certificate, err);
 }
 
-static bool read_key(const char *text, const char *path, const char *option, struct secret *key,
-		     const char **value, struct muster_error *err)
+static bool read_key(const char *source, const char *option, struct secret *key, const char **value,
+		     struct muster_error *err)
 {
-	*value = text;
-	if (!path)
+	if (!source)
 		return true;
-	if (text)
-		return muster_fail(err, CAUSE_USAGE, "--%s and --%s-file exclude each other",
-				   option, option);
-	if (!secret_read_file(key, path, KEY_FILE_MAX, err))
-		return muster_error_prefix(err, "reading --%s-file", option);
+	if (!secret_read_source(key, source, KEY_FILE_MAX, option, err))
+		return muster_error_prefix(err, "reading %s", option);
 	/* Its page is longer than the most that is read, and zero behind it. */
 	*value = (const char *)key->data;
 	return true;
@@ -167,22 +163,6 @@ static bool read_hubs(const struct settings_options *options, struct settings *s
 
 /* -- The whole ----------------------------------------------------------------------------------------- */
 
-static bool read_files(const struct settings_options *options, const char *registration_id,
-		       struct settings *settings, struct muster_error *err)
-{
-	struct dps_settings *values = &settings->values;
-
-	return read_certificate(options, registration_id, options->certificate_path,
-				&settings->certificates[0], &values->certificate, err) &&
-	       read_certificate(options, registration_id, options->secondary_certificate_path,
-				&settings->certificates[1], &values->secondary_certificate, err) &&
-	       read_key(options->derive_from ? options->derive_from : options->primary_key,
-			options->primary_key_file, "primary-key", &settings->keys[0],
-			&values->primary_key, err) &&
-	       read_key(options->secondary_key, options->secondary_key_file, "secondary-key",
-			&settings->keys[1], &values->secondary_key, err);
-}
-
 static bool read_twins(const struct settings_options *options, struct settings *settings,
 		       struct muster_error *err)
 {
@@ -198,22 +178,45 @@ static bool read_twins(const struct settings_options *options, struct settings *
 
 static bool check_sources(const struct settings_options *options, struct muster_error *err)
 {
-	if (options->tpm && options->endorsement_key)
-		return muster_fail(err, CAUSE_OPTIONS_CONTRADICT,
-				   "--tpm and --endorsement-key exclude each other");
-	if (options->derive_from && (options->primary_key || options->primary_key_file))
-		return muster_fail(err, CAUSE_OPTIONS_CONTRADICT,
-				   "--derive-from and --primary-key exclude each other");
+	const struct {
+		const char *value, *option, *other_value, *other_option;
+	} pairs[] = {
+		{ options->tpm, "--tpm", options->endorsement_key, "--endorsement-key" },
+		{ options->derive_from, "--derive-from", options->primary_key, "--primary-key" },
+		{ options->derive_from, "--derive-from", options->primary_key_file,
+		  "--primary-key-file" },
+		{ options->primary_key, "--primary-key", options->primary_key_file,
+		  "--primary-key-file" },
+		{ options->secondary_key, "--secondary-key", options->secondary_key_file,
+		  "--secondary-key-file" },
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(pairs); i++)
+		if (pairs[i].value && pairs[i].other_value)
+			return muster_fail(err, CAUSE_OPTIONS_CONTRADICT,
+					   "%s and %s exclude each other", pairs[i].option,
+					   pairs[i].other_option);
 	return true;
 }
 
-bool settings_prepare(const struct settings_options *options, const char *registration_id,
-		      struct settings *ret_settings, struct muster_error *err)
+static const char *first_of(const char *a, const char *b, const char *c)
+{
+	return a ? a : b ? b : c;
+}
+
+bool settings_prepare(const struct settings_options *options, struct settings *ret_settings,
+		      struct muster_error *err)
 {
 	*ret_settings = (struct settings){
 		.values = {
 			.device_id = options->device_id,
-			.endorsement_key = options->tpm ? options->tpm : options->endorsement_key,
+			.endorsement_key = first_of(options->tpm, options->endorsement_key, NULL),
+			.certificate = options->certificate_path,
+			.secondary_certificate = options->secondary_certificate_path,
+			.primary_key = first_of(options->derive_from, options->primary_key_file,
+						options->primary_key),
+			.secondary_key = first_of(options->secondary_key_file,
+						  options->secondary_key, NULL),
 			.provisioning_status = options->provisioning_status,
 			.reprovision_policy = options->reprovision_policy,
 			.sets_edge = options->edge_enabled != OPTION_UNSET,
@@ -224,23 +227,45 @@ bool settings_prepare(const struct settings_options *options, const char *regist
 		},
 	};
 	return check_sources(options, err) && read_twins(options, ret_settings, err) &&
-	       read_hubs(options, ret_settings, err) &&
-	       read_files(options, registration_id, ret_settings, err);
+	       read_hubs(options, ret_settings, err);
 }
 
-bool settings_read_hardware(const struct settings_options *options, const char *registration_id,
+static bool read_tpm(const struct settings_options *options, struct settings *settings,
+		     struct muster_error *err)
+{
+	if (!options->tpm)
+		return true;
+	if (!station_ek_read(options->tpm, &settings->endorsement_key, err))
+		return false;
+	settings->values.endorsement_key = settings->endorsement_key;
+	return true;
+}
+
+static bool derive_key(const struct settings_options *options, const char *registration_id,
+		       struct settings *settings, struct muster_error *err)
+{
+	if (!options->derive_from)
+		return true;
+	if (!station_key_derive(options->derive_from, &options->token, registration_id,
+				&settings->keys[0], err))
+		return false;
+	settings->values.primary_key = (const char *)settings->keys[0].data;
+	return true;
+}
+
+bool settings_read_material(const struct settings_options *options, const char *registration_id,
 			    struct settings *settings, struct muster_error *err)
 {
-	if (options->tpm) {
-		if (!station_ek_read(options->tpm, &settings->endorsement_key, err))
-			return false;
-		settings->values.endorsement_key = settings->endorsement_key;
-	}
-	if (options->derive_from) {
-		if (!station_key_derive(options->derive_from, &options->token, registration_id,
-					&settings->keys[0], err))
-			return false;
-		settings->values.primary_key = (const char *)settings->keys[0].data;
-	}
-	return true;
+	struct dps_settings *values = &settings->values;
+
+	return read_certificate(options, registration_id, options->certificate_path,
+				&settings->certificates[0], &values->certificate, err) &&
+	       read_certificate(options, registration_id, options->secondary_certificate_path,
+				&settings->certificates[1], &values->secondary_certificate, err) &&
+	       read_key(options->primary_key_file, "--primary-key-file", &settings->keys[0],
+			&values->primary_key, err) &&
+	       read_key(options->secondary_key_file, "--secondary-key-file", &settings->keys[1],
+			&values->secondary_key, err) &&
+	       read_tpm(options, settings, err) &&
+	       derive_key(options, registration_id, settings, err);
 }

@@ -37,7 +37,7 @@ struct settings_options {
 		     type, member, provisioning_status, dps_settings_statuses, 0),                                     \
 	SETTINGS_ROW(0, "endorsement-key", "ek", OPTION_TEXT, "BASE64", "Endorsement key of the TPM, TPM2B_PUBLIC",    \
 		     type, member, endorsement_key, NULL, 0),                                                          \
-	SETTINGS_ROW(0, "certificate-path", "cp", OPTION_TEXT, "FILE", "The device's certificate",                     \
+	SETTINGS_ROW(0, "certificate-path", "cp", OPTION_TEXT, "FILE", "The device's certificate: a file, or pkcs11:...",                     \
 		     type, member, certificate_path, NULL, 0),                                                         \
 	SETTINGS_ROW(0, "secondary-certificate-path", "scp", OPTION_TEXT, "FILE", "The device's second certificate",   \
 		     type, member, secondary_certificate_path, NULL, 0),                                               \
@@ -95,13 +95,13 @@ struct settings {
 };
 void settings_done(struct settings *settings);
 
-/* Reads files and twins; every mistake in them is found here. Borrows the options. What hardware is to give has only
- * the place of its source. */
-bool settings_prepare(const struct settings_options *options, const char *registration_id,
-		      struct settings *ret_settings, struct muster_error *err) MUST_CHECK;
+/* Twins, hubs and words; every mistake in them is found here. Borrows the options. Keys and certificates that are
+ * elsewhere have only the place of their source yet, which is enough to see what contradicts what. */
+bool settings_prepare(const struct settings_options *options, struct settings *ret_settings,
+		      struct muster_error *err) MUST_CHECK;
 
-/* Then what hardware gives, once nothing contradicts it. */
-bool settings_read_hardware(const struct settings_options *options, const char *registration_id,
+/* Then what files, tokens and TPMs give, once nothing contradicts it. */
+bool settings_read_material(const struct settings_options *options, const char *registration_id,
 			    struct settings *settings, struct muster_error *err) MUST_CHECK;
 
 /* What the service would refuse of this body: a warning each, or CAUSE_MATERIAL_DOUBTFUL when the options are strict. */

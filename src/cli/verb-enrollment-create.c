@@ -31,11 +31,11 @@ static bool compose(const struct create_options *options, struct text *ret_body,
 {
 	CLEANUP(settings_done) struct settings settings = { 0 };
 
-	if (!settings_prepare(&options->settings, options->id, &settings, err))
+	if (!settings_prepare(&options->settings, &settings, err))
 		return false;
 	settings.values.attestation_type = options->attestation_type;
 	return dps_settings_check_new(&settings.values, err) &&
-	       settings_read_hardware(&options->settings, options->id, &settings, err) &&
+	       settings_read_material(&options->settings, options->id, &settings, err) &&
 	       dps_settings_compose(&settings.values, options->id, ret_body, err) &&
 	       settings_check_body(&options->settings, ret_body, err);
 }

@@ -30,6 +30,18 @@ static const struct option_row rows[] = {
 };
 /* clang-format on */
 
+static bool compose(const struct update_options *options, struct settings *settings,
+		    struct muster_error *err)
+{
+	if (!settings_prepare(&options->settings, settings, err))
+		return false;
+	settings->values.remove_certificate = options->remove_certificate == OPTION_TRUE;
+	settings->values.remove_secondary_certificate =
+		options->remove_secondary_certificate == OPTION_TRUE;
+	return dps_settings_check_change(&settings->values, err) &&
+	       settings_read_material(&options->settings, options->id, settings, err);
+}
+
 static bool prepare(const struct update_options *options, struct dps_client *client,
 		    struct settings *settings, struct dps_update *ret_update,
 		    struct muster_error *err)
@@ -41,9 +53,6 @@ static bool prepare(const struct update_options *options, struct dps_client *cli
 		.force = options->force,
 	};
 
-	settings->values.remove_certificate = options->remove_certificate == OPTION_TRUE;
-	settings->values.remove_secondary_certificate =
-		options->remove_secondary_certificate == OPTION_TRUE;
 	return dps_update_prepare(client, &terms, ret_update, err) &&
 	       settings_check_body(&options->settings, &ret_update->body, err);
 }
@@ -59,9 +68,7 @@ static bool run(const struct invocation *call, struct muster_error *err)
 	if (options->etag && options->force)
 		return muster_fail(err, CAUSE_OPTIONS_CONTRADICT,
 				   "--etag and --force exclude each other");
-	if (!enrollment_id_check(call, options->id, err) ||
-	    !settings_prepare(&options->settings, options->id, &settings, err) ||
-	    !settings_read_hardware(&options->settings, options->id, &settings, err) ||
+	if (!enrollment_id_check(call, options->id, err) || !compose(options, &settings, err) ||
 	    !service_open(&options->login, &service, err) ||
 	    !prepare(options, service.client, &settings, &update, err))
 		return false;

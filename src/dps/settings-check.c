@@ -23,13 +23,17 @@ static bool contradict(struct muster_error *err, const char *format, ...)
 
 /* -- Attestation --------------------------------------------------------------------------------------- */
 
-bool settings_check_attestation(const struct dps_settings *settings, const char *type,
-				struct muster_error *err)
+/* An option that belongs to one type. */
+struct typed {
+	bool is_given;
+	const char *option, *type;
+};
+
+#define TYPED_COUNT 7
+
+static void list_typed(const struct dps_settings *settings, struct typed ret_list[TYPED_COUNT])
 {
-	const struct {
-		bool is_given;
-		const char *option, *type;
-	} rows[] = {
+	const struct typed list[TYPED_COUNT] = {
 		{ settings->endorsement_key, "--endorsement-key", "tpm" },
 		{ settings->certificate, "--certificate-path", "x509" },
 		{ settings->secondary_certificate, "--secondary-certificate-path", "x509" },
@@ -40,11 +44,36 @@ bool settings_check_attestation(const struct dps_settings *settings, const char 
 		{ settings->secondary_key, "--secondary-key", "symmetricKey" },
 	};
 
-	for (size_t i = 0; i < ARRAY_SIZE(rows); i++)
-		if (rows[i].is_given && !text_equal_folded(rows[i].type, type))
+	memcpy(ret_list, list, sizeof(list));
+}
+
+bool settings_check_attestation(const struct dps_settings *settings, const char *type,
+				struct muster_error *err)
+{
+	struct typed list[TYPED_COUNT];
+
+	list_typed(settings, list);
+	for (size_t i = 0; i < ARRAY_SIZE(list); i++)
+		if (list[i].is_given && !text_equal_folded(list[i].type, type))
 			return contradict(
 				err, "%s belongs to attestation %s, and this enrollment's is %s",
-				rows[i].option, rows[i].type, PRINTABLE(type));
+				list[i].option, list[i].type, PRINTABLE(type));
+	return true;
+}
+
+static bool check_one_attestation(const struct dps_settings *settings, struct muster_error *err)
+{
+	struct typed list[TYPED_COUNT];
+	const struct typed *first = NULL;
+
+	list_typed(settings, list);
+	for (size_t i = 0; i < ARRAY_SIZE(list); i++) {
+		if (list[i].is_given && first && strcmp(list[i].type, first->type) != 0)
+			return contradict(err, "%s belongs to attestation %s, and %s to %s",
+					  first->option, first->type, list[i].option, list[i].type);
+		if (list[i].is_given && !first)
+			first = &list[i];
+	}
 	return true;
 }
 
@@ -129,4 +158,21 @@ bool dps_settings_check_new(const struct dps_settings *settings, struct muster_e
 	return check_new_attestation(settings, err) && settings_check_hubs(settings, err) &&
 	       settings_check_webhook(settings, allocation.policy, err) &&
 	       settings_check_allocation(&allocation, err);
+}
+
+bool dps_settings_check_change(const struct dps_settings *settings, struct muster_error *err)
+{
+	const char *policy = settings_policy(settings);
+	const struct settings_allocation allocation = {
+		.policy = policy,
+		.hub_count = settings->hub_count,
+		/* What is not said may be there. */
+		.has_webhook_url = !settings->webhook_url || *settings->webhook_url,
+		.has_api_version = !settings->webhook_api_version || *settings->webhook_api_version,
+	};
+
+	if (!check_one_attestation(settings, err) || !settings_check_hubs(settings, err))
+		return false;
+	return !policy || (settings_check_webhook(settings, policy, err) &&
+			   (!settings->sets_hubs || settings_check_allocation(&allocation, err)));
 }

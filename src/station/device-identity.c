@@ -4,9 +4,8 @@
 
 #include "muster/encoding.h"
 #include "muster/file.h"
-#include "muster/identity.h"
 
-enum { CERTIFICATE_FILE_MAX = 256 * 1024, KEY_FILE_MAX = 64 * 1024 };
+enum { CERTIFICATE_FILE_MAX = 256 * 1024, KEY_FILE_MAX = 64 * 1024, SYMMETRIC_FILE_MAX = 1024 };
 
 void device_identity_done(struct device_identity *identity)
 {
@@ -73,10 +72,15 @@ static bool derive(const struct station_material *material, const char *registra
 static bool open_symmetric(const struct station_material *material, const char *registration_id,
 			   struct secret *ret_key, struct muster_error *err)
 {
+	CLEANUP(secret_done) struct secret text = { 0 };
+
 	if (material->derive_from)
 		return derive(material, registration_id, ret_key, err);
 	if (material->symmetric_key_file)
-		return identity_master_read(material->symmetric_key_file, ret_key, err);
+		return secret_read_source(&text, material->symmetric_key_file, SYMMETRIC_FILE_MAX,
+					  "--primary-key-file", err) &&
+		       secret_from_base64(ret_key, (const char *)text.data, text.size,
+					  "--primary-key-file", err);
 	return secret_from_base64(ret_key, material->symmetric_key, strlen(material->symmetric_key),
 				  "--primary-key", err);
 }

@@ -12,8 +12,10 @@
 #include "muster/station.h"
 
 #include "custody.h"
+#include "login.h"
 #include "material.h"
 #include "tpm-chip.h"
+#include "visit.h"
 
 enum { CERTIFICATE_FILE_MAX = 256 * 1024 };
 
@@ -79,8 +81,22 @@ static bool fill_certificate(const X509 *leaf, bool as_base64,
 	return true;
 }
 
-bool station_certificate_read(const char *path, struct station_certificate *ret_certificate,
-			      struct muster_error *err)
+static bool read_from_token(const char *uri, const struct station_token *token,
+			    struct station_certificate *ret_certificate, struct muster_error *err)
+{
+	CLEANUP(visit_done) struct visit visit = { 0 };
+	CLEANUP(bytes_done) struct bytes id = { 0 }, der = { 0 };
+	CLEANUP(X509_freep) X509 *leaf = NULL;
+
+	return visit_open(&visit, token->uri ? token->uri : uri, err) &&
+	       (!login_has_pin(&token->pin, &visit.uri) || visit_login(&visit, &token->pin, err)) &&
+	       token_certificate_find(visit.worker, uri, &id, &der, err) &&
+	       pki_certificate_read(der.data, der.size, "the token's certificate", &leaf, err) &&
+	       fill_certificate(leaf, false, ret_certificate, err);
+}
+
+static bool read_from_file(const char *path, struct station_certificate *ret_certificate,
+			   struct muster_error *err)
 {
 	CLEANUP(bytes_done) struct bytes content = { 0 };
 	CLEANUP(X509_freep) X509 *leaf = NULL;
@@ -95,6 +111,14 @@ bool station_certificate_read(const char *path, struct station_certificate *ret_
 	/* A private key may lie beside the certificate. */
 	secret_wipe(content.data, content.size);
 	return is_filled;
+}
+
+bool station_certificate_read(const char *source, const struct station_token *token,
+			      struct station_certificate *ret_certificate, struct muster_error *err)
+{
+	return text_has_prefix(source, "pkcs11:")
+		       ? read_from_token(source, token, ret_certificate, err)
+		       : read_from_file(source, ret_certificate, err);
 }
 
 /* -- Endorsement keys ---------------------------------------------------------------------------------------- */

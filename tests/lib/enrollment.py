@@ -96,5 +96,9 @@ class Certificates:
         return path
 
     @staticmethod
-    def der(path):
-        return ssl.PEM_cert_to_DER_cert(pathlib.Path(path).read_text())
+    def der_of(pem):
+        return ssl.PEM_cert_to_DER_cert(pem)
+
+    @classmethod
+    def der(cls, path):
+        return cls.der_of(pathlib.Path(path).read_text())

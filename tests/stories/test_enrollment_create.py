@@ -1,6 +1,7 @@
 """muster enrollment create: every option, on the wire and in the store, as az has it."""
 import base64
 import json
+import os
 
 import pytest
 
@@ -152,6 +153,22 @@ def test_keys_from_files(desk):
     files[0].chmod(0o640)
     done = desk.run("create", "--eid", "e2", "--at", "symmetricKey", "--primary-key-file", files[0])
     assert (done.status, done.cause) == (2, "E1005"), done
+
+
+def test_keys_from_a_descriptor_and_from_the_service_manager(desk):
+    given = desk.home / "credentials"
+    given.mkdir(mode=0o700)
+    write_secret(given / "second", KEY_2)
+    reader, writer = os.pipe()
+    os.write(writer, KEY_1.encode() + b"\n")
+    os.close(writer)
+    done = desk.run("create", "--eid", "e1", "--at", "symmetricKey", "--primary-key-file", f"fd:{reader}",
+                    "--secondary-key-file", "credential:second", pass_fds=(reader,), env={"CREDENTIALS_DIRECTORY": given})
+    os.close(reader)
+    assert done.status == 0, done
+    assert desk.bodies()[0]["attestation"]["symmetricKey"] == {"primaryKey": KEY_1, "secondaryKey": KEY_2}
+    done = desk.run("create", "--eid", "e2", "--at", "symmetricKey", "--primary-key-file", "prompt")
+    assert (done.status, done.cause) == (2, "E1113"), done
 
 
 def test_a_login_in_argv_is_warned_of_once(desk):

@@ -1,10 +1,13 @@
-"""Hardware as the source of what an enrollment holds: a TPM's endorsement key, a key that a token derives."""
+"""Hardware as the source of what an enrollment holds: a TPM's endorsement key, a key that a token derives, a certificate in a
+token."""
 import base64
+import subprocess
 
 import pytest
 
 from emulator_client import derive
-from lib.enrollment import EnrollmentDesk, endorsement_key
+from lib.enrollment import Certificates, EnrollmentDesk, endorsement_key
+from lib.paths import SOFTHSM_MODULE
 from lib.software_token import write_secret
 
 MASTER = base64.b64encode(b"\x07" * 32).decode()
@@ -48,17 +51,106 @@ def test_a_key_derived_in_a_token(desk, token):
     assert desk.bodies()[0]["attestation"]["symmetricKey"] == {"primaryKey": derive(MASTER, "dev-1")}
 
 
-CONTRADICTIONS = [
-    ["--at", "tpm", "--tpm", "swtpm:path=/nowhere", "--ek", endorsement_key()],
-    ["--at", "x509", "--cp", "/nowhere", "--tpm", "swtpm:path=/nowhere", "--ek", "x"],
-    ["--at", "symmetricKey", "--tpm", "swtpm:path=/nowhere"],
-    ["--at", "symmetricKey", "--derive-from", "/nowhere", "--pk", KEY],
-    ["--at", "tpm", "--ek", endorsement_key(), "--derive-from", "/nowhere"],
-]
+def write_certificate(token, path, label, key_id, mark="--no-mark-private"):
+    subprocess.run(["p11tool", "--provider", SOFTHSM_MODULE, "--login", "--set-pin", token.pin, "--write", "--load-certificate",
+                    path, "--label", label, "--id", key_id, mark, f"pkcs11:token={token.label}"],
+                   env=token.environment, check=True, capture_output=True)
 
 
-@pytest.mark.parametrize("words", CONTRADICTIONS, ids=["ek", "x509", "symmetricKey", "pk", "tpm"])
-def test_contradictions_touch_no_hardware(desk, words):
+@pytest.fixture
+def certificates(desk):
+    return Certificates(desk.home / "certificates")
+
+
+def sent_certificates(body):
+    return {rank: Certificates.der_of(certificate["certificate"])
+            for rank, certificate in body["attestation"]["x509"]["clientCertificates"].items() if "certificate" in certificate}
+
+
+def bare(token, attributes):
+    """A URI without the way to a PIN."""
+    return f"pkcs11:token={token.label};{attributes}?module-path={SOFTHSM_MODULE}"
+
+
+def test_public_certificates_of_a_token_need_no_pin(desk, token, certificates):
+    first, second = certificates.make("dev-1"), certificates.make("second", "dev-1")
+    write_certificate(token, first, "dev-1", "01")
+    write_certificate(token, second, "dev-1-next", "02")
+    done = desk.run("create", "--eid", "dev-1", "--at", "x509", "--cp", bare(token, "object=dev-1"), "--strict")
+    assert done.status == 0, done
+    assert sent_certificates(desk.bodies()[0]) == {"primary": Certificates.der(first)}
+    done = desk.run("update", "--eid", "dev-1", "--scp", bare(token, "id=%02"))
+    assert done.status == 0, done
+    assert sent_certificates(desk.bodies()[1])["secondary"] == Certificates.der(second)
+    done = desk.run("create", "--eid", "dev-2", "--at", "x509", "--scp", "pkcs11:id=%01", "--token", token.uri)
+    assert done.status == 0 and "common name 'dev-1'" in done.stderr, done
+    assert sent_certificates(desk.bodies()[2]) == {"secondary": Certificates.der(first)}
+
+
+def test_a_private_certificate_of_a_token_needs_the_pin(desk, token, certificates):
+    write_certificate(token, certificates.make("dev-1"), "dev-1", "01", "--mark-private")
+    words = ["create", "--eid", "dev-1", "--at", "x509", "--cp", bare(token, "object=dev-1")]
+    done = desk.run(*words)
+    assert (done.status, done.cause) == (3, "E4302"), done
+    assert desk.emulator.ledger() == []
+    assert desk.run(*words, "--pin-file", token.pin_file).status == 0
+
+
+@pytest.mark.parametrize("attributes, status, cause", [
+    ("object=twice", 5, "E4303"), ("object=nobody", 3, "E4302"), ("object=twice;type=private", 3, "E4302"),
+    ("object=twice;object=twice", 2, "E4001")])
+def test_certificates_of_a_token_that_are_not_the_one(desk, token, certificates, attributes, status, cause):
+    for key_id in ("01", "02"):
+        write_certificate(token, certificates.make(f"c{key_id}", "twice"), "twice", key_id)
+    create = desk.run("create", "--eid", "twice", "--at", "x509", "--cp", bare(token, attributes))
+    update = desk.run("update", "--eid", "twice", "--scp", bare(token, attributes))
+    for done in (create, update):
+        assert (done.status, done.cause) == (status, cause), done
+    assert desk.emulator.ledger() == []
+
+
+CONTRADICTIONS = {
+    "ek and tpm": ["--at", "tpm", "--tpm", "swtpm:path=/nowhere", "--ek", endorsement_key()],
+    "x509": ["--at", "x509", "--cp", "/nowhere", "--tpm", "swtpm:path=/nowhere", "--ek", "x"],
+    "x509 and tpm": ["--at", "x509", "--cp", "/nowhere", "--tpm", "swtpm:path=/nowhere"],
+    "symmetricKey": ["--at", "symmetricKey", "--tpm", "swtpm:path=/nowhere"],
+    "pk": ["--at", "symmetricKey", "--derive-from", "/nowhere", "--pk", KEY],
+    "pk file": ["--at", "symmetricKey", "--derive-from", "/nowhere", "--primary-key-file", "/nowhere"],
+    "two pk": ["--at", "symmetricKey", "--pk", KEY, "--primary-key-file", "/nowhere"],
+    "two sk": ["--at", "symmetricKey", "--sk", KEY, "--secondary-key-file", "/nowhere"],
+    "tpm": ["--at", "tpm", "--ek", endorsement_key(), "--derive-from", "/nowhere"],
+    "tpm and cp": ["--at", "tpm", "--cp", "/nowhere"],
+    "tpm and scp": ["--at", "tpm", "--ek", endorsement_key(), "--scp", "/nowhere"],
+    "tpm and pk file": ["--at", "tpm", "--ek", endorsement_key(), "--primary-key-file", "/nowhere"],
+    "x509 and sk file": ["--at", "x509", "--cp", "/nowhere", "--secondary-key-file", "/nowhere"],
+    "symmetricKey and cp": ["--at", "symmetricKey", "--cp", "pkcs11:token=nowhere"],
+    "static": ["--at", "x509", "--cp", "/nowhere", "--ap", "static"],
+    "webhook": ["--at", "x509", "--cp", "/nowhere", "--ap", "custom", "--wh", "https://hook.example"],
+}
+
+
+@pytest.mark.parametrize("words", CONTRADICTIONS.values(), ids=CONTRADICTIONS)
+def test_contradictions_touch_neither_files_nor_hardware(desk, words):
     done = desk.run("create", "--eid", "e1", *words)
+    assert (done.status, done.cause) == (2, "E1411"), done
+    assert desk.emulator.ledger() == []
+
+
+CHANGES = {
+    "ek and cp": ["--ek", "x", "--cp", "/nowhere"],
+    "tpm and cp": ["--tpm", "swtpm:path=/nowhere", "--cp", "/nowhere"],
+    "cp and pk file": ["--cp", "/nowhere", "--primary-key-file", "/nowhere"],
+    "rc and derive": ["--rc", "--derive-from", "/nowhere"],
+    "two pk": ["--pk", KEY, "--primary-key-file", "/nowhere"],
+    "static with two hubs": ["--cp", "/nowhere", "--ap", "static", "--ih", "h1 h2"],
+    "no hub": ["--cp", "/nowhere", "--ih", ""],
+    "webhook": ["--cp", "/nowhere", "--ap", "hashed", "--wh", "https://hook.example"],
+    "hn and ap": ["--cp", "/nowhere", "--hn", "h1.azure-devices.net", "--ap", "hashed"],
+}
+
+
+@pytest.mark.parametrize("words", CHANGES.values(), ids=CHANGES)
+def test_contradictions_of_an_update_touch_neither_files_nor_the_service(desk, words):
+    done = desk.run("update", "--eid", "e1", *words)
     assert (done.status, done.cause) == (2, "E1411"), done
     assert desk.emulator.ledger() == []
