@@ -97,7 +97,7 @@ def test_a_tpm_that_is_not_the_enrolled_one(desk, tpm):
 
 def test_a_tpm_without_an_endorsement_key(desk, empty_tpm):
     create(desk, "--eid", "e1", "--at", "tpm", "--ek", endorsement_key())
-    is_refused(verify(desk, "e1", "--tpm", empty_tpm.tcti), desk, 1, "E2201")
+    is_refused(verify(desk, "e1", "--tpm", empty_tpm.tcti), desk, 1, "E2227")
 
 
 # -- Certificates ---------------------------------------------------------------------------------------------------------
