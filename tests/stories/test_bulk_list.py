@@ -39,6 +39,13 @@ def test_the_services_json_sorted(full_desk):
     assert query["status"] == 200
 
 
+@pytest.mark.difference(3)
+def test_what_is_asked(full_desk):
+    full_desk.restart("--ledger-bodies")
+    assert len(names(full_desk.run("list"))) == 4
+    assert full_desk.bodies("query") == [{"query": "SELECT * FROM enrollments"}]
+
+
 def test_nothing_is_an_empty_array(desk):
     assert desk.run("list").stdout == "[]\n"
     assert desk.run("list", "-o", "jsonl").stdout == ""

@@ -244,6 +244,7 @@ CONTRADICTIONS = [
 ]
 
 
+@pytest.mark.difference(6)
 @pytest.mark.parametrize("words, sentence", CONTRADICTIONS, ids=names(CONTRADICTIONS))
 def test_contradiction(desk, certificates, words, sentence):
     path = certificates.make("e1")
@@ -315,6 +316,7 @@ def sent_certificate(desk, path):
     return desk.bodies()[-1]["attestation"]["x509"]["clientCertificates"]["primary"]["certificate"]
 
 
+@pytest.mark.difference(5)
 @pytest.mark.parametrize("kind", ["pem", "crlf", "bom", "text-in-front", "with-key", "key-first", "with-chain", "no-extension"])
 def test_a_certificate_file_gives_exactly_the_leaf(desk, certificates, kind):
     path = certificates.make("e1")
@@ -347,6 +349,7 @@ def test_both_certificates(desk, certificates):
         "primary": {"certificate": first.read_text().strip()}, "secondary": {"certificate": second.read_text().strip()}}}}
 
 
+@pytest.mark.difference(5)
 def test_a_certificate_that_has_expired(desk, certificates):
     path = certificates.expired("e1")
     done = desk.run("create", "--eid", "e1", "--at", "x509", "--cp", path, "--strict")
@@ -355,6 +358,7 @@ def test_a_certificate_that_has_expired(desk, certificates):
     assert "expired at 2021-01-01" in done.stderr and len(desk.bodies()) == 1, done
 
 
+@pytest.mark.difference(5)
 def test_a_certificate_of_another_name(desk, certificates):
     done = desk.run("create", "--eid", "e1", "--at", "x509", "--cp", certificates.make("e2"), "--strict")
     assert (done.status, done.cause) == (2, "E1412") and "common name" in done.stderr.lower(), done
@@ -363,6 +367,7 @@ def test_a_certificate_of_another_name(desk, certificates):
 
 # -- Answers that say nothing ----------------------------------------------------------------------------------------------
 
+@pytest.mark.difference(7)
 @pytest.mark.parametrize("fault, sent", [
     ("put:status-after=500:count=1", 1), ("put:cut-after:count=1", 1), ("put:status=503:count=1", 2),
     ("put:cut-before:count=1", 2), ("put:truncated:count=1", 1)])

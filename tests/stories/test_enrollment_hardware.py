@@ -129,6 +129,7 @@ CONTRADICTIONS = {
 }
 
 
+@pytest.mark.difference(6)
 @pytest.mark.parametrize("words", CONTRADICTIONS.values(), ids=CONTRADICTIONS)
 def test_contradictions_touch_neither_files_nor_hardware(desk, words):
     done = desk.run("create", "--eid", "e1", *words)
@@ -149,6 +150,7 @@ CHANGES = {
 }
 
 
+@pytest.mark.difference(6)
 @pytest.mark.parametrize("words", CHANGES.values(), ids=CHANGES)
 def test_contradictions_of_an_update_touch_neither_files_nor_the_service(desk, words):
     done = desk.run("update", "--eid", "e1", *words)

@@ -136,6 +136,7 @@ def test_certificates_are_replaced_and_removed(desk, certificates):
 
 # -- The ways in which az changes what nobody asked for ---------------------------------------------------------------
 
+@pytest.mark.difference(4)
 def test_hubs_survive_a_change_of_policy(desk):
     put(desk, tpm(allocationPolicy="hashed", iotHubs=[HUB_1, HUB_2]))
     update(desk, "--ap", "geoLatency")
@@ -145,6 +146,7 @@ def test_hubs_survive_a_change_of_policy(desk):
     assert (stored["allocationPolicy"], stored["iotHubs"]) == ("geoLatency", [HUB_2])
 
 
+@pytest.mark.difference(4)
 def test_a_changed_policy_drops_a_stale_custom_definition(desk):
     put(desk, tpm(allocationPolicy="custom", customAllocationDefinition=HOOK))
     update(desk, "--wh", "https://g.example/api")
@@ -153,12 +155,14 @@ def test_a_changed_policy_drops_a_stale_custom_definition(desk):
     assert "customAllocationDefinition" not in sent(desk)[1]
 
 
+@pytest.mark.difference(4)
 def test_host_name_of_a_hub_works_on_update(desk):
     put(desk, tpm(allocationPolicy="hashed", iotHubs=[HUB_1, HUB_2]))
     done = update(desk, "--hn", HUB_2)
     assert (done.json["allocationPolicy"], done.json["iotHubs"]) == ("static", [HUB_2])
 
 
+@pytest.mark.difference(2)
 @pytest.mark.parametrize("words, cleared", [
     (["-d", ""], "deviceId"), (["--info", ""], "optionalDeviceInformation"), (["--tags", ""], "initialTwin.tags"),
     (["--props", ""], "initialTwin.properties.desired")], ids=["d", "info", "tags", "props"])
@@ -171,6 +175,7 @@ def test_empty_texts_clear_exactly_that(desk, words, cleared):
     assert expected(stored, {}) == expected(read, changes)
 
 
+@pytest.mark.difference(2)
 def test_a_twin_is_never_wrapped(desk):
     put(desk, tpm(initialTwin={"tags": {"version": "1", "count": "c", "metadata": {"m": 1}}, "properties": {"desired": {}}}))
     for _ in range(2):
@@ -184,6 +189,7 @@ ODD = ('{"zeta":1e400, "registrationId":"e1",\n"attestation":{"type":"tpm","tpm"
        '"createdDateTimeUtc":"2026-01-01T00:00:00Z","lastUpdatedDateTimeUtc":"2026-01-01T00:00:00Z" , "last":[1 , 2] }' % EK)
 
 
+@pytest.mark.difference(2)
 def test_untouched_members_go_back_byte_for_byte(desk, tmp_path):
     with ScriptedService(tmp_path / "server", {("GET", "/enrollments/e1"): ODD, ("PUT", "/enrollments/e1"): ODD}) as service:
         done = desk.station.muster("enrollment", "update", "--eid", "e1", "--ps", "disabled", "--login-file", service.login_file,
@@ -197,6 +203,7 @@ def test_untouched_members_go_back_byte_for_byte(desk, tmp_path):
 
 # -- Etags --------------------------------------------------------------------------------------------------------------
 
+@pytest.mark.difference(1)
 @pytest.mark.parametrize("words, if_match", [([], "{etag}"), (["--etag", "{etag}"], "{etag}"), (["-e", "*"], "*"),
                                              (["--force"], "*")], ids=["read", "given", "star", "force"])
 def test_if_match(desk, words, if_match):
@@ -205,6 +212,7 @@ def test_if_match(desk, words, if_match):
     assert sent(desk)[0]["ifMatch"] == if_match.format(etag=etag)
 
 
+@pytest.mark.difference(1)
 def test_what_changed_meanwhile_is_explained_member_by_member(desk):
     put(desk, tpm())
     desk.restart("--ledger-bodies", "--fault", "get:delay-after=4000:count=1")
@@ -260,6 +268,7 @@ CONTRADICTIONS = [
 ]
 
 
+@pytest.mark.difference(6)
 @pytest.mark.parametrize("kind, words, sentence", CONTRADICTIONS, ids=[f"{k} {' '.join(w)[:40]}" for k, w, _ in CONTRADICTIONS])
 def test_contradiction(desk, certificates, kind, words, sentence):
     path = certificates.make("e1")
