@@ -1,0 +1,88 @@
+"""A run that is asked to stop, or sleeps through its deadlines: it ends in time, and the next run makes one enrollment of it."""
+import os
+import signal
+import subprocess
+import time
+
+import pytest
+
+from lib.program import environment
+from lib.wait import wait_until
+
+SERIAL = "KEY-0001"
+GRACE_S = 10
+
+
+class Run:
+    def __init__(self, station, profile, *words):
+        self.process = subprocess.Popen(
+            [station.build / "muster", "provision", "--profile", profile, "--serial", SERIAL, *map(str, station.common()),
+             "-vv", *words], cwd=station.home, text=True, env=environment(station.build, station.home),
+            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+
+    def hear(self, words):
+        for line in self.process.stderr:
+            if words in line:
+                return
+        raise AssertionError(f"never said {words!r}")
+
+    def stop(self, number):
+        """Returns what it said, and how long it took."""
+        started = time.monotonic()
+        self.process.send_signal(number)
+        _, said = self.process.communicate(timeout=120)
+        return said, time.monotonic() - started
+
+
+def restart(station, *faults):
+    station.emulator.restart(*[word for fault in faults for word in ("--fault", fault)])
+    station.renew_login()
+
+
+def finishes(station, profile, *words):
+    """One enrollment in all, by whatever run."""
+    restart(station)
+    done = station.provision(profile, SERIAL, *words)
+    assert done.status == 0 and done.json["verified"] is True, done
+    assert [row["effect"] for row in station.emulator.effects("put")] == ["create"]
+    assert len(station.service.enrollments()) == 1
+
+
+@pytest.mark.parametrize("operation, number", [("put", signal.SIGTERM), ("get", signal.SIGINT), ("register", signal.SIGHUP),
+                                               ("poll", signal.SIGTERM)])
+def test_while_the_service_does_not_answer(station, operation, number):
+    restart(station, f"{operation}:delay-after=300000:count=1")
+    profile = station.profile("derived-key")
+    run = Run(station, profile)
+    wait_until(lambda: station.emulator.requests(operation), 60, f"a {operation}")
+    said, took = run.stop(number)
+    assert run.process.returncode == 128 + number and "E7005" in said, said
+    assert took < 6 * GRACE_S
+    finishes(station, profile)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP], ids=lambda number: number.name)
+def test_while_the_tpm_does_not_answer(station, tpm, number):
+    profile = station.profile("tpm")
+    tpm.hang()
+    run = Run(station, profile, "--tpm", tpm.tcti)
+    run.hear("tpm-open")
+    said, _ = run.stop(number)
+    tpm.resume()
+    assert run.process.returncode in (128 + number, 4) and ("E7005" in said or "E2102" in said), said
+    assert station.service.enrollments() == []
+    finishes(station, profile, "--tpm", tpm.tcti)
+
+
+def test_that_slept_beyond_the_deadline_of_a_request(station):
+    """The service committed meanwhile, and its answer comes when nobody waits for it any more."""
+    restart(station, "put:delay-after=33000:count=1")
+    profile = station.profile("derived-key")
+    run = Run(station, profile)
+    wait_until(lambda: station.emulator.requests("put"), 60, "a put")
+    os.kill(run.process.pid, signal.SIGSTOP)
+    time.sleep(32)  # the deadline of a request is 30 s
+    os.kill(run.process.pid, signal.SIGCONT)
+    _, said = run.process.communicate(timeout=200)
+    assert run.process.returncode == 0, said
+    finishes(station, profile)
