@@ -96,11 +96,21 @@ static bool add_attached(const char *map_file, struct provision_devices *devices
 			   devices->attached.count, PRINTABLE(map_file ? map_file : SOCKETS_FILE));
 }
 
+/* A TPM that is named is meant, but for the one that the station cannot do without. */
+static bool check_named(const struct provision_choice *choice, struct muster_error *err)
+{
+	CLEANUP(socket_map_done) struct socket_map map = { 0 };
+
+	return choice->own ||
+	       (socket_map_read(choice->map_file ? choice->map_file : SOCKETS_FILE, &map, err) &&
+		attached_tpms_refuse_own(&map, choice->tpms.words, choice->tpms.count, err));
+}
+
 static bool add_devices(const struct provision_choice *choice, struct provision_devices *devices,
 			struct muster_error *err)
 {
 	if (!choice->all_attached)
-		return add_tpms(&choice->tpms, devices, err);
+		return check_named(choice, err) && add_tpms(&choice->tpms, devices, err);
 	if (choice->tpms.count > 0)
 		return muster_fail(err, CAUSE_USAGE,
 				   "--all-attached and --tpm (MUSTER_TPM) exclude each other");

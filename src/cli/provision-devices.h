@@ -12,6 +12,7 @@ struct provision_choice {
 	struct option_list serials; /* "SOCKET=TEXT"; that of the only device is plain */
 	const char *serials_file;   /* lines of socket, tab, serial; "-": standard input; or NULL */
 	bool all_attached;          /* instead of naming TPMs */
+	bool own;                   /* one that is named may be the station's */
 	const char *map_file;       /* NULL: the standard one */
 };
 

@@ -30,6 +30,8 @@ static const struct option_row rows[] = {
 	  offsetof(struct provision_options, choice.tpms), "MUSTER_TPM", NULL, 0 },
 	{ 0, "all-attached", NULL, OPTION_FLAG, NULL, "All TPMs that are in sockets of the map, at once",
 	  offsetof(struct provision_options, choice.all_attached), NULL, NULL, 0 },
+	{ 0, "own", NULL, OPTION_FLAG, NULL, "A TPM that is named may be the station's own",
+	  offsetof(struct provision_options, choice.own), NULL, NULL, 0 },
 	SOCKET_MAP_ROW(struct provision_options, choice.map_file),
 	TOKEN_ROWS(struct provision_options, request.token),
 	LOGIN_ROWS_LETTERED(0, 0, 0, struct provision_options, login),

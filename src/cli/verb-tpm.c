@@ -3,6 +3,7 @@
 
 #include "muster/json.h"
 #include "muster/log.h"
+#include "muster/station-attached.h"
 #include "muster/station-tpm.h"
 #include "muster/text.h"
 
@@ -197,6 +198,8 @@ const struct verb verb_tpm_list = {
 struct tpm_doctor_options {
 	struct station_tpm_request request;
 	int persist; /* index in persist_choices */
+	bool own;
+	const char *map;
 };
 
 static const char *const persist_choices[] = { "none", "tcg", NULL };
@@ -207,6 +210,9 @@ static const char *const persist_choices[] = { "none", "tcg", NULL };
 static const struct option_row doctor_rows[] = {
 	{ 'T', "tpm", "tcti", OPTION_TEXT, "TCTI", "The TPM, e.g. device:/dev/tpmrm0",
 	  REQUEST(tpm), "MUSTER_TPM", NULL, 0 },
+	{ 0, "own", NULL, OPTION_FLAG, NULL, "It may be the station's own",
+	  offsetof(struct tpm_doctor_options, own), NULL, NULL, 0 },
+	SOCKET_MAP_ROW(struct tpm_doctor_options, map),
 	{ 'p', "profile", NULL, OPTION_TEXT, "FILE", "Judge by what this profile asks for",
 	  REQUEST(profile_path), "MUSTER_PROFILE", NULL, 0 },
 	{ 0, "roots", NULL, OPTION_TEXT, "DIR", "Folder of the vendors' roots, PEM; holds over the profile's",
@@ -260,6 +266,15 @@ static bool print_verdict(const struct invocation *call, const cJSON *document,
 			    ARRAY_SIZE(verdict_columns), err);
 }
 
+static bool check_own(const struct tpm_doctor_options *options, struct muster_error *err)
+{
+	CLEANUP(socket_map_done) struct socket_map map = { 0 };
+
+	return options->own ||
+	       (socket_map_read(options->map ? options->map : SOCKETS_FILE, &map, err) &&
+		attached_tpms_refuse_own(&map, &options->request.tpm, 1, err));
+}
+
 static bool run_doctor(const struct invocation *call, struct muster_error *err)
 {
 	const struct tpm_doctor_options *options = call->options;
@@ -275,6 +290,8 @@ static bool run_doctor(const struct invocation *call, struct muster_error *err)
 			"'muster tpm doctor' needs --tpm TCTI (see muster tpm doctor --help)");
 	if (request.replaces && !request.persist)
 		return muster_fail(err, CAUSE_USAGE, "--replaces goes with --persist tcg");
+	if (!check_own(options, err))
+		return false;
 	is_done = station_tpm_doctor(&request, &mistakes, &report, err);
 	if (!is_done || !call->is_quiet)
 		report_print(&mistakes);

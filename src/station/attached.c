@@ -109,3 +109,58 @@ bool attached_tpms_list(const struct socket_map *map, struct attached_tpms *ret_
 	tpms = (struct attached_tpms){ 0 };
 	return true;
 }
+
+/* -- The station's own ----------------------------------------------------------------------------------------- */
+
+/* "/dev/tpmrm0" of a TCTI that names a device, by whichever of its nodes; or NULL. */
+static char *managed_node(const char *tcti)
+{
+	static const char raw[] = "/dev/tpm";
+	CLEANUP(freep) char *path = NULL;
+
+	if (!text_has_prefix(tcti, "device:/"))
+		return NULL;
+	path = realpath(tcti + strlen("device:"), NULL);
+	if (!path)
+		path = strdup(tcti + strlen("device:"));
+	if (path && text_has_prefix(path, raw) && path[strlen(raw)] >= '0' &&
+	    path[strlen(raw)] <= '9')
+		return text_format("/dev/tpmrm%s", path + strlen(raw));
+	return TAKE_PTR(path);
+}
+
+static bool names_a_device(const char *const *tctis, size_t count)
+{
+	for (size_t i = 0; i < count; i++)
+		if (text_has_prefix(tctis[i], "device:"))
+			return true;
+	return false;
+}
+
+static bool refuse_own(const struct attached_tpms *attached, const char *tcti,
+		       struct muster_error *err)
+{
+	CLEANUP(freep) char *node = managed_node(tcti);
+
+	for (size_t i = 0; node && i < attached->count; i++)
+		if (attached->rows[i].is_own && strcmp(attached->rows[i].node, node) == 0)
+			return muster_fail(err, CAUSE_TPM_OWN,
+					   "'%s' is taken for the station's own TPM",
+					   PRINTABLE(tcti));
+	return true;
+}
+
+bool attached_tpms_refuse_own(const struct socket_map *map, const char *const *tctis, size_t count,
+			      struct muster_error *err)
+{
+	CLEANUP(attached_tpms_done) struct attached_tpms attached = { 0 };
+
+	if (!names_a_device(tctis, count))
+		return true;
+	if (!attached_tpms_list(map, &attached, err))
+		return false;
+	for (size_t i = 0; i < count; i++)
+		if (!refuse_own(&attached, tctis[i], err))
+			return false;
+	return true;
+}
