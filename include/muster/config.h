@@ -50,6 +50,10 @@ struct config {
 	char *out;
 	char *operator_name;
 	bool tpm_network; /* TPMs may be reached over TCP */
+	/* In seconds; 0: not said. */
+	struct config_tpm_deadlines {
+		int64_t command, activation, key_creation;
+	} tpm_deadlines;
 };
 
 /* Reads $MUSTER_CONFIG alone when it is set; else /etc/muster/muster.yaml, then $XDG_CONFIG_HOME/muster/muster.yaml

@@ -40,8 +40,9 @@ struct tpm_state {
 
 /* device:/PATH, swtpm:path=/PATH, swtpm:host=H,port=N and mssim:host=H,port=N; all else is
  * CAUSE_TPM_TCTI_REFUSED. Takes the TPM for this process (CAUSE_TPM_BUSY when another muster has it). Where no
- * resource manager stands in front, what a killed client left loaded is flushed. */
-bool tpm_open(const char *tcti, struct tpm **ret_tpm, struct muster_error *err) MUST_CHECK;
+ * resource manager stands in front, what a killed client left loaded is flushed. Patience as below. */
+bool tpm_open(const char *tcti, int64_t patience_ms, struct tpm **ret_tpm, struct muster_error *err)
+	MUST_CHECK;
 /* Flushes what was made; NULL is fine. */
 void tpm_close(struct tpm *tpm);
 DEFINE_FREEP(tpm_closep, struct tpm *, tpm_close)

@@ -73,6 +73,12 @@ struct worker;
  * the fixed minimum. No descriptor but its socket (3) and standard error is inherited. */
 bool worker_spawn(const char *program, const char *const *environment, struct worker **ret_worker,
 		  struct muster_error *err) MUST_CHECK;
+/* How long a worker may take for a verb, by the kind in the table. Members that are 0 stay as they are. */
+struct worker_deadlines {
+	int64_t normal_ms, long_ms, keygen_ms;
+};
+#define WORKER_DEADLINES(...) (&(struct worker_deadlines){ __VA_ARGS__ })
+void worker_set_deadlines(struct worker *worker, const struct worker_deadlines *deadlines);
 /* Kills (SIGKILL), reaps, frees; NULL is fine. Blocks for milliseconds. */
 void worker_free(struct worker *worker);
 DEFINE_FREEP(worker_freep, struct worker *, worker_free)

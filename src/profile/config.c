@@ -42,6 +42,16 @@ static const struct word sign_in_words[] = {
 	{ 0 },
 };
 
+static const struct field deadline_rows[] = {
+	{ "command", FIELD_INTEGER, AT(tpm_deadlines.command), .least = 1, .most = 60,
+	  .help = "seconds that a TPM may take for most commands; 5 if not said" },
+	{ "activation", FIELD_INTEGER, AT(tpm_deadlines.activation), .least = 1, .most = 300,
+	  .help = "seconds for opening sessions, activating a credential, and reading NV; 30" },
+	{ "keyCreation", FIELD_INTEGER, AT(tpm_deadlines.key_creation), .least = 1, .most = 300,
+	  .help = "seconds for making a key; 120" },
+};
+static const struct fields deadline_fields = { FIELDS(deadline_rows) };
+
 static const struct field config_rows[] = {
 	{ "modules", FIELD_MAP, AT(modules), .group = &module_fields, .max = 64,
 	  .pattern = "^[A-Za-z0-9][A-Za-z0-9._-]*$", .form = "letters, digits, '.', '_' and '-'",
@@ -82,6 +92,8 @@ static const struct field config_rows[] = {
 	{ "operator", FIELD_TEXT, AT(operator_name), .help = "default of --operator" },
 	{ "tpmNetwork", FIELD_BOOL, AT(tpm_network), .fallback = "false",
 	  .help = "whether a TPM may be one that is reached over TCP" },
+	{ "tpmDeadlines", FIELD_GROUP, .group = &deadline_fields,
+	  .help = "how long a TPM may take" },
 };
 static const struct fields config_fields = { FIELDS(config_rows) };
 

@@ -9,6 +9,7 @@
 #include "muster/log.h"
 
 #include "known.h"
+#include "tpm-chip.h"
 
 bool tpm_applies(const struct job *job)
 {
@@ -24,11 +25,8 @@ bool tpm_open_start(struct job *job, struct muster_error *err)
 {
 	CLEANUP(worker_message_done) struct worker_message request;
 
-	worker_request_init(&request, WORKER_TPM_OPEN);
-	if (!worker_spawn("muster-tpm-worker", NULL, &job->tpm, err))
-		return false;
-	worker_add_text(&request, FIELD_TCTI, job->tcti);
-	return job_ask(job, job->tpm, &request, err);
+	return chip_spawn(job->tcti, &job->run->tpm_deadlines, &job->tpm, &request, err) &&
+	       job_ask(job, job->tpm, &request, err);
 }
 
 /* A worker with more reach than its TPM is on the record. */

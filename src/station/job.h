@@ -66,6 +66,7 @@ struct run {
 	bool may_use_network;           /* TPMs over TCP are allowed */
 	struct custody *issuer_custody; /* the issuer's token, when it is not the device's */
 	struct tpm_terms tpm_terms;
+	struct worker_deadlines tpm_deadlines;
 };
 
 struct job;

@@ -2,6 +2,7 @@
 #include "custody.h"
 #include "job.h"
 #include "token.h"
+#include "tpm-chip.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -296,6 +297,7 @@ bool run_prepare(struct run *run, const struct station_request *request,
 	    !load_config(&config, report, err))
 		return false;
 	run->may_use_network = config.tpm_network;
+	run->tpm_deadlines = chip_deadlines(&config);
 	return check_devices(run, err) && load_tpm_terms(run, err) && check_key_fd(run, err) &&
 	       find_token(run, err) && read_places(run, &config, err) &&
 	       who_is_here(&run->who, request->operator_name, config.operator_name, err) &&

@@ -7,16 +7,52 @@ static void copy_words(const struct worker_message *reply, enum worker_field fie
 	snprintf(out, 65, "%s", worker_text(reply, field));
 }
 
+struct worker_deadlines chip_deadlines(const struct config *config)
+{
+	return (struct worker_deadlines){
+		.normal_ms = 1000 * config->tpm_deadlines.command,
+		.long_ms = 1000 * config->tpm_deadlines.activation,
+		.keygen_ms = 1000 * config->tpm_deadlines.key_creation,
+	};
+}
+
+bool chip_spawn(const char *tcti, const struct worker_deadlines *deadlines,
+		struct worker **ret_worker, struct worker_message *ret_request,
+		struct muster_error *err)
+{
+	worker_request_init(ret_request, WORKER_TPM_OPEN);
+	if (!worker_spawn("muster-tpm-worker", NULL, ret_worker, err))
+		return false;
+	worker_set_deadlines(*ret_worker, deadlines);
+	worker_add_text(ret_request, FIELD_TCTI, tcti);
+	worker_add_u64(ret_request, FIELD_NORMAL_MS, (uint64_t)deadlines->normal_ms);
+	worker_add_u64(ret_request, FIELD_LONG_MS, (uint64_t)deadlines->long_ms);
+	worker_add_u64(ret_request, FIELD_KEYGEN_MS, (uint64_t)deadlines->keygen_ms);
+	return true;
+}
+
+static bool load_deadlines(struct worker_deadlines *ret_deadlines, struct muster_error *err)
+{
+	CLEANUP(profile_report_done) struct profile_report ignored = { 0 };
+	CLEANUP(config_done) struct config config = { 0 };
+
+	if (!config_load(&config, &ignored, err))
+		return false;
+	*ret_deadlines = chip_deadlines(&config);
+	return true;
+}
+
 bool chip_open(const char *tcti, struct chip *ret_chip, struct muster_error *err)
 {
-	CLEANUP(worker_message_done) struct worker_message request;
+	CLEANUP(worker_message_done) struct worker_message request = { 0 };
 	CLEANUP(worker_message_done) struct worker_message reply = { 0 };
 	CLEANUP(chip_close) struct chip chip = { 0 };
+	struct worker_deadlines deadlines;
 
-	worker_request_init(&request, WORKER_TPM_OPEN);
-	worker_add_text(&request, FIELD_TCTI, tcti);
 	snprintf(chip.tcti, sizeof(chip.tcti), "%s", tcti);
-	if (!worker_spawn("muster-tpm-worker", NULL, &chip.worker, err) ||
+	if (!load_deadlines(&deadlines, err))
+		return false;
+	if (!chip_spawn(tcti, &deadlines, &chip.worker, &request, err) ||
 	    !worker_call(chip.worker, &request, &reply, err))
 		return muster_error_prefix(err, "opening the TPM at '%s'", PRINTABLE(tcti));
 	copy_words(&reply, FIELD_MANUFACTURER, chip.manufacturer);

@@ -2,6 +2,7 @@
  * station. */
 #pragma once
 
+#include "muster/config.h"
 #include "muster/ek-holdings.h"
 #include "muster/worker.h"
 
@@ -13,7 +14,13 @@ struct chip {
 	char model[65];
 };
 
-/* Starts a worker on the TPM that is named. Blocks as long as the verbs' deadlines say, as all here. */
+/* Those of muster.yaml. */
+struct worker_deadlines chip_deadlines(const struct config *config);
+/* Starts a worker for this TPM, and makes the request that opens it. For jobs, which wait in the loop. */
+bool chip_spawn(const char *tcti, const struct worker_deadlines *deadlines,
+		struct worker **ret_worker, struct worker_message *ret_request,
+		struct muster_error *err) MUST_CHECK;
+/* Starts a worker on the TPM that is named, with the deadlines of muster.yaml. Blocks as long as the verbs' deadlines say, as all here. */
 bool chip_open(const char *tcti, struct chip *ret_chip, struct muster_error *err) MUST_CHECK;
 /* Ends the worker, which leaves nothing on the chip; where it cannot, the next opening sweeps. NULL is
  * fine. */

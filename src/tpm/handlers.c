@@ -2,23 +2,40 @@
 #include "muster/tpm.h"
 
 #include <endian.h>
+#include <string.h>
 
 #include "muster/ek-holdings.h"
 #include "tpm-internal.h"
 
-/* How long the chip may ask for patience: less than the station's deadline, so that the answer is "busy". */
-enum { PATIENCE_NORMAL = 4000, PATIENCE_LONG = 25000, PATIENCE_KEYGEN = 110000 };
+/* -- Patience ---------------------------------------------------------------------------------------------- */
 
-static int64_t patience_of(enum worker_verb verb)
+enum deadline { NORMAL, LONG, KEYGEN };
+
+static enum deadline deadline_of(enum worker_verb verb)
 {
 	switch (verb) {
 #define VERB(number, name, worker, deadline, request, reply) \
 	case WORKER_##name:                                  \
-		return PATIENCE_##deadline;
+		return deadline;
 #include "muster/worker-verbs.def"
 	default:
-		return PATIENCE_NORMAL;
+		return NORMAL;
 	}
+}
+
+static int64_t given_or(const struct worker_message *request, enum worker_field field,
+			int64_t otherwise)
+{
+	uint64_t given = worker_u64(request, field);
+	return given > 0 && given <= INT32_MAX ? (int64_t)given : otherwise;
+}
+
+/* How long the chip may ask for patience: less than the station's deadline, so that the answer is "busy". */
+static void take_deadlines(const struct worker_message *request, int64_t patience_ms[KEYGEN + 1])
+{
+	patience_ms[NORMAL] = given_or(request, FIELD_NORMAL_MS, 5000) * 4 / 5;
+	patience_ms[LONG] = given_or(request, FIELD_LONG_MS, 30000) * 4 / 5;
+	patience_ms[KEYGEN] = given_or(request, FIELD_KEYGEN_MS, 120000) * 4 / 5;
 }
 
 static struct tpm *opened(void *context, const struct worker_message *request,
@@ -29,7 +46,7 @@ static struct tpm *opened(void *context, const struct worker_message *request,
 		muster_fail(err, CAUSE_WORKER_PROTOCOL, "TPM_OPEN has to come first");
 		return NULL;
 	}
-	tpm_set_patience(tpm, patience_of(request->verb));
+	tpm_set_patience(tpm, tpm->patiences_ms[deadline_of(request->verb)]);
 	return tpm;
 }
 
@@ -56,9 +73,13 @@ static bool answer_open(void *context, const struct worker_message *request,
 {
 	struct tpm **tpm = context;
 	struct tpm_description description;
+	int64_t patiences_ms[KEYGEN + 1];
 	tpm_close(TAKE_PTR(*tpm));
-	if (!tpm_open(worker_text(request, FIELD_TCTI), tpm, err) ||
-	    !tpm_describe(*tpm, &description, err))
+	take_deadlines(request, patiences_ms);
+	if (!tpm_open(worker_text(request, FIELD_TCTI), patiences_ms[NORMAL], tpm, err))
+		return false;
+	memcpy((*tpm)->patiences_ms, patiences_ms, sizeof(patiences_ms));
+	if (!tpm_describe(*tpm, &description, err))
 		return false;
 	worker_add_text(reply, FIELD_MANUFACTURER, description.manufacturer);
 	worker_add_text(reply, FIELD_FIRMWARE, description.firmware);

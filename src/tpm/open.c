@@ -10,8 +10,6 @@
 #include "guard.h"
 #include "tpm-internal.h"
 
-#define PATIENCE_DEFAULT_MS 4000
-
 void tpm_object_done(struct tpm_object *object)
 {
 	if (object->handle == ESYS_TR_NONE)
@@ -76,7 +74,7 @@ static bool greet(struct tpm *tpm, struct muster_error *err)
 	return tpm->has_manager || tpm_handles_flush(tpm, err);
 }
 
-bool tpm_open(const char *tcti, struct tpm **ret_tpm, struct muster_error *err)
+bool tpm_open(const char *tcti, int64_t patience_ms, struct tpm **ret_tpm, struct muster_error *err)
 {
 	if (!tpm_tcti_check(tcti, err))
 		return false;
@@ -85,11 +83,11 @@ bool tpm_open(const char *tcti, struct tpm **ret_tpm, struct muster_error *err)
 		return muster_fail_memory(err);
 	tpm->lock = -1;
 	forget_objects(tpm);
-	tpm->patience_ms = PATIENCE_DEFAULT_MS;
+	tpm->patience_ms = patience_ms;
 	tpm->has_manager = tpm_tcti_has_manager(tcti);
 	snprintf(tpm->tcti_name, sizeof(tpm->tcti_name), "%s", tcti);
 	if (!tpm_lock(tcti, &tpm->lock, err) || !sandbox_enter(tcti, &tpm->sandbox, err) ||
-	    !open_context(tpm, err) || !greet(tpm, err))
+	    !tpm_tcti_try(tcti, err) || !open_context(tpm, err) || !greet(tpm, err))
 		return muster_error_prefix(err, "opening TPM '%s'", PRINTABLE(tcti));
 	*ret_tpm = TAKE_PTR(tpm);
 	return true;

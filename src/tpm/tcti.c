@@ -1,5 +1,6 @@
 /* Which TPM: only one that is named, and for this process alone. */
 #include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -49,6 +50,18 @@ bool tpm_tcti_has_manager(const char *tcti)
 	CLEANUP(freep) char *file = file_of(tcti);
 	const char *name = file ? strrchr(file, '/') : NULL;
 	return text_has_prefix(tcti, "device:") && name && text_has_prefix(name, "/tpmrm");
+}
+
+/* The TCTI says of every reason that it could not be opened. A raw node lets in one program at a time. */
+bool tpm_tcti_try(const char *tcti, struct muster_error *err)
+{
+	const char *node = tcti + strlen("device:");
+	if (!text_has_prefix(tcti, "device:/"))
+		return true;
+	CLEANUP(closep) int fd = open(node, O_RDWR | O_CLOEXEC | O_NONBLOCK);
+	return fd >= 0 ||
+	       muster_fail_errno(err, errno == EBUSY ? CAUSE_TPM_IN_USE : CAUSE_TPM_UNREACHABLE,
+				 errno, "opening '%s'", PRINTABLE(node));
 }
 
 bool tpm_lock(const char *tcti, int *ret_lock, struct muster_error *err)

@@ -16,7 +16,8 @@ struct tpm {
 	TSS2_TCTI_CONTEXT *guard;
 	ESYS_CONTEXT *esys;
 	int64_t patience_ms;
-	bool is_damaged; /* a command failed; the context cannot be relied on */
+	int64_t patiences_ms[3]; /* by the kind of a verb; the handlers' */
+	bool is_damaged;         /* a command failed; the context cannot be relied on */
 	/* The validated EK; of size 0 until tpm_session_begin. It outlives a context. */
 	struct ek_public ek_public;
 	uint32_t ek_handle;
@@ -56,6 +57,8 @@ enum muster_cause tpm_cause_of(TSS2_RC rc);
 /* -- tcti.c ------------------------------------------------------------------------------------------------ */
 
 bool tpm_tcti_check(const char *tcti, struct muster_error *err) MUST_CHECK;
+/* Can the device be opened? CAUSE_TPM_IN_USE or CAUSE_TPM_UNREACHABLE with the system's reason. */
+bool tpm_tcti_try(const char *tcti, struct muster_error *err) MUST_CHECK;
 bool tpm_tcti_has_manager(const char *tcti);
 /* One muster per TPM: the descriptor holds the TPM for this process, a killed process lets go. */
 bool tpm_lock(const char *tcti, int *ret_lock, struct muster_error *err) MUST_CHECK;

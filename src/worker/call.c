@@ -17,25 +17,35 @@ struct worker {
 	struct worker *owner; /* of whose process this is one more line; NULL: of its own */
 	int socket;
 	bool is_dead;
-	int status;                  /* of waitpid(), when it is */
-	const struct verb_row *verb; /* the request under way, or NULL */
-	int64_t allowed_ms;          /* for that request */
-	int64_t deadline_ms;         /* when they are over */
-	int64_t tests_deadline_ms;   /* 0, or instead of the table's */
+	int status;                                /* of waitpid(), when it is */
+	const struct verb_row *verb;               /* the request under way, or NULL */
+	int64_t allowed_ms;                        /* for that request */
+	int64_t deadline_ms;                       /* when they are over */
+	int64_t deadlines_ms[DEADLINE_KEYGEN + 1]; /* by the verb's kind */
 	struct frame_reader reader;
 	char program[64];
 };
 
+static struct worker *make(const char *program)
+{
+	struct worker *worker = calloc(1, sizeof(*worker));
+
+	if (!worker)
+		return NULL;
+	worker->socket = -1;
+	worker->reader.fd = -1;
+	worker_set_deadlines(worker, WORKER_DEADLINES(5000, 30000, 120000));
+	snprintf(worker->program, sizeof(worker->program), "%s", program);
+	return worker;
+}
+
 bool worker_spawn(const char *program, const char *const *environment, struct worker **ret_worker,
 		  struct muster_error *err)
 {
-	CLEANUP(worker_freep) struct worker *worker = calloc(1, sizeof(*worker));
+	CLEANUP(worker_freep) struct worker *worker = make(program);
 
 	if (!worker)
 		return muster_fail_memory(err);
-	worker->socket = -1;
-	worker->reader.fd = -1;
-	snprintf(worker->program, sizeof(worker->program), "%s", program);
 	if (!worker_start_process(program, environment, &worker->pid, &worker->socket, err))
 		return false;
 	*ret_worker = TAKE_PTR(worker);
@@ -86,9 +96,13 @@ bool worker_is_alive(const struct worker *worker)
 	return !worker->is_dead;
 }
 
-void worker_set_deadline_ms(struct worker *worker, int64_t deadline_ms)
+void worker_set_deadlines(struct worker *worker, const struct worker_deadlines *deadlines)
 {
-	worker->tests_deadline_ms = deadline_ms;
+	const int64_t given[] = { deadlines->normal_ms, deadlines->long_ms, deadlines->keygen_ms };
+
+	for (size_t i = 0; i < ARRAY_SIZE(given); i++)
+		if (given[i] > 0)
+			worker->deadlines_ms[i] = given[i];
 }
 
 static bool is_tpm_verb(const struct verb_row *verb)
@@ -130,8 +144,7 @@ bool worker_send(struct worker *worker, const struct worker_message *request,
 	worker->verb = worker_verb_find(request->verb);
 	if (!frame_send(worker->socket, &message, request->fd, err))
 		return fail_dead(worker, err);
-	worker->allowed_ms =
-		worker->tests_deadline_ms ? worker->tests_deadline_ms : worker->verb->deadline_ms;
+	worker->allowed_ms = worker->deadlines_ms[worker->verb->deadline];
 	worker->deadline_ms = clock_now_ms() + worker->allowed_ms;
 	return true;
 }
@@ -242,16 +255,13 @@ bool worker_wait(struct worker *worker, struct worker_message *ret_reply, struct
 
 bool worker_join(struct worker *owner, struct worker **ret_worker, struct muster_error *err)
 {
-	CLEANUP(worker_freep) struct worker *worker = calloc(1, sizeof(*worker));
+	CLEANUP(worker_freep) struct worker *worker = make(owner->program);
 	CLEANUP(worker_message_done) struct worker_message request = { 0 }, reply = { 0 };
 	int sockets[2];
 
 	if (!worker)
 		return muster_fail_memory(err);
 	worker->owner = owner;
-	worker->socket = -1;
-	worker->reader.fd = -1;
-	snprintf(worker->program, sizeof(worker->program), "%s", owner->program);
 	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, sockets) < 0)
 		return muster_fail_errno(err, CAUSE_WORKER_START, errno, "making a socket for %s",
 					 owner->program);

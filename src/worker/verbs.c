@@ -7,8 +7,6 @@ static const struct field_row fields[] = {
 #include "muster/worker-verbs.def"
 };
 
-enum { DEADLINE_NORMAL = 5000, DEADLINE_LONG = 30000, DEADLINE_KEYGEN = 120000 };
-
 enum { USE_OPTIONAL = 1 << 16, USE_REPEATED = 1 << 17 };
 
 /* What may stand in a verb's field list: NAME, O_NAME or R_NAME. */

@@ -24,16 +24,15 @@ struct field_use {
 
 #define FIELD_USES_MAX 12
 
+enum deadline { DEADLINE_NORMAL, DEADLINE_LONG, DEADLINE_KEYGEN };
+
 struct verb_row {
 	enum worker_verb verb;
 	const char *name;
-	int64_t deadline_ms;
+	enum deadline deadline;
 	struct field_use request[FIELD_USES_MAX];
 	struct field_use reply[FIELD_USES_MAX];
 };
-
-/* For tests: this worker has so long for every verb, whatever the table says. */
-void worker_set_deadline_ms(struct worker *worker, int64_t deadline_ms);
 
 /* NULL when the number is unknown. */
 const struct field_row *worker_field_find(unsigned number);

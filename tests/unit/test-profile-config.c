@@ -57,7 +57,8 @@ static void settings_and_modules(void **state)
 		     "    environment: [MUSTER_TEST_CONF, MUSTER_TEST_UNSET, \"DEBUG=a=b\"]\n"
 		     "  other: {path: /usr/lib/other.so, initArguments: \"configdir='sql:/x'\"}\n"
 		     "loginFile: login.txt\n"
-		     "operator: jk\n",
+		     "operator: jk\n"
+		     "tpmDeadlines: {command: 7, keyCreation: 300}\n",
 		     0600);
 	setenv("MUSTER_TEST_CONF", "/tmp/softhsm2.conf", 1);
 	if (!config_load_file(path, &config, &report, &err))
@@ -65,6 +66,9 @@ static void settings_and_modules(void **state)
 	snprintf(expected, sizeof(expected), "%s/login.txt", directory);
 	assert_string_equal(config.login_file, expected);
 	assert_string_equal(config.operator_name, "jk");
+	assert_int_equal(config.tpm_deadlines.command, 7);
+	assert_int_equal(config.tpm_deadlines.activation, 0);
+	assert_int_equal(config.tpm_deadlines.key_creation, 300);
 	assert_int_equal(config.module_count, 2);
 	assert_int_equal(config.paths.count, 1);
 	module = config_module_find(&config, "softhsm");

@@ -192,7 +192,7 @@ static void assert_ends_with(const char *oddity, enum muster_cause cause, const 
 
 	assert_good(say_hello(worker, &err), err);
 	if (cause == CAUSE_TPM_HANGS)
-		worker_set_deadline_ms(worker, SHORT_MS);
+		worker_set_deadlines(worker, WORKER_DEADLINES(SHORT_MS, SHORT_MS, SHORT_MS));
 	assert_fails(open_as(worker, oddity, &none, &err), err, cause);
 	assert_contains(err.message, words);
 	assert_contains(err.message, "odd-worker");
@@ -218,7 +218,7 @@ static void a_module_worker_that_hangs_is_ended(void **state)
 	struct muster_error err;
 
 	(void)state;
-	worker_set_deadline_ms(worker, SHORT_MS);
+	worker_set_deadlines(worker, WORKER_DEADLINES(SHORT_MS, SHORT_MS, SHORT_MS));
 	worker_request_init(&request, WORKER_HSM_TOKEN);
 	worker_add_text(&request, FIELD_MODULE, "/x.so");
 	worker_add_u64(&request, FIELD_INDEX, 0);
@@ -252,7 +252,7 @@ static void a_worker_that_died_between_requests_is_noticed(void **state)
 	struct pollfd wait = { .fd = worker_fd(worker), .events = POLLIN };
 
 	(void)state;
-	worker_set_deadline_ms(worker, 1);
+	worker_set_deadlines(worker, WORKER_DEADLINES(1, 1, 1));
 	(void)open_as(worker, "leave", &none, &err);
 	/* Whichever came first, the death or the deadline: it is gone now. */
 	assert_false(worker_is_alive(worker));
@@ -428,7 +428,7 @@ static void a_worker_does_not_outlive_its_station(void **state)
 		dup2(ends[1], STDERR_FILENO);
 		if (!worker_spawn("odd-worker", NULL, &worker, &err) || !say_hello(worker, &err))
 			_exit(1);
-		worker_set_deadline_ms(worker, 5);
+		worker_set_deadlines(worker, WORKER_DEADLINES(5, 5, 5));
 		worker_request_init(&reply, WORKER_HSM_TOKEN);
 		worker_add_text(&reply, FIELD_MODULE, "/x.so");
 		worker_add_u64(&reply, FIELD_INDEX, 0);
