@@ -25,17 +25,20 @@ struct journal;
 
 /* -- Devices: the summary, always derivable from the entries -------------------------------------------------- */
 
-/* Frozen: stored by name. Live devices (working, parked, released) hold their key: no two have the same one. */
+/* Frozen: stored by name. Live devices (all but the failed and the retired) hold their key: no two have the same one. */
 enum journal_state {
 	JOURNAL_WORKING = 1, /* under way, or cut off: the next run goes on with it */
 	JOURNAL_PARKED,   /* waits for the network, a retry or a person; also "outcome unknown" */
 	JOURNAL_RELEASED, /* done: enrolled, verified, evidence written */
 	JOURNAL_FAILED,   /* ended, and it is known that no enrollment of ours exists */
 	JOURNAL_RETIRED,  /* was released once; its enrollment is gone by decision */
+	JOURNAL_SPOOLED, /* its hardware work is done; waits for the network, and the device need not */
+	JOURNAL_DEAD, /* ended without a success too often; waits for a person, and is not tried by itself */
 };
 
 /* "working", "parked", ... */
 const char *journal_state_name(enum journal_state state);
+bool journal_state_is_live(enum journal_state state);
 /* False when there is no state of that name. */
 bool journal_state_find(const char *name, enum journal_state *ret_state) MUST_CHECK;
 
@@ -194,7 +197,7 @@ bool journal_devices_changed(struct journal *journal, struct journal_cursor *cur
  * start). *ret_count rows were given; 0: the end. */
 bool journal_devices(struct journal *journal, const char *after, journal_device_fn callback,
 		     void *context, size_t *ret_count, struct muster_error *err) MUST_CHECK;
-/* The same, of devices that are working or parked. */
+/* The same, of devices that wait for something: working, parked, spooled or dead. */
 bool journal_unfinished(struct journal *journal, const char *after, journal_device_fn callback,
 			void *context, size_t *ret_count, struct muster_error *err) MUST_CHECK;
 /* Entries of one device (NULL: of all), ascending, the page behind `after_seq` (0: from the start). Large entries make

@@ -51,12 +51,18 @@ const struct device_field device_fields[DEVICE_FIELD_COUNT] = {
 static const char *const state_names[] = {
 	[JOURNAL_WORKING] = "working",   [JOURNAL_PARKED] = "parked",
 	[JOURNAL_RELEASED] = "released", [JOURNAL_FAILED] = "failed",
-	[JOURNAL_RETIRED] = "retired",
+	[JOURNAL_RETIRED] = "retired",   [JOURNAL_SPOOLED] = "spooled",
+	[JOURNAL_DEAD] = "dead-letter",
 };
 
 const char *journal_state_name(enum journal_state state)
 {
 	return state_names[state];
+}
+
+bool journal_state_is_live(enum journal_state state)
+{
+	return state != JOURNAL_FAILED && state != JOURNAL_RETIRED;
 }
 
 bool journal_state_find(const char *name, enum journal_state *ret_state)

@@ -72,8 +72,7 @@ static bool prepare_find(struct journal *journal, enum journal_key key, struct m
 	char tail[256];
 
 	snprintf(tail, sizeof(tail),
-		 "%s = ?1 ORDER BY state IN ('working', 'parked', 'released') DESC, "
-		 "updated_ms DESC, id DESC LIMIT 1",
+		 "%s = ?1 ORDER BY " JOURNAL_IS_LIVE " DESC, updated_ms DESC, id DESC LIMIT 1",
 		 key_columns[key]);
 	return prepare_select(journal, STATEMENT_DEVICE_BY + key - 1, tail, err);
 }
@@ -96,8 +95,8 @@ bool journal_device_prepare(struct journal *journal, struct muster_error *err)
 	       prepare_select(journal, STATEMENT_DEVICE_ALL,
 			      "registration_id > ?1 ORDER BY registration_id LIMIT ?2", err) &&
 	       prepare_select(journal, STATEMENT_DEVICE_UNFINISHED,
-			      "state IN ('working', 'parked') AND registration_id > ?1 "
-			      "ORDER BY registration_id LIMIT ?2",
+			      JOURNAL_IS_UNFINISHED " AND registration_id > ?1 "
+						    "ORDER BY registration_id LIMIT ?2",
 			      err);
 }
 
@@ -157,7 +156,7 @@ bool journal_device_put(struct journal *journal, const struct journal_device *de
 	if (!journal_may_write(journal, err))
 		return false;
 	if (!device->registration_id || device->state < JOURNAL_WORKING ||
-	    device->state > JOURNAL_RETIRED)
+	    device->state > JOURNAL_DEAD)
 		return muster_fail(err, CAUSE_INTERNAL,
 				   "a journal device without registration ID or state");
 	folded = strdup(device->registration_id);

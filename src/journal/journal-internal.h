@@ -58,6 +58,10 @@ bool journal_file_check(const char *path, enum journal_mode mode, struct muster_
 
 /* -- schema.c -- */
 
+/* Conditions on a device's row, the same in indexes and statements. */
+#define JOURNAL_IS_LIVE "state NOT IN ('failed', 'retired')"
+#define JOURNAL_IS_UNFINISHED "state IN ('working', 'parked', 'spooled', 'dead-letter')"
+
 #define JOURNAL_APPLICATION_ID 0x4d555354 /* "MUST" */
 
 /* Whose file it is and whether we know its version; writes nothing. */

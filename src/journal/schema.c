@@ -4,50 +4,59 @@
 #include "journal-internal.h"
 
 /* clang-format off */
+#define DEVICE_TO_STATE \
+	"CREATE TABLE device (" \
+	"	id INTEGER PRIMARY KEY," \
+	"	registration_id TEXT NOT NULL UNIQUE" \
+	"		CHECK (length(registration_id) BETWEEN 1 AND 128 AND registration_id = lower(registration_id))," \
+	"	serial TEXT," \
+	"	device_id TEXT," \
+	"	service TEXT," \
+	"	attestation TEXT," \
+	"	key_kind TEXT," \
+	"	key_digest TEXT CHECK (length(key_digest) = 64)," \
+	"	key_id TEXT," \
+	"	key_place TEXT," \
+	"	profile_name TEXT," \
+	"	profile_digest TEXT," \
+	"	batch TEXT," \
+	"	operator TEXT," \
+	"	station TEXT," \
+	"	socket TEXT,"
+#define DEVICE_BEHIND_STATE \
+	"	stage TEXT," \
+	"	attempt INTEGER NOT NULL," \
+	"	attempt_id TEXT," \
+	"	cause INTEGER NOT NULL," \
+	"	hub TEXT," \
+	"	etag TEXT," \
+	"	evidence_path TEXT," \
+	"	evidence_digest TEXT," \
+	"	created_ms INTEGER NOT NULL," \
+	"	updated_ms INTEGER NOT NULL"
+#define DEVICE_INDEXES \
+	"CREATE INDEX device_serial ON device(serial);" \
+	"CREATE INDEX device_device_id ON device(device_id);" \
+	"CREATE INDEX device_key_digest ON device(key_digest);" \
+	"CREATE INDEX device_key_id ON device(key_id);"
+#define DEVICE_TRIGGERS \
+	"CREATE TRIGGER device_is_kept BEFORE DELETE ON device" \
+	"	BEGIN SELECT raise(ABORT, 'devices are never deleted'); END;" \
+	"CREATE TRIGGER device_keeps_its_name BEFORE UPDATE OF registration_id, created_ms ON device" \
+	"	WHEN new.registration_id IS NOT old.registration_id OR new.created_ms IS NOT old.created_ms" \
+	"	BEGIN SELECT raise(ABORT, 'a device keeps its registration ID'); END;"
+
 static const char *const migrations[] = {
 	/* 0 -> 1 */
-	"CREATE TABLE device ("
-	"	id INTEGER PRIMARY KEY,"
-	"	registration_id TEXT NOT NULL UNIQUE"
-	"		CHECK (length(registration_id) BETWEEN 1 AND 128 AND registration_id = lower(registration_id)),"
-	"	serial TEXT,"
-	"	device_id TEXT,"
-	"	service TEXT,"
-	"	attestation TEXT,"
-	"	key_kind TEXT,"
-	"	key_digest TEXT CHECK (length(key_digest) = 64),"
-	"	key_id TEXT,"
-	"	key_place TEXT,"
-	"	profile_name TEXT,"
-	"	profile_digest TEXT,"
-	"	batch TEXT,"
-	"	operator TEXT,"
-	"	station TEXT,"
-	"	socket TEXT,"
+	DEVICE_TO_STATE
 	"	state TEXT NOT NULL CHECK (state IN ('working', 'parked', 'released', 'failed', 'retired')),"
-	"	stage TEXT,"
-	"	attempt INTEGER NOT NULL,"
-	"	attempt_id TEXT,"
-	"	cause INTEGER NOT NULL,"
-	"	hub TEXT,"
-	"	etag TEXT,"
-	"	evidence_path TEXT,"
-	"	evidence_digest TEXT,"
-	"	created_ms INTEGER NOT NULL,"
-	"	updated_ms INTEGER NOT NULL"
+	DEVICE_BEHIND_STATE
 	") STRICT;"
-	"CREATE INDEX device_serial ON device(serial);"
-	"CREATE INDEX device_device_id ON device(device_id);"
-	"CREATE INDEX device_key_digest ON device(key_digest);"
-	"CREATE INDEX device_key_id ON device(key_id);"
+	DEVICE_INDEXES
 	"CREATE UNIQUE INDEX device_live_key ON device(key_digest)"
 	"	WHERE state IN ('working', 'parked', 'released');"
 	"CREATE INDEX device_unfinished ON device(registration_id) WHERE state IN ('working', 'parked');"
-	"CREATE TRIGGER device_is_kept BEFORE DELETE ON device"
-	"	BEGIN SELECT raise(ABORT, 'devices are never deleted'); END;"
-	"CREATE TRIGGER device_keeps_its_name BEFORE UPDATE OF registration_id, created_ms ON device"
-	"	WHEN new.registration_id IS NOT old.registration_id OR new.created_ms IS NOT old.created_ms"
-	"	BEGIN SELECT raise(ABORT, 'a device keeps its registration ID'); END;"
+	DEVICE_TRIGGERS
 
 	"CREATE TABLE entry ("
 	"	seq INTEGER PRIMARY KEY CHECK (seq > 0),"
@@ -76,6 +85,24 @@ static const char *const migrations[] = {
 	/* 3 -> 4 */
 	"CREATE INDEX entry_key ON entry(" JOURNAL_KEY_OF_ENTRY ")"
 	"	WHERE kind = 'outcome' AND " JOURNAL_KEY_OF_ENTRY " IS NOT NULL;",
+	/* 4 -> 5: more states; a check cannot be altered, so the rows move */
+	"DROP INDEX device_serial; DROP INDEX device_device_id; DROP INDEX device_key_digest; DROP INDEX device_key_id;"
+	"DROP INDEX device_live_key; DROP INDEX device_unfinished; DROP INDEX device_updated;"
+	"DROP TRIGGER device_is_kept; DROP TRIGGER device_keeps_its_name;"
+	"ALTER TABLE device RENAME TO device_before;"
+	DEVICE_TO_STATE
+	"	state TEXT NOT NULL CHECK (state IN"
+	"		('working', 'parked', 'released', 'failed', 'retired', 'spooled', 'dead-letter')),"
+	DEVICE_BEHIND_STATE
+	",	entry INTEGER NOT NULL DEFAULT 0"
+	") STRICT;"
+	"INSERT INTO device SELECT * FROM device_before;"
+	"DROP TABLE device_before;"
+	DEVICE_INDEXES
+	"CREATE UNIQUE INDEX device_live_key ON device(key_digest) WHERE " JOURNAL_IS_LIVE ";"
+	"CREATE INDEX device_unfinished ON device(registration_id) WHERE " JOURNAL_IS_UNFINISHED ";"
+	"CREATE INDEX device_updated ON device(updated_ms, registration_id);"
+	DEVICE_TRIGGERS,
 };
 
 #define VERSION_WITH_NOTES 3
