@@ -47,6 +47,8 @@ void file_sink_done(struct file_sink *sink);
 bool file_check_absent(const char *path, struct muster_error *err) MUST_CHECK;
 /* Makes the directory (mode 0700) and its missing parents. An existing directory is fine. */
 bool directory_make(const char *path, struct muster_error *err) MUST_CHECK;
+/* The path of a file called `name` in the directory of `path`. Caller frees; NULL: no memory. */
+char *file_beside(const char *path, const char *name);
 /* $XDG_STATE_HOME/muster, or ~/.local/state/muster, or /var/lib/muster for root. Caller frees. */
 char *directory_state(void);
 

@@ -134,6 +134,7 @@ struct profile {
 	cJSON *twin_desired;
 	cJSON *device_information;
 	enum profile_verify verify;
+	int64_t retry_budget; /* runs in which a device may fail before a person has to look */
 };
 
 /* Reads and checks. With mistakes it fails with CAUSE_PROFILE_INVALID and *report has them all; with warnings alone

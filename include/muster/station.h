@@ -32,6 +32,7 @@ struct station_device {
 	const char *socket; /* what people call its place; NULL: the TCTI */
 	const char *tpm;    /* TCTI */
 	const char *serial;
+	const char *registration_id; /* of a device that is in the journal; else NULL */
 };
 
 struct station_result;
@@ -55,6 +56,8 @@ struct station_request {
 	const char *operator_name; /* NULL: the login user */
 	int64_t key_fd; /* derived keys go to this open descriptor instead of a file; 0: none */
 	bool dry_run;
+	/* All of the hardware's work and none of the network's: no credential is needed, and devices end spooled. */
+	bool offline;
 	/* Told of each stage as it begins; may be NULL. `device` is the serial, else the socket, or NULL. */
 	void (*progress)(void *context, const char *device, const char *stage);
 	/* Told of each device as it ends, when all of it is on disk; the result is the callee's to free. False ends
@@ -71,8 +74,8 @@ struct station_result {
 	char *device_id;
 	char *attestation;
 	char *hub;   /* NULL when the device was not registered */
-	char *state; /* "enrolled", "already enrolled", "planned" (dry run), "failed" */
-	struct muster_error failure; /* why; code MUSTER_OK when it did not fail */
+	char *state; /* "enrolled", "already enrolled", "spooled", "planned" (dry run), "failed" */
+	struct muster_error failure; /* why it is not enrolled; code MUSTER_OK when it is */
 	bool verified; /* the device itself could register (or was refused, where the profile disables it) */
 	char *evidence_path;
 	char *key_file; /* where the derived keys were written; or NULL */

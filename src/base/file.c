@@ -42,6 +42,13 @@ bool file_read(const char *path, size_t max, struct bytes *ret_bytes, struct mus
 	return true;
 }
 
+char *file_beside(const char *path, const char *name)
+{
+	const char *slash = strrchr(path, '/');
+
+	return text_format("%.*s%s", slash ? (int)(slash + 1 - path) : 0, path, name);
+}
+
 /* The directory that holds path, opened. */
 static int open_parent(const char *path)
 {

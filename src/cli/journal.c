@@ -88,7 +88,8 @@ bool journal_filter_read(const struct option_list *states, const char *since,
 		if (!journal_state_find(states->words[i], &state))
 			return muster_fail(
 				err, CAUSE_USAGE,
-				"--state=%s is not working, parked, released, failed or retired",
+				"--state=%s is not working, parked, spooled, dead-letter, released, "
+				"failed or retired",
 				PRINTABLE(states->words[i]));
 		filter.states |= 1U << state;
 	}

@@ -101,7 +101,8 @@ static void note_failure(struct provision_report *report, const struct station_r
 		report->failure = result->failure;
 	report->differ |= report->failure.code != result->failure.code;
 	if (!report->is_single)
-		fprintf(stderr, "muster: %s: [E%04u] %s\n", PRINTABLE(result->socket),
+		fprintf(stderr, "muster: %s: [E%04u] %s\n",
+			PRINTABLE(result->socket ? result->socket : result->device),
 			(unsigned)result->failure.cause, result->failure.message);
 }
 
@@ -114,7 +115,7 @@ bool provision_report_add(void *context, struct station_result *result, struct m
 	report->count++;
 	if (own.failure.code != MUSTER_OK)
 		note_failure(report, &own);
-	if (report->is_single && report->failed > 0)
+	if (report->is_single && report->failed > 0 && own.failure.cause != CAUSE_DEVICE_SPOOLED)
 		return true;
 	object = describe(&own);
 	if (!object)

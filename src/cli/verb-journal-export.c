@@ -23,7 +23,7 @@ struct export_options {
 /* clang-format off */
 static const struct option_row rows[] = {
 	JOURNAL_ROW(struct export_options),
-	{ 0, "state", NULL, OPTION_LIST, "STATE", "Only working, parked, released, failed or retired; may be repeated",
+	{ 0, "state", NULL, OPTION_LIST, "STATE", "Only working, parked, spooled, dead-letter, released, failed or retired; may be repeated",
 	  offsetof(struct export_options, states), NULL, NULL, 0 },
 	{ 0, "since", NULL, OPTION_TEXT, "TIME", "Only what changed since: a time, a date, 'today', or an age (2h, 7d)",
 	  offsetof(struct export_options, since), NULL, NULL, 0 },

@@ -1,6 +1,7 @@
 /* muster journal reconcile: a new journal from the service and the evidence files. */
 #include <string.h>
 
+#include "muster/file.h"
 #include "muster/json.h"
 #include "muster/station-journal.h"
 #include "muster/text.h"
@@ -39,15 +40,12 @@ static bool find_evidence(const char *given, const char *journal, char **ret_dir
 			  struct muster_error *err)
 {
 	CLEANUP(config_done) struct config config = { 0 };
-	const char *slash = strrchr(journal, '/');
 
 	if (!given && !report_config_load(&config, err))
 		return false;
 	if (!given)
 		given = config.out;
-	*ret_directory = given ? strdup(given)
-			       : text_format("%.*sevidence", slash ? (int)(slash + 1 - journal) : 0,
-					     journal);
+	*ret_directory = given ? strdup(given) : file_beside(journal, "evidence");
 	return *ret_directory || muster_fail_memory(err);
 }
 

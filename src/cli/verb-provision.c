@@ -48,6 +48,8 @@ static const struct option_row rows[] = {
 	  offsetof(struct provision_options, request.key_fd), NULL, NULL, 0 },
 	{ 0, "operator", NULL, OPTION_TEXT, "NAME", "Who is working here; default: the login user",
 	  offsetof(struct provision_options, request.operator_name), "MUSTER_OPERATOR", NULL, 0 },
+	{ 0, "offline", NULL, OPTION_FLAG, NULL, "Do the hardware's work alone; muster sync sends the rest later",
+	  offsetof(struct provision_options, request.offline), NULL, NULL, 0 },
 	{ 0, "dry-run", NULL, OPTION_FLAG, NULL, "Show what would be done; change nothing",
 	  offsetof(struct provision_options, request.dry_run), NULL, NULL, 0 },
 	{ 0 },
@@ -75,6 +77,8 @@ static bool log_in(const struct provision_options *options, struct config *confi
 {
 	struct login_options login = options->login;
 
+	if (request->offline)
+		return true;
 	if (!report_config_load(config, err))
 		return false;
 	login_options_complete(&login, config);

@@ -241,6 +241,10 @@ static const struct field profile_rows[] = {
 	  .help = "The twin that a device begins with." },
 	{ "deviceInformation", FIELD_JSON, AT(device_information),
 	  .help = "Anything about the device that goes into the enrollment." },
+	{ "retryBudget", FIELD_INTEGER, AT(retry_budget), .least = 1, .most = 1000,
+	  .fallback = "10",
+	  .help = "Runs in which a device may fail before it is put aside for a person; what ails the "
+		  "station or the network does not count." },
 	{ "verify", FIELD_WORD, AT(verify), .words = verify_words, .fallback = "register",
 	  .help = "Whether the station registers as the device would before it lets it go, and "
 		  "whether it deletes the record of that." },

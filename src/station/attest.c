@@ -26,21 +26,22 @@ bool attest_x509_applies(const struct job *job)
 
 bool attest_key_is_journalled(const struct job *job)
 {
-	return attest_x509_applies(job) && job->key_id.size > 0;
+	return attest_x509_applies(job) && token_applies(job) && job->key_id.size > 0;
 }
 
 /* A dry run makes no key; a released device has one, or it is an error that read-back tells. */
 bool attest_key_is_missing(const struct job *job)
 {
 	return attest_x509_applies(job) && !job_is_dry(job) && job->spki.size == 0 &&
-	       !job->was_released;
+	       !job->was_released && !job_is_absent(job);
 }
 
 /* Late, when the certificate is in the journal: a cut never leaves one in the token that nobody knows. Storing it again is
  * harmless. */
 bool attest_store_applies(const struct job *job)
 {
-	return attest_x509_applies(job) && !job_is_dry(job) && !job->was_released;
+	return attest_x509_applies(job) && token_applies(job) && !job_is_dry(job) &&
+	       !job->was_released;
 }
 
 bool attest_derive_applies(const struct job *job)
@@ -103,7 +104,7 @@ bool attest_key_find_finish(struct job *job, const struct muster_error *outcome,
 	}
 	if (worker_u64(&job->reply, FIELD_FOUND) && job->certificate.size > 0)
 		return take_key(job, err);
-	if (job->was_released)
+	if (job->was_released || job_is_absent(job))
 		return muster_fail(
 			err, CAUSE_KEY_NOT_FOUND,
 			"the key that device '%s' was enrolled with is not in token '%s'",

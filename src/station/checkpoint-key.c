@@ -16,14 +16,6 @@
 
 DEFINE_FREEP(BIO_freep, BIO *, BIO_free_all)
 
-static char *default_key_path(const char *journal_path)
-{
-	const char *slash = strrchr(journal_path, '/');
-
-	return slash ? text_format("%.*s/station.key", (int)(slash - journal_path), journal_path)
-		     : strdup("station.key");
-}
-
 /* NAME.pub beside NAME.key, for those who verify. */
 static bool write_public_half(const char *key_path, EVP_PKEY *key, struct muster_error *err)
 {
@@ -87,7 +79,7 @@ static bool open_token(const char *uri, struct checkpoint_key *key, struct muste
 bool checkpoint_key_open(const char *where, const char *journal_path,
 			 struct checkpoint_key *ret_key, struct muster_error *err)
 {
-	CLEANUP(freep) char *fallback = default_key_path(journal_path);
+	CLEANUP(freep) char *fallback = file_beside(journal_path, "station.key");
 
 	if (!fallback)
 		return muster_fail_memory(err);

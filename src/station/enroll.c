@@ -6,6 +6,7 @@
 
 #include "muster/encoding.h"
 #include "muster/json.h"
+#include "spool.h"
 
 /* -- Composing ---------------------------------------------------------------------------------------------- */
 
@@ -58,9 +59,10 @@ bool enroll_compose(struct job *job, struct muster_error *err)
 
 	if (!has_attestation(job))
 		return true;
-	return dps_enrollment_build(&terms, &job->enrollment, err) ||
-	       muster_error_prefix(err, "composing the enrollment of '%s'",
-				   PRINTABLE(job->registration_id));
+	if (!dps_enrollment_build(&terms, &job->enrollment, err))
+		return muster_error_prefix(err, "composing the enrollment of '%s'",
+					   PRINTABLE(job->registration_id));
+	return !job_is_absent(job) || spool_check(job, err);
 }
 
 /* -- Sending ------------------------------------------------------------------------------------------------ */
@@ -74,7 +76,8 @@ static const char *name_of(const struct job *job, char out[160])
 /* What may have been sent already is read back first. */
 bool enroll_put_applies(const struct job *job)
 {
-	return !job_is_dry(job) && !job->was_released && !job->outcome_is_unknown;
+	return !job_is_dry(job) && !job_is_offline(job) && !job->was_released &&
+	       !job->outcome_is_unknown;
 }
 
 bool enroll_put_intend(struct job *job, cJSON *body, struct muster_error *err)
@@ -161,7 +164,7 @@ bool enroll_put_finish(struct job *job, const struct muster_error *outcome,
 
 bool confirm_applies(const struct job *job)
 {
-	return job->enrollment != NULL;
+	return job->enrollment != NULL && !job_is_offline(job);
 }
 
 bool confirm_read_start(struct job *job, struct muster_error *err)

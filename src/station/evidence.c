@@ -6,6 +6,7 @@
 #include "muster/encoding.h"
 #include "muster/json.h"
 #include "muster/station-journal.h"
+#include "steps.h"
 #include "tpm-findings.h"
 
 #define EVIDENCE_SCHEMA "muster.evidence/1"
@@ -51,11 +52,13 @@ static bool add_hex_id(cJSON *part, const struct bytes *id)
 	       json_add_text(part, "keyId", hex_encode(hex, id->data, id->size));
 }
 
-static cJSON *key_part(const struct job *job)
+cJSON *evidence_attestation(const struct job *job)
 {
 	CLEANUP(cJSON_freep) cJSON *part = cJSON_CreateObject();
 	char digest[SHA256_HEX_SIZE];
 
+	if (job_is_absent(job) && job->spooled)
+		return cJSON_Duplicate(json_get(job->spooled, "attestation"), true);
 	if (!part ||
 	    !json_add_text(part, "type", profile_attestation_word(job->run->profile.attestation)) ||
 	    !add_base64(part, "endorsementKey", job->ek.data, job->has_ek ? job->ek.size : 0) ||
@@ -94,7 +97,9 @@ static cJSON *verification_part(const struct job *job)
 
 	if (!part || !json_add_bool(part, "verified", job->verified) ||
 	    !json_add_text(part, "result",
-			   job->verification ? job->verification : "not asked for") ||
+			   job->verification        ? job->verification
+			   : verify_is_put_off(job) ? "not possible: the device was not at hand"
+						    : "not asked for") ||
 	    !json_add_text(part, "hub", job->hub))
 		return NULL;
 	return TAKE_PTR(part);
@@ -112,6 +117,20 @@ static cJSON *chain_part(struct job *job, struct muster_error *err)
 	    !json_add_text(part, "digest", hex_encode(digest, head.digest, sizeof(head.digest))))
 		return NULL;
 	return TAKE_PTR(part);
+}
+
+/* Who did the hardware's work, and when, where that was another day. */
+static bool add_spooled(cJSON *root, const struct job *job)
+{
+	CLEANUP(cJSON_freep) cJSON *part = cJSON_CreateObject();
+	static const char *const names[] = { "at", "operator", "station" };
+
+	if (!job->spooled)
+		return true;
+	for (size_t i = 0; i < ARRAY_SIZE(names); i++)
+		if (!part || !json_add_text(part, names[i], json_text(job->spooled, names[i])))
+			return false;
+	return json_add_item(root, "spooled", TAKE_PTR(part));
 }
 
 bool evidence_compose(struct job *job, char **ret_text, struct muster_error *err)
@@ -135,7 +154,8 @@ bool evidence_compose(struct job *job, char **ret_text, struct muster_error *err
 	    !json_add_text(root, "attemptId", job->attempt_id) ||
 	    !json_add_bool(root, "created", job->created) ||
 	    !json_add_item(root, "profile", profile_part(&run->profile)) ||
-	    !json_add_item(root, "attestation", key_part(job)) ||
+	    !json_add_item(root, "attestation", evidence_attestation(job)) ||
+	    !add_spooled(root, job) ||
 	    !json_add_item(root, "enrollment", enrollment_part(job, err)) ||
 	    !json_add_item(root, "verification", verification_part(job)) ||
 	    !json_add_item(root, "journal", chain_part(job, err)))

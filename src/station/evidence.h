@@ -6,5 +6,7 @@
 
 /* Indented JSON with a newline at the end. */
 bool evidence_compose(struct job *job, char **ret_text, struct muster_error *err) MUST_CHECK;
+/* The device's key and what was found out about it. NULL without memory. */
+cJSON *evidence_attestation(const struct job *job);
 /* station_evidence_path() of a job. */
 char *evidence_path(const struct job *job, const char *suffix);

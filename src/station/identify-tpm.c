@@ -13,7 +13,7 @@
 
 bool tpm_applies(const struct job *job)
 {
-	return job->run->profile.attestation == PROFILE_TPM;
+	return job->run->profile.attestation == PROFILE_TPM && !job_is_absent(job);
 }
 
 bool tpm_ek_is_missing(const struct job *job)

@@ -10,10 +10,16 @@
 #include "muster/identity.h"
 #include "muster/json.h"
 #include "resume.h"
+#include "spool.h"
 
 /* -- The service ----------------------------------------------------------------------------------------- */
 
 enum { CLOCK_SKEW_MAX_MS = 5 * 60 * 1000 };
+
+bool service_reach_applies(const struct job *job)
+{
+	return !job_is_offline(job);
+}
 
 /* A request without credential, before anything has an effect: does the service answer, is it who it says, and does
  * its clock agree with ours? A wrong clock would make tokens that expire at the wrong time. */
@@ -45,6 +51,19 @@ bool service_reach_finish(struct job *job, const struct muster_error *outcome,
 
 /* -- Names ------------------------------------------------------------------------------------------------- */
 
+/* A device of the journal has its ID already, and keeps it. */
+static bool take_id(struct job *job, const char *id, struct muster_error *err)
+{
+	if (!job->registration_id)
+		job->registration_id = strdup(id);
+	if (!job->registration_id)
+		return muster_fail_memory(err);
+	return strcmp(job->registration_id, id) == 0 ||
+	       muster_fail(err, CAUSE_PROFILE_NOT_KEPT,
+			   "profile '%s' gives device '%s' the registration ID '%s'",
+			   PRINTABLE(job->run->profile.name), PRINTABLE(job->registration_id), id);
+}
+
 static bool expand_ids(struct job *job, struct muster_error *err)
 {
 	const struct profile *profile = &job->run->profile;
@@ -63,9 +82,8 @@ static bool expand_ids(struct job *job, struct muster_error *err)
 				      &expanded, err) ||
 	    !identity_registration_id_normalise(expanded, max, folded, err))
 		return muster_error_prefix(err, "making the registration ID");
-	job->registration_id = strdup(folded);
-	if (!job->registration_id)
-		return muster_fail_memory(err);
+	if (!take_id(job, folded, err))
+		return false;
 	values.registration_id = job->registration_id;
 	if (!profile->device_id)
 		return true;
@@ -95,18 +113,25 @@ static const char *service_of(const struct job *job)
 	return job->run->id_scope ? job->run->id_scope : job_host(job);
 }
 
+static bool is_of_other_service(const struct job *job)
+{
+	const char *known = job->device.service, *here = service_of(job);
+
+	return known && *here && strcmp(known, here) != 0;
+}
+
 static bool check_known(struct job *job, const struct known_claim *claim, struct muster_error *err)
 {
 	const struct journal_device *known = &job->device;
 	const char *serial = job->serial;
 
-	if (known->service && strcmp(known->service, service_of(job)) != 0)
+	if (is_of_other_service(job))
 		return muster_fail(
 			err, CAUSE_SERVICE_CHANGED,
 			"device '%s' is in the journal as provisioned into '%s', not '%s'",
 			PRINTABLE(job->registration_id), PRINTABLE(known->service),
 			PRINTABLE(service_of(job)));
-	if (!known_is_live(known->state))
+	if (!journal_state_is_live(known->state))
 		return true;
 	if (serial && known->serial && strcmp(serial, known->serial) != 0)
 		return known_fail(claim, known, CAUSE_KEY_TAKEN, err);
@@ -142,7 +167,11 @@ static bool look_into_journal(struct job *job, struct muster_error *err)
 
 bool identify_look_up(struct job *job, struct muster_error *err)
 {
-	if (!expand_ids(job, err) || (job->run->journal && !look_into_journal(job, err)))
+	/* What the IDs of an absent device are made of is in the journal. */
+	if (job_is_absent(job)
+		    ? !look_into_journal(job, err) || !spool_take_up(job, err) ||
+			      !expand_ids(job, err)
+		    : !expand_ids(job, err) || (job->run->journal && !look_into_journal(job, err)))
 		return false;
 	if (!job->attempt_id[0] && !new_attempt_id(job, err))
 		return false;

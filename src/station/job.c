@@ -13,9 +13,21 @@ bool job_is_dry(const struct job *job)
 	return job->run->request->dry_run;
 }
 
+bool job_is_offline(const struct job *job)
+{
+	return job->run->way == RUN_OFFLINE;
+}
+
+bool job_is_absent(const struct job *job)
+{
+	return job->run->way == RUN_SYNC;
+}
+
 const char *job_host(const struct job *job)
 {
-	return dps_credential_host(job->run->request->credential);
+	const struct dps_credential *credential = job->run->request->credential;
+
+	return credential ? dps_credential_host(credential) : "";
 }
 
 bool job_ask(struct job *job, struct worker *worker, const struct worker_message *request,
@@ -54,7 +66,9 @@ bool job_send(struct job *job, struct http_request *request, struct muster_error
 bool job_take_turn(struct job *job, struct muster_error *err)
 {
 	struct run *run = job->run;
-	int64_t wait_ms = dps_meter_take(run->meter, 1, DPS_BUDGET_BENCH, &job->ticket);
+	int64_t wait_ms = dps_meter_take(run->meter, 1,
+					 job_is_absent(job) ? DPS_BUDGET_BACKLOG : DPS_BUDGET_BENCH,
+					 &job->ticket);
 
 	if (wait_ms > 0) {
 		log_debug("waiting %lld ms for a turn in the rate budget", (long long)wait_ms);
@@ -131,7 +145,8 @@ static bool copy_text(char **target, const char *text)
 bool job_place(struct job *job, const struct station_device *device, struct muster_error *err)
 {
 	return (copy_text(&job->tcti, device->tpm) && copy_text(&job->serial, device->serial) &&
-		copy_text(&job->socket, device->socket ? device->socket : device->tpm)) ||
+		copy_text(&job->socket, device->socket ? device->socket : device->tpm) &&
+		copy_text(&job->registration_id, device->registration_id)) ||
 	       muster_fail_memory(err);
 }
 
@@ -147,6 +162,7 @@ void job_restart(struct job *job)
 		.tcti = TAKE_PTR(job->tcti),
 		.serial = TAKE_PTR(job->serial),
 		.socket = TAKE_PTR(job->socket),
+		.registration_id = job_is_absent(job) ? TAKE_PTR(job->registration_id) : NULL,
 		.again_in_ms = -1,
 		.started_ms = job->started_ms,
 	};
@@ -186,6 +202,7 @@ void job_done(struct job *job)
 	bytes_done(&job->certificate);
 	secret_done(&job->primary_key);
 	secret_done(&job->secondary_key);
+	cJSON_Delete(job->spooled);
 	cJSON_Delete(job->enrollment);
 	cJSON_Delete(job->found);
 	cJSON_Delete(job->mechanism);

@@ -44,16 +44,26 @@ enum operation {
 struct custody;
 struct step_table;
 
+/* Which part of the way a run goes. */
+enum run_way {
+	RUN_WHOLE,
+	RUN_OFFLINE, /* the hardware's part */
+	RUN_SYNC,    /* the network's part, of devices that are in the journal */
+};
+
 /* Everything that was checked before anything outside was touched; shared by all jobs of a run. */
 struct run {
 	const struct station_request *request;
+	enum run_way way;
+	const char *kept_profile; /* SYNC: its digest; borrowed */
 	const struct step_table *steps;
 	struct profile profile;
 	struct http *http;
 	struct dps_meter *meter; /* the rate budget of this station */
 	struct journal *journal; /* NULL: nothing is journalled */
-	char *out_directory;     /* where evidence goes */
-	bool writes_keys;        /* --out was given: the derived keys go there too */
+	char *journal_path;
+	char *out_directory; /* where evidence goes */
+	bool writes_keys;    /* --out was given: the derived keys go there too */
 	char device_host[DPS_HOST_SIZE];
 	char *id_scope; /* NULL when nothing is verified */
 	struct who who;
@@ -145,7 +155,10 @@ struct job {
 	struct journal_device device; /* the journal's row as read, texts in its storage */
 	bool was_known;               /* the journal had it */
 	bool was_released;            /* and complete: this run only looks */
-	int64_t resumed_seq;          /* the last journal entry taken into account */
+	bool was_unverified; /* released without being verified, though the profile asks for it */
+	int64_t failures;    /* runs that count against its budget */
+	cJSON *spooled;      /* what was noted when it was spooled; see spool.c */
+	int64_t resumed_seq; /* the last journal entry taken into account */
 	char attempt_id[33];
 	int64_t attempt;
 
@@ -221,7 +234,10 @@ void job_done(struct job *job);
 void job_restart(struct job *job);
 
 bool job_is_dry(const struct job *job);
-/* The provisioning service's. */
+/* The run is without network, or without the device. */
+bool job_is_offline(const struct job *job);
+bool job_is_absent(const struct job *job);
+/* The provisioning service's; "" when no credential names one. */
 const char *job_host(const struct job *job);
 /* What people call it while it is under way: its serial, else its socket; or NULL. */
 const char *job_name(const struct job *job);

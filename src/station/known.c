@@ -19,11 +19,6 @@ void known_claim_ek(struct known_claim *claim, const struct ek_public *ek)
 	hex_encode(claim->twin_digest, digest, sizeof(digest));
 }
 
-bool known_is_live(enum journal_state state)
-{
-	return state == JOURNAL_WORKING || state == JOURNAL_PARKED || state == JOURNAL_RELEASED;
-}
-
 /* *ret_found is false too when the device is no longer live. */
 static bool find_live(struct journal *journal, enum journal_key key, const char *value,
 		      struct journal_device *ret_device, bool *ret_found, struct muster_error *err)
@@ -33,7 +28,7 @@ static bool find_live(struct journal *journal, enum journal_key key, const char 
 		return true;
 	if (!journal_device_find(journal, key, value, ret_device, ret_found, err))
 		return false;
-	if (*ret_found && !known_is_live(ret_device->state)) {
+	if (*ret_found && !journal_state_is_live(ret_device->state)) {
 		journal_device_done(ret_device);
 		*ret_found = false;
 	}

@@ -14,8 +14,6 @@ struct known_claim {
 
 void known_claim_ek(struct known_claim *claim, const struct ek_public *ek);
 
-/* Working, parked or released: it holds its serial and its key. */
-bool known_is_live(enum journal_state state);
 /* The live device that has this key, however it was written. */
 bool known_find_key(struct journal *journal, const struct known_claim *claim,
 		    struct journal_device *ret_device, bool *ret_found, struct muster_error *err)

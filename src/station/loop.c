@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "job.h"
+#include "park.h"
 #include "token.h"
 
 #include "muster/json.h"
@@ -51,12 +52,6 @@ static void forget_operation(struct job *job)
 	http_answer_done(&job->answer);
 }
 
-/* Which state a failed device is left in: only when nothing of ours can exist at the service it is over. */
-static enum journal_state state_after(const struct job *job)
-{
-	return job->may_exist || job->was_released ? JOURNAL_PARKED : JOURNAL_FAILED;
-}
-
 static bool record_failure(struct job *job, struct muster_error *err)
 {
 	CLEANUP(cJSON_freep) cJSON *body = cJSON_CreateObject();
@@ -72,7 +67,7 @@ static bool record_failure(struct job *job, struct muster_error *err)
 		return false;
 	/* A released device stays released; the failure of a later look at it is in the entries. */
 	return !job->registration_id || job->was_released || !job->attempt ||
-	       job_put_row(job, state_after(job), stage, job->failure.cause, err);
+	       park_device(job, stage, err);
 }
 
 /* A module that hangs or falls over takes all sessions along. Which device hung is known; of a fall it is found out,

@@ -53,6 +53,12 @@ static const char *key_kind(const struct job *job)
 	return "derived";
 }
 
+/* A device that is not here keeps what was known of its places. */
+static const char *or_as_known(const struct job *job, const char *value, const char *known)
+{
+	return !value && job_is_absent(job) ? known : value;
+}
+
 bool job_put_row(struct job *job, enum journal_state state, enum stage stage,
 		 enum muster_cause cause, struct muster_error *err)
 {
@@ -69,14 +75,15 @@ bool job_put_row(struct job *job, enum journal_state state, enum stage stage,
 		.key_id = job->key_id.size > 0 && job->key_id.size <= 64
 				  ? hex_encode(key_id, job->key_id.data, job->key_id.size)
 				  : NULL,
-		.key_place = run->profile.attestation == PROFILE_TPM    ? "tpm:0x81010001"
-			     : run->profile.attestation == PROFILE_X509 ? run->token_text
-									: NULL,
+		.key_place = run->profile.attestation == PROFILE_TPM ? "tpm:0x81010001"
+			     : run->profile.attestation == PROFILE_X509
+				     ? or_as_known(job, run->token_text, job->device.key_place)
+				     : NULL,
 		.profile_name = run->profile.name,
 		.profile_digest = run->profile.digest,
 		.operator= run->who.operator_name,
 		.station = run->who.station,
-		.socket = job->socket,
+		.socket = or_as_known(job, job->socket, job->device.socket),
 		.state = state,
 		.stage = stage_name(stage),
 		.attempt = job->attempt,

@@ -19,6 +19,11 @@ bool release_tpm_applies(const struct job *job)
 
 bool release_applies(const struct job *job)
 {
+	return !job_is_dry(job) && (job->was_released || !job_is_offline(job));
+}
+
+bool write_out_applies(const struct job *job)
+{
 	return !job_is_dry(job);
 }
 
@@ -46,6 +51,7 @@ bool release_record(struct job *job, struct muster_error *err)
 		return muster_error_prefix(err, "composing the evidence");
 	body = cJSON_CreateObject();
 	if (!body || !json_add_bool(body, "released", true) ||
+	    (verify_is_put_off(job) && !json_add_bool(body, "unverified", true)) ||
 	    !json_add_text(body, "evidence", job->evidence))
 		return muster_fail_memory(err);
 	return job_record(job, JOURNAL_OUTCOME, STAGE_RELEASE, TAKE_PTR(body), err) &&

@@ -5,6 +5,8 @@
 
 #include "muster/encoding.h"
 #include "muster/json.h"
+#include "park.h"
+#include "spool.h"
 
 static bool take_base64(struct bytes *target, const char *text)
 {
@@ -27,6 +29,8 @@ static bool take_attest(struct job *job, const struct journal_entry *entry, cons
 /* A sending that is announced but has no outcome, or one that says unknown, may have had its effect. */
 static bool take_enroll(struct job *job, const struct journal_entry *entry, const cJSON *body)
 {
+	if (json_get(body, "spooled"))
+		return spool_take(job, entry, json_get(body, "spooled"));
 	if (entry->kind == JOURNAL_INTENT) {
 		job->may_exist = job->outcome_is_unknown = true;
 	} else if (entry->kind == JOURNAL_OUTCOME && json_bool(body, "refused", false)) {
@@ -37,6 +41,17 @@ static bool take_enroll(struct job *job, const struct journal_entry *entry, cons
 	return true;
 }
 
+/* What counts against the budget; a success, or a person, begins it anew. */
+static void take_failure(struct job *job, const struct journal_entry *entry, const cJSON *body)
+{
+	int64_t cause;
+
+	if (entry->kind == JOURNAL_OUTCOME && json_int64(body, "cause", &cause))
+		job->failures += park_counts(entry->stage, cause);
+	if (json_get(body, "released") || json_get(body, "retry"))
+		job->failures = 0;
+}
+
 static bool take_release(struct job *job, const struct journal_entry *entry, const cJSON *body)
 {
 	const char *evidence = json_text(body, "evidence");
@@ -44,6 +59,7 @@ static bool take_release(struct job *job, const struct journal_entry *entry, con
 
 	if (entry->kind != JOURNAL_OUTCOME || !evidence)
 		return true;
+	job->was_unverified = json_bool(body, "unverified", false);
 	copy = strdup(evidence);
 	if (!copy)
 		return false;
@@ -71,6 +87,7 @@ static bool take_entry(void *context, const struct journal_entry *entry, struct 
 		if (strcmp(entry->stage, takers[i].stage) == 0 &&
 		    !takers[i].take(context, entry, body))
 			return muster_fail_memory(err);
+	take_failure(context, entry, body);
 	((struct job *)context)->resumed_seq = entry->seq;
 	return true;
 }
@@ -119,5 +136,8 @@ bool resume_from_journal(struct job *job, struct muster_error *err)
 				     take_entry, job, &count, err))
 			return false;
 	} while (count > 0);
+	/* What could not be verified without the device is verified with it. */
+	if (job->was_unverified && job->run->way == RUN_WHOLE && !job_is_dry(job))
+		job->was_released = false;
 	return true;
 }

@@ -1,6 +1,7 @@
 /* Everything that can be known to be wrong before anything outside is touched. */
 #include "custody.h"
 #include "job.h"
+#include "kept-profile.h"
 #include "token.h"
 #include "tpm-chip.h"
 
@@ -25,6 +26,7 @@ void run_done(struct run *run)
 	journal_close(run->journal);
 	tpm_terms_done(&run->tpm_terms);
 	profile_done(&run->profile);
+	free(run->journal_path);
 	free(run->out_directory);
 	free(run->id_scope);
 	who_done(&run->who);
@@ -101,7 +103,7 @@ static bool check_devices(struct run *run, struct muster_error *err)
 {
 	const struct station_request *request = run->request;
 
-	run->needs_tpm = run->profile.attestation == PROFILE_TPM;
+	run->needs_tpm = run->profile.attestation == PROFILE_TPM && run->way != RUN_SYNC;
 	if (request->device_count > 1 && !run->needs_tpm)
 		return muster_fail(
 			err, CAUSE_USAGE,
@@ -133,6 +135,7 @@ static bool read_places(struct run *run, const struct config *config, struct mus
 			config->id_scope))
 		return false;
 	return run->id_scope || run->profile.verify == PROFILE_VERIFY_NONE ||
+	       run->way == RUN_OFFLINE ||
 	       muster_fail(
 		       err, CAUSE_USAGE,
 		       "verifying a device needs the ID scope: pass --id-scope, or set idScope in the profile");
@@ -177,7 +180,9 @@ static bool find_token(struct run *run, struct muster_error *err)
 	const struct profile *profile = &run->profile;
 	const char *uri;
 
-	run->needs_hsm = profile->attestation == PROFILE_X509 ||
+	/* Where the keys of absent devices are is for the caller to say. */
+	run->needs_hsm = (profile->attestation == PROFILE_X509 &&
+			  (run->way != RUN_SYNC || run->request->token.uri)) ||
 			 (profile->attestation == PROFILE_SYMMETRIC_KEY &&
 			  (profile->master.primary.uri || profile->master.secondary.uri));
 	if (!run->needs_hsm)
@@ -211,37 +216,21 @@ static bool read_masters(struct run *run, struct muster_error *err)
 		identity_master_read(profile->master.secondary.file, &run->secondary_master, err));
 }
 
-static char *parent_of(const char *path)
-{
-	const char *slash = strrchr(path, '/');
-
-	if (!slash)
-		return strdup(".");
-	return slash == path ? strdup("/") : strndup(path, (size_t)(slash - path));
-}
-
 /* Evidence goes to --out, or to a folder beside the journal. */
-static bool choose_out(struct run *run, const struct config *config, const char *journal_path,
-		       struct muster_error *err)
+static bool choose_out(struct run *run, const struct config *config, struct muster_error *err)
 {
 	const char *out = run->request->out_directory ? run->request->out_directory : config->out;
-	CLEANUP(freep) char *parent = parent_of(journal_path);
 
 	run->writes_keys = out != NULL;
-	run->out_directory = out ? strdup(out) : parent ? text_format("%s/evidence", parent) : NULL;
+	run->out_directory = out ? strdup(out) : file_beside(run->journal_path, "evidence");
 	return run->out_directory || muster_fail_memory(err);
 }
 
 static bool open_journal(struct run *run, const struct config *config, struct muster_error *err)
 {
-	CLEANUP(freep) char *fallback = journal_default_path();
-	const char *path = run->request->journal_path ? run->request->journal_path
-			   : config->journal          ? config->journal
-						      : fallback;
+	const char *path = run->journal_path;
 
-	if (!path)
-		return muster_fail_memory(err);
-	if (!choose_out(run, config, path, err))
+	if (!choose_out(run, config, err))
 		return false;
 	if (run->request->dry_run)
 		return access(path, F_OK) < 0 ||
@@ -249,6 +238,31 @@ static bool open_journal(struct run *run, const struct config *config, struct mu
 	return journal_check_space(path, run->request->device_count, err) &&
 	       journal_open(path, JOURNAL_WRITE, &run->journal, err) &&
 	       directory_make(run->out_directory, err);
+}
+
+static bool choose_journal(struct run *run, const struct config *config, struct muster_error *err)
+{
+	CLEANUP(freep) char *fallback = journal_default_path();
+
+	return COPY_FIRST(&run->journal_path, err, run->request->journal_path, config->journal,
+			  fallback) &&
+	       (run->journal_path || muster_fail_memory(err));
+}
+
+/* Devices that are not here go by the profile they were begun with. */
+static bool load_profile(struct run *run, struct profile_report *report, struct muster_error *err)
+{
+	if (run->way == RUN_SYNC)
+		return kept_profile_load(run->journal_path, run->kept_profile, &run->profile,
+					 report, err);
+	return profile_load(run->request->profile_path, &run->profile, report, err);
+}
+
+/* Devices that are going to wait need it then. */
+static bool keep_profile(const struct run *run, struct muster_error *err)
+{
+	return run->way != RUN_OFFLINE || run->request->dry_run ||
+	       kept_profile_keep(run->journal_path, &run->profile, err);
 }
 
 static bool open_http(struct run *run, const struct config *config, struct muster_error *err)
@@ -263,6 +277,8 @@ static bool connect_service(struct run *run, struct muster_error *err)
 	const struct station_request *request = run->request;
 	const char *host;
 
+	if (run->way == RUN_OFFLINE)
+		return true;
 	if (!dps_credential_connect(request->credential, run->http, err))
 		return false;
 	host = dps_credential_host(request->credential);
@@ -293,8 +309,8 @@ bool run_prepare(struct run *run, const struct station_request *request,
 
 	run->request = request;
 	run->steps = &provision_steps;
-	if (!profile_load(request->profile_path, &run->profile, report, err) ||
-	    !load_config(&config, report, err))
+	if (!load_config(&config, report, err) || !choose_journal(run, &config, err) ||
+	    !load_profile(run, report, err))
 		return false;
 	run->may_use_network = config.tpm_network;
 	run->tpm_deadlines = chip_deadlines(&config);
@@ -302,5 +318,6 @@ bool run_prepare(struct run *run, const struct station_request *request,
 	       find_token(run, err) && read_places(run, &config, err) &&
 	       who_is_here(&run->who, request->operator_name, config.operator_name, err) &&
 	       read_masters(run, err) && open_http(run, &config, err) &&
-	       open_journal(run, &config, err) && connect_service(run, err);
+	       open_journal(run, &config, err) && keep_profile(run, err) &&
+	       connect_service(run, err);
 }

@@ -6,6 +6,7 @@
 #include "job.h"
 
 #include "muster/json.h"
+#include "steps.h"
 
 void station_result_done(struct station_result *result)
 {
@@ -39,6 +40,8 @@ static const char *state_of(const struct job *job)
 		return "failed";
 	if (job_is_dry(job))
 		return job->found ? "already enrolled" : "planned";
+	if (spool_applies(job))
+		return "spooled";
 	return job->was_released || !job->created ? "already enrolled" : "enrolled";
 }
 
@@ -75,6 +78,11 @@ static bool fill_result(struct job *job, struct station_result *result, struct m
 						  : job->socket;
 
 	result->failure = job->failure;
+	/* Whoever only looks at the exit status must not take it for enrolled. */
+	if (is_good && spool_applies(job))
+		muster_fail(&result->failure, CAUSE_DEVICE_SPOOLED,
+			    "device '%s' is ready and waits to be sent",
+			    PRINTABLE(job->registration_id));
 	result->verified = is_good && (job->verified || (job->was_released && job->hub));
 	result->seconds = (double)(clock_now_ms() - job->started_ms) / 1000;
 	if (!copy(&result->device, name) || !copy(&result->socket, job->socket) ||
@@ -120,7 +128,8 @@ static enum feed_state next_of_list(struct feed *feed, struct station_device *re
 bool station_provision(const struct station_request *request, struct profile_report *report,
 		       struct muster_error *err)
 {
-	CLEANUP(run_done) struct run run = { 0 };
+	CLEANUP(run_done)
+	struct run run = { .way = request->offline ? RUN_OFFLINE : RUN_WHOLE };
 	struct list_feed feed = { { next_of_list }, request, 0 };
 
 	return run_prepare(&run, request, report, err) && loop_run(&run, &feed.feed, err);

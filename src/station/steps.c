@@ -5,7 +5,7 @@
 /* clang-format off */
 static const struct step rows[] = {
 	/* name                stage            applies                        start                           finish                    intend */
-	{ "reach-service",     STAGE_IDENTIFY, NULL,                          service_reach_start,            service_reach_finish,     NULL, false },
+	{ "reach-service",     STAGE_IDENTIFY, service_reach_applies,         service_reach_start,            service_reach_finish,     NULL, false },
 	{ "tpm-open",          STAGE_IDENTIFY, tpm_applies,                   tpm_open_start,                 tpm_open_finish,          NULL, false },
 	{ "tpm-survey",        STAGE_IDENTIFY, tpm_applies,                   tpm_survey_start,               tpm_survey_finish,        NULL, false },
 	{ "tpm-ek-make",       STAGE_IDENTIFY, tpm_ek_is_missing,             tpm_ek_make_start,              tpm_ek_make_finish,       tpm_ek_make_intend, false },
@@ -37,8 +37,9 @@ static const struct step rows[] = {
 
 	{ "certificate-store", STAGE_RELEASE,  attest_store_applies,          attest_certificate_store_start, NULL,                     NULL, false },
 	{ "tpm-release",       STAGE_RELEASE,  release_tpm_applies,           release_tpm_start,              NULL,                     NULL, false },
+	{ "spool",             STAGE_ENROLL,   spool_applies,                 spool_record,                   NULL,                     NULL, false },
 	{ "release",           STAGE_RELEASE,  release_applies,               release_record,                 NULL,                     NULL, false },
-	{ "write-out",         STAGE_RELEASE,  release_applies,               release_write,                  NULL,                     NULL, true },
+	{ "write-out",         STAGE_RELEASE,  write_out_applies,             release_write,                  NULL,                     NULL, true },
 };
 /* clang-format on */
 

@@ -10,6 +10,7 @@
 #define STEP_APPLIES(name) bool name(const struct job *job)
 
 /* identify.c */
+STEP_APPLIES(service_reach_applies);
 STEP_STARTS(service_reach_start);
 STEP_FINISHES(service_reach_finish);
 STEP_STARTS(identify_look_up);
@@ -77,6 +78,8 @@ STEP_STARTS(confirm_compare);
 
 /* verify.c */
 STEP_APPLIES(verify_applies);
+/* The profile asks for it, and the device is not at hand. */
+STEP_APPLIES(verify_is_put_off);
 STEP_APPLIES(verify_tpm_applies);
 STEP_APPLIES(verify_poll_applies);
 STEP_APPLIES(verify_hub_key_applies);
@@ -111,9 +114,14 @@ STEP_FINISHES(verify_delete_finish);
 	{ "delete-record",     STAGE_VERIFY,   verify_delete_applies,         verify_delete_start,            verify_delete_finish,     NULL, false },
 /* clang-format on */
 
+/* spool.c */
+STEP_APPLIES(spool_applies);
+STEP_STARTS(spool_record);
+
 /* release.c */
 STEP_APPLIES(release_tpm_applies);
 STEP_APPLIES(release_applies);
+STEP_APPLIES(write_out_applies);
 STEP_STARTS(release_tpm_start);
 STEP_STARTS(release_record);
 STEP_STARTS(release_write);

@@ -15,10 +15,26 @@ enum {
 	DEVICE_TOKEN_SECONDS = 3600,
 };
 
-bool verify_applies(const struct job *job)
+static bool is_asked_for(const struct job *job)
 {
 	return job->run->profile.verify != PROFILE_VERIFY_NONE && !job_is_dry(job) &&
-	       !job->was_released;
+	       !job_is_offline(job) && !job->was_released;
+}
+
+/* Derived keys are at hand wherever their master is, a key in a token where the token is. */
+static bool can_sign(const struct job *job)
+{
+	return !job_is_absent(job) || attest_derive_applies(job) || token_applies(job);
+}
+
+bool verify_applies(const struct job *job)
+{
+	return is_asked_for(job) && can_sign(job);
+}
+
+bool verify_is_put_off(const struct job *job)
+{
+	return is_asked_for(job) && !can_sign(job);
 }
 
 bool verify_tpm_applies(const struct job *job)

@@ -64,6 +64,15 @@ class Station:
         return self.muster("provision", "--profile", profile, "--serial", serial, *self.common(), "-o", "json",
                            *arguments, **options)
 
+    def sync(self, *arguments, **options):
+        return self.muster("sync", *self.common(), "-o", "json", *arguments, **options)
+
+    def rows(self, *arguments):
+        """The journal's devices by registration ID."""
+        done = self.muster("journal", "list", "--journal", self.journal, "-o", "json", *arguments)
+        assert done.status == 0, done
+        return {row["registrationId"]: row for row in done.json}
+
     def files(self):
         """Every file muster may have written, for scanners."""
         return [path for path in self.home.rglob("*") if path.is_file()]

@@ -1,0 +1,33 @@
+/* The network's part of provisioning, for devices that are not here: what was spooled, or could not be finished, is sent
+ * from the journal. */
+#pragma once
+
+#include "muster/journal.h"
+#include "muster/station.h"
+
+/* -- What a device waits for -------------------------------------------------------------------------------------- */
+
+enum station_wait {
+	STATION_WAITS_NOT,     /* it is at its end */
+	STATION_WAITS_NETWORK, /* station_sync() takes it */
+	STATION_WAITS_DEVICE,  /* its hardware has to be here: muster provision */
+	STATION_WAITS_PERSON,
+};
+
+struct station_waiting {
+	enum station_wait what;
+	char expires[RFC3339_SIZE]; /* its certificate, once it is spooled; or "" */
+};
+
+/* "network", "device", "person"; NULL for a device that does not wait. */
+const char *station_wait_word(enum station_wait what);
+bool station_wait_look(struct journal *journal, const struct journal_device *device,
+		       struct station_waiting *ret_waiting, struct muster_error *err) MUST_CHECK;
+
+/* -- Sending ------------------------------------------------------------------------------------------------------ */
+
+/* Takes every device that waits for the network through enroll, confirm, verify where its key can be had, and release; the
+ * request's profile and devices are not looked at. `only` are registration IDs, NULL: all. Devices of one profile are at work
+ * at once; where a profile cannot be had the others are done nevertheless, and then it fails. */
+bool station_sync(const struct station_request *request, const char *const *only, size_t only_count,
+		  struct profile_report *report, struct muster_error *err) MUST_CHECK;

@@ -1,0 +1,73 @@
+#include "park.h"
+
+#include <string.h>
+
+#include "kept-profile.h"
+#include "muster/log.h"
+#include "steps.h"
+
+bool park_counts(const char *stage, int64_t cause)
+{
+	const struct muster_cause_info *info;
+
+	if (strcmp(stage, stage_name(STAGE_IDENTIFY)) == 0)
+		return false;
+	info = muster_cause_find((enum muster_cause)cause);
+	switch (info ? info->code : MUSTER_E_INTERNAL) {
+	case MUSTER_E_UNIT:
+	case MUSTER_E_CONFLICT:
+	case MUSTER_E_AGAIN:
+	case MUSTER_E_UNKNOWN:
+		return cause != CAUSE_INTERRUPTED;
+	default:
+		return false;
+	}
+}
+
+/* The same again would end the same. */
+static bool is_final(const struct job *job)
+{
+	switch (job->failure.code) {
+	case MUSTER_E_UNIT:
+	case MUSTER_E_USAGE:
+	case MUSTER_E_CONFLICT:
+		return true;
+	default:
+		return false;
+	}
+}
+
+static bool is_used_up(const struct job *job, enum stage stage)
+{
+	int64_t failures = job->failures + park_counts(stage_name(stage), job->failure.cause);
+
+	return failures >= job->run->profile.retry_budget;
+}
+
+static bool waits_for_network(const struct job *job)
+{
+	return job->failure.code == MUSTER_E_AGAIN && job->enrollment &&
+	       job->failure.cause != CAUSE_INTERRUPTED;
+}
+
+static enum journal_state state_after(const struct job *job, enum stage stage)
+{
+	/* Nothing of ours can exist at the service, and the device is here to begin again. */
+	if (!job->may_exist && !job->spooled && !waits_for_network(job))
+		return JOURNAL_FAILED;
+	if (is_used_up(job, stage) || (job->spooled && !job->may_exist && is_final(job)))
+		return JOURNAL_DEAD;
+	return job->may_exist || !job->spooled ? JOURNAL_PARKED : JOURNAL_SPOOLED;
+}
+
+bool park_device(struct job *job, enum stage stage, struct muster_error *err)
+{
+	enum journal_state state = state_after(job, stage);
+	struct muster_error unkept;
+
+	/* A device with derived keys can go on without being here. */
+	if (state != JOURNAL_FAILED && attest_derive_applies(job) && !job_is_absent(job) &&
+	    !kept_profile_keep(job->run->journal_path, &job->run->profile, &unkept))
+		log_warning("%s, going on", unkept.message);
+	return job_put_row(job, state, stage, job->failure.cause, err);
+}

@@ -1,0 +1,216 @@
+#include "spool.h"
+
+#include <string.h>
+
+#include <openssl/evp.h>
+#include <openssl/hmac.h>
+
+#include "evidence.h"
+#include "muster/encoding.h"
+#include "muster/json.h"
+#include "muster/log.h"
+#include "steps.h"
+
+#define CHECK_WORDS "muster.spool/1 "
+enum { CHECK_SIZE = 8, DAY_MS = 24 * 60 * 60 * 1000, EXPIRY_WARNING_DAYS = 30 };
+
+/* -- What tells that the same keys are derived again -------------------------------------------------------------- */
+
+#define KEY_CHECK_SIZE (2 * 2 * CHECK_SIZE + 1)
+
+static bool check_of(const struct secret *key, const char *registration_id, char *out,
+		     struct muster_error *err)
+{
+	uint8_t digest[EVP_MAX_MD_SIZE];
+	char words[sizeof(CHECK_WORDS) + 129];
+	unsigned size;
+	int length = snprintf(words, sizeof(words), CHECK_WORDS "%s", registration_id);
+
+	if (!HMAC(EVP_sha256(), key->data, (int)key->size, (const uint8_t *)words, (size_t)length,
+		  digest, &size))
+		return muster_fail(err, CAUSE_CRYPTO, "computing a check value");
+	hex_encode(out, digest, CHECK_SIZE);
+	return true;
+}
+
+/* "" for devices without derived keys. */
+static bool key_check(const struct job *job, char out[KEY_CHECK_SIZE], struct muster_error *err)
+{
+	out[0] = '\0';
+	if (!attest_derive_applies(job))
+		return true;
+	return check_of(&job->primary_key, job->registration_id, out, err) &&
+	       check_of(&job->secondary_key, job->registration_id, out + 2 * CHECK_SIZE, err);
+}
+
+/* -- Certificates expire meanwhile ---------------------------------------------------------------------------------- */
+
+static bool read_expiry(const struct job *job, char text[RFC3339_SIZE], int64_t *ret_ms,
+			struct muster_error *err)
+{
+	CLEANUP(pki_certificate_info_done) struct pki_certificate_info info = { 0 };
+	CLEANUP(X509_freep) X509 *certificate = NULL;
+
+	if (!pki_certificate_read(job->certificate.data, job->certificate.size,
+				  "the device's certificate", &certificate, err) ||
+	    !pki_certificate_info(certificate, &info, err))
+		return false;
+	memcpy(text, info.not_after, RFC3339_SIZE);
+	*ret_ms = info.not_after_ms;
+	return true;
+}
+
+static bool check_expiry(const struct job *job, struct muster_error *err)
+{
+	int64_t now = clock_wall_ms(), expires;
+	char text[RFC3339_SIZE];
+
+	if (job->certificate.size == 0)
+		return true;
+	if (!read_expiry(job, text, &expires, err))
+		return false;
+	if (expires <= now)
+		return muster_fail(
+			err, CAUSE_CERTIFICATE_EXPIRED,
+			"the certificate of device '%s' expired at %s, before it was sent",
+			PRINTABLE(job->registration_id), text);
+	if (expires - now <= (int64_t)EXPIRY_WARNING_DAYS * DAY_MS)
+		log_warning("the certificate of device '%s' expires at %s, going on",
+			    PRINTABLE(job->registration_id), text);
+	return true;
+}
+
+/* -- The note ------------------------------------------------------------------------------------------------------- */
+
+static cJSON *redacted_enrollment(const struct job *job, struct muster_error *err)
+{
+	CLEANUP(cJSON_freep) cJSON *copy = cJSON_Duplicate(job->enrollment, true);
+
+	if (!copy) {
+		muster_fail_memory(err);
+		return NULL;
+	}
+	json_sort(copy);
+	return dps_document_redact(copy, err) ? TAKE_PTR(copy) : NULL;
+}
+
+static cJSON *compose_note(const struct job *job, struct muster_error *err)
+{
+	CLEANUP(cJSON_freep) cJSON *body = cJSON_CreateObject();
+	cJSON *note = body ? cJSON_AddObjectToObject(body, "spooled") : NULL;
+	cJSON *enrollment = redacted_enrollment(job, err);
+	char check[KEY_CHECK_SIZE], expires[RFC3339_SIZE] = "";
+	int64_t expires_ms;
+
+	if (!enrollment)
+		return NULL;
+	if (!json_add_item(note, "enrollment", enrollment) ||
+	    !json_add_item(note, "attestation", evidence_attestation(job))) {
+		muster_fail_memory(err);
+		return NULL;
+	}
+	if (!key_check(job, check, err) ||
+	    (job->certificate.size > 0 && !read_expiry(job, expires, &expires_ms, err)))
+		return NULL;
+	if (!json_add_text(note, "keyCheck", check[0] ? check : NULL) ||
+	    !json_add_text(note, "expires", expires[0] ? expires : NULL)) {
+		muster_fail_memory(err);
+		return NULL;
+	}
+	return TAKE_PTR(body);
+}
+
+bool spool_applies(const struct job *job)
+{
+	return job_is_offline(job) && !job_is_dry(job) && !job->was_released;
+}
+
+/* A device that is spooled already with the same content needs no second note. */
+static bool is_noted(const struct job *job, const cJSON *body)
+{
+	static const char *const members[] = { "enrollment", "keyCheck" };
+	const cJSON *note = json_get(body, "spooled");
+
+	for (size_t i = 0; i < ARRAY_SIZE(members); i++) {
+		const cJSON *old = json_get(job->spooled, members[i]);
+		const cJSON *new = json_get(note, members[i]);
+
+		if (!old != !new || (old && !json_equal(old, new)))
+			return false;
+	}
+	return true;
+}
+
+bool spool_record(struct job *job, struct muster_error *err)
+{
+	CLEANUP(cJSON_freep) cJSON *body = compose_note(job, err);
+
+	if (!body)
+		return muster_error_prefix(err, "spooling device '%s'",
+					   PRINTABLE(job->registration_id));
+	return (is_noted(job, body) ||
+		job_record(job, JOURNAL_NOTE, STAGE_ENROLL, TAKE_PTR(body), err)) &&
+	       job_put_row(job, JOURNAL_SPOOLED, STAGE_ENROLL, CAUSE_NONE, err);
+}
+
+/* -- Taking it up again ----------------------------------------------------------------------------------------------- */
+
+bool spool_take(struct job *job, const struct journal_entry *entry, const cJSON *spooled)
+{
+	CLEANUP(cJSON_freep) cJSON *note = cJSON_Duplicate(spooled, true);
+	char at[RFC3339_SIZE];
+
+	if (!note || !json_add_text(note, "at", rfc3339_format(at, entry->at_ms)) ||
+	    !json_add_text(note, "operator", entry->operator) ||
+	    !json_add_text(note, "station", entry->station))
+		return false;
+	cJSON_Delete(job->spooled);
+	job->spooled = TAKE_PTR(note);
+	return true;
+}
+
+static bool take_ek(struct job *job, struct muster_error *err)
+{
+	const char *text = json_text(json_get(job->spooled, "attestation"), "endorsementKey");
+	CLEANUP(bytes_done) struct bytes bytes = { 0 };
+
+	if (!text || !base64_decode(text, strlen(text), &bytes))
+		return muster_fail(err, CAUSE_JOURNAL_DAMAGED,
+				   "the journal spools device '%s' without its endorsement key",
+				   PRINTABLE(job->registration_id));
+	job->has_ek = ek_public_parse(bytes.data, bytes.size, &job->ek, err);
+	return job->has_ek;
+}
+
+bool spool_take_up(struct job *job, struct muster_error *err)
+{
+	if (!job->spooled && !attest_derive_applies(job))
+		return muster_fail(err, CAUSE_DEVICE_NEEDED,
+				   "device '%s' was not spooled; its hardware has to be here",
+				   PRINTABLE(job->registration_id));
+	return job->run->profile.attestation != PROFILE_TPM || take_ek(job, err);
+}
+
+bool spool_check(struct job *job, struct muster_error *err)
+{
+	CLEANUP(cJSON_freep) cJSON *enrollment = NULL;
+	const char *noted = json_text(job->spooled, "keyCheck");
+	char check[KEY_CHECK_SIZE];
+
+	if (!check_expiry(job, err))
+		return false;
+	if (!job->spooled)
+		return true;
+	enrollment = redacted_enrollment(job, err);
+	if (!enrollment || !key_check(job, check, err))
+		return false;
+	if (strcmp(noted ? noted : "", check) != 0)
+		return muster_fail(err, CAUSE_SPOOLED_OTHERWISE,
+				   "the master derives other keys for device '%s' than those "
+				   "that it has been given",
+				   PRINTABLE(job->registration_id));
+	return json_equal(json_get(job->spooled, "enrollment"), enrollment) ||
+	       muster_fail(err, CAUSE_SPOOLED_OTHERWISE,
+			   "the enrollment of device '%s' would not be the one that was spooled",
+			   PRINTABLE(job->registration_id));
+}

@@ -1,0 +1,243 @@
+/* Devices of the journal that wait for the network, a run for each profile that they were begun with. */
+#include "muster/station-sync.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "job.h"
+#include "muster/config.h"
+#include "muster/log.h"
+
+enum { PROFILES_MAX = 256 };
+
+/* -- Which devices ------------------------------------------------------------------------------------------------- */
+
+struct choice {
+	const char *const *only; /* NULL: all */
+	size_t only_count;
+	const char *digest; /* of their profile; NULL: any */
+};
+
+static bool is_chosen(const struct choice *choice, const struct journal_device *device)
+{
+	if (!device->profile_digest ||
+	    (choice->digest && strcmp(choice->digest, device->profile_digest) != 0))
+		return false;
+	for (size_t i = 0; i < choice->only_count; i++)
+		if (strcmp(choice->only[i], device->registration_id) == 0)
+			return true;
+	return !choice->only;
+}
+
+/* A page of those that wait for the network; owned texts. */
+struct page {
+	struct journal *journal;
+	const struct choice *choice;
+	char last[129]; /* the last one looked at */
+	struct waiter {
+		char *registration_id, *serial, *profile_digest;
+	} rows[JOURNAL_PAGE_MAX];
+	size_t count, next;
+};
+
+static void page_clear(struct page *page)
+{
+	for (size_t i = 0; i < page->count; i++) {
+		free(page->rows[i].registration_id);
+		free(page->rows[i].serial);
+		free(page->rows[i].profile_digest);
+	}
+	page->count = page->next = 0;
+}
+
+static bool copy(char **target, const char *value)
+{
+	*target = value ? strdup(value) : NULL;
+	return !value || *target;
+}
+
+static bool take_device(void *context, const struct journal_device *device,
+			struct muster_error *err)
+{
+	struct page *page = context;
+	struct waiter *row = &page->rows[page->count];
+	struct station_waiting waiting;
+
+	snprintf(page->last, sizeof(page->last), "%s", device->registration_id);
+	if (!is_chosen(page->choice, device))
+		return true;
+	if (!station_wait_look(page->journal, device, &waiting, err))
+		return false;
+	if (waiting.what != STATION_WAITS_NETWORK)
+		return true;
+	page->count++;
+	return (copy(&row->registration_id, device->registration_id) &&
+		copy(&row->serial, device->serial) &&
+		copy(&row->profile_digest, device->profile_digest)) ||
+	       muster_fail_memory(err);
+}
+
+/* The next page that is not empty; count 0 at the end. */
+static bool page_turn(struct page *page, struct muster_error *err)
+{
+	size_t looked_at;
+
+	page_clear(page);
+	do {
+		if (!journal_unfinished(page->journal, page->last, take_device, page, &looked_at,
+					err))
+			return false;
+	} while (page->count == 0 && looked_at > 0);
+	return true;
+}
+
+/* -- Which profiles ------------------------------------------------------------------------------------------------ */
+
+struct digests {
+	char rows[PROFILES_MAX][SHA256_HEX_SIZE];
+	size_t count;
+};
+
+static bool add_digest(struct digests *digests, const char *digest, struct muster_error *err)
+{
+	for (size_t i = 0; i < digests->count; i++)
+		if (strcmp(digests->rows[i], digest) == 0)
+			return true;
+	if (digests->count == PROFILES_MAX)
+		return muster_fail(err, CAUSE_USAGE,
+				   "devices of more than %d profiles wait; name some of them",
+				   PROFILES_MAX);
+	snprintf(digests->rows[digests->count++], SHA256_HEX_SIZE, "%s", digest);
+	return true;
+}
+
+static bool find_digests(struct page *page, struct digests *digests, struct muster_error *err)
+{
+	do {
+		if (!page_turn(page, err))
+			return false;
+		for (size_t i = 0; i < page->count; i++)
+			if (!add_digest(digests, page->rows[i].profile_digest, err))
+				return false;
+	} while (page->count > 0);
+	return true;
+}
+
+static bool list_digests(const char *journal_path, const struct choice *choice,
+			 struct digests *digests, struct muster_error *err)
+{
+	CLEANUP(journal_freep) struct journal *journal = NULL;
+	CLEANUP(freep) struct page *page = calloc(1, sizeof(*page));
+	bool good;
+
+	if (!page)
+		return muster_fail_memory(err);
+	if (!journal_open(journal_path, JOURNAL_READ, &journal, err))
+		return false;
+	page->journal = journal;
+	page->choice = choice;
+	good = find_digests(page, digests, err);
+	page_clear(page);
+	return good;
+}
+
+/* -- Running ------------------------------------------------------------------------------------------------------- */
+
+struct page_feed {
+	struct feed feed; /* first */
+	struct page page;
+	struct muster_error failure;
+};
+
+static enum feed_state next_of_page(struct feed *feed, struct station_device *ret_device)
+{
+	struct page_feed *pages = (struct page_feed *)(void *)feed;
+	struct page *page = &pages->page;
+	const struct waiter *row;
+
+	if (page->next == page->count && !page_turn(page, &pages->failure))
+		return FEED_OVER;
+	if (page->next == page->count)
+		return FEED_OVER;
+	row = &page->rows[page->next++];
+	*ret_device = (struct station_device){ .serial = row->serial,
+					       .registration_id = row->registration_id };
+	return FEED_DEVICE;
+}
+
+static bool run_profile(const struct station_request *request, const struct choice *choice,
+			struct profile_report *report, struct muster_error *err)
+{
+	CLEANUP(run_done) struct run run = { .way = RUN_SYNC, .kept_profile = choice->digest };
+	CLEANUP(freep) struct page_feed *feed = calloc(1, sizeof(*feed));
+	bool good;
+
+	if (!feed)
+		return muster_fail_memory(err);
+	if (!run_prepare(&run, request, report, err))
+		return false;
+	*feed = (struct page_feed){ .feed = { next_of_page },
+				    .page = { .journal = run.journal, .choice = choice } };
+	good = loop_run(&run, &feed->feed, err);
+	page_clear(&feed->page);
+	if (good && feed->failure.code != MUSTER_OK) {
+		*err = feed->failure;
+		good = false;
+	}
+	return good;
+}
+
+/* What hinders one profile hinders no other. */
+static bool run_profiles(const struct station_request *request, struct choice *choice,
+			 const struct digests *digests, struct profile_report *report,
+			 struct muster_error *err)
+{
+	bool all_good = true;
+
+	for (size_t i = 0; i < digests->count && !loop_signal(); i++) {
+		CLEANUP(profile_report_done) struct profile_report mistakes = { 0 };
+		struct muster_error failure;
+
+		choice->digest = digests->rows[i];
+		if (run_profile(request, choice, &mistakes, &failure))
+			continue;
+		if (failure.cause != CAUSE_PROFILE_NOT_KEPT) {
+			profile_report_done(report);
+			*report = mistakes;
+			mistakes = (struct profile_report){ 0 };
+			*err = failure;
+			return false;
+		}
+		log_warning("%s, going on", failure.message);
+		*err = failure;
+		all_good = false;
+	}
+	return all_good;
+}
+
+static bool find_journal(const struct station_request *request, struct profile_report *report,
+			 char **ret_path, struct muster_error *err)
+{
+	CLEANUP(config_done) struct config config = { 0 };
+
+	if (!request->journal_path && !config_load(&config, report, err))
+		return false;
+	*ret_path = request->journal_path ? strdup(request->journal_path)
+		    : config.journal      ? strdup(config.journal)
+					  : journal_default_path();
+	return *ret_path || muster_fail_memory(err);
+}
+
+bool station_sync(const struct station_request *request, const char *const *only, size_t only_count,
+		  struct profile_report *report, struct muster_error *err)
+{
+	struct choice choice = { .only = only, .only_count = only_count };
+	CLEANUP(freep) struct digests *digests = calloc(1, sizeof(*digests));
+	CLEANUP(freep) char *journal_path = NULL;
+
+	if (!digests)
+		return muster_fail_memory(err);
+	return find_journal(request, report, &journal_path, err) &&
+	       list_digests(journal_path, &choice, digests, err) &&
+	       run_profiles(request, &choice, digests, report, err);
+}

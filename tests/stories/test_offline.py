@@ -1,0 +1,171 @@
+"""Without an uplink: the hardware's work is done at once, and what is spooled is sent later, from the journal."""
+import json
+import pathlib
+
+import pytest
+
+from test_derived_key import derive, keys_of
+
+COUNT = 6
+
+
+def unreachable(station):
+    """Places for a run that must not need them."""
+    return ["--journal", station.journal, "--out", station.out]
+
+
+def offline(station, profile, serial, *arguments, **options):
+    return station.muster("provision", "--profile", profile, "--serial", serial, "--offline", *unreachable(station), "-o", "json",
+                          *arguments, **options)
+
+
+def spool(station, profile, serial, *arguments):
+    done = offline(station, profile, serial, *arguments)
+    assert (done.status, done.cause) == (6, "E5180"), done
+    assert done.json["state"] == "spooled"
+    assert done.json["verified"] is False
+    return done.json["registrationId"]
+
+
+def evidence_of(result):
+    return json.loads(pathlib.Path(result["evidence"]).read_text())
+
+
+def test_derived_key_devices_are_spooled_then_sent_and_verified(station):
+    profile = station.profile("derived-key")
+    ids = [spool(station, profile, f"OFF-{number}") for number in range(COUNT)]
+    assert station.emulator.ledger() == []
+    assert {row["state"] for row in station.rows().values()} == {"spooled"}
+    keys = {name: json.loads((station.out / f"{name}.keys.json").read_text()) for name in ids}
+    done = station.sync()
+    assert done.status == 0, done
+    assert {row["registrationId"]: (row["state"], row["verified"]) for row in done.json} == {name: ("enrolled", True) for name in ids}
+    assert {row["state"] for row in station.rows("--state", "released").values()} == {"released"}
+    for name in ids:
+        assert keys_of(station.service, name)["primaryKey"] == derive(station.masters[0], name) == keys[name]["primaryKey"]
+    puts = station.emulator.requests("put")
+    again = station.sync()
+    assert (again.status, again.json) == (0, []), again
+    repeated = station.provision(profile, "OFF-0")
+    assert (repeated.status, repeated.json["state"]) == (0, "already enrolled"), repeated
+    assert station.emulator.requests("put") == puts
+
+
+def test_no_key_is_in_the_journal(station):
+    name = spool(station, station.profile("derived-key"), "OFF-1")
+    key = derive(station.masters[0], name)
+    holders = [path for path in station.files() if key.encode() in path.read_bytes()]
+    assert holders == [station.out / f"{name}.keys.json"]
+
+
+def test_tpm_device_is_sent_after_it_has_left_and_verified_when_it_comes_back(station, tpm):
+    profile = station.profile("tpm")
+    name = spool(station, profile, "OFF-T", "--tpm", tpm.tcti)
+    tpm.stop()
+    done = station.sync()
+    assert done.status == 0, done
+    assert (done.json[0]["state"], done.json[0]["verified"]) == ("enrolled", False)
+    evidence = evidence_of(done.json[0])
+    assert evidence["verification"] == {"verified": False, "result": "not possible: the device was not at hand"}
+    assert evidence["attestation"]["ekCertificate"]
+    assert any(check["check"] == "possession" and check["verdict"] == "ok" for check in evidence["attestation"]["ekChecks"])
+    assert evidence["spooled"]["station"]
+    assert station.service.registration(name) is None
+    puts = station.emulator.requests("put")
+    tpm.start()
+    back = station.provision(profile, "OFF-T", "--tpm", tpm.tcti)
+    assert (back.status, back.json["verified"]) == (0, True), back
+    assert evidence_of(back.json)["verification"]["verified"] is True
+    assert station.emulator.requests("put") == puts
+
+
+def test_token_device_is_sent_without_its_token_or_verified_with_it(hsm_station, token):
+    station = hsm_station
+    profile = station.profile("hsm-x509")
+    hardware = ["--token", token.uri, "--pin-file", token.pin_file]
+    names = [spool(station, profile, serial, *hardware) for serial in ("off-x1", "off-x2")]
+    done = station.sync(names[0])
+    assert done.status == 0, done
+    assert [(row["registrationId"], row["verified"]) for row in done.json] == [(names[0], False)]
+    done = station.sync(*hardware)
+    assert done.status == 0, done
+    assert [(row["registrationId"], row["verified"]) for row in done.json] == [(names[1], True)]
+    assert len(token.key_ids()) == 2
+
+
+def test_sync_uses_the_profile_as_it_was(station):
+    profile = station.profile("derived-key", {"initialTwin": {"tags": {"batch": "before"}}})
+    name = spool(station, profile, "OFF-1")
+    station.profile("derived-key", {"initialTwin": {"tags": {"batch": "after"}}})
+    assert station.sync().status == 0
+    assert station.service.enrollment(name)["initialTwin"]["tags"]["batch"] == "before"
+
+
+def test_lost_copy_of_the_profile_is_told_and_nothing_is_sent(station):
+    spool(station, station.profile("derived-key"), "OFF-1")
+    for path in (station.home / "profiles").iterdir():
+        path.unlink()
+    done = station.sync()
+    assert (done.status, done.cause) == (2, "E5182"), done
+    assert station.emulator.changes() == []
+
+
+def test_another_master_is_refused(station):
+    name = spool(station, station.profile("derived-key"), "OFF-1")
+    path = station.home / "keys/primary.key"
+    path.write_text((station.home / "keys/secondary.key").read_text())
+    done = station.sync()
+    assert (done.status, done.cause) == (5, "E5183"), done
+    assert station.emulator.changes() == []
+    assert station.rows()[name]["state"] == "spooled"
+
+
+def test_online_run_finishes_a_spooled_device(station):
+    profile = station.profile("derived-key")
+    name = spool(station, profile, "OFF-1")
+    done = station.provision(profile, "OFF-1")
+    assert (done.status, done.json["state"], done.json["verified"]) == (0, "enrolled", True), done
+    assert station.rows()[name]["state"] == "released"
+    assert station.sync().json == []
+
+
+def test_second_offline_run_notes_nothing_new(station):
+    profile = station.profile("derived-key")
+    name = spool(station, profile, "OFF-1")
+    assert spool(station, profile, "OFF-1") == name
+    shown = station.muster("journal", "show", name, "--journal", station.journal, "-o", "json").json
+    assert sum("spooled" in entry["body"] for entry in shown["entries"]) == 1
+
+
+def test_dry_run_spools_nothing(station):
+    done = offline(station, station.profile("derived-key"), "OFF-1", "--dry-run")
+    assert (done.status, done.json["state"]) == (0, "planned"), done
+    assert not station.journal.exists()
+
+
+def assert_sent_once(station, names):
+    assert sorted(station.rows("--state", "released")) == sorted(names)
+    for name in names:
+        assert [row["effect"] for row in station.emulator.effects("put", name)] == ["create"]
+
+
+def test_sync_without_network_leaves_all_as_it_was(station):
+    profile = station.profile("derived-key")
+    names = [spool(station, profile, f"OFF-{number}") for number in range(2)]
+    station.emulator.stop()
+    done = station.sync(timeout=300)
+    assert done.status == 6, done
+    assert {row["state"] for row in station.rows().values()} == {"spooled"}
+    station.emulator.start()
+    station.renew_login()
+    assert station.sync().status == 0
+    assert_sent_once(station, names)
+
+
+def test_sync_whose_answers_are_lost_sends_nothing_twice(station):
+    profile = station.profile("derived-key")
+    names = [spool(station, profile, f"OFF-{number}") for number in range(2)]
+    station.emulator.restart("--fault", "put:cut-after:count=2")
+    station.renew_login()
+    assert station.sync().status == 0
+    assert_sent_once(station, names)
