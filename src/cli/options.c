@@ -1,5 +1,6 @@
 /* From argv and the environment into a verb's option struct, by its rows. getopt_long walks the line; what it lets pass
  * (abbreviations) or cannot say (why a line is wrong) is done here. */
+#include <ctype.h>
 #include <getopt.h>
 #include <stdarg.h>
 #include <string.h>
@@ -42,11 +43,13 @@ const struct option_row common_rows[] = {
 	  .choices = output_formats },
 	{ .letter = 'v',
 	  .name = "verbose",
+	  .aliases = "debug",
 	  .kind = OPTION_COUNT,
 	  .help = "Say more on standard error; twice: say everything",
 	  .offset = offsetof(struct common_options, verbose) },
 	{ .letter = 'q',
 	  .name = "quiet",
+	  .aliases = "only-show-errors",
 	  .kind = OPTION_FLAG,
 	  .help = "Say nothing but errors",
 	  .offset = offsetof(struct common_options, quiet) },
@@ -173,9 +176,12 @@ static bool find_choice(const struct parse *parse, const struct option_row *row,
 			const char *value, size_t *ret_index, struct muster_error *err)
 {
 	CLEANUP(text_done) struct text names = TEXT_MAX(512);
+	bool is_coloured = text_equal_folded(value, "jsonc") || text_equal_folded(value, "yamlc");
 	const char *nearest;
 	size_t count = 0;
 
+	if (is_as_az(parse) && row->choices == output_formats && is_coloured)
+		value = tolower((unsigned char)*value) == 'j' ? "json" : "yaml";
 	for (; row->choices[count]; count++) {
 		if (is_as_az(parse) ? text_equal_folded(row->choices[count], value)
 				    : strcmp(row->choices[count], value) == 0) {
@@ -327,6 +333,11 @@ static bool fail_unknown(const struct parse *parse, const char *word, struct mus
 	if (first && second)
 		return fail_usage(parse, err, "option '--%s' could be '--%s' or '--%s'",
 				  PRINTABLE(name), first->name, second->name);
+	if (is_as_az(parse) && strcmp(name, "query") == 0)
+		return fail_usage(
+			parse, err,
+			"there is no --query: 'muster enrollment list' has conditions and "
+			"--fields NAMES, for all else there is jq(1)");
 	nearest = first ? first->name : text_nearest(name, candidates, parse->long_count);
 	if (nearest)
 		return fail_usage(parse, err, "unknown option '--%s'; did you mean '--%s'?",

@@ -253,9 +253,26 @@ def test_contradiction(desk, certificates, words, sentence):
     assert desk.emulator.ledger() == [] and done.stdout == ""
 
 
+DAMAGED = [
+    (["--tags", '{"a":1,\n"a":2}'], "line 2, column 1"),
+    (["--props", "{'a':1,'a':2}"], "a key that was there before"),
+    (["--info", "{'a':(1,2)}"], "tuples are not taken"),
+    (["--tags", "{'a':{1,2}}"], "sets are not taken"),
+    (["--tags", "{'a':b'x'}"], "bytes are not taken"),
+]
+
+
+@pytest.mark.difference(6)
+@pytest.mark.parametrize("words, sentence", DAMAGED, ids=[" ".join(words) for words, _ in DAMAGED])
+def test_a_twin_that_does_not_say_one_thing(desk, words, sentence):
+    done = desk.run("create", "--eid", "e1", *TPM, *words)
+    assert (done.status, done.cause) == (2, "E1410") and sentence in done.stderr, done
+    assert desk.emulator.ledger() == [] and done.stdout == ""
+
+
 MALFORMED = [
     (["--at", "tpm", "--ek", EK, "--tags", "{'a':\n true}"], "E1410", "line 2, column 2"),
-    (["--at", "tpm", "--ek", EK, "--props", '{"a":1,\n"a":2}'], "E1410", "line 2, column 1"),
+    (["--at", "tpm", "--ek", EK, "--props", '{"a":1,\n"b"2}'], "E1410", "line 2, column 4"),
     (["--at", "tpm", "--ek", EK, "--info", "[1]"], "E1410", "--device-information is no collection"),
     (["--at", "tpm", "--ek", EK, "--tags", "@/nowhere/twin.json"], "E1002", "/nowhere/twin.json"),
     (["--at", "x509", "--cp", "/nowhere/c.pem"], "E1002", "/nowhere/c.pem"),
@@ -344,8 +361,10 @@ def test_both_certificates(desk, certificates):
     first, second = certificates.make("e1"), certificates.make("second", "e1")
     done = desk.run("create", "--eid", "e1", "--at", "X509", "--cp", first, "--scp", second)
     assert done.status == 0, done
-    sent = desk.bodies()[0]["attestation"]
-    assert sent == {"type": "x509", "x509": {"clientCertificates": {
+    assert desk.run("create", "--eid", "e2", "--at", "x509", "--certificate-path", first,
+                    "--secondary-certificate-path", second).status == 0
+    one, two = (body["attestation"] for body in desk.bodies())
+    assert one == two == {"type": "x509", "x509": {"clientCertificates": {
         "primary": {"certificate": first.read_text().strip()}, "secondary": {"certificate": second.read_text().strip()}}}}
 
 

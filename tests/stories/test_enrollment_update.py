@@ -74,6 +74,11 @@ OPTIONS = [
     (["--provisioning-status", "Disabled"], {"provisioningStatus": "disabled"}),
     (["--edge-enabled"], {"capabilities.iotEdge": True}),
     (["--ee", "false"], {"capabilities.iotEdge": False}),
+    (["--ps=ENABLED", "--endorsement-key", EK_2], {"attestation.tpm.endorsementKey": EK_2}),
+    (["--reprovision-policy", "reprovisionandresetdata"],
+     {"reprovisionPolicy": {"updateHubAssignment": True, "migrateDeviceData": False}}),
+    (["--initial-twin-tags", '{"n":3}', "--initial-twin-properties", "{'n':4}"],
+     {"initialTwin.tags": {"n": 3}, "initialTwin.properties.desired": {"n": 4}}),
     (["--rp", "never"], {"reprovisionPolicy": {"updateHubAssignment": False, "migrateDeviceData": False}}),
     (["--tags", "{'n':2}"], {"initialTwin.tags": {"n": 2}}),
     (["--tags", ""], {"initialTwin.tags": {}}),
@@ -81,11 +86,17 @@ OPTIONS = [
     (["--props", ""], {"initialTwin.properties.desired": {}}),
     (["--tags", "", "--props", ""], {"initialTwin.tags": {}, "initialTwin.properties.desired": {}}),
     (["--info", "{'color':'blue'}"], {"optionalDeviceInformation": {"color": "blue"}}),
+    (["--device-information", '{"color":"green"}'], {"optionalDeviceInformation": {"color": "green"}}),
     (["--info", ""], {"optionalDeviceInformation": {}}),
     (["--ap", "hashed"], {"allocationPolicy": "hashed"}),
     (["--ap", "geolatency", "--ih", HUB_1, HUB_2], {"allocationPolicy": "geoLatency", "iotHubs": [HUB_1, HUB_2]}),
     (["--ap", "static", "--ih", HUB_2], {"allocationPolicy": "static", "iotHubs": [HUB_2]}),
     (["--hn", HUB_1], {"allocationPolicy": "static", "iotHubs": [HUB_1]}),
+    (["--iot-hub-host-name", HUB_2], {"allocationPolicy": "static", "iotHubs": [HUB_2]}),
+    (["--allocation-policy", "HASHED", "--iot-hubs", f"{HUB_1} {HUB_2}"],
+     {"allocationPolicy": "hashed", "iotHubs": [HUB_1, HUB_2]}),
+    (["--ap", "custom", "--webhook-url", HOOK["webhookUrl"], "--api-version", HOOK["apiVersion"]],
+     {"allocationPolicy": "custom", "customAllocationDefinition": HOOK}),
     (["--ap", "custom", "--wh", HOOK["webhookUrl"], "--av", HOOK["apiVersion"]],
      {"allocationPolicy": "custom", "customAllocationDefinition": HOOK}),
 ]
@@ -107,10 +118,11 @@ def test_option(desk, words, changes):
 
 def test_symmetric_keys_always_go_back(desk):
     put(desk, {"attestation": {"type": "symmetricKey", "symmetricKey": {"primaryKey": KEY_1, "secondaryKey": KEY_2}}})
-    for words, keys in (([], (KEY_1, KEY_2)), (["--pk", KEY_3], (KEY_3, KEY_2)), (["--sk", KEY_1], (KEY_3, KEY_1))):
+    for words, keys in (([], (KEY_1, KEY_2)), (["--pk", KEY_3], (KEY_3, KEY_2)), (["--sk", KEY_1], (KEY_3, KEY_1)),
+                        (["--primary-key", KEY_1, "--secondary-key", KEY_2], (KEY_1, KEY_2))):
         update(desk, *words)
         assert sent(desk)[1]["attestation"] == {"type": "symmetricKey", "symmetricKey": dict(zip(("primaryKey", "secondaryKey"), keys))}
-    assert len(desk.emulator.requests("mechanism")) == 3
+    assert len(desk.emulator.requests("mechanism")) == 4
 
 
 def test_certificates_are_replaced_and_removed(desk, certificates):
@@ -125,6 +137,9 @@ def test_certificates_are_replaced_and_removed(desk, certificates):
         (["--rc", "--cp", third], {"primary": {"certificate": pem[third]}, "secondary": None}),
         (["--remove-secondary-certificate"], {"primary": None}),
         (["--rc", "true", "--scp", first], {"secondary": {"certificate": pem[first]}}),
+        (["--certificate-path", second, "--secondary-certificate-path", third],
+         {"primary": {"certificate": pem[second]}, "secondary": {"certificate": pem[third]}}),
+        (["--remove-certificate", "TRUE"], {"secondary": None}),
         (["--rsc=false", "--ps", "enabled"], {"secondary": None}),
     ]
     for words, sides in steps:
