@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "muster/log.h"
+#include "muster/process.h"
 #include "muster/station.h"
 #include "muster/text.h"
 
@@ -71,6 +72,13 @@ static void set_levels(const struct common_options *common)
 		log_set_level(common->verbose > 1 ? LOG_DEBUG : LOG_INFO);
 }
 
+/* A proxy that somebody counts on, a trace that does not come. */
+static void tell_removed_variables(void)
+{
+	for (const char *const *name = process_removed_variables(); *name; name++)
+		log_info("the environment's %s is set, and ignored", *name);
+}
+
 /* argv[0] is the last word of the verb's name. */
 static int run_verb(const struct verb *verb, int argc, char **argv, struct common_options *common)
 {
@@ -95,6 +103,7 @@ static int run_verb(const struct verb *verb, int argc, char **argv, struct commo
 		return 0;
 	}
 	set_levels(common);
+	tell_removed_variables();
 	if (is_done && verb->run(&call, &err) && fflush(stdout) == 0)
 		return 0;
 	if (err.code == MUSTER_OK)

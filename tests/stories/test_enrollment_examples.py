@@ -124,3 +124,18 @@ def test_show(desk, certificates, text):
     assert status == 200, answer
     done = run(desk, certificates, "show", text)
     assert done.status == 0 and ("symmetricKey" in done.json["attestation"]) == ("--show-keys" in text), done
+
+
+@pytest.mark.parametrize("verb, text, if_match", [
+    ("list", "-g {resource_group_name} --dps-name {dps_name}", None),
+    ("delete", TARGET, "*"),
+    ("delete", TARGET + "--etag AAAAAAAAAAA=", "AAAAAAAAAAA=")], ids=["list", "delete", "delete-etag"])
+def test_list_and_delete(desk, certificates, verb, text, if_match):
+    status, answer = desk.service.put("e1", {"registrationId": "e1", "attestation": {"type": "symmetricKey"}})
+    assert status == 200, answer
+    done = run(desk, certificates, verb, text)
+    assert done.status == (7 if if_match == "AAAAAAAAAAA=" else 0), done
+    if verb == "list":
+        assert [row["registrationId"] for row in done.json] == ["e1"]
+    else:
+        assert desk.emulator.requests("delete")[-1]["ifMatch"] == if_match and done.stdout == ""

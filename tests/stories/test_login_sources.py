@@ -66,12 +66,15 @@ def type_at_terminal(station, keys):
         program = station.build / "muster"
         os.execve(program, [program, "enrollment", "show", "--eid", "e1", "--login-file", "prompt", "--ca-file",
                             str(station.emulator.ca_file)], environment(station.build, station.home, station.env))
-    shown, is_asked, limit = b"", False, time.monotonic() + 60
+    shown, typed, is_asked, limit = b"", b"", False, time.monotonic() + 60
+    os.set_blocking(terminal, False)
     while time.monotonic() < limit:
         if not is_asked and b"connection string: " in shown:
-            os.write(terminal, keys)
+            typed = keys[os.write(terminal, keys):]
             is_asked = True
-        if not select.select([terminal], [], [], 1)[0]:
+        if typed and select.select([], [terminal], [], 0)[1]:
+            typed = typed[os.write(terminal, typed):]
+        if not select.select([terminal], [], [], 0 if typed else 1)[0]:
             continue
         try:
             part = os.read(terminal, 4096)
@@ -96,6 +99,12 @@ def test_a_person_types_unseen(filled):
 @pytest.mark.parametrize("keys, status", [(b"\r", 2), (b"abc\x03", 1)])
 def test_a_person_types_nothing(filled, keys, status):
     assert type_at_terminal(filled, keys)[0] == status
+    assert not filled.emulator.requests("get")
+
+
+def test_a_person_pastes_far_too_much(filled):
+    status, shown = type_at_terminal(filled, b"HostName=" + b"x" * 1_000_000 + b"\r\r")
+    assert status == 2 and b"xxxx" not in shown, shown
     assert not filled.emulator.requests("get")
 
 

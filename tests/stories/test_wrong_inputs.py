@@ -58,6 +58,21 @@ def test_serial_with_what_no_serial_has(station, serial):
     assert station.emulator.changes() == []
 
 
+# -- Environment -----------------------------------------------------------------------------------------------------
+
+def test_variables_that_would_tell_or_divert_are_not_heard(hsm_station, tpm):
+    """Keys of TLS sessions, a proxy, a trace of the TPM, another configuration of OpenSSL: each is dropped, and that is said."""
+    told = [hsm_station.home / name for name in ("keys.log", "tss.log", "spy.log")]
+    given = {"SSLKEYLOGFILE": told[0], "TSS2_LOG": "all+trace", "TSS2_LOGFILE": told[1], "PKCS11SPY_OUTPUT": told[2],
+             "HTTPS_PROXY": "http://127.0.0.1:1", "https_proxy": "http://127.0.0.1:1", "ALL_PROXY": "socks5://127.0.0.1:1",
+             "OPENSSL_CONF": "/nowhere", "OPENSSL_MODULES": "/nowhere"}
+    done = hsm_station.provision(hsm_station.profile("tpm"), SERIAL, "--tpm", tpm.tcti, "-v", env=given)
+    assert done.status == 0 and done.json["verified"] is True, done
+    assert not any(path.exists() for path in told)
+    for name in ("SSLKEYLOGFILE", "HTTPS_PROXY"):
+        assert name in done.stderr, done
+
+
 # -- TPM ------------------------------------------------------------------------------------------------------------
 
 def test_no_tpm_at_the_tcti(station):
