@@ -122,10 +122,17 @@ struct hsm_key {
 };
 void hsm_key_done(struct hsm_key *key);
 
+/* What is other than usual about a key. */
+enum hsm_trait {
+	HSM_LEAVES = 1,   /* extractable by design: it is going to be wrapped out */
+	HSM_SESSION = 2,  /* lives as long as the session */
+	HSM_IMPORTED = 4, /* made elsewhere; it may not claim that it was made inside */
+};
 /* Makes a key pair under an ID that no object of the token may have yet. The private half is sensitive, not
- * extractable and may only sign; what is read back otherwise is destroyed: CAUSE_KEY_ATTRIBUTES. */
+ * extractable (without HSM_LEAVES) and may only sign; what is read back otherwise is destroyed: CAUSE_KEY_ATTRIBUTES. */
 bool hsm_key_generate(struct hsm *hsm, const struct hsm_id *id, const char *label, const char *type,
-		      struct hsm_key *ret_key, struct muster_error *err) MUST_CHECK;
+		      unsigned traits, struct hsm_key *ret_key, struct muster_error *err)
+	MUST_CHECK;
 /* The private key of that ID, or (id NULL) the one that matches the URI. *ret_found is false when there is none;
  * several are CAUSE_KEY_AMBIGUOUS. */
 bool hsm_key_find(struct hsm *hsm, const struct hsm_id *id, const char *uri, bool *ret_found,
@@ -179,8 +186,30 @@ bool hsm_derive(struct hsm *hsm, const char *uri, const struct bytes *ids,
 		char attributes[HSM_ATTRIBUTES_SIZE], struct muster_error *err) MUST_CHECK;
 /* A secret that was made elsewhere: the token shows that it is not local and was extractable once. */
 bool hsm_master_import(struct hsm *hsm, const struct hsm_id *id, const char *label,
-		       const struct secret *value, char attributes[HSM_ATTRIBUTES_SIZE],
-		       struct muster_error *err) MUST_CHECK;
+		       const struct secret *value, unsigned traits,
+		       char attributes[HSM_ATTRIBUTES_SIZE], struct muster_error *err) MUST_CHECK;
 /* A generic secret of 256 to 512 bits, made inside, that can only be used for HMAC. */
 bool hsm_master_generate(struct hsm *hsm, const struct hsm_id *id, const char *label, unsigned bits,
-			 char attributes[HSM_ATTRIBUTES_SIZE], struct muster_error *err) MUST_CHECK;
+			 unsigned traits, char attributes[HSM_ATTRIBUTES_SIZE],
+			 struct muster_error *err) MUST_CHECK;
+
+/* -- Wrapping out ---------------------------------------------------------------------------------------------- */
+
+#define HSM_METHOD_SIZE 128
+/* The private key of that ID, which has to be made with HSM_LEAVES, for the holder of an RSA key (DER): RSA-OAEP over an
+ * AES-256 key, then the key under that one, one behind the other. How is said in `method`. */
+bool hsm_wrap_out(struct hsm *hsm, const struct hsm_id *id, const struct bytes *recipient_spki,
+		  struct bytes *ret_wrapped, char method[HSM_METHOD_SIZE], struct muster_error *err)
+	MUST_CHECK;
+
+/* -- Trials ---------------------------------------------------------------------------------------------------- */
+
+struct hsm_trial {
+	uint64_t count, nanoseconds;
+	char attributes[HSM_ATTRIBUTES_SIZE]; /* of the key that was made */
+	char method[HSM_METHOD_SIZE];         /* of wrapping */
+};
+/* "key TYPE", "sign TYPE", "derive", "wrap TYPE" or "keep" (does it hand out what is not extractable?), once or for so long,
+ * with objects of the session alone and as critical as with a device's. */
+bool hsm_trial_run(struct hsm *hsm, const char *what, uint64_t milliseconds,
+		   struct hsm_trial *ret_trial, struct muster_error *err) MUST_CHECK;

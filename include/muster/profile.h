@@ -113,6 +113,8 @@ struct profile {
 		char *issuer_key;         /* RFC 7512; NULL: self-signed */
 		char *issuer_certificate; /* file */
 		char *crl_url;            /* the issuer's; NULL: none in the certificates */
+		bool key_leaves; /* the key is made in the station's token and wrapped for the device */
+		char *device_keys; /* folder of the devices' public keys; NULL: each is named */
 	} x509;
 	struct {
 		struct profile_key_source primary;

@@ -25,6 +25,17 @@ struct station_show {
 bool station_token_show(const char *token_uri, const struct station_show *request,
 			cJSON **ret_token, struct muster_error *err) MUST_CHECK;
 
+/* What profiles need of the token, tried and measured with keys of the session: "token", "profile", "needs": an array of
+ * "need" (in words), "state" ("present", "missing", "not-trusted", "not-tried"), "rate" and "unit", "attributes", "method"
+ * or "reason"; and "unmet", how many are not present. Blocks for seconds. */
+struct station_token_check {
+	struct station_pin pin;
+	const char *profile_path; /* NULL: what any profile could need */
+};
+bool station_token_check(const char *token_uri, const struct station_token_check *request,
+			 struct profile_report *report, cJSON **ret_document,
+			 struct muster_error *err) MUST_CHECK;
+
 /* The token held against the journal: "token", "journal", "objects" and "keys" (how many), "findings": an array of "finding"
  * (a name that stays), "keyId", "label", "detail", "remedy". It is logged in to; nothing is changed. */
 struct station_token_audit {

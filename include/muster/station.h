@@ -33,6 +33,7 @@ struct station_device {
 	const char *tpm;    /* TCTI */
 	const char *serial;
 	const char *registration_id; /* of a device that is in the journal; else NULL */
+	const char *device_key; /* file with its public key, for profiles that wrap a key for it */
 };
 
 struct station_result;

@@ -16,6 +16,7 @@ struct provision_options {
 	struct station_request request; /* all but the devices, the login and whom to tell */
 	struct provision_choice choice;
 	struct login_options login;
+	const char *device_key;
 };
 
 /* clang-format off */
@@ -34,6 +35,8 @@ static const struct option_row rows[] = {
 	  offsetof(struct provision_options, choice.own), NULL, NULL, 0 },
 	SOCKET_MAP_ROW(struct provision_options, choice.map_file),
 	TOKEN_ROWS(struct provision_options, request.token),
+	{ 0, "device-key", NULL, OPTION_TEXT, "FILE", "The device's public key, where the profile wraps a key for it",
+	  offsetof(struct provision_options, device_key), NULL, NULL, 0 },
 	LOGIN_ROWS_LETTERED(0, 0, 0, struct provision_options, login),
 	RATE_ROW(struct provision_options, login),
 	{ 0, "id-scope", NULL, OPTION_TEXT, "SCOPE", "ID scope of the DPS; holds over the profile's",
@@ -104,6 +107,10 @@ static bool run(const struct invocation *call, struct muster_error *err)
 	    !provision_devices_read(&options->choice, &devices, err) ||
 	    !log_in(options, &config, &request, &credential, err))
 		return false;
+	if (options->device_key && devices.count != 1)
+		return muster_fail(err, CAUSE_USAGE, "--device-key is for one device at a time");
+	if (options->device_key)
+		devices.rows[0].device_key = options->device_key;
 	report.is_single = devices.count == 1 && !options->choice.all_attached;
 	request.devices = devices.rows;
 	request.device_count = devices.count;

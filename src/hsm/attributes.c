@@ -55,15 +55,28 @@ static bool is_as_demanded(enum demand demand, enum hsm_state state)
 	return true;
 }
 
-static bool is_good(size_t row, enum hsm_origin origin, enum hsm_state state)
+static enum demand demand_of(size_t row, unsigned traits)
 {
-	if (origin == HSM_IMPORTED && is_about_origin(rules[row].type))
-		return state != HSM_TRUE;
-	return is_as_demanded(rules[row].demand, state);
+	CK_ATTRIBUTE_TYPE type = rules[row].type;
+
+	if ((traits & HSM_IMPORTED) && is_about_origin(type))
+		return NOT_TRUE;
+	if ((traits & HSM_SESSION) && type == CKA_TOKEN)
+		return FALSE_ONLY;
+	if ((traits & HSM_LEAVES) && type == CKA_EXTRACTABLE)
+		return TRUE_ONLY;
+	if ((traits & HSM_LEAVES) && type == CKA_NEVER_EXTRACTABLE)
+		return NOT_TRUE;
+	return rules[row].demand;
+}
+
+static bool is_good(size_t row, unsigned traits, enum hsm_state state)
+{
+	return is_as_demanded(demand_of(row, traits), state);
 }
 
 /* `bad` may be NULL. */
-static bool read_words(struct hsm *hsm, CK_OBJECT_HANDLE key, enum hsm_origin origin,
+static bool read_words(struct hsm *hsm, CK_OBJECT_HANDLE key, unsigned traits,
 		       char words[HSM_ATTRIBUTES_SIZE], struct text *bad, struct muster_error *err)
 {
 	static const char *const names[] = { "false", "true", "unknown" };
@@ -75,7 +88,7 @@ static bool read_words(struct hsm *hsm, CK_OBJECT_HANDLE key, enum hsm_origin or
 		if (!hsm_attribute_state(hsm, key, rules[i].type, &state, err))
 			return false;
 		text_addf(&all, "%s%s=%s", i > 0 ? " " : "", rules[i].name, names[state]);
-		if (bad && !is_good(i, origin, state))
+		if (bad && !is_good(i, traits, state))
 			text_addf(bad, " %s=%s", rules[i].name, names[state]);
 	}
 	if (!text_ok(&all, err))
@@ -87,15 +100,15 @@ static bool read_words(struct hsm *hsm, CK_OBJECT_HANDLE key, enum hsm_origin or
 bool hsm_attributes_read(struct hsm *hsm, CK_OBJECT_HANDLE key, char words[HSM_ATTRIBUTES_SIZE],
 			 struct muster_error *err)
 {
-	return read_words(hsm, key, HSM_MADE_INSIDE, words, NULL, err);
+	return read_words(hsm, key, 0, words, NULL, err);
 }
 
-bool hsm_attributes_hold(struct hsm *hsm, CK_OBJECT_HANDLE key, enum hsm_origin origin,
+bool hsm_attributes_hold(struct hsm *hsm, CK_OBJECT_HANDLE key, unsigned traits,
 			 char words[HSM_ATTRIBUTES_SIZE], struct muster_error *err)
 {
 	CLEANUP(text_done) struct text bad = TEXT_MAX(HSM_ATTRIBUTES_SIZE - 1);
 
-	if (!read_words(hsm, key, origin, words, &bad, err))
+	if (!read_words(hsm, key, traits, words, &bad, err))
 		return false;
 	return bad.length == 0 ||
 	       muster_fail(err, CAUSE_KEY_ATTRIBUTES, "the key reads back with%s", bad.data);

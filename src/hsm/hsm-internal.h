@@ -137,10 +137,8 @@ bool hsm_attribute_state(struct hsm *hsm, CK_OBJECT_HANDLE object, CK_ATTRIBUTE_
 bool hsm_attributes_read(struct hsm *hsm, CK_OBJECT_HANDLE key, char words[HSM_ATTRIBUTES_SIZE],
 			 struct muster_error *err) MUST_CHECK;
 
-enum hsm_origin { HSM_MADE_INSIDE, HSM_IMPORTED };
-/* The same, held against what a key of ours must be: CAUSE_KEY_ATTRIBUTES. One that was imported may not claim that it
- * was made inside. */
-bool hsm_attributes_hold(struct hsm *hsm, CK_OBJECT_HANDLE key, enum hsm_origin origin,
+/* The same, held against what a key of ours with those traits must be: CAUSE_KEY_ATTRIBUTES. */
+bool hsm_attributes_hold(struct hsm *hsm, CK_OBJECT_HANDLE key, unsigned traits,
 			 char words[HSM_ATTRIBUTES_SIZE], struct muster_error *err) MUST_CHECK;
 
 /* -- key-type.c, public.c ---------------------------------------------------------------------------------- */
@@ -184,3 +182,16 @@ bool hsm_private_key(struct hsm *hsm, const struct hsm_id *id, CK_OBJECT_HANDLE 
 /* Fails with CAUSE_HSM_UNSUPPORTED when the token does not offer the mechanism for that use (a CKF_ flag). */
 bool hsm_require_mechanism(struct hsm *hsm, CK_MECHANISM_TYPE mechanism, CK_FLAGS use,
 			   const char *what, struct muster_error *err) MUST_CHECK;
+
+/* -- wrap.c ------------------------------------------------------------------------------------------------ */
+
+/* As hsm_wrap_out, of any key. */
+bool hsm_wrap_object(struct hsm *hsm, CK_OBJECT_HANDLE key, const struct bytes *recipient_spki,
+		     uint8_t *out, size_t max, size_t *ret_size, char method[HSM_METHOD_SIZE],
+		     struct muster_error *err) MUST_CHECK;
+/* RFC 5649 with OpenSSL, as the recipient does it; `out` has room for `size`. */
+bool hsm_unwrap_in_software(const uint8_t *key, const uint8_t *wrapped, size_t size, uint8_t *out,
+			    size_t *ret_size) MUST_CHECK;
+/* Does the token refuse to wrap this key, by whatever way it has? */
+bool hsm_keeps(struct hsm *hsm, CK_OBJECT_HANDLE key, bool *ret_keeps, struct muster_error *err)
+	MUST_CHECK;

@@ -47,17 +47,19 @@ bool hsm_require_mechanism(struct hsm *hsm, CK_MECHANISM_TYPE mechanism, CK_FLAG
 
 /* -- Generating -------------------------------------------------------------------------------------------- */
 
-/* The least that a device key needs: it lives on the token, never leaves, and signs. */
+/* The least that a device key needs: it lives on the token, never leaves (but as its traits say), and signs. */
 static bool pair_make(struct hsm *hsm, const struct hsm_key_type *type, const struct hsm_id *id,
-		      const char *label, struct pair *pair, struct muster_error *err)
+		      const char *label, unsigned traits, struct pair *pair,
+		      struct muster_error *err)
 {
 	CK_BBOOL yes = CK_TRUE, no = CK_FALSE;
+	CK_BBOOL stays = !(traits & HSM_SESSION), leaves = (traits & HSM_LEAVES) != 0;
 	CK_ULONG bits = type->bits;
 	unsigned char exponent[] = { 1, 0, 1 };
 	struct hsm_id key_id = *id;
 	char name[256], curve[16];
 	CK_ATTRIBUTE public_half[] = {
-		BOOLEAN(CKA_TOKEN, &yes),
+		BOOLEAN(CKA_TOKEN, &stays),
 		BOOLEAN(CKA_PRIVATE, &no),
 		BOOLEAN(CKA_VERIFY, &yes),
 		BOOLEAN(CKA_ENCRYPT, &no),
@@ -68,10 +70,10 @@ static bool pair_make(struct hsm *hsm, const struct hsm_key_type *type, const st
 		{ 0 }, /* RSA has one more */
 	};
 	CK_ATTRIBUTE private_half[] = {
-		BOOLEAN(CKA_TOKEN, &yes),
+		BOOLEAN(CKA_TOKEN, &stays),
 		BOOLEAN(CKA_PRIVATE, &yes),
 		BOOLEAN(CKA_SENSITIVE, &yes),
-		BOOLEAN(CKA_EXTRACTABLE, &no),
+		BOOLEAN(CKA_EXTRACTABLE, &leaves),
 		BOOLEAN(CKA_SIGN, &yes),
 		BOOLEAN(CKA_DECRYPT, &no),
 		BOOLEAN(CKA_UNWRAP, &no),
@@ -113,12 +115,12 @@ static void keep_for_signing(struct hsm *hsm, const struct pair *pair, const str
 }
 
 static bool pair_check(struct hsm *hsm, const struct pair *pair, const struct hsm_key_type *type,
-		       struct hsm_key *key, struct muster_error *err)
+		       unsigned traits, struct hsm_key *key, struct muster_error *err)
 {
 	CLEANUP(EVP_PKEY_freep) EVP_PKEY *public_half = NULL;
 	const struct hsm_key_type *made;
 
-	if (!hsm_attributes_hold(hsm, pair->private_half, HSM_MADE_INSIDE, key->attributes, err) ||
+	if (!hsm_attributes_hold(hsm, pair->private_half, traits, key->attributes, err) ||
 	    !hsm_public_read(hsm, pair->public_half, &public_half, &made, err))
 		return false;
 	if (!public_half || !made || strcmp(made->name, type->name) != 0)
@@ -132,7 +134,8 @@ static bool pair_check(struct hsm *hsm, const struct pair *pair, const struct hs
 }
 
 bool hsm_key_generate(struct hsm *hsm, const struct hsm_id *id, const char *label,
-		      const char *type_name, struct hsm_key *ret_key, struct muster_error *err)
+		      const char *type_name, unsigned traits, struct hsm_key *ret_key,
+		      struct muster_error *err)
 {
 	const struct hsm_key_type *type = hsm_key_type_by_name(type_name);
 	CLEANUP(pair_destroy) struct pair pair = { .hsm = hsm };
@@ -146,8 +149,8 @@ bool hsm_key_generate(struct hsm *hsm, const struct hsm_id *id, const char *labe
 	if (strlen(label) > 255)
 		return muster_fail(err, CAUSE_WORKER_PROTOCOL, "a label has at most 255 bytes");
 	if (!hsm_require_mechanism(hsm, type->generation, CKF_GENERATE_KEY_PAIR, type->name, err) ||
-	    !hsm_id_is_free(hsm, id, err) || !pair_make(hsm, type, id, label, &pair, err) ||
-	    !pair_check(hsm, &pair, type, &key, err))
+	    !hsm_id_is_free(hsm, id, err) || !pair_make(hsm, type, id, label, traits, &pair, err) ||
+	    !pair_check(hsm, &pair, type, traits, &key, err))
 		return false;
 	pair.is_made = false;
 	snprintf(key.type, sizeof(key.type), "%s", type->name);

@@ -12,7 +12,7 @@
 #include "muster/process.h"
 #include "muster/worker.h"
 
-enum { MASTER_TEXT_MAX = 256 };
+enum { MASTER_TEXT_MAX = 256, TRIAL_MS_MAX = 10000 };
 
 #define HANDLER(name)                                                         \
 	static bool name(void *context, const struct worker_message *request, \
@@ -174,7 +174,8 @@ HANDLER(handle_key_generate)
 
 	if (!id_of(request, &id, err) ||
 	    !hsm_key_generate(context, &id, worker_text(request, FIELD_LABEL),
-			      worker_text(request, FIELD_KEY_TYPE), &key, err))
+			      worker_text(request, FIELD_KEY_TYPE),
+			      worker_u64(request, FIELD_LEAVES) == 1 ? HSM_LEAVES : 0, &key, err))
 		return false;
 	worker_add_bytes(reply, FIELD_PUBLIC, key.spki.data, key.spki.size);
 	worker_add_text(reply, FIELD_ATTRIBUTES, key.attributes);
@@ -290,8 +291,8 @@ HANDLER(handle_master_import)
 	secret_chomp(&text);
 	if (!secret_from_base64(&value, (const char *)text.data, text.size, "the master key",
 				err) ||
-	    !hsm_master_import(context, &id, worker_text(request, FIELD_LABEL), &value, attributes,
-			       err))
+	    !hsm_master_import(context, &id, worker_text(request, FIELD_LABEL), &value, 0,
+			       attributes, err))
 		return false;
 	worker_add_text(reply, FIELD_ATTRIBUTES, attributes);
 	return true;
@@ -305,9 +306,41 @@ HANDLER(handle_master_generate)
 
 	if (!id_of(request, &id, err) ||
 	    !hsm_master_generate(context, &id, worker_text(request, FIELD_LABEL),
-				 bits > 65536 ? 0 : (unsigned)bits, attributes, err))
+				 bits > 65536 ? 0 : (unsigned)bits, 0, attributes, err))
 		return false;
 	worker_add_text(reply, FIELD_ATTRIBUTES, attributes);
+	return true;
+}
+
+HANDLER(handle_wrap_out)
+{
+	CLEANUP(bytes_done) struct bytes wrapped = { 0 };
+	char method[HSM_METHOD_SIZE];
+	struct hsm_id id;
+
+	if (!id_of(request, &id, err) ||
+	    !hsm_wrap_out(context, &id, worker_bytes(request, FIELD_RECIPIENT), &wrapped, method,
+			  err))
+		return false;
+	worker_add_bytes(reply, FIELD_WRAPPED, wrapped.data, wrapped.size);
+	worker_add_text(reply, FIELD_METHOD, method);
+	return true;
+}
+
+HANDLER(handle_trial)
+{
+	uint64_t milliseconds = worker_u64(request, FIELD_MILLISECONDS);
+	struct hsm_trial trial;
+
+	if (!hsm_trial_run(context, worker_text(request, FIELD_WORD),
+			   milliseconds < TRIAL_MS_MAX ? milliseconds : TRIAL_MS_MAX, &trial, err))
+		return false;
+	worker_add_u64(reply, FIELD_COUNT, trial.count);
+	worker_add_u64(reply, FIELD_NANOSECONDS, trial.nanoseconds);
+	if (*trial.attributes)
+		worker_add_text(reply, FIELD_ATTRIBUTES, trial.attributes);
+	if (*trial.method)
+		worker_add_text(reply, FIELD_METHOD, trial.method);
 	return true;
 }
 
@@ -367,6 +400,7 @@ static const struct worker_handler session_handlers[] = {
 	{ WORKER_HSM_KEY_FIND, handle_key_find },
 	{ WORKER_HSM_KEY_DESTROY, handle_key_destroy },
 	{ WORKER_HSM_SIGN, handle_sign },
+	{ WORKER_HSM_WRAP_OUT, handle_wrap_out },
 	{ WORKER_HSM_HMAC, handle_hmac },
 	{ WORKER_HSM_DERIVE, handle_derive },
 	{ WORKER_HSM_CERTIFICATE_STORE, handle_certificate_store },
@@ -483,6 +517,7 @@ static const struct worker_handler own_handlers[] = {
 	{ WORKER_HSM_TOKEN, handle_token },     { WORKER_HSM_MECHANISM, handle_mechanism },
 	{ WORKER_HSM_OBJECTS, handle_objects }, { WORKER_HSM_OBJECT, handle_object },
 	{ WORKER_HSM_INIT, handle_init },       { WORKER_HSM_INIT_PIN, handle_init_pin },
+	{ WORKER_HSM_TRIAL, handle_trial },
 };
 
 static int serve(struct hsm *hsm)

@@ -87,17 +87,17 @@ bool hsm_derive(struct hsm *hsm, const char *uri, const struct bytes *ids,
 /* CKM_SHA256_HMAC takes a generic secret everywhere; a CKK_SHA256_HMAC key some modules cannot make. What it is made of
  * is the caller's: a length or a value. */
 static bool master_make(struct hsm *hsm, const struct hsm_id *id, const char *label,
-			const CK_ATTRIBUTE *substance, CK_OBJECT_HANDLE *ret_key,
+			const CK_ATTRIBUTE *substance, unsigned traits, CK_OBJECT_HANDLE *ret_key,
 			struct muster_error *err)
 {
-	CK_BBOOL yes = CK_TRUE, no = CK_FALSE;
+	CK_BBOOL yes = CK_TRUE, no = CK_FALSE, stays = !(traits & HSM_SESSION);
 	CK_KEY_TYPE type = CKK_GENERIC_SECRET;
 	CK_OBJECT_CLASS class = CKO_SECRET_KEY;
 	struct hsm_id key_id = *id;
 	char name[256];
 	CK_ATTRIBUTE template[] = {
 		{ CKA_CLASS, &class, sizeof(class) }, { CKA_KEY_TYPE, &type, sizeof(type) },
-		{ CKA_TOKEN, &yes, sizeof(yes) },     { CKA_PRIVATE, &yes, sizeof(yes) },
+		{ CKA_TOKEN, &stays, sizeof(stays) }, { CKA_PRIVATE, &yes, sizeof(yes) },
 		{ CKA_SENSITIVE, &yes, sizeof(yes) }, { CKA_EXTRACTABLE, &no, sizeof(no) },
 		{ CKA_SIGN, &yes, sizeof(yes) },      { CKA_VERIFY, &no, sizeof(no) },
 		{ CKA_ENCRYPT, &no, sizeof(no) },     { CKA_DECRYPT, &no, sizeof(no) },
@@ -119,11 +119,11 @@ static bool master_make(struct hsm *hsm, const struct hsm_id *id, const char *la
 }
 
 /* A master that cannot be used for what it is there for is destroyed. */
-static bool master_check(struct hsm *hsm, CK_OBJECT_HANDLE key, enum hsm_origin origin,
+static bool master_check(struct hsm *hsm, CK_OBJECT_HANDLE key, unsigned traits,
 			 char attributes[HSM_ATTRIBUTES_SIZE], struct muster_error *err)
 {
 	uint8_t mac[MAC_SIZE];
-	bool good = hsm_attributes_hold(hsm, key, origin, attributes, err) &&
+	bool good = hsm_attributes_hold(hsm, key, traits, attributes, err) &&
 		    compute(hsm, key, (const uint8_t *)"muster", 6, mac, err);
 
 	secret_wipe(mac, sizeof(mac));
@@ -144,7 +144,8 @@ static bool master_prepare(struct hsm *hsm, const struct hsm_id *id, const char 
 }
 
 bool hsm_master_generate(struct hsm *hsm, const struct hsm_id *id, const char *label, unsigned bits,
-			 char attributes[HSM_ATTRIBUTES_SIZE], struct muster_error *err)
+			 unsigned traits, char attributes[HSM_ATTRIBUTES_SIZE],
+			 struct muster_error *err)
 {
 	CK_ULONG size = bits / 8;
 	CK_ATTRIBUTE length = { CKA_VALUE_LEN, &size, sizeof(size) };
@@ -155,18 +156,18 @@ bool hsm_master_generate(struct hsm *hsm, const struct hsm_id *id, const char *l
 	return master_prepare(hsm, id, label, err) &&
 	       hsm_require_mechanism(hsm, CKM_GENERIC_SECRET_KEY_GEN, CKF_GENERATE,
 				     "making a generic secret", err) &&
-	       master_make(hsm, id, label, &length, &key, err) &&
-	       master_check(hsm, key, HSM_MADE_INSIDE, attributes, err);
+	       master_make(hsm, id, label, &length, traits, &key, err) &&
+	       master_check(hsm, key, traits, attributes, err);
 }
 
 bool hsm_master_import(struct hsm *hsm, const struct hsm_id *id, const char *label,
-		       const struct secret *value, char attributes[HSM_ATTRIBUTES_SIZE],
-		       struct muster_error *err)
+		       const struct secret *value, unsigned traits,
+		       char attributes[HSM_ATTRIBUTES_SIZE], struct muster_error *err)
 {
 	CK_ATTRIBUTE content = { CKA_VALUE, value->data, value->size };
 	CK_OBJECT_HANDLE key;
 
 	return master_prepare(hsm, id, label, err) &&
-	       master_make(hsm, id, label, &content, &key, err) &&
-	       master_check(hsm, key, HSM_IMPORTED, attributes, err);
+	       master_make(hsm, id, label, &content, traits, &key, err) &&
+	       master_check(hsm, key, traits | HSM_IMPORTED, attributes, err);
 }

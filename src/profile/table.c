@@ -47,6 +47,12 @@ static const struct word key_type_words[] = {
 	{ "rsa-3072", 0 }, { "rsa-4096", 0 }, { "ed25519", 0 }, { 0 },
 };
 
+static const struct word key_lives_words[] = {
+	{ "token", 0 },
+	{ "wrapped-to-device", 1 },
+	{ 0 },
+};
+
 static const struct word status_words[] = { { "enabled", 0 }, { "disabled", 1 }, { 0 } };
 
 static const struct word reprovision_words[] = {
@@ -101,9 +107,22 @@ static const struct field issuer_rows[] = {
 };
 static const struct fields issuer_fields = { FIELDS(issuer_rows) };
 
+static const struct field key_rows[] = {
+	{ "lives", FIELD_WORD_BOOL, AT(x509.key_leaves), .words = key_lives_words,
+	  .fallback = "token",
+	  .help = "Where the key is used: in the token that made it, or in the device. Then it is "
+		  "made in the station's token, leaves it wrapped for the device, and is destroyed "
+		  "there." },
+	{ "deviceKeys", FIELD_PATH, AT(x509.device_keys), .max = 1024,
+	  .help = "Folder with the public key (RSA, PEM) or certificate of each device, as "
+		  "REGISTRATION-ID.pem; otherwise --device-key." },
+};
+static const struct fields key_fields = { FIELDS(key_rows) };
+
 static const struct field x509_rows[] = {
 	{ "keyType", FIELD_WORD_TEXT, AT(x509.key_type), .words = key_type_words,
 	  .fallback = "ec-p256", .help = "The key pair that is made in the token." },
+	{ "key", FIELD_GROUP, .group = &key_fields, .help = "Where the key lives." },
 	{ "token", FIELD_TEXT, AT(x509.token), PKCS11_URI,
 	  .help = "The token that holds the device's key; otherwise --token." },
 	{ "subject", FIELD_TEMPLATE, AT(x509.subject), .template_kind = TEMPLATE_SUBJECT,
@@ -274,6 +293,8 @@ const struct rule profile_rules[] = {
 	{ "attestation.type", "x509", RULE_WITHOUT, "deviceId", "{ek.", NO_EK_HERE },
 	{ "attestation.type", "symmetricKey", RULE_WITHOUT, "registrationId", "{ek.", NO_EK_HERE },
 	{ "attestation.type", "symmetricKey", RULE_WITHOUT, "deviceId", "{ek.", NO_EK_HERE },
+	{ "attestation.x509.key.deviceKeys", NULL, RULE_EQUALS, "attestation.x509.key.lives",
+	  "wrapped-to-device", "devices' keys are for key.lives wrapped-to-device" },
 	{ "attestation.tpm.crls", NULL, RULE_REQUIRE, "attestation.tpm.roots",
 	  .message = "revocation lists count only for certificates that chain to a root" },
 	{ "attestation.tpm.revocation", "required", RULE_REQUIRE, "attestation.tpm.crls",

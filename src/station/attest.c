@@ -26,14 +26,15 @@ bool attest_x509_applies(const struct job *job)
 
 bool attest_key_is_journalled(const struct job *job)
 {
-	return attest_x509_applies(job) && token_applies(job) && job->key_id.size > 0;
+	return attest_x509_applies(job) && token_applies(job) && job->key_id.size > 0 &&
+	       !job->key_is_gone;
 }
 
 /* A dry run makes no key; a released device has one, or it is an error that read-back tells. */
 bool attest_key_is_missing(const struct job *job)
 {
 	return attest_x509_applies(job) && !job_is_dry(job) && job->spki.size == 0 &&
-	       !job->was_released && !job_is_absent(job);
+	       !job->was_released && !job->key_is_gone && !job_is_absent(job);
 }
 
 /* Late, when the certificate is in the journal: a cut never leaves one in the token that nobody knows. Storing it again is
@@ -41,7 +42,7 @@ bool attest_key_is_missing(const struct job *job)
 bool attest_store_applies(const struct job *job)
 {
 	return attest_x509_applies(job) && token_applies(job) && !job_is_dry(job) &&
-	       !job->was_released;
+	       !job->was_released && !job->run->profile.x509.key_leaves;
 }
 
 bool attest_derive_applies(const struct job *job)
@@ -84,6 +85,18 @@ static bool take_key(struct job *job, struct muster_error *err)
 				   : muster_fail_memory(err);
 }
 
+/* A profile does not take over a key that was made for another kind of life. */
+static bool check_lives(const struct job *job, struct muster_error *err)
+{
+	bool may_leave = strstr(job->key_attributes, " extractable=true") != NULL;
+
+	return may_leave == job->run->profile.x509.key_leaves ||
+	       muster_fail(err, CAUSE_KEY_ATTRIBUTES,
+			   "the key of device '%s' was made %s, and the profile says otherwise",
+			   PRINTABLE(job->registration_id),
+			   may_leave ? "to be wrapped out" : "to stay in its token");
+}
+
 bool attest_key_find_start(struct job *job, struct muster_error *err)
 {
 	CLEANUP(worker_message_done) struct worker_message request;
@@ -103,7 +116,7 @@ bool attest_key_find_finish(struct job *job, const struct muster_error *outcome,
 		return muster_error_prefix(err, "looking for the device's key in the token");
 	}
 	if (worker_u64(&job->reply, FIELD_FOUND) && job->certificate.size > 0)
-		return take_key(job, err);
+		return take_key(job, err) && check_lives(job, err);
 	if (job->was_released || job_is_absent(job))
 		return muster_fail(
 			err, CAUSE_KEY_NOT_FOUND,
@@ -149,6 +162,7 @@ bool attest_key_make_intend(struct job *job, cJSON *body, struct muster_error *e
 				   job->key_id.size);
 	return (json_add_text(body, "keyId", hex_encode(hex, job->key_id.data, KEY_ID_SIZE)) &&
 		json_add_text(body, "keyType", job->run->profile.x509.key_type) &&
+		json_add_bool(body, "leaves", job->run->profile.x509.key_leaves) &&
 		json_add_text(body, "token", job->token.label) &&
 		json_add_text(body, "tokenSerial", job->token.serial)) ||
 	       muster_fail_memory(err);
@@ -169,6 +183,8 @@ bool attest_key_make_start(struct job *job, struct muster_error *err)
 	worker_add_bytes(&request, FIELD_KEY_ID, job->key_id.data, job->key_id.size);
 	worker_add_text(&request, FIELD_LABEL, label);
 	worker_add_text(&request, FIELD_KEY_TYPE, profile->x509.key_type);
+	if (profile->x509.key_leaves)
+		worker_add_u64(&request, FIELD_LEAVES, 1);
 	return job_ask(job, job->hsm, &request, err);
 }
 

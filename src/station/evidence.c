@@ -52,13 +52,42 @@ static bool add_hex_id(cJSON *part, const struct bytes *id)
 	       json_add_text(part, "keyId", hex_encode(hex, id->data, id->size));
 }
 
+/* A key that left its token says so in a line of its own. */
+static bool add_wrapped(cJSON *part, const struct job *job)
+{
+	cJSON *wrapped;
+
+	if (!job->wrapped.file)
+		return true;
+	wrapped = cJSON_AddObjectToObject(part, "wrappedKey");
+	return wrapped && json_add_text(part, "keyLives", "wrapped-to-device") &&
+	       json_add_text(wrapped, "file", job->wrapped.file) &&
+	       json_add_text(wrapped, "sha256", job->wrapped.digest) &&
+	       json_add_text(wrapped, "method", job->wrapped.method) &&
+	       json_add_text(wrapped, "recipientSha256", job->wrapped.recipient) &&
+	       json_add_bool(wrapped, "destroyedInToken", job->key_is_gone);
+}
+
+/* What was written down when the device was here; its key may have been destroyed since. */
+static cJSON *spooled_attestation(const struct job *job)
+{
+	CLEANUP(cJSON_freep)
+	cJSON *part = cJSON_Duplicate(json_get(job->spooled, "attestation"), true);
+	cJSON *wrapped = json_get(part, "wrappedKey");
+
+	cJSON_DeleteItemFromObjectCaseSensitive(wrapped, "destroyedInToken");
+	if (wrapped && !json_add_bool(wrapped, "destroyedInToken", job->key_is_gone))
+		return NULL;
+	return TAKE_PTR(part);
+}
+
 cJSON *evidence_attestation(const struct job *job)
 {
 	CLEANUP(cJSON_freep) cJSON *part = cJSON_CreateObject();
 	char digest[SHA256_HEX_SIZE];
 
 	if (job_is_absent(job) && job->spooled)
-		return cJSON_Duplicate(json_get(job->spooled, "attestation"), true);
+		return spooled_attestation(job);
 	if (!part ||
 	    !json_add_text(part, "type", profile_attestation_word(job->run->profile.attestation)) ||
 	    !add_base64(part, "endorsementKey", job->ek.data, job->has_ek ? job->ek.size : 0) ||
@@ -74,7 +103,7 @@ cJSON *evidence_attestation(const struct job *job)
 			    sha256_hex(digest, job->certificate.data, job->certificate.size))) ||
 	    !add_hex_id(part, &job->key_id) || !json_add_text(part, "token", job->token.label) ||
 	    !json_add_text(part, "tokenSerial", job->token.serial) ||
-	    !json_add_text(part, "keyAttributes", job->key_attributes))
+	    !json_add_text(part, "keyAttributes", job->key_attributes) || !add_wrapped(part, job))
 		return NULL;
 	return TAKE_PTR(part);
 }

@@ -146,6 +146,7 @@ bool job_place(struct job *job, const struct station_device *device, struct must
 {
 	return (copy_text(&job->tcti, device->tpm) && copy_text(&job->serial, device->serial) &&
 		copy_text(&job->socket, device->socket ? device->socket : device->tpm) &&
+		copy_text(&job->device_key, device->device_key) &&
 		copy_text(&job->registration_id, device->registration_id)) ||
 	       muster_fail_memory(err);
 }
@@ -162,6 +163,7 @@ void job_restart(struct job *job)
 		.tcti = TAKE_PTR(job->tcti),
 		.serial = TAKE_PTR(job->serial),
 		.socket = TAKE_PTR(job->socket),
+		.device_key = TAKE_PTR(job->device_key),
 		.registration_id = job_is_absent(job) ? TAKE_PTR(job->registration_id) : NULL,
 		.again_in_ms = -1,
 		.started_ms = job->started_ms,
@@ -193,6 +195,10 @@ void job_done(struct job *job)
 	free(job->tcti);
 	free(job->serial);
 	free(job->socket);
+	free(job->device_key);
+	bytes_done(&job->recipient);
+	free(job->wrapped.file);
+	free(job->wrapped.method);
 	free(job->sandbox);
 	free(job->registration_id);
 	free(job->device_id);

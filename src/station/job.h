@@ -107,8 +107,8 @@ struct step_table {
 
 struct job {
 	struct run *run;
-	char *tcti, *serial, *socket; /* of this device; NULL: none */
-	size_t step;                  /* index in the step table */
+	char *tcti, *serial, *socket, *device_key; /* of this device; NULL: none */
+	size_t step;                               /* index in the step table */
 	bool intent_is_written, intent_is_durable;
 	bool is_finished;
 	const char *next_step; /* set by job_go_to */
@@ -165,10 +165,17 @@ struct job {
 	/* attest */
 	struct bytes spki;
 	char *key_attributes;
-	struct bytes certificate;                 /* DER */
-	bool certificate_is_new;                  /* made by this run */
-	EVP_PKEY *key;                            /* works through the token */
-	struct token_signer *signer;              /* behind key */
+	struct bytes certificate; /* DER */
+	bool certificate_is_new;  /* made by this run */
+	struct bytes recipient;   /* the device's public key, SPKI; see wrap.c */
+	struct {
+		char *file, *method;
+		char digest[65], recipient[65]; /* SHA-256 of the file and of the key it is for */
+		bool is_announced;              /* by an earlier run: the file is ours */
+	} wrapped;
+	bool key_is_gone;            /* destroyed after it was wrapped out, or about to be */
+	EVP_PKEY *key;               /* works through the token */
+	struct token_signer *signer; /* behind key */
 	struct secret primary_key, secondary_key; /* raw */
 	char key_digest[65];
 

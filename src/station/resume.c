@@ -1,5 +1,6 @@
 #include "resume.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -19,11 +20,59 @@ static bool take_base64(struct bytes *target, const char *text)
 	return true;
 }
 
+static bool is_step(const cJSON *body, const char *step)
+{
+	const char *text = json_text(body, "step");
+
+	return text && strcmp(text, step) == 0;
+}
+
+static bool replace(char **target, const char *value)
+{
+	char *copy = strdup(value ? value : "");
+
+	if (!copy)
+		return false;
+	free(*target);
+	*target = copy;
+	return true;
+}
+
+static bool take_wrapped(struct job *job, const struct journal_entry *entry, const cJSON *body)
+{
+	const char *digest = json_text(body, "fileSha256");
+	const char *recipient = json_text(body, "recipientSha256");
+
+	job->wrapped.is_announced = true;
+	if (entry->kind != JOURNAL_OUTCOME)
+		return true;
+	snprintf(job->wrapped.digest, sizeof(job->wrapped.digest), "%s", digest ? digest : "");
+	snprintf(job->wrapped.recipient, sizeof(job->wrapped.recipient), "%s",
+		 recipient ? recipient : "");
+	return replace(&job->wrapped.file, json_text(body, "file")) &&
+	       replace(&job->wrapped.method, json_text(body, "method"));
+}
+
 static bool take_attest(struct job *job, const struct journal_entry *entry, const cJSON *body)
 {
-	if (entry->kind == JOURNAL_OUTCOME)
-		take_base64(&job->certificate, json_text(body, "certificate"));
-	return true;
+	if (is_step(body, "wrap-out"))
+		return take_wrapped(job, entry, body);
+	if (entry->kind != JOURNAL_OUTCOME ||
+	    !take_base64(&job->certificate, json_text(body, "certificate")))
+		return true;
+	/* What was wrapped before was another key. */
+	free(TAKE_PTR(job->wrapped.file));
+	return replace(&job->key_attributes, json_text(body, "attributes"));
+}
+
+/* Only when the key is gone does this count: otherwise the device is asked once more. */
+static bool take_verify(struct job *job, const struct journal_entry *entry, const cJSON *body)
+{
+	if (entry->kind != JOURNAL_OUTCOME || !json_bool(body, "verified", false) ||
+	    !job->run->profile.x509.key_leaves)
+		return true;
+	job->verified = true;
+	return replace(&job->verification, json_text(body, "result"));
 }
 
 /* A sending that is announced but has no outcome, or one that says unknown, may have had its effect. */
@@ -57,6 +106,7 @@ static bool take_release(struct job *job, const struct journal_entry *entry, con
 	const char *evidence = json_text(body, "evidence");
 	char *copy;
 
+	job->key_is_gone = job->key_is_gone || is_step(body, "key-destroy");
 	if (entry->kind != JOURNAL_OUTCOME || !evidence)
 		return true;
 	job->was_unverified = json_bool(body, "unverified", false);
@@ -76,6 +126,7 @@ static bool take_entry(void *context, const struct journal_entry *entry, struct 
 	} takers[] = {
 		{ "attest", take_attest },
 		{ "enroll", take_enroll },
+		{ "verify", take_verify },
 		{ "release", take_release },
 	};
 	CLEANUP(cJSON_freep) cJSON *body = NULL;

@@ -13,6 +13,7 @@
 #include "muster/config.h"
 #include "muster/file.h"
 #include "muster/identity.h"
+#include "recipient.h"
 #include "token.h"
 
 void run_done(struct run *run)
@@ -92,10 +93,30 @@ bool run_check_tpm(const struct run *run, const char *tcti, struct muster_error 
 			   PRINTABLE(tcti));
 }
 
+static bool check_device_key(const struct run *run, const struct station_device *device,
+			     struct muster_error *err)
+{
+	const struct profile *profile = &run->profile;
+	CLEANUP(bytes_done) struct bytes spki = { 0 };
+
+	if (!device->device_key)
+		return !profile->x509.key_leaves || profile->x509.device_keys ||
+		       muster_fail(
+			       err, CAUSE_DEVICE_KEY_INVALID,
+			       "profile '%s' wraps keys for devices, and no device's key was named",
+			       PRINTABLE(profile->name));
+	if (!profile->x509.key_leaves)
+		return muster_fail(
+			err, CAUSE_USAGE,
+			"profile '%s' lets no key leave its token: --device-key is for key.lives wrapped-to-device",
+			PRINTABLE(profile->name));
+	return recipient_read(device->device_key, &spki, err);
+}
+
 bool run_check_device(const struct run *run, const struct station_device *device,
 		      struct muster_error *err)
 {
-	return check_serial(run, device, err) &&
+	return check_serial(run, device, err) && check_device_key(run, device, err) &&
 	       (!run->needs_tpm || run_check_tpm(run, device->tpm, err));
 }
 

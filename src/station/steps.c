@@ -17,12 +17,14 @@ static const struct step rows[] = {
 	{ "token-open",        STAGE_IDENTIFY, token_applies,                 token_open_start,               token_open_finish,        NULL, false },
 	{ "token-login",       STAGE_IDENTIFY, token_applies,                 token_login_start,              token_login_finish,       NULL, false },
 	{ "look-up",           STAGE_IDENTIFY, NULL,                          identify_look_up,               NULL,                     NULL, false },
+	{ "recipient",         STAGE_IDENTIFY, wrap_recipient_applies,        wrap_recipient_start,           NULL,                     NULL, false },
 
 	{ "token-sweep",       STAGE_ATTEST,   attest_token_sweep_applies,    attest_token_sweep_start,       NULL,                     NULL, false },
 	{ "key-find",          STAGE_ATTEST,   attest_key_is_journalled,      attest_key_find_start,          attest_key_find_finish,   NULL, false },
 	{ "key-sweep",         STAGE_ATTEST,   attest_sweep_applies,          attest_key_sweep_start,         attest_key_sweep_finish,  NULL, false },
 	{ "key-make",          STAGE_ATTEST,   attest_key_is_missing,         attest_key_make_start,          attest_key_make_finish,   attest_key_make_intend, false },
 	{ "certify",           STAGE_ATTEST,   attest_x509_applies,           attest_certify,                 NULL,                     NULL, false },
+	{ "wrap-out",          STAGE_ATTEST,   wrap_out_applies,              wrap_out_start,                 wrap_out_finish,          wrap_out_intend, false },
 	{ "derive",            STAGE_ATTEST,   attest_derive_applies,         attest_derive,                  NULL,                     NULL, false },
 
 	{ "compose",           STAGE_ENROLL,   NULL,                          enroll_compose,                 NULL,                     NULL, false },
@@ -35,6 +37,7 @@ static const struct step rows[] = {
 
 	VERIFY_STEPS
 
+	{ "key-destroy",       STAGE_RELEASE,  wrap_destroy_applies,          attest_key_sweep_start,         wrap_destroy_finish,      wrap_destroy_intend, false },
 	{ "certificate-store", STAGE_RELEASE,  attest_store_applies,          attest_certificate_store_start, NULL,                     NULL, false },
 	{ "tpm-release",       STAGE_RELEASE,  release_tpm_applies,           release_tpm_start,              NULL,                     NULL, false },
 	{ "spool",             STAGE_ENROLL,   spool_applies,                 spool_record,                   NULL,                     NULL, false },

@@ -62,6 +62,17 @@ STEP_STARTS(attest_certify);
 STEP_STARTS(attest_certificate_store_start);
 STEP_STARTS(attest_derive);
 
+/* wrap.c */
+STEP_APPLIES(wrap_recipient_applies);
+STEP_STARTS(wrap_recipient_start);
+STEP_APPLIES(wrap_out_applies);
+STEP_INTENDS(wrap_out_intend);
+STEP_STARTS(wrap_out_start);
+STEP_FINISHES(wrap_out_finish);
+STEP_APPLIES(wrap_destroy_applies);
+STEP_INTENDS(wrap_destroy_intend);
+STEP_FINISHES(wrap_destroy_finish);
+
 /* enroll.c */
 STEP_STARTS(enroll_compose);
 STEP_APPLIES(enroll_put_applies);

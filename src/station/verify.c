@@ -18,7 +18,7 @@ enum {
 static bool is_asked_for(const struct job *job)
 {
 	return job->run->profile.verify != PROFILE_VERIFY_NONE && !job_is_dry(job) &&
-	       !job_is_offline(job) && !job->was_released;
+	       !job_is_offline(job) && !job->was_released && !job->key_is_gone;
 }
 
 /* Derived keys are at hand wherever their master is, a key in a token where the token is. */
@@ -388,6 +388,7 @@ bool verify_check(struct job *job, struct muster_error *err)
 {
 	CLEANUP(cJSON_freep) cJSON *body = cJSON_CreateObject();
 
+	free(TAKE_PTR(job->verification)); /* of an earlier run */
 	if (job->run->profile.is_disabled) {
 		if (job->registration.status == DPS_STATUS_ASSIGNED)
 			return muster_fail(

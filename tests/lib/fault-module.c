@@ -427,11 +427,29 @@ static CK_RV sign(CK_SESSION_HANDLE session, unsigned char *data, CK_ULONG data_
 		*size = 63;
 	if (is_asked("bad-signature") && signature)
 		signature[0] ^= 1;
+	if (is_asked("wrong-hmac") && signature && *size == 32)
+		signature[31] ^= 1;
 	if (is_asked("huge-signature"))
 		*size = (CK_ULONG)1 << 62;
 	if (is_asked("sign-refused"))
 		return CKR_DEVICE_ERROR;
 	return rv;
+}
+
+/* Hands out what is not extractable, as some modules do. */
+static CK_RV wrap_key(CK_SESSION_HANDLE session, CK_MECHANISM *mechanism, CK_OBJECT_HANDLE wrapping,
+		      CK_OBJECT_HANDLE key, unsigned char *out, CK_ULONG *size)
+{
+	CK_RV rv;
+
+	if (fails("C_WrapKey", &rv))
+		return rv;
+	rv = real->C_WrapKey(session, mechanism, wrapping, key, out, size);
+	if (rv != CKR_KEY_UNEXTRACTABLE || !is_asked("wraps-all"))
+		return rv;
+	*size = 40;
+	memset(out, 1, *size);
+	return CKR_OK;
 }
 
 __attribute__((visibility("default"))) CK_RV C_GetFunctionList(CK_FUNCTION_LIST **list)
@@ -466,6 +484,7 @@ __attribute__((visibility("default"))) CK_RV C_GetFunctionList(CK_FUNCTION_LIST 
 	bent.C_GetAttributeValue = get_attribute_value;
 	bent.C_FindObjects = find_objects;
 	bent.C_Sign = sign;
+	bent.C_WrapKey = wrap_key;
 	*list = &bent;
 	return CKR_OK;
 }

@@ -1,0 +1,173 @@
+/* A key that is made here and lives in the device: it leaves the token wrapped for the device alone, and is destroyed there
+ * when the device is known to work. Until then the token holds it, so that a run that was cut can go on. */
+#include "steps.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "evidence.h"
+#include "muster/encoding.h"
+#include "muster/file.h"
+#include "muster/json.h"
+#include "muster/station-journal.h"
+#include "recipient.h"
+
+static bool leaves(const struct job *job)
+{
+	return job->run->profile.x509.key_leaves;
+}
+
+bool wrap_recipient_applies(const struct job *job)
+{
+	return leaves(job) && !job->was_released && !job->key_is_gone && !job_is_absent(job);
+}
+
+/* Before anything lasting is done. */
+bool wrap_recipient_start(struct job *job, struct muster_error *err)
+{
+	CLEANUP(freep) char *in_folder = NULL;
+	const char *path = job->device_key;
+
+	if (!path) {
+		in_folder = station_evidence_path(job->run->profile.x509.device_keys,
+						  job->registration_id, "pem");
+		path = in_folder;
+	}
+	if (!path)
+		return muster_fail_memory(err);
+	return recipient_read(path, &job->recipient, err);
+}
+
+/* -- Wrapping out --------------------------------------------------------------------------------------------------- */
+
+static bool is_wrapped_already(const struct job *job)
+{
+	char digest[SHA256_HEX_SIZE];
+
+	sha256_hex(digest, job->recipient.data, job->recipient.size);
+	return job->wrapped.file && strcmp(job->wrapped.recipient, digest) == 0 &&
+	       access(job->wrapped.file, F_OK) == 0;
+}
+
+bool wrap_out_applies(const struct job *job)
+{
+	return leaves(job) && !job_is_dry(job) && !job_is_absent(job) && job->spki.size > 0 &&
+	       !is_wrapped_already(job);
+}
+
+static bool add_names(const struct job *job, cJSON *body)
+{
+	char hex[2 * 64 + 1];
+
+	return json_add_text(body, "keyId", hex_encode(hex, job->key_id.data, job->key_id.size)) &&
+	       json_add_text(body, "tokenSerial", job->token.serial);
+}
+
+bool wrap_out_intend(struct job *job, cJSON *body, struct muster_error *err)
+{
+	char digest[SHA256_HEX_SIZE];
+
+	free(job->wrapped.file);
+	job->wrapped.file = evidence_path(job, "key.wrapped");
+	sha256_hex(digest, job->recipient.data, job->recipient.size);
+	return (job->wrapped.file && add_names(job, body) &&
+		json_add_text(body, "file", job->wrapped.file) &&
+		json_add_text(body, "recipientSha256", digest)) ||
+	       muster_fail_memory(err);
+}
+
+bool wrap_out_start(struct job *job, struct muster_error *err)
+{
+	CLEANUP(worker_message_done) struct worker_message request;
+
+	worker_request_init(&request, WORKER_HSM_WRAP_OUT);
+	worker_add_bytes(&request, FIELD_KEY_ID, job->key_id.data, job->key_id.size);
+	worker_add_bytes(&request, FIELD_RECIPIENT, job->recipient.data, job->recipient.size);
+	return job_ask(job, job->hsm, &request, err);
+}
+
+static bool write_certificate(const struct job *job, struct muster_error *err)
+{
+	CLEANUP(freep) char *path = evidence_path(job, "certificate.pem");
+	CLEANUP(X509_freep) X509 *certificate = NULL;
+	CLEANUP(freep) char *pem = NULL;
+
+	if (!path)
+		return muster_fail_memory(err);
+	return pki_certificate_read(job->certificate.data, job->certificate.size, "the journal",
+				    &certificate, err) &&
+	       pki_certificate_pem(certificate, &pem, err) &&
+	       file_write(path, pem, strlen(pem), 0644, job->wrapped.is_announced, err);
+}
+
+/* A file of that name is ours to replace when an earlier run had announced it. */
+static bool write_files(struct job *job, const struct bytes *wrapped, struct muster_error *err)
+{
+	return directory_make(job->run->out_directory, err) &&
+	       file_write(job->wrapped.file, wrapped->data, wrapped->size, 0600,
+			  job->wrapped.is_announced, err) &&
+	       write_certificate(job, err);
+}
+
+static bool record_wrapped(struct job *job, struct muster_error *err)
+{
+	CLEANUP(cJSON_freep) cJSON *body = cJSON_CreateObject();
+
+	if (!body || !json_add_text(body, "step", "wrap-out") || !add_names(job, body) ||
+	    !json_add_text(body, "file", job->wrapped.file) ||
+	    !json_add_text(body, "fileSha256", job->wrapped.digest) ||
+	    !json_add_text(body, "recipientSha256", job->wrapped.recipient) ||
+	    !json_add_text(body, "method", job->wrapped.method))
+		return muster_fail_memory(err);
+	return job_record(job, JOURNAL_OUTCOME, STAGE_ATTEST, TAKE_PTR(body), err);
+}
+
+bool wrap_out_finish(struct job *job, const struct muster_error *outcome, struct muster_error *err)
+{
+	const struct bytes *wrapped = worker_bytes(&job->reply, FIELD_WRAPPED);
+	const char *method = worker_text(&job->reply, FIELD_METHOD);
+
+	if (outcome->code != MUSTER_OK) {
+		*err = *outcome;
+		return muster_error_prefix(err, "wrapping the key of '%s'",
+					   PRINTABLE(job->registration_id));
+	}
+	free(job->wrapped.method);
+	job->wrapped.method = strdup(method ? method : "");
+	if (!job->wrapped.method)
+		return muster_fail_memory(err);
+	sha256_hex(job->wrapped.recipient, job->recipient.data, job->recipient.size);
+	sha256_hex(job->wrapped.digest, wrapped->data, wrapped->size);
+	return write_files(job, wrapped, err) && record_wrapped(job, err);
+}
+
+/* -- Destroying ------------------------------------------------------------------------------------------------------- */
+
+bool wrap_destroy_applies(const struct job *job)
+{
+	return leaves(job) && token_applies(job) && !job_is_dry(job) && !job_is_offline(job) &&
+	       !job->was_released && !verify_is_put_off(job);
+}
+
+bool wrap_destroy_intend(struct job *job, cJSON *body, struct muster_error *err)
+{
+	return add_names(job, body) || muster_fail_memory(err);
+}
+
+bool wrap_destroy_finish(struct job *job, const struct muster_error *outcome,
+			 struct muster_error *err)
+{
+	CLEANUP(cJSON_freep) cJSON *body = cJSON_CreateObject();
+
+	if (outcome->code != MUSTER_OK) {
+		*err = *outcome;
+		return muster_error_prefix(err, "destroying the key that was wrapped for '%s'",
+					   PRINTABLE(job->registration_id));
+	}
+	job->key_is_gone = true;
+	if (!body || !json_add_text(body, "step", "key-destroy") || !add_names(job, body) ||
+	    !json_add_bool(body, "wasThere", worker_u64(&job->reply, FIELD_FOUND) == 1))
+		return muster_fail_memory(err);
+	return job_record(job, JOURNAL_OUTCOME, STAGE_RELEASE, TAKE_PTR(body), err);
+}

@@ -1,0 +1,165 @@
+"""A key that is made in the station's token and lives in the device: it leaves wrapped for that device alone, and is destroyed."""
+import hashlib
+import json
+import os
+import subprocess
+
+import pytest
+
+from lib.custodian import openssl
+from lib.killer import killer, was_killed
+from lib.program import run
+
+SERIAL = "wrap-1"
+WORKER_DIED = 4
+
+
+def wrapped_profile(station, **changes):
+    return station.profile("hsm-x509", {"attestation": {"x509": {"token": None, "key": {"lives": "wrapped-to-device", **changes}}}},
+                           "wrapped")
+
+
+@pytest.fixture
+def device(tmp_path):
+    """The device's own RSA key, which never leaves it, and the public half that the line has of it."""
+    key, public = tmp_path / "device.key", tmp_path / "device.pub"
+    openssl("genpkey", "-algorithm", "RSA", "-pkeyopt", "rsa_keygen_bits:2048", "-out", key)
+    openssl("pkey", "-in", key, "-pubout", "-out", public)
+    return key, public
+
+
+def provision(station, token, profile, *arguments, serial=SERIAL, **options):
+    return station.provision(profile, serial, "--token", token.uri, "--pin-file", token.pin_file, *arguments, **options)
+
+
+def unwrap(wrapped, key, out):
+    """As muster-hsm(1) says it."""
+    subprocess.run(["bash", "-euc", """
+        head -c 256 "$1" |
+        openssl pkeyutl -decrypt -inkey "$2" -pkeyopt rsa_padding_mode:oaep -pkeyopt rsa_oaep_md:sha1 > "$3.aes"
+        tail -c +257 "$1" |
+        openssl enc -d -id-aes256-wrap-pad -K "$(od -An -v -tx1 "$3.aes" | tr -d ' \\n')" -iv A65959A6 |
+        openssl pkey -inform DER -out "$3"
+        rm "$3.aes"
+        """, "unwrap", wrapped, key, out], check=True)
+    return out
+
+
+def register(emulator, registration_id, certificate, key):
+    """The status that a device with these gets, by mutual TLS."""
+    done = subprocess.run(["curl", "-sS", "--cacert", emulator.ca_file, "--cert", certificate, "--key", key, "-X", "PUT", "-w",
+                           "\n%{http_code}", "-H", "Content-Type: application/json", "-d", json.dumps({"registrationId": registration_id}),
+                           f"{emulator.url}/{emulator.id_scope}/registrations/{registration_id}/register?api-version=2021-06-01"],
+                          check=True, text=True, stdout=subprocess.PIPE)
+    return int(done.stdout.splitlines()[-1])
+
+
+def test_the_device_gets_the_key_and_registers_with_it(hsm_station, token, device, tmp_path):
+    key, public = device
+    done = provision(hsm_station, token, wrapped_profile(hsm_station), "--device-key", public)
+    assert done.status == 0 and done.json["verified"] is True, done
+    for kind in ("privkey", "pubkey", "cert"):
+        assert token.objects(kind) == []
+    attestation = json.loads(open(done.json["evidence"]).read())["attestation"]
+    wrapped = attestation["wrappedKey"]
+    assert attestation["keyLives"] == "wrapped-to-device" and wrapped["destroyedInToken"] is True
+    assert " extractable=true" in attestation["keyAttributes"] and "never-extractable=false" in attestation["keyAttributes"]
+    assert wrapped["method"] == "RSA-OAEP SHA-1, AES-256 CKM_AES_KEY_WRAP_PAD"
+    content = open(wrapped["file"], "rb").read()
+    assert os.stat(wrapped["file"]).st_mode & 0o777 == 0o600
+    assert hashlib.sha256(content).hexdigest() == wrapped["sha256"]
+    own = unwrap(wrapped["file"], key, tmp_path / "own.key")
+    certificate = hsm_station.out / f"{SERIAL}.certificate.pem"
+    assert openssl("pkey", "-in", own, "-pubout") == openssl("x509", "-in", certificate, "-noout", "-pubkey")
+    assert register(hsm_station.emulator, SERIAL, certificate, own) in (200, 202)
+    again = provision(hsm_station, token, wrapped_profile(hsm_station), "--device-key", public)
+    assert again.status == 0 and again.json["state"] == "already enrolled", again
+
+
+def test_the_journal_tells_the_whole_story(hsm_station, token, device):
+    assert provision(hsm_station, token, wrapped_profile(hsm_station), "--device-key", device[1]).status == 0
+    entries = [json.loads(line) for line in hsm_station.muster("journal", "export", "--entries", "--journal", hsm_station.journal)
+               .stdout.splitlines()]
+    told = [(row["kind"], json.loads(row["body"]).get("step")) for row in entries if "body" in row]
+    steps = [row for row in told if row[1] in ("wrap-out", "key-destroy")]
+    assert steps == [("intent", "wrap-out"), ("outcome", "wrap-out"), ("intent", "key-destroy"), ("outcome", "key-destroy")]
+    audit = run("hsm", "audit", token.uri, "--journal", hsm_station.journal, "-o", "json", home=hsm_station.home, env=hsm_station.env)
+    assert audit.status == 0 and audit.json["keys"] == 0, audit
+
+
+def test_public_keys_lie_in_a_folder(hsm_station, token, device):
+    folder = hsm_station.home / "devices"
+    folder.mkdir()
+    profile = wrapped_profile(hsm_station, deviceKeys="devices")
+    missing = provision(hsm_station, token, profile)
+    assert missing.cause == "E1002" and f"{SERIAL}.pem" in missing.stderr, missing
+    assert token.key_ids() == []
+    (folder / f"{SERIAL}.pem").write_bytes(device[1].read_bytes())
+    assert provision(hsm_station, token, profile).status == 0
+
+
+def test_no_key_leaves_where_the_profile_does_not_say_so(hsm_station, token, device):
+    refused = provision(hsm_station, token, hsm_station.profile("hsm-x509"), "--device-key", device[1])
+    assert (refused.status, refused.cause) == (2, "E1001"), refused
+    assert not hsm_station.journal.exists()
+
+
+@pytest.mark.parametrize("arguments", [
+    None, ["-algorithm", "RSA", "-pkeyopt", "rsa_keygen_bits:1024"], ["-algorithm", "EC", "-pkeyopt", "ec_paramgen_curve:P-256"],
+])
+def test_only_a_good_rsa_key_can_be_wrapped_to(hsm_station, token, tmp_path, arguments):
+    public = tmp_path / "public"
+    if arguments:
+        openssl("genpkey", *arguments, "-out", tmp_path / "key")
+        openssl("pkey", "-in", tmp_path / "key", "-pubout", "-out", public)
+    else:
+        public.write_text("no key\n")
+    refused = provision(hsm_station, token, wrapped_profile(hsm_station), "--device-key", public)
+    assert (refused.status, refused.cause) == (2, "E4316"), refused
+    assert provision(hsm_station, token, wrapped_profile(hsm_station)).cause == "E4316"
+    assert token.key_ids() == []
+
+
+def test_a_file_of_that_name_is_never_replaced(hsm_station, token, device):
+    hsm_station.out.mkdir()
+    (hsm_station.out / f"{SERIAL}.key.wrapped").write_text("mine")
+    refused = provision(hsm_station, token, wrapped_profile(hsm_station), "--device-key", device[1])
+    assert refused.cause == "E6101", refused
+    assert (hsm_station.out / f"{SERIAL}.key.wrapped").read_text() == "mine"
+    assert hsm_station.service.enrollments() == []
+
+
+def test_a_key_does_not_change_its_kind_of_life(hsm_station, token, device):
+    """Made to be wrapped out, cut off, and taken up by a profile under which no key leaves."""
+    profile = wrapped_profile(hsm_station)
+    hsm_station.emulator.restart("--fault", "put:status=400")
+    hsm_station.renew_login()
+    assert provision(hsm_station, token, profile, "--device-key", device[1]).cause == "E5103"
+    assert len(token.key_ids()) == 1
+    hsm_station.emulator.restart()
+    hsm_station.renew_login()
+    other = provision(hsm_station, token, hsm_station.profile("hsm-x509", {"attestation": {"x509": {"token": None}}}))
+    assert other.cause == "E4301" and "wrapped out" in other.stderr, other
+    assert provision(hsm_station, token, profile, "--device-key", device[1]).status == 0
+
+
+POINTS = [("fsync", n) for n in (3, 6, 9, 12, 15, 18, 21)] + [("sendmsg", n) for n in range(3, 9)] + [("renameat2", 1), ("linkat", 1), ("linkat", 2), ("linkat", 3)]
+
+
+@pytest.mark.parametrize("call,n", POINTS)
+def test_a_cut_leaves_nothing_but_what_the_journal_says(release_station, tokens, token, device, tmp_path, call, n):
+    station = release_station
+    station.env["SOFTHSM2_CONF"] = tokens.configuration
+    profile = wrapped_profile(station)
+    cut = provision(station, token, profile, "--device-key", device[1], wrapper=killer(call, n))
+    assert cut.status in (0, WORKER_DIED) or was_killed(cut.status), cut
+    again = provision(station, token, profile, "--device-key", device[1])
+    assert again.status == 0 and again.json["verified"] is True, (cut, again)
+    for kind in ("privkey", "pubkey", "cert"):
+        assert token.objects(kind) == []
+    own = unwrap(station.out / f"{SERIAL}.key.wrapped", device[0], tmp_path / "own.key")
+    certificate = station.out / f"{SERIAL}.certificate.pem"
+    assert openssl("pkey", "-in", own, "-pubout") == openssl("x509", "-in", certificate, "-noout", "-pubkey")
+    assert [row["effect"] for row in station.emulator.effects("put", SERIAL)] == ["create"]
+    audit = run("hsm", "audit", token.uri, "--journal", station.journal, "-o", "json", home=station.home, env=station.env, build=station.build)
+    assert audit.status == 0, audit
