@@ -18,8 +18,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	if (!ek_certificate_parse(data, size, &certificate, &found, &err))
 		return 0;
 	assert(found.size > 0 && found.size <= size);
-	assert(ek_certificate_parse(found.data, found.size, &again, NULL, &err));
-	assert(X509_cmp(certificate, again) == 0);
+	/* The same bytes would give the same again. */
+	if (found.size < size) {
+		assert(ek_certificate_parse(found.data, found.size, &again, NULL, &err));
+		assert(X509_cmp(certificate, again) == 0);
+	}
 	ek_check_certificate(certificate, &terms, &findings);
 	ek_check_chain(certificate, NULL, &terms, &findings);
 	assert(findings.count > 0);
