@@ -18,6 +18,13 @@ struct config_module {
 	char *init_arguments; /* for C_Initialize, as some modules want it */
 };
 
+/* Where a vendor of TPMs hands out EK certificates. */
+struct config_ek_service {
+	char *name; /* the vendor's in the TCG's registry: "INTC" */
+	char *url;
+	int form; /* 0: the vendor's, if known; else that of enum ek_service_form, plus one */
+};
+
 /* Zero-initialised is an empty configuration. Texts are NULL when not set; file names are absolute or relative to
  * the configuration's directory as resolved. All owned. */
 struct config {
@@ -26,6 +33,9 @@ struct config {
 	size_t origin_count;
 	struct config_module *modules;
 	size_t module_count;
+	struct config_ek_service *ek_services;
+	size_t ek_service_count;
+	char *ek_certificate_cache; /* folder; NULL: the usual one */
 	char *login_file;
 	char *ca_file;
 	char *dps_name;

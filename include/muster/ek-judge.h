@@ -44,9 +44,11 @@ struct ek_case {
 	const struct ek_holdings *holdings;
 	const struct ek_public
 		*presented; /* made since the holdings were read; or NULL: what is at EK_HANDLE */
-	X509 *certificate;  /* from a file; holds over NV; or NULL */
-	const char *manufacturer; /* as the chip spells it */
-	bool was_tried;           /* templates were asked for; those that worked are in `made` */
+	X509 *certificate;  /* from elsewhere; holds over NV; or NULL */
+	const char *certificate_place;          /* "the file"; NULL without one */
+	const struct muster_error *why_missing; /* from elsewhere too; or NULL */
+	const char *manufacturer;               /* as the chip spells it */
+	bool was_tried; /* templates were asked for; those that worked are in `made` */
 	const struct ek_made *made;
 	size_t made_count;
 };
@@ -55,7 +57,7 @@ struct ek_judgement {
 	bool has_presented; /* something is persisted where every SDK looks first */
 	struct ek_public presented;
 	X509 *certificate;              /* the one that counts, or NULL; owned */
-	struct bytes certificate_bytes; /* as it was in NV, without fill; empty when from a file */
+	struct bytes certificate_bytes; /* without fill */
 	bool is_index_empty;            /* an index for a certificate holds only fill */
 	bool needs_templates; /* no persisted key is what the certificate is for: ask for them, judge again */
 	struct ek_findings findings;

@@ -100,6 +100,7 @@ struct profile {
 		char *roots;  /* folder of the vendors' roots; NULL: issuers are not judged */
 		char *crls;   /* folder of revocation lists */
 		enum profile_revocation revocation;
+		bool fetch;
 		bool allow_expired;
 		bool prove; /* the EK's private half has to be shown to be there */
 	} tpm;

@@ -86,7 +86,7 @@ static void find_presented(const struct ek_case *facts, struct ek_judgement *jud
 struct choice {
 	X509 *certificate; /* owned */
 	struct bytes bytes;
-	uint32_t index; /* 0: from a file */
+	uint32_t index; /* 0: from elsewhere */
 	unsigned rank;
 };
 
@@ -147,11 +147,22 @@ static void consider(const struct ek_case *facts, struct ek_judgement *judgement
 	}
 }
 
+static void take_elsewhere(const struct ek_case *facts, struct choice *best)
+{
+	struct muster_error ignored;
+	unsigned char *der = NULL;
+	int size = i2d_X509(facts->certificate, &der);
+	if (size > 0)
+		(void)!bytes_copy(&best->bytes, der, (size_t)size, &ignored);
+	OPENSSL_free(der);
+	X509_up_ref(facts->certificate);
+	best->certificate = facts->certificate;
+}
+
 static bool choose(const struct ek_case *facts, struct ek_judgement *judgement, struct choice *best)
 {
 	if (facts->certificate) {
-		X509_up_ref(facts->certificate);
-		best->certificate = facts->certificate;
+		take_elsewhere(facts, best);
 		best->rank = rank_of(facts, judgement, best->certificate);
 		return true;
 	}
@@ -161,12 +172,11 @@ static bool choose(const struct ek_case *facts, struct ek_judgement *judgement, 
 	return best->rank != RANK_NONE;
 }
 
-static const char *place_of(const struct choice *choice, char out[32])
+static const char *place_of(const struct ek_case *facts, const struct choice *choice, char out[32])
 {
-	if (choice->index)
-		snprintf(out, 32, "NV index 0x%08x", choice->index);
-	else
-		snprintf(out, 32, "the file");
+	if (!choice->index)
+		return facts->certificate_place;
+	snprintf(out, 32, "NV index 0x%08x", choice->index);
 	return out;
 }
 
@@ -176,7 +186,7 @@ static void find_mismatch(const struct ek_case *facts, const struct ek_judgement
 			  const struct choice *choice, struct ek_findings *findings)
 {
 	const struct ek_made *made = made_for(facts, choice->certificate);
-	const char *place = place_of(choice, (char[32]){ 0 });
+	const char *place = place_of(facts, choice, (char[32]){ 0 });
 	if (made && made->which == EK_TEMPLATE_L1 && judgement->has_presented)
 		ek_find(findings, check_certificate, EK_REFUSED, CAUSE_EK_OTHER_PERSISTED,
 			"the certificate in %s is for the key of %s (%.16s...), and %.16s... is "
@@ -201,7 +211,7 @@ static void find_certified(const struct ek_case *facts, enum ek_certificate_need
 			   struct ek_judgement *judgement, const struct choice *choice)
 {
 	struct ek_findings *findings = &judgement->findings;
-	const char *place = place_of(choice, (char[32]){ 0 });
+	const char *place = place_of(facts, choice, (char[32]){ 0 });
 	switch (choice->rank) {
 	case RANK_PRESENTED:
 		ek_find(findings, check_certificate, EK_PASSED, CAUSE_NONE,
@@ -220,10 +230,15 @@ static void find_certified(const struct ek_case *facts, enum ek_certificate_need
 	}
 }
 
-static void find_missing(enum ek_certificate_need need, struct ek_judgement *judgement)
+static void find_missing(const struct ek_case *facts, enum ek_certificate_need need,
+			 struct ek_judgement *judgement)
 {
-	ek_find(&judgement->findings, check_certificate,
-		need == EK_CERTIFICATE_REQUIRED ? EK_REFUSED : EK_WARNED,
+	enum ek_verdict verdict = need == EK_CERTIFICATE_REQUIRED ? EK_REFUSED : EK_WARNED;
+	if (facts->why_missing) {
+		ek_find_error(&judgement->findings, check_certificate, verdict, facts->why_missing);
+		return;
+	}
+	ek_find(&judgement->findings, check_certificate, verdict,
 		judgement->is_index_empty ? CAUSE_EK_CERTIFICATE_EMPTY
 					  : CAUSE_EK_CERTIFICATE_MISSING,
 		"the TPM holds no EK certificate, so that no vendor vouches for its key");
@@ -308,7 +323,7 @@ void ek_judge(const struct ek_case *facts, enum ek_certificate_need need,
 		return;
 	}
 	if (!choose(facts, ret_judgement, &choice)) {
-		find_missing(need, ret_judgement);
+		find_missing(facts, need, ret_judgement);
 		return;
 	}
 	find_certified(facts, need, ret_judgement, &choice);

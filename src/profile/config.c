@@ -42,6 +42,17 @@ static const struct word sign_in_words[] = {
 	{ 0 },
 };
 
+static const struct word service_form_words[] = { { "intel", 1 }, { "amd", 2 }, { 0 } };
+static const struct field service_rows[] = {
+	{ "url", FIELD_TEXT, true, .offset = offsetof(struct config_ek_service, url), .max = 1024,
+	  .pattern = "^https://", .form = "an https:// URL",
+	  .help = "what stands in front of the key's name" },
+	{ "form", FIELD_WORD, .offset = offsetof(struct config_ek_service, form),
+	  .words = service_form_words, .help = "how the service names a key" },
+};
+static const struct fields service_fields = { FIELDS(service_rows),
+					      .size = sizeof(struct config_ek_service) };
+
 static const struct field deadline_rows[] = {
 	{ "command", FIELD_INTEGER, AT(tpm_deadlines.command), .least = 1, .most = 60,
 	  .help = "seconds that a TPM may take for most commands; 5 if not said" },
@@ -56,6 +67,11 @@ static const struct field config_rows[] = {
 	{ "modules", FIELD_MAP, AT(modules), .group = &module_fields, .max = 64,
 	  .pattern = "^[A-Za-z0-9][A-Za-z0-9._-]*$", .form = "letters, digits, '.', '_' and '-'",
 	  .help = "PKCS#11 modules by name" },
+	{ "ekCertificateServices", FIELD_MAP, AT(ek_services), .group = &service_fields, .max = 32,
+	  .pattern = "^[A-Z]{2,4}$", .form = "a vendor's letters in the TCG's registry",
+	  .help = "where vendors of TPMs hand out EK certificates" },
+	{ "ekCertificateCache", FIELD_PATH, AT(ek_certificate_cache), .max = 1024,
+	  .help = "folder for EK certificates that were fetched" },
 	{ "loginFile", FIELD_PATH, .is_secret = true, AT(login_file), .max = 1024,
 	  .help = "default of --login-file" },
 	{ "caFile", FIELD_PATH, AT(ca_file), .max = 1024, .help = "default of --ca-file" },

@@ -76,6 +76,9 @@ static const struct field tpm_rows[] = {
 	  .fallback = "optional",
 	  .help = "Whether the TPM has to hold an EK certificate. One that is there has to certify "
 		  "the EK that the TPM presents, unless it is ignored." },
+	{ "fetch", FIELD_BOOL, AT(tpm.fetch), .fallback = "false",
+	  .help = "Ask the vendor's service for the EK certificate when the TPM holds none. HTTPS "
+		  "only." },
 	{ "persist", FIELD_BOOL, AT(tpm.persist), .fallback = "true",
 	  .help = "Make the TCG's RSA-2048 EK and persist it at 0x81010001 when nothing is there." },
 	{ "roots", FIELD_PATH, AT(tpm.roots), .max = 1024,

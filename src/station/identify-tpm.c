@@ -117,6 +117,9 @@ static bool judge(struct job *job, struct muster_error *err)
 	struct ek_case facts = {
 		.holdings = &job->holdings,
 		.presented = job->has_ek ? &job->ek : NULL,
+		.certificate = job->fetched,
+		.certificate_place = "the vendor's answer",
+		.why_missing = job->fetch_failure.code != MUSTER_OK ? &job->fetch_failure : NULL,
 		.manufacturer = job->manufacturer,
 		.was_tried = job->tried_count > 0,
 		.made = job->made,
@@ -126,7 +129,9 @@ static bool judge(struct job *job, struct muster_error *err)
 	ek_judge(&facts, terms->need, &terms->terms, &judgement);
 	job->findings = judgement.findings;
 	job->needs_templates = judgement.needs_templates && judgement.has_presented;
-	if (job->needs_templates)
+	job->needs_fetch = terms->fetch && terms->need != EK_CERTIFICATE_IGNORED &&
+			   !judgement.certificate && !job->was_fetched;
+	if (job->needs_templates || job->needs_fetch)
 		return true; /* judged again when they are tried */
 	if (!ek_findings_settle(&judgement.findings, err)) {
 		explain_mismatch(job, judgement.certificate, err);
@@ -161,6 +166,38 @@ bool tpm_survey_finish(struct job *job, const struct muster_error *outcome,
 			"the TPM at '%s' has no endorsement key at 0x%08x; a real run would make and persist it",
 			PRINTABLE(job->tcti), EK_HANDLE);
 	return true;
+}
+
+/* -- The vendor's service ---------------------------------------------------------------------------------- */
+
+bool tpm_fetch_applies(const struct job *job)
+{
+	return tpm_applies(job) && job->needs_fetch && job->has_ek;
+}
+
+bool tpm_fetch_start(struct job *job, struct muster_error *err)
+{
+	CLEANUP(http_request_done) struct http_request request = { 0 };
+	bool is_known = false;
+
+	job->was_fetched = true;
+	if (!fetch_plan(&job->run->tpm_terms.config, job->manufacturer, &job->ek, &job->fetch,
+			&is_known, err))
+		return false;
+	if (!is_known || (job->fetched = fetch_recall(&job->fetch)))
+		return true;
+	return fetch_request(&job->fetch, &request, err) && job_send(job, &request, err);
+}
+
+/* That the vendor has none, or cannot be asked, is judged too. */
+bool tpm_fetch_finish(struct job *job, const struct muster_error *outcome, struct muster_error *err)
+{
+	*err = *outcome;
+	if (outcome->code != MUSTER_OK)
+		return false;
+	if (job->fetch.url && !job->fetched)
+		(void)!fetch_take(&job->fetch, &job->answer, &job->fetched, &job->fetch_failure);
+	return judge(job, err);
 }
 
 /* -- Templates ------------------------------------------------------------------------------------------- */

@@ -187,6 +187,8 @@ void job_done(struct job *job)
 	worker_free(job->tpm);
 	pool_leave(&job->run->pool, job);
 	ek_holdings_done(&job->holdings);
+	fetch_done(&job->fetch);
+	X509_free(job->fetched);
 	bytes_done(&job->ek_certificate);
 	proof_done(&job->proof);
 	worker_message_done(&job->proof_request);

@@ -16,6 +16,7 @@
 #include "muster/token-uri.h"
 #include "muster/worker.h"
 #include "pool.h"
+#include "tpm-fetch.h"
 #include "tpm-proof.h"
 #include "tpm-terms.h"
 
@@ -138,6 +139,11 @@ struct job {
 	bool has_ek, ek_was_created;
 	struct ek_holdings holdings;
 	char manufacturer[65];
+	bool needs_fetch; /* the TPM holds no certificate: does its vendor? */
+	bool was_fetched; /* or tried */
+	struct fetch fetch;
+	X509 *fetched;
+	struct muster_error fetch_failure;
 	bool needs_templates; /* the certificate is not for the key that is there: for which then? */
 	struct ek_made made[2];
 	size_t made_count, tried_count;

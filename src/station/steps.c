@@ -9,6 +9,7 @@ static const struct step rows[] = {
 	{ "tpm-open",          STAGE_IDENTIFY, tpm_applies,                   tpm_open_start,                 tpm_open_finish,          NULL, false },
 	{ "tpm-survey",        STAGE_IDENTIFY, tpm_applies,                   tpm_survey_start,               tpm_survey_finish,        NULL, false },
 	{ "tpm-ek-make",       STAGE_IDENTIFY, tpm_ek_is_missing,             tpm_ek_make_start,              tpm_ek_make_finish,       tpm_ek_make_intend, false },
+	{ "tpm-fetch",         STAGE_IDENTIFY, tpm_fetch_applies,             tpm_fetch_start,                tpm_fetch_finish,         NULL, false },
 	{ "tpm-template",      STAGE_IDENTIFY, tpm_template_applies,          tpm_template_start,             tpm_template_finish,      NULL, false },
 	{ "tpm-session",       STAGE_IDENTIFY, tpm_applies,                   tpm_session_start,              tpm_session_finish,       NULL, false },
 	{ "tpm-witness",       STAGE_IDENTIFY, tpm_prove_applies,             tpm_witness_start,              tpm_witness_finish,       NULL, false },

@@ -6,6 +6,8 @@
 #include "muster/file.h"
 #include "muster/pki.h"
 
+#include "tpm-fetch.h"
+
 #define CERTIFICATE_FILE_MAX (64 * 1024)
 
 static void visit_done(struct visit *visit)
@@ -41,6 +43,7 @@ static bool load_certificate(struct visit *visit, struct muster_error *err)
 	const char *path = visit->request->ek_certificate;
 	CLEANUP(bytes_done) struct bytes content = { 0 };
 
+	visit->certificate_place = "the file";
 	return !path ||
 	       (file_read(path, CERTIFICATE_FILE_MAX, &content, err) &&
 		pki_certificate_read(content.data, content.size, path, &visit->certificate, err));
@@ -89,6 +92,9 @@ static void judge(struct visit *visit)
 	struct ek_case facts = {
 		.holdings = &visit->holdings,
 		.certificate = visit->certificate,
+		.certificate_place = visit->certificate_place,
+		.why_missing =
+			visit->fetch_failure.code != MUSTER_OK ? &visit->fetch_failure : NULL,
 		.manufacturer = visit->chip.manufacturer,
 		.was_tried = visit->was_tried,
 		.made = visit->made,
@@ -97,6 +103,42 @@ static void judge(struct visit *visit)
 
 	ek_judgement_done(&visit->judgement);
 	ek_judge(&facts, visit->terms.need, &visit->terms.terms, &visit->judgement);
+}
+
+/* -- The vendor's service ---------------------------------------------------------------------------------------- */
+
+static bool ask_service(struct visit *visit, const struct fetch *fetch, struct muster_error *err)
+{
+	CLEANUP(http_freep) struct http *http = http_new(visit->terms.config.ca_file, err);
+	CLEANUP(http_request_done) struct http_request request = { 0 };
+	CLEANUP(http_answer_done) struct http_answer answer = { 0 };
+
+	return http && fetch_request(fetch, &request, err) &&
+	       http_fetch(http, &request, &answer, err) &&
+	       fetch_take(fetch, &answer, &visit->certificate, err);
+}
+
+/* That the vendor has none, or cannot be asked, is a finding. */
+static bool fetch_certificate(struct visit *visit, struct muster_error *err)
+{
+	const struct tpm_terms *terms = &visit->terms;
+	CLEANUP(fetch_done) struct fetch fetch = { 0 };
+	bool is_known = false;
+
+	if (!terms->fetch || terms->need == EK_CERTIFICATE_IGNORED ||
+	    visit->judgement.certificate || !visit->judgement.has_presented)
+		return true;
+	if (!fetch_plan(&terms->config, visit->chip.manufacturer, &visit->judgement.presented,
+			&fetch, &is_known, err))
+		return false;
+	if (!is_known)
+		return true;
+	visit->certificate = fetch_recall(&fetch);
+	visit->certificate_place = "the vendor's answer";
+	if (!visit->certificate)
+		(void)!ask_service(visit, &fetch, &visit->fetch_failure);
+	judge(visit);
+	return true;
 }
 
 /* What a chip cannot make is no failure: few can make all. */
@@ -250,7 +292,7 @@ static bool examine(struct visit *visit, struct muster_error *err)
 	if (visit->request->persist && (!visit_persist(visit, err) || !survey(visit, err)))
 		return false;
 	judge(visit);
-	if (!try_templates(visit, err))
+	if (!fetch_certificate(visit, err) || !try_templates(visit, err))
 		return false;
 	find_made(visit);
 	if (can_prove(visit))

@@ -10,7 +10,9 @@
 struct visit {
 	const struct station_tpm_request *request;
 	struct tpm_terms terms;
-	X509 *certificate;       /* from a file */
+	X509 *certificate; /* from a file, or fetched */
+	const char *certificate_place;
+	struct muster_error fetch_failure;
 	struct journal *journal; /* NULL when there is none */
 	struct chip chip;
 	struct ek_holdings holdings;

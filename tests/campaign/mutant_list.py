@@ -87,8 +87,9 @@ MUTANTS = [
     ("any-hub-will-do", "src/station/verify.c", "if (!hub_is_allowed(job, registration->assigned_hub))", "if (false)",
      "tests/stories/test_derived_key.py"),
     ("required-certificate-optional", "src/ek/judge.c",
-     "need == EK_CERTIFICATE_REQUIRED ? EK_REFUSED : EK_WARNED,\n\t\tjudgement->is_index_empty",
-     "EK_WARNED,\n\t\tjudgement->is_index_empty", "tests/stories/test_tpm.py::test_a_required_certificate_that_is_missing_fails_the_device"),
+     "verdict = need == EK_CERTIFICATE_REQUIRED ? EK_REFUSED : EK_WARNED;\n\tif (facts->why_missing)",
+     "verdict = need == EK_CERTIFICATE_REQUIRED ? EK_WARNED : EK_WARNED;\n\tif (facts->why_missing)",
+     "tests/stories/test_tpm.py::test_a_required_certificate_that_is_missing_fails_the_device"),
 
     # Tokens.
     ("first-token-wins", "src/hsm/token.c", "if (count > 1)\n\t\treturn hsm_fail_ambiguous", "if (count > 1000)\n\t\treturn hsm_fail_ambiguous",
