@@ -1,5 +1,5 @@
 /* A secret has a type of its own: own pages, locked in memory, left out of core dumps, wiped in a forked child,
- * wiped and unmapped when done. It cannot be printed by accident or copied with strdup. */
+ * wiped when done and kept, a few of them, for the next secret. It cannot be printed by accident or copied with strdup. */
 #pragma once
 
 #include <stdbool.h>

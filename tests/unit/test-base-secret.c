@@ -2,8 +2,10 @@
 #include "unit.h"
 
 #include <fcntl.h>
+#include <inttypes.h>
 #include <stdlib.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "muster/encoding.h"
@@ -101,17 +103,17 @@ static void secrets_are_compared(void **state)
 	assert_true(secret_equal(&a, &b));
 }
 
-/* What /proc/self/smaps says of the mapping that begins at `address`. */
+/* What /proc/self/smaps says of the mapping that holds `address`. */
 static bool mapping_has_flag(const void *address, const char *flag)
 {
 	CLEANUP(fclosep) FILE *smaps = fopen("/proc/self/smaps", "r");
-	char line[512], start[32];
+	uintptr_t start, end;
+	char line[512];
 	bool is_ours = false;
 
-	snprintf(start, sizeof(start), "%lx-", (unsigned long)address);
 	while (smaps && fgets(line, sizeof(line), smaps)) {
-		if (strchr(line, '-') && strstr(line, "-p "))
-			is_ours = text_has_prefix(line, start);
+		if (sscanf(line, "%" SCNxPTR "-%" SCNxPTR " ", &start, &end) == 2)
+			is_ours = start <= (uintptr_t)address && (uintptr_t)address < end;
 		if (is_ours && text_has_prefix(line, "VmFlags:"))
 			return strstr(line, flag);
 	}
@@ -127,6 +129,55 @@ static void pages_stay_out_of_dumps_and_children(void **state)
 	assert_good(secret_copy(&secret, "canary", 6, &err), err);
 	assert_true(mapping_has_flag(secret.data, " dd"));
 	assert_true(mapping_has_flag(secret.data, " wf"));
+}
+
+static void pages_are_used_again(void **state)
+{
+	CLEANUP(secret_done) struct secret secret = { 0 };
+	struct muster_error err;
+	uint8_t *before;
+
+	(void)state;
+	assert_good(secret_copy(&secret, "canary", 6, &err), err);
+	before = secret.data;
+	secret_done(&secret);
+	assert_good(secret_new(&secret, 6, &err), err);
+	assert_ptr_equal(secret.data, before);
+	assert_memory_equal(secret.data, "\0\0\0\0\0\0", 6);
+}
+
+/* It would have them without their lock. */
+static void a_forked_child_uses_no_pages_again(void **state)
+{
+	CLEANUP(secret_done) struct secret secret = { 0 };
+	struct muster_error err;
+	uint8_t *before;
+	int status;
+	pid_t child;
+
+	(void)state;
+	assert_good(secret_copy(&secret, "canary", 6, &err), err);
+	before = secret.data;
+	secret_done(&secret);
+	child = fork();
+	if (child == 0)
+		_exit(secret_new(&secret, 6, &err) && secret.data != before ? 0 : 1);
+	assert_int_equal(waitpid(child, &status, 0), child);
+	assert_int_equal(status, 0);
+}
+
+static void many_at_once_are_no_obstacle(void **state)
+{
+	struct secret secrets[40] = { 0 };
+	struct muster_error err;
+
+	(void)state;
+	for (int round = 0; round < 2; round++) {
+		for (size_t i = 0; i < ARRAY_SIZE(secrets); i++)
+			assert_good(secret_new(&secrets[i], i % 4 * 4096, &err), err);
+		for (size_t i = 0; i < ARRAY_SIZE(secrets); i++)
+			secret_done(&secrets[i]);
+	}
 }
 
 /* -- Reading ------------------------------------------------------------------------------------------- */
@@ -369,6 +420,9 @@ int main(void)
 		cmocka_unit_test(one_line_end_is_removed),
 		cmocka_unit_test(secrets_are_compared),
 		cmocka_unit_test(pages_stay_out_of_dumps_and_children),
+		cmocka_unit_test(pages_are_used_again),
+		cmocka_unit_test(a_forked_child_uses_no_pages_again),
+		cmocka_unit_test(many_at_once_are_no_obstacle),
 		cmocka_unit_test(reads_a_descriptor_to_its_end),
 		cmocka_unit_test(refuses_more_than_allowed_and_keeps_what_was),
 		cmocka_unit_test(reads_the_largest_secret),
