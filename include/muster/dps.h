@@ -28,6 +28,8 @@ struct dps_login {
 	char host[DPS_HOST_SIZE]; /* lower case; may carry a port, "localhost:8443" */
 	char policy[65];
 	struct secret key;
+	struct secret token; /* the last that was made */
+	int64_t token_made_ms;
 };
 
 /* HostName=...;SharedAccessKeyName=...;SharedAccessKey=..., names without regard to case, order free, each exactly
@@ -39,9 +41,11 @@ bool dps_login_read_source(struct dps_login *ret_login, const char *source,
 			   struct muster_error *err) MUST_CHECK;
 void dps_login_done(struct dps_login *login);
 
-/* Gives the request a token of ten minutes. */
-bool dps_login_authorize(const struct dps_login *login, int64_t now_wall_ms,
-			 struct http_request *request, struct muster_error *err) MUST_CHECK;
+/* Gives the request a token for five to ten minutes. */
+bool dps_login_authorize(struct dps_login *login, int64_t now_wall_ms, struct http_request *request,
+			 struct muster_error *err) MUST_CHECK;
+/* The next request gets another. */
+void dps_login_forget(struct dps_login *login);
 
 /* -- SAS tokens ---------------------------------------------------------------------------------------- */
 

@@ -36,5 +36,4 @@ struct dps_credential *credential_new_for(struct dps_tokens *tokens, const char 
 /* By the policy's key in credential->login. */
 bool credential_authorize_by_key(struct dps_credential *credential, struct http *http,
 				 struct http_request *request, struct muster_error *err) MUST_CHECK;
-/* Such a token is made anew for each request, at another second. */
-bool credential_forget_nothing(struct dps_credential *credential);
+bool credential_forget_key_token(struct dps_credential *credential);

@@ -182,7 +182,7 @@ static void free_named(struct dps_credential *credential)
 static const struct credential_kind by_name = {
 	.connect = connect_named,
 	.authorize = authorize_named,
-	.forget = credential_forget_nothing,
+	.forget = credential_forget_key_token,
 	.free = free_named,
 };
 

@@ -61,15 +61,15 @@ bool credential_authorize_by_key(struct dps_credential *credential, struct http 
 	return dps_login_authorize(&credential->login, clock_wall_ms(), request, err);
 }
 
-bool credential_forget_nothing(struct dps_credential *credential)
+bool credential_forget_key_token(struct dps_credential *credential)
 {
-	(void)credential;
+	dps_login_forget(&credential->login);
 	return true;
 }
 
 static const struct credential_kind by_key = {
 	.authorize = credential_authorize_by_key,
-	.forget = credential_forget_nothing,
+	.forget = credential_forget_key_token,
 };
 
 struct dps_credential *dps_credential_new_login(struct dps_login *login, struct muster_error *err)

@@ -5,6 +5,7 @@
 
 #define LOGIN_TEXT_MAX 4096
 #define LOGIN_TOKEN_LIFE_S 600
+#define LOGIN_TOKEN_USE_MS (LOGIN_TOKEN_LIFE_S * 1000 / 2)
 
 /* -- Parts of a connection string ---------------------------------------------------------------------- */
 
@@ -135,11 +136,16 @@ bool dps_login_read_source(struct dps_login *ret_login, const char *source,
 void dps_login_done(struct dps_login *login)
 {
 	secret_done(&login->key);
+	dps_login_forget(login);
 	*login = (struct dps_login){ 0 };
 }
 
-bool dps_login_authorize(const struct dps_login *login, int64_t now_wall_ms,
-			 struct http_request *request, struct muster_error *err)
+void dps_login_forget(struct dps_login *login)
+{
+	secret_done(&login->token);
+}
+
+static bool make_token(struct dps_login *login, int64_t now_wall_ms, struct muster_error *err)
 {
 	char resource[DPS_HOST_SIZE];
 	struct dps_sas_terms terms = {
@@ -149,5 +155,20 @@ bool dps_login_authorize(const struct dps_login *login, int64_t now_wall_ms,
 	};
 
 	dps_host_without_port(login->host, resource);
-	return dps_sas_make(&terms, &login->key, &request->authorization, err);
+	login->token_made_ms = now_wall_ms;
+	return dps_sas_make(&terms, &login->key, &login->token, err);
+}
+
+/* A clock that was set back makes old tokens too long-lived. */
+static bool has_token(const struct dps_login *login, int64_t now_wall_ms)
+{
+	return login->token.size > 0 && now_wall_ms >= login->token_made_ms &&
+	       now_wall_ms - login->token_made_ms < LOGIN_TOKEN_USE_MS;
+}
+
+bool dps_login_authorize(struct dps_login *login, int64_t now_wall_ms, struct http_request *request,
+			 struct muster_error *err)
+{
+	return (has_token(login, now_wall_ms) || make_token(login, now_wall_ms, err)) &&
+	       secret_copy(&request->authorization, login->token.data, login->token.size, err);
 }

@@ -30,6 +30,7 @@ struct dps_meter {
 	struct dps_rate rate;
 	char boot[40];
 	struct dps_budget budget; /* as last seen */
+	struct record stored;     /* as last written by us */
 	int64_t busy_since_ms;    /* 0: not busy */
 };
 
@@ -143,6 +144,9 @@ static void load(struct dps_meter *meter)
 		begin_anew(meter);
 		return;
 	}
+	/* Nobody else was there. */
+	if (memcmp(&record, &meter->stored, sizeof(record)) == 0)
+		return;
 	digest_of(&record, digest);
 	if (memcmp(record.magic, MAGIC, sizeof(record.magic)) != 0 ||
 	    memcmp(record.boot, meter->boot, sizeof(record.boot)) != 0 ||
@@ -156,15 +160,15 @@ static void load(struct dps_meter *meter)
 
 static void store(struct dps_meter *meter)
 {
-	struct record record;
+	struct record *record = &meter->stored;
 
-	memset(&record, 0, sizeof(record));
-	memcpy(record.magic, MAGIC, sizeof(record.magic));
-	memcpy(record.boot, meter->boot, sizeof(record.boot));
-	record.budget = meter->budget;
-	digest_of(&record, record.digest);
+	memset(record, 0, sizeof(*record));
+	memcpy(record->magic, MAGIC, sizeof(record->magic));
+	memcpy(record->boot, meter->boot, sizeof(record->boot));
+	record->budget = meter->budget;
+	digest_of(record, record->digest);
 	/* A budget that cannot be written (full disk) is still held to by this process. */
-	if (pwrite(meter->fd, &record, sizeof(record), 0) != (ssize_t)sizeof(record))
+	if (pwrite(meter->fd, record, sizeof(*record), 0) != (ssize_t)sizeof(*record))
 		log_debug("writing the shared rate budget: %s", strerror(errno));
 }
 
@@ -212,9 +216,9 @@ void dps_meter_answer(struct dps_meter *meter, const struct dps_budget_ticket *t
 {
 	enum hold held = hold_waiting(meter);
 	struct muster_error ignored;
-	uint64_t random;
+	uint64_t random = 0;
 
-	if (!random_bytes(&random, sizeof(random), &ignored))
+	if (fate == DPS_BUDGET_REFUSED && !random_bytes(&random, sizeof(random), &ignored))
 		random = 0; /* no jitter */
 	begin(meter, held);
 	dps_budget_answer(&meter->budget, ticket, fate, retry_after_ms, clock_now_ms(), random);

@@ -50,6 +50,36 @@ static void keeps_a_port_out_of_the_token(void **state)
 	assert_non_null(strstr((char *)request.authorization.data, "&se=1795421104&"));
 }
 
+static const char *token_at(struct dps_login *login, int64_t now_ms, char out[512])
+{
+	CLEANUP(http_request_done) struct http_request request = { 0 };
+	struct muster_error err;
+
+	assert_true(dps_login_authorize(login, now_ms, &request, &err));
+	snprintf(out, 512, "%s", (char *)request.authorization.data);
+	return out;
+}
+
+/* Half its life; and not when the clock was set back, or the service did not like it. */
+static void a_token_is_used_again(void **state)
+{
+	static const char text[] = "HostName=a.b;SharedAccessKeyName=owner;SharedAccessKey=" KEY;
+	CLEANUP(dps_login_done) struct dps_login login = { 0 };
+	const int64_t now = 1795420504000;
+	struct muster_error err;
+	char first[512], other[512];
+
+	(void)state;
+	assert_true(dps_login_parse(&login, text, strlen(text), &err));
+	token_at(&login, now, first);
+	assert_string_equal(token_at(&login, now + 299999, other), first);
+	assert_string_not_equal(token_at(&login, now + 300000, other), first);
+	assert_string_equal(token_at(&login, now, other), first);
+	assert_string_equal(token_at(&login, now + 1000, other), first);
+	dps_login_forget(&login);
+	assert_string_not_equal(token_at(&login, now + 1000, other), first);
+}
+
 static void refuses_what_is_not_one(void **state)
 {
 	static const char *const texts[] = {
@@ -113,6 +143,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(takes_a_connection_string_apart),
 		cmocka_unit_test(keeps_a_port_out_of_the_token),
+		cmocka_unit_test(a_token_is_used_again),
 		cmocka_unit_test(refuses_what_is_not_one),
 		cmocka_unit_test(knows_where_devices_register),
 	};
