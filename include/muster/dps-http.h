@@ -88,7 +88,6 @@ struct http_answer {
 	int64_t date_ms;          /* wall time by the server; -1: missing or senseless */
 	int64_t received_ms;      /* wall time by us when the answer was complete */
 	int64_t elapsed_ms;
-	size_t size_sent; /* bytes of the body handed to the connection, of all attempts together */
 };
 
 void http_answer_done(struct http_answer *answer);

@@ -6,6 +6,7 @@
 
 #define USER_AGENT "muster/" MUSTER_VERSION
 #define IDLE_CONNECTION_MAX_S 30L
+#define SEND_BUFFER_SIZE (16 * 1024L)
 
 /* -- What curl calls back ------------------------------------------------------------------------------ */
 
@@ -36,43 +37,20 @@ static size_t take_body(char *data, size_t size, size_t count, void *context)
 	return CURL_WRITEFUNC_ERROR;
 }
 
-static size_t give_body(char *out, size_t size, size_t count, void *context)
-{
-	struct http_transfer *transfer = context;
-	const struct secret *body = &transfer->request.body;
-	size_t left = body->size - transfer->body_offset;
-	size_t length = size * count < left ? size * count : left;
-
-	if (length > 0)
-		memcpy(out, body->data + transfer->body_offset, length);
-	transfer->body_offset += length;
-	transfer->answer.size_sent += length;
-	return length;
-}
-
-/* libcurl sends a request a second time, silently, when a kept connection turns out dead. It would have to rewind
- * the body for that, and may not once any of it was taken: the transfer then fails and the caller reads back. */
-static int refuse_rewind(void *context, curl_off_t offset, int origin)
-{
-	const struct http_transfer *transfer = context;
-
-	if (offset == 0 && origin == SEEK_SET && transfer->body_offset == 0)
-		return CURL_SEEKFUNC_OK;
-	return CURL_SEEKFUNC_FAIL;
-}
-
-/* Called when the connection stands and nothing of this attempt has gone yet. The second lock against a silent
- * repetition: an attempt that comes after the body was touched is refused. */
+/* Called when the connection stands and nothing of this attempt has gone yet. libcurl sends a request a second time,
+ * silently, when a kept connection turns out dead. What may have an effect is refused a second attempt, and the caller
+ * reads back. */
 static int note_sending(void *context, char *peer_ip, char *own_ip, int peer_port, int own_port)
 {
 	struct http_transfer *transfer = context;
+	bool is_second = transfer->may_have_sent && transfer->request.method != HTTP_GET;
 
 	(void)peer_ip;
 	(void)own_ip;
 	(void)peer_port;
 	(void)own_port;
 	transfer->may_have_sent = true;
-	return transfer->body_offset == 0 ? CURL_PREREQFUNC_OK : CURL_PREREQFUNC_ABORT;
+	return is_second ? CURL_PREREQFUNC_ABORT : CURL_PREREQFUNC_OK;
 }
 
 /* -- Headers and options ------------------------------------------------------------------------------- */
@@ -210,16 +188,19 @@ static void set_callbacks(struct http_transfer *transfer)
 	curl_easy_setopt(easy, CURLOPT_HEADERDATA, transfer);
 	curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, take_body);
 	curl_easy_setopt(easy, CURLOPT_WRITEDATA, transfer);
-	curl_easy_setopt(easy, CURLOPT_READFUNCTION, give_body);
-	curl_easy_setopt(easy, CURLOPT_READDATA, transfer);
-	curl_easy_setopt(easy, CURLOPT_SEEKFUNCTION, refuse_rewind);
-	curl_easy_setopt(easy, CURLOPT_SEEKDATA, transfer);
 	curl_easy_setopt(easy, CURLOPT_PREREQFUNCTION, note_sending);
 	curl_easy_setopt(easy, CURLOPT_PREREQDATA, transfer);
 }
 
-/* A body goes by UPLOAD whatever the method: only then does curl need the rewind that we refuse. A change without a
- * body (DELETE) could be repeated without one and so gets a connection of its own. */
+/* The body is curl's to read where it lies, and goes out together with the headers. */
+static void set_body(CURL *easy, const struct secret *body)
+{
+	curl_easy_setopt(easy, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)body->size);
+	curl_easy_setopt(easy, CURLOPT_POSTFIELDS, body->data ? (const char *)body->data : "");
+	/* All of it is wiped after each transfer. */
+	curl_easy_setopt(easy, CURLOPT_UPLOAD_BUFFERSIZE, SEND_BUFFER_SIZE);
+}
+
 static void set_exchange(struct http_transfer *transfer)
 {
 	const struct http_request *request = &transfer->request;
@@ -234,16 +215,12 @@ static void set_exchange(struct http_transfer *transfer)
 	curl_easy_setopt(easy, CURLOPT_USERAGENT, USER_AGENT);
 	curl_easy_setopt(easy, CURLOPT_HTTPHEADER, transfer->headers);
 	curl_easy_setopt(easy, CURLOPT_HTTP_CONTENT_DECODING, 0L);
-	if (has_body) {
-		curl_easy_setopt(easy, CURLOPT_UPLOAD, 1L);
-		curl_easy_setopt(easy, CURLOPT_INFILESIZE_LARGE, (curl_off_t)request->body.size);
-	}
+	if (has_body)
+		set_body(easy, &request->body);
 	if (request->method != HTTP_GET)
 		curl_easy_setopt(easy, CURLOPT_CUSTOMREQUEST, method_name(request->method));
-	if (is_alone || (request->method != HTTP_GET && request->body.size == 0))
-		curl_easy_setopt(easy, CURLOPT_FRESH_CONNECT, 1L);
-	if (is_alone)
-		curl_easy_setopt(easy, CURLOPT_FORBID_REUSE, 1L);
+	curl_easy_setopt(easy, CURLOPT_FRESH_CONNECT, (long)is_alone);
+	curl_easy_setopt(easy, CURLOPT_FORBID_REUSE, (long)is_alone);
 	if (request->certificate) {
 		curl_easy_setopt(easy, CURLOPT_SSL_SESSIONID_CACHE, 0L);
 		curl_easy_setopt(easy, CURLOPT_SSL_CTX_FUNCTION, http_tls_set_identity);

@@ -159,35 +159,48 @@ static void gives_up_on_endless_and_broken_answers(void **state)
 
 /* -- Writes whose answer is lost ------------------------------------------------------------------------ */
 
-static void put(struct http *http, const struct server *server, struct http_answer *answer)
+static void put(struct http *http, const struct server *server, size_t size,
+		struct http_answer *answer)
 {
 	struct http_request request = request_to(server, HTTP_PUT);
 	struct muster_error err;
 
-	assert_true(secret_copy(&request.body, "{\"a\":1}", 7, &err));
+	assert_true(secret_new(&request.body, size, &err));
+	memset(request.body.data, 'b', size);
 	fetch(http, &request, answer);
 }
 
 /* The server takes the second PUT on the kept connection and dies. By itself libcurl would send it again. */
-static void never_sends_a_body_twice(void **state)
+static void send_and_lose(size_t size)
 {
 	struct server server = { .deeds = { ANSWER, CUT, ANSWER, ANSWER } };
 	struct http *http = client(&good);
 	struct http_answer first = { 0 }, second = { 0 };
+	char *body;
 
-	(void)state;
 	server_start(&server, &good);
-	put(http, &server, &first);
-	put(http, &server, &second);
+	put(http, &server, 7, &first);
+	put(http, &server, size, &second);
 	http_free(http);
 	server_stop(&server);
+	body = strstr(server.last_request, "\r\n\r\n");
+	assert_non_null(body);
+	assert_int_equal(strspn(body + 4, "b"), size);
 	assert_int_equal(first.outcome, HTTP_ANSWERED);
 	assert_int_equal(second.outcome, HTTP_UNKNOWN);
 	assert_int_equal(second.error.cause, CAUSE_OUTCOME_UNKNOWN);
 	assert_int_equal(second.error.code, MUSTER_E_UNKNOWN);
 	assert_int_equal(server.requests, 2);
+	assert_int_equal(server.connections, 2);
 	http_answer_done(&first);
 	http_answer_done(&second);
+}
+
+static void never_sends_a_body_twice(void **state)
+{
+	(void)state;
+	send_and_lose(7);
+	send_and_lose(60000);
 }
 
 static void never_deletes_twice(void **state)
@@ -232,7 +245,7 @@ static void tells_refused_certificates_apart(void **state)
 		struct http_answer answer = { 0 };
 
 		server_start(&server, cases[i].server);
-		put(http, &server, &answer);
+		put(http, &server, 7, &answer);
 		http_free(http);
 		server_stop(&server);
 		assert_int_equal(answer.outcome, HTTP_NOT_SENT);
@@ -254,7 +267,7 @@ static void refuses_old_tls(void **state)
 	server_start(&server, &good);
 	SSL_CTX_set_max_proto_version(server.context, TLS1_1_VERSION);
 	SSL_CTX_set_security_level(server.context, 0);
-	put(http, &server, &answer);
+	put(http, &server, 7, &answer);
 	http_free(http);
 	server_stop(&server);
 	assert_int_equal(answer.outcome, HTTP_NOT_SENT);
@@ -271,7 +284,7 @@ static void says_when_nobody_listens(void **state)
 	(void)state;
 	server_start(&server, &good);
 	server_stop(&server);
-	put(http, &server, &answer);
+	put(http, &server, 7, &answer);
 	assert_int_equal(answer.outcome, HTTP_NOT_SENT);
 	assert_int_equal(answer.error.cause, CAUSE_CLOUD_UNREACHABLE);
 	http_answer_done(&answer);

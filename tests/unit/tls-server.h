@@ -108,7 +108,7 @@ enum deed {
 
 #define DEEDS_MAX 4
 #define CONNECTIONS_MAX 8
-#define REQUEST_MAX 4096
+#define REQUEST_MAX (100 * 1024)
 
 struct server {
 	int listener;
