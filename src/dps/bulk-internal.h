@@ -28,11 +28,13 @@ struct slot {
 
 enum call_kind { CALL_BULK, CALL_SINGLE, CALL_READ, CALL_READ_KEYS };
 
-/* One request under way. */
+/* One request: built, under way or answered. */
 struct call {
 	struct dps_bulk *bulk;
 	struct call *next;
+	struct http_request request; /* until it is started */
 	struct http_transfer *transfer;
+	struct http_answer answer; /* when it is looked at later */
 	enum call_kind kind;
 	struct slot *slots[DPS_BULK_ITEMS_MAX];
 	size_t count;
@@ -48,8 +50,11 @@ struct dps_bulk {
 	size_t lanes;
 
 	struct slot slots[BULK_SLOTS];
+	struct call *next; /* built and waiting for its turn */
 	struct call *calls;
 	size_t call_count;
+	struct call *answered; /* successes that are looked at when the next request is out */
+	bool looks_later;
 	bool has_source_ended; /* as of the last question */
 
 	bool has_succeeded;  /* until then one request at a time */

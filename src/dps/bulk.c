@@ -68,18 +68,40 @@ static bool fill_slot(struct dps_bulk *bulk, struct slot *slot, struct muster_er
 	return slot->json || muster_fail_memory(err);
 }
 
-static bool fill_slots(struct dps_bulk *bulk, struct muster_error *err)
+static size_t count_in(const struct dps_bulk *bulk, enum slot_state state)
 {
+	size_t count = 0;
+
+	for (size_t i = 0; i < BULK_SLOTS; i++)
+		count += bulk->slots[i].state == state;
+	return count;
+}
+
+/* Until so many may be sent, or there is no more room. */
+static bool fill_slots(struct dps_bulk *bulk, size_t wanted, struct muster_error *err)
+{
+	size_t ready = count_in(bulk, SLOT_SEND);
 	struct slot *slot;
 
 	bulk->has_source_ended = false;
-	while (!bulk->is_stopped && !bulk->has_source_ended && (slot = slot_in(bulk, SLOT_FREE)))
+	while (ready++ < wanted && !bulk->is_stopped && !bulk->has_source_ended &&
+	       (slot = slot_in(bulk, SLOT_FREE)))
 		if (!fill_slot(bulk, slot, err))
 			return false;
 	return true;
 }
 
 /* -- What goes next -------------------------------------------------------------------------------------- */
+
+static void call_free(struct call *call)
+{
+	if (!call)
+		return;
+	http_request_done(&call->request);
+	http_answer_done(&call->answer);
+	free(call);
+}
+DEFINE_FREEP(call_freep, struct call *, call_free)
 
 static struct call *call_new(struct dps_bulk *bulk, enum call_kind kind)
 {
@@ -158,41 +180,11 @@ static bool choose(struct dps_bulk *bulk, struct call **ret_call, struct muster_
 	       (*ret_call || choose_write(bulk, ret_call, err));
 }
 
-/* -- Sending --------------------------------------------------------------------------------------------- */
+/* -- Building -------------------------------------------------------------------------------------------- */
 
-static void call_free(struct call *call)
+static bool build(struct call *call, struct http_request *ret_request, struct muster_error *err)
 {
-	free(call);
-}
-DEFINE_FREEP(call_freep, struct call *, call_free)
-
-static void call_remove(struct dps_bulk *bulk, struct call *call)
-{
-	struct call **link = &bulk->calls;
-
-	while (*link != call) {
-		assert(*link);
-		link = &(*link)->next;
-	}
-	*link = call->next;
-	bulk->call_count--;
-}
-
-static void take_answer(void *context, struct http_answer *answer)
-{
-	CLEANUP(call_freep) struct call *call = context;
-	struct dps_meter *meter = dps_client_meter(call->bulk->client);
-
-	call_remove(call->bulk, call);
-	if (meter)
-		dps_meter_answer(meter, &call->ticket, dps_budget_fate_of(answer),
-				 answer->retry_after_ms);
-	bulk_take_answer(call, answer);
-}
-
-static bool build(const struct dps_bulk *bulk, const struct call *call,
-		  struct http_request *ret_request, struct muster_error *err)
-{
+	const struct dps_bulk *bulk = call->bulk;
 	const char *host = dps_client_host(bulk->client);
 
 	switch (call->kind) {
@@ -208,22 +200,117 @@ static bool build(const struct dps_bulk *bulk, const struct call *call,
 	return false;
 }
 
+/* Ahead of its turn only a whole one: until then more may come, and what must be read goes first. */
+static bool may_build_ahead(const struct dps_bulk *bulk)
+{
+	size_t whole = bulk->is_single ? 1 : DPS_BULK_ITEMS_MAX;
+
+	return count_in(bulk, SLOT_SEND) >= whole && count_in(bulk, SLOT_READ) == 0 &&
+	       count_in(bulk, SLOT_READ_KEYS) == 0;
+}
+
+static bool build_next(struct dps_bulk *bulk, struct muster_error *err)
+{
+	CLEANUP(call_freep) struct call *call = NULL;
+
+	if (bulk->next || bulk->is_stopped)
+		return true;
+	if (!fill_slots(bulk, DPS_BULK_ITEMS_MAX, err) || !choose(bulk, &call, err))
+		return false;
+	if (!call)
+		return true;
+	if (!build(call, &call->request, err))
+		return false;
+	for (size_t i = 0; i < call->count; i++)
+		call->slots[i]->state = SLOT_UNDER_WAY;
+	bulk->next = TAKE_PTR(call);
+	return true;
+}
+
+static void drop_next(struct dps_bulk *bulk)
+{
+	static const enum slot_state states[] = {
+		[CALL_BULK] = SLOT_SEND,
+		[CALL_SINGLE] = SLOT_SEND,
+		[CALL_READ] = SLOT_READ,
+		[CALL_READ_KEYS] = SLOT_READ_KEYS,
+	};
+	CLEANUP(call_freep) struct call *call = TAKE_PTR(bulk->next);
+
+	for (size_t i = 0; call && i < call->count; i++)
+		call->slots[i]->state = states[call->kind];
+}
+
+/* -- Sending --------------------------------------------------------------------------------------------- */
+
+static void call_remove(struct dps_bulk *bulk, struct call *call)
+{
+	struct call **link = &bulk->calls;
+
+	while (*link != call) {
+		assert(*link);
+		link = &(*link)->next;
+	}
+	*link = call->next;
+	bulk->call_count--;
+}
+
+static bool is_plain_success(const struct http_answer *answer)
+{
+	return answer->outcome == HTTP_ANSWERED && answer->status >= 200 && answer->status <= 299;
+}
+
+static void look_later(struct call *call, struct http_answer *answer)
+{
+	struct call **end = &call->bulk->answered;
+
+	while (*end)
+		end = &(*end)->next;
+	call->answer = *answer;
+	*answer = (struct http_answer){ 0 };
+	call->next = NULL;
+	*end = call;
+}
+
+static void take_answer(void *context, struct http_answer *answer)
+{
+	CLEANUP(call_freep) struct call *call = context;
+	struct dps_bulk *bulk = call->bulk;
+	struct dps_meter *meter = dps_client_meter(bulk->client);
+
+	call_remove(bulk, call);
+	if (meter)
+		dps_meter_answer(meter, &call->ticket, dps_budget_fate_of(answer),
+				 answer->retry_after_ms);
+	if (bulk->looks_later && bulk->has_succeeded && is_plain_success(answer))
+		look_later(TAKE_PTR(call), answer);
+	else
+		bulk_take_answer(call, answer);
+}
+
+static void look_at_answers(struct dps_bulk *bulk)
+{
+	while (bulk->answered) {
+		CLEANUP(call_freep) struct call *call = bulk->answered;
+
+		bulk->answered = call->next;
+		bulk_take_answer(call, &call->answer);
+	}
+}
+
 /* Takes the call over. */
 static bool start(struct dps_bulk *bulk, struct call *new_call, struct muster_error *err)
 {
 	CLEANUP(call_freep) struct call *call = new_call;
-	CLEANUP(http_request_done) struct http_request request = { 0 };
 	struct http *http = dps_client_http(bulk->client);
 
-	if (!build(bulk, call, &request, err) ||
-	    !dps_credential_authorize(dps_client_credential(bulk->client), http, &request, err))
+	if (!dps_credential_authorize(dps_client_credential(bulk->client), http, &call->request,
+				      err))
 		return false;
 	call->started_ms = clock_now_ms();
-	call->transfer = http_start(http, &request, take_answer, call, err);
+	call->transfer = http_start(http, &call->request, take_answer, call, err);
 	if (!call->transfer)
 		return false;
-	for (size_t i = 0; i < call->count; i++)
-		call->slots[i]->state = SLOT_UNDER_WAY;
 	call->next = bulk->calls;
 	bulk->calls = call;
 	bulk->call_count++;
@@ -267,7 +354,6 @@ static void take_turn(struct dps_bulk *bulk, struct call *call, int64_t *ret_wai
 /* *ret_wait_ms 0: one was started; -1: nothing to start. */
 static bool start_next(struct dps_bulk *bulk, int64_t *ret_wait_ms, struct muster_error *err)
 {
-	CLEANUP(call_freep) struct call *call = NULL;
 	int64_t now = clock_now_ms();
 
 	*ret_wait_ms = -1;
@@ -277,14 +363,14 @@ static bool start_next(struct dps_bulk *bulk, int64_t *ret_wait_ms, struct muste
 		*ret_wait_ms = bulk->resume_ms - now;
 		return true;
 	}
-	if (!choose(bulk, &call, err))
+	if (!build_next(bulk, err))
 		return false;
-	if (!call)
+	if (!bulk->next)
 		return true;
-	take_turn(bulk, call, ret_wait_ms);
+	take_turn(bulk, bulk->next, ret_wait_ms);
 	if (*ret_wait_ms > 0 || bulk->is_stopped)
 		return true;
-	return start(bulk, TAKE_PTR(call), err);
+	return start(bulk, TAKE_PTR(bulk->next), err);
 }
 
 /* -- The engine ------------------------------------------------------------------------------------------ */
@@ -315,6 +401,12 @@ void dps_bulk_free(struct dps_bulk *bulk)
 		call_remove(bulk, call);
 		http_cancel(dps_client_http(bulk->client), call->transfer);
 	}
+	while (bulk->answered) {
+		CLEANUP(call_freep) struct call *call = bulk->answered;
+
+		bulk->answered = call->next;
+	}
+	call_free(bulk->next);
 	for (size_t i = 0; i < BULK_SLOTS; i++)
 		slot_done(&bulk->slots[i]);
 	free(bulk);
@@ -354,6 +446,8 @@ bool dps_bulk_is_idle(const struct dps_bulk *bulk)
 /* Once stopped, what is not under way stays for another run. */
 static void give_up_waiting(struct dps_bulk *bulk)
 {
+	if (bulk->is_stopped)
+		drop_next(bulk);
 	for (size_t i = 0; i < BULK_SLOTS && bulk->is_stopped; i++) {
 		struct slot *slot = &bulk->slots[i];
 
@@ -364,8 +458,6 @@ static void give_up_waiting(struct dps_bulk *bulk)
 
 bool dps_bulk_pump(struct dps_bulk *bulk, int64_t *ret_wait_ms, struct muster_error *err)
 {
-	if (!fill_slots(bulk, err))
-		return false;
 	do {
 		if (!start_next(bulk, ret_wait_ms, err))
 			return false;
@@ -386,6 +478,24 @@ static void cancel(struct dps_bulk *bulk)
 	dps_bulk_stop(bulk, &why);
 }
 
+/* Sends what was started. While the service is busy with it, looks at the answers and gets the next request ready.
+ * *ret_may_wait: nothing can be started before another answer comes. */
+static bool send_started(struct dps_bulk *bulk, bool *ret_may_wait, struct muster_error *err)
+{
+	size_t under_way = bulk->call_count;
+	bool has_answers;
+
+	if (!http_perform(dps_client_http(bulk->client), err))
+		return false;
+	has_answers = bulk->answered;
+	look_at_answers(bulk);
+	if (!fill_slots(bulk, BULK_SLOTS, err) || (may_build_ahead(bulk) && !build_next(bulk, err)))
+		return false;
+	*ret_may_wait = bulk->call_count == under_way &&
+			(!has_answers || bulk->call_count >= lanes_of(bulk));
+	return true;
+}
+
 /* Not for long: a signal that came just before the wait would not end it. */
 static int poll_ms(int64_t wait_ms)
 {
@@ -396,7 +506,9 @@ bool dps_bulk_run(struct dps_bulk *bulk, bool (*is_cancelled)(void), struct must
 {
 	struct http *http = dps_client_http(bulk->client);
 	int64_t wait_ms;
+	bool may_wait;
 
+	bulk->looks_later = true;
 	for (;;) {
 		if (is_cancelled && is_cancelled())
 			cancel(bulk);
@@ -404,7 +516,10 @@ bool dps_bulk_run(struct dps_bulk *bulk, bool (*is_cancelled)(void), struct must
 			return false;
 		if (dps_bulk_is_idle(bulk) && (bulk->has_source_ended || bulk->is_stopped))
 			break;
-		if (!http_poll(http, NULL, 0, poll_ms(wait_ms), err) || !http_perform(http, err))
+		if (!send_started(bulk, &may_wait, err))
+			return false;
+		if (may_wait &&
+		    (!http_poll(http, NULL, 0, poll_ms(wait_ms), err) || !http_perform(http, err)))
 			return false;
 	}
 	if (bulk->is_stopped)
