@@ -52,10 +52,9 @@ struct dps_problems {
 	struct dps_problem list[DPS_PROBLEMS_MAX];
 };
 
-/* Adds every problem found to *problems (zero-initialise it); none means the service would take the document.
- * False only when the check itself could not be done (memory). */
-bool dps_document_check(const cJSON *document, const struct dps_document_rules *rules,
-			struct dps_problems *problems, struct muster_error *err) MUST_CHECK;
+/* Adds every problem found to *problems (zero-initialise it); none means the service would take the document. */
+void dps_document_check(const cJSON *document, const struct dps_document_rules *rules,
+			struct dps_problems *problems);
 
 /* In place: words of an enumeration in their canonical spelling, null members dropped. Free JSON (twins, device
  * information) stays as it is. For a document that passed the check. */

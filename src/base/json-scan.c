@@ -9,8 +9,9 @@
 /* A member name, kept while its object is open. */
 struct member {
 	size_t depth;
-	size_t offset; /* where it stands in the text */
-	char *name;    /* decoded */
+	size_t offset;    /* where it stands in the text */
+	const char *name; /* decoded: in the text, or where it has escapes, in `own` */
+	char *own;
 	size_t length;
 };
 
@@ -41,10 +42,14 @@ static int peek(const struct scanner *scanner)
 	return scanner->at < scanner->size ? (unsigned char)scanner->data[scanner->at] : -1;
 }
 
+static bool is_space(char c)
+{
+	return c == ' ' || c == '\t' || c == '\r' || c == '\n';
+}
+
 static void skip_space(struct scanner *scanner)
 {
-	while (scanner->at < scanner->size && strchr(" \t\r\n", scanner->data[scanner->at]) &&
-	       scanner->data[scanner->at])
+	while (scanner->at < scanner->size && is_space(scanner->data[scanner->at]))
 		scanner->at++;
 }
 
@@ -116,25 +121,41 @@ static bool scan_escape(struct scanner *scanner, struct text *out)
 	return true;
 }
 
-/* With `out`, collects the decoded text (member names only). */
+/* To the next character that is not plain. */
+static void skip_plain(struct scanner *scanner)
+{
+	const unsigned char *data = (const unsigned char *)scanner->data;
+	size_t at = scanner->at;
+
+	while (at < scanner->size && data[at] >= 0x20 && data[at] != '"' && data[at] != '\\')
+		at++;
+	scanner->at = at;
+}
+
+/* With `out`, collects the decoded text from the first escape on: before that it is as it stands. */
 static bool scan_string(struct scanner *scanner, struct text *out)
 {
+	size_t start = scanner->at + 1;
+
 	if (!take(scanner, '"'))
 		return wrong(scanner, "a string is expected here");
 	for (;;) {
-		int c = peek(scanner);
+		int c;
 
+		skip_plain(scanner);
+		c = peek(scanner);
 		if (c < 0)
 			return wrong(scanner, "a string without an end");
 		if (c < 0x20)
 			return wrong(scanner, "a control character in a string");
-		if (out && c != '"' && c != '\\')
-			text_add_char(out, (char)c);
+		if (out && (c == '\\' || out->length > 0))
+			text_add_bytes(out, scanner->data + start, scanner->at - start);
 		scanner->at++;
 		if (c == '"')
 			return true;
-		if (c == '\\' && !scan_escape(scanner, out))
+		if (!scan_escape(scanner, out))
 			return false;
+		start = scanner->at;
 	}
 }
 
@@ -207,29 +228,32 @@ static bool scan_word(struct scanner *scanner)
 
 static bool scan_value(struct scanner *scanner);
 
-static bool note_member(struct scanner *scanner, size_t offset, const struct text *name)
+/* From its quotes at `offset` to where the scanner is; `decoded` is empty when it has no escapes. */
+static bool note_member(struct scanner *scanner, size_t offset, struct text *decoded)
 {
-	struct member *member;
+	struct member member = { .depth = scanner->depth,
+				 .offset = offset,
+				 .name = scanner->data + offset + 1,
+				 .length = scanner->at - offset - 2 };
 
-	if (name->failed)
+	if (decoded->failed)
 		return wrong(scanner, "memory ran out");
+	if (decoded->length > 0) {
+		member.length = decoded->length;
+		member.name = member.own = TAKE_PTR(decoded->data);
+	}
 	if (scanner->member_count == scanner->member_capacity) {
 		size_t capacity = scanner->member_capacity ? scanner->member_capacity * 2 : 32;
 		struct member *members = realloc(scanner->members, capacity * sizeof(*members));
 
-		if (!members)
+		if (!members) {
+			free(member.own);
 			return wrong(scanner, "memory ran out");
+		}
 		scanner->members = members;
 		scanner->member_capacity = capacity;
 	}
-	member = &scanner->members[scanner->member_count];
-	*member = (struct member){ .depth = scanner->depth,
-				   .offset = offset,
-				   .name = strndup(name->data ? name->data : "", name->length),
-				   .length = name->length };
-	if (!member->name)
-		return wrong(scanner, "memory ran out");
-	scanner->member_count++;
+	scanner->members[scanner->member_count++] = member;
 	return true;
 }
 
@@ -275,7 +299,7 @@ static void forget_members(struct scanner *scanner, size_t depth)
 {
 	while (scanner->member_count > 0 &&
 	       scanner->members[scanner->member_count - 1].depth >= depth)
-		free(scanner->members[--scanner->member_count].name);
+		free(scanner->members[--scanner->member_count].own);
 }
 
 static bool scan_member(struct scanner *scanner)

@@ -54,9 +54,9 @@ bool settings_check_body(const struct settings_options *options, const struct te
 	CLEANUP(cJSON_freep) cJSON *document = NULL;
 	struct dps_problems problems = { 0 };
 
-	if (!json_parse(body->data, body->length, "the enrollment", &document, err) ||
-	    !dps_document_check(document, &rules, &problems, err))
+	if (!json_parse(body->data, body->length, "the enrollment", &document, err))
 		return false;
+	dps_document_check(document, &rules, &problems);
 	for (size_t i = 0; i < problems.count; i++)
 		if (!doubt(options, err, "the service would refuse %s: %s", problems.list[i].path,
 			   problems.list[i].message))

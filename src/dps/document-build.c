@@ -178,8 +178,7 @@ static bool check_own(const cJSON *enrollment, struct muster_error *err)
 	struct dps_problems problems = { 0 };
 	const struct dps_problem *first = &problems.list[0];
 
-	if (!dps_document_check(enrollment, &rules, &problems, err))
-		return false;
+	dps_document_check(enrollment, &rules, &problems);
 	if (problems.count > 0)
 		return muster_fail(err, CAUSE_PROFILE_VALUE, "the enrollment's %s: %s", first->path,
 				   first->message);

@@ -1,3 +1,4 @@
+#include <assert.h>
 #include <stdarg.h>
 #include <string.h>
 
@@ -12,13 +13,15 @@ static void add_problem(struct check *check, const char *below, const char *form
 {
 	struct dps_problems *problems = check->problems;
 	struct dps_problem *problem = &problems->list[problems->count];
-	const char *path = check->path.data ? check->path.data : "";
+	CLEANUP(text_done) struct text path = { 0 };
 
 	if (problems->count == DPS_PROBLEMS_MAX)
 		return;
 	problems->count++;
-	snprintf(problem->path, sizeof(problem->path), "%s%s%s", path, *path && *below ? "." : "",
-		 below);
+	for (size_t i = 0; i < check->depth; i++)
+		text_addf(&path, "%s%s", i > 0 ? "." : "", check->path[i]);
+	snprintf(problem->path, sizeof(problem->path), "%s%s%s", path.data ? path.data : "",
+		 path.length > 0 && *below ? "." : "", below);
 	vsnprintf(problem->message, sizeof(problem->message), format, args);
 }
 
@@ -133,19 +136,16 @@ static void check_value(struct check *check, const cJSON *item, const struct fie
 static void check_field(struct check *check, const cJSON *object, const struct field *field)
 {
 	const cJSON *item = document_get(object, field->name);
-	size_t above = check->path.length;
 
 	if (field->flags & FIELD_READ_ONLY)
 		return;
-	text_addf(&check->path, "%s%s", above ? "." : "", field->name);
+	assert(check->depth < CHECK_DEPTH_MAX);
+	check->path[check->depth++] = field->name;
 	if (item)
 		check_value(check, item, field);
 	else if (field->flags & FIELD_REQUIRED)
 		check_problem(check, "is missing");
-	if (check->path.data) {
-		check->path.length = above;
-		check->path.data[above] = 0;
-	}
+	check->depth--;
 }
 
 static const struct field *find_field(const struct field *fields, const char *name)
@@ -173,20 +173,17 @@ static const struct field *fields_of(enum dps_document_kind kind)
 	return kind == DPS_DOCUMENT_GROUP ? dps_group_fields : dps_enrollment_fields;
 }
 
-bool dps_document_check(const cJSON *document, const struct dps_document_rules *rules,
-			struct dps_problems *problems, struct muster_error *err)
+void dps_document_check(const cJSON *document, const struct dps_document_rules *rules,
+			struct dps_problems *problems)
 {
-	CLEANUP(text_done) struct text path = TEXT_MAX(4096);
-	struct check check = { .rules = rules, .problems = problems, .path = path };
+	struct check check = { .rules = rules, .problems = problems };
 
 	if (!cJSON_IsObject(document)) {
 		check_problem(&check, "must be an object");
-		return true;
+		return;
 	}
 	check_object(&check, document, fields_of(rules->kind));
 	rule_document(&check, document);
-	path = check.path;
-	return text_ok(&path, err);
 }
 
 /* -- Normalising --------------------------------------------------------------------------------------- */

@@ -36,11 +36,14 @@ extern const struct field dps_group_fields[];
 extern const char *const dps_allocation_words[];
 extern const char *const dps_attestation_words[];
 
+#define CHECK_DEPTH_MAX 8 /* of the field tables */
+
 /* A check under way: where it stands and what it has found. */
 struct check {
 	const struct dps_document_rules *rules;
 	struct dps_problems *problems;
-	struct text path;
+	const char *path[CHECK_DEPTH_MAX]; /* names of the members that it stands in */
+	size_t depth;
 };
 
 void check_problem(struct check *check, const char *format, ...) PRINTF_LIKE(2, 3);

@@ -13,7 +13,7 @@ struct http_transfer {
 	CURL *easy;
 	struct curl_slist *headers;
 	struct http_request request;
-	char place[160];    /* the URL without its query, for messages */
+	char place[160]; /* the URL without its query, for messages */
 	size_t header_bytes;
 	size_t reply_max;
 	bool may_have_sent; /* the connection stood and the request was about to go */

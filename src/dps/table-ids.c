@@ -6,10 +6,16 @@
 
 #define CAPACITY_MIN 1024
 
-static bool digest_of(const struct id_set *set, const char *id, uint8_t digest[SHA256_SIZE],
-		      struct muster_error *err)
+static bool begin(struct id_set *set, struct muster_error *err)
 {
-	return hmac_sha256(set->key, sizeof(set->key), id, strlen(id), digest, err);
+	uint8_t key[SHA256_SIZE];
+
+	if (set->hmac)
+		return true;
+	if (!random_bytes(key, sizeof(key), err))
+		return false;
+	set->hmac = hmac_sha256_new(key, sizeof(key), err);
+	return set->hmac;
 }
 
 static size_t place_of(const struct id_seen *table, size_t capacity, uint64_t folded)
@@ -47,12 +53,13 @@ static bool look(const struct id_set *set, const char *id, struct id_seen *ret_s
 	char folded[DPS_REGISTRATION_ID_MAX + 1];
 	uint8_t digest[SHA256_SIZE];
 
-	snprintf(folded, sizeof(folded), "%s", id);
-	if (!digest_of(set, folded, digest, err))
+	if (!hmac_sha256_next(set->hmac, id, strlen(id), digest, err))
 		return false;
 	memcpy(&ret_seen->exact, digest, sizeof(ret_seen->exact));
+	snprintf(folded, sizeof(folded), "%s", id);
 	text_fold(folded);
-	if (!digest_of(set, folded, digest, err))
+	if (strcmp(folded, id) != 0 &&
+	    !hmac_sha256_next(set->hmac, folded, strlen(folded), digest, err))
 		return false;
 	memcpy(&ret_seen->folded, digest, sizeof(ret_seen->folded));
 	ret_seen->folded += ret_seen->folded == 0;
@@ -65,9 +72,7 @@ bool id_set_add(struct id_set *set, const char *id, size_t line, size_t *ret_lin
 	struct id_seen seen = { .line = line < UINT32_MAX ? (uint32_t)line : UINT32_MAX };
 	struct id_seen *place;
 
-	if (!set->table && !random_bytes(set->key, sizeof(set->key), err))
-		return false;
-	if (!make_room(set, err) || !look(set, id, &seen, err))
+	if (!begin(set, err) || !make_room(set, err) || !look(set, id, &seen, err))
 		return false;
 	place = &set->table[place_of(set->table, set->capacity, seen.folded)];
 	*ret_line = place->folded ? place->line : 0;
@@ -81,6 +86,7 @@ bool id_set_add(struct id_set *set, const char *id, size_t line, size_t *ret_lin
 
 void id_set_done(struct id_set *set)
 {
+	hmac_sha256_free(set->hmac);
 	free(set->table);
 	*set = (struct id_set){ 0 };
 }

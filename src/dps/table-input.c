@@ -48,6 +48,42 @@ int input_next(struct table_input *input, struct muster_error *err)
 	return byte;
 }
 
+/* Byte by byte only where a lone CR may end a line, too. */
+static void advance_over(struct table_input *input, const char *data, size_t size, bool has_ended)
+{
+	if (input->after_return || memchr(data, '\r', size) || !has_ended) {
+		for (size_t i = 0; i < size; i++)
+			advance(input, (unsigned char)data[i]);
+		return;
+	}
+	input->place.line++;
+	input->place.column = 1;
+}
+
+bool input_line(struct table_input *input, struct text *line, bool *ret_has,
+		struct muster_error *err)
+{
+	*ret_has = false;
+	for (;;) {
+		const char *start, *end;
+		size_t size;
+
+		if (input->used == input->filled && !refill(input, err))
+			return false;
+		if (input->filled == 0)
+			return true;
+		*ret_has = true;
+		start = input->buffer + input->used;
+		end = memchr(start, '\n', input->filled - input->used);
+		size = end ? (size_t)(end - start) : input->filled - input->used;
+		text_add_bytes(line, start, size);
+		advance_over(input, start, size + (end != NULL), end != NULL);
+		input->used += size + (end != NULL);
+		if (end)
+			return true;
+	}
+}
+
 /* Spreadsheets put a byte order mark in front of UTF-8. */
 static bool skip_mark(struct table_input *input, struct muster_error *err)
 {

@@ -19,6 +19,9 @@ struct table_input {
 	bool after_return;            /* the last byte was CR */
 };
 
+/* Adds the rest of the line, without its LF, to *line. *ret_has false: there is none. */
+bool input_line(struct table_input *input, struct text *line, bool *ret_has,
+		struct muster_error *err) MUST_CHECK;
 /* -1: the end; -2: *err. */
 int input_next(struct table_input *input, struct muster_error *err);
 bool input_rewind(struct table_input *input, struct muster_error *err) MUST_CHECK;
@@ -91,7 +94,7 @@ size_t json_line_column(const char *line, const char *path);
 
 /* Sixteen bytes an ID, by keyed digests. Zero-initialise. */
 struct id_set {
-	uint8_t key[32];
+	struct hmac_sha256 *hmac;
 	struct id_seen *table;
 	size_t capacity, count;
 };

@@ -135,16 +135,11 @@ static bool read_csv(struct dps_table *table, struct table_report *report, cJSON
 
 static bool read_line(struct dps_table *table, bool *ret_has, struct muster_error *err)
 {
-	int next;
-
 	if (table->line.data)
 		secret_wipe(table->line.data, table->line.length);
 	table->line.length = 0;
 	table->row_place = table->input.place;
-	while ((next = input_next(&table->input, err)) >= 0 && next != '\n')
-		text_add_bytes(&table->line, (char[]){ (char)next }, 1);
-	*ret_has = next >= 0 || table->line.length > 0;
-	return next != -2;
+	return input_line(&table->input, &table->line, ret_has, err);
 }
 
 static bool is_blank(const struct text *line)
@@ -231,19 +226,16 @@ static void report_problem(struct dps_table *table, struct table_report *report,
 		       problem->message);
 }
 
-static bool check_whole(struct dps_table *table, const cJSON *document, struct table_report *report,
-			struct muster_error *err)
+static void check_whole(struct dps_table *table, const cJSON *document, struct table_report *report)
 {
 	const struct dps_document_rules rules = {
 		.certificate_may_be_info = table->mode != DPS_BULK_CREATE,
 	};
 	struct dps_problems problems = { 0 };
 
-	if (!dps_document_check(document, &rules, &problems, err))
-		return false;
+	dps_document_check(document, &rules, &problems);
 	for (size_t i = 0; i < problems.count; i++)
 		report_problem(table, report, &problems.list[i]);
-	return true;
 }
 
 /* Only the ID matters. */
@@ -261,21 +253,20 @@ static void check_deletion(struct dps_table *table, const cJSON *document,
 	report_problem(table, report, &problem);
 }
 
-static bool check_document(struct dps_table *table, const cJSON *document,
-			   struct table_report *report, struct muster_error *err)
+static void check_document(struct dps_table *table, const cJSON *document,
+			   struct table_report *report)
 {
 	const char *etag = json_text(document, "etag");
 	struct dps_table_place place;
 
 	if (table->mode == DPS_BULK_DELETE)
 		check_deletion(table, document, report);
-	else if (!check_whole(table, document, report, err))
-		return false;
+	else
+		check_whole(table, document, report);
 	if (table->mode != DPS_BULK_UPDATE_IF_MATCH || (etag && *etag))
-		return true;
+		return;
 	place = place_of(table, "etag");
 	report_mistake(report, &place, "etag: is missing; the mode updates only what still has it");
-	return true;
 }
 
 /* -- The first time through ------------------------------------------------------------------------------- */
@@ -318,8 +309,8 @@ static bool check_rows(struct dps_table *table, struct table_report *report,
 		if (!document)
 			return true;
 		/* A cell that could not be read is missing; that would be said twice. */
-		if (report->count == before && !check_document(table, document, report, err))
-			return false;
+		if (report->count == before)
+			check_document(table, document, report);
 		if (!check_twice(table, &seen, document, report, err))
 			return false;
 		if (table->rows >= DPS_TABLE_ROWS_MAX)
