@@ -65,9 +65,15 @@ MUTANTS = [
     ("two-writers", "src/journal/file.c", "if (flock(fd, LOCK_EX | LOCK_NB) < 0) {", "if (flock(fd, LOCK_SH | LOCK_NB) < 0) {",
      "unit:journal-file"),
 
+    ("chain-not-looked-at", "src/journal/chain.c", "if (memcmp(digest, entry->digest, sizeof(digest)) != 0)", "if (false)",
+     "unit:journal-record"),
+
     # The station.
     ("serial-under-two-keys", "src/station/identify.c", "strcmp(known->key_digest, job->key_digest) != 0)",
-     "strcmp(known->key_digest, job->key_digest) == 1000)", "tests/stories/test_wrong_inputs.py::test_enrollment_exists_with_another_ek"),
+     "strcmp(known->key_digest, job->key_digest) == 1000)",
+     "tests/stories/test_tpm.py::test_another_chip_under_a_serial_that_is_taken_is_refused"),
+    ("serial-under-two-names", "src/station/known.c", "if (found && !is_same(claim, &by_serial))", "if (false)",
+     "tests/stories/test_tpm.py::test_another_chip_under_a_serial_that_is_taken_is_refused"),
     ("chip-under-two-serials", "src/station/identify.c", "return known_fail(claim, known, CAUSE_KEY_TAKEN, err);",
      "return true;", "tests/stories/test_tpm.py::test_one_chip_under_two_serials_is_refused"),
     ("no-look-at-the-clock", "src/station/identify.c", "if (answer->date_ms >= 0 && llabs(skew) > CLOCK_SKEW_MAX_MS)",
@@ -91,7 +97,20 @@ MUTANTS = [
      "verdict = need == EK_CERTIFICATE_REQUIRED ? EK_WARNED : EK_WARNED;\n\tif (facts->why_missing)",
      "tests/stories/test_tpm.py::test_a_required_certificate_that_is_missing_fails_the_device"),
 
+    # What crosses the bus.
+    ("nothing-encrypted-to-the-chip", "src/tpm/session.c",
+     "(TPMA_SESSION_CONTINUESESSION | TPMA_SESSION_DECRYPT | TPMA_SESSION_ENCRYPT)",
+     "(TPMA_SESSION_CONTINUESESSION | TPMA_SESSION_ENCRYPT)", "unit:tpm-wire"),
+    ("nothing-encrypted-from-the-chip", "src/tpm/session.c",
+     "(TPMA_SESSION_CONTINUESESSION | TPMA_SESSION_DECRYPT | TPMA_SESSION_ENCRYPT)",
+     "(TPMA_SESSION_CONTINUESESSION | TPMA_SESSION_DECRYPT)", "unit:tpm-wire"),
+    ("any-call-in-the-sandbox", "src/tpm/sandbox.c", "seccomp_init(SCMP_ACT_ERRNO(EPERM))", "seccomp_init(SCMP_ACT_ALLOW)",
+     "tests/stories/test_sandbox.py::test_nothing_escapes_from_any_class"),
+
     # Tokens.
+    ("last-try-is-taken", "src/hsm/login.c", "{ CKF_USER_PIN_FINAL_TRY, false, CAUSE_PIN_FINAL_TRY,",
+     "{ CKF_USER_PIN_FINAL_TRY, true, CAUSE_PIN_FINAL_TRY,", "unit:hsm-faults"),
+    ("refused-again-and-again", "src/hsm/recover.c", "\tsecret_done(&owner->pin);\n", "", "unit:hsm-faults"),
     ("first-token-wins", "src/hsm/token.c", "if (count > 1)\n\t\treturn hsm_fail_ambiguous", "if (count > 1000)\n\t\treturn hsm_fail_ambiguous",
      "tests/stories/test_wrong_inputs.py::test_two_tokens_with_one_label"),
     ("uninitialised-is-fine", "src/hsm/token.c", "if (!is_usable(&seats[0]))", "if (false)",

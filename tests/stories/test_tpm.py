@@ -3,6 +3,8 @@ import base64
 import hashlib
 import subprocess
 
+import pytest
+
 SERIAL = "TPM-0001"
 EK_HANDLE = "0x81010001"
 
@@ -72,6 +74,17 @@ def test_one_chip_under_two_serials_is_refused(station, tpm):
     assert station.provision(profile, SERIAL, "--tpm", tpm.tcti).status == 0
     done = station.provision(profile, "TPM-0002", "--tpm", tpm.tcti)
     assert (done.status, done.cause) == (7, "E3103"), done
+
+
+@pytest.mark.parametrize("registration_id", ["{ek.sha256.base32}", "{serial}"])
+def test_another_chip_under_a_serial_that_is_taken_is_refused(station, make_tpm, registration_id):
+    """Both records are on the screen."""
+    profile = station.profile("tpm", {"registrationId": registration_id})
+    first = station.provision(profile, SERIAL, "--tpm", make_tpm("a").tcti)
+    assert first.status == 0, first
+    done = station.provision(profile, SERIAL, "--tpm", make_tpm("b").tcti)
+    assert (done.status, done.cause) == (7, "E3102") and first.json["registrationId"] in done.stderr, done
+    assert len(station.emulator.effects("put")) == 1
 
 
 def test_dry_run_touches_nothing(station, tpm):
