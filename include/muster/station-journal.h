@@ -20,6 +20,8 @@ struct station_checkpoint_request {
 	const char *journal_path;
 	/* A file (PEM, mode 0600, made when missing) or a PKCS#11 URI with pin-source; NULL: station.key beside the journal. */
 	const char *key;
+	/* "tpm:index=0x01800100;tcti=TCTI": a counter of the station's TPM that this raises; NULL: none. Made when missing. */
+	const char *counter;
 	const char *anchor_path;   /* where the anchor goes, NULL: nowhere */
 	const char *operator_name; /* NULL: the login user */
 };
@@ -51,6 +53,9 @@ struct station_audit_request {
 	const char *const *spoken;
 	size_t spoken_count;
 	const char *public_key_path; /* PEM: who must have signed the checkpoints; NULL: anybody */
+	/* The counter that checkpoints raised: as for station_checkpoint_request, or its value as somebody read it there;
+	 * NULL: none. Needs a public key: a counter shows which journal is the latest, not whose. */
+	const char *counter;
 };
 
 struct station_audit {
@@ -61,7 +66,7 @@ struct station_audit {
 	int64_t signed_to; /* the last entry that a checkpoint covers, 0: none */
 	char key_digest
 		[SHA256_HEX_SIZE]; /* of the key of the last checkpoint, "" when there is none */
-	int64_t proven_to;         /* the last entry that an anchor names, 0: no anchor was given */
+	int64_t proven_to;         /* the last entry that an anchor or the counter names, 0: none */
 };
 
 /* Verifies chain, device rows, checkpoints and anchors. CAUSE_JOURNAL_DAMAGED names the first bad entry;

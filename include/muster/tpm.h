@@ -81,6 +81,9 @@ bool tpm_survey(struct tpm *tpm, bool with_nv, struct tpm_state *ret_state, stru
 /* *ret_found is false when the index is not defined or was never written. Caller frees. */
 bool tpm_nv_read(struct tpm *tpm, uint32_t index, bool *ret_found, struct bytes *ret_data,
 		 struct muster_error *err) MUST_CHECK;
+/* Raises the counter at that NV index by one, and makes it first when there is nothing; CAUSE_TPM_NO_COUNTER when there is
+ * something else. tpm_nv_read gives its value, 8 bytes, big-endian. Never done twice. */
+bool tpm_counter_raise(struct tpm *tpm, uint32_t index, struct muster_error *err) MUST_CHECK;
 /* From now on secrets travel in a session salted to that EK, which the caller has validated; CAUSE_TPM_SWAPPED when
  * the handle holds another. Needed before tpm_key_import. */
 bool tpm_session_begin(struct tpm *tpm, uint32_t ek_handle, const struct ek_public *ek,

@@ -8,6 +8,7 @@ struct checkpoint_options {
 	const char *journal;
 	const char *key;
 	const char *anchor;
+	const char *counter;
 	const char *operator_name;
 };
 
@@ -19,6 +20,8 @@ static const struct option_row rows[] = {
 	  offsetof(struct checkpoint_options, key), NULL, NULL, 0 },
 	{ 0, "anchor", NULL, OPTION_TEXT, "FILE", "Write what others need to know there: on a stick, another machine",
 	  offsetof(struct checkpoint_options, anchor), NULL, NULL, 0 },
+	{ 0, "counter", NULL, OPTION_TEXT, "TPM", "Raise this counter of the station's TPM, tpm:index=0x01800100;tcti=...",
+	  offsetof(struct checkpoint_options, counter), NULL, NULL, 0 },
 	{ 0, "operator", NULL, OPTION_TEXT, "NAME", "Who is working here; default: the login user",
 	  offsetof(struct checkpoint_options, operator_name), "MUSTER_OPERATOR", NULL, 0 },
 	{ 0 },
@@ -38,6 +41,7 @@ static bool run(const struct invocation *call, struct muster_error *err)
 	CLEANUP(cJSON_freep) cJSON *object = cJSON_CreateObject();
 	struct station_checkpoint_request request = { .key = options->key,
 						      .anchor_path = options->anchor,
+						      .counter = options->counter,
 						      .operator_name = options->operator_name };
 	struct station_checkpoint checkpoint;
 

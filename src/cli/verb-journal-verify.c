@@ -10,6 +10,7 @@ struct verify_options {
 	struct option_list anchors;
 	struct option_list words;
 	const char *public_key;
+	const char *counter;
 };
 
 /* clang-format off */
@@ -23,6 +24,8 @@ static const struct option_row rows[] = {
 	  offsetof(struct verify_options, words), NULL, NULL, 0 },
 	{ 0, "public-key", NULL, OPTION_TEXT, "FILE", "Whose signatures the checkpoints must have, PEM",
 	  offsetof(struct verify_options, public_key), NULL, NULL, 0 },
+	{ 0, "counter", NULL, OPTION_TEXT, "TPM|N", "The counter that checkpoints raised, or its value as read by others; with --public-key",
+	  offsetof(struct verify_options, counter), NULL, NULL, 0 },
 	{ 0 },
 };
 /* clang-format on */
@@ -70,7 +73,8 @@ static bool run(const struct invocation *call, struct muster_error *err)
 						 .anchor_count = options->anchors.count,
 						 .spoken = options->words.words,
 						 .spoken_count = options->words.count,
-						 .public_key_path = options->public_key };
+						 .public_key_path = options->public_key,
+						 .counter = options->counter };
 	struct station_audit audit;
 
 	if (!request.export_path && !journal_verb_path(options->journal, &path, err))

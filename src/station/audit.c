@@ -9,6 +9,7 @@
 #include "muster/pki.h"
 
 #include "checkpoint.h"
+#include "counter.h"
 
 #define PUBLIC_KEY_FILE_MAX (16 * 1024)
 
@@ -19,7 +20,11 @@ struct audit {
 	struct anchor *anchors;
 	size_t anchor_count;
 	char wanted_key[SHA256_HEX_SIZE]; /* "" for any */
-	struct journal_head previous;     /* the entry before the one that is looked at */
+	bool has_counter;
+	int64_t counter;         /* what it stands at */
+	int64_t named, named_in; /* the last value that an entry announces, and which entry */
+	int64_t signed_value, signed_in; /* the same of the last that a checkpoint covers */
+	struct journal_head previous;    /* the entry before the one that is looked at */
 	bool is_at_start;
 	struct station_audit result;
 };
@@ -78,6 +83,23 @@ static bool read_public_key(struct audit *audit, struct muster_error *err)
 	return true;
 }
 
+static bool read_counter(struct audit *audit, struct muster_error *err)
+{
+	const char *text = audit->request->counter;
+	struct tpm_place place;
+
+	audit->has_counter = text;
+	if (!text)
+		return true;
+	if (!audit->wanted_key[0])
+		return muster_fail(
+			err, CAUSE_USAGE,
+			"a counter shows which journal is the latest, not whose it is: give the public key too");
+	return text_to_int64(text, 1, INT64_MAX, &audit->counter) ||
+	       (tpm_place_parse(text, "index", &place, err) &&
+		counter_read(&place, &audit->counter, err));
+}
+
 /* -- The walk ----------------------------------------------------------------------------------------------- */
 
 static bool fail_checkpoint(const struct journal_entry *entry, const char *what,
@@ -105,6 +127,8 @@ static bool check_checkpoint(struct audit *audit, const struct journal_entry *en
 		return fail_checkpoint(entry, "is signed by another key", err);
 	audit->result.checkpoint_count++;
 	audit->result.signed_to = checkpoint.entry;
+	audit->signed_value = audit->named;
+	audit->signed_in = audit->named_in;
 	memcpy(audit->result.key_digest, key, sizeof(key));
 	return true;
 }
@@ -119,6 +143,8 @@ static bool check_journal_entry(struct audit *audit, const struct journal_entry 
 		return true;
 	if (!json_parse(entry->body, strlen(entry->body), "the body", &body, err))
 		return muster_error_prefix(err, "entry %lld", (long long)entry->seq);
+	if (counter_of_entry(body, &audit->named))
+		audit->named_in = entry->seq;
 	checkpoint = json_get(body, "checkpoint");
 	return !checkpoint || check_checkpoint(audit, entry, checkpoint, err);
 }
@@ -181,6 +207,32 @@ static bool look_at(void *context, const struct journal_entry *entry, struct mus
 	return true;
 }
 
+/* The counter is raised between the entry that announces it and the checkpoint that covers that entry; a cut leaves it at
+ * either value. */
+static bool check_counter(struct audit *audit, struct muster_error *err)
+{
+	if (!audit->has_counter)
+		return true;
+	if (audit->counter == audit->signed_value) {
+		if (audit->signed_in > audit->result.proven_to)
+			audit->result.proven_to = audit->signed_in;
+		return true;
+	}
+	if (audit->named_in == 0 && audit->result.after > 0)
+		return muster_fail(err, CAUSE_ANCHOR_UNREADABLE,
+				   "no entry of this part announces the counter");
+	if (audit->counter > audit->named)
+		return muster_fail(
+			err, CAUSE_JOURNAL_CUT,
+			"the counter stands at %lld, and the last that the journal knows is %lld: the end was cut off, or an older copy put back",
+			(long long)audit->counter, (long long)audit->named);
+	return audit->counter == audit->named ||
+	       muster_fail(
+		       err, CAUSE_ANCHOR_MISMATCH,
+		       "the counter stands at %lld, and a checkpoint signs %lld: it is another counter",
+		       (long long)audit->counter, (long long)audit->signed_value);
+}
+
 /* -- What is left ------------------------------------------------------------------------------------------- */
 
 static bool check_left(struct audit *audit, struct muster_error *err)
@@ -201,10 +253,11 @@ static bool check_left(struct audit *audit, struct muster_error *err)
 					   "'%s' is not the evidence that the journal recorded",
 					   PRINTABLE(anchor->name));
 	}
-	return !audit->wanted_key[0] || result->checkpoint_count > 0 ||
-	       muster_fail(err, CAUSE_CHECKPOINT_INVALID,
-			   "the journal has no checkpoint of the key in '%s'",
-			   PRINTABLE(audit->request->public_key_path));
+	if (audit->wanted_key[0] && result->checkpoint_count == 0)
+		return muster_fail(err, CAUSE_CHECKPOINT_INVALID,
+				   "the journal has no checkpoint of the key in '%s'",
+				   PRINTABLE(audit->request->public_key_path));
+	return check_counter(audit, err);
 }
 
 static bool audit_journal(struct audit *audit, struct muster_error *err)
@@ -246,7 +299,8 @@ bool station_audit(const struct station_audit_request *request, struct station_a
 {
 	CLEANUP(audit_done) struct audit audit = { .request = request, .is_at_start = true };
 
-	if (!read_anchors(&audit, err) || !read_public_key(&audit, err))
+	if (!read_anchors(&audit, err) || !read_public_key(&audit, err) ||
+	    !read_counter(&audit, err))
 		return false;
 	if (request->export_path ? !audit_export(&audit, err) : !audit_journal(&audit, err)) {
 		if (audit.result.signed_to > 0)

@@ -9,6 +9,7 @@
 
 #include "checkpoint-key.h"
 #include "checkpoint.h"
+#include "counter.h"
 #include "who.h"
 
 /* -- The anchor --------------------------------------------------------------------------------------------- */
@@ -67,26 +68,48 @@ static bool write_anchor(const char *path, const struct checkpoint *checkpoint, 
 
 /* -- The checkpoint ----------------------------------------------------------------------------------------- */
 
-static bool record(struct journal *journal, const struct checkpoint *checkpoint,
+/* Takes `object`. */
+static bool record(struct journal *journal, enum journal_kind kind, cJSON *object,
 		   const struct who *who, struct muster_error *err)
 {
-	CLEANUP(cJSON_freep) cJSON *object = cJSON_CreateObject();
-	CLEANUP(freep) char *body = NULL;
+	CLEANUP(freep) char *body = object ? json_print_line(object) : NULL;
 	struct journal_entry entry = {
 		.at_ms = clock_wall_ms(),
 		.stage = "journal",
-		.kind = JOURNAL_NOTE,
+		.kind = kind,
 		.operator= who->operator_name,
 		.station = who->station,
+		.body = body,
 	};
 
-	if (!object || !json_add_item(object, "checkpoint", checkpoint_json(checkpoint)))
-		return muster_fail_memory(err);
-	entry.body = body = json_print_line(object);
+	cJSON_Delete(object);
 	if (!body)
 		return muster_fail_memory(err);
 	return journal_begin(journal, err) && journal_append(journal, &entry, err) &&
 	       journal_commit(journal, err);
+}
+
+static bool record_checkpoint(struct journal *journal, const struct checkpoint *checkpoint,
+			      const struct who *who, struct muster_error *err)
+{
+	cJSON *object = cJSON_CreateObject();
+
+	if (!object || !json_add_item(object, "checkpoint", checkpoint_json(checkpoint))) {
+		cJSON_Delete(object);
+		return muster_fail_memory(err);
+	}
+	return record(journal, JOURNAL_NOTE, object, who, err);
+}
+
+/* Written down before it is raised: after a cut between the two the journal is one ahead, never the counter. */
+static bool raise_counter(struct journal *journal, const struct tpm_place *place,
+			  const struct who *who, struct muster_error *err)
+{
+	int64_t next;
+
+	return counter_next(place, &next, err) &&
+	       record(journal, JOURNAL_INTENT, counter_entry(place, next), who, err) &&
+	       counter_raise_to(place, next, err);
 }
 
 static bool sign_head(struct journal *journal, EVP_PKEY *key, struct checkpoint *checkpoint,
@@ -114,7 +137,10 @@ bool station_checkpoint_make(const struct station_checkpoint_request *request,
 	CLEANUP(checkpoint_done) struct checkpoint checkpoint = { 0 };
 	CLEANUP(who_done) struct who who = { 0 };
 	struct station_checkpoint result = { 0 };
+	struct tpm_place place;
 
+	if (request->counter && !tpm_place_parse(request->counter, "index", &place, err))
+		return false;
 	if (access(request->journal_path, F_OK) < 0)
 		return muster_fail_errno(err, CAUSE_INPUT_NOT_FOUND, errno, "journal '%s'",
 					 PRINTABLE(request->journal_path));
@@ -122,8 +148,9 @@ bool station_checkpoint_make(const struct station_checkpoint_request *request,
 	    !journal_open(request->journal_path, JOURNAL_WRITE, &journal, err) ||
 	    !check_old_anchor(journal, request->anchor_path, err) ||
 	    !checkpoint_key_open(request->key, request->journal_path, &key, err) ||
+	    (request->counter && !raise_counter(journal, &place, &who, err)) ||
 	    !sign_head(journal, key.key, &checkpoint, &result, err) ||
-	    !record(journal, &checkpoint, &who, err))
+	    !record_checkpoint(journal, &checkpoint, &who, err))
 		return false;
 	if (request->anchor_path &&
 	    !write_anchor(request->anchor_path, &checkpoint, result.words, &who, err))

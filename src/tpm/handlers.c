@@ -324,6 +324,14 @@ static bool answer_release(void *context, const struct worker_message *request,
 	return true;
 }
 
+static bool answer_counter_raise(void *context, const struct worker_message *request,
+				 struct worker_message *reply, struct muster_error *err)
+{
+	(void)reply;
+	struct tpm *tpm = opened(context, request, err);
+	return tpm && tpm_counter_raise(tpm, handle_of(request), err);
+}
+
 const struct worker_handler tpm_handlers[] = {
 	{ WORKER_TPM_OPEN, answer_open },
 	{ WORKER_TPM_STATE, answer_state },
@@ -343,5 +351,6 @@ const struct worker_handler tpm_handlers[] = {
 	{ WORKER_TPM_PROVE, answer_prove },
 	{ WORKER_TPM_ROLL_CALL, answer_roll_call },
 	{ WORKER_TPM_RELEASE, answer_release },
+	{ WORKER_TPM_COUNTER_RAISE, answer_counter_raise },
 };
 const size_t tpm_handler_count = ARRAY_SIZE(tpm_handlers);

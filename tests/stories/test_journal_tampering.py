@@ -9,6 +9,7 @@ import io
 import json
 import os
 import random
+import re
 import shutil
 import sqlite3
 import subprocess
@@ -415,3 +416,53 @@ def test_a_key_in_a_token_signs_too(small, token, tmp_path):
     before = small.export()
     done = small.muster("checkpoint", "--station-key", uri.replace("station", "other"), env=custodian.env)
     assert done.returncode == 3 and b"E4302" in done.stderr and small.export() == before, done
+
+
+def counter_of(tpm):
+    """By other tools than muster."""
+    done = subprocess.run(["tpm2_nvread", "-T", tpm.tcti, "-C", "0x1800100", "0x1800100"], check=True, stdout=subprocess.PIPE)
+    return int.from_bytes(done.stdout, "big")
+
+
+def both_verdicts(record, counter, export=None):
+    """(status, cause) by muster, and the status of the second verifier."""
+    ours = record.muster("verify", "--counter", counter, "--public-key", record.public_key,
+                         *(("--export", "-") if export else ()), stdin=export or b"")
+    theirs = subprocess.run([SCRIPTS / "verify-journal", "-", "--counter", str(counter), "--public-key", record.public_key],
+                            input=export or record.export(), capture_output=True, check=False)
+    return ours.returncode, re.findall(rb"E\d{4}", ours.stderr), theirs.returncode
+
+
+def test_a_counter_of_the_tpm_shows_an_older_copy(small, tpm):
+    place = f"tpm:index=0x01800100;tcti={tpm.tcti}"
+    for _ in range(2):
+        older = small.export()
+        done = small.muster("checkpoint", "--counter", place)
+        assert done.returncode == 0, done
+    value = counter_of(tpm)
+    assert small.muster("verify", "--counter", place, "--public-key", small.public_key).returncode == 0
+    assert both_verdicts(small, str(value)) == (0, [], 0)
+    assert both_verdicts(small, str(value), older) == (8, [b"E6013"], 8)
+    assert both_verdicts(small, str(value - 1)) == (8, [b"E6014"], 8)
+    # A cut after the counter was announced: it may stand at the old value still.
+    lines = small.export().splitlines(keepends=True)
+    announced = [line for line in lines[:-1] if b'"checkpoint' not in line or line != lines[-2]]
+    end = json.loads(announced[-1])
+    cut = b"".join(announced) + json.dumps({"schema": "muster.journal/1", "last": end["seq"], "digest": end["digest"]},
+                                           separators=(",", ":")).encode() + b"\n"
+    assert both_verdicts(small, str(value - 1), cut) == (0, [], 0)
+    assert both_verdicts(small, str(value), cut)[::2] == (8, 8)
+    # And the next checkpoint goes on.
+    assert small.muster("checkpoint", "--counter", place).returncode == 0
+    assert both_verdicts(small, str(value + 1)) == (0, [], 0)
+
+
+def test_a_counter_needs_the_key_and_an_index_of_its_own(small, tpm):
+    done = small.muster("verify", "--counter", "7")
+    assert done.returncode == 2 and b"public key" in done.stderr, done
+    for place in ("tpm:index=0x01800100", "tpm:tcti=device:/dev/tpmrm0", "tpm:index=1;tcti=x", "tpm:index=0x1;index=0x2;tcti=x"):
+        assert small.muster("checkpoint", "--counter", place).returncode == 2
+    subprocess.run(["tpm2_nvdefine", "-Q", "-T", tpm.tcti, "-C", "o", "-s", "8", "0x1800200"], check=True)
+    before = small.export()
+    done = small.muster("checkpoint", "--counter", f"tpm:index=0x01800200;tcti={tpm.tcti}")
+    assert done.returncode == 2 and b"E2120" in done.stderr and small.export() == before, done
