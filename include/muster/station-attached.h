@@ -32,6 +32,8 @@ bool attached_tpms_list(const struct socket_map *map, struct attached_tpms *ret_
 bool attached_tpms_refuse_own(const struct socket_map *map, const char *const *tctis, size_t count,
 			      struct muster_error *err) MUST_CHECK;
 void attached_tpms_done(struct attached_tpms *tpms);
+/* Says on standard error that it is left alone, being in no socket. */
+void attached_tpm_pass_over(const struct attached_tpm *tpm);
 
 /* An array for people: first every socket of the map (socket, path, tpm, state: "TPM" or "empty"), then what is plugged in
  * elsewhere (state: "not mapped" or "the station's own"). */

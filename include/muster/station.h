@@ -13,6 +13,7 @@
 #include "muster/dps-client.h"
 #include "muster/error.h"
 #include "muster/profile.h"
+#include "muster/station-watch.h"
 
 /* Where a token's PIN comes from: the descriptor, the file, the URI's pin-source, the service manager's credential
  * "hsm-pin", or, when standard input is a terminal, a person. Only the worker reads it. */
@@ -34,6 +35,7 @@ struct station_device {
 	const char *serial;
 	const char *registration_id; /* of a device that is in the journal; else NULL */
 	const char *device_key; /* file with its public key, for profiles that wrap a key for it */
+	uint64_t plug; /* the number of this plugging in, where the run hears of it; 0: none */
 };
 
 struct station_result;
@@ -45,6 +47,7 @@ struct station_request {
 	 * devices. */
 	const struct station_device *devices;
 	size_t device_count;
+	const struct station_watch *watch; /* instead of devices: what is plugged in; or NULL */
 	struct station_token token;        /* its URI holds over the profile's */
 	struct dps_credential *credential; /* how to log in; borrowed */
 	const char *ca_file;

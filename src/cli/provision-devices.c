@@ -5,7 +5,6 @@
 #include <unistd.h>
 
 #include "muster/file.h"
-#include "muster/log.h"
 #include "muster/text.h"
 
 enum { SERIALS_SIZE_MAX = 64 * 1024 };
@@ -50,21 +49,11 @@ static bool add_tpms(const struct option_list *tpms, struct provision_devices *d
 	return true;
 }
 
-static void say_skipped(const struct attached_tpm *tpm)
-{
-	if (tpm->is_own)
-		log_info("'%s' is the station's own: left alone", PRINTABLE(tpm->node));
-	else
-		log_warning("[E%u] '%s' at '%s' is in no socket of the map: left alone",
-			    CAUSE_PORT_UNMAPPED, PRINTABLE(tpm->node),
-			    PRINTABLE(tpm->path ? tpm->path : "an unknown port"));
-}
-
 static bool add_attached_tpm(struct provision_devices *devices, const struct attached_tpm *tpm,
 			     struct muster_error *err)
 {
 	if (!tpm->socket) {
-		say_skipped(tpm);
+		attached_tpm_pass_over(tpm);
 		return true;
 	}
 	if (find_socket(devices, tpm->socket, strlen(tpm->socket)))

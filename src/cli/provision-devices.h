@@ -13,6 +13,7 @@ struct provision_choice {
 	const char *serials_file;   /* lines of socket, tab, serial; "-": standard input; or NULL */
 	bool all_attached;          /* instead of naming TPMs */
 	bool own;                   /* one that is named may be the station's */
+	bool watch;                 /* the same, as they come */
 	const char *map_file;       /* NULL: the standard one */
 };
 

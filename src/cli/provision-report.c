@@ -81,11 +81,33 @@ static bool print_single(const struct provision_report *report, const cJSON *obj
 	       output_print(stdout, OUTPUT_YAML, plan, NULL, 0, err);
 }
 
+static bool print_at_once(struct provision_report *report, cJSON *object, struct muster_error *err)
+{
+	CLEANUP(cJSON_freep) cJSON *page = cJSON_CreateArray();
+
+	if (!page || !cJSON_AddItemToArray(page, object)) {
+		cJSON_Delete(object);
+		return muster_fail_memory(err);
+	}
+	return output_rows_page(&report->stream, page, err);
+}
+
+void provision_report_stream(struct provision_report *report)
+{
+	report->is_endless = true;
+	report->stream = (struct output_rows){ .stream = stdout,
+					       .format = report->output,
+					       .columns = columns_of_several,
+					       .column_count = ARRAY_SIZE(columns_of_several) };
+}
+
 /* Formats of lines are printed as they come. */
 static bool take_row(struct provision_report *report, cJSON *object, struct muster_error *err)
 {
 	CLEANUP(cJSON_freep) cJSON *row = object;
 
+	if (report->is_endless)
+		return print_at_once(report, TAKE_PTR(row), err);
 	if (report->output == OUTPUT_JSONL || report->output == OUTPUT_TSV)
 		return output_print(stdout, report->output, row, columns_of_several,
 				    ARRAY_SIZE(columns_of_several), err);
@@ -126,6 +148,8 @@ bool provision_report_add(void *context, struct station_result *result, struct m
 
 bool provision_report_end(struct provision_report *report, struct muster_error *err)
 {
+	if (report->is_endless && !output_rows_end(&report->stream, err))
+		return false;
 	if (report->rows && !output_print(stdout, report->output, report->rows, columns_of_several,
 					  ARRAY_SIZE(columns_of_several), err))
 		return false;

@@ -7,14 +7,18 @@
 
 struct provision_report {
 	enum output_format output;
-	bool is_single; /* one device: it is printed alone, and its failure is that of the run */
-	cJSON *rows;    /* those not printed yet */
+	bool is_single;  /* one device: it is printed alone, and its failure is that of the run */
+	bool is_endless; /* every row is printed as it comes */
+	struct output_rows stream; /* then */
+	cJSON *rows;               /* those not printed yet */
 	size_t count, failed;
 	struct muster_error failure; /* the first */
 	bool differ;                 /* failures have different exit statuses */
 };
 void provision_report_done(struct provision_report *report);
 
+/* Rows are printed as they come: for a run that ends when somebody ends it. */
+void provision_report_stream(struct provision_report *report);
 /* For station_request.finished; `context` is the report. */
 bool provision_report_add(void *context, struct station_result *result, struct muster_error *err)
 	MUST_CHECK;

@@ -8,6 +8,7 @@
 #include "login-options.h"
 #include "provision-devices.h"
 #include "provision-report.h"
+#include "provision-watch.h"
 #include "report.h"
 #include "socket-options.h"
 #include "token-options.h"
@@ -33,6 +34,8 @@ static const struct option_row rows[] = {
 	  offsetof(struct provision_options, choice.all_attached), NULL, NULL, 0 },
 	{ 0, "own", NULL, OPTION_FLAG, NULL, "A TPM that is named may be the station's own",
 	  offsetof(struct provision_options, choice.own), NULL, NULL, 0 },
+	{ 0, "watch", NULL, OPTION_FLAG, NULL, "Whatever is plugged into a socket, until a signal comes",
+	  offsetof(struct provision_options, choice.watch), NULL, NULL, 0 },
 	SOCKET_MAP_ROW(struct provision_options, choice.map_file),
 	TOKEN_ROWS(struct provision_options, request.token),
 	{ 0, "device-key", NULL, OPTION_TEXT, "FILE", "The device's public key, where the profile wraps a key for it",
@@ -92,11 +95,28 @@ static bool log_in(const struct provision_options *options, struct config *confi
 	return login_rate(login.rate, &request->rate, err);
 }
 
+/* Which devices the request is about; what it gets is borrowed from *devices and *watch. */
+static bool take_devices(const struct provision_choice *choice, struct provision_devices *devices,
+			 struct provision_watch *watch, struct station_request *request,
+			 struct muster_error *err)
+{
+	if (choice->watch) {
+		request->watch = &watch->request;
+		return provision_watch_open(choice, watch, err);
+	}
+	if (!provision_devices_read(choice, devices, err))
+		return false;
+	request->devices = devices->rows;
+	request->device_count = devices->count;
+	return true;
+}
+
 static bool run(const struct invocation *call, struct muster_error *err)
 {
 	const struct provision_options *options = call->options;
 	CLEANUP(profile_report_done) struct profile_report mistakes = { 0 };
 	CLEANUP(provision_devices_done) struct provision_devices devices = { 0 };
+	CLEANUP(provision_watch_done) struct provision_watch watch = { .serials_file = -1 };
 	CLEANUP(provision_report_done) struct provision_report report = { .output = call->output };
 	CLEANUP(config_done) struct config config = { 0 };
 	CLEANUP(dps_credential_freep) struct dps_credential *credential = NULL;
@@ -104,7 +124,7 @@ static bool run(const struct invocation *call, struct muster_error *err)
 	bool is_done;
 
 	if (!check_options(options, err) ||
-	    !provision_devices_read(&options->choice, &devices, err) ||
+	    !take_devices(&options->choice, &devices, &watch, &request, err) ||
 	    !log_in(options, &config, &request, &credential, err))
 		return false;
 	if (options->device_key && devices.count != 1)
@@ -112,8 +132,8 @@ static bool run(const struct invocation *call, struct muster_error *err)
 	if (options->device_key)
 		devices.rows[0].device_key = options->device_key;
 	report.is_single = devices.count == 1 && !options->choice.all_attached;
-	request.devices = devices.rows;
-	request.device_count = devices.count;
+	if (request.watch)
+		provision_report_stream(&report);
 	request.finished = provision_report_add;
 	request.context = &report;
 	if (!call->is_quiet && (isatty(STDERR_FILENO) || log_get_level() >= LOG_INFO))
@@ -132,7 +152,8 @@ const struct verb verb_provision = {
 		"profile says. Run again on the same device it goes on where it stopped, or says that\n"
 		"the device is enrolled already. Several TPMs are done at once, and no failure of one\n"
 		"stops another: the status is 0 when all are done, that of the failures when they share\n"
-		"one, else 1.",
+		"one, else 1. With --watch each board is done once while it is plugged in; SIGINT and\n"
+		"SIGTERM end it, and what is under way is left in a recorded state.",
 	.options = rows,
 	.options_size = sizeof(struct provision_options),
 	.default_output = OUTPUT_TABLE,

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "muster/log.h"
 #include "muster/text.h"
 
 DEFINE_FREEP(enumerate_freep, struct udev_enumerate *, udev_enumerate_unref)
@@ -163,4 +164,14 @@ bool attached_tpms_refuse_own(const struct socket_map *map, const char *const *t
 		if (!refuse_own(&attached, tctis[i], err))
 			return false;
 	return true;
+}
+
+void attached_tpm_pass_over(const struct attached_tpm *tpm)
+{
+	if (tpm->is_own)
+		log_info("'%s' is the station's own: left alone", PRINTABLE(tpm->node));
+	else
+		log_warning("[E%u] '%s' at '%s' is in no socket of the map: left alone",
+			    CAUSE_PORT_UNMAPPED, PRINTABLE(tpm->node),
+			    PRINTABLE(tpm->path ? tpm->path : "an unknown port"));
 }

@@ -144,6 +144,7 @@ static bool copy_text(char **target, const char *text)
 
 bool job_place(struct job *job, const struct station_device *device, struct muster_error *err)
 {
+	job->plug = device->plug;
 	return (copy_text(&job->tcti, device->tpm) && copy_text(&job->serial, device->serial) &&
 		copy_text(&job->socket, device->socket ? device->socket : device->tpm) &&
 		copy_text(&job->device_key, device->device_key) &&

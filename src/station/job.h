@@ -1,6 +1,7 @@
 /* A job: one device on its way through the stages. Private to the station. */
 #pragma once
 
+#include <poll.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -116,6 +117,7 @@ struct job {
 	int64_t again_in_ms;   /* set by job_again, else -1 */
 	struct muster_error failure;
 	int64_t started_ms;
+	uint64_t plug; /* the device's number in the feed, 0: none */
 
 	enum operation operation;
 	struct worker *asked; /* borrowed: tpm or hsm */
@@ -263,7 +265,9 @@ bool job_result(struct job *job, struct station_result *ret_result, struct muste
 
 /* -- The loop --------------------------------------------------------------------------------------------------- */
 
-/* Where devices come from. */
+enum { FEED_WAITS_MAX = 2 };
+
+/* Where devices come from. Without numbers there is `next` alone. */
 struct feed {
 	/* The next device, its texts borrowed until the next call; none for now; or none ever again. */
 	enum feed_state {
@@ -271,6 +275,12 @@ struct feed {
 		FEED_LATER,
 		FEED_OVER
 	} (*next)(struct feed *feed, struct station_device *ret_device);
+	/* What it waits for; how many. */
+	size_t (*waits)(struct feed *feed, struct pollfd waits[FEED_WAITS_MAX]);
+	/* The device of this number was taken away: its TPM is not waited for any longer. */
+	bool (*is_gone)(struct feed *feed, uint64_t plug);
+	/* Its job is over, and its worker with it. */
+	void (*ended)(struct feed *feed, uint64_t plug);
 };
 
 /* Runs each device to its end and tells the request's `finished`. Fails itself only when the journal or `finished`

@@ -217,6 +217,12 @@ static bool waits_for_time(const struct job *job)
 	return job->operation == OPERATION_TIMER || job->operation == OPERATION_TURN;
 }
 
+/* A TPM that was unplugged answers no more, though its worker may wait for that. */
+static bool lost_its_tpm(const struct loop *loop, const struct job *job)
+{
+	return job->plug > 0 && loop->feed->is_gone(loop->feed, job->plug);
+}
+
 static int64_t next_deadline(const struct loop *loop)
 {
 	int64_t first = loop->park_by_ms;
@@ -228,7 +234,7 @@ static int64_t next_deadline(const struct loop *loop)
 		if (waits_for_time(job))
 			deadline = job->timer_ms;
 		else if (job->operation == OPERATION_WORKER)
-			deadline = worker_deadline_ms(job->asked);
+			deadline = lost_its_tpm(loop, job) ? 0 : worker_deadline_ms(job->asked);
 		if (deadline < first)
 			first = deadline;
 	}
@@ -237,7 +243,7 @@ static int64_t next_deadline(const struct loop *loop)
 
 static bool wait_for_something(struct loop *loop, struct muster_error *err)
 {
-	struct pollfd fds[JOBS_MAX + 1];
+	struct pollfd fds[1 + FEED_WAITS_MAX + JOBS_MAX];
 	int64_t deadline = next_deadline(loop), left = deadline - clock_now_ms();
 	int timeout = deadline == INT64_MAX ? -1
 		      : left < 0            ? 0
@@ -246,6 +252,8 @@ static bool wait_for_something(struct loop *loop, struct muster_error *err)
 	size_t used = 0;
 
 	fds[used++] = (struct pollfd){ .fd = loop->signals, .events = POLLIN };
+	if (loop->feed->waits && !loop->feed_is_over)
+		used += loop->feed->waits(loop->feed, fds + used);
 	for (size_t i = 0; i < loop->count; i++)
 		if (loop->jobs[i]->operation == OPERATION_WORKER)
 			fds[used++] = (struct pollfd){ .fd = worker_fd(loop->jobs[i]->asked),
@@ -266,7 +274,7 @@ static void take_signal(struct loop *loop)
 }
 
 /* Whether the job's operation is over; its own failure goes to *outcome. */
-static bool collect_one(struct job *job, struct muster_error *outcome)
+static bool collect_one(const struct loop *loop, struct job *job, struct muster_error *outcome)
 {
 	bool done = false;
 
@@ -274,6 +282,10 @@ static bool collect_one(struct job *job, struct muster_error *outcome)
 	case OPERATION_NONE:
 		return false;
 	case OPERATION_WORKER:
+		if (lost_its_tpm(loop, job)) {
+			muster_fail(outcome, CAUSE_TPM_REMOVED, "the device was unplugged");
+			return true;
+		}
 		if (!worker_receive(job->asked, &job->reply, &done, outcome))
 			return true;
 		return done;
@@ -313,7 +325,7 @@ static bool collect_job(struct loop *loop, struct job *job, struct muster_error 
 
 	if (job->operation == OPERATION_TURN && !is_stopped)
 		return ask_for_turn(job, err);
-	if (collect_one(job, &outcome)) {
+	if (collect_one(loop, job, &outcome)) {
 		if (job->operation != OPERATION_TIMER)
 			return complete(job, &outcome, err);
 		forget_operation(job);
@@ -379,7 +391,11 @@ static bool take_devices(struct loop *loop, struct muster_error *err)
 
 static void drop_job(struct loop *loop, size_t index)
 {
+	uint64_t plug = loop->jobs[index]->plug;
+
 	job_done(loop->jobs[index]);
+	if (plug > 0)
+		loop->feed->ended(loop->feed, plug);
 	free(loop->jobs[index]);
 	loop->jobs[index] = loop->jobs[--loop->count];
 }

@@ -125,7 +125,7 @@ static bool check_devices(struct run *run, struct muster_error *err)
 	const struct station_request *request = run->request;
 
 	run->needs_tpm = run->profile.attestation == PROFILE_TPM && run->way != RUN_SYNC;
-	if (request->device_count > 1 && !run->needs_tpm)
+	if ((request->device_count > 1 || request->watch) && !run->needs_tpm)
 		return muster_fail(
 			err, CAUSE_USAGE,
 			"profile '%s' is not for TPM devices, which alone can be several",

@@ -3,7 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "job.h"
+#include "watch.h"
 
 #include "muster/json.h"
 #include "steps.h"
@@ -125,12 +125,24 @@ static enum feed_state next_of_list(struct feed *feed, struct station_device *re
 	return FEED_DEVICE;
 }
 
+static bool provision_plugged(struct run *run, struct muster_error *err)
+{
+	CLEANUP(watch_done) struct watch watch = { .serials.fd = -1 };
+
+	if (!watch_open(&watch, run, err) || !loop_run(run, &watch.feed, err))
+		return false;
+	*err = watch.failure;
+	return watch.failure.code == MUSTER_OK;
+}
+
 bool station_provision(const struct station_request *request, struct profile_report *report,
 		       struct muster_error *err)
 {
 	CLEANUP(run_done)
 	struct run run = { .way = request->offline ? RUN_OFFLINE : RUN_WHOLE };
-	struct list_feed feed = { { next_of_list }, request, 0 };
+	struct list_feed feed = { { .next = next_of_list }, request, 0 };
 
-	return run_prepare(&run, request, report, err) && loop_run(&run, &feed.feed, err);
+	if (!run_prepare(&run, request, report, err))
+		return false;
+	return request->watch ? provision_plugged(&run, err) : loop_run(&run, &feed.feed, err);
 }

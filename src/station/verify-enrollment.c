@@ -274,7 +274,8 @@ bool station_verify(const struct station_verify *request, struct dps_client *cli
 		    cJSON **ret_result, struct muster_error *err)
 {
 	CLEANUP(verification_done) struct verification verification = { .request = request };
-	struct one_device one = { .feed = { next_device }, .device.tpm = request->material.tpm };
+	struct one_device one = { .feed = { .next = next_device },
+				  .device.tpm = request->material.tpm };
 
 	if (!fill_run(&verification, client, err) ||
 	    !device_identity_open(&request->material, request->registration_id,

@@ -5,46 +5,18 @@ import subprocess
 
 import pytest
 
+from lib.bench import EMPTY, Bench, port
 from lib.mock_machine import MockMachine
 from lib.program import environment
 
-EMPTY = {"attestation": {"tpm": {"certificate": "optional"}}}
 BY_SERIAL = {**EMPTY, "registrationId": "{serial.lower}"}
 
 
 @pytest.fixture
-def machine():
-    made = MockMachine()
-    yield made
-    made.end()
-
-
-def port(number):
-    return f"pci-0000:00:14.0-usb-0:{number}"
-
-
-class Bench:
-    """Sockets 1, 2, ... at ports 1, 2, ..., each reached by the TCTI of a software TPM where it has one."""
-
-    def __init__(self, station, machine):
-        self.station, self.machine = station, machine
-        self.map = station.home / "sockets"
-        station.env.update(machine.env, MUSTER_SOCKET_MAP=self.map)
-
-    def write(self, tctis):
-        self.map.write_text("".join(f"{port(number)}\t{number}\t{tcti}\n" for number, tcti in enumerate(tctis, 1)))
-        self.map.chmod(0o644)
-
-    def muster(self, *arguments, **options):
-        return self.station.muster(*arguments, **options)
-
-    def provision(self, profile, *arguments, **options):
-        return self.muster("provision", "--profile", profile, *self.station.common(), *arguments, **options)
-
-
-@pytest.fixture
-def bench(station, machine):
-    return Bench(station, machine)
+def bench(station):
+    machine = MockMachine()
+    yield Bench(station, machine)
+    machine.end()
 
 
 def rows_of(done):
@@ -117,8 +89,7 @@ def test_two_boards_at_the_port_of_one_socket_are_a_question_not_a_guess(bench):
 
 
 def test_a_broken_map_names_the_place(bench):
-    bench.map.write_text(f"{port(1)} 1\n{port(2)}   line/2\n")
-    bench.map.chmod(0o644)
+    bench.write_lines([f"{port(1)} 1", f"{port(2)}   line/2"])
     for command in (["socket", "list"], ["tpm", "list"]):
         done = bench.muster(*command)
         assert (done.status, done.cause) == (2, "E7012") and f"line 2, column {len(port(2)) + 4}" in done.stderr, done
@@ -156,8 +127,7 @@ class Walk:
 
 
 def test_map_walks_along_the_bench(bench):
-    bench.map.write_text(f"{port(8)} old\n{port(9)} 2\n{port(3)} 3\n")
-    bench.map.chmod(0o644)
+    bench.write_lines([f"{port(8)} old", f"{port(9)} 2", f"{port(3)} 3"])
     bench.machine.plug(1, port(8))
     walk = Walk(bench, "1", "2")
     walk.hear("plug a board into socket 1")
