@@ -84,6 +84,20 @@ struct station_issue {
 bool station_certificate_issue(const struct station_issue *request, cJSON **ret_result,
 			       struct muster_error *err) MUST_CHECK;
 
+struct station_produce {
+	struct station_custody
+		custody;          /* of the devices' keys; without a URI the profile says it */
+	const char *profile_path; /* for X.509 devices; the issuer's PIN is where its URI says */
+	const char *serials_path; /* one a line; "-": standard input */
+	const char *out;          /* file to create: enrollments, JSON Lines */
+	int64_t sessions; /* with the token, 1 to 32; 0: the profile's, the module's, or 1 */
+};
+
+/* A key in the token and its certificate for each device. What was made when a device failed is in the file; a key whose
+ * certificate is not in the journal is destroyed by the next run. */
+bool station_produce(const struct station_produce *request, cJSON **ret_result,
+		     struct muster_error *err) MUST_CHECK;
+
 /* What a file says: a certificate, or a request whose signature verifies. */
 bool station_certificate_show(const char *path, cJSON **ret_result, struct muster_error *err)
 	MUST_CHECK;

@@ -161,6 +161,56 @@ const struct verb verb_cert_issue = {
 	.run = run_issue,
 };
 
+/* -- produce ---------------------------------------------------------------------------------------------------- */
+
+static const struct column produce_columns[] = {
+	{ "devices", "DEVICES", true, false },
+	{ "sessions", "SESSIONS", true, false },
+	{ "token", "TOKEN", false, false },
+	{ "file", "FILE", false, false },
+};
+
+#define PRODUCE(member) offsetof(struct station_produce, member)
+
+/* clang-format off */
+static const struct option_row produce_rows[] = {
+	CUSTODY_ROWS(struct station_produce, custody),
+	{ 'p', "profile", NULL, OPTION_TEXT, "FILE", "Profile for X.509 devices", PRODUCE(profile_path), NULL, NULL, 0 },
+	{ 0, "serials", NULL, OPTION_TEXT, "FILE", "Serials of the devices, one a line; - is standard input",
+	  PRODUCE(serials_path), NULL, NULL, 0 },
+	{ 0, "out", NULL, OPTION_TEXT, "FILE", "Create this file, JSON Lines", PRODUCE(out), NULL, NULL, 0 },
+	{ 0, "sessions", NULL, OPTION_NUMBER, "N", "Sessions with the token at a time, 1 to 32", PRODUCE(sessions), NULL, NULL, 0 },
+	{ 0 },
+};
+/* clang-format on */
+
+static bool run_produce(const struct invocation *call, struct muster_error *err)
+{
+	const struct station_produce *request = call->options;
+	CLEANUP(cJSON_freep) cJSON *result = NULL;
+
+	return need(call, request->profile_path, "--profile FILE", err) &&
+	       need(call, request->serials_path, "--serials FILE", err) &&
+	       need(call, request->out, "--out FILE", err) &&
+	       station_produce(request, &result, err) &&
+	       output_print(stdout, call->output, result, produce_columns,
+			    ARRAY_SIZE(produce_columns), err);
+}
+
+const struct verb verb_cert_produce = {
+	.noun = "cert",
+	.name = "produce",
+	.summary = "Make keys in a token, and their certificates, for many devices",
+	.description =
+		"A key pair and a certificate for each serial, as the profile says; every name is looked\n"
+		"at before the token is. The file has the enrollments that the profile says, a line each,\n"
+		"for 'muster enrollment import'. Checked and announced as by 'issue' and 'request'.",
+	.options = produce_rows,
+	.options_size = sizeof(struct station_produce),
+	.default_output = OUTPUT_TABLE,
+	.run = run_produce,
+};
+
 /* -- show --------------------------------------------------------------------------------------------------------- */
 
 static const struct column show_columns[] = {

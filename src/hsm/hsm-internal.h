@@ -15,12 +15,15 @@
 DEFINE_FREEP(EVP_PKEY_freep, EVP_PKEY *, EVP_PKEY_free)
 DEFINE_FREEP(EVP_PKEY_CTX_freep, EVP_PKEY_CTX *, EVP_PKEY_CTX_free)
 
-/* The key that signed or was made last: finding one can take a token as long as signing. */
+/* A key that is at hand: finding one can take a token as long as signing. */
 struct hsm_signing {
 	struct hsm_id id;
 	CK_OBJECT_HANDLE private_half;
 	EVP_PKEY *public_half; /* NULL: nothing is kept */
 };
+struct hsm;
+/* Keeps nothing at hand any more. */
+void hsm_signing_forget(struct hsm *hsm);
 void hsm_signing_done(struct hsm_signing *signing);
 
 /* libp11 owns the module: it loads, initialises and finalises it. What it cannot do in this version (search by ID, make
@@ -41,7 +44,7 @@ struct hsm {
 	CK_SESSION_HANDLE session;
 	bool is_logged_in;
 	struct secret pin; /* the owner's: the one that was accepted, for hsm_recover */
-	struct hsm_signing signing;
+	struct hsm_signing signing, made; /* what signed last, and what was made last */
 	CK_SESSION_HANDLE
 	officer_session;           /* between hsm_token_initialise and hsm_token_set_pin, else 0 */
 	CK_OBJECT_HANDLE *objects; /* what hsm_objects_collect found */

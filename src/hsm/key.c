@@ -104,14 +104,13 @@ static bool pair_make(struct hsm *hsm, const struct hsm_key_type *type, const st
 	return true;
 }
 
-/* Whoever makes a key signs with it next. */
 static void keep_for_signing(struct hsm *hsm, const struct pair *pair, const struct hsm_id *id,
 			     EVP_PKEY *public_half)
 {
-	hsm_signing_done(&hsm->signing);
-	hsm->signing = (struct hsm_signing){ .id = *id,
-					     .private_half = pair->private_half,
-					     .public_half = public_half };
+	hsm_signing_done(&hsm->made);
+	hsm->made = (struct hsm_signing){ .id = *id,
+					  .private_half = pair->private_half,
+					  .public_half = public_half };
 }
 
 static bool pair_check(struct hsm *hsm, const struct pair *pair, const struct hsm_key_type *type,
@@ -289,7 +288,7 @@ bool hsm_key_destroy(struct hsm *hsm, const struct hsm_id *id, bool *ret_found,
 
 	if (!hsm_require_login(hsm, err))
 		return false;
-	hsm_signing_done(&hsm->signing);
+	hsm_signing_forget(hsm);
 	for (size_t i = 0; i < ARRAY_SIZE(classes); i++)
 		if (!destroy_class(hsm, classes[i], id, &found, err))
 			return false;

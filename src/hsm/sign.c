@@ -1,5 +1,6 @@
 /* Signing: the digest goes to the token as its mechanism wants it, and no signature leaves before it has been verified
- * with the public half. Finding a key can take a token as long as signing, so the last one used is kept. */
+ * with the public half. Finding a key can take a token as long as signing, so the last one used is kept,
+ * and the last one made: who makes a key signs with it next, or has an authority's key sign for it. */
 #include <string.h>
 
 #include <openssl/ec.h>
@@ -59,6 +60,12 @@ void hsm_signing_done(struct hsm_signing *signing)
 	*signing = (struct hsm_signing){ 0 };
 }
 
+void hsm_signing_forget(struct hsm *hsm)
+{
+	hsm_signing_done(&hsm->signing);
+	hsm_signing_done(&hsm->made);
+}
+
 static const struct scheme *scheme_find(enum signer_scheme scheme)
 {
 	for (size_t i = 0; i < ARRAY_SIZE(schemes); i++)
@@ -100,6 +107,12 @@ static bool signing_prepare(struct hsm *hsm, const struct hsm_id *id, struct mus
 
 	if (is_ready(&hsm->signing, id))
 		return true;
+	if (is_ready(&hsm->made, id)) {
+		hsm_signing_done(&hsm->signing);
+		hsm->signing = hsm->made;
+		hsm->made = (struct hsm_signing){ 0 };
+		return true;
+	}
 	if (!hsm_private_key(hsm, id, &signing.private_half, err) ||
 	    !hsm_public_of(hsm, signing.private_half, id, &signing.public_half, &type, err) ||
 	    !hsm_attribute_state(hsm, signing.private_half, CKA_ALWAYS_AUTHENTICATE, &asks, err))

@@ -273,7 +273,7 @@ void hsm_token_close(struct hsm *hsm)
 {
 	if (!hsm->is_open)
 		return;
-	hsm_signing_done(&hsm->signing);
+	hsm_signing_forget(hsm);
 	secret_done(&hsm->pin);
 	if (hsm->is_logged_in)
 		hsm->calls->C_Logout(hsm->session);
@@ -323,7 +323,7 @@ bool hsm_session_new(struct hsm *hsm, struct hsm **ret_session, struct muster_er
 	*session = *hsm;
 	session->owner = hsm;
 	session->pin = (struct secret){ 0 };
-	session->signing = (struct hsm_signing){ 0 };
+	session->signing = session->made = (struct hsm_signing){ 0 };
 	if (!hsm_session_open(session, err))
 		return false;
 	*ret_session = TAKE_PTR(session);
@@ -334,7 +334,7 @@ void hsm_session_free(struct hsm *session)
 {
 	if (!session)
 		return;
-	hsm_signing_done(&session->signing);
+	hsm_signing_forget(session);
 	session->calls->C_CloseSession(session->session);
 	free(session);
 }

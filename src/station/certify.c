@@ -80,13 +80,13 @@ bool certify_check_output(const struct station_certificate_output *output, struc
 }
 
 /* What is going to be signed is on disk before it is: a cut leaves evidence of it. */
-static bool announce(struct custody *custody, const struct pki_linted *linted,
-		     const struct custody_key *signer, struct muster_error *err)
+bool certify_announce(struct custody *custody, const struct pki_linted *linted,
+		      const struct bytes *signer_id, struct muster_error *err)
 {
 	const struct bytes *tbs = pki_linted_tbs(linted);
 	CLEANUP(pki_certificate_info_done) struct pki_certificate_info info = { 0 };
 	CLEANUP(cJSON_freep)
-	cJSON *body = custody_entry(custody, "certify", "signerId", &signer->id);
+	cJSON *body = custody_entry(custody, "certify", "signerId", signer_id);
 	char digest[SHA256_HEX_SIZE];
 
 	if (!pki_certificate_info(pki_linted_certificate(linted), &info, err))
@@ -95,14 +95,14 @@ static bool announce(struct custody *custody, const struct pki_linted *linted,
 	    !json_add_text(body, "serial", info.serial) ||
 	    !json_add_text(body, "toBeSignedSha256", sha256_hex(digest, tbs->data, tbs->size)))
 		return muster_fail_memory(err);
-	return custody_record(custody, JOURNAL_INTENT, TAKE_PTR(body), err);
+	return custody_append(custody, JOURNAL_INTENT, TAKE_PTR(body), err);
 }
 
-static bool record(struct custody *custody, const X509 *certificate,
-		   const struct custody_key *signer, struct muster_error *err)
+bool certify_keep(struct custody *custody, const X509 *certificate, const struct bytes *signer_id,
+		  struct muster_error *err)
 {
 	CLEANUP(cJSON_freep)
-	cJSON *body = custody_entry(custody, "certify", "signerId", &signer->id);
+	cJSON *body = custody_entry(custody, "certify", "signerId", signer_id);
 	CLEANUP(bytes_done) struct bytes der = { 0 };
 	CLEANUP(freep) char *base64 = NULL;
 
@@ -111,7 +111,7 @@ static bool record(struct custody *custody, const X509 *certificate,
 	base64 = base64_encode(der.data, der.size);
 	if (!body || !base64 || !json_add_text(body, "certificate", base64))
 		return muster_fail_memory(err);
-	return custody_record(custody, JOURNAL_OUTCOME, TAKE_PTR(body), err);
+	return custody_append(custody, JOURNAL_OUTCOME, TAKE_PTR(body), err);
 }
 
 bool certify_make(struct custody *custody, const struct pki_plan *plan,
@@ -120,9 +120,13 @@ bool certify_make(struct custody *custody, const struct pki_plan *plan,
 {
 	CLEANUP(pki_linted_freep) struct pki_linted *linted = NULL;
 
-	return pki_certificate_lint(plan, &linted, err) && announce(custody, linted, signer, err) &&
+	return pki_certificate_lint(plan, &linted, err) && journal_begin(custody->journal, err) &&
+	       certify_announce(custody, linted, &signer->id, err) &&
+	       journal_commit(custody->journal, err) &&
 	       pki_certificate_sign(linted, ret_certificate, err) &&
-	       record(custody, *ret_certificate, signer, err);
+	       journal_begin(custody->journal, err) &&
+	       certify_keep(custody, *ret_certificate, &signer->id, err) &&
+	       journal_commit(custody->journal, err);
 }
 
 static bool write_chain(const char *path, const char *pem, const struct bytes *issuers,

@@ -18,6 +18,12 @@ struct pki_plan certify_plan(const struct station_certificate_terms *terms);
 bool certify_make(struct custody *custody, const struct pki_plan *plan,
 		  const struct custody_key *signer, X509 **ret_certificate,
 		  struct muster_error *err) MUST_CHECK;
+/* Its parts, for who makes many; both ride in a transaction. The announcement has to be on disk before the signature is
+ * asked for. */
+bool certify_announce(struct custody *custody, const struct pki_linted *linted,
+		      const struct bytes *signer_id, struct muster_error *err) MUST_CHECK;
+bool certify_keep(struct custody *custody, const X509 *certificate, const struct bytes *signer_id,
+		  struct muster_error *err) MUST_CHECK;
 /* Describes it and writes its files. `issuers`: PEM of the certificates above it, or NULL. */
 bool certify_deliver(const struct station_certificate_output *output, const X509 *certificate,
 		     const struct bytes *issuers, cJSON *result, struct muster_error *err)

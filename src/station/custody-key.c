@@ -73,45 +73,43 @@ static bool find(struct custody *custody, const char *uri, struct custody_key *k
 
 /* -- Making one -------------------------------------------------------------------------------------------------- */
 
-static bool announce(struct custody *custody, const struct station_key_choice *choice,
-		     const struct custody_key *key, struct muster_error *err)
+bool custody_key_announce(struct custody *custody, const struct station_key_choice *choice,
+			  struct custody_key *key, struct muster_error *err)
 {
-	CLEANUP(cJSON_freep) cJSON *body = custody_entry(custody, "key-make", "keyId", &key->id);
+	CLEANUP(cJSON_freep) cJSON *body = NULL;
 
+	if (!custody_id_make(&key->id, err))
+		return false;
+	body = custody_entry(custody, "key-make", "keyId", &key->id);
 	if (!body || !json_add_bool(body, "makesKey", true) ||
 	    !json_add_text(body, "keyType", choice->type) ||
 	    !json_add_text(body, "label", choice->label))
 		return muster_fail_memory(err);
-	return custody_record(custody, JOURNAL_INTENT, TAKE_PTR(body), err);
+	return custody_append(custody, JOURNAL_INTENT, TAKE_PTR(body), err);
 }
 
-static bool generate(struct custody *custody, const struct station_key_choice *choice,
-		     struct custody_key *key, struct muster_error *err)
+void custody_key_ask(const struct station_key_choice *choice, const struct custody_key *key,
+		     struct worker_message *ret_request)
 {
-	CLEANUP(worker_message_done) struct worker_message request, reply = { 0 };
-	const struct bytes *spki;
-
-	worker_request_init(&request, WORKER_HSM_KEY_GENERATE);
-	worker_add_bytes(&request, FIELD_KEY_ID, key->id.data, key->id.size);
-	worker_add_text(&request, FIELD_LABEL, choice->label);
-	worker_add_text(&request, FIELD_KEY_TYPE, choice->type);
-	if (!worker_call(custody->hsm, &request, &reply, err))
-		return muster_error_prefix(err, "making a key on token '%s'",
-					   PRINTABLE(custody->token.label));
-	spki = worker_bytes(&reply, FIELD_PUBLIC);
-	if (!copy(&key->type, choice->type) ||
-	    !copy(&key->attributes, worker_text(&reply, FIELD_ATTRIBUTES)))
-		return muster_fail_memory(err);
-	return bytes_copy(&key->spki, spki->data, spki->size, err);
+	worker_request_init(ret_request, WORKER_HSM_KEY_GENERATE);
+	worker_add_bytes(ret_request, FIELD_KEY_ID, key->id.data, key->id.size);
+	worker_add_text(ret_request, FIELD_LABEL, choice->label);
+	worker_add_text(ret_request, FIELD_KEY_TYPE, choice->type);
 }
 
-static bool look_at_new(struct custody *custody, const struct station_key_choice *choice,
-			struct custody_key *key, struct muster_error *err)
+bool custody_key_made(struct custody *custody, const struct station_key_choice *choice,
+		      const struct worker_message *reply, struct custody_key *key,
+		      struct muster_error *err)
 {
+	const struct bytes *spki = worker_bytes(reply, FIELD_PUBLIC);
 	char whose[320];
 
 	snprintf(whose, sizeof(whose), "'%s'", PRINTABLE(choice->label));
-	return take_public(custody, key, err) &&
+	if (!copy(&key->type, choice->type) ||
+	    !copy(&key->attributes, worker_text(reply, FIELD_ATTRIBUTES)))
+		return muster_fail_memory(err);
+	return bytes_copy(&key->spki, spki->data, spki->size, err) &&
+	       take_public(custody, key, err) &&
 	       repeat_check(custody->journal, &key->spki, whose, err);
 }
 
@@ -119,12 +117,18 @@ static bool look_at_new(struct custody *custody, const struct station_key_choice
 static bool make(struct custody *custody, const struct station_key_choice *choice,
 		 struct custody_key *key, struct muster_error *err)
 {
+	CLEANUP(worker_message_done) struct worker_message request = { 0 }, reply = { 0 };
 	struct muster_error failure;
 
-	if (!custody_id_make(&key->id, err) || !announce(custody, choice, key, err) ||
-	    !generate(custody, choice, key, err))
+	if (!journal_begin(custody->journal, err) ||
+	    !custody_key_announce(custody, choice, key, err) ||
+	    !journal_commit(custody->journal, err))
 		return false;
-	if (look_at_new(custody, choice, key, err))
+	custody_key_ask(choice, key, &request);
+	if (!worker_call(custody->hsm, &request, &reply, err))
+		return muster_error_prefix(err, "making a key on token '%s'",
+					   PRINTABLE(custody->token.label));
+	if (custody_key_made(custody, choice, &reply, key, err))
 		return true;
 	if (!custody_discard(custody, &key->id, &failure))
 		return muster_error_prefix(err, "left to the next run to destroy (%s)",
@@ -140,20 +144,26 @@ bool custody_key_take(struct custody *custody, const struct station_key_choice *
 	return find(custody, choice->uri, ret_key, err) && take_public(custody, ret_key, err);
 }
 
-bool custody_key_settle(struct custody *custody, const struct station_key_choice *choice,
-			const struct custody_key *key, struct muster_error *err)
+bool custody_key_keep(struct custody *custody, const struct custody_key *key,
+		      struct muster_error *err)
 {
-	CLEANUP(cJSON_freep) cJSON *body = NULL;
+	CLEANUP(cJSON_freep) cJSON *body = custody_entry(custody, "key-make", "keyId", &key->id);
 	char digest[SHA256_HEX_SIZE];
 
-	if (choice->uri)
-		return true;
-	body = custody_entry(custody, "key-make", "keyId", &key->id);
 	if (!body || !json_add_text(body, "attributes", key->attributes) ||
 	    !json_add_text(body, "publicSha256",
 			   sha256_hex(digest, key->spki.data, key->spki.size)))
 		return muster_fail_memory(err);
-	return custody_record(custody, JOURNAL_OUTCOME, TAKE_PTR(body), err);
+	return custody_append(custody, JOURNAL_OUTCOME, TAKE_PTR(body), err);
+}
+
+bool custody_key_settle(struct custody *custody, const struct station_key_choice *choice,
+			const struct custody_key *key, struct muster_error *err)
+{
+	if (choice->uri)
+		return true;
+	return journal_begin(custody->journal, err) && custody_key_keep(custody, key, err) &&
+	       journal_commit(custody->journal, err);
 }
 
 bool custody_key_describe(const struct custody *custody, const struct custody_key *key,

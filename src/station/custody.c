@@ -48,7 +48,7 @@ static bool open_journal(struct custody *custody, const struct station_custody *
 	       journal_open(path, JOURNAL_WRITE, &custody->journal, err);
 }
 
-bool custody_record(struct custody *custody, enum journal_kind kind, cJSON *body,
+bool custody_append(struct custody *custody, enum journal_kind kind, cJSON *body,
 		    struct muster_error *err)
 {
 	CLEANUP(freep) char *line = body ? json_print_line(body) : NULL;
@@ -64,9 +64,17 @@ bool custody_record(struct custody *custody, enum journal_kind kind, cJSON *body
 	cJSON_Delete(body);
 	if (!line)
 		return muster_fail_memory(err);
-	return journal_begin(custody->journal, err) &&
-	       journal_append(custody->journal, &entry, err) &&
-	       journal_commit(custody->journal, err);
+	return journal_append(custody->journal, &entry, err);
+}
+
+bool custody_record(struct custody *custody, enum journal_kind kind, cJSON *body,
+		    struct muster_error *err)
+{
+	if (!journal_begin(custody->journal, err)) {
+		cJSON_Delete(body);
+		return false;
+	}
+	return custody_append(custody, kind, body, err) && journal_commit(custody->journal, err);
 }
 
 cJSON *custody_entry(const struct custody *custody, const char *step, const char *id_name,

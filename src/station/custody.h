@@ -46,7 +46,10 @@ bool custody_join(struct custody *custody, size_t count, struct muster_error *er
 bool custody_discard(struct custody *custody, const struct bytes *id, struct muster_error *err)
 	MUST_CHECK;
 
-/* One entry, on disk when it returns; takes the body over. */
+/* One entry in the transaction that has begun; takes the body over. */
+bool custody_append(struct custody *custody, enum journal_kind kind, cJSON *body,
+		    struct muster_error *err) MUST_CHECK;
+/* The same in a transaction of its own: on disk when it returns. */
 bool custody_record(struct custody *custody, enum journal_kind kind, cJSON *body,
 		    struct muster_error *err) MUST_CHECK;
 /* {"step": step, id_name: hex, "token": label, "tokenSerial": serial}; NULL without memory. A key's whole story is told
@@ -72,6 +75,17 @@ bool custody_key_take(struct custody *custody, const struct station_key_choice *
 /* Records that a key just made is to stay; nothing for one that was there. */
 bool custody_key_settle(struct custody *custody, const struct station_key_choice *choice,
 			const struct custody_key *key, struct muster_error *err) MUST_CHECK;
+/* The parts of making one, for who makes many: an ID and the announcement, which have to be on disk before the request is
+ * sent; what came back, the quality looked at; and the record, which rides in a transaction, too. */
+bool custody_key_announce(struct custody *custody, const struct station_key_choice *choice,
+			  struct custody_key *key, struct muster_error *err) MUST_CHECK;
+void custody_key_ask(const struct station_key_choice *choice, const struct custody_key *key,
+		     struct worker_message *ret_request);
+bool custody_key_made(struct custody *custody, const struct station_key_choice *choice,
+		      const struct worker_message *reply, struct custody_key *key,
+		      struct muster_error *err) MUST_CHECK;
+bool custody_key_keep(struct custody *custody, const struct custody_key *key,
+		      struct muster_error *err) MUST_CHECK;
 /* Adds keyType, keyId, keyAttributes, token and tokenSerial. */
 bool custody_key_describe(const struct custody *custody, const struct custody_key *key,
 			  cJSON *result) MUST_CHECK;

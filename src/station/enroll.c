@@ -30,18 +30,10 @@ static bool has_attestation(const struct job *job)
 	return job->run->profile.attestation != PROFILE_X509 || job->certificate.size > 0;
 }
 
-bool enroll_compose(struct job *job, struct muster_error *err)
+struct dps_enrollment_terms enroll_terms(const struct profile *profile)
 {
-	const struct profile *profile = &job->run->profile;
-	struct bytes ek = { job->ek.data, job->ek.size };
-	struct dps_enrollment_terms terms = {
-		.registration_id = job->registration_id,
-		.device_id = job->device_id,
+	return (struct dps_enrollment_terms){
 		.attestation = attestations[profile->attestation],
-		.ek = job->has_ek ? &ek : NULL,
-		.certificate = job->certificate.size > 0 ? &job->certificate : NULL,
-		.primary_key = job->primary_key.data ? &job->primary_key : NULL,
-		.secondary_key = job->secondary_key.data ? &job->secondary_key : NULL,
 		.disabled = profile->is_disabled,
 		.allocation = allocations[profile->allocation],
 		.hubs = (const char *const *)profile->iot_hubs.items,
@@ -54,9 +46,21 @@ bool enroll_compose(struct job *job, struct muster_error *err)
 		.twin_tags = profile->twin_tags,
 		.twin_properties = profile->twin_desired,
 		.device_information = profile->device_information,
-		.attempt_id = job->attempt_id,
 	};
+}
 
+bool enroll_compose(struct job *job, struct muster_error *err)
+{
+	struct dps_enrollment_terms terms = enroll_terms(&job->run->profile);
+	struct bytes ek = { job->ek.data, job->ek.size };
+
+	terms.registration_id = job->registration_id;
+	terms.device_id = job->device_id;
+	terms.ek = job->has_ek ? &ek : NULL;
+	terms.certificate = job->certificate.size > 0 ? &job->certificate : NULL;
+	terms.primary_key = job->primary_key.data ? &job->primary_key : NULL;
+	terms.secondary_key = job->secondary_key.data ? &job->secondary_key : NULL;
+	terms.attempt_id = job->attempt_id;
 	if (!has_attestation(job))
 		return true;
 	if (!dps_enrollment_build(&terms, &job->enrollment, err))

@@ -22,16 +22,16 @@ static bool differs(const char *wanted, const char *value)
 	return wanted && value && strcmp(wanted, value) != 0;
 }
 
-static bool is_elsewhere(const struct job *job, const char *key_uri, bool *ret_is,
+bool issuer_is_elsewhere(const struct token_facts *token, const char *key_uri, bool *ret_is,
 			 struct muster_error *err)
 {
 	CLEANUP(token_uri_done) struct token_uri uri = { 0 };
 
 	if (!token_uri_parse(key_uri, &uri, err))
 		return false;
-	*ret_is = differs(uri.token, job->token.label) || differs(uri.serial, job->token.serial) ||
-		  differs(uri.manufacturer, job->token.manufacturer) ||
-		  differs(uri.model, job->token.model);
+	*ret_is = differs(uri.token, token->label) || differs(uri.serial, token->serial) ||
+		  differs(uri.manufacturer, token->manufacturer) ||
+		  differs(uri.model, token->model);
 	return true;
 }
 
@@ -62,7 +62,7 @@ static bool choose_worker(struct job *job, struct worker **ret_worker, struct mu
 	const char *key_uri = job->run->profile.x509.issuer_key;
 	bool elsewhere;
 
-	if (!is_elsewhere(job, key_uri, &elsewhere, err))
+	if (!issuer_is_elsewhere(&job->token, key_uri, &elsewhere, err))
 		return false;
 	*ret_worker = job->hsm;
 	if (!elsewhere)

@@ -77,6 +77,9 @@ STEP_INTENDS(wrap_destroy_intend);
 STEP_FINISHES(wrap_destroy_finish);
 
 /* enroll.c */
+
+/* What the profile says of every enrollment; its texts are borrowed. */
+struct dps_enrollment_terms enroll_terms(const struct profile *profile);
 STEP_STARTS(enroll_compose);
 STEP_APPLIES(enroll_put_applies);
 STEP_INTENDS(enroll_put_intend);

@@ -1,0 +1,146 @@
+#include <stdlib.h>
+#include <string.h>
+
+#include "muster/file.h"
+#include "muster/identity.h"
+#include "produce.h"
+
+enum { SERIALS_FILE_MAX = 64 * 1024 * 1024 };
+
+void produced_name_done(struct produced_name *name)
+{
+	free(name->registration_id);
+	free(name->device_id);
+	free(name->subject);
+	free(name->label);
+	*name = (struct produced_name){ 0 };
+}
+
+static bool expand_id(const struct profile *profile, const struct identity_values *values,
+		      char **ret_id, struct muster_error *err)
+{
+	char folded[REGISTRATION_ID_MAX + 1];
+	CLEANUP(freep) char *expanded = NULL;
+
+	if (!identity_template_expand(profile->registration_id, TEMPLATE_REGISTRATION_ID, values,
+				      &expanded, err) ||
+	    !identity_registration_id_normalise(expanded, REGISTRATION_ID_X509_MAX, folded, err))
+		return muster_error_prefix(err, "making the registration ID");
+	*ret_id = strdup(folded);
+	return *ret_id || muster_fail_memory(err);
+}
+
+bool produced_name_make(const struct profile *profile, const char *serial,
+			struct produced_name *ret_name, struct muster_error *err)
+{
+	CLEANUP(produced_name_done) struct produced_name name = { 0 };
+	struct identity_values values = { .serial = serial };
+
+	if (!expand_id(profile, &values, &name.registration_id, err))
+		return false;
+	values.registration_id = name.registration_id;
+	if (!identity_template_expand(profile->x509.subject, TEMPLATE_SUBJECT, &values,
+				      &name.subject, err) ||
+	    !identity_template_expand(profile->x509.key_label, TEMPLATE_LABEL, &values, &name.label,
+				      err))
+		return false;
+	if (profile->device_id && (!identity_template_expand(profile->device_id, TEMPLATE_DEVICE_ID,
+							     &values, &name.device_id, err) ||
+				   !identity_device_id_check(name.device_id, err)))
+		return false;
+	*ret_name = name;
+	name = (struct produced_name){ 0 };
+	return true;
+}
+
+/* -- The file -------------------------------------------------------------------------------------------------- */
+
+void serials_done(struct serials *serials)
+{
+	free(serials->text);
+	free(serials->items);
+	*serials = (struct serials){ 0 };
+}
+
+static bool add(struct serials *serials, char *text, size_t line, struct muster_error *err)
+{
+	struct serial *items = serials->items;
+
+	if (serials->count % 1024 == 0)
+		items = reallocarray(items, serials->count + 1024, sizeof(*items));
+	if (!items)
+		return muster_fail_memory(err);
+	serials->items = items;
+	items[serials->count++] = (struct serial){ text, line };
+	return true;
+}
+
+static bool split(struct serials *serials, const struct profile *profile, const char *path,
+		  size_t size, struct muster_error *err)
+{
+	char *at, *stop;
+	size_t line = 0;
+
+	for (at = serials->text; *at; at = stop) {
+		CLEANUP(produced_name_done) struct produced_name name = { 0 };
+		size_t length = strcspn(at, "\n");
+
+		line++;
+		stop = at + length + (at[length] == '\n');
+		if (length > 0 && at[length - 1] == '\r')
+			length--;
+		at[length] = 0;
+		if (length == 0)
+			continue;
+		if (!produced_name_make(profile, at, &name, err))
+			return muster_error_prefix(err, "%s:%zu", PRINTABLE(path), line);
+		if (!add(serials, at, line, err))
+			return false;
+	}
+	return at == serials->text + size || muster_fail(err, CAUSE_REGISTRATION_ID_INVALID,
+							 "%s:%zu: a NUL", PRINTABLE(path), line);
+}
+
+/* Registration IDs are folded, so serials that differ by letter case are the same device. */
+static int compare(const void *a, const void *b)
+{
+	return strcasecmp(((const struct serial *)a)->text, ((const struct serial *)b)->text);
+}
+
+static bool check_repeated(const struct serials *serials, const char *path,
+			   struct muster_error *err)
+{
+	CLEANUP(freep) struct serial *sorted = calloc(serials->count, sizeof(*sorted));
+
+	if (!sorted)
+		return muster_fail_memory(err);
+	memcpy(sorted, serials->items, serials->count * sizeof(*sorted));
+	qsort(sorted, serials->count, sizeof(*sorted), compare);
+	for (size_t i = 1; i < serials->count; i++)
+		if (compare(&sorted[i - 1], &sorted[i]) == 0)
+			return muster_fail(err, CAUSE_USAGE,
+					   "%s:%zu: serial '%s' is in line %zu, too",
+					   PRINTABLE(path), sorted[i].line,
+					   PRINTABLE(sorted[i].text), sorted[i - 1].line);
+	return true;
+}
+
+bool serials_read(const char *path, const struct profile *profile, struct serials *ret_serials,
+		  struct muster_error *err)
+{
+	CLEANUP(serials_done) struct serials serials = { 0 };
+	struct bytes file = { 0 };
+
+	if (!file_read(path, SERIALS_FILE_MAX, &file, err))
+		return false;
+	serials.text = (char *)file.data;
+	if (!split(&serials, profile, path, file.size, err))
+		return false;
+	if (serials.count == 0)
+		return muster_fail(err, CAUSE_USAGE, "%s has no serial", PRINTABLE(path));
+	if (!check_repeated(&serials, path, err))
+		return false;
+	*ret_serials = serials;
+	serials = (struct serials){ 0 };
+	return true;
+}

@@ -1,0 +1,131 @@
+"""Keys and certificates for a whole batch of devices, ready to be enrolled."""
+import base64
+import json
+
+import pytest
+
+from lib.custodian import Custodian, openssl
+from lib.enrollment import EnrollmentDesk
+from lib.killer import killer, was_killed
+from lib.paths import RELEASE
+
+PROFILE = """profile: batch
+attestation:
+  type: x509
+  x509:
+    subject: "CN={{registrationId}},O=Example"
+    validDays: 50
+    sessions: 4
+{issuer}
+registrationId: "{{serial.lower}}"
+allocationPolicy: hashed
+"""
+
+
+@pytest.fixture
+def custodian(tmp_path, token):
+    return Custodian(tmp_path / "home", token)
+
+
+def prepare(custodian, serials, issuer=None):
+    rows = ""
+    if issuer:
+        rows = f"    issuer:\n      key: \"{issuer.token.key_uri('line', 'private')}\"\n      certificate: {issuer.home}/line.pem"
+    (custodian.home / "profile.yaml").write_text(PROFILE.format(issuer=rows))
+    (custodian.home / "serials").write_text("".join(f"{serial}\n" for serial in serials))
+
+
+def make_authority(custodian):
+    made = custodian.muster("cert", "self-sign", "--key-type", "ec-p256", "--label", "line", "--subject", "CN=line CA", "--ca",
+                            "--days", "100", "--out", "line.pem")
+    assert made.status == 0, made
+    return custodian
+
+
+def produce(custodian, *arguments, **options):
+    return custodian.muster("cert", "produce", "--profile", "profile.yaml", "--serials", "serials", "--out", "out.jsonl", *arguments,
+                            **options)
+
+
+def rows(custodian):
+    return [json.loads(line) for line in (custodian.home / "out.jsonl").read_text().splitlines()]
+
+
+def certificate(row):
+    return base64.b64decode(row["attestation"]["x509"]["clientCertificates"]["primary"]["certificate"])
+
+
+@pytest.mark.parametrize("sessions", [1, 4])
+def test_each_serial_gets_a_key_and_a_certificate_of_the_authority(custodian, sessions):
+    authority = make_authority(custodian)
+    serials = [f"A-{number:03}" for number in range(60)]
+    prepare(custodian, serials, authority)
+    done = produce(custodian, "--sessions", str(sessions))
+    assert done.status == 0, done
+    assert (done.json["devices"], done.json["sessions"]) == (60, sessions)
+    found = rows(custodian)
+    assert [row["registrationId"] for row in found] == [serial.lower() for serial in serials]
+    assert all(row["allocationPolicy"] == "hashed" for row in found)
+    keys = set()
+    for row in found:
+        (custodian.home / "one.der").write_bytes(certificate(row))
+        openssl("x509", "-inform", "DER", "-in", custodian.home / "one.der", "-out", custodian.home / "one.pem")
+        keys.add(openssl("x509", "-in", custodian.home / "one.pem", "-noout", "-pubkey"))
+        said = openssl("verify", "-CAfile", custodian.home / "line.pem", "-purpose", "sslclient", custodian.home / "one.pem")
+        assert said.strip().endswith("OK")
+    assert len(keys) == 60
+    assert len(custodian.token.key_ids()) == 61
+    steps = [(kind, body["step"]) for kind, body in custodian.entries()]
+    assert all(steps.count((kind, step)) == 61 for kind in ("intent", "outcome") for step in ("key-make", "certify"))
+
+
+def test_keys_sign_for_themselves_without_an_authority(custodian):
+    prepare(custodian, ["a-1", "a-2", "a-3"])
+    assert produce(custodian).status == 0
+    for row in rows(custodian):
+        (custodian.home / "one.der").write_bytes(certificate(row))
+        said = openssl("x509", "-inform", "DER", "-in", custodian.home / "one.der", "-noout", "-subject", "-issuer")
+        assert said.count(f"CN = {row['registrationId']}, O = Example") == 2
+
+
+def test_an_authority_in_another_token_signs(custodian, tokens, tmp_path):
+    authority = make_authority(Custodian(tmp_path / "authority", tokens.make("authority", pin="135790")))
+    prepare(custodian, ["a-1", "a-2"], authority)
+    done = produce(custodian)
+    assert done.status == 0, done
+    assert len(custodian.token.key_ids()) == 2 and len(authority.token.key_ids()) == 1
+
+
+def test_the_file_is_what_import_takes(custodian, hsm_station):
+    prepare(custodian, ["a-1", "a-2", "a-3"])
+    assert produce(custodian).status == 0
+    done = EnrollmentDesk(hsm_station).run("import", custodian.home / "out.jsonl")
+    assert done.status == 0, done
+    assert {row["registrationId"] for row in hsm_station.service.enrollments()} == {"a-1", "a-2", "a-3"}
+
+
+@pytest.mark.parametrize("text,cause,where", [
+    ("a-1\nb-1\nA-1\n", "E1001", ":3: "),
+    ("a-1\n\nwhat is this\n", "E1303", ":3: "),
+    ("\n", "E1001", ""),
+])
+def test_wrong_serials_are_told_before_the_token_is_touched(custodian, text, cause, where):
+    prepare(custodian, [])
+    (custodian.home / "serials").write_text(text)
+    done = produce(custodian, token=custodian.token)
+    assert (done.status, done.cause) == (2, cause) and where in done.stderr, done
+    assert custodian.token.key_ids() == [] and not custodian.journal.exists()
+
+
+@pytest.mark.parametrize("call,n", [("sendmsg", 15), ("sendmsg", 40), ("sendmsg", 75), ("fdatasync", 6), ("pwrite64", 60)])
+def test_nothing_unknown_is_left_of_a_run_that_was_killed(custodian, call, n):
+    """Keys on the token are those whose certificates are in the journal, once the next run has begun."""
+    custodian.build = RELEASE
+    prepare(custodian, [f"a-{number}" for number in range(40)])
+    cut = produce(custodian, wrapper=killer(call, n))
+    assert was_killed(cut.status), cut
+    (custodian.home / "serials").write_text("last\n")
+    done = produce(custodian)
+    assert done.status == 0, done
+    kept = {body["keyId"] for kind, body in custodian.entries() if kind == "outcome" and "attributes" in body}
+    assert set(custodian.token.key_ids()) == kept and len(kept) >= 1
