@@ -109,6 +109,7 @@ static bool create(struct hsm *hsm, const struct hsm_id *id, const char *label,
 	if (subject.size <= 0 || issuer.size <= 0 || serial.size <= 0)
 		return hsm_fail_openssl(err, CAUSE_CERTIFICATE_INVALID, "encoding a certificate");
 	snprintf(name, sizeof(name), "%s", label);
+	hsm_objects_lock(hsm);
 	rv = hsm->calls->C_CreateObject(
 		hsm->session,
 		(CK_ATTRIBUTE[]){
@@ -124,6 +125,7 @@ static bool create(struct hsm *hsm, const struct hsm_id *id, const char *label,
 			{ CKA_VALUE, der->data, der->size },
 		},
 		10, &object);
+	hsm_objects_unlock(hsm);
 	return rv == CKR_OK ||
 	       hsm_fail(err, rv, "storing a certificate on token '%s'", HSM_LABEL(&hsm->token));
 }

@@ -37,6 +37,7 @@ struct hsm {
 	char *module_path;
 	void *module_handle;     /* our own reference to the library */
 	CK_FUNCTION_LIST *calls; /* the module's, never NULL while it is loaded */
+	bool is_one_by_one;      /* sessions may not make and look for objects at the same time */
 
 	bool is_open; /* a token is; what follows means nothing otherwise */
 	CK_SLOT_ID slot_id;
@@ -111,6 +112,10 @@ P11KitUri *hsm_uri_new(const char *text, struct muster_error *err) MUST_CHECK;
 #define HSM_OBJECTS_MAX 16
 #define HSM_CERTIFICATE_MAX 8192
 #define HSM_TEMPLATE_MAX 16
+
+/* Around each call that makes, changes or looks for objects, where a module wants them one by one. */
+void hsm_objects_lock(const struct hsm *hsm);
+void hsm_objects_unlock(const struct hsm *hsm);
 
 /* At most `max` handles; a full array means that there may be more. */
 bool hsm_objects_find(struct hsm *hsm, const CK_ATTRIBUTE *template, size_t template_count,

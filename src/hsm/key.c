@@ -22,8 +22,10 @@ static void pair_destroy(struct pair *pair)
 {
 	if (!pair->is_made)
 		return;
+	hsm_objects_lock(pair->hsm);
 	pair->hsm->calls->C_DestroyObject(pair->hsm->session, pair->private_half);
 	pair->hsm->calls->C_DestroyObject(pair->hsm->session, pair->public_half);
+	hsm_objects_unlock(pair->hsm);
 }
 
 void hsm_key_done(struct hsm_key *key)
@@ -94,9 +96,11 @@ static bool pair_make(struct hsm *hsm, const struct hsm_key_type *type, const st
 		public_half[public_count++] =
 			(CK_ATTRIBUTE){ CKA_PUBLIC_EXPONENT, exponent, sizeof(exponent) };
 	}
+	hsm_objects_lock(hsm);
 	rv = hsm->calls->C_GenerateKeyPair(hsm->session, &mechanism, public_half, public_count,
 					   private_half, ARRAY_SIZE(private_half),
 					   &pair->public_half, &pair->private_half);
+	hsm_objects_unlock(hsm);
 	if (rv != CKR_OK)
 		return hsm_fail(err, rv, "making a key pair (%s) on token '%s'", type->name,
 				HSM_LABEL(&hsm->token));
@@ -268,8 +272,11 @@ static bool destroy_class(struct hsm *hsm, CK_OBJECT_CLASS class, const struct h
 	if (!hsm_objects_of_id(hsm, class, id, handles, ARRAY_SIZE(handles), &count, err))
 		return false;
 	for (size_t i = 0; i < count; i++) {
-		CK_RV rv = hsm->calls->C_DestroyObject(hsm->session, handles[i]);
+		CK_RV rv;
 
+		hsm_objects_lock(hsm);
+		rv = hsm->calls->C_DestroyObject(hsm->session, handles[i]);
+		hsm_objects_unlock(hsm);
 		if (rv != CKR_OK)
 			return hsm_fail(err, rv, "destroying an object on token '%s'",
 					HSM_LABEL(&hsm->token));

@@ -109,11 +109,13 @@ static bool master_make(struct hsm *hsm, const struct hsm_id *id, const char *la
 	CK_RV rv;
 
 	snprintf(name, sizeof(name), "%s", label);
+	hsm_objects_lock(hsm);
 	rv = substance->type == CKA_VALUE
 		     ? hsm->calls->C_CreateObject(hsm->session, template, ARRAY_SIZE(template),
 						  ret_key)
 		     : hsm->calls->C_GenerateKey(hsm->session, &mechanism, template,
 						 ARRAY_SIZE(template), ret_key);
+	hsm_objects_unlock(hsm);
 	return rv == CKR_OK ||
 	       hsm_fail(err, rv, "making a master key on token '%s'", HSM_LABEL(&hsm->token));
 }

@@ -47,6 +47,16 @@ static void library_close(struct hsm *hsm)
 	hsm->calls = NULL;
 }
 
+/* What SoftHSM 2.6 makes in two sessions at once, or makes while another session looks for objects, now and then fails
+ * (CKR_GENERAL_ERROR). It does such calls one by one inside, too, so nothing is lost. */
+static bool wants_one_by_one(struct hsm *hsm)
+{
+	CK_INFO info = { 0 };
+
+	return hsm->calls->C_GetInfo(&info) == CKR_OK &&
+	       memcmp(info.manufacturerID, "SoftHSM ", 8) == 0;
+}
+
 static bool library_initialise(struct hsm *hsm, const char *path, const char *arguments,
 			       struct muster_error *err)
 {
@@ -60,8 +70,10 @@ static bool library_initialise(struct hsm *hsm, const char *path, const char *ar
 		PKCS11_CTX_init_args(hsm->libp11, arguments);
 	ERR_clear_error();
 	hsm->is_initialised = PKCS11_CTX_load(hsm->libp11, path) == 0;
-	if (hsm->is_initialised)
+	if (hsm->is_initialised) {
+		hsm->is_one_by_one = wants_one_by_one(hsm);
 		return true;
+	}
 	hsm_fail_openssl(&reason, CAUSE_MODULE_UNUSABLE, "initialising the PKCS#11 module '%s'",
 			 PRINTABLE(path));
 	return muster_fail_native(err, CAUSE_MODULE_UNUSABLE, reason.origin, reason.native, "%s",

@@ -1,7 +1,22 @@
+#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "hsm-internal.h"
+
+static pthread_mutex_t one_by_one = PTHREAD_MUTEX_INITIALIZER;
+
+void hsm_objects_lock(const struct hsm *hsm)
+{
+	if (hsm->is_one_by_one)
+		pthread_mutex_lock(&one_by_one);
+}
+
+void hsm_objects_unlock(const struct hsm *hsm)
+{
+	if (hsm->is_one_by_one)
+		pthread_mutex_unlock(&one_by_one);
+}
 
 bool hsm_id_set(struct hsm_id *ret_id, const struct bytes *bytes, struct muster_error *err)
 {
@@ -15,7 +30,7 @@ bool hsm_id_set(struct hsm_id *ret_id, const struct bytes *bytes, struct muster_
 
 /* -- Finding ----------------------------------------------------------------------------------------------- */
 
-static CK_RV collect(struct hsm *hsm, CK_OBJECT_HANDLE *handles, size_t max, size_t *ret_count)
+static CK_RV take(struct hsm *hsm, CK_OBJECT_HANDLE *handles, size_t max, size_t *ret_count)
 {
 	*ret_count = 0;
 	while (*ret_count < max) {
@@ -34,6 +49,18 @@ static CK_RV collect(struct hsm *hsm, CK_OBJECT_HANDLE *handles, size_t max, siz
 	return CKR_OK;
 }
 
+static CK_RV collect(struct hsm *hsm, CK_ATTRIBUTE *wanted, CK_ULONG wanted_count,
+		     CK_OBJECT_HANDLE *handles, size_t max, size_t *ret_count)
+{
+	CK_RV rv = hsm->calls->C_FindObjectsInit(hsm->session, wanted, wanted_count);
+
+	if (rv != CKR_OK)
+		return rv;
+	rv = take(hsm, handles, max, ret_count);
+	hsm->calls->C_FindObjectsFinal(hsm->session);
+	return rv;
+}
+
 bool hsm_objects_find(struct hsm *hsm, const CK_ATTRIBUTE *template, size_t template_count,
 		      CK_OBJECT_HANDLE *handles, size_t max, size_t *ret_count,
 		      struct muster_error *err)
@@ -45,11 +72,9 @@ bool hsm_objects_find(struct hsm *hsm, const CK_ATTRIBUTE *template, size_t temp
 		return muster_fail(err, CAUSE_INTERNAL, "too many attributes to look for");
 	if (template_count > 0)
 		memcpy(wanted, template, template_count * sizeof(*template));
-	rv = hsm->calls->C_FindObjectsInit(hsm->session, wanted, template_count);
-	if (rv != CKR_OK)
-		return hsm_fail(err, rv, "looking for objects");
-	rv = collect(hsm, handles, max, ret_count);
-	hsm->calls->C_FindObjectsFinal(hsm->session);
+	hsm_objects_lock(hsm);
+	rv = collect(hsm, wanted, template_count, handles, max, ret_count);
+	hsm_objects_unlock(hsm);
 	return rv == CKR_OK || hsm_fail(err, rv, "looking for objects");
 }
 

@@ -105,13 +105,24 @@ static bool public_half(const EVP_PKEY *key, EVP_PKEY **ret_key, struct muster_e
 	return pki_public_key_der(key, &spki, err) && pki_public_key_read(&spki, ret_key, err);
 }
 
+/* check_issuer has seen that the certificate's key is the signer's. */
+static bool take_signer(const struct pki_plan *plan, struct pki_linted *linted,
+			struct muster_error *err)
+{
+	linted->signer = plan->issuer_key ? plan->issuer_key : plan->key;
+	if (!plan->issuer_certificate)
+		return public_half(linted->signer, &linted->signer_public, err);
+	linted->signer_public = X509_get_pubkey(plan->issuer_certificate);
+	return linted->signer_public ||
+	       pki_fail(err, CAUSE_CERTIFICATE_INVALID, "taking the issuer's key");
+}
+
 static bool lint(const struct pki_plan *plan, struct pki_linted *linted, struct muster_error *err)
 {
 	CLEANUP(EVP_PKEY_freep) EVP_PKEY *throw_away = NULL;
 	CLEANUP(X509_freep) X509 *copy = NULL;
 
-	linted->signer = plan->issuer_key ? plan->issuer_key : plan->key;
-	if (!check_issuer(plan, err) || !public_half(linted->signer, &linted->signer_public, err) ||
+	if (!check_issuer(plan, err) || !take_signer(plan, linted, err) ||
 	    !pki_key_check(linted->signer_public, err) ||
 	    !pki_plan_compose(plan, &linted->certificate, err))
 		return false;

@@ -14,6 +14,7 @@ enum { KEY_ID_SIZE = 16 };
 void custody_key_done(struct custody_key *key)
 {
 	EVP_PKEY_free(key->key);
+	EVP_PKEY_free(key->public_key);
 	bytes_done(&key->id);
 	bytes_done(&key->spki);
 	free(key->type);
@@ -38,14 +39,18 @@ static bool copy(char **target, const char *value)
 
 static bool take_public(struct custody *custody, struct custody_key *key, struct muster_error *err)
 {
-	CLEANUP(EVP_PKEY_freep) EVP_PKEY *public_key = NULL;
-
 	if (key->spki.size == 0)
 		return muster_fail(err, CAUSE_HSM_ANSWER_INVALID, "the token shows no public key");
-	if (!pki_public_key_read(&key->spki, &public_key, err) || !pki_key_check(public_key, err))
+	if (!pki_public_key_read(&key->spki, &key->public_key, err) ||
+	    !pki_key_check(key->public_key, err))
 		return muster_error_prefix(err, "looking at the key on token '%s'",
 					   PRINTABLE(custody->token.label));
 	token_signer_init(&key->signer, custody->hsm, &key->id, &key->spki);
+	return true;
+}
+
+static bool take_private(struct custody_key *key, struct muster_error *err)
+{
 	return pki_key_from_signer(&key->signer.signer, &key->key, err);
 }
 
@@ -128,7 +133,7 @@ static bool make(struct custody *custody, const struct station_key_choice *choic
 	if (!worker_call(custody->hsm, &request, &reply, err))
 		return muster_error_prefix(err, "making a key on token '%s'",
 					   PRINTABLE(custody->token.label));
-	if (custody_key_made(custody, choice, &reply, key, err))
+	if (custody_key_made(custody, choice, &reply, key, err) && take_private(key, err))
 		return true;
 	if (!custody_discard(custody, &key->id, &failure))
 		return muster_error_prefix(err, "left to the next run to destroy (%s)",
@@ -141,7 +146,8 @@ bool custody_key_take(struct custody *custody, const struct station_key_choice *
 {
 	if (!choice->uri)
 		return make(custody, choice, ret_key, err);
-	return find(custody, choice->uri, ret_key, err) && take_public(custody, ret_key, err);
+	return find(custody, choice->uri, ret_key, err) && take_public(custody, ret_key, err) &&
+	       take_private(ret_key, err);
 }
 
 bool custody_key_keep(struct custody *custody, const struct custody_key *key,

@@ -64,8 +64,9 @@ struct custody_key {
 	struct bytes id, spki;
 	char *type;
 	char *attributes;
+	EVP_PKEY *public_key;
 	struct token_signer signer;
-	EVP_PKEY *key; /* works through the token */
+	EVP_PKEY *key; /* works through the token; NULL after custody_key_made */
 };
 void custody_key_done(struct custody_key *key);
 

@@ -99,6 +99,12 @@ static void production_done(struct production *production)
 	profile_done(&production->profile);
 }
 
+/* Ready to be signed. One that was never asked for, because another failed, is not. */
+static bool is_linted(const struct unit *unit)
+{
+	return unit->is_good && unit->linted;
+}
+
 static void unit_failed(struct production *production, struct unit *unit,
 			const struct muster_error *failure)
 {
@@ -118,7 +124,7 @@ static bool lint(struct production *production, struct unit *unit, struct muster
 {
 	const struct profile *profile = &production->profile;
 	struct pki_plan plan = {
-		.key = unit->key.key,
+		.key = unit->key.public_key,
 		.subject = unit->name.subject,
 		.registration_id = unit->name.registration_id,
 		.valid_days = (unsigned)profile->x509.valid_days,
@@ -295,7 +301,7 @@ static void sign_unit(struct production *production, struct unit *unit)
 	struct unit *replied;
 	struct muster_error err;
 
-	if (unit->is_good && !pki_certificate_sign(unit->linted, &unit->certificate, &err))
+	if (is_linted(unit) && !pki_certificate_sign(unit->linted, &unit->certificate, &err))
 		unit_failed(production, unit, &err);
 	replied = TAKE_PTR(production->replied);
 	if (replied)
@@ -359,13 +365,13 @@ static bool record(struct production *production, struct muster_error *err)
 	if (!journal_begin(custody->journal, err))
 		return false;
 	for (size_t i = 0; i < production->keeping->count; i++)
-		if (production->keeping->units[i].is_good &&
+		if (production->keeping->units[i].certificate &&
 		    !keep(production, &production->keeping->units[i], err))
 			return false;
 	for (size_t i = 0; i < production->signing->count; i++) {
 		const struct unit *unit = &production->signing->units[i];
 
-		if (unit->is_good &&
+		if (is_linted(unit) &&
 		    !certify_announce(custody, unit->linted, signer_id(production, unit), err))
 			return false;
 	}
@@ -400,7 +406,7 @@ static bool write_unit(struct production *production, const struct unit *unit,
 static bool write_batch(struct production *production, struct muster_error *err)
 {
 	for (size_t i = 0; i < production->keeping->count; i++)
-		if (production->keeping->units[i].is_good &&
+		if (production->keeping->units[i].certificate &&
 		    !write_unit(production, &production->keeping->units[i], err))
 			return false;
 	return true;

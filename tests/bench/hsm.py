@@ -1,11 +1,15 @@
-"""Device keys per second: from a token in 1, 4 and 16 sessions against a bare PKCS#11 loop, and from a file against a bare
-OpenSSL loop; by turns in one run, the best of each. SoftHSM lies on tmpfs."""
+"""What a token gives per second, in 1, 4 and 16 sessions, against a bare PKCS#11 loop of the same calls: keys with certificates, and
+derived keys; a file's derived keys against a bare OpenSSL loop; a certificate against pkcs11-tool and openssl. By turns in one
+run, the best of each. SoftHSM lies on tmpfs."""
+# needs: libengine-pkcs11-openssl
 import base64
 import os
 import pathlib
 import secrets
+import shutil
 import subprocess
 import sys
+import sysconfig
 import tempfile
 import time
 
@@ -16,7 +20,19 @@ from lib.program import environment
 from lib.software_token import SoftwareTokens, write_secret
 
 ROUNDS = 2
-TOKEN_COUNT, FILE_COUNT = 128000, 2000000
+TOKEN_COUNT, FILE_COUNT, KEY_COUNT, SHELL_COUNT = 128000, 2000000, 320, 3
+SESSIONS = (1, 4, 16)
+ENGINE = "/usr/lib/{}/engines-3/pkcs11.so"
+PROFILE = """profile: bench
+attestation:
+  type: x509
+  x509:
+    token: "{token}"
+    issuer:
+      key: "{issuer}"
+      certificate: line.pem
+registrationId: "{{serial.lower}}"
+"""
 BARE = RELEASE / "tests/bare"
 
 
@@ -43,7 +59,7 @@ def compare(what, limit, muster, bare):
         best_bare = max(best_bare, bare())
         best_muster = max(best_muster, muster())
     ratio = best_muster / best_bare
-    print(f"{what}: {best_muster:.0f} keys/s, bare loop {best_bare:.0f}, ratio {ratio:.2f}; at least {limit}: "
+    print(f"{what}: {best_muster:.0f}/s, bare loop {best_bare:.0f}, ratio {ratio:.2f}; at least {limit}: "
           f"{'yes' if ratio >= limit else 'NO'}", flush=True)
     return ratio >= limit
 
@@ -52,24 +68,114 @@ def make_ids(directory, count):
     (directory / f"ids-{count}").write_text("".join(f"device-{number}\n" for number in range(count)))
 
 
-def measure(directory):
-    token = SoftwareTokens(directory / "softhsm").make("bench")
+def variables(token):
+    return {"SOFTHSM2_CONF": token.module.configuration}
+
+
+def bare_token_rate(token, kind, label, count, sessions):
+    return bare_rate(kind, SOFTHSM_MODULE, token.pin, label, count, sessions,
+                     env={**os.environ, **{name: str(value) for name, value in variables(token).items()}})
+
+
+# -- Derived keys --------------------------------------------------------------------------------------------------
+
+
+def measure_derivation(directory, token):
     master = secrets.token_bytes(32)
     token.write_master("master", master)
     write_secret(directory / "master", base64.b64encode(master).decode())
     make_ids(directory, TOKEN_COUNT)
     make_ids(directory, FILE_COUNT)
-    env = {"SOFTHSM2_CONF": token.module.configuration}
-    good = compare("file master", 0.8, lambda: muster_rate(directory, FILE_COUNT, "--master-file", directory / "master"),
+    good = compare("derived keys, file master", 0.8,
+                   lambda: muster_rate(directory, FILE_COUNT, "--master-file", directory / "master"),
                    lambda: bare_rate("openssl", FILE_COUNT))
-    for sessions in (1, 4, 16):
+    for sessions in SESSIONS:
         good &= compare(
-            f"master in a token, {sessions} sessions", 0.9,
+            f"derived keys, token, {sessions} sessions", 0.9,
             lambda: muster_rate(directory, TOKEN_COUNT, "--master", "pkcs11:object=master", "--token", token.uri, "--pin-file",
-                                token.pin_file, "--sessions", sessions, env=env),
-            lambda: bare_rate("pkcs11", SOFTHSM_MODULE, token.pin, "master", TOKEN_COUNT, sessions,
-                              env={**os.environ, **{name: str(value) for name, value in env.items()}}))
+                                token.pin_file, "--sessions", sessions, env=variables(token)),
+            lambda: bare_token_rate(token, "pkcs11", "master", TOKEN_COUNT, sessions))
     return good
+
+
+# -- Keys and certificates -----------------------------------------------------------------------------------------
+
+
+def muster(directory, token, *arguments):
+    subprocess.run([RELEASE / "muster", *map(str, arguments), "-o", "none"], cwd=directory, check=True,
+                   env=environment(RELEASE, directory, {**variables(token), "MUSTER_JOURNAL": directory / "journal.db"}))
+
+
+def make_authority(directory, token):
+    muster(directory, token, "cert", "self-sign", "--token", token.uri, "--key-type", "ec-p256", "--label", "line", "--subject",
+           "CN=line CA", "--ca", "--days", 5000, "--out", "line.pem")
+    (directory / "bench.yaml").write_text(PROFILE.format(token=token.uri, issuer=token.key_uri("line", "private")))
+
+
+def produce_rate(directory, token, saved, sessions):
+    """Start, login, journal, lint, and a file that is on disk when it ends; on a token as empty as the bare loop's."""
+    token.module.restore(saved)
+    for path in directory.glob("journal.db*"):
+        path.unlink()
+    (directory / "made.jsonl").unlink(missing_ok=True)
+    begin = time.monotonic()
+    muster(directory, token, "cert", "produce", "--profile", "bench.yaml", "--serials", f"ids-{KEY_COUNT}", "--out", "made.jsonl",
+           "--sessions", sessions)
+    return KEY_COUNT / (time.monotonic() - begin)
+
+
+def bare_keys_rate(token, saved, sessions):
+    token.module.restore(saved)
+    return bare_token_rate(token, "keys", "line", KEY_COUNT, sessions)
+
+
+def shell_seconds(directory, token, saved):
+    """A key by pkcs11-tool, a request and a certificate by openssl, as a shell script does it."""
+    token.module.restore(saved)
+    configuration = directory / "engine.cnf"
+    engine = ENGINE.format(sysconfig.get_config_var("MULTIARCH"))
+    configuration.write_text(
+        "openssl_conf = start\n[start]\nengines = engines\n[engines]\npkcs11 = pkcs11\n[pkcs11]\nengine_id = pkcs11\n"
+        f"dynamic_path = {engine}\nMODULE_PATH = {SOFTHSM_MODULE}\ninit = 0\n[req]\ndistinguished_name = name\n[name]\n")
+    env = {**token.environment, "OPENSSL_CONF": str(configuration)}
+
+    def run(*command):
+        subprocess.run(list(map(str, command)), cwd=directory, env=env, check=True, stdout=subprocess.DEVNULL,
+                       stderr=subprocess.DEVNULL)
+
+    begin = time.monotonic()
+    for number in range(SHELL_COUNT):
+        pin = f";pin-value={token.pin}"
+        run("pkcs11-tool", "--module", SOFTHSM_MODULE, "--token-label", token.label, "--login", "--pin", token.pin, "--keypairgen",
+            "--key-type", "EC:prime256v1", "--label", f"device-{number}", "--id", f"{number + 16:02x}")
+        run("openssl", "req", "-new", "-engine", "pkcs11", "-keyform", "engine", "-key",
+            f"pkcs11:token={token.label};object=device-{number}{pin}", "-subj", f"/CN=device-{number}", "-out", "shell.csr")
+        run("openssl", "x509", "-req", "-in", "shell.csr", "-days", 3650, "-CA", "line.pem", "-engine", "pkcs11", "-CAkeyform",
+            "engine", "-CAkey", f"pkcs11:token={token.label};object=line{pin}", "-CAcreateserial", "-out", "shell.pem")
+    return (time.monotonic() - begin) / SHELL_COUNT
+
+
+def measure_certificates(directory, token):
+    make_authority(directory, token)
+    make_ids(directory, KEY_COUNT)
+    saved = token.module.save()
+    good = True
+    for sessions in SESSIONS:
+        good &= compare(f"keys with certificates, {sessions} sessions", 0.9,
+                        lambda: produce_rate(directory, token, saved, sessions),
+                        lambda: bare_keys_rate(token, saved, sessions))
+    times = shell_seconds(directory, token, saved) * produce_rate(directory, token, saved, 4)
+    print(f"a certificate, against pkcs11-tool and openssl: {times:.0f} times as fast; at least 20: "
+          f"{'yes' if times >= 20 else 'NO'}", flush=True)
+    return good and times >= 20
+
+
+def measure(directory):
+    tokens = SoftwareTokens(directory / "softhsm")
+    good = measure_certificates(directory, tokens.make("bench"))
+    shutil.rmtree(tokens.store)
+    tokens.store.mkdir()
+    return measure_derivation(directory, tokens.make("derive")) and good
 
 
 def main():

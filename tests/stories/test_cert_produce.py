@@ -1,6 +1,7 @@
 """Keys and certificates for a whole batch of devices, ready to be enrolled."""
 import base64
 import json
+import ssl
 
 import pytest
 
@@ -66,15 +67,13 @@ def test_each_serial_gets_a_key_and_a_certificate_of_the_authority(custodian, se
     found = rows(custodian)
     assert [row["registrationId"] for row in found] == [serial.lower() for serial in serials]
     assert all(row["allocationPolicy"] == "hashed" for row in found)
-    keys = set()
-    for row in found:
-        (custodian.home / "one.der").write_bytes(certificate(row))
-        openssl("x509", "-inform", "DER", "-in", custodian.home / "one.der", "-out", custodian.home / "one.pem")
-        keys.add(openssl("x509", "-in", custodian.home / "one.pem", "-noout", "-pubkey"))
-        said = openssl("verify", "-CAfile", custodian.home / "line.pem", "-purpose", "sslclient", custodian.home / "one.pem")
-        assert said.strip().endswith("OK")
-    assert len(keys) == 60
-    assert len(custodian.token.key_ids()) == 61
+    files = [custodian.home / f"{row['registrationId']}.pem" for row in found]
+    for path, row in zip(files, found):
+        path.write_text(ssl.DER_cert_to_PEM_cert(certificate(row)))
+    said = openssl("verify", "-CAfile", custodian.home / "line.pem", "-purpose", "sslclient", *files)
+    assert said.count(": OK") == 60
+    keys = {body["publicSha256"] for _, body in custodian.entries() if "publicSha256" in body}
+    assert len(keys) == len(custodian.token.key_ids()) == 61
     steps = [(kind, body["step"]) for kind, body in custodian.entries()]
     assert all(steps.count((kind, step)) == 61 for kind in ("intent", "outcome") for step in ("key-make", "certify"))
 
@@ -117,11 +116,11 @@ def test_wrong_serials_are_told_before_the_token_is_touched(custodian, text, cau
     assert custodian.token.key_ids() == [] and not custodian.journal.exists()
 
 
-@pytest.mark.parametrize("call,n", [("sendmsg", 15), ("sendmsg", 40), ("sendmsg", 75), ("fdatasync", 6), ("pwrite64", 60)])
+@pytest.mark.parametrize("call,n", [("sendmsg", 20), ("sendmsg", 60), ("fdatasync", 6)])
 def test_nothing_unknown_is_left_of_a_run_that_was_killed(custodian, call, n):
     """Keys on the token are those whose certificates are in the journal, once the next run has begun."""
     custodian.build = RELEASE
-    prepare(custodian, [f"a-{number}" for number in range(40)])
+    prepare(custodian, [f"a-{number}" for number in range(30)])
     cut = produce(custodian, wrapper=killer(call, n))
     assert was_killed(cut.status), cut
     (custodian.home / "serials").write_text("last\n")
