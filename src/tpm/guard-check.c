@@ -70,12 +70,42 @@ static const char *check_handle(TPM2_CC command, struct span *rest)
 	return NULL;
 }
 
-/* Nonce, attributes, HMAC; one to three times, to the last byte. */
-static const char *check_sessions(struct span rest, bool *ret_is_encrypted)
+/* Commands that go out with sessions, and how many handles stand in front of those. */
+static const struct {
+	TPM2_CC command;
+	unsigned handles;
+} authorised[] = {
+	{ TPM2_CC_CreatePrimary, 1 },      { TPM2_CC_EvictControl, 2 }, { TPM2_CC_NV_Read, 2 },
+	{ TPM2_CC_PolicySecret, 2 },       { TPM2_CC_Import, 1 },       { TPM2_CC_Load, 1 },
+	{ TPM2_CC_ActivateCredential, 2 }, { TPM2_CC_HMAC, 1 },
+};
+
+/* How many sessions the command went out with; SESSIONS_MAX when that is not known. */
+static unsigned sessions_of(TPM2_CC command, struct span sent)
+{
+	unsigned count = 0;
+	for (size_t i = 0; i < sizeof(authorised) / sizeof(authorised[0]); i++) {
+		if (authorised[i].command != command)
+			continue;
+		if (!skip(&sent, HEADER_SIZE + 4 * authorised[i].handles) || sent.left < 4)
+			break;
+		struct span area = { sent.at + 4, read_number(sent.at, 4) };
+		if (area.left > sent.left - 4)
+			break;
+		while (skip(&area, 4) && skip_sized(&area, NONCE_MAX) && skip(&area, 1) &&
+		       skip_sized(&area, NONCE_MAX))
+			count++;
+		return count;
+	}
+	return SESSIONS_MAX;
+}
+
+/* Nonce, attributes, HMAC; as often as the command has sessions at most, to the last byte. */
+static const char *check_sessions(struct span rest, unsigned most, bool *ret_is_encrypted)
 {
 	for (unsigned count = 0; rest.left > 0; count++) {
-		if (count == SESSIONS_MAX)
-			return "has more than three sessions";
+		if (count == most)
+			return "has more sessions than the command";
 		if (!skip_sized(&rest, NONCE_MAX) || rest.left < 1)
 			return "has a session nonce of an untrue length";
 		*ret_is_encrypted |= (rest.at[0] & TPMA_SESSION_ENCRYPT) != 0;
@@ -114,7 +144,7 @@ static const char *check_parameters(TPM2_CC command, struct span parameters)
 	return NULL;
 }
 
-static const char *check_session_body(TPM2_CC command, struct span rest)
+static const char *check_session_body(TPM2_CC command, unsigned sessions, struct span rest)
 {
 	if (rest.left < 4)
 		return "ends before its parameter size";
@@ -127,7 +157,7 @@ static const char *check_session_body(TPM2_CC command, struct span rest)
 	if (rest.left == 0)
 		return "ends before its sessions";
 	bool is_encrypted = false;
-	const char *complaint = check_sessions(rest, &is_encrypted);
+	const char *complaint = check_sessions(rest, sessions, &is_encrypted);
 	if (complaint)
 		return complaint;
 	/* Only the first parameter is encrypted, by the length in front of it; the library decrypts that
@@ -167,6 +197,8 @@ const char *guard_check_response(const uint8_t *command, size_t command_size,
 	complaint = check_handle(code, &rest);
 	if (complaint)
 		return complaint;
-	return tag == TPM2_ST_NO_SESSIONS ? check_parameters(code, rest)
-					  : check_session_body(code, rest);
+	if (tag == TPM2_ST_NO_SESSIONS)
+		return check_parameters(code, rest);
+	struct span sent = { command, command_size };
+	return check_session_body(code, sessions_of(code, sent), rest);
 }

@@ -23,6 +23,8 @@
 #define COMMAND(tag, code) tag, U32(10), U32(code)
 #define HEADER(tag, size, rc) tag, U32(size), U32(rc)
 #define PASSWORD_SESSION 0, 0, 0x01, 0, 0
+#define SENT_WITH_ONE \
+	COMMAND(SESSIONS, TPM2_CC_HMAC), U32(0x80000000), U32(9), U32(0x40000009), PASSWORD_SESSION
 #define ENCRYPTED_SESSION 0, 2, 7, 7, 0x41, 0, 1, 9
 
 struct row {
@@ -110,7 +112,13 @@ static const struct row rows[] = {
 	{ "half a session behind", "has a session nonce of an untrue length",
 	  BYTES(COMMAND(SESSIONS, TPM2_CC_HMAC)),
 	  BYTES(HEADER(SESSIONS, 20, 0), U32(0), PASSWORD_SESSION, 0) },
-	{ "four sessions", "has more than three sessions", BYTES(COMMAND(SESSIONS, TPM2_CC_HMAC)),
+	{ "as many sessions as were sent", NULL, BYTES(SENT_WITH_ONE),
+	  BYTES(HEADER(SESSIONS, 22, 0), U32(3), 0, 1, 5, PASSWORD_SESSION) },
+	{ "a session more than was sent", "has more sessions than the command",
+	  BYTES(SENT_WITH_ONE),
+	  BYTES(HEADER(SESSIONS, 27, 0), U32(3), 0, 1, 5, PASSWORD_SESSION, PASSWORD_SESSION) },
+	{ "four sessions", "has more sessions than the command",
+	  BYTES(COMMAND(SESSIONS, TPM2_CC_HMAC)),
 	  BYTES(HEADER(SESSIONS, 34, 0), U32(0), PASSWORD_SESSION, PASSWORD_SESSION,
 		PASSWORD_SESSION, PASSWORD_SESSION) },
 	{ "the over-read of GHSA-7638-f8gq-c475",
