@@ -1,5 +1,6 @@
 """A TPM that lies: a proxy on a socket of its own that speaks for a real software TPM, changes what it likes, and may go
 over to another one between two commands."""
+import contextlib
 import os
 import socket
 import struct
@@ -24,9 +25,13 @@ def receive(connection):
 
 
 class LyingTpm:
+    """`before` sees each command; `instead` answers in the place of the chip, which never sees the command then; `change` gives
+    what is answered instead of the chip's response: None hangs up, b"" never answers."""
+
     def __init__(self, directory, tpm):
         self.speaks_for = tpm
         self.before = lambda command: None
+        self.instead = lambda command: None
         self.change = lambda command, response: response
         self.socket = directory / "l"
         self.listener = socket.socket(socket.AF_UNIX)
@@ -54,12 +59,18 @@ class LyingTpm:
                 connection, _ = self.listener.accept()
             except OSError:
                 return
-            with connection:
+            # A client that was ended, or had enough of an answer, hangs up in the middle.
+            with connection, contextlib.suppress(ConnectionError):
                 while command := receive(connection):
-                    connection.sendall(self._answer(command))
+                    answer = self._answer(command)
+                    if answer is None:
+                        break
+                    connection.sendall(answer)
 
     def _answer(self, command):
         self.before(command)
+        if (answer := self.instead(command)) is not None:
+            return answer
         with socket.socket(socket.AF_UNIX) as real:
             real.connect(str(self.speaks_for.socket))
             real.sendall(command)
