@@ -24,11 +24,15 @@ MUTANTS = [
 
     # Two documents.
     ("hubs-not-compared", "src/dps/document-compare.c", "if (!is_subset(wanted, found) || !is_subset(found, wanted))",
-     "if (!is_subset(wanted, found))", "unit:dps-document"),
+     "if (!is_subset(wanted, found))", "unit:dps-compare"),
     ("attempt-counts", "src/dps/document-compare.c", "if (strcmp(service_members[i], DPS_ATTEMPT_MEMBER) == 0 ||",
-     "if (strcmp(service_members[i], DPS_ATTEMPT_MEMBER) == 1000 ||", "unit:dps-document"),
+     "if (strcmp(service_members[i], DPS_ATTEMPT_MEMBER) == 1000 ||", "unit:dps-compare"),
     ("custom-equals-unset", "src/dps/document-compare.c",
-     "if (!wanted_text && (!found_text || !text_equal_folded(found_text, \"custom\")))", "if (!wanted_text)", "unit:dps-document"),
+     "if (!wanted_text && (!found_text || !text_equal_folded(found_text, \"custom\")))", "if (!wanted_text)", "unit:dps-compare"),
+    ("any-key-is-the-enrolled-one", "src/dps/document-trust.c", "if (bytes_equal(&enrolled, identity->ek))",
+     "if (enrolled.size > 0)", "unit:dps-compare"),
+    ("any-certificate-is-the-enrolled-one", "src/dps/document-trust.c", "if (strcmp(enrolled, own) == 0)",
+     "if (strcmp(enrolled, own) != 1000)", "unit:dps-compare"),
 
     # Secrets and files.
     ("secret-file-for-all", "src/base/secret.c", "(status.st_mode & 077) != 0)", "(status.st_mode & 07) == 07)", "unit:base-secret"),
