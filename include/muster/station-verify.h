@@ -32,7 +32,8 @@ struct station_verify {
 	bool deletes_record;     /* the registration record goes again when it is verified */
 };
 
-/* Material of two kinds, or of none: CAUSE_OPTIONS_CONTRADICT. Touches nothing. */
+/* What can be wrong before anything is touched: material of two kinds, or of none, is CAUSE_OPTIONS_CONTRADICT; no ID scope
+ * is CAUSE_USAGE. */
 bool station_verify_check(const struct station_verify *request, struct muster_error *err)
 	MUST_CHECK;
 /* Reads the enrollment, compares it with what the device holds (CAUSE_ENROLLED_FOR_ANOTHER) and registers as the device. One

@@ -2,10 +2,9 @@
 
 #include <string.h>
 
-#include "muster/encoding.h"
-#include "muster/file.h"
+#include "material.h"
 
-enum { CERTIFICATE_FILE_MAX = 256 * 1024, KEY_FILE_MAX = 64 * 1024, SYMMETRIC_FILE_MAX = 1024 };
+enum { KEY_FILE_MAX = 64 * 1024, SYMMETRIC_FILE_MAX = 1024 };
 
 void device_identity_done(struct device_identity *identity)
 {
@@ -92,19 +91,6 @@ static bool is_uri(const char *text)
 	return text && text_has_prefix(text, "pkcs11:");
 }
 
-static bool read_certificate(const char *path, X509 **ret_certificate, struct muster_error *err)
-{
-	CLEANUP(bytes_done) struct bytes file = { 0 };
-	bool is_read;
-
-	if (!file_read(path, CERTIFICATE_FILE_MAX, &file, err))
-		return false;
-	is_read = pki_certificate_read(file.data, file.size, path, ret_certificate, err);
-	/* Its key may lie beside it. */
-	secret_wipe(file.data, file.size);
-	return is_read;
-}
-
 static bool read_key(const char *path, struct device_identity *identity, struct muster_error *err)
 {
 	CLEANUP(secret_done) struct secret pem = { 0 };
@@ -115,18 +101,22 @@ static bool read_key(const char *path, struct device_identity *identity, struct 
 	       muster_error_prefix(err, "reading the device's key in '%s'", PRINTABLE(path));
 }
 
-/* The object that a token's URI names by itself, else the one that provisioning stores. */
+/* The object that a token's URI names by itself, else the one that provisioning stores: under the ID in lower case. */
 static char *certificate_uri(const char *token_uri, const char *registration_id,
 			     struct muster_error *err)
 {
 	CLEANUP(token_uri_done) struct token_uri uri = { 0 };
+	bool is_named;
 	char *text;
 
 	if (!token_uri_parse(token_uri, &uri, err))
 		return NULL;
-	if (!uri.object && uri.id.size == 0)
+	is_named = uri.object || uri.id.size > 0;
+	if (!is_named)
 		uri.object = strdup(registration_id);
-	text = token_uri_format(&uri);
+	if (uri.object && !is_named)
+		text_fold(uri.object);
+	text = is_named || uri.object ? token_uri_format(&uri) : NULL;
 	if (!text)
 		muster_fail_memory(err);
 	return text;
@@ -151,6 +141,11 @@ static bool find_key(const struct station_material *material, struct device_iden
 {
 	struct worker *worker = identity->custody.hsm;
 
+	if (!is_uri(material->key) && identity->id.size == 0)
+		return muster_fail(
+			err, CAUSE_KEY_NOT_FOUND,
+			"the token's certificate has no ID to find its key by: name it with "
+			"--key pkcs11:...");
 	if (is_uri(material->key)) {
 		bytes_done(&identity->id);
 		if (!token_key_find(worker, material->key, &identity->id, &identity->spki, err))
@@ -174,7 +169,7 @@ static bool open_certificate(const struct station_material *material, const char
 {
 	const struct station_custody request = { .token = material->token };
 	bool in_file = material->certificate && !is_uri(material->certificate);
-	bool key_in_file = in_file && !is_uri(material->key);
+	bool key_in_file = in_file && !is_uri(material->key), is_der;
 	const char *uri = is_uri(material->certificate) ? material->certificate : material->key;
 
 	if (!in_file && material->key && !is_uri(material->key))
@@ -184,7 +179,8 @@ static bool open_certificate(const struct station_material *material, const char
 		return muster_fail(err, CAUSE_OPTIONS_CONTRADICT,
 				   "the certificate is in a file: name its key in the token with "
 				   "--key pkcs11:...");
-	if (in_file && !read_certificate(material->certificate, &identity->certificate, err))
+	if (in_file &&
+	    !material_certificate_read(material->certificate, &identity->certificate, &is_der, err))
 		return false;
 	if (key_in_file)
 		return read_key(material->key ? material->key : material->certificate, identity,

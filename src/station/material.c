@@ -95,22 +95,31 @@ static bool read_from_token(const char *uri, const struct station_token *token,
 	       fill_certificate(leaf, false, ret_certificate, err);
 }
 
-static bool read_from_file(const char *path, struct station_certificate *ret_certificate,
-			   struct muster_error *err)
+bool material_certificate_read(const char *path, X509 **ret_leaf, bool *ret_is_der,
+			       struct muster_error *err)
 {
 	CLEANUP(bytes_done) struct bytes content = { 0 };
-	CLEANUP(X509_freep) X509 *leaf = NULL;
 	char what[200];
-	bool is_filled;
+	bool is_read;
 
 	snprintf(what, sizeof(what), "'%s'", PRINTABLE(path));
 	if (!file_read(path, CERTIFICATE_FILE_MAX, &content, err))
 		return false;
-	is_filled = pki_certificate_read(content.data, content.size, what, &leaf, err) &&
-		    fill_certificate(leaf, is_der(&content), ret_certificate, err);
+	is_read = pki_certificate_read(content.data, content.size, what, ret_leaf, err);
+	*ret_is_der = is_der(&content);
 	/* A private key may lie beside the certificate. */
 	secret_wipe(content.data, content.size);
-	return is_filled;
+	return is_read;
+}
+
+static bool read_from_file(const char *path, struct station_certificate *ret_certificate,
+			   struct muster_error *err)
+{
+	CLEANUP(X509_freep) X509 *leaf = NULL;
+	bool as_base64;
+
+	return material_certificate_read(path, &leaf, &as_base64, err) &&
+	       fill_certificate(leaf, as_base64, ret_certificate, err);
 }
 
 bool station_certificate_read(const char *source, const struct station_token *token,

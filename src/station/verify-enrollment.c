@@ -212,11 +212,10 @@ static bool read_enrollment(struct verification *verification, struct dps_client
 	return dps_enrollment_fetch_keys(client, id, verification->enrollment, &has_keys, err);
 }
 
-static bool fill_run(struct verification *verification, struct dps_client *client,
-		     struct muster_error *err)
+/* The configuration's mistakes are told by whoever read it first. */
+static bool find_places(const struct station_verify *request, struct run *run,
+			struct muster_error *err)
 {
-	const struct station_verify *request = verification->request;
-	struct run *run = &verification->run;
 	CLEANUP(profile_report_done) struct profile_report report = { 0 };
 	CLEANUP(config_done) struct config config = { 0 };
 	const char *id_scope;
@@ -226,24 +225,39 @@ static bool fill_run(struct verification *verification, struct dps_client *clien
 	id_scope = request->id_scope ? request->id_scope : config.id_scope;
 	if (!id_scope)
 		return muster_fail(err, CAUSE_USAGE,
-				   "verifying a device needs the ID scope: pass --id-scope");
+				   "verifying a device needs the ID scope: pass --id-scope, or set "
+				   "idScope in muster.yaml");
 	run->id_scope = strdup(id_scope);
-	if (!run->id_scope)
-		return muster_fail_memory(err);
-	run->request = &verification->terms;
-	run->steps = &verification_steps;
-	run->http = dps_client_http(client);
-	run->meter = dps_client_meter(client);
 	run->may_use_network = config.tpm_network;
+	return run->id_scope ? run_take_endpoint(run, request->device_endpoint, err)
+			     : muster_fail_memory(err);
+}
+
+/* All that can be known to be wrong before anything outside is touched. */
+static bool prepare(const struct station_verify *request, struct run *run, struct muster_error *err)
+{
+	const struct station_material *material = &request->material;
+
+	return device_identity_kind(material, &run->profile.attestation, err) &&
+	       find_places(request, run, err) &&
+	       (!material->tpm || run_check_tpm(run, material->tpm, err));
+}
+
+static void use_client(struct verification *verification, struct dps_client *client)
+{
+	struct run *run = &verification->run;
+
 	verification->terms = (struct station_request){
 		.credential = dps_client_credential(client),
 		.finished = finished,
 		.context = verification,
 	};
-	dps_device_host(dps_client_host(client), run->device_host);
-	return run_take_endpoint(run, request->device_endpoint, err) &&
-	       device_identity_kind(&request->material, &run->profile.attestation, err) &&
-	       (!request->material.tpm || run_check_tpm(run, request->material.tpm, err));
+	run->request = &verification->terms;
+	run->steps = &verification_steps;
+	run->http = dps_client_http(client);
+	run->meter = dps_client_meter(client);
+	if (!run->device_host[0])
+		dps_device_host(dps_client_host(client), run->device_host);
 }
 
 struct one_device {
@@ -265,9 +279,9 @@ static enum feed_state next_device(struct feed *feed, struct station_device *ret
 
 bool station_verify_check(const struct station_verify *request, struct muster_error *err)
 {
-	enum profile_attestation kind;
+	CLEANUP(run_done) struct run run = { 0 };
 
-	return device_identity_kind(&request->material, &kind, err);
+	return prepare(request, &run, err);
 }
 
 bool station_verify(const struct station_verify *request, struct dps_client *client,
@@ -277,8 +291,10 @@ bool station_verify(const struct station_verify *request, struct dps_client *cli
 	struct one_device one = { .feed = { .next = next_device },
 				  .device.tpm = request->material.tpm };
 
-	if (!fill_run(&verification, client, err) ||
-	    !device_identity_open(&request->material, request->registration_id,
+	if (!prepare(request, &verification.run, err))
+		return false;
+	use_client(&verification, client);
+	if (!device_identity_open(&request->material, request->registration_id,
 				  &verification.identity, err) ||
 	    !read_enrollment(&verification, client, err) || !fill_profile(&verification, err) ||
 	    !loop_run(&verification.run, &one.feed, err))

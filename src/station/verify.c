@@ -389,12 +389,11 @@ bool verify_check(struct job *job, struct muster_error *err)
 	CLEANUP(cJSON_freep) cJSON *body = cJSON_CreateObject();
 
 	free(TAKE_PTR(job->verification)); /* of an earlier run */
-	if (job->run->profile.is_disabled) {
-		if (job->registration.status == DPS_STATUS_ASSIGNED)
-			return muster_fail(
-				err, CAUSE_REGISTRATION_FAILED,
-				"device '%s' could register although its enrollment is disabled",
-				PRINTABLE(job->registration_id));
+	if (job->run->profile.is_disabled && job->registration.status == DPS_STATUS_ASSIGNED)
+		return muster_fail(err, CAUSE_REGISTRATION_FAILED,
+				   "device '%s' could register although its enrollment is disabled",
+				   PRINTABLE(job->registration_id));
+	if (job->run->profile.is_disabled && job->registration.status == DPS_STATUS_DISABLED) {
 		job->verification = strdup("refused as disabled, as expected");
 		if (!job->verification)
 			return muster_fail_memory(err);

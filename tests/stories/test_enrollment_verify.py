@@ -147,6 +147,17 @@ def test_by_a_certificate_in_a_file_and_its_key_in_a_token(desk, token, certific
     assert (done.status, done.cause) == (2, "E1411"), done
 
 
+def test_a_certificate_without_an_id_needs_its_key_named(desk, token, certificates, provisioned):
+    path = certificates.directory / "stored.der"
+    token.pkcs11_tool("--read-object", "--type", "cert", "--label", provisioned, "--output-file", str(path))
+    token.pkcs11_tool("--write-object", str(path), "--type", "cert", "--label", "bare")
+    uri = token.uri.replace("?", ";object=bare?")
+    done = verify(desk, provisioned, "--cp", uri)
+    is_refused(done, desk, 3, "E4302")
+    assert "no ID" in done.stderr, done
+    is_verified(verify(desk, provisioned.upper(), "--cp", uri, "--key", token.key_uri(provisioned, "private")), "x509")
+
+
 def test_a_token_that_does_not_hold_the_device(desk, tokens, provisioned):
     empty = tokens.make("empty")
     is_refused(verify(desk, provisioned, "--token", empty.uri), desk, 3, "E4302")
@@ -195,6 +206,12 @@ CONTRADICTIONS = {
 def test_contradictions_touch_nothing(desk, words):
     done = verify(desk, "e1", *words)
     assert (done.status, done.cause) == (2, "E1411"), done
+    assert desk.emulator.ledger() == []
+
+
+def test_the_id_scope_is_needed_before_anything_is_sent(desk):
+    done = desk.run("verify", "e1", "--primary-key", KEY)
+    assert (done.status, done.cause) == (2, "E1001") and "--id-scope" in done.stderr, done
     assert desk.emulator.ledger() == []
 
 
