@@ -18,6 +18,7 @@ ROWS = [
     ("soak", "two stations, one failing service, kills", "{devices} devices, {faulty} faulty operations, {killed} kills"),
     ("counters", "PIN tries and TPM lockout counts burnt", "{tokens} tokens, {chips} chips"),
     ("canaries", "secrets found anywhere; a build that does not wipe is caught", "{jobs} jobs, {controls} controls"),
+    ("flips", "changed bits of a TPM's protected responses that were taken", "{bits} bits"),
     ("tampering", "edits, deletions, swaps, truncations of a journal, noticed by two verifiers", "{edits} edits"),
     ("mutants", "rules taken away, each noticed by a test", "{mutants} mutants"),
     ("fuzz", "findings of {targets} targets", "{executions_each} executions or more each"),
