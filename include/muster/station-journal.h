@@ -18,7 +18,7 @@
 /* All borrowed. */
 struct station_checkpoint_request {
 	const char *journal_path;
-	/* A file (PEM, mode 0600, made when missing) or a PKCS#11 URI with pin-source; NULL: station.key beside the journal. */
+	/* A file (PEM, mode 0600, made when missing) a PKCS#11 URI with pin-source, or "tpm:handle=...;tcti=..."; NULL: station.key beside the journal. */
 	const char *key;
 	/* "tpm:index=0x01800100;tcti=TCTI": a counter of the station's TPM that this raises; NULL: none. Made when missing. */
 	const char *counter;

@@ -17,6 +17,7 @@
 #define TPM_PERSISTENT_MAX 24
 #define TPM_NV_MAX 8192
 #define TPM_MAC_SIZE 32
+#define TPM_SIGNATURE_MAX 512
 #define TPM_NUMBERS_MAX 1024
 
 struct tpm;
@@ -81,6 +82,11 @@ bool tpm_survey(struct tpm *tpm, bool with_nv, struct tpm_state *ret_state, stru
 /* *ret_found is false when the index is not defined or was never written. Caller frees. */
 bool tpm_nv_read(struct tpm *tpm, uint32_t index, bool *ret_found, struct bytes *ret_data,
 		 struct muster_error *err) MUST_CHECK;
+/* Signs a SHA-256 digest with the persistent key there: DER ECDSA-Sig-Value, or PKCS #1. CAUSE_STATION_KEY_UNUSABLE when it
+ * is no signing key that the empty password opens without the risk of a failed try. */
+bool tpm_sign(struct tpm *tpm, uint32_t handle, const uint8_t digest[SHA256_SIZE],
+	      uint8_t signature[TPM_SIGNATURE_MAX], size_t *ret_size, struct muster_error *err)
+	MUST_CHECK;
 /* Raises the counter at that NV index by one, and makes it first when there is nothing; CAUSE_TPM_NO_COUNTER when there is
  * something else. tpm_nv_read gives its value, 8 bytes, big-endian. Never done twice. */
 bool tpm_counter_raise(struct tpm *tpm, uint32_t index, struct muster_error *err) MUST_CHECK;

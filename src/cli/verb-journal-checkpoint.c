@@ -15,8 +15,8 @@ struct checkpoint_options {
 /* clang-format off */
 static const struct option_row rows[] = {
 	JOURNAL_ROW(struct checkpoint_options),
-	{ 0, "station-key", NULL, OPTION_TEXT, "FILE|pkcs11:URI",
-	  "Key to sign with: PEM, mode 0600, or in a token; default: station.key beside the journal",
+	{ 0, "station-key", NULL, OPTION_TEXT, "FILE|URI",
+	  "Key to sign with: PEM, mode 0600, or in a token or a TPM; default: station.key beside the journal",
 	  offsetof(struct checkpoint_options, key), NULL, NULL, 0 },
 	{ 0, "anchor", NULL, OPTION_TEXT, "FILE", "Write what others need to know there: on a stick, another machine",
 	  offsetof(struct checkpoint_options, anchor), NULL, NULL, 0 },

@@ -1,4 +1,4 @@
-/* The station's key, in a file or a token. */
+/* The station's key, in a file, a token or a TPM. */
 #include "checkpoint-key.h"
 
 #include <errno.h>
@@ -76,6 +76,14 @@ static bool open_token(const char *uri, struct checkpoint_key *key, struct muste
 	return EVP_PKEY_up_ref(key->key) == 1 || muster_fail_memory(err);
 }
 
+static bool open_tpm(const char *place, struct checkpoint_key *key, struct muster_error *err)
+{
+	if (!tpm_signer_open(place, &key->tpm, err))
+		return muster_error_prefix(err, "opening the station's key");
+	key->key = key->tpm.key;
+	return EVP_PKEY_up_ref(key->key) == 1 || muster_fail_memory(err);
+}
+
 bool checkpoint_key_open(const char *where, const char *journal_path,
 			 struct checkpoint_key *ret_key, struct muster_error *err)
 {
@@ -85,6 +93,8 @@ bool checkpoint_key_open(const char *where, const char *journal_path,
 		return muster_fail_memory(err);
 	if (where && text_has_prefix(where, "pkcs11:"))
 		return open_token(where, ret_key, err);
+	if (where && text_has_prefix(where, TPM_PLACE_SCHEME))
+		return open_tpm(where, ret_key, err);
 	return open_file(where ? where : fallback, ret_key, err);
 }
 
@@ -92,4 +102,5 @@ void checkpoint_key_done(struct checkpoint_key *key)
 {
 	EVP_PKEY_free(key->key);
 	station_key_free(key->token);
+	tpm_signer_done(&key->tpm);
 }

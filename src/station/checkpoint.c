@@ -86,8 +86,10 @@ bool checkpoint_sign(struct checkpoint *checkpoint, EVP_PKEY *key, struct muster
 	    EVP_DigestSign(context, signature, &size, (const uint8_t *)message, (size_t)length) !=
 		    1) {
 		ERR_clear_error();
-		return muster_fail(err, CAUSE_STATION_KEY_UNUSABLE,
-				   "the station's key cannot sign with SHA-256");
+		return pki_key_last_error(key, err)
+			       ? muster_error_prefix(err, "signing with the station's key")
+			       : muster_fail(err, CAUSE_STATION_KEY_UNUSABLE,
+					     "the station's key cannot sign with SHA-256");
 	}
 	return bytes_copy(&checkpoint->signature, signature, size, err);
 }

@@ -324,6 +324,24 @@ static bool answer_release(void *context, const struct worker_message *request,
 	return true;
 }
 
+static bool answer_sign(void *context, const struct worker_message *request,
+			struct worker_message *reply, struct muster_error *err)
+{
+	struct tpm *tpm = opened(context, request, err);
+	const struct bytes *digest = worker_bytes(request, FIELD_DIGEST);
+	uint8_t signature[TPM_SIGNATURE_MAX];
+	size_t size;
+	if (!tpm)
+		return false;
+	if (digest->size != SHA256_SIZE)
+		return muster_fail(err, CAUSE_WORKER_PROTOCOL, "a digest of %zu bytes",
+				   digest->size);
+	if (!tpm_sign(tpm, handle_of(request), digest->data, signature, &size, err))
+		return false;
+	worker_add_bytes(reply, FIELD_SIGNATURE, signature, size);
+	return true;
+}
+
 static bool answer_counter_raise(void *context, const struct worker_message *request,
 				 struct worker_message *reply, struct muster_error *err)
 {
@@ -352,5 +370,6 @@ const struct worker_handler tpm_handlers[] = {
 	{ WORKER_TPM_ROLL_CALL, answer_roll_call },
 	{ WORKER_TPM_RELEASE, answer_release },
 	{ WORKER_TPM_COUNTER_RAISE, answer_counter_raise },
+	{ WORKER_TPM_SIGN, answer_sign },
 };
 const size_t tpm_handler_count = ARRAY_SIZE(tpm_handlers);

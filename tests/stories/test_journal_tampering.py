@@ -466,3 +466,34 @@ def test_a_counter_needs_the_key_and_an_index_of_its_own(small, tpm):
     before = small.export()
     done = small.muster("checkpoint", "--counter", f"tpm:index=0x01800200;tcti={tpm.tcti}")
     assert done.returncode == 2 and b"E2120" in done.stderr and small.export() == before, done
+
+
+@pytest.mark.parametrize("algorithm", ["ecc256", "rsa2048"])
+def test_a_key_in_a_tpm_signs_too(small, tpm, tmp_path, algorithm):
+    def tool(name, *arguments):
+        subprocess.run([f"tpm2_{name}", "-Q", "-T", tpm.tcti, *arguments], cwd=tmp_path, check=True)
+
+    def make(handle, attributes):
+        tool("create", "-C", "0x81000001", "-G", algorithm, "-a", attributes, "-u", "key.pub", "-r", "key.priv")
+        tool("load", "-C", "0x81000001", "-u", "key.pub", "-r", "key.priv", "-c", "key.ctx")
+        tool("evictcontrol", "-C", "o", "-c", "key.ctx", handle)
+        tool("flushcontext", "-t")
+
+    tool("createprimary", "-C", "o", "-G", "ecc", "-c", "srk.ctx")
+    tool("evictcontrol", "-C", "o", "-c", "srk.ctx", "0x81000001")
+    tool("flushcontext", "-t")
+    make("0x81000100", "fixedtpm|fixedparent|sensitivedataorigin|userwithauth|sign|noda")
+    tool("readpublic", "-c", "0x81000100", "-f", "pem", "-o", "station.pub")
+    place = f"tpm:handle=0x81000100;tcti={tpm.tcti}"
+    done = small.muster("checkpoint", "--anchor", small.anchor, "--station-key", place)
+    assert done.returncode == 0, done
+    assert VERIFIER.verify(io.BytesIO(small.export()), [VERIFIER.Anchor.of_file(small.anchor)])["verdict"] == "proven"
+    assert small.muster("verify", "--anchor", small.anchor).returncode == 0
+    spki = json.loads(json.loads(small.export().splitlines()[-2])["body"])["checkpoint"]["publicKey"]
+    pem = (tmp_path / "station.pub").read_text()
+    assert spki == "".join(line for line in pem.splitlines() if not line.startswith("-----"))
+    # A wrong password of this one would count.
+    make("0x81000101", "fixedtpm|fixedparent|sensitivedataorigin|userwithauth|sign")
+    done = small.muster("checkpoint", "--station-key", place.replace("100;", "101;"))
+    assert done.returncode == 2 and b"noda" in done.stderr, done
+    assert small.muster("checkpoint", "--station-key", place.replace("100;", "102;")).returncode == 3
