@@ -1,6 +1,8 @@
 /* Is the key that the TPM shows in this chip, and is it still the same chip? Asked before anything is enrolled. */
 #include "steps.h"
 
+#include <assert.h>
+
 bool tpm_prove_applies(const struct job *job)
 {
 	return tpm_applies(job) && job->run->tpm_terms.prove;
@@ -34,6 +36,8 @@ bool tpm_session_start(struct job *job, struct muster_error *err)
 {
 	CLEANUP(worker_message_done) struct worker_message request;
 
+	/* The judgement on the key and its certificate has come to its end. */
+	assert(job->has_ek && !job->needs_fetch && !job->needs_templates);
 	proof_session_request(&job->ek, &request);
 	return job_ask(job, job->tpm, &request, err);
 }

@@ -47,8 +47,9 @@ bool fetch_plan(const struct config *config, const char *manufacturer, const str
 	const struct config_ek_service *own = configured(config, manufacturer);
 	enum ek_service_form form = service ? service->form : EK_SERVICE_INTEL;
 	CLEANUP(fetch_done) struct fetch fetch = { 0 };
+	struct muster_error ignored;
 
-	*ret_known = service || own;
+	*ret_known = (service || own) && ek_check_dps(ek, &ignored);
 	if (!*ret_known)
 		return true;
 	if (own && own->form)

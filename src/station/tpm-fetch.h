@@ -14,7 +14,7 @@ struct fetch {
 void fetch_done(struct fetch *fetch);
 
 /* Where to ask for this key's certificate, by muster.yaml or else what is known of the vendor. *ret_known is false when
- * nothing is. */
+ * nothing is, or the key is none to be enrolled. */
 bool fetch_plan(const struct config *config, const char *manufacturer, const struct ek_public *ek,
 		struct fetch *ret_fetch, bool *ret_known, struct muster_error *err) MUST_CHECK;
 /* What was had before; NULL when nothing was that can still be read. */

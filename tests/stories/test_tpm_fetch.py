@@ -110,6 +110,14 @@ def test_one_for_another_key_is_refused(desk):
     assert desk.station.emulator.requests("put") == []
 
 
+def test_nothing_is_asked_for_a_key_that_is_refused_anyway(desk):
+    desk.serve(intel_answer(desk.certificate()))
+    desk.bench.evict().make_ek("ecc")
+    for done in (desk.doctor(), desk.provision()):
+        assert (done.status, done.cause) == (1, "E2229"), done
+    assert desk.asked() == []
+
+
 @pytest.mark.parametrize("content, cause, status", [(None, "E2242", 1), ("{}", "E2241", 6), ("hello", "E2241", 6),
                                                     ("x" * 70000, "E2241", 6)],
                          ids=["404", "without", "no JSON", "too large"])
