@@ -25,7 +25,8 @@ bool tpm_open_start(struct job *job, struct muster_error *err)
 {
 	CLEANUP(worker_message_done) struct worker_message request;
 
-	return chip_spawn(job->tcti, &job->run->tpm_deadlines, &job->tpm, &request, err) &&
+	chip_open_request(job->tcti, &job->run->tpm_deadlines, &request);
+	return chip_spawn(&job->run->tpm_deadlines, &job->tpm, err) &&
 	       job_ask(job, job->tpm, &request, err);
 }
 

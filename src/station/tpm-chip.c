@@ -16,19 +16,23 @@ struct worker_deadlines chip_deadlines(const struct config *config)
 	};
 }
 
-bool chip_spawn(const char *tcti, const struct worker_deadlines *deadlines,
-		struct worker **ret_worker, struct worker_message *ret_request,
+bool chip_spawn(const struct worker_deadlines *deadlines, struct worker **ret_worker,
 		struct muster_error *err)
 {
-	worker_request_init(ret_request, WORKER_TPM_OPEN);
 	if (!worker_spawn("muster-tpm-worker", NULL, ret_worker, err))
 		return false;
 	worker_set_deadlines(*ret_worker, deadlines);
+	return true;
+}
+
+void chip_open_request(const char *tcti, const struct worker_deadlines *deadlines,
+		       struct worker_message *ret_request)
+{
+	worker_request_init(ret_request, WORKER_TPM_OPEN);
 	worker_add_text(ret_request, FIELD_TCTI, tcti);
 	worker_add_u64(ret_request, FIELD_NORMAL_MS, (uint64_t)deadlines->normal_ms);
 	worker_add_u64(ret_request, FIELD_LONG_MS, (uint64_t)deadlines->long_ms);
 	worker_add_u64(ret_request, FIELD_KEYGEN_MS, (uint64_t)deadlines->keygen_ms);
-	return true;
 }
 
 static bool load_deadlines(struct worker_deadlines *ret_deadlines, struct muster_error *err)
@@ -42,22 +46,39 @@ static bool load_deadlines(struct worker_deadlines *ret_deadlines, struct muster
 	return true;
 }
 
-bool chip_open(const char *tcti, struct chip *ret_chip, struct muster_error *err)
+bool chip_start(const char *tcti, struct chip *ret_chip, struct muster_error *err)
 {
-	CLEANUP(worker_message_done) struct worker_message request = { 0 };
-	CLEANUP(worker_message_done) struct worker_message reply = { 0 };
 	CLEANUP(chip_close) struct chip chip = { 0 };
-	struct worker_deadlines deadlines;
 
 	snprintf(chip.tcti, sizeof(chip.tcti), "%s", tcti);
-	if (!load_deadlines(&deadlines, err))
+	if (!load_deadlines(&chip.deadlines, err) ||
+	    !chip_spawn(&chip.deadlines, &chip.worker, err))
 		return false;
-	if (!chip_spawn(tcti, &deadlines, &chip.worker, &request, err) ||
-	    !worker_call(chip.worker, &request, &reply, err))
-		return muster_error_prefix(err, "opening the TPM at '%s'", PRINTABLE(tcti));
-	copy_words(&reply, FIELD_MANUFACTURER, chip.manufacturer);
-	copy_words(&reply, FIELD_FIRMWARE, chip.firmware);
-	copy_words(&reply, FIELD_MODEL, chip.model);
+	*ret_chip = chip;
+	chip.worker = NULL;
+	return true;
+}
+
+bool chip_greet(struct chip *chip, struct muster_error *err)
+{
+	CLEANUP(worker_message_done) struct worker_message request;
+	CLEANUP(worker_message_done) struct worker_message reply = { 0 };
+
+	chip_open_request(chip->tcti, &chip->deadlines, &request);
+	if (!worker_call(chip->worker, &request, &reply, err))
+		return muster_error_prefix(err, "opening the TPM at '%s'", PRINTABLE(chip->tcti));
+	copy_words(&reply, FIELD_MANUFACTURER, chip->manufacturer);
+	copy_words(&reply, FIELD_FIRMWARE, chip->firmware);
+	copy_words(&reply, FIELD_MODEL, chip->model);
+	return true;
+}
+
+bool chip_open(const char *tcti, struct chip *ret_chip, struct muster_error *err)
+{
+	CLEANUP(chip_close) struct chip chip = { 0 };
+
+	if (!chip_start(tcti, &chip, err) || !chip_greet(&chip, err))
+		return false;
 	*ret_chip = chip;
 	chip.worker = NULL;
 	return true;

@@ -9,6 +9,7 @@
 struct chip {
 	struct worker *worker;
 	char tcti[257];
+	struct worker_deadlines deadlines; /* of muster.yaml */
 	char manufacturer[65];
 	char firmware[65];
 	char model[65];
@@ -16,11 +17,17 @@ struct chip {
 
 /* Those of muster.yaml. */
 struct worker_deadlines chip_deadlines(const struct config *config);
-/* Starts a worker for this TPM, and makes the request that opens it. For jobs, which wait in the loop. */
-bool chip_spawn(const char *tcti, const struct worker_deadlines *deadlines,
-		struct worker **ret_worker, struct worker_message *ret_request,
+/* A worker, and the request that opens a TPM in it. For jobs, which wait in the loop. */
+bool chip_spawn(const struct worker_deadlines *deadlines, struct worker **ret_worker,
 		struct muster_error *err) MUST_CHECK;
-/* Starts a worker on the TPM that is named, with the deadlines of muster.yaml. Blocks as long as the verbs' deadlines say, as all here. */
+void chip_open_request(const char *tcti, const struct worker_deadlines *deadlines,
+		       struct worker_message *ret_request);
+
+/* Starts the worker, which finds its feet while other things are looked at. The TPM is not touched. */
+bool chip_start(const char *tcti, struct chip *ret_chip, struct muster_error *err) MUST_CHECK;
+/* Opens it. Blocks as long as the verbs' deadlines say, as all here. */
+bool chip_greet(struct chip *chip, struct muster_error *err) MUST_CHECK;
+/* Both. */
 bool chip_open(const char *tcti, struct chip *ret_chip, struct muster_error *err) MUST_CHECK;
 /* Ends the worker, which leaves nothing on the chip; where it cannot, the next opening sweeps. NULL is
  * fine. */

@@ -287,7 +287,7 @@ static bool can_prove(const struct visit *visit)
 
 static bool examine(struct visit *visit, struct muster_error *err)
 {
-	if (!chip_open(visit->request->tpm, &visit->chip, err) || !survey(visit, err))
+	if (!chip_greet(&visit->chip, err) || !survey(visit, err))
 		return false;
 	if (visit->request->persist && (!visit_persist(visit, err) || !survey(visit, err)))
 		return false;
@@ -305,7 +305,7 @@ bool station_tpm_doctor(const struct station_tpm_request *request, struct profil
 {
 	CLEANUP(visit_done) struct visit visit = { .request = request };
 
-	return load_terms(&visit, mistakes, err) && load_certificate(&visit, err) &&
-	       open_journal(&visit, err) && examine(&visit, err) &&
+	return chip_start(request->tpm, &visit.chip, err) && load_terms(&visit, mistakes, err) &&
+	       load_certificate(&visit, err) && open_journal(&visit, err) && examine(&visit, err) &&
 	       visit_report(&visit, ret_report, err);
 }
