@@ -50,7 +50,7 @@ static bool make_room(struct id_set *set, struct muster_error *err)
 static bool look(const struct id_set *set, const char *id, struct id_seen *ret_seen,
 		 struct muster_error *err)
 {
-	char folded[DPS_REGISTRATION_ID_MAX + 1];
+	char folded[ID_SET_TEXT_MAX + 1];
 	uint8_t digest[SHA256_SIZE];
 
 	if (!hmac_sha256_next(set->hmac, id, strlen(id), digest, err))

@@ -2,8 +2,10 @@
 #pragma once
 
 #include <csv.h>
+#include <sys/stat.h>
 
 #include "muster/dps-document.h"
+#include "muster/dps-rows.h"
 #include "muster/dps-table.h"
 
 #define CELLS_MAX 64
@@ -67,6 +69,35 @@ bool csv_reader_next(struct csv_reader *reader, struct table_input *input,
 	MUST_CHECK;
 const char *csv_cell(const struct csv_row *row, size_t number);
 
+/* -- A file that is read twice (table-file.c) --------------------------------------------------------------- */
+
+struct table_file {
+	enum dps_table_format format;
+	struct table_input input;
+	struct stat status; /* as it was opened */
+	struct csv_reader csv;
+	struct text line; /* JSON Lines: the row */
+	struct dps_table_place row_place;
+};
+
+/* A regular file; zero-initialised before. */
+bool table_file_open(struct table_file *file, const char *path, struct muster_error *err)
+	MUST_CHECK;
+void table_file_close(struct table_file *file);
+/* Goes to the first row. */
+bool table_file_begin(struct table_file *file, struct muster_error *err) MUST_CHECK;
+bool table_file_digest(struct table_file *file, uint8_t digest[SHA256_SIZE],
+		       struct muster_error *err) MUST_CHECK;
+/* CAUSE_TABLE_CHANGED when it is not as it was opened. */
+bool table_file_check_unchanged(const struct table_file *file, struct muster_error *err) MUST_CHECK;
+/* CSV: the next row, in file->csv.row. */
+bool table_file_next_cells(struct table_file *file, struct table_report *report, bool *ret_has,
+			   struct muster_error *err) MUST_CHECK;
+/* JSON Lines: the next row; *ret_object NULL at the end. Empty lines are no rows. One that is no JSON object is a mistake
+ * and an empty object. */
+bool table_file_next_object(struct table_file *file, struct table_report *report,
+			    cJSON **ret_object, struct muster_error *err) MUST_CHECK;
+
 /* -- Columns (table-columns.c) ---------------------------------------------------------------------------- */
 
 /* Which column of ours each cell is; from the first row. */
@@ -90,22 +121,10 @@ struct dps_table_place columns_place(const struct table_head *head, const struct
  * part of the path that is there. */
 size_t json_line_column(const char *line, const char *path);
 
-/* -- Registration IDs seen (table-ids.c) ------------------------------------------------------------------ */
-
-/* Sixteen bytes an ID, by keyed digests. Zero-initialise. */
-struct id_set {
-	struct hmac_sha256 *hmac;
-	struct id_seen *table;
-	size_t capacity, count;
-};
+/* -- Texts seen (table-ids.c) ------------------------------------------------------------------ */
 
 struct id_seen {
 	uint64_t folded; /* digest of the ID in lower case; 0: free */
 	uint32_t exact;
 	uint32_t line;
 };
-
-/* *ret_line: 0 when it is new, else the line that had it. */
-bool id_set_add(struct id_set *set, const char *id, size_t line, size_t *ret_line,
-		bool *ret_is_same, struct muster_error *err) MUST_CHECK;
-void id_set_done(struct id_set *set);
