@@ -13,6 +13,7 @@
 #include "muster/dps-client.h"
 #include "muster/error.h"
 #include "muster/profile.h"
+#include "muster/station-batch.h"
 #include "muster/station-watch.h"
 
 /* Where a token's PIN comes from: the descriptor, the file, the URI's pin-source, the service manager's credential
@@ -33,8 +34,11 @@ struct station_device {
 	const char *socket; /* what people call its place; NULL: the TCTI */
 	const char *tpm;    /* TCTI */
 	const char *serial;
-	const char *registration_id; /* of a device that is in the journal; else NULL */
-	const char *device_key; /* file with its public key, for profiles that wrap a key for it */
+	const char *
+		registration_id; /* holds over the profile's template; or of a device in the journal */
+	const char *device_id;   /* holds over the profile's template */
+	bool skips_verification; /* whatever the profile says */
+	const char *device_key;  /* file with its public key, for profiles that wrap a key for it */
 	uint64_t plug; /* the number of this plugging in, where the run hears of it; 0: none */
 };
 
@@ -47,6 +51,7 @@ struct station_request {
 	 * devices. */
 	const struct station_device *devices;
 	size_t device_count;
+	const struct station_batch *batch; /* instead of devices; NULL: none */
 	const struct station_watch *watch; /* instead of devices: what is plugged in; or NULL */
 	struct station_token token;        /* its URI holds over the profile's */
 	struct dps_credential *credential; /* how to log in; borrowed */

@@ -48,7 +48,7 @@ static bool add_failure(cJSON *object, const struct muster_error *failure)
 	       json_add_text(object, "detail", failure->message);
 }
 
-static cJSON *describe(struct station_result *result)
+cJSON *provision_describe(struct station_result *result)
 {
 	CLEANUP(cJSON_freep) cJSON *object = cJSON_CreateObject();
 
@@ -101,6 +101,12 @@ void provision_report_stream(struct provision_report *report)
 					       .column_count = ARRAY_SIZE(columns_of_several) };
 }
 
+bool provision_print_row(enum output_format output, const cJSON *object, struct muster_error *err)
+{
+	return output_print(stdout, output, object, columns_of_several,
+			    ARRAY_SIZE(columns_of_several), err);
+}
+
 /* Formats of lines are printed as they come. */
 static bool take_row(struct provision_report *report, cJSON *object, struct muster_error *err)
 {
@@ -109,8 +115,7 @@ static bool take_row(struct provision_report *report, cJSON *object, struct must
 	if (report->is_endless)
 		return print_at_once(report, TAKE_PTR(row), err);
 	if (report->output == OUTPUT_JSONL || report->output == OUTPUT_TSV)
-		return output_print(stdout, report->output, row, columns_of_several,
-				    ARRAY_SIZE(columns_of_several), err);
+		return provision_print_row(report->output, row, err);
 	if (!report->rows)
 		report->rows = cJSON_CreateArray();
 	return (report->rows && cJSON_AddItemToArray(report->rows, TAKE_PTR(row))) ||
@@ -139,7 +144,7 @@ bool provision_report_add(void *context, struct station_result *result, struct m
 		note_failure(report, &own);
 	if (report->is_single && report->failed > 0 && own.failure.cause != CAUSE_DEVICE_SPOOLED)
 		return true;
-	object = describe(&own);
+	object = provision_describe(&own);
 	if (!object)
 		return muster_fail_memory(err);
 	return report->is_single ? print_single(report, object, err)

@@ -19,6 +19,12 @@ void provision_report_done(struct provision_report *report);
 
 /* Rows are printed as they come: for a run that ends when somebody ends it. */
 void provision_report_stream(struct provision_report *report);
+/* A result as an object; its plan is moved out. NULL: no memory. */
+cJSON *provision_describe(struct station_result *result);
+/* One of several, for formats of lines. */
+bool provision_print_row(enum output_format output, const cJSON *object, struct muster_error *err)
+	MUST_CHECK;
+
 /* For station_request.finished; `context` is the report. */
 bool provision_report_add(void *context, struct station_result *result, struct muster_error *err)
 	MUST_CHECK;

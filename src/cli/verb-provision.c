@@ -6,6 +6,7 @@
 #include "muster/text.h"
 
 #include "login-options.h"
+#include "provision-batch.h"
 #include "provision-devices.h"
 #include "provision-report.h"
 #include "provision-watch.h"
@@ -16,6 +17,7 @@
 struct provision_options {
 	struct station_request request; /* all but the devices, the login and whom to tell */
 	struct provision_choice choice;
+	struct provision_batch_options batch;
 	struct login_options login;
 	const char *device_key;
 };
@@ -37,6 +39,16 @@ static const struct option_row rows[] = {
 	{ 0, "watch", NULL, OPTION_FLAG, NULL, "Whatever is plugged into a socket, until a signal comes",
 	  offsetof(struct provision_options, choice.watch), NULL, NULL, 0 },
 	SOCKET_MAP_ROW(struct provision_options, choice.map_file),
+	{ 'm', "manifest", NULL, OPTION_TEXT, "FILE", "Devices, one a row: CSV, or JSON Lines (.jsonl)",
+	  offsetof(struct provision_options, batch.manifest), NULL, NULL, 0 },
+	{ 0, "batch", NULL, OPTION_TEXT, "NAME", "Name of the manifest's batch; default: its file's name",
+	  offsetof(struct provision_options, batch.name), NULL, NULL, 0 },
+	{ 0, "begin-anew", NULL, OPTION_FLAG, NULL, "Leave an open batch of that name, though it was another",
+	  offsetof(struct provision_options, batch.begin_anew), NULL, NULL, 0 },
+	{ 0, "verify", NULL, OPTION_TEXT, "WHICH", "Devices of the manifest to verify: all, none or sample:N",
+	  offsetof(struct provision_options, batch.verify), NULL, NULL, 0 },
+	{ 0, "look-alikes", NULL, OPTION_ONE_OF, "WHAT", "Serials that differ by 0 and O, or 1, l and I: warn, refuse or pass",
+	  offsetof(struct provision_options, batch.lookalikes), NULL, provision_lookalikes, 0 },
 	TOKEN_ROWS(struct provision_options, request.token),
 	{ 0, "device-key", NULL, OPTION_TEXT, "FILE", "The device's public key, where the profile wraps a key for it",
 	  offsetof(struct provision_options, device_key), NULL, NULL, 0 },
@@ -111,6 +123,43 @@ static bool take_devices(const struct provision_choice *choice, struct provision
 	return true;
 }
 
+static bool check_manifest_alone(const struct provision_options *options, struct muster_error *err)
+{
+	const struct provision_batch_options *batch = &options->batch;
+
+	if (!batch->manifest &&
+	    (batch->name || batch->begin_anew || batch->verify || batch->lookalikes))
+		return muster_fail(err, CAUSE_OPTIONS_CONTRADICT,
+				   "--batch, --begin-anew, --verify and --look-alikes are for the "
+				   "devices of a --manifest");
+	return !batch->manifest ||
+	       (options->choice.serials.count == 0 && !options->choice.serials_file &&
+		!options->choice.all_attached && !options->choice.watch) ||
+	       muster_fail(
+		       err, CAUSE_OPTIONS_CONTRADICT,
+		       "the manifest names the devices; --serial, --serials, --all-attached and --watch do not go with it");
+}
+
+/* The devices of a manifest. */
+static bool run_batch(const struct invocation *call, struct station_request *request,
+		      struct muster_error *err)
+{
+	const struct provision_options *options = call->options;
+	CLEANUP(profile_report_done) struct profile_report mistakes = { 0 };
+	struct provision_batch batch;
+	bool is_done;
+
+	if (!provision_batch_begin(&options->batch, call, &batch, err))
+		return false;
+	request->batch = &batch.request;
+	request->finished = provision_batch_add;
+	request->context = &batch;
+	is_done = station_provision(request, &mistakes, err);
+	if (!is_done || !call->is_quiet)
+		report_print(&mistakes);
+	return is_done && provision_batch_end(&batch, err);
+}
+
 static bool run(const struct invocation *call, struct muster_error *err)
 {
 	const struct provision_options *options = call->options;
@@ -123,8 +172,12 @@ static bool run(const struct invocation *call, struct muster_error *err)
 	struct station_request request = options->request;
 	bool is_done;
 
-	if (!check_options(options, err) ||
-	    !take_devices(&options->choice, &devices, &watch, &request, err) ||
+	if (!check_options(options, err) || !check_manifest_alone(options, err))
+		return false;
+	if (options->batch.manifest)
+		return log_in(options, &config, &request, &credential, err) &&
+		       run_batch(call, &request, err);
+	if (!take_devices(&options->choice, &devices, &watch, &request, err) ||
 	    !log_in(options, &config, &request, &credential, err))
 		return false;
 	if (options->device_key && devices.count != 1)

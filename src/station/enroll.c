@@ -6,6 +6,7 @@
 
 #include "muster/encoding.h"
 #include "muster/json.h"
+#include "sender.h"
 #include "spool.h"
 
 /* -- Composing ---------------------------------------------------------------------------------------------- */
@@ -102,6 +103,12 @@ bool enroll_put_start(struct job *job, struct muster_error *err)
 {
 	CLEANUP(http_request_done) struct http_request request = { 0 };
 
+	if (job->run->sender) {
+		job->sends++;
+		job->may_exist = true;
+		sender_add(job->run->sender, job);
+		return true;
+	}
 	if (!dps_enrollment_put(job_host(job), job->registration_id, job->enrollment, NULL,
 				&request, err))
 		return false;
@@ -115,7 +122,9 @@ static bool record_put(struct job *job, const char *result, struct muster_error 
 	CLEANUP(cJSON_freep) cJSON *body = cJSON_CreateObject();
 
 	if (!body || !json_add_text(body, "operation", "create") ||
-	    !json_add_int64(body, "status", job->answer.status) ||
+	    (job->operation == OPERATION_HTTP &&
+	     !json_add_int64(body, "status", job->answer.status)) ||
+	    (job->is_confirmed && !json_add_bool(body, "confirmed", true)) ||
 	    !json_add_bool(body, result, true))
 		return muster_fail_memory(err);
 	return job_record(job, JOURNAL_OUTCOME, STAGE_ENROLL, TAKE_PTR(body), err);
@@ -133,6 +142,29 @@ static bool put_was_answered_ok(const struct http_answer *answer)
 	return answer->outcome == HTTP_ANSWERED && answer->status == 200;
 }
 
+/* The sender has sent it as often as it took, and read back what it was not sure of. */
+static bool take_fate(struct job *job, struct muster_error *err)
+{
+	switch (job->fate) {
+	case DPS_BULK_WRITTEN:
+		job->created = job->is_confirmed = true;
+		return record_put(job, "created", err);
+	case DPS_BULK_REFUSED:
+		if (!put_had_no_effect(job, err))
+			return false;
+		break;
+	case DPS_BULK_OPEN:
+		break;
+	case DPS_BULK_ALREADY:
+	case DPS_BULK_DIFFERS:
+		/* Whose it is, the attempt in it says. */
+		job->outcome_is_unknown = true;
+		return record_put(job, "unknown", err);
+	}
+	*err = job->fate_why;
+	return false;
+}
+
 bool enroll_put_finish(struct job *job, const struct muster_error *outcome,
 		       struct muster_error *err)
 {
@@ -140,6 +172,8 @@ bool enroll_put_finish(struct job *job, const struct muster_error *outcome,
 	char name[160];
 
 	(void)outcome;
+	if (job->operation == OPERATION_SENDER)
+		return take_fate(job, err);
 	if (put_was_answered_ok(&job->answer)) {
 		job->created = true;
 		return record_put(job, "created", err);
@@ -168,7 +202,8 @@ bool enroll_put_finish(struct job *job, const struct muster_error *outcome,
 
 bool confirm_applies(const struct job *job)
 {
-	return job->enrollment != NULL && !job_is_offline(job);
+	return job->enrollment != NULL && !job_is_offline(job) && !job->is_confirmed &&
+	       !(job->run->batch && job->was_released);
 }
 
 bool confirm_read_start(struct job *job, struct muster_error *err)

@@ -110,7 +110,8 @@ cJSON *evidence_attestation(const struct job *job)
 
 static cJSON *enrollment_part(const struct job *job, struct muster_error *err)
 {
-	CLEANUP(cJSON_freep) cJSON *part = cJSON_Duplicate(job->found, true);
+	CLEANUP(cJSON_freep)
+	cJSON *part = cJSON_Duplicate(job->found ? job->found : job->enrollment, true);
 
 	if (!part || !dps_document_redact(part, err))
 		return NULL;
@@ -186,6 +187,7 @@ bool evidence_compose(struct job *job, char **ret_text, struct muster_error *err
 	    !json_add_item(root, "attestation", evidence_attestation(job)) ||
 	    !add_spooled(root, job) ||
 	    !json_add_item(root, "enrollment", enrollment_part(job, err)) ||
+	    !json_add_text(root, "confirmed", job->found ? "read back" : "by the answer") ||
 	    !json_add_item(root, "verification", verification_part(job)) ||
 	    !json_add_item(root, "journal", chain_part(job, err)))
 		return false;

@@ -5,10 +5,11 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "batch.h"
 #include "known.h"
 #include "muster/encoding.h"
-#include "muster/identity.h"
 #include "muster/json.h"
+#include "names.h"
 #include "resume.h"
 #include "spool.h"
 
@@ -18,7 +19,7 @@ enum { CLOCK_SKEW_MAX_MS = 5 * 60 * 1000 };
 
 bool service_reach_applies(const struct job *job)
 {
-	return !job_is_offline(job);
+	return !job_is_offline(job) && !(job->run->batch && job->run->batch->is_proven);
 }
 
 /* A request without credential, before anything has an effect: does the service answer, is it who it says, and does
@@ -66,31 +67,20 @@ static bool take_id(struct job *job, const char *id, struct muster_error *err)
 
 static bool expand_ids(struct job *job, struct muster_error *err)
 {
-	const struct profile *profile = &job->run->profile;
-	size_t max = profile->attestation == PROFILE_X509 ? REGISTRATION_ID_X509_MAX
-							  : REGISTRATION_ID_MAX;
-	struct identity_values values = { .serial = job->serial };
-	char ek_id[EK_DIGEST_ID_SIZE], folded[REGISTRATION_ID_MAX + 1];
-	CLEANUP(freep) char *expanded = NULL;
+	const struct station_device device = {
+		.serial = job->serial,
+		.registration_id = job->given_registration_id,
+		.device_id = job->given_device_id,
+	};
+	CLEANUP(names_done) struct names names = { 0 };
 
-	if (job->has_ek) {
-		if (!identity_ek_digest_id(job->ek.data, job->ek.size, ek_id, err))
-			return false;
-		values.ek_sha256_base32 = ek_id;
-	}
-	if (!identity_template_expand(profile->registration_id, TEMPLATE_REGISTRATION_ID, &values,
-				      &expanded, err) ||
-	    !identity_registration_id_normalise(expanded, max, folded, err))
-		return muster_error_prefix(err, "making the registration ID");
-	if (!take_id(job, folded, err))
+	if (!names_make(&job->run->profile, &device, job->has_ek ? &job->ek : NULL, &names, err))
 		return false;
-	values.registration_id = job->registration_id;
-	if (!profile->device_id)
-		return true;
-	if (!identity_template_expand(profile->device_id, TEMPLATE_DEVICE_ID, &values,
-				      &job->device_id, err) ||
-	    !identity_device_id_check(job->device_id, err))
-		return muster_error_prefix(err, "making the device ID");
+	if (!names.registration_id)
+		return muster_fail(err, CAUSE_INTERNAL, "a registration ID without its EK");
+	if (!take_id(job, names.registration_id, err))
+		return false;
+	job->device_id = TAKE_PTR(names.device_id);
 	return true;
 }
 
@@ -165,8 +155,18 @@ static bool look_into_journal(struct job *job, struct muster_error *err)
 	return !job->was_known || resume_from_journal(job, err);
 }
 
+/* In a batch nothing is asked about a released device; an enrollment that is gone is found by reading all of them. Only a
+ * file that the end of an earlier run left out is written. */
+static void skip_released(struct job *job)
+{
+	if (job->run->batch && job->was_released)
+		job_go_to(job, release_lacks_keys(job) ? "derive" : "tpm-release");
+}
+
 bool identify_look_up(struct job *job, struct muster_error *err)
 {
+	if (job->run->batch)
+		job->run->batch->is_proven = true;
 	/* What the IDs of an absent device are made of is in the journal. */
 	if (job_is_absent(job)
 		    ? !look_into_journal(job, err) || !spool_take_up(job, err) ||
@@ -176,6 +176,7 @@ bool identify_look_up(struct job *job, struct muster_error *err)
 	if (!job->attempt_id[0] && !new_attempt_id(job, err))
 		return false;
 	job->attempt = job->device.attempt + 1;
+	skip_released(job);
 	if (job_is_dry(job) || job->was_released)
 		return true;
 	return job_put_row(job, JOURNAL_WORKING, STAGE_IDENTIFY, CAUSE_NONE, err);

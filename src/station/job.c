@@ -145,16 +145,28 @@ static bool copy_text(char **target, const char *text)
 bool job_place(struct job *job, const struct station_device *device, struct muster_error *err)
 {
 	job->plug = device->plug;
+	job->skips_verification = device->skips_verification;
 	return (copy_text(&job->tcti, device->tpm) && copy_text(&job->serial, device->serial) &&
 		copy_text(&job->socket, device->socket ? device->socket : device->tpm) &&
 		copy_text(&job->device_key, device->device_key) &&
-		copy_text(&job->registration_id, device->registration_id)) ||
+		copy_text(job_is_absent(job) ? &job->registration_id : &job->given_registration_id,
+			  device->registration_id) &&
+		copy_text(&job->given_device_id, device->device_id)) ||
 	       muster_fail_memory(err);
 }
 
 const char *job_name(const struct job *job)
 {
-	return job->serial ? job->serial : job->socket;
+	return job->serial                  ? job->serial
+	       : job->given_registration_id ? job->given_registration_id
+					    : job->socket;
+}
+
+void job_begin_stages(struct job *job)
+{
+	job->stage_since_ms = job->started_ms;
+	for (size_t i = 1; i < STATION_STAGES; i++)
+		job->stage_ms[i] = -1;
 }
 
 void job_restart(struct job *job)
@@ -166,10 +178,14 @@ void job_restart(struct job *job)
 		.socket = TAKE_PTR(job->socket),
 		.device_key = TAKE_PTR(job->device_key),
 		.registration_id = job_is_absent(job) ? TAKE_PTR(job->registration_id) : NULL,
+		.given_registration_id = TAKE_PTR(job->given_registration_id),
+		.given_device_id = TAKE_PTR(job->given_device_id),
+		.skips_verification = job->skips_verification,
 		.again_in_ms = -1,
 		.started_ms = job->started_ms,
 	};
 
+	job_begin_stages(&fresh);
 	job_done(job);
 	*job = fresh;
 }
@@ -202,6 +218,8 @@ void job_done(struct job *job)
 	bytes_done(&job->recipient);
 	free(job->wrapped.file);
 	free(job->wrapped.method);
+	free(job->given_registration_id);
+	free(job->given_device_id);
 	free(job->sandbox);
 	free(job->registration_id);
 	free(job->device_id);

@@ -6,6 +6,7 @@
 #include <stdint.h>
 
 #include "muster/clock.h"
+#include "muster/dps-bulk.h"
 #include "muster/dps.h"
 #include "muster/ek-judge.h"
 #include "muster/journal.h"
@@ -34,16 +35,22 @@ enum stage {
 
 const char *stage_name(enum stage stage);
 
+/* How many devices are under way at once. */
+enum { JOBS_MAX = 64 };
+
 /* What a job waits for. One operation at a time. */
 enum operation {
 	OPERATION_NONE,
 	OPERATION_WORKER, /* the reply lies in job->reply */
 	OPERATION_HTTP,   /* the answer lies in job->answer */
+	OPERATION_SENDER, /* what became of the enrollment lies in job->fate */
 	OPERATION_TIMER,
 	OPERATION_TURN, /* for its turn in the rate budget; the request lies in job->waiting */
 };
 
+struct batch;
 struct custody;
+struct sender;
 struct step_table;
 
 /* Which part of the way a run goes. */
@@ -61,8 +68,11 @@ struct run {
 	const struct step_table *steps;
 	struct profile profile;
 	struct http *http;
-	struct dps_meter *meter; /* the rate budget of this station */
-	struct journal *journal; /* NULL: nothing is journalled */
+	struct dps_meter *meter;   /* the rate budget of this station */
+	struct batch *batch;       /* NULL: single devices */
+	struct dps_client *client; /* of the sender */
+	struct sender *sender;     /* NULL: each job sends its own enrollment */
+	struct journal *journal;   /* NULL: nothing is journalled */
 	char *journal_path;
 	char *out_directory; /* where evidence goes */
 	bool writes_keys;    /* --out was given: the derived keys go there too */
@@ -110,14 +120,19 @@ struct step_table {
 struct job {
 	struct run *run;
 	char *tcti, *serial, *socket, *device_key; /* of this device; NULL: none */
-	size_t step;                               /* index in the step table */
+	char *given_registration_id, *given_device_id;
+	bool skips_verification;
+	size_t step; /* index in the step table */
 	bool intent_is_written, intent_is_durable;
 	bool is_finished;
 	const char *next_step; /* set by job_go_to */
 	int64_t again_in_ms;   /* set by job_again, else -1 */
 	struct muster_error failure;
 	int64_t started_ms;
-	uint64_t plug; /* the device's number in the feed, 0: none */
+	uint64_t plug;    /* the device's number in the feed, 0: none */
+	enum stage stage; /* the present one, and since when */
+	int64_t stage_since_ms;
+	int64_t stage_ms[STATION_STAGES]; /* spent in each; -1: never begun */
 
 	enum operation operation;
 	struct worker *asked; /* borrowed: tpm or hsm */
@@ -127,6 +142,8 @@ struct job {
 	struct http_transfer *transfer;
 	struct http_answer answer;
 	bool answer_is_ready;
+	enum dps_bulk_fate fate; /* by the sender */
+	struct muster_error fate_why;
 	bool is_authorized; /* the request carried the service credential */
 	bool was_renewed;   /* in the present step, after a 401 */
 	int64_t timer_ms;
@@ -194,6 +211,7 @@ struct job {
 	bool may_exist;          /* a PUT of this or an earlier run may have had its effect */
 	bool outcome_is_unknown; /* read back before anything is sent */
 	bool created;            /* by a PUT of ours */
+	bool is_confirmed;       /* by the service's word on it; not read back */
 	cJSON *found;            /* the enrollment as read back */
 	cJSON *mechanism;        /* its keys, where they have to be compared */
 	char *etag;
@@ -244,6 +262,8 @@ bool job_record(struct job *job, enum journal_kind kind, enum stage stage, cJSON
 /* Writes the device's summary row, likewise. */
 bool job_put_row(struct job *job, enum journal_state state, enum stage stage,
 		 enum muster_cause cause, struct muster_error *err) MUST_CHECK;
+/* The clock of its stages. */
+void job_begin_stages(struct job *job);
 void job_done(struct job *job);
 /* Forgets all but the device, which is taken up again as by another run, with what the journal knows. */
 void job_restart(struct job *job);

@@ -7,15 +7,16 @@
 #include <sys/signalfd.h>
 #include <unistd.h>
 
-#include "job.h"
+#include "batch.h"
 #include "park.h"
+#include "sender.h"
 #include "token.h"
 
 #include "muster/json.h"
 #include "muster/log.h"
 
-/* How long an operation under way may go on after a signal; how many devices are under way at once. */
-enum { PARK_GRACE_MS = 10000, JOBS_MAX = 64 };
+/* How long an operation under way may go on after a signal. */
+enum { PARK_GRACE_MS = 10000 };
 
 static int caught_signal;
 
@@ -32,6 +33,7 @@ struct loop {
 	size_t count;
 	int signals;        /* signalfd */
 	int64_t park_by_ms; /* INT64_MAX while no signal came */
+	int64_t worked_ms;  /* since when the loop has not waited */
 };
 
 /* -- One job, one step ------------------------------------------------------------------------------------- */
@@ -43,6 +45,8 @@ static const struct step *step_of(const struct job *job)
 
 static void forget_operation(struct job *job)
 {
+	if (job->operation == OPERATION_SENDER)
+		sender_remove(job->run->sender, job);
 	job->operation = OPERATION_NONE;
 	job->asked = NULL;
 	job->answer_is_ready = false;
@@ -159,6 +163,20 @@ static bool write_intent(struct job *job, struct muster_error *failure)
 	       job_put_row(job, JOURNAL_WORKING, step->stage, CAUSE_NONE, failure);
 }
 
+static void enter_stage(struct job *job, enum stage stage)
+{
+	int64_t now = clock_now_ms();
+	int64_t *spent_ms = &job->stage_ms[job->stage];
+
+	if (stage == job->stage && *spent_ms >= 0)
+		return;
+	*spent_ms += now - job->stage_since_ms;
+	job->stage = stage;
+	job->stage_since_ms = now;
+	if (job->stage_ms[stage] < 0)
+		job->stage_ms[stage] = 0;
+}
+
 static bool begin(struct job *job, struct muster_error *err)
 {
 	static const struct muster_error fine;
@@ -191,6 +209,7 @@ static bool advance(struct loop *loop, struct job *job, struct muster_error *err
 				return false;
 			continue;
 		}
+		enter_stage(job, step->stage);
 		if (step->intend && loop->park_by_ms != INT64_MAX && !job->intent_is_durable) {
 			muster_fail(&failure, CAUSE_INTERRUPTED,
 				    "stopped by a signal before step '%s'", step->name);
@@ -235,16 +254,49 @@ static int64_t next_deadline(const struct loop *loop)
 			deadline = job->timer_ms;
 		else if (job->operation == OPERATION_WORKER)
 			deadline = lost_its_tpm(loop, job) ? 0 : worker_deadline_ms(job->asked);
+		else if (job->operation == OPERATION_SENDER && job->answer_is_ready)
+			deadline = 0;
 		if (deadline < first)
 			first = deadline;
 	}
 	return first;
 }
 
-static bool wait_for_something(struct loop *loop, struct muster_error *err)
+/* Gives the sender what there is for it. *ret_by_ms: when it wants to be asked again. */
+static bool pump_sender(struct loop *loop, int64_t *ret_by_ms, struct muster_error *err)
+{
+	struct run *run = loop->run;
+	const struct muster_error *why;
+	int64_t wait_ms;
+
+	if (!run->sender)
+		return true;
+	if (!sender_pump(run->sender, &wait_ms, err))
+		return false;
+	if (wait_ms >= 0)
+		*ret_by_ms = clock_now_ms() + wait_ms;
+	why = sender_stopped(run->sender);
+	if (why && run->batch)
+		batch_stop(run->batch, why);
+	return true;
+}
+
+/* A batch has figures to tell; else it may wait for ever. */
+static int64_t next_figures(const struct loop *loop)
+{
+	return loop->run->batch ? batch_next_ms(loop->run->batch) : INT64_MAX;
+}
+
+static int64_t earlier(int64_t a, int64_t b)
+{
+	return a < b ? a : b;
+}
+
+static bool wait_for_something(struct loop *loop, int64_t by_ms, struct muster_error *err)
 {
 	struct pollfd fds[1 + FEED_WAITS_MAX + JOBS_MAX];
-	int64_t deadline = next_deadline(loop), left = deadline - clock_now_ms();
+	int64_t deadline = earlier(earlier(by_ms, next_figures(loop)), next_deadline(loop));
+	int64_t left = deadline - clock_now_ms();
 	int timeout = deadline == INT64_MAX ? -1
 		      : left < 0            ? 0
 		      : left > 3600000      ? 3600000
@@ -261,6 +313,21 @@ static bool wait_for_something(struct loop *loop, struct muster_error *err)
 	return http_poll(loop->run->http, fds, used, timeout, err);
 }
 
+/* Who was waited for meanwhile goes into a batch's figures. */
+static bool wait_and_account(struct loop *loop, int64_t by_ms, struct muster_error *err)
+{
+	int64_t before = clock_now_ms(), after;
+
+	if (!wait_for_something(loop, by_ms, err))
+		return false;
+	after = clock_now_ms();
+	if (loop->run->batch)
+		batch_note_time(loop->run->batch, loop->jobs, loop->count, after - before,
+				before - loop->worked_ms);
+	loop->worked_ms = after;
+	return true;
+}
+
 static void take_signal(struct loop *loop)
 {
 	struct signalfd_siginfo info;
@@ -271,6 +338,12 @@ static void take_signal(struct loop *loop)
 	if (loop->park_by_ms == INT64_MAX)
 		loop->park_by_ms = clock_now_ms() + PARK_GRACE_MS;
 	log_info("stopping; the device will be left in a recorded state");
+	if (loop->run->sender) {
+		struct muster_error why;
+
+		muster_fail(&why, CAUSE_INTERRUPTED, "stopped by a signal");
+		sender_stop(loop->run->sender, &why);
+	}
 }
 
 /* Whether the job's operation is over; its own failure goes to *outcome. */
@@ -290,6 +363,7 @@ static bool collect_one(const struct loop *loop, struct job *job, struct muster_
 			return true;
 		return done;
 	case OPERATION_HTTP:
+	case OPERATION_SENDER:
 		return job->answer_is_ready;
 	case OPERATION_TURN:
 		return false;
@@ -362,6 +436,7 @@ static bool add_job(struct loop *loop, const struct station_device *device,
 		return muster_fail_memory(err);
 	loop->jobs[loop->count++] = job;
 	*job = (struct job){ .run = loop->run, .again_in_ms = -1, .started_ms = clock_now_ms() };
+	job_begin_stages(job);
 	return job_place(job, device, err);
 }
 
@@ -410,6 +485,9 @@ static bool retire_jobs(struct loop *loop, struct muster_error *err)
 
 		if (!loop->jobs[i]->is_finished)
 			continue;
+		enter_stage(loop->jobs[i], STAGE_IDENTIFY);
+		if (loop->run->batch)
+			batch_device_ended(loop->run->batch, loop->jobs[i]);
 		if (!job_result(loop->jobs[i], &result, err))
 			return false;
 		drop_job(loop, i);
@@ -445,6 +523,7 @@ static bool commit_turn(struct loop *loop, bool *ret_go_on, struct muster_error 
 
 static bool turn(struct loop *loop, struct muster_error *err)
 {
+	int64_t by_ms = INT64_MAX;
 	bool go_on;
 	size_t before;
 
@@ -456,10 +535,13 @@ static bool turn(struct loop *loop, struct muster_error *err)
 			return false;
 	if (!commit_turn(loop, &go_on, err) || !retire_jobs(loop, err))
 		return false;
+	if (loop->run->batch && !batch_tell(loop->run->batch, false, err))
+		return false;
 	/* Where a device has ended there is room for the next. */
 	if (go_on || is_over(loop) || loop->count < before)
 		return true;
-	return wait_for_something(loop, err) && collect(loop, err);
+	return pump_sender(loop, &by_ms, err) && wait_and_account(loop, by_ms, err) &&
+	       collect(loop, err);
 }
 
 static bool watch_signals(struct loop *loop, sigset_t *ret_before, struct muster_error *err)
@@ -479,7 +561,11 @@ static bool watch_signals(struct loop *loop, sigset_t *ret_before, struct muster
 
 bool loop_run(struct run *run, struct feed *feed, struct muster_error *err)
 {
-	struct loop loop = { .run = run, .feed = feed, .signals = -1, .park_by_ms = INT64_MAX };
+	struct loop loop = { .run = run,
+			     .feed = feed,
+			     .signals = -1,
+			     .park_by_ms = INT64_MAX,
+			     .worked_ms = clock_now_ms() };
 	sigset_t before;
 	bool good;
 

@@ -1,7 +1,7 @@
 /* What a job writes into the journal. */
 #include <string.h>
 
-#include "job.h"
+#include "batch.h"
 
 #include "muster/encoding.h"
 #include "muster/json.h"
@@ -81,6 +81,7 @@ bool job_put_row(struct job *job, enum journal_state state, enum stage stage,
 				     : NULL,
 		.profile_name = run->profile.name,
 		.profile_digest = run->profile.digest,
+		.batch = run->batch ? run->batch->manifest.digest : job->device.batch,
 		.operator= run->who.operator_name,
 		.station = run->who.station,
 		.socket = or_as_known(job, job->socket, job->device.socket),

@@ -12,6 +12,16 @@
 
 enum { OUTPUT_FILE_MAX = 256 * 1024, KEY_FILE_MAX = 1024 };
 
+bool release_lacks_keys(const struct job *job)
+{
+	CLEANUP(freep) char *path = NULL;
+
+	if (!job->run->writes_keys || job->run->profile.attestation != PROFILE_SYMMETRIC_KEY)
+		return false;
+	path = evidence_path(job, "keys.json");
+	return path && access(path, F_OK) < 0;
+}
+
 bool release_tpm_applies(const struct job *job)
 {
 	return job->tpm != NULL;

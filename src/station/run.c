@@ -1,7 +1,8 @@
 /* Everything that can be known to be wrong before anything outside is touched. */
+#include "batch.h"
 #include "custody.h"
-#include "job.h"
 #include "kept-profile.h"
+#include "sender.h"
 #include "token.h"
 #include "tpm-chip.h"
 
@@ -21,6 +22,9 @@ void run_done(struct run *run)
 	if (run->issuer_custody)
 		custody_done(run->issuer_custody);
 	free(run->issuer_custody);
+	sender_free(run->sender);
+	batch_free(run->batch);
+	dps_client_free(run->client);
 	pool_done(&run->pool);
 	http_free(run->http);
 	dps_meter_close(run->meter);
@@ -185,6 +189,11 @@ static const char *token_of(const struct run *run)
 					   : profile->master.secondary.uri;
 }
 
+static size_t count_of(const struct run *run)
+{
+	return run->batch ? run->batch->manifest.count : run->request->device_count;
+}
+
 /* The profile's, the configuration's, or one; no more than there are devices for. */
 static size_t sessions_of(const struct run *run)
 {
@@ -192,8 +201,7 @@ static size_t sessions_of(const struct run *run)
 
 	if (sessions == 0)
 		sessions = 1;
-	return (size_t)sessions < run->request->device_count ? (size_t)sessions
-							     : run->request->device_count;
+	return (size_t)sessions < count_of(run) ? (size_t)sessions : count_of(run);
 }
 
 static bool find_token(struct run *run, struct muster_error *err)
@@ -256,7 +264,7 @@ static bool open_journal(struct run *run, const struct config *config, struct mu
 	if (run->request->dry_run)
 		return access(path, F_OK) < 0 ||
 		       journal_open(path, JOURNAL_READ, &run->journal, err);
-	return journal_check_space(path, run->request->device_count, err) &&
+	return journal_check_space(path, count_of(run), err) &&
 	       journal_open(path, JOURNAL_WRITE, &run->journal, err) &&
 	       directory_make(run->out_directory, err);
 }
@@ -309,6 +317,29 @@ static bool connect_service(struct run *run, struct muster_error *err)
 	return run->meter != NULL;
 }
 
+static bool open_batch(struct run *run, struct muster_error *err)
+{
+	const struct station_batch *batch = run->request->batch;
+
+	if (!batch)
+		return true;
+	if (batch->verify == STATION_VERIFY_NONE)
+		run->profile.verify = PROFILE_VERIFY_NONE;
+	return batch_open(run, batch, &run->batch, err);
+}
+
+/* Single devices send for themselves: what they hold is read back in any case. */
+static bool open_sender(struct run *run, struct muster_error *err)
+{
+	if (!run->batch || run->request->dry_run || run->way == RUN_OFFLINE)
+		return true;
+	run->client = dps_client_new(run->http, run->request->credential, err);
+	if (!run->client)
+		return false;
+	dps_client_set_meter(run->client, run->meter);
+	return sender_new(run->client, &run->sender, err);
+}
+
 /* The caller's report is the configuration's when that is what is wrong. */
 static bool load_config(struct config *config, struct profile_report *report,
 			struct muster_error *err)
@@ -335,10 +366,10 @@ bool run_prepare(struct run *run, const struct station_request *request,
 		return false;
 	run->may_use_network = config.tpm_network;
 	run->tpm_deadlines = chip_deadlines(&config);
-	return check_devices(run, err) && load_tpm_terms(run, err) && check_key_fd(run, err) &&
-	       find_token(run, err) && read_places(run, &config, err) &&
+	return check_devices(run, err) && open_batch(run, err) && load_tpm_terms(run, err) &&
+	       check_key_fd(run, err) && find_token(run, err) && read_places(run, &config, err) &&
 	       who_is_here(&run->who, request->operator_name, config.operator_name, err) &&
 	       read_masters(run, err) && open_http(run, &config, err) &&
 	       open_journal(run, &config, err) && keep_profile(run, err) &&
-	       connect_service(run, err);
+	       connect_service(run, err) && open_sender(run, err);
 }

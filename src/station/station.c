@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "batch.h"
 #include "watch.h"
 
 #include "muster/json.h"
@@ -135,6 +136,12 @@ static bool provision_plugged(struct run *run, struct muster_error *err)
 	return watch.failure.code == MUSTER_OK;
 }
 
+static bool provision_batch(struct run *run, struct muster_error *err)
+{
+	return batch_pin(run->batch, err) && loop_run(run, &run->batch->feed, err) &&
+	       batch_end(run->batch, err);
+}
+
 bool station_provision(const struct station_request *request, struct profile_report *report,
 		       struct muster_error *err)
 {
@@ -144,5 +151,7 @@ bool station_provision(const struct station_request *request, struct profile_rep
 
 	if (!run_prepare(&run, request, report, err))
 		return false;
-	return request->watch ? provision_plugged(&run, err) : loop_run(&run, &feed.feed, err);
+	if (request->watch)
+		return provision_plugged(&run, err);
+	return request->batch ? provision_batch(&run, err) : loop_run(&run, &feed.feed, err);
 }

@@ -136,6 +136,8 @@ STEP_APPLIES(spool_applies);
 STEP_STARTS(spool_record);
 
 /* release.c */
+/* The derived keys were to be written, and are not. */
+bool release_lacks_keys(const struct job *job);
 STEP_APPLIES(release_tpm_applies);
 STEP_APPLIES(release_applies);
 STEP_APPLIES(write_out_applies);

@@ -18,7 +18,8 @@ enum {
 static bool is_asked_for(const struct job *job)
 {
 	return job->run->profile.verify != PROFILE_VERIFY_NONE && !job_is_dry(job) &&
-	       !job_is_offline(job) && !job->was_released && !job->key_is_gone;
+	       !job_is_offline(job) && !job->was_released && !job->key_is_gone &&
+	       !job->skips_verification;
 }
 
 /* Derived keys are at hand wherever their master is, a key in a token where the token is. */

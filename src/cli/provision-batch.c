@@ -1,0 +1,343 @@
+#include "provision-batch.h"
+
+#include <string.h>
+#include <unistd.h>
+
+#include "muster/clock.h"
+#include "muster/json.h"
+#include "muster/text.h"
+
+#include "provision-report.h"
+
+enum { PLAIN_EVERY_MS = 30000 };
+
+const char *const provision_lookalikes[] = {
+	[STATION_LOOKALIKES_WARN] = "warn",
+	[STATION_LOOKALIKES_REFUSE] = "refuse",
+	[STATION_LOOKALIKES_PASS] = "pass",
+	NULL,
+};
+
+/* -- On the way -------------------------------------------------------------------------------------------------- */
+
+static void end_line(struct provision_batch *batch)
+{
+	if (batch->shows_line)
+		fputc('\n', stderr);
+	batch->shows_line = false;
+}
+
+static void print_mistake(void *context, size_t line, size_t column, bool is_warning,
+			  const char *message)
+{
+	const struct provision_batch *batch = context;
+
+	if (!is_warning || !batch->is_quiet)
+		fprintf(stderr, "%s:%zu:%zu: %s%s\n", PRINTABLE(batch->path), line, column,
+			is_warning ? "warning: " : "", message);
+}
+
+static void print_progress(struct provision_batch *batch, const struct station_figures *figures)
+{
+	int64_t now = clock_now_ms();
+
+	if (batch->is_quiet || (!batch->is_terminal && now - batch->shown_ms < PLAIN_EVERY_MS))
+		return;
+	batch->shown_ms = now;
+	fprintf(stderr, "%smuster: %zu of %zu, %.1f a second, ", batch->is_terminal ? "\r" : "",
+		figures->ended, figures->rows, figures->rate);
+	if (figures->seconds_left >= 0)
+		fprintf(stderr, "%lld s to go, ", (long long)figures->seconds_left);
+	fprintf(stderr, "bound by %s%s", station_bound_name(figures->bound),
+		batch->is_terminal ? "   " : "\n");
+	batch->shows_line = batch->is_terminal;
+}
+
+/* -- The figures as an object ------------------------------------------------------------------------------------- */
+
+static bool add_count(cJSON *object, const char *name, size_t count)
+{
+	return json_add_int64(object, name, (int64_t)count);
+}
+
+static bool add_seconds(cJSON *object, const char *name, double seconds)
+{
+	char text[32];
+
+	snprintf(text, sizeof(text), "%.2f", seconds);
+	return cJSON_AddRawToObject(object, name, text) != NULL;
+}
+
+static bool add_counts(cJSON *object, const struct station_figures *figures)
+{
+	return add_count(object, "rows", figures->rows) &&
+	       add_count(object, "ended", figures->ended) &&
+	       add_count(object, "before", figures->before) &&
+	       add_count(object, "enrolled", figures->enrolled) &&
+	       add_count(object, "adopted", figures->adopted) &&
+	       add_count(object, "spooled", figures->spooled) &&
+	       add_count(object, "failed", figures->failed) &&
+	       add_count(object, "parked", figures->parked) &&
+	       add_count(object, "verified", figures->verified) &&
+	       add_seconds(object, "seconds", figures->seconds) &&
+	       json_add_text(object, "boundBy", station_bound_name(figures->bound));
+}
+
+static cJSON *stages_of(const struct station_figures *figures)
+{
+	CLEANUP(cJSON_freep) cJSON *stages = cJSON_CreateArray();
+
+	for (size_t i = 0; stages && i < STATION_STAGES; i++) {
+		cJSON *stage = cJSON_CreateObject();
+		size_t count = figures->stages[i].count;
+
+		if (!cJSON_AddItemToArray(stages, stage) ||
+		    !json_add_text(stage, "stage", figures->stages[i].name) ||
+		    !add_count(stage, "devices", count) ||
+		    !add_seconds(stage, "seconds",
+				 count ? (double)figures->stages[i].sum_ms / 1000 / (double)count
+				       : 0) ||
+		    !add_seconds(stage, "longest", (double)figures->stages[i].max_ms / 1000))
+			return NULL;
+	}
+	return TAKE_PTR(stages);
+}
+
+static cJSON *reasons_of(const struct station_figures *figures)
+{
+	CLEANUP(cJSON_freep) cJSON *reasons = cJSON_CreateArray();
+
+	for (size_t i = 0; reasons && i < figures->reason_count; i++) {
+		const struct station_reason *reason = &figures->reasons[i];
+		cJSON *object = cJSON_CreateObject();
+		char cause[8];
+
+		snprintf(cause, sizeof(cause), "E%04u", (unsigned)reason->cause);
+		if (!cJSON_AddItemToArray(reasons, object) ||
+		    !json_add_text(object, "cause", cause) ||
+		    !add_count(object, "devices", reason->count) ||
+		    !json_add_text(object, "first", reason->device) ||
+		    !json_add_text(object, "detail", reason->message))
+			return NULL;
+	}
+	return TAKE_PTR(reasons);
+}
+
+static const char *slowest_of(const struct station_figures *figures)
+{
+	size_t slowest = 0;
+	double most = -1;
+
+	for (size_t i = 0; i < STATION_STAGES; i++) {
+		size_t count = figures->stages[i].count;
+		double mean = count ? (double)figures->stages[i].sum_ms / (double)count : -1;
+
+		if (mean > most) {
+			most = mean;
+			slowest = i;
+		}
+	}
+	return figures->stages[slowest].name;
+}
+
+static size_t good_of(const struct station_figures *figures)
+{
+	return figures->before + figures->enrolled + figures->adopted;
+}
+
+/* Hundredths of the whole, which may be nothing. */
+static bool add_share(cJSON *object, const char *name, size_t part, size_t whole)
+{
+	return add_seconds(object, name, whole ? (double)part * 100 / (double)whole : 0);
+}
+
+static cJSON *report_of(const struct station_figures *figures)
+{
+	CLEANUP(cJSON_freep) cJSON *report = cJSON_CreateObject();
+	size_t good = figures->enrolled + figures->adopted + figures->spooled;
+
+	if (!report || !add_counts(report, figures) ||
+	    !add_share(report, "yieldPercent", good_of(figures), figures->rows) ||
+	    !add_share(report, "firstPassPercent", figures->first_pass,
+		       good + figures->failed + figures->parked) ||
+	    !add_seconds(report, "perSecond",
+			 figures->seconds > 0 ? (double)figures->ended / figures->seconds : 0) ||
+	    !json_add_text(report, "slowestStage", slowest_of(figures)) ||
+	    !json_add_item(report, "stages", stages_of(figures)) ||
+	    !json_add_item(report, "reasons", reasons_of(figures)) ||
+	    !json_add_bool(report, "resumed", figures->was_resumed))
+		return NULL;
+	return TAKE_PTR(report);
+}
+
+/* -- The report --------------------------------------------------------------------------------------------------- */
+
+static const struct column report_columns[] = {
+	{ "rows", "ROWS", true, false },
+	{ "before", "BEFORE", true, false },
+	{ "enrolled", "ENROLLED", true, false },
+	{ "adopted", "ADOPTED", true, false },
+	{ "spooled", "SPOOLED", true, false },
+	{ "failed", "FAILED", true, false },
+	{ "parked", "PARKED", true, false },
+	{ "verified", "VERIFIED", true, false },
+	{ "yieldPercent", "YIELD %", true, false },
+	{ "firstPassPercent", "FIRST PASS %", true, false },
+	{ "perSecond", "A SECOND", true, false },
+	{ "slowestStage", "SLOWEST", false, false },
+	{ "boundBy", "BOUND BY", false, false },
+	{ "seconds", "SECONDS", true, false },
+};
+
+static const struct column reason_columns[] = {
+	{ "cause", "CAUSE", false, false },
+	{ "devices", "DEVICES", true, false },
+	{ "first", "FIRST", false, false },
+	{ "detail", "WHY", false, false },
+};
+
+static bool print_event(const struct provision_batch *batch, const char *event, cJSON *new_object,
+			struct muster_error *err)
+{
+	CLEANUP(cJSON_freep) cJSON *object = new_object;
+
+	if (!object || !json_add_text(object, "event", event))
+		return muster_fail_memory(err);
+	return output_print(stdout, batch->output, object, report_columns,
+			    ARRAY_SIZE(report_columns), err);
+}
+
+static bool print_report(struct provision_batch *batch, const struct station_figures *figures,
+			 struct muster_error *err)
+{
+	CLEANUP(cJSON_freep) cJSON *report = report_of(figures);
+	const cJSON *reasons = json_get(report, "reasons");
+
+	end_line(batch);
+	if (!report)
+		return muster_fail_memory(err);
+	if (batch->output == OUTPUT_JSONL)
+		return print_event(batch, "report", TAKE_PTR(report), err);
+	if (batch->output == OUTPUT_TSV)
+		return true;
+	if (!output_print(stdout, batch->output, report, report_columns, ARRAY_SIZE(report_columns),
+			  err))
+		return false;
+	return batch->output != OUTPUT_TABLE || cJSON_GetArraySize(reasons) == 0 ||
+	       output_print(stdout, OUTPUT_TABLE, reasons, reason_columns,
+			    ARRAY_SIZE(reason_columns), err);
+}
+
+static bool take_figures(void *context, const struct station_figures *figures, bool is_end,
+			 struct muster_error *err)
+{
+	struct provision_batch *batch = context;
+	cJSON *object;
+
+	if (is_end)
+		return print_report(batch, figures, err);
+	print_progress(batch, figures);
+	if (batch->output != OUTPUT_JSONL)
+		return true;
+	object = cJSON_CreateObject();
+	if (object && !add_counts(object, figures)) {
+		cJSON_Delete(object);
+		object = NULL;
+	}
+	return print_event(batch, "progress", object, err);
+}
+
+/* -- Devices ------------------------------------------------------------------------------------------------------ */
+
+static void note_failure(struct provision_batch *batch, const struct station_result *result)
+{
+	if (batch->failed++ == 0)
+		batch->failure = result->failure;
+	batch->differ |= batch->failure.code != result->failure.code;
+	if (result->failure.cause == CAUSE_INTERRUPTED)
+		return;
+	end_line(batch);
+	fprintf(stderr, "muster: %s: [E%04u] %s\n", PRINTABLE(result->device ? result->device : ""),
+		(unsigned)result->failure.cause, result->failure.message);
+}
+
+bool provision_batch_add(void *context, struct station_result *result, struct muster_error *err)
+{
+	struct provision_batch *batch = context;
+	CLEANUP(station_result_done) struct station_result own = *result;
+	CLEANUP(cJSON_freep) cJSON *object = NULL;
+
+	if (own.failure.code != MUSTER_OK)
+		note_failure(batch, &own);
+	if (batch->output != OUTPUT_JSONL && batch->output != OUTPUT_TSV)
+		return true;
+	object = provision_describe(&own);
+	if (!object || (batch->output == OUTPUT_JSONL && !json_add_text(object, "event", "device")))
+		return muster_fail_memory(err);
+	return provision_print_row(batch->output, object, err);
+}
+
+/* -- Beginning and end -------------------------------------------------------------------------------------------- */
+
+static bool read_verify(const char *word, struct station_batch *request, struct muster_error *err)
+{
+	static const char sample[] = "sample:";
+
+	request->verify = STATION_VERIFY_AS_PROFILE;
+	if (!word || strcmp(word, "all") == 0)
+		return true;
+	if (strcmp(word, "none") == 0) {
+		request->verify = STATION_VERIFY_NONE;
+		return true;
+	}
+	request->verify = STATION_VERIFY_SAMPLE;
+	return (text_has_prefix(word, sample) &&
+		text_to_int64(word + strlen(sample), 1, INT32_MAX, &request->sample)) ||
+	       muster_fail(err, CAUSE_USAGE, "--verify='%s' is not all, none or sample:N",
+			   PRINTABLE(word));
+}
+
+static enum station_batch_lookalikes read_lookalikes(const char *word)
+{
+	size_t i = 0;
+
+	while (word && strcmp(provision_lookalikes[i], word) != 0)
+		i++;
+	return (enum station_batch_lookalikes)i;
+}
+
+bool provision_batch_begin(const struct provision_batch_options *options,
+			   const struct invocation *call, struct provision_batch *batch,
+			   struct muster_error *err)
+{
+	*batch = (struct provision_batch){
+		.output = call->output,
+		.is_quiet = call->is_quiet,
+		.is_terminal = isatty(STDERR_FILENO),
+		.shown_ms = clock_now_ms(),
+		.path = options->manifest,
+		.request = {
+			.manifest = options->manifest,
+			.name = options->name,
+			.begin_anew = options->begin_anew,
+			.lookalikes = read_lookalikes(options->lookalikes),
+			.mistake = print_mistake,
+			.figures = take_figures,
+			.context = batch,
+		},
+	};
+	return read_verify(options->verify, &batch->request, err);
+}
+
+bool provision_batch_end(const struct provision_batch *batch, struct muster_error *err)
+{
+	if (batch->failed == 0)
+		return true;
+	*err = batch->failure;
+	if (batch->differ)
+		muster_fail(err, CAUSE_DEVICES_FAILED, "%zu devices failed, each with its own line",
+			    batch->failed);
+	else
+		muster_error_prefix(err, "%zu devices failed", batch->failed);
+	return false;
+}

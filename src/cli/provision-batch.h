@@ -1,0 +1,39 @@
+/* What `muster provision --manifest` says: mistakes in the manifest, how it goes on, devices that fail, and the report at the
+ * end. Nothing is kept of single devices. */
+#pragma once
+
+#include "muster/station.h"
+
+#include "cli-internal.h"
+
+struct provision_batch_options {
+	const char *manifest;
+	const char *name;
+	const char *verify;     /* "all", "none", "sample:N" */
+	const char *lookalikes; /* one of provision_lookalikes */
+	bool begin_anew;
+};
+extern const char *const provision_lookalikes[];
+
+struct provision_batch {
+	enum output_format output;
+	bool is_quiet;
+	bool is_terminal;            /* stderr: one line that changes */
+	bool shows_line;             /* that line stands there */
+	int64_t shown_ms;            /* when progress was said last */
+	size_t failed;               /* devices, parked ones too */
+	struct muster_error failure; /* the first */
+	bool differ;                 /* failures have different exit statuses */
+	const char *path;
+	struct station_batch request;
+};
+
+/* Fills batch->request; what it gets is borrowed. */
+bool provision_batch_begin(const struct provision_batch_options *options,
+			   const struct invocation *call, struct provision_batch *batch,
+			   struct muster_error *err) MUST_CHECK;
+/* For station_request.finished. */
+bool provision_batch_add(void *context, struct station_result *result, struct muster_error *err)
+	MUST_CHECK;
+/* False when devices failed: with the status that all share, else 1. */
+bool provision_batch_end(const struct provision_batch *batch, struct muster_error *err) MUST_CHECK;

@@ -1,0 +1,275 @@
+#include "batch.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "muster/json.h"
+
+enum { ALIKE_MAX = 3 };
+
+/* -- Opening ------------------------------------------------------------------------------------------------------ */
+
+static bool take_name(struct batch *batch, const struct station_batch *request,
+		      struct muster_error *err)
+{
+	const char *slash = strrchr(request->manifest, '/');
+	const char *name = request->name ? request->name : slash ? slash + 1 : request->manifest;
+	size_t length = strlen(name);
+
+	if (length == 0 || length >= sizeof(batch->name))
+		return muster_fail(err, CAUSE_USAGE,
+				   "the name of a batch has 1 to %zu characters: pass --batch NAME",
+				   sizeof(batch->name) - 1);
+	text_printable(batch->name, sizeof(batch->name), name);
+	return strcmp(batch->name, name) == 0 ||
+	       muster_fail(err, CAUSE_USAGE,
+			   "the name of a batch is printable text: pass --batch NAME");
+}
+
+static enum feed_state next_of_batch(struct feed *feed, struct station_device *ret_device);
+
+bool batch_open(struct run *run, const struct station_batch *request, struct batch **ret_batch,
+		struct muster_error *err)
+{
+	struct batch *batch = calloc(1, sizeof(*batch));
+
+	if (!batch)
+		return muster_fail_memory(err);
+	*ret_batch = batch;
+	batch->feed.next = next_of_batch;
+	batch->run = run;
+	batch->started_ms = batch->told_ms = batch->paced_ms = clock_now_ms();
+	if (!take_name(batch, request, err) || !manifest_open(&batch->manifest, request, run, err))
+		return false;
+	batch->figures.rows = batch->manifest.count;
+	batch->figures.seconds_left = -1;
+	return true;
+}
+
+void batch_free(struct batch *batch)
+{
+	if (!batch)
+		return;
+	manifest_close(&batch->manifest);
+	free(batch);
+}
+
+bool batch_verifies(const struct batch *batch, size_t row)
+{
+	const struct station_batch *request = batch->run->request->batch;
+	size_t rows = batch->manifest.count, sample = (size_t)request->sample;
+
+	switch (request->verify) {
+	case STATION_VERIFY_AS_PROFILE:
+		return true;
+	case STATION_VERIFY_NONE:
+		return false;
+	case STATION_VERIFY_SAMPLE:
+		break;
+	}
+	return sample >= rows || (row + 1) * sample / rows > row * sample / rows;
+}
+
+/* -- Devices ------------------------------------------------------------------------------------------------------ */
+
+void batch_stop(struct batch *batch, const struct muster_error *why)
+{
+	if (batch->figures.stopped.code == MUSTER_OK)
+		batch->figures.stopped = *why;
+}
+
+static enum feed_state next_of_batch(struct feed *feed, struct station_device *ret_device)
+{
+	struct batch *batch = (struct batch *)(void *)feed;
+	struct muster_error why;
+	size_t row = batch->manifest.next;
+	bool has;
+
+	if (batch->figures.stopped.code != MUSTER_OK)
+		return FEED_OVER;
+	/* One alone until it is known that the service is the right one and the token takes the PIN. */
+	if (batch->under_way > 0 && !batch->is_proven)
+		return FEED_LATER;
+	if (!manifest_next(&batch->manifest, ret_device, &has, &why)) {
+		batch_stop(batch, &why);
+		return FEED_OVER;
+	}
+	if (!has)
+		return FEED_OVER;
+	ret_device->skips_verification = !batch_verifies(batch, row);
+	batch->under_way++;
+	return FEED_DEVICE;
+}
+
+/* -- When to stop ------------------------------------------------------------------------------------------------- */
+
+/* Of the token or the service, so that it would be the next device's failure too. */
+static bool is_general(enum muster_cause cause)
+{
+	return (cause >= 4100 && cause < 4300) || (cause >= 5100 && cause < 5300);
+}
+
+static void note_failure(struct batch *batch, const struct muster_error *failure)
+{
+	struct muster_error why = *failure;
+
+	if (failure->cause == CAUSE_INTERRUPTED || !is_general(failure->cause)) {
+		batch->alike = 0;
+		return;
+	}
+	batch->alike = failure->cause == batch->alike_cause ? batch->alike + 1 : 1;
+	batch->alike_cause = failure->cause;
+	if (batch->alike < ALIKE_MAX && batch->is_proven)
+		return;
+	if (batch->is_proven)
+		muster_error_prefix(&why, "stopped after %d devices in a row", ALIKE_MAX);
+	batch_stop(batch, &why);
+}
+
+void batch_device_ended(struct batch *batch, const struct job *job)
+{
+	batch->under_way--;
+	batch_note_end(batch, job);
+	if (job->failure.code != MUSTER_OK)
+		note_failure(batch, &job->failure);
+	else if (!job->was_released)
+		batch->alike = 0;
+}
+
+/* -- In the journal ------------------------------------------------------------------------------------------------ */
+
+/* The last that is said of a batch of this name. */
+struct pinned {
+	bool is_open;
+	char manifest[SHA256_HEX_SIZE], profile[SHA256_HEX_SIZE];
+	int64_t seq;
+};
+
+static void copy_digest(char target[SHA256_HEX_SIZE], const char *text)
+{
+	snprintf(target, SHA256_HEX_SIZE, "%s", text ? text : "");
+}
+
+static bool take_entry(void *context, const struct journal_entry *entry, struct muster_error *err)
+{
+	struct pinned *pinned = context;
+	CLEANUP(cJSON_freep) cJSON *body = NULL;
+
+	if (!json_parse(entry->body, strlen(entry->body), "a journal entry", &body, err))
+		return false;
+	pinned->seq = entry->seq;
+	pinned->is_open = !json_bool(body, "closed", false);
+	copy_digest(pinned->manifest, json_text(body, "manifest"));
+	copy_digest(pinned->profile, json_text(body, "profile"));
+	return true;
+}
+
+/* No registration ID has a slash. */
+static const char *entry_name(const struct batch *batch, char name[80])
+{
+	snprintf(name, 80, "batch/%s", batch->name);
+	text_fold(name);
+	return name;
+}
+
+static bool find_pinned(const struct batch *batch, struct pinned *ret_pinned,
+			struct muster_error *err)
+{
+	char name[80];
+	size_t count;
+
+	do {
+		if (!journal_entries(batch->run->journal, entry_name(batch, name), ret_pinned->seq,
+				     take_entry, ret_pinned, &count, err))
+			return false;
+	} while (count > 0);
+	return true;
+}
+
+static bool write_entry(const struct batch *batch, cJSON *new_body, struct muster_error *err)
+{
+	CLEANUP(cJSON_freep) cJSON *body = new_body;
+	CLEANUP(freep) char *line = NULL;
+	struct journal *journal = batch->run->journal;
+	char name[80];
+	struct journal_entry entry = {
+		.registration_id = entry_name(batch, name),
+		.at_ms = clock_wall_ms(),
+		.stage = "batch",
+		.kind = JOURNAL_NOTE,
+		.operator= batch->run->who.operator_name,
+		.station = batch->run->who.station,
+	};
+
+	if (!body || !json_add_text(body, "batch", batch->name) ||
+	    !json_add_text(body, "manifest", batch->manifest.digest) ||
+	    !json_add_text(body, "profile", batch->run->profile.digest) ||
+	    !json_add_int64(body, "rows", (int64_t)batch->manifest.count))
+		return muster_fail_memory(err);
+	line = json_print_line(body);
+	if (!line)
+		return muster_fail_memory(err);
+	entry.body = line;
+	return journal_begin(journal, err) && journal_append(journal, &entry, err) &&
+	       journal_commit(journal, err);
+}
+
+static bool fail_changed(const struct batch *batch, const struct pinned *pinned,
+			 struct muster_error *err)
+{
+	bool is_manifest = strcmp(pinned->manifest, batch->manifest.digest) != 0;
+
+	return muster_fail(
+		err, CAUSE_BATCH_CHANGED,
+		"batch '%s' is open with %s of digest %.16s..., and this one has %.16s...",
+		batch->name, is_manifest ? "a manifest" : "a profile",
+		is_manifest ? pinned->manifest : pinned->profile,
+		is_manifest ? batch->manifest.digest : batch->run->profile.digest);
+}
+
+bool batch_pin(struct batch *batch, struct muster_error *err)
+{
+	struct pinned pinned = { 0 };
+	bool is_same;
+
+	if (!batch->run->journal)
+		return true;
+	if (!find_pinned(batch, &pinned, err))
+		return false;
+	is_same = strcmp(pinned.manifest, batch->manifest.digest) == 0 &&
+		  strcmp(pinned.profile, batch->run->profile.digest) == 0;
+	batch->figures.was_resumed = pinned.is_open && is_same;
+	if (pinned.is_open && !is_same && !batch->run->request->batch->begin_anew)
+		return fail_changed(batch, &pinned, err);
+	if (batch->figures.was_resumed || batch->run->request->dry_run)
+		return true;
+	return write_entry(batch, cJSON_CreateObject(), err);
+}
+
+static bool close_batch(struct batch *batch, struct muster_error *err)
+{
+	CLEANUP(cJSON_freep) cJSON *body = cJSON_CreateObject();
+	const struct station_figures *figures = &batch->figures;
+
+	if (!body || !json_add_bool(body, "closed", true) ||
+	    !json_add_int64(body, "released",
+			    (int64_t)(figures->before + figures->enrolled + figures->adopted)) ||
+	    !json_add_int64(body, "failed", (int64_t)figures->failed))
+		return muster_fail_memory(err);
+	return write_entry(batch, TAKE_PTR(body), err);
+}
+
+bool batch_end(struct batch *batch, struct muster_error *err)
+{
+	const struct station_figures *figures = &batch->figures;
+	bool is_complete =
+		figures->ended == figures->rows && figures->parked + figures->spooled == 0;
+
+	if (is_complete && !batch->run->request->dry_run && !close_batch(batch, err))
+		return false;
+	if (!batch_tell(batch, true, err))
+		return false;
+	if (figures->stopped.code != MUSTER_OK)
+		*err = figures->stopped;
+	return figures->stopped.code == MUSTER_OK;
+}

@@ -1,0 +1,240 @@
+"""muster provision --manifest: every device of a manifest once, whatever happens on the way."""
+import json
+
+import pytest
+
+
+def serials(count, prefix="SN"):
+    return [f"{prefix}-{number:05}" for number in range(count)]
+
+
+def manifest(station, names, name="devices.csv"):
+    path = station.home / name
+    path.write_text("serial\n" + "".join(f"{name}\n" for name in names))
+    return path
+
+
+def provision(station, path, *arguments, profile=None, **options):
+    profile = profile or station.profile("derived-key")
+    options.setdefault("timeout", 300)
+    return station.muster("provision", "--profile", profile, "--manifest", path, *station.common(), "-o", "json", *arguments,
+                          **options)
+
+
+def created(station):
+    """How often each enrollment was created."""
+    counts = {}
+    for row in station.emulator.ledger():
+        if row["effect"] == "create":
+            counts[row["id"]] = counts.get(row["id"], 0) + 1
+    return counts
+
+
+def requests(station):
+    """All but the one without credential that looks whether the service is there."""
+    return [row for row in station.emulator.ledger() if row["op"] != "none"]
+
+
+def assert_each_once(station, names):
+    assert created(station) == {name.lower(): 1 for name in names}
+
+
+def counts(done):
+    names = ("before", "enrolled", "adopted", "failed", "parked")
+    return {name: done.json[name] for name in names if done.json[name]}
+
+
+def released(station):
+    rows = station.muster("journal", "export", "--journal", station.journal, "-o", "jsonl")
+    return {row["registrationId"] for row in map(json.loads, rows.stdout.splitlines()) if row["state"] == "released"}
+
+
+# -- The straight way ------------------------------------------------------------------------------------------
+
+
+def test_a_manifest_becomes_enrollments_and_nothing_the_second_time(station):
+    names = serials(40)
+    path = manifest(station, names)
+    done = provision(station, path, "--verify", "none")
+    assert done.status == 0 and counts(done) == {"enrolled": 40}, done
+    assert (done.json["yieldPercent"], done.json["firstPassPercent"]) == (100, 100), done
+    assert_each_once(station, names)
+    bulks = [row for row in station.emulator.ledger() if row["op"] == "bulk" and row["id"] == ""]
+    assert 4 <= len(bulks) <= 12, bulks
+    assert released(station) == {name.lower() for name in names}
+    asked = len(requests(station))
+    again = provision(station, path, "--verify", "none")
+    assert again.status == 0 and counts(again) == {"before": 40}, again
+    assert len(requests(station)) == asked
+
+
+# -- What is wrong with a manifest is said before anything happens ---------------------------------------------
+
+
+@pytest.mark.parametrize("name, text, words", [
+    ("a.csv", "serial,color\nA,red\n", ":1:8: there is no column 'color'"),
+    ("a.csv", "serial,serial\nA,B\n", ":1:8: column 'serial' is there twice"),
+    ("a.csv", "serial\nA\nB,C\n", ":3:1: the row has 2 cells, the first row 1"),
+    ("a.csv", "serial\n\"A\nB\n", "has no end"),
+    ("a.csv", "serial\nA\nB\nA\n", ":4:1: serial 'A' is in line 2 already"),
+    ("a.csv", "serial\nSN-a\nSN-A\n", ":3:1: serial 'SN-A' differs only by letter case from the one in line 2"),
+    ("a.csv", "serial,registrationId\nA,x\nB,X\n", ":3:3: registrationId 'x' is in line 2 already"),
+    ("a.csv", "serial,deviceId\nA,x\nB,x\n", ":3:3: deviceId 'x' is in line 2 already"),
+    ("a.csv", "registrationId\nA\n", ":2:1: profile 'derived-key' makes IDs from the serial"),
+    ("a.csv", "serial\nA/B\n", "registration ID"),
+    ("a.csv", "serial\nA\x07\n", ":2:1: "),
+    ("a.csv", "serial,tpm\nA,device:/dev/tpm0\n", ":2:3: a TPM is named"),
+    ("a.csv", "serial\n", "names no device"),
+    ("a.jsonl", '{"serial":"A"}\n{"serial":7}\n', ":2:2: serial is not a text"),
+    ("a.jsonl", '{"serial":"A","colour":"x"}\n', ":1:15: there is no member 'colour'"),
+    ("a.jsonl", '{"serial":"A"}\n{"serial":"A"}\n', ":2:2: serial 'A' is in line 1 already"),
+    ("a.jsonl", '{"serial":\n', ":1:"),
+])
+def test_mistakes(station, name, text, words):
+    path = station.home / name
+    path.write_text(text)
+    done = provision(station, path)
+    assert (done.status, done.error["code"]) == (2, "E1440") and words in done.stderr, done
+    assert station.emulator.ledger() == [] and not station.journal.exists()
+
+
+def test_every_mistake_is_listed(station):
+    path = manifest(station, ["A", "B", "A", "/", "b"])
+    done = provision(station, path)
+    places = [line.split(":")[1] for line in done.stderr.splitlines() if line.startswith(str(path))]
+    assert done.status == 2 and places == ["4", "5", "6"], done
+
+
+def test_rows_hold_over_the_templates(station):
+    path = station.home / "devices.jsonl"
+    path.write_text('{"serial":"A","registrationId":"Own-ID","deviceId":"Pump.7"}\n\n{"serial":"B","deviceId":null}\n')
+    done = provision(station, path)
+    assert done.status == 0 and counts(done) == {"enrolled": 2}, done
+    assert station.service.enrollment("own-id")["deviceId"] == "Pump.7"
+    assert station.service.enrollment("b")["attestation"]["type"] == "symmetricKey"
+
+
+@pytest.mark.parametrize("word, status", [(None, 0), ("warn", 0), ("refuse", 2), ("pass", 0)])
+def test_lookalikes(station, word, status):
+    path = manifest(station, ["SN-10", "SN-l0", "SN-11", "SN-1O"])
+    done = provision(station, path, "--verify", "none", *(["--look-alikes", word] if word else []))
+    said = [line for line in done.stderr.splitlines() if "looks like the one in line 2" in line]
+    assert done.status == status and len(said) == (0 if word == "pass" else 2), done
+    assert all(("warning" in line) == (status == 0) for line in said), done
+
+
+# -- Faults ----------------------------------------------------------------------------------------------------
+
+
+def restart(station, *arguments):
+    """At the same address, as a service stays."""
+    station.emulator.restart("--port", station.emulator.url.rsplit(":", 1)[1], *arguments)
+
+
+@pytest.mark.parametrize("fault", [
+    "bulk:partial=3:count=1", "bulk:cut-after:count=2:skip=1", "bulk:cut-before:count=1", "bulk:status-after=500:count=1:skip=1",
+    "bulk:garbage:count=1", "bulk:status=429:retry-after=1:count=1", "bulk:status=404", "bulk:status=401:count=1"])
+def test_no_device_is_lost_or_doubled(station, fault):
+    names = serials(35)
+    restart(station, "--fault", fault)
+    path = manifest(station, names)
+    done = provision(station, path, "--verify", "none")
+    assert done.status == 0 and sum(counts(done).values()) == 35, done
+    assert_each_once(station, names)
+    assert released(station) == {name.lower() for name in names}
+    asked = len(requests(station))
+    assert counts(provision(station, path, "--verify", "none")) == {"before": 35}
+    assert len(requests(station)) == asked
+
+
+@pytest.mark.parametrize("status", [401, 403])
+def test_what_nobody_gets_stops_at_the_third(station, status):
+    restart(station, "--fault", f"bulk+put+get:status={status}")
+    done = provision(station, manifest(station, serials(200)), "--verify", "none")
+    assert done.status == 5 and "stopped after 3 refusals" in done.error["detail"], done
+    assert len(requests(station)) == 3 and created(station) == {}
+    assert done.json["parked"] <= 64 and done.json["ended"] == done.json["parked"], done
+    restart(station)
+    assert counts(provision(station, manifest(station, serials(200)), "--verify", "none")) == {"enrolled": 200}
+
+
+def test_a_wrong_clock_stops_at_the_first(station):
+    restart(station, "--clock-offset", "3600")
+    done = provision(station, manifest(station, serials(50)), "--verify", "none")
+    assert (done.status, done.error["code"]) == (5, "E5202") and done.json["ended"] == 1, done
+    assert created(station) == {}
+
+
+# -- Pinned ----------------------------------------------------------------------------------------------------
+
+
+def test_an_open_batch_takes_no_other_manifest_or_profile(station):
+    restart(station, "--fault", "bulk+put+get:status=403")
+    path = manifest(station, serials(20))
+    assert provision(station, path, "--verify", "none").status == 5
+    restart(station)
+    manifest(station, serials(21))
+    other = station.profile("derived-key", {"iotEdge": True}, name="other")
+    for arguments, words in [({}, "a manifest"), ({"profile": other}, "a manifest")]:
+        done = provision(station, path, "--verify", "none", **arguments)
+        assert (done.status, done.error["code"]) == (7, "E1441") and words in done.stderr, done
+    assert created(station) == {}
+    manifest(station, serials(20))
+    done = provision(station, path, "--verify", "none", profile=other)
+    assert (done.status, done.error["code"]) == (7, "E1441") and "a profile" in done.stderr, done
+    done = provision(station, path, "--verify", "none")
+    assert counts(done) == {"enrolled": 20} and done.json["resumed"], done
+    manifest(station, serials(21))
+    done = provision(station, path, "--verify", "none")
+    assert counts(done) == {"before": 20, "enrolled": 1} and not done.json["resumed"], done
+
+
+def test_an_open_batch_can_be_left(station):
+    restart(station, "--fault", "bulk+put+get:status=403")
+    path = manifest(station, serials(20))
+    assert provision(station, path, "--verify", "none").status == 5
+    restart(station)
+    manifest(station, serials(4, "NEW"))
+    done = provision(station, path, "--verify", "none", "--begin-anew")
+    assert counts(done) == {"enrolled": 4}, done
+
+
+# -- What is said ----------------------------------------------------------------------------------------------
+
+
+def test_events_for_machines(station):
+    done = station.muster("provision", "--profile", station.profile("derived-key"), "--manifest", manifest(station, serials(12)),
+                          *station.common(), "--verify", "sample:3", "-o", "jsonl")
+    events = [json.loads(line) for line in done.stdout.splitlines()]
+    devices = [event for event in events if event["event"] == "device"]
+    assert done.status == 0 and {event["device"] for event in devices} == set(serials(12)), done
+    assert [event["device"] for event in sorted(devices, key=lambda event: event["device"]) if event["verified"]] == [
+        "SN-00003", "SN-00007", "SN-00011"], done
+    assert events[-1]["event"] == "report" and events[-1]["verified"] == 3, done
+    assert events[-1]["boundBy"] in ("DPS operations", "DPS registrations", "station"), done
+    assert {event["event"] for event in events} <= {"device", "progress", "report"}, done
+
+
+def test_refused_ones_are_told_and_counted(station):
+    other = station.profile("derived-key", {"iotEdge": True}, name="other")
+    for name in ("SN-00003", "SN-00007"):
+        assert station.provision(other, name).status == 0
+    station.journal = station.home / "second.db"
+    done = provision(station, manifest(station, serials(12)), "--verify", "none")
+    assert (done.status, done.error["code"]) == (7, "E3101") and counts(done) == {"enrolled": 10, "parked": 2}, done
+    assert done.json["reasons"][0]["devices"] == 2 and done.json["yieldPercent"] == 83.33, done
+
+
+@pytest.mark.parametrize("arguments, words", [
+    (["--serial", "A"], "the manifest names the devices"),
+    (["--verify", "some"], "is not all, none or sample:N"),
+    (["--batch", "x" * 65], "has 1 to 64 characters"),
+])
+def test_wrong_lines(station, arguments, words):
+    done = provision(station, manifest(station, ["A"]), *arguments)
+    assert done.status == 2 and words in done.stderr and not station.journal.exists(), done
+
+
+def test_options_of_a_manifest_need_one(station):
+    done = station.provision(station.profile("derived-key"), "A", "--batch", "x")
+    assert done.status == 2 and "--manifest" in done.stderr, done
