@@ -71,8 +71,9 @@ enum profile_verify {
 const char *profile_attestation_word(enum profile_attestation value);
 const char *profile_allocation_word(enum profile_allocation value);
 
-/* Where a key is: exactly one of the two is set. */
+/* Where a key is: exactly one of them is set. */
 struct profile_key_source {
+	char *tpm;  /* "tpm:handle=...;tcti=..." */
 	char *file; /* absolute, or relative to the current directory */
 	char *uri;  /* RFC 7512 */
 };
@@ -110,6 +111,7 @@ struct profile {
 		char *subject;   /* template */
 		char *key_label; /* template */
 		int64_t valid_days;
+		int64_t secondary_valid_days; /* of a second certificate of the same key; 0: there is none */
 		int64_t skew_minutes;     /* the validity begins so long ago */
 		char *issuer_key;         /* RFC 7512; NULL: self-signed */
 		char *issuer_certificate; /* file */

@@ -36,7 +36,7 @@
 
 /* `member`: struct station_master_source; `name` a literal. */
 #define SOURCE_ROWS(options, member, name, help) \
-	{ 0, name, NULL, OPTION_TEXT, "URI", help ", in a token: pkcs11:object=...", \
+	{ 0, name, NULL, OPTION_TEXT, "URI", help ", in a token (pkcs11:object=...) or a TPM (tpm:handle=...;tcti=...)", \
 	  offsetof(options, member.uri), NULL, NULL, 0 }, \
 	{ 0, name "-file", NULL, OPTION_TEXT, "FILE", help ", in a file of mode 0600, base64", \
 	  offsetof(options, member.file), NULL, NULL, 0 }

@@ -144,6 +144,11 @@ static const struct field x509_rows[] = {
 	  .help = "The label of the key pair in the token." },
 	{ "validDays", FIELD_INTEGER, AT(x509.valid_days), .least = 1, .most = 36500,
 	  .fallback = "3650", .help = "Days that the certificate is valid." },
+	{ "secondaryValidDays", FIELD_INTEGER, AT(x509.secondary_valid_days), .least = 0,
+	  .most = 36500, .fallback = "0",
+	  .help = "Days that a second certificate of the same key is valid, which the enrollment has "
+		  "beside the first, so that one can be replaced while the other holds. 0: there is "
+		  "none." },
 	{ "skewMinutes", FIELD_INTEGER, AT(x509.skew_minutes), .least = 0, .most = 1440,
 	  .fallback = "10",
 	  .help = "Minutes that the validity begins before the certificate is made, for devices "
@@ -163,6 +168,10 @@ static const struct field key_source_rows[] = {
 	  .help = "A file of mode 0600 with the key in base64, 16 to 64 bytes." },
 	{ "key", FIELD_TEXT, .offset = SOURCE(uri), PKCS11_URI,
 	  .help = "A secret key in a token." },
+	{ "tpm", FIELD_TEXT, .offset = SOURCE(tpm), .max = 512,
+	  .pattern = "^tpm:handle=0x81[0-9A-Fa-f]{6};tcti=[!-:<-~]+$",
+	  .form = "a key in a TPM: \"tpm:handle=0x81000010;tcti=device:/dev/tpmrm0\"",
+	  .help = "A keyed-hash key in the station's TPM, at a persistent handle." },
 };
 static const struct fields key_source_fields = { FIELDS(key_source_rows), .is_one_of = true };
 

@@ -11,6 +11,7 @@
 #include "muster/json.h"
 #include "repeat.h"
 #include "token.h"
+#include "tpm-master.h"
 
 enum { KEY_ID_SIZE = 16 };
 
@@ -223,18 +224,28 @@ static bool check_repeated(struct job *job, struct muster_error *err)
 	return repeat_check(job->run->journal, &job->spki, whose, err) || discard_key(job, err);
 }
 
+/* Signs one certificate for the plan's days. */
+static bool certify_for(const struct pki_plan *plan, int64_t days, struct bytes *ret_der,
+			struct muster_error *err)
+{
+	CLEANUP(X509_freep) X509 *certificate = NULL;
+	struct pki_plan own = *plan;
+
+	own.valid_days = (unsigned)days;
+	return pki_certificate_make(&own, &certificate, err) &&
+	       pki_certificate_der(certificate, ret_der, err);
+}
+
 static bool make_certificate(struct job *job, struct muster_error *err)
 {
 	const struct profile *profile = &job->run->profile;
 	struct identity_values values = { .serial = job->serial,
 					  .registration_id = job->registration_id };
 	CLEANUP(issuer_done) struct issuer issuer = { 0 };
-	CLEANUP(X509_freep) X509 *certificate = NULL;
 	CLEANUP(freep) char *subject = NULL;
 	struct pki_plan request = {
 		.key = job->key,
 		.registration_id = job->registration_id,
-		.valid_days = (unsigned)profile->x509.valid_days,
 		.skew_minutes = (unsigned)profile->x509.skew_minutes,
 		.crl_url = profile->x509.crl_url,
 		.now_ms = clock_wall_ms(),
@@ -247,11 +258,23 @@ static bool make_certificate(struct job *job, struct muster_error *err)
 	request.subject = subject;
 	request.issuer_key = issuer.key;
 	request.issuer_certificate = issuer.certificate;
-	if (!pki_certificate_make(&request, &certificate, err) ||
-	    !pki_certificate_der(certificate, &job->certificate, err))
+	bytes_done(&job->second_certificate);
+	if (!certify_for(&request, profile->x509.valid_days, &job->certificate, err) ||
+	    (profile->x509.secondary_valid_days > 0 &&
+	     !certify_for(&request, profile->x509.secondary_valid_days, &job->second_certificate,
+			  err)))
 		return false;
 	job->certificate_is_new = true;
 	return true;
+}
+
+static bool add_second(const struct job *job, cJSON *body)
+{
+	CLEANUP(freep)
+	char *der = base64_encode(job->second_certificate.data, job->second_certificate.size);
+
+	return job->second_certificate.size == 0 ||
+	       (der && json_add_text(body, "secondaryCertificate", der));
 }
 
 static bool record_attestation(struct job *job, struct muster_error *err)
@@ -260,7 +283,7 @@ static bool record_attestation(struct job *job, struct muster_error *err)
 	CLEANUP(cJSON_freep) cJSON *body = cJSON_CreateObject();
 	char digest[SHA256_HEX_SIZE], id[2 * KEY_ID_SIZE + 1];
 
-	if (!der || !body || !json_add_text(body, "certificate", der) ||
+	if (!der || !body || !json_add_text(body, "certificate", der) || !add_second(job, body) ||
 	    !json_add_text(body, "keyId", hex_encode(id, job->key_id.data, KEY_ID_SIZE)) ||
 	    !json_add_text(body, "tokenSerial", job->token.serial) ||
 	    !json_add_text(body, "publicSha256",
@@ -315,12 +338,16 @@ bool attest_certificate_store_start(struct job *job, struct muster_error *err)
 
 /* -- Derived keys ------------------------------------------------------------------------------------------ */
 
-static bool derive_one(struct job *job, const struct profile_key_source *source,
+static bool derive_one(struct job *job, const struct profile_key_source *source, size_t number,
 		       const struct secret *master, struct secret *ret_key,
 		       struct muster_error *err)
 {
 	struct token_master token;
 	struct hmac_key software;
+
+	if (source->tpm)
+		return identity_device_key_derive(&job->run->tpm_masters[number].key,
+						  job->registration_id, ret_key, err);
 
 	if (source->uri) {
 		token_master_init(&token, job->hsm, source->uri);
@@ -334,9 +361,9 @@ bool attest_derive(struct job *job, struct muster_error *err)
 {
 	const struct run *run = job->run;
 
-	return (derive_one(job, &run->profile.master.primary, &run->primary_master,
+	return (derive_one(job, &run->profile.master.primary, 0, &run->primary_master,
 			   &job->primary_key, err) &&
-		derive_one(job, &run->profile.master.secondary, &run->secondary_master,
+		derive_one(job, &run->profile.master.secondary, 1, &run->secondary_master,
 			   &job->secondary_key, err)) ||
 	       muster_error_prefix(err, "deriving the keys of '%s'",
 				   PRINTABLE(job->registration_id));

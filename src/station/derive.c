@@ -318,15 +318,18 @@ static size_t sessions_of(const struct station_derive *request, const struct cus
 static bool open_masters(const struct station_derive *request, struct custody *custody,
 			 struct masters *masters, struct muster_error *err)
 {
-	const char *uri = request->primary.uri ? request->primary.uri : request->secondary.uri;
+	const char *uri = master_needs_token(&request->primary)     ? request->primary.uri
+			  : master_needs_token(&request->secondary) ? request->secondary.uri
+								    : NULL;
 
 	if (uri && (!custody_open(custody, &request->custody, uri, CUSTODY_LOOKS, err) ||
 		    !custody_join(custody, sessions_of(request, custody), err)))
 		return false;
 	masters->has_secondary = is_given(&request->secondary);
-	return master_open(&request->primary, custody, &masters->primary, err) &&
+	return master_open(&request->primary, custody, NULL, &masters->primary, err) &&
 	       (!masters->has_secondary ||
-		master_open(&request->secondary, custody, &masters->secondary, err));
+		master_open(&request->secondary, custody, &masters->primary, &masters->secondary,
+			    err));
 }
 
 /* A file's master needs no token. */

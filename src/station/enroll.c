@@ -59,6 +59,8 @@ bool enroll_compose(struct job *job, struct muster_error *err)
 	terms.device_id = job->device_id;
 	terms.ek = job->has_ek ? &ek : NULL;
 	terms.certificate = job->certificate.size > 0 ? &job->certificate : NULL;
+	terms.secondary_certificate =
+		job->second_certificate.size > 0 ? &job->second_certificate : NULL;
 	terms.primary_key = job->primary_key.data ? &job->primary_key : NULL;
 	terms.secondary_key = job->secondary_key.data ? &job->secondary_key : NULL;
 	terms.attempt_id = job->attempt_id;

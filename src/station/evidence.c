@@ -52,6 +52,16 @@ static bool add_hex_id(cJSON *part, const struct bytes *id)
 	       json_add_text(part, "keyId", hex_encode(hex, id->data, id->size));
 }
 
+static bool add_second(cJSON *part, const struct bytes *certificate)
+{
+	char digest[SHA256_HEX_SIZE];
+
+	return certificate->size == 0 ||
+	       (add_base64(part, "secondaryCertificate", certificate->data, certificate->size) &&
+		json_add_text(part, "secondaryCertificateSha256",
+			      sha256_hex(digest, certificate->data, certificate->size)));
+}
+
 /* A key that left its token says so in a line of its own. */
 static bool add_wrapped(cJSON *part, const struct job *job)
 {
@@ -101,7 +111,8 @@ cJSON *evidence_attestation(const struct job *job)
 	    (job->certificate.size > 0 &&
 	     !json_add_text(part, "certificateSha256",
 			    sha256_hex(digest, job->certificate.data, job->certificate.size))) ||
-	    !add_hex_id(part, &job->key_id) || !json_add_text(part, "token", job->token.label) ||
+	    !add_second(part, &job->second_certificate) || !add_hex_id(part, &job->key_id) ||
+	    !json_add_text(part, "token", job->token.label) ||
 	    !json_add_text(part, "tokenSerial", job->token.serial) ||
 	    !json_add_text(part, "keyAttributes", job->key_attributes) || !add_wrapped(part, job))
 		return NULL;

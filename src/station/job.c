@@ -227,6 +227,7 @@ void job_done(struct job *job)
 	bytes_done(&job->spki);
 	free(job->key_attributes);
 	bytes_done(&job->certificate);
+	bytes_done(&job->second_certificate);
 	secret_done(&job->primary_key);
 	secret_done(&job->secondary_key);
 	cJSON_Delete(job->spooled);

@@ -84,6 +84,8 @@ struct run {
 	struct station_module module;
 	struct pool pool;                               /* that token, for the devices under way */
 	struct secret primary_master, secondary_master; /* from files */
+	struct tpm_master
+		*tpm_masters; /* primary and secondary, where they are in a TPM; NULL: none is */
 	bool needs_hsm, needs_tpm;
 	bool may_use_network;           /* TPMs over TCP are allowed */
 	struct custody *issuer_custody; /* the issuer's token, when it is not the device's */
@@ -190,9 +192,10 @@ struct job {
 	/* attest */
 	struct bytes spki;
 	char *key_attributes;
-	struct bytes certificate; /* DER */
-	bool certificate_is_new;  /* made by this run */
-	struct bytes recipient;   /* the device's public key, SPKI; see wrap.c */
+	struct bytes certificate;        /* DER */
+	struct bytes second_certificate; /* DER, of the same key, where the profile wants it */
+	bool certificate_is_new;         /* made by this run */
+	struct bytes recipient;          /* the device's public key, SPKI; see wrap.c */
 	struct {
 		char *file, *method;
 		char digest[65], recipient[65]; /* SHA-256 of the file and of the key it is for */
@@ -224,6 +227,7 @@ struct job {
 	int64_t token_expiry_s;
 	int64_t verify_deadline_ms;
 	bool poll_has_waited;
+	bool shows_second; /* the first certificate has registered, now it is the second's turn */
 	bool verified;
 	char *verification; /* in words */
 	char *hub;

@@ -45,11 +45,27 @@ static bool open_file(const char *path, struct master *master, struct muster_err
 	return master->software != NULL;
 }
 
+static bool open_tpm(const char *uri, const struct master *other, struct master *master,
+		     struct muster_error *err)
+{
+	master->tpm = calloc(1, sizeof(*master->tpm));
+	if (!master->tpm)
+		return muster_fail_memory(err);
+	return tpm_master_open(uri, other ? other->tpm : NULL, master->tpm, err);
+}
+
+bool master_needs_token(const struct station_master_source *source)
+{
+	return source->uri && !tpm_master_is(source->uri);
+}
+
 bool master_open(const struct station_master_source *source, struct custody *custody,
-		 struct master *ret_master, struct muster_error *err)
+		 const struct master *other, struct master *ret_master, struct muster_error *err)
 {
 	if (source->file)
 		return open_file(source->file, ret_master, err);
+	if (tpm_master_is(source->uri))
+		return open_tpm(source->uri, other, ret_master, err);
 	ret_master->uri = source->uri;
 	ret_master->custody = custody;
 	return true;
@@ -58,6 +74,9 @@ bool master_open(const struct station_master_source *source, struct custody *cus
 void master_done(struct master *master)
 {
 	hmac_sha256_free(master->software);
+	if (master->tpm)
+		tpm_master_done(master->tpm);
+	free(master->tpm);
 	*master = (struct master){ 0 };
 }
 
@@ -97,12 +116,14 @@ static bool receive_batch(const struct master *master, size_t line, size_t count
 bool master_begin(struct master *master, size_t line, const char *const *texts, size_t count,
 		  struct muster_error *err)
 {
-	return master->software || send_batch(master, line, texts, count, err);
+	return master->software || master->tpm || send_batch(master, line, texts, count, err);
 }
 
 bool master_end(struct master *master, size_t line, const char *const *texts, size_t count,
 		uint8_t *macs, struct muster_error *err)
 {
+	if (master->tpm)
+		return tpm_master_derive(master->tpm, texts, count, macs, err);
 	if (!master->software)
 		return receive_batch(master, line, count, macs, err);
 	for (size_t i = 0; i < count; i++)
@@ -144,9 +165,9 @@ bool station_master_check_value(const struct station_check_value *request, cJSON
 	CLEANUP(cJSON_freep) cJSON *result = cJSON_CreateObject();
 
 	if (!check_source(&request->master, err) ||
-	    (request->master.uri &&
+	    (master_needs_token(&request->master) &&
 	     !custody_open(&custody, &request->custody, request->master.uri, CUSTODY_LOOKS, err)) ||
-	    !master_open(&request->master, &custody, &master, err))
+	    !master_open(&request->master, &custody, NULL, &master, err))
 		return false;
 	if (!result)
 		return muster_fail_memory(err);

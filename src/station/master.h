@@ -3,6 +3,7 @@
 
 #include "custody.h"
 #include "muster/encoding.h"
+#include "tpm-master.h"
 
 #define MASTER_BATCH 256
 
@@ -11,10 +12,15 @@ struct master {
 	struct custody *custody; /* borrowed; NULL for a file's */
 	const char *uri;
 	struct hmac_sha256 *software;
+	struct tpm_master *tpm;
 };
 
+/* Whether the custody has to be open for it. */
+bool master_needs_token(const struct station_master_source *source);
+/* `other` (or NULL) is open already, and may lie in the same TPM. */
 bool master_open(const struct station_master_source *source, struct custody *custody,
-		 struct master *ret_master, struct muster_error *err) MUST_CHECK;
+		 const struct master *other, struct master *ret_master, struct muster_error *err)
+	MUST_CHECK;
 void master_done(struct master *master);
 /* HMAC-SHA256 over each of up to MASTER_BATCH texts, 32 bytes each: begun on one of the custody's lines, so that all of
  * them work at a time, and ended in the same order. */

@@ -441,6 +441,11 @@ static bool load_profile(struct production *production, struct muster_error *err
 	if (production->profile.attestation != PROFILE_X509)
 		return muster_fail(err, CAUSE_USAGE, "profile '%s' is not for X.509 devices",
 				   PRINTABLE(production->profile.name));
+	if (production->profile.x509.key_leaves)
+		return muster_fail(
+			err, CAUSE_USAGE,
+			"profile '%s' wraps keys out for devices, which muster provision does, one at a time",
+			PRINTABLE(production->profile.name));
 	return request->sessions <= CUSTODY_LINES_MAX ||
 	       muster_fail(err, CAUSE_USAGE, "--sessions is 1 to %d", CUSTODY_LINES_MAX);
 }

@@ -60,6 +60,7 @@ static bool take_attest(struct job *job, const struct journal_entry *entry, cons
 	if (entry->kind != JOURNAL_OUTCOME ||
 	    !take_base64(&job->certificate, json_text(body, "certificate")))
 		return true;
+	take_base64(&job->second_certificate, json_text(body, "secondaryCertificate"));
 	/* What was wrapped before was another key. */
 	free(TAKE_PTR(job->wrapped.file));
 	return replace(&job->key_attributes, json_text(body, "attributes"));

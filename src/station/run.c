@@ -16,6 +16,7 @@
 #include "muster/identity.h"
 #include "recipient.h"
 #include "token.h"
+#include "tpm-master.h"
 
 void run_done(struct run *run)
 {
@@ -38,6 +39,9 @@ void run_done(struct run *run)
 	token_uri_done(&run->token);
 	free(run->token_text);
 	station_module_done(&run->module);
+	for (size_t i = 0; run->tpm_masters && i < 2; i++)
+		tpm_master_done(&run->tpm_masters[1 - i]);
+	free(run->tpm_masters);
 	secret_done(&run->primary_master);
 	secret_done(&run->secondary_master);
 	*run = (struct run){ 0 };
@@ -233,13 +237,30 @@ static bool find_token(struct run *run, struct muster_error *err)
 	return true;
 }
 
+static bool open_tpm_masters(struct run *run, struct muster_error *err)
+{
+	const struct profile *profile = &run->profile;
+
+	if (!profile->master.primary.tpm && !profile->master.secondary.tpm)
+		return true;
+	run->tpm_masters = calloc(2, sizeof(*run->tpm_masters));
+	if (!run->tpm_masters)
+		return muster_fail_memory(err);
+	return (!profile->master.primary.tpm ||
+		tpm_master_open(profile->master.primary.tpm, NULL, &run->tpm_masters[0], err)) &&
+	       (!profile->master.secondary.tpm ||
+		tpm_master_open(profile->master.secondary.tpm, &run->tpm_masters[0],
+				&run->tpm_masters[1], err));
+}
+
 static bool read_masters(struct run *run, struct muster_error *err)
 {
 	const struct profile *profile = &run->profile;
 
 	if (profile->attestation != PROFILE_SYMMETRIC_KEY)
 		return true;
-	return (!profile->master.primary.file ||
+	return open_tpm_masters(run, err) &&
+	       (!profile->master.primary.file ||
 		identity_master_read(profile->master.primary.file, &run->primary_master, err)) &&
 	       (!profile->master.secondary.file ||
 		identity_master_read(profile->master.secondary.file, &run->secondary_master, err));

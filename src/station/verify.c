@@ -88,12 +88,14 @@ static void fill_asker(const struct job *job, struct asker *asker)
 /* Gives the request what proves the device's identity. */
 static bool identify_device(struct job *job, struct http_request *request, struct muster_error *err)
 {
+	const struct bytes *shown =
+		job->shows_second ? &job->second_certificate : &job->certificate;
 	CLEANUP(X509_freep) X509 *certificate = NULL;
 	struct secret token = { 0 };
 
 	if (job->run->profile.attestation == PROFILE_X509) {
-		if (!pki_certificate_read(job->certificate.data, job->certificate.size,
-					  "the device's certificate", &certificate, err))
+		if (!pki_certificate_read(shown->data, shown->size, "the device's certificate",
+					  &certificate, err))
 			return false;
 		http_request_identity(request, job->key, certificate);
 		return true;
@@ -400,6 +402,12 @@ bool verify_check(struct job *job, struct muster_error *err)
 			return muster_fail_memory(err);
 	} else if (!check_assignment(job, err)) {
 		return false;
+	}
+	if (job->second_certificate.size > 0 && !job->shows_second) {
+		job->shows_second = true;
+		job->poll_has_waited = false;
+		job_go_to(job, "register");
+		return true;
 	}
 	job->verified = true;
 	if (!body || !json_add_bool(body, "verified", true) ||

@@ -87,16 +87,16 @@ bool wrap_out_start(struct job *job, struct muster_error *err)
 	return job_ask(job, job->hsm, &request, err);
 }
 
-static bool write_certificate(const struct job *job, struct muster_error *err)
+static bool write_certificate(const struct job *job, const struct bytes *der, const char *suffix,
+			      struct muster_error *err)
 {
-	CLEANUP(freep) char *path = evidence_path(job, "certificate.pem");
+	CLEANUP(freep) char *path = evidence_path(job, suffix);
 	CLEANUP(X509_freep) X509 *certificate = NULL;
 	CLEANUP(freep) char *pem = NULL;
 
 	if (!path)
 		return muster_fail_memory(err);
-	return pki_certificate_read(job->certificate.data, job->certificate.size, "the journal",
-				    &certificate, err) &&
+	return pki_certificate_read(der->data, der->size, "the journal", &certificate, err) &&
 	       pki_certificate_pem(certificate, &pem, err) &&
 	       file_write(path, pem, strlen(pem), 0644, job->wrapped.is_announced, err);
 }
@@ -107,7 +107,9 @@ static bool write_files(struct job *job, const struct bytes *wrapped, struct mus
 	return directory_make(job->run->out_directory, err) &&
 	       file_write(job->wrapped.file, wrapped->data, wrapped->size, 0600,
 			  job->wrapped.is_announced, err) &&
-	       write_certificate(job, err);
+	       write_certificate(job, &job->certificate, "certificate.pem", err) &&
+	       (job->second_certificate.size == 0 ||
+		write_certificate(job, &job->second_certificate, "secondary-certificate.pem", err));
 }
 
 static bool record_wrapped(struct job *job, struct muster_error *err)

@@ -193,6 +193,23 @@ static bool answer_hmac(void *context, const struct worker_message *request,
 	return true;
 }
 
+static bool answer_derive(void *context, const struct worker_message *request,
+			  struct worker_message *reply, struct muster_error *err)
+{
+	struct tpm *tpm = opened(context, request, err);
+	CLEANUP(secret_done) struct secret macs = { 0 };
+	char attributes[TPM_ATTRIBUTES_SIZE];
+	size_t count;
+
+	if (!tpm || !secret_new(&macs, TPM_DERIVE_MAX * TPM_MAC_SIZE, err) ||
+	    !tpm_master_derive(tpm, handle_of(request), worker_bytes(request, FIELD_IDS), macs.data,
+			       &count, attributes, err))
+		return false;
+	worker_add_bytes(reply, FIELD_MACS, macs.data, count * TPM_MAC_SIZE);
+	worker_add_text(reply, FIELD_ATTRIBUTES, attributes);
+	return true;
+}
+
 static bool answer_capability(void *context, const struct worker_message *request,
 			      struct worker_message *reply, struct muster_error *err)
 {
@@ -361,6 +378,7 @@ const struct worker_handler tpm_handlers[] = {
 	{ WORKER_TPM_SRK, answer_srk },
 	{ WORKER_TPM_KEY_IMPORT, answer_key_import },
 	{ WORKER_TPM_HMAC, answer_hmac },
+	{ WORKER_TPM_DERIVE, answer_derive },
 	{ WORKER_TPM_CAPABILITY, answer_capability },
 	{ WORKER_TPM_SURVEY, answer_survey },
 	{ WORKER_TPM_EK_TRY, answer_ek_try },

@@ -1,5 +1,6 @@
 """Certificates and requests whose keys lie in a token."""
 import base64
+import datetime
 import hashlib
 import subprocess
 
@@ -126,6 +127,33 @@ def test_issued_certificates_are_accepted_by_other_programs(custodian, key_type)
     verified = custodian.look("cert", "verify", "dev-1.pem", "--roots", root)
     assert verified.status == 0, verified
     assert verified.json["chain"] == ["CN=dev-1", "CN=line CA, O=Example"]
+
+
+def test_key_identifiers_and_validity(custodian):
+    """The issued certificate names its issuer's key, and holds for clocks that are ten minutes behind."""
+    root = make_authority(custodian)
+    csr, _ = make_request(custodian, "dev-1")
+    done = issue(custodian, csr, "--out", "dev-1.pem")
+    assert done.status == 0, done
+    authority = custodian.look("cert", "show", root).json[0]
+    assert done.json["authorityKeyIdentifier"] == authority["subjectKeyIdentifier"]
+    assert done.json["subjectKeyIdentifier"] != authority["subjectKeyIdentifier"]
+    begins = datetime.datetime.fromisoformat(done.json["notBefore"].replace("Z", "+00:00"))
+    ends = datetime.datetime.fromisoformat(done.json["notAfter"].replace("Z", "+00:00"))
+    age = datetime.datetime.now(datetime.timezone.utc) - begins
+    assert datetime.timedelta(minutes=10) <= age < datetime.timedelta(minutes=20)
+    assert datetime.timedelta(days=30) <= ends - begins <= datetime.timedelta(days=30, minutes=11)
+
+
+@pytest.mark.parametrize("option", ["--out", "--chain"])
+def test_files_are_never_replaced(custodian, option):
+    make_authority(custodian)
+    csr, _ = make_request(custodian, "dev-1")
+    (custodian.home / "there").write_text("mine")
+    entries = custodian.entries()
+    assert issue(custodian, csr, option, "there").cause == "E6101"
+    assert custodian.entries() == entries
+    assert (custodian.home / "there").read_text() == "mine"
 
 
 def test_authority_below_an_authority(custodian, tokens):

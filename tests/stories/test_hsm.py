@@ -67,3 +67,35 @@ def test_certificate_is_issued_by_an_authority_in(hsm_station, tokens, token, pl
     assert ": OK" in openssl("verify", "-x509_strict", "-CAfile", custodian.home / "line.pem", leaf)
     text = openssl("x509", "-in", leaf, "-noout", "-text", "-startdate")
     assert "Issuer: CN = line CA" in text and "http://crl.example/line.crl" in text
+
+
+def test_two_certificates_of_one_key_register_both(hsm_station, token):
+    profile = hsm_station.profile("hsm-x509", {"attestation": {"x509": {"validDays": 100, "secondaryValidDays": 200}}})
+    done = hsm_station.provision(profile, SERIAL, "--token", token.uri, "--pin-file", token.pin_file)
+    assert done.status == 0 and done.json["verified"] is True, done
+    assert len(token.key_ids()) == 1
+    attestation = json.loads(open(done.json["evidence"]).read())["attestation"]
+    found = hsm_station.service.enrollment(done.json["registrationId"])["attestation"]["x509"]["clientCertificates"]
+    for ours, theirs in (("certificate", "primary"), ("secondaryCertificate", "secondary")):
+        assert attestation[f"{ours}Sha256"] == found[theirs]["info"]["sha256Thumbprint"].lower()
+    assert attestation["certificate"] != attestation["secondaryCertificate"]
+    assert len(hsm_station.emulator.requests("register")) == 2
+    again = hsm_station.provision(profile, SERIAL, "--token", token.uri, "--pin-file", token.pin_file)
+    assert again.status == 0 and again.json["state"] == "already enrolled", again
+
+
+def test_both_certificates_survive_a_cut(hsm_station, token):
+    profile = hsm_station.profile("hsm-x509", {"attestation": {"x509": {"secondaryValidDays": 200}}})
+
+    def run():
+        return hsm_station.provision(profile, SERIAL, "--token", token.uri, "--pin-file", token.pin_file)
+
+    hsm_station.emulator.restart("--fault", "put:status=400")
+    hsm_station.renew_login()
+    assert run().cause == "E5103"
+    hsm_station.emulator.restart()
+    hsm_station.renew_login()
+    done = run()
+    assert done.status == 0, done
+    assert set(hsm_station.service.enrollment(done.json["registrationId"])["attestation"]["x509"]["clientCertificates"]) == {
+        "primary", "secondary"}

@@ -164,6 +164,21 @@ def test_the_right_pin_after_an_acknowledged_refusal_resets_the_counter(shop, tm
     assert tries.read_text() == "3"
 
 
+def test_a_token_without_hmac_is_refused_and_nothing_falls_back_to_software(shop):
+    begin(shop, "none")
+    token = ["--token", shop.uri, "--pin-file", shop.token.pin_file, "--journal", shop.home / "masters.db"]
+    assert shop.muster("key", "generate-master", "--label", "master", *token).status == 0
+    bend(shop, "no-hmac")
+    for arguments in (["key", "derive", "dev-1", "--master", "pkcs11:object=master", "--out", "derived", *token],
+                      ["key", "generate-master", "--label", "other", *token],
+                      ["key", "check-value", "--master", "pkcs11:object=master", *token]):
+        refused = shop.muster(*arguments)
+        assert (refused.status, refused.cause) == (4, "E4108"), refused
+        assert "HMAC-SHA256" in refused.stderr, refused
+    assert not (shop.home / "derived").exists()
+    assert shop.token.objects("secrkey") == ["master"]
+
+
 # -- Random numbers that repeat themselves -----------------------------------------------------------------------------
 
 def test_a_key_that_was_made_before_stops_with_both_records(shop):
