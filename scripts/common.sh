@@ -13,6 +13,7 @@ packages_build=(gcc libc6-dev meson ninja-build pkg-config python3 libssl-dev li
 	libtss2-dev libseccomp-dev libp11-dev libp11-kit-dev libudev-dev)
 packages_run=(swtpm swtpm-tools gnutls-bin softhsm2 libtss2-tcti-swtpm0 libtss2-tcti-device0)
 packages_test=(
+	busybox-static
 	clang
 	clang-format
 	curl
@@ -37,11 +38,13 @@ packages_test=(
 	python3-pytest
 	python3-pytest-xdist
 	python3-yaml
+	qemu-system-x86
 	shellcheck
 	sqlite3
 	strace
 	systemd
 	tpm2-abrmd
+	tpm-udev
 	tpm2-tools
 	udev
 	umockdev

@@ -29,6 +29,7 @@ PARTS = {
                  "faults.jsonl": count_results, "allocations.jsonl": count_results, "clock-jumps.jsonl": count_results,
                  "soak.jsonl": count_results, "mutants.jsonl": count_results},
     "stories": {"stories.xml": count_junit},
+    "guest": {"guest.xml": count_junit},
 }
 
 
