@@ -25,6 +25,8 @@ struct socket_map {
 	bool is_there; /* the file exists */
 };
 
+/* The file that was named, or the standard one. */
+const char *socket_map_file(const char *named);
 /* A file that does not exist is an empty map. CAUSE_SOCKET_MAP_INVALID with line and column; CAUSE_FILE_OWNER when others
  * could change it: it decides what is programmed. */
 bool socket_map_read(const char *file, struct socket_map *ret_map, struct muster_error *err)

@@ -6,6 +6,7 @@
 #include "muster/dps.h"
 #include "muster/file.h"
 #include "muster/journal.h"
+#include "muster/profile-sockets.h"
 #include "muster/station.h"
 #include "muster/text.h"
 
@@ -92,6 +93,23 @@ void doctor_journal(struct doctor *doctor)
 	else
 		doctor_find(doctor, VERDICT_OK, NULL, "'%s': %lld entries, chain holds",
 			    PRINTABLE(path), (long long)head.seq);
+}
+
+/* -- Sockets ---------------------------------------------------------------------------------------------- */
+
+void doctor_sockets(struct doctor *doctor)
+{
+	CLEANUP(socket_map_done) struct socket_map map = { 0 };
+	const char *file = socket_map_file(doctor->options.socket_map);
+	struct muster_error err = { 0 };
+
+	if (!socket_map_read(file, &map, &err))
+		doctor_find_error(doctor, VERDICT_FAIL, &err);
+	else if (!map.is_there)
+		doctor_find(doctor, VERDICT_OK, NULL, "no map of sockets");
+	else
+		doctor_find(doctor, VERDICT_OK, NULL, "'%s': %zu sockets", PRINTABLE(file),
+			    map.count);
 }
 
 /* -- Workers ---------------------------------------------------------------------------------------------- */

@@ -10,6 +10,7 @@ struct doctor_options {
 	const char *login_file;
 	const char *ca_file;
 	const char *journal;
+	const char *socket_map;
 };
 
 enum verdict { VERDICT_OK, VERDICT_WARN, VERDICT_FAIL };
@@ -44,6 +45,7 @@ void doctor_tpm_devices(struct doctor *doctor);
 /* doctor-parts.c: what muster itself needs. */
 void doctor_configuration(struct doctor *doctor);
 void doctor_journal(struct doctor *doctor);
+void doctor_sockets(struct doctor *doctor);
 void doctor_workers(struct doctor *doctor);
 void doctor_sandbox(struct doctor *doctor);
 void doctor_modules(struct doctor *doctor);

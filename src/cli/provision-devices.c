@@ -73,7 +73,7 @@ static bool add_attached(const char *map_file, struct provision_devices *devices
 {
 	CLEANUP(socket_map_done) struct socket_map map = { 0 };
 
-	if (!socket_map_read(map_file ? map_file : SOCKETS_FILE, &map, err) ||
+	if (!socket_map_read(socket_map_file(map_file), &map, err) ||
 	    !attached_tpms_list(&map, &devices->attached, err))
 		return false;
 	for (size_t i = 0; i < devices->attached.count; i++)
@@ -82,7 +82,7 @@ static bool add_attached(const char *map_file, struct provision_devices *devices
 	return devices->count > 0 ||
 	       muster_fail(err, CAUSE_TPM_NONE_ATTACHED,
 			   "%zu TPMs are plugged in, none of them in a socket of '%s'",
-			   devices->attached.count, PRINTABLE(map_file ? map_file : SOCKETS_FILE));
+			   devices->attached.count, PRINTABLE(socket_map_file(map_file)));
 }
 
 /* A TPM that is named is meant, but for the one that the station cannot do without. */
@@ -91,7 +91,7 @@ static bool check_named(const struct provision_choice *choice, struct muster_err
 	CLEANUP(socket_map_done) struct socket_map map = { 0 };
 
 	return choice->own ||
-	       (socket_map_read(choice->map_file ? choice->map_file : SOCKETS_FILE, &map, err) &&
+	       (socket_map_read(socket_map_file(choice->map_file), &map, err) &&
 		attached_tpms_refuse_own(&map, choice->tpms.words, choice->tpms.count, err));
 }
 

@@ -42,8 +42,6 @@ static bool open_serials(struct provision_watch *watch, const char *file, struct
 bool provision_watch_open(const struct provision_choice *choice, struct provision_watch *ret_watch,
 			  struct muster_error *err)
 {
-	const char *map_file = choice->map_file ? choice->map_file : SOCKETS_FILE;
-
 	*ret_watch = (struct provision_watch){ .serials_file = -1 };
 	ret_watch->request = (struct station_watch){ .sockets = &ret_watch->map,
 						     .serials = ret_watch->serials,
@@ -57,5 +55,5 @@ bool provision_watch_open(const struct provision_choice *choice, struct provisio
 		if (!add_serial(ret_watch, choice->serials.words[i], err))
 			return false;
 	return (!choice->serials_file || open_serials(ret_watch, choice->serials_file, err)) &&
-	       socket_map_read(map_file, &ret_watch->map, err);
+	       socket_map_read(socket_map_file(choice->map_file), &ret_watch->map, err);
 }

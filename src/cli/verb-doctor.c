@@ -5,6 +5,7 @@
 #include "muster/text.h"
 
 #include "doctor.h"
+#include "socket-options.h"
 
 /* clang-format off */
 static const struct option_row rows[] = {
@@ -16,6 +17,7 @@ static const struct option_row rows[] = {
 	  offsetof(struct doctor_options, ca_file), "MUSTER_CA_FILE", NULL, 0 },
 	{ 'j', "journal", NULL, OPTION_TEXT, "FILE", "Journal to check",
 	  offsetof(struct doctor_options, journal), "MUSTER_JOURNAL", NULL, 0 },
+	SOCKET_MAP_ROW(struct doctor_options, socket_map),
 	{ 0 },
 };
 /* clang-format on */
@@ -30,6 +32,7 @@ static const struct doctor_check checks[] = {
 	{ "workers", doctor_workers },
 	{ "sandbox", doctor_sandbox },
 	{ "TPM devices", doctor_tpm_devices },
+	{ "sockets", doctor_sockets },
 	{ "PKCS#11 modules", doctor_modules },
 	{ "TLS roots", doctor_roots },
 	{ "DPS login", doctor_login },

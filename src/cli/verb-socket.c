@@ -31,7 +31,7 @@ static const char *map_file(const struct invocation *call)
 {
 	const struct socket_options *options = call->options;
 
-	return options->map ? options->map : SOCKETS_FILE;
+	return socket_map_file(options->map);
 }
 
 /* -- List ------------------------------------------------------------------------------------------------------ */

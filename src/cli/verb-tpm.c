@@ -172,7 +172,7 @@ static bool run_list(const struct invocation *call, struct muster_error *err)
 	CLEANUP(socket_map_done) struct socket_map map = { 0 };
 	CLEANUP(cJSON_freep) cJSON *document = NULL;
 
-	return socket_map_read(options->map ? options->map : SOCKETS_FILE, &map, err) &&
+	return socket_map_read(socket_map_file(options->map), &map, err) &&
 	       station_tpm_list(&map, options->named.words, options->named.count, options->own,
 				&document, err) &&
 	       output_print(stdout, call->output, document, list_columns, ARRAY_SIZE(list_columns),
@@ -270,9 +270,8 @@ static bool check_own(const struct tpm_doctor_options *options, struct muster_er
 {
 	CLEANUP(socket_map_done) struct socket_map map = { 0 };
 
-	return options->own ||
-	       (socket_map_read(options->map ? options->map : SOCKETS_FILE, &map, err) &&
-		attached_tpms_refuse_own(&map, &options->request.tpm, 1, err));
+	return options->own || (socket_map_read(socket_map_file(options->map), &map, err) &&
+				attached_tpms_refuse_own(&map, &options->request.tpm, 1, err));
 }
 
 static bool run_doctor(const struct invocation *call, struct muster_error *err)

@@ -27,6 +27,11 @@ void socket_map_done(struct socket_map *map)
 	*map = (struct socket_map){ 0 };
 }
 
+const char *socket_map_file(const char *named)
+{
+	return named ? named : SOCKETS_FILE;
+}
+
 /* -- Asking ------------------------------------------------------------------------------------------------- */
 
 bool socket_name_check(const char *name, struct muster_error *err)

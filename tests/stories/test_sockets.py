@@ -88,11 +88,18 @@ def test_two_boards_at_the_port_of_one_socket_are_a_question_not_a_guess(bench):
     assert done.status == 2 and "two TPMs" in done.stderr, done
 
 
+def doctor_on_sockets(bench):
+    return next(row for row in bench.muster("doctor", "-o", "json").json if row["check"] == "sockets")
+
+
 def test_a_broken_map_names_the_place(bench):
     bench.write_lines([f"{port(1)} 1", f"{port(2)}   line/2"])
     for command in (["socket", "list"], ["tpm", "list"]):
         done = bench.muster(*command)
         assert (done.status, done.cause) == (2, "E7012") and f"line 2, column {len(port(2)) + 4}" in done.stderr, done
+    assert doctor_on_sockets(bench)["verdict"] == "fail"
+    bench.write_lines([f"{port(1)} 1"])
+    assert doctor_on_sockets(bench) == {"check": "sockets", "verdict": "ok", "seen": f"'{bench.map}': 1 sockets"}
 
 
 def test_list_shows_sockets_and_what_is_in_them(bench, make_tpm):
