@@ -110,6 +110,8 @@ MUTANTS = [
      "(TPMA_SESSION_CONTINUESESSION | TPMA_SESSION_DECRYPT)", "unit:tpm-wire"),
     ("any-call-in-the-sandbox", "src/tpm/sandbox.c", "seccomp_init(SCMP_ACT_ERRNO(EPERM))", "seccomp_init(SCMP_ACT_ALLOW)",
      "tests/stories/test_sandbox.py::test_nothing_escapes_from_any_class"),
+    ("own-tpm-is-any", "src/station/attached.c", "if (attached->rows[i].is_own &&", "if (false && attached->rows[i].is_own &&",
+     "tests/stories/test_tpm_trouble.py::test_the_stations_own_is_not_touched_unless_that_is_said"),
 
     # Tokens.
     ("last-try-is-taken", "src/hsm/login.c", "{ CKF_USER_PIN_FINAL_TRY, false, CAUSE_PIN_FINAL_TRY,",
