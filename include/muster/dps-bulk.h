@@ -1,5 +1,5 @@
-/* Many enrollments through few requests: takes items from a producer, writes them ten at a time with several requests under way,
- * within the rate budget, and tells what became of each one. What a request left open is read back before anything is
+/* Many enrollments through few requests: takes items from a producer, writes them ten at a time, or singly where that costs the
+ * rate budget no more, with several requests under way, and tells what became of each one. What a request left open is read back before anything is
  * sent again. Bounded memory: some dozens of items at a time. */
 #pragma once
 
@@ -63,8 +63,12 @@ struct dps_bulk *dps_bulk_new(struct dps_client *client, enum dps_bulk_mode mode
 void dps_bulk_free(struct dps_bulk *bulk);
 DEFINE_FREEP(dps_bulk_freep, struct dps_bulk *, dps_bulk_free)
 
-/* One item a request, as PUT and DELETE. */
-void dps_bulk_set_single(struct dps_bulk *bulk, bool is_single);
+enum dps_bulk_form {
+	DPS_BULK_BY_BUDGET, /* bulks; where the service was found to count items, singles, which fill its limit to the last */
+	DPS_BULK_TENS,
+	DPS_BULK_SINGLES, /* as PUT and DELETE */
+};
+void dps_bulk_set_form(struct dps_bulk *bulk, enum dps_bulk_form form);
 /* Requests under way at the same time, 1 and up; DPS_BULK_LANES by itself. */
 #define DPS_BULK_LANES 4
 #define DPS_BULK_LANES_MAX 16

@@ -17,7 +17,7 @@ struct import_options {
 	const char *mode;
 	bool dry_run;
 	bool restart;
-	bool single;
+	bool single, bulk;
 	int64_t parallel; /* 0: not said */
 	struct login_options login;
 };
@@ -37,7 +37,8 @@ static const struct option_row import_rows[] = {
 	ROW("mode", OPTION_ONE_OF, "MODE", "create (the default), update, update-if-match or delete", mode, modes),
 	ROW("dry-run", OPTION_FLAG, NULL, "Check the file and say what would be done; send nothing", dry_run, NULL),
 	ROW("restart", OPTION_FLAG, NULL, "Forget what earlier runs have done", restart, NULL),
-	ROW("single", OPTION_FLAG, NULL, "One enrollment a request instead of ten", single, NULL),
+	ROW("single", OPTION_FLAG, NULL, "One enrollment a request", single, NULL),
+	ROW("bulk", OPTION_FLAG, NULL, "Ten enrollments a request; default: as the service counts them", bulk, NULL),
 	ROW("parallel", OPTION_NUMBER, "N", "Requests at the same time, 1 to 16 (4)", parallel, NULL),
 	LOGIN_ROWS(struct import_options, login),
 	{ 0 },
@@ -234,7 +235,9 @@ static bool send_rows(struct import *import, const struct import_options *option
 
 	if (!bulk)
 		return false;
-	dps_bulk_set_single(bulk, options->single);
+	dps_bulk_set_form(bulk, options->single ? DPS_BULK_SINGLES
+				: options->bulk ? DPS_BULK_TENS
+						: DPS_BULK_BY_BUDGET);
 	if (options->parallel > 0)
 		dps_bulk_set_lanes(bulk, (size_t)options->parallel);
 	interrupt_watch();
@@ -261,11 +264,13 @@ static bool import_file(struct import *import, const struct import_options *opti
 	       send_rows(import, options, service.client, err);
 }
 
-static bool check_parallel(int64_t parallel, struct muster_error *err)
+static bool check_options(const struct import_options *options, struct muster_error *err)
 {
-	return parallel <= DPS_BULK_LANES_MAX ||
+	if (options->single && options->bulk)
+		return muster_fail(err, CAUSE_USAGE, "--single and --bulk contradict each other");
+	return options->parallel <= DPS_BULK_LANES_MAX ||
 	       muster_fail(err, CAUSE_USAGE, "--parallel=%lld is not a number from 1 to %d",
-			   (long long)parallel, DPS_BULK_LANES_MAX);
+			   (long long)options->parallel, DPS_BULK_LANES_MAX);
 }
 
 static bool run(const struct invocation *call, struct muster_error *err)
@@ -278,7 +283,7 @@ static bool run(const struct invocation *call, struct muster_error *err)
 		.started_ms = clock_now_ms(),
 		.shows_progress = !call->is_quiet && isatty(STDERR_FILENO),
 	};
-	bool is_done = check_parallel(options->parallel, err) && import_file(&import, options, err);
+	bool is_done = check_options(options, err) && import_file(&import, options, err);
 
 	dps_progress_close(import.progress);
 	dps_table_close(import.table);
@@ -294,7 +299,7 @@ const struct verb verb_enrollment_import = {
 	.summary = "Create, update or delete enrollments from a file",
 	.description =
 		"Reads CSV or JSON Lines (.jsonl), checks the whole file before the first request, and writes\n"
-		"ten enrollments at a time, as fast as the service allows. Every mistake is listed with line\n"
+		"in bulks or singly, as fast as the service allows. Every mistake is listed with line\n"
 		"and column. Run again with the same file it goes on where it stopped, and sends nothing for\n"
 		"what is done.",
 	.options = import_rows,

@@ -200,13 +200,19 @@ int64_t dps_budget_take(struct dps_budget *budget, uint32_t items, enum dps_budg
 
 /* -- Learning -------------------------------------------------------------------------------------------- */
 
-/* The quota would be used up if bulks were charged by their items, and is not if they are one operation each. */
+/* The quota would be used up if bulks were charged by their items, and is not if they are one operation each. The one that
+ * was refused is asked about, too: all before it may have been single. */
 static bool items_explain_it(const struct dps_budget *budget, uint32_t items)
 {
 	struct dps_budget_bin used = sum(budget);
 
-	return !budget->counts_items && used.items > used.calls &&
+	return !budget->counts_items && used.items + items > used.calls + 1 &&
 	       (int64_t)used.items + items > budget->limit_milli / 1000;
+}
+
+bool dps_budget_counts_items(const struct dps_budget *budget)
+{
+	return budget->counts_items;
 }
 
 /* Others use the same quota, or it is smaller than we were told. */

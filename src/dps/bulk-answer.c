@@ -324,7 +324,8 @@ static void take_single_success(struct call *call, const struct http_answer *ans
 /* One item may have spoiled the bulk; or the service takes none. */
 static void send_singly(struct call *call, const struct http_answer *answer)
 {
-	call->bulk->is_single |= answer->status == 404 || answer->status == 405;
+	if (answer->status == 404 || answer->status == 405)
+		call->bulk->form = DPS_BULK_SINGLES;
 	for (size_t i = 0; i < call->count; i++) {
 		call->slots[i]->is_single = true;
 		call->slots[i]->state = SLOT_SEND;

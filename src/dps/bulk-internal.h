@@ -46,7 +46,7 @@ struct dps_bulk {
 	struct dps_client *client;
 	enum dps_bulk_mode mode;
 	struct dps_bulk_owner owner;
-	bool is_single;
+	enum dps_bulk_form form;
 	size_t lanes;
 
 	struct slot slots[BULK_SLOTS];

@@ -128,9 +128,17 @@ static bool choose_read(struct dps_bulk *bulk, enum slot_state state, enum call_
 	return true;
 }
 
+static bool sends_singles(const struct dps_bulk *bulk)
+{
+	const struct dps_meter *meter = dps_client_meter(bulk->client);
+
+	return bulk->form == DPS_BULK_SINGLES ||
+	       (bulk->form == DPS_BULK_BY_BUDGET && meter && dps_meter_counts_items(meter));
+}
+
 static bool goes_alone(const struct dps_bulk *bulk, const struct slot *slot)
 {
-	return bulk->is_single || slot->is_single || bulk_room_of(slot->json) > BULK_ROOM;
+	return sends_singles(bulk) || slot->is_single || bulk_room_of(slot->json) > BULK_ROOM;
 }
 
 static void gather(struct dps_bulk *bulk, struct call *call)
@@ -203,7 +211,7 @@ static bool build(struct call *call, struct http_request *ret_request, struct mu
 /* Ahead of its turn only a whole one: until then more may come, and what must be read goes first. */
 static bool may_build_ahead(const struct dps_bulk *bulk)
 {
-	size_t whole = bulk->is_single ? 1 : DPS_BULK_ITEMS_MAX;
+	size_t whole = sends_singles(bulk) ? 1 : DPS_BULK_ITEMS_MAX;
 
 	return count_in(bulk, SLOT_SEND) >= whole && count_in(bulk, SLOT_READ) == 0 &&
 	       count_in(bulk, SLOT_READ_KEYS) == 0;
@@ -412,9 +420,9 @@ void dps_bulk_free(struct dps_bulk *bulk)
 	free(bulk);
 }
 
-void dps_bulk_set_single(struct dps_bulk *bulk, bool is_single)
+void dps_bulk_set_form(struct dps_bulk *bulk, enum dps_bulk_form form)
 {
-	bulk->is_single = is_single;
+	bulk->form = form;
 }
 
 void dps_bulk_set_lanes(struct dps_bulk *bulk, size_t lanes)

@@ -225,6 +225,11 @@ void dps_meter_answer(struct dps_meter *meter, const struct dps_budget_ticket *t
 	end(meter, held);
 }
 
+bool dps_meter_counts_items(const struct dps_meter *meter)
+{
+	return dps_budget_counts_items(&meter->budget);
+}
+
 bool dps_meter_retry(struct dps_meter *meter)
 {
 	enum hold held = hold_waiting(meter);

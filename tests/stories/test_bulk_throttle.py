@@ -37,8 +37,8 @@ def devices_file(desk, count, prefix="dev"):
     return path
 
 
-def import_all(desk, path, *arguments):
-    done = desk.run("import", path, "--rate", f"{QUOTA}/{WINDOW_S}", *arguments, timeout=400)
+def import_all(desk, path, *arguments, rate=f"{QUOTA}/{WINDOW_S}"):
+    done = desk.run("import", path, "--rate", rate, *arguments, timeout=400)
     assert done.status == 0 and done.json["written"] == done.json["rows"], done
     return done
 
@@ -59,17 +59,27 @@ def import_under(desks, model, count):
     import_all(desk, devices_file(desk, DEVICES))
     times = moments(desk)
     assert len(times) == DEVICES
-    return max(times) - min(times), len(refusals(desk))
+    return max(times) - min(times), len(refusals(desk)), len(desk.emulator.requests("put"))
 
 
 @pytest.mark.parametrize("count, windows", [("item", DEVICES / QUOTA - 1), ("call", 1)])
 def test_two_thousand_in_the_least_time(desks, count, windows):
-    """By items nine windows must pass before the tenth has room for the last; by calls all fit into the first."""
+    """By items nine windows must pass before the tenth has room for the last, and singles do as well as bulks; by calls all fit
+    into the first."""
     with concurrent.futures.ThreadPoolExecutor() as pool:
         results = list(pool.map(lambda model: import_under(desks, model, count), MODELS))
-    for model, (seconds, refused) in zip(MODELS, results):
+    for model, (seconds, refused, singles) in zip(MODELS, results):
         assert seconds <= windows * WINDOW_S * 1.05, (model, seconds, results)
         assert refused <= (LANES if count == "item" else 0), (model, refused, results)
+        assert singles == 0 if count == "call" else singles >= DEVICES - QUOTA - 10 * LANES, (model, singles, results)
+
+
+@pytest.mark.parametrize("option, operation", [("--bulk", "bulk"), ("--single", "put")])
+def test_the_form_may_be_given(desks, option, operation):
+    """Whatever the budget would favour."""
+    desk = desks(operation, "--throttle", "sliding:50/2:count=item")
+    import_all(desk, devices_file(desk, 120), option, rate="50/2")
+    assert {row["op"] for row in desk.emulator.ledger() if row["effect"] == "create"} == {operation}
 
 
 def test_processes_share_the_budget(desks):

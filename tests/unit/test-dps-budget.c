@@ -29,6 +29,7 @@ struct world {
 	uint64_t random;
 	int64_t now_ms, wake_ms, told_ms, open_ms, last_ms;
 	uint32_t bulk;
+	bool follows; /* sends singles when items count */
 	enum dps_budget_rank rank;
 	int64_t items_left, sent, refused, early;
 };
@@ -68,8 +69,9 @@ static void take_answer(struct world *world, struct lane *lane)
 
 static void start(struct world *world, struct lane *lane)
 {
-	uint32_t items =
-		world->items_left < world->bulk ? (uint32_t)world->items_left : world->bulk;
+	bool is_single = world->follows && dps_budget_counts_items(&world->budget);
+	uint32_t bulk = is_single ? 1 : world->bulk;
+	uint32_t items = world->items_left < bulk ? (uint32_t)world->items_left : bulk;
 	int64_t wait_ms;
 
 	if (items == 0 || world->now_ms < world->wake_ms)
@@ -187,6 +189,40 @@ static void bulks_that_count_by_items_are_learned_from_one_refusal(void **state)
 	expect("fixed:200/60:count=item", 200, 10, 2000, 9 * 1.05, LANES);
 	expect("sliding:200/60:count=item", 200, 10, 2000, 9 * 1.05, LANES);
 	expect("bucket:200/60:count=item", 200, 10, 2000, 9 * 1.05, LANES);
+}
+
+/* Bulks until it is known that they cost as much as singles. */
+static void expect_following(const char *spec, int64_t items, double windows, int64_t refusals)
+{
+	struct throttle throttle = throttle_of(spec);
+	struct world world = make(&throttle, throttle.rate, 10, items);
+	double taken;
+
+	world.follows = true;
+	taken = run(&world);
+	throttle_done(&throttle);
+	if (taken > windows || world.refused > refusals)
+		fail_msg("%s: %.2f windows and %lld refused of %lld, expected %.2f and %lld", spec,
+			 taken, (long long)world.refused, (long long)world.sent, windows,
+			 (long long)refusals);
+}
+
+static void singles_follow_where_items_count(void **state)
+{
+	(void)state;
+	expect_following("fixed:200/60:count=item", 2000, 9 * 1.05, LANES);
+	expect_following("sliding:200/60:count=item", 2000, 9 * 1.05, LANES);
+	expect_following("bucket:200/60:count=item", 2000, 9 * 1.05, LANES);
+	expect_following("sliding:200/60", 2000, 0.1, 0);
+}
+
+/* What was learned is doubted twice on the way. */
+static void a_doubt_costs_no_more_than_a_refusal(void **state)
+{
+	(void)state;
+	expect_following("fixed:200/60:count=item", 8000, 39 * 1.05, 3 * LANES);
+	expect_following("sliding:200/60:count=item", 8000, 39 * 1.05, 3 * LANES);
+	expect_following("bucket:200/60:count=item", 8000, 39 * 1.05, 3 * LANES);
 }
 
 /* The last thousand take their time over four connections. */
@@ -373,6 +409,21 @@ static void what_was_never_sent_is_given_back(void **state)
 		    WINDOW_MS - 2);
 }
 
+static void the_first_bulk_after_singles_teaches_too(void **state)
+{
+	struct dps_budget budget = fresh(100);
+	struct dps_budget_ticket ticket;
+
+	(void)state;
+	for (int i = 0; i < 95; i++)
+		assert_int_equal(dps_budget_take(&budget, 1, DPS_BUDGET_BACKLOG, START_MS, &ticket),
+				 0);
+	assert_int_equal(dps_budget_take(&budget, 10, DPS_BUDGET_BACKLOG, START_MS, &ticket), 0);
+	dps_budget_answer(&budget, &ticket, DPS_BUDGET_REFUSED, 1000, START_MS, 0);
+	assert_true(dps_budget_counts_items(&budget));
+	assert_int_equal(budget.limit_milli, 100 * 1000);
+}
+
 static void a_bulk_larger_than_the_limit_passes_alone(void **state)
 {
 	struct dps_budget budget = fresh(5);
@@ -484,6 +535,8 @@ int main(void)
 		cmocka_unit_test(single_requests_are_never_refused),
 		cmocka_unit_test(bulks_that_count_once_all_go_at_once),
 		cmocka_unit_test(bulks_that_count_by_items_are_learned_from_one_refusal),
+		cmocka_unit_test(singles_follow_where_items_count),
+		cmocka_unit_test(a_doubt_costs_no_more_than_a_refusal),
 		cmocka_unit_test(ten_minutes_at_the_full_quota),
 		cmocka_unit_test(a_service_that_allows_less_is_adapted_to),
 		cmocka_unit_test(stations_with_one_quota_are_polite),
@@ -493,6 +546,7 @@ int main(void)
 		cmocka_unit_test(requests_under_way_together_halve_once),
 		cmocka_unit_test(a_halved_limit_grows_back),
 		cmocka_unit_test(what_was_never_sent_is_given_back),
+		cmocka_unit_test(the_first_bulk_after_singles_teaches_too),
 		cmocka_unit_test(a_bulk_larger_than_the_limit_passes_alone),
 		cmocka_unit_test(a_clock_that_went_back_begins_anew),
 		cmocka_unit_test(repetitions_run_out_and_come_back_with_successes),
