@@ -46,6 +46,7 @@ static void again(struct dps_bulk *bulk, struct slot *slot, enum slot_state stat
 		  const struct http_answer *answer)
 {
 	slot->state = state;
+	slot->refusals += dps_budget_fate_of(answer) == DPS_BUDGET_REFUSED;
 	if (++slot->attempts >= DPS_RETRY_ATTEMPTS)
 		finish_by_answer(bulk, slot, DPS_BULK_OPEN, answer);
 }

@@ -20,6 +20,7 @@ struct slot {
 	struct dps_bulk_item item;
 	char *json;        /* the document as one line; DELETE: what stands in its place */
 	unsigned attempts; /* requests about it that came to nothing */
+	unsigned refusals; /* of them for the rate: the budget sees to those */
 	bool is_single;    /* its bulk was refused as a whole: find out whose fault it was */
 	bool is_unclear;   /* a write of ours may have taken effect */
 	bool is_refused;   /* 409 or 412: something is there */

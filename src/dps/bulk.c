@@ -326,13 +326,13 @@ static bool start(struct dps_bulk *bulk, struct call *new_call, struct muster_er
 	return true;
 }
 
-/* A write that was tried before. Reading back is what makes the repetition needless. */
+/* A write that was tried before, and not for being too early. Reading back is what makes the repetition needless. */
 static bool is_repetition(const struct call *call)
 {
 	bool is_write = call->kind == CALL_BULK || call->kind == CALL_SINGLE;
 
 	for (size_t i = 0; i < call->count; i++)
-		if (is_write && call->slots[i]->attempts > 0)
+		if (is_write && call->slots[i]->attempts > call->slots[i]->refusals)
 			return true;
 	return false;
 }
