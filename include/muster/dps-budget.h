@@ -80,6 +80,9 @@ int64_t dps_budget_take(struct dps_budget *budget, uint32_t items, enum dps_budg
 void dps_budget_answer(struct dps_budget *budget, const struct dps_budget_ticket *ticket,
 		       enum dps_budget_fate fate, int64_t retry_after_ms, int64_t now_ms,
 		       uint64_t random);
+/* An answer DPS_BUDGET_TAKEN now would change nothing. */
+bool dps_budget_is_settled(const struct dps_budget *budget, const struct dps_budget_ticket *ticket,
+			   int64_t now_ms);
 /* What is asked for in bulks costs as much as one at a time, by all that was learned. */
 bool dps_budget_counts_items(const struct dps_budget *budget);
 /* May something be sent once more? One repetition for ten successes, and a few to begin with: when a service fails

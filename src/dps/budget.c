@@ -262,6 +262,14 @@ static void take_refusal(struct dps_budget *budget, const struct dps_budget_tick
 		budget->open_ms = open_ms;
 }
 
+/* It is counted where it would be counted now. */
+bool dps_budget_is_settled(const struct dps_budget *budget, const struct dps_budget_ticket *ticket,
+			   int64_t now_ms)
+{
+	return ticket->bin == now_ms / bin_width(budget) && budget->refusals == 0 &&
+	       budget->retries_milli == retries_max(budget);
+}
+
 void dps_budget_answer(struct dps_budget *budget, const struct dps_budget_ticket *ticket,
 		       enum dps_budget_fate fate, int64_t retry_after_ms, int64_t now_ms,
 		       uint64_t random)

@@ -214,10 +214,14 @@ int64_t dps_meter_take(struct dps_meter *meter, uint32_t items, enum dps_budget_
 void dps_meter_answer(struct dps_meter *meter, const struct dps_budget_ticket *ticket,
 		      enum dps_budget_fate fate, int64_t retry_after_ms)
 {
-	enum hold held = hold_waiting(meter);
 	struct muster_error ignored;
 	uint64_t random = 0;
+	enum hold held;
 
+	if (fate == DPS_BUDGET_TAKEN &&
+	    dps_budget_is_settled(&meter->budget, ticket, clock_now_ms()))
+		return;
+	held = hold_waiting(meter);
 	if (fate == DPS_BUDGET_REFUSED && !random_bytes(&random, sizeof(random), &ignored))
 		random = 0; /* no jitter */
 	begin(meter, held);

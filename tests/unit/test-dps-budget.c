@@ -396,6 +396,22 @@ static void a_halved_limit_grows_back(void **state)
 	assert_int_equal(budget.limit_milli, 100 * 1000);
 }
 
+static void a_quick_answer_is_settled(void **state)
+{
+	struct dps_budget budget = fresh(100), answered;
+	struct dps_budget_ticket ticket;
+
+	(void)state;
+	assert_int_equal(dps_budget_take(&budget, 1, DPS_BUDGET_BACKLOG, START_MS, &ticket), 0);
+	assert_true(dps_budget_is_settled(&budget, &ticket, START_MS + 1));
+	answered = budget;
+	dps_budget_answer(&answered, &ticket, DPS_BUDGET_TAKEN, -1, START_MS + 1, 0);
+	assert_memory_equal(&answered, &budget, sizeof(budget));
+	assert_false(dps_budget_is_settled(&budget, &ticket, START_MS + WINDOW_MS / 200));
+	assert_true(dps_budget_retry(&budget));
+	assert_false(dps_budget_is_settled(&budget, &ticket, START_MS + 1));
+}
+
 static void what_was_never_sent_is_given_back(void **state)
 {
 	struct dps_budget budget = fresh(1);
@@ -545,6 +561,7 @@ int main(void)
 		cmocka_unit_test(refusals_without_retry_after_back_off),
 		cmocka_unit_test(requests_under_way_together_halve_once),
 		cmocka_unit_test(a_halved_limit_grows_back),
+		cmocka_unit_test(a_quick_answer_is_settled),
 		cmocka_unit_test(what_was_never_sent_is_given_back),
 		cmocka_unit_test(the_first_bulk_after_singles_teaches_too),
 		cmocka_unit_test(a_bulk_larger_than_the_limit_passes_alone),
