@@ -131,7 +131,7 @@ bool station_master_import(const struct station_master *request, cJSON **ret_res
 
 /* Where a master is: exactly one of the two. */
 struct station_master_source {
-	const char *uri;  /* RFC 7512, in the token */
+	const char *uri;  /* RFC 7512, in the token; or "tpm:handle=...;tcti=...", in a TPM */
 	const char *file; /* mode 0600, base64 */
 };
 
