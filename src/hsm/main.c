@@ -406,6 +406,7 @@ static const struct worker_handler session_handlers[] = {
 	{ WORKER_HSM_CERTIFICATE_STORE, handle_certificate_store },
 	{ WORKER_HSM_CERTIFICATE_FIND, handle_certificate_find },
 	{ WORKER_HSM_KEYS, handle_keys },
+	{ WORKER_HSM_SWEEP, handle_sweep },
 	{ WORKER_HSM_MASTER_GENERATE, handle_master_generate },
 	{ WORKER_HSM_MASTER_IMPORT, handle_master_import },
 };
@@ -512,12 +513,11 @@ HANDLER(handle_session)
 
 /* What the worker itself may be asked: it opens and logs in, and has one session of its own. */
 static const struct worker_handler own_handlers[] = {
-	{ WORKER_HSM_OPEN, handle_open },       { WORKER_HSM_LOGIN, handle_login },
-	{ WORKER_HSM_SWEEP, handle_sweep },     { WORKER_HSM_SESSION, handle_session },
-	{ WORKER_HSM_TOKEN, handle_token },     { WORKER_HSM_MECHANISM, handle_mechanism },
-	{ WORKER_HSM_OBJECTS, handle_objects }, { WORKER_HSM_OBJECT, handle_object },
-	{ WORKER_HSM_INIT, handle_init },       { WORKER_HSM_INIT_PIN, handle_init_pin },
-	{ WORKER_HSM_TRIAL, handle_trial },
+	{ WORKER_HSM_OPEN, handle_open },           { WORKER_HSM_LOGIN, handle_login },
+	{ WORKER_HSM_SESSION, handle_session },     { WORKER_HSM_TOKEN, handle_token },
+	{ WORKER_HSM_MECHANISM, handle_mechanism }, { WORKER_HSM_OBJECTS, handle_objects },
+	{ WORKER_HSM_OBJECT, handle_object },       { WORKER_HSM_INIT, handle_init },
+	{ WORKER_HSM_INIT_PIN, handle_init_pin },   { WORKER_HSM_TRIAL, handle_trial },
 };
 
 static int serve(struct hsm *hsm)

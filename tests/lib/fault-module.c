@@ -108,6 +108,14 @@ static CK_RV repeat(CK_SESSION_HANDLE session, CK_ATTRIBUTE *public_half, CK_ULO
 			    : rv;
 }
 
+static bool is_labelled(const CK_ATTRIBUTE *template, CK_ULONG count, const char *label)
+{
+	for (CK_ULONG i = 0; i < count; i++)
+		if (template[i].type == CKA_LABEL && template[i].ulValueLen == strlen(label))
+			return memcmp(template[i].pValue, label, strlen(label)) == 0;
+	return false;
+}
+
 static CK_RV generate_pair(CK_SESSION_HANDLE session, CK_MECHANISM *mechanism,
 			   CK_ATTRIBUTE *public_half, CK_ULONG public_count,
 			   CK_ATTRIBUTE *private_half, CK_ULONG private_count,
@@ -117,6 +125,8 @@ static CK_RV generate_pair(CK_SESSION_HANDLE session, CK_MECHANISM *mechanism,
 
 	if (fails("C_GenerateKeyPair", &rv))
 		return rv;
+	if (is_asked("falls-for-bad") && is_labelled(public_half, public_count, "bad"))
+		abort();
 	if (is_asked("repeats"))
 		return repeat(session, public_half, public_count, private_half, private_count,
 			      public_key, private_key);
