@@ -176,7 +176,7 @@ static bool run_profile(const struct station_request *request, const struct choi
 		return muster_fail_memory(err);
 	if (!run_prepare(&run, request, report, err))
 		return false;
-	*feed = (struct page_feed){ .feed = { next_of_page },
+	*feed = (struct page_feed){ .feed = { .next = next_of_page },
 				    .page = { .journal = run.journal, .choice = choice } };
 	good = loop_run(&run, &feed->feed, err);
 	page_clear(&feed->page);

@@ -117,10 +117,13 @@ char *strndup(const char *text, size_t max)
 }
 
 /* What the fortified headers make of asprintf and vasprintf. */
-int __vasprintf_chk(char **ret_text, int flag, const char *format, va_list arguments);
-int __asprintf_chk(char **ret_text, int flag, const char *format, ...);
+__attribute__((format(printf, 3, 0))) int __vasprintf_chk(char **ret_text, int flag,
+							  const char *format, va_list arguments);
+__attribute__((format(printf, 3, 4))) int __asprintf_chk(char **ret_text, int flag,
+							 const char *format, ...);
 
-static int print(char **ret_text, const char *format, va_list arguments)
+__attribute__((format(printf, 2, 0))) static int print(char **ret_text, const char *format,
+						       va_list arguments)
 {
 	va_list again;
 	int length;
