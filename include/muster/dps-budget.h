@@ -83,8 +83,9 @@ void dps_budget_answer(struct dps_budget *budget, const struct dps_budget_ticket
 /* An answer DPS_BUDGET_TAKEN now would change nothing. */
 bool dps_budget_is_settled(const struct dps_budget *budget, const struct dps_budget_ticket *ticket,
 			   int64_t now_ms);
-/* What is asked for in bulks costs as much as one at a time, by all that was learned. */
-bool dps_budget_counts_items(const struct dps_budget *budget);
+/* By all that was learned a bulk costs as much as its items do one at a time, and the limit is low enough for them to keep up
+ * with it. */
+bool dps_budget_favours_singles(const struct dps_budget *budget);
 /* May something be sent once more? One repetition for ten successes, and a few to begin with: when a service fails
  * for all, asking it again and again helps nobody. */
 bool dps_budget_retry(struct dps_budget *budget) MUST_CHECK;
@@ -107,5 +108,5 @@ int64_t dps_meter_take(struct dps_meter *meter, uint32_t items, enum dps_budget_
 void dps_meter_answer(struct dps_meter *meter, const struct dps_budget_ticket *ticket,
 		      enum dps_budget_fate fate, int64_t retry_after_ms);
 /* As of the last decision. */
-bool dps_meter_counts_items(const struct dps_meter *meter);
+bool dps_meter_favours_singles(const struct dps_meter *meter);
 bool dps_meter_retry(struct dps_meter *meter) MUST_CHECK;

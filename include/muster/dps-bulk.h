@@ -64,7 +64,7 @@ void dps_bulk_free(struct dps_bulk *bulk);
 DEFINE_FREEP(dps_bulk_freep, struct dps_bulk *, dps_bulk_free)
 
 enum dps_bulk_form {
-	DPS_BULK_BY_BUDGET, /* bulks; where the service was found to count items, singles, which fill its limit to the last */
+	DPS_BULK_BY_BUDGET, /* bulks; where the service was found to count items, and few, singles: they fill its limit to the last */
 	DPS_BULK_TENS,
 	DPS_BULK_SINGLES, /* as PUT and DELETE */
 };

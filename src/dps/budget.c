@@ -9,9 +9,10 @@
 #define ITEMS_BELIEVED 15    /* windows; then a bulk may be one operation again */
 #define SPREAD_MAX_MS 1000   /* jitter on top of what the service asked for */
 #define BACKOFF_STEPS_MAX 5
-#define BENCH_PART 20   /* this part of the limit is kept for the bench */
-#define BENCH_WINDOWS 5 /* that long after it last asked */
-#define CLAIM_MS 100    /* how late the bench may come for its turn */
+#define SINGLES_PER_S 20 /* that a few connections surely carry */
+#define BENCH_PART 20    /* this part of the limit is kept for the bench */
+#define BENCH_WINDOWS 5  /* that long after it last asked */
+#define CLAIM_MS 100     /* how late the bench may come for its turn */
 
 /* -- The log of a window -------------------------------------------------------------------------------- */
 
@@ -210,9 +211,9 @@ static bool items_explain_it(const struct dps_budget *budget, uint32_t items)
 	       (int64_t)used.items + items > budget->limit_milli / 1000;
 }
 
-bool dps_budget_counts_items(const struct dps_budget *budget)
+bool dps_budget_favours_singles(const struct dps_budget *budget)
 {
-	return budget->counts_items;
+	return budget->counts_items && budget->limit_milli <= SINGLES_PER_S * budget->window_ms;
 }
 
 /* Others use the same quota, or it is smaller than we were told. */

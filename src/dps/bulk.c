@@ -133,7 +133,7 @@ static bool sends_singles(const struct dps_bulk *bulk)
 	const struct dps_meter *meter = dps_client_meter(bulk->client);
 
 	return bulk->form == DPS_BULK_SINGLES ||
-	       (bulk->form == DPS_BULK_BY_BUDGET && meter && dps_meter_counts_items(meter));
+	       (bulk->form == DPS_BULK_BY_BUDGET && meter && dps_meter_favours_singles(meter));
 }
 
 static bool goes_alone(const struct dps_bulk *bulk, const struct slot *slot)

@@ -229,9 +229,9 @@ void dps_meter_answer(struct dps_meter *meter, const struct dps_budget_ticket *t
 	end(meter, held);
 }
 
-bool dps_meter_counts_items(const struct dps_meter *meter)
+bool dps_meter_favours_singles(const struct dps_meter *meter)
 {
-	return dps_budget_counts_items(&meter->budget);
+	return dps_budget_favours_singles(&meter->budget);
 }
 
 bool dps_meter_retry(struct dps_meter *meter)

@@ -69,7 +69,7 @@ static void take_answer(struct world *world, struct lane *lane)
 
 static void start(struct world *world, struct lane *lane)
 {
-	bool is_single = world->follows && dps_budget_counts_items(&world->budget);
+	bool is_single = world->follows && dps_budget_favours_singles(&world->budget);
 	uint32_t bulk = is_single ? 1 : world->bulk;
 	uint32_t items = world->items_left < bulk ? (uint32_t)world->items_left : bulk;
 	int64_t wait_ms;
@@ -436,8 +436,19 @@ static void the_first_bulk_after_singles_teaches_too(void **state)
 				 0);
 	assert_int_equal(dps_budget_take(&budget, 10, DPS_BUDGET_BACKLOG, START_MS, &ticket), 0);
 	dps_budget_answer(&budget, &ticket, DPS_BUDGET_REFUSED, 1000, START_MS, 0);
-	assert_true(dps_budget_counts_items(&budget));
+	assert_true(dps_budget_favours_singles(&budget));
 	assert_int_equal(budget.limit_milli, 100 * 1000);
+}
+
+/* As many as come through one at a time. */
+static void singles_are_for_low_limits(void **state)
+{
+	struct dps_budget low = fresh(1200), high = fresh(1201);
+
+	(void)state;
+	low.counts_items = high.counts_items = true;
+	assert_true(dps_budget_favours_singles(&low));
+	assert_false(dps_budget_favours_singles(&high));
 }
 
 static void a_bulk_larger_than_the_limit_passes_alone(void **state)
@@ -564,6 +575,7 @@ int main(void)
 		cmocka_unit_test(a_quick_answer_is_settled),
 		cmocka_unit_test(what_was_never_sent_is_given_back),
 		cmocka_unit_test(the_first_bulk_after_singles_teaches_too),
+		cmocka_unit_test(singles_are_for_low_limits),
 		cmocka_unit_test(a_bulk_larger_than_the_limit_passes_alone),
 		cmocka_unit_test(a_clock_that_went_back_begins_anew),
 		cmocka_unit_test(repetitions_run_out_and_come_back_with_successes),
