@@ -2,18 +2,11 @@
 #include <errno.h>
 #include <string.h>
 
-#include <openssl/pem.h>
-
-#include "muster/file.h"
 #include "muster/json.h"
-#include "muster/pki.h"
 
 #include "checkpoint.h"
 #include "counter.h"
-
-#define PUBLIC_KEY_FILE_MAX (16 * 1024)
-
-DEFINE_FREEP(BIO_freep, BIO *, BIO_free_all)
+#include "signature.h"
 
 struct audit {
 	const struct station_audit_request *request;
@@ -64,20 +57,11 @@ static bool read_anchors(struct audit *audit, struct muster_error *err)
 static bool read_public_key(struct audit *audit, struct muster_error *err)
 {
 	const char *path = audit->request->public_key_path;
-	CLEANUP(bytes_done) struct bytes pem = { 0 }, spki = { 0 };
-	CLEANUP(EVP_PKEY_freep) EVP_PKEY *key = NULL;
-	CLEANUP(BIO_freep) BIO *bio = NULL;
+	CLEANUP(bytes_done) struct bytes spki = { 0 };
 
 	if (!path)
 		return true;
-	if (!file_read(path, PUBLIC_KEY_FILE_MAX, &pem, err))
-		return false;
-	bio = BIO_new_mem_buf(pem.data, (int)pem.size);
-	key = bio ? PEM_read_bio_PUBKEY(bio, NULL, NULL, NULL) : NULL;
-	if (!key)
-		return muster_fail(err, CAUSE_STATION_KEY_UNUSABLE,
-				   "'%s' holds no public key (PEM)", PRINTABLE(path));
-	if (!pki_public_key_der(key, &spki, err))
+	if (!signature_key_read(path, &spki, err))
 		return false;
 	sha256_hex(audit->wanted_key, spki.data, spki.size);
 	return true;

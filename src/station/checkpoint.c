@@ -2,14 +2,8 @@
 
 #include <string.h>
 
-#include <openssl/err.h>
-
 #include "muster/json.h"
-#include "muster/pki.h"
-
-DEFINE_FREEP(EVP_MD_CTX_freep, EVP_MD_CTX *, EVP_MD_CTX_free)
-
-enum { SIGNATURE_MAX = 1024 };
+#include "signature.h"
 
 void checkpoint_done(struct checkpoint *checkpoint)
 {
@@ -66,49 +60,26 @@ cJSON *checkpoint_json(const struct checkpoint *checkpoint)
 
 /* -- Signatures --------------------------------------------------------------------------------------------- */
 
-static int format_message(const struct checkpoint *checkpoint, char message[160])
+static void format_message(const struct checkpoint *checkpoint, char message[160])
 {
-	return snprintf(message, 160, "muster.checkpoint/1 %lld %s\n", (long long)checkpoint->entry,
-			checkpoint->digest);
+	snprintf(message, 160, "muster.checkpoint/1 %lld %s\n", (long long)checkpoint->entry,
+		 checkpoint->digest);
 }
 
 bool checkpoint_sign(struct checkpoint *checkpoint, EVP_PKEY *key, struct muster_error *err)
 {
-	CLEANUP(EVP_MD_CTX_freep) EVP_MD_CTX *context = EVP_MD_CTX_new();
-	uint8_t signature[SIGNATURE_MAX];
-	size_t size = sizeof(signature);
 	char message[160];
-	int length = format_message(checkpoint, message);
 
-	if (!pki_public_key_der(key, &checkpoint->spki, err))
-		return false;
-	if (!context || EVP_DigestSignInit(context, NULL, EVP_sha256(), NULL, key) != 1 ||
-	    EVP_DigestSign(context, signature, &size, (const uint8_t *)message, (size_t)length) !=
-		    1) {
-		ERR_clear_error();
-		return pki_key_last_error(key, err)
-			       ? muster_error_prefix(err, "signing with the station's key")
-			       : muster_fail(err, CAUSE_STATION_KEY_UNUSABLE,
-					     "the station's key cannot sign with SHA-256");
-	}
-	return bytes_copy(&checkpoint->signature, signature, size, err);
+	format_message(checkpoint, message);
+	return signature_make(key, message, &checkpoint->spki, &checkpoint->signature, err);
 }
 
 bool checkpoint_verify(const struct checkpoint *checkpoint, struct muster_error *err)
 {
-	CLEANUP(EVP_MD_CTX_freep) EVP_MD_CTX *context = EVP_MD_CTX_new();
-	CLEANUP(EVP_PKEY_freep) EVP_PKEY *key = NULL;
-	struct muster_error unread;
 	char message[160];
-	int length = format_message(checkpoint, message);
-	bool is_good =
-		context && pki_public_key_read(&checkpoint->spki, &key, &unread) &&
-		EVP_DigestVerifyInit(context, NULL, EVP_sha256(), NULL, key) == 1 &&
-		EVP_DigestVerify(context, checkpoint->signature.data, checkpoint->signature.size,
-				 (const uint8_t *)message, (size_t)length) == 1;
 
-	ERR_clear_error();
-	return is_good ||
+	format_message(checkpoint, message);
+	return signature_is_good(&checkpoint->spki, &checkpoint->signature, message) ||
 	       muster_fail(err, CAUSE_CHECKPOINT_INVALID,
 			   "the signature of the checkpoint of entry %lld does not verify",
 			   (long long)checkpoint->entry);

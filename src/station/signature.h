@@ -1,0 +1,16 @@
+/* What a station signs: ECDSA or RSA with SHA-256, over a text that begins with what it is. Private to the station. */
+#pragma once
+
+#include <openssl/evp.h>
+
+#include "muster/encoding.h"
+#include "muster/error.h"
+
+/* *ret_spki is the public key, DER. CAUSE_STATION_KEY_UNUSABLE. */
+bool signature_make(EVP_PKEY *key, const char *message, struct bytes *ret_spki,
+		    struct bytes *ret_signature, struct muster_error *err) MUST_CHECK;
+bool signature_is_good(const struct bytes *spki, const struct bytes *signature,
+		       const char *message);
+/* The public key in a PEM file, as DER. CAUSE_STATION_KEY_UNUSABLE. */
+bool signature_key_read(const char *path, struct bytes *ret_spki, struct muster_error *err)
+	MUST_CHECK;
