@@ -16,7 +16,9 @@ enum station_wait {
 
 struct station_waiting {
 	enum station_wait what;
-	char expires[RFC3339_SIZE]; /* its certificate, once it is spooled; or "" */
+	char expires[RFC3339_SIZE];             /* its certificate, once it is spooled; or "" */
+	int64_t failures;                       /* that count against the profile's retry budget */
+	char reason[MUSTER_ERROR_MESSAGE_SIZE]; /* the last failure's, or a person's; or "" */
 };
 
 /* "network", "device", "person"; NULL for a device that does not wait. */

@@ -3,10 +3,11 @@
 #include <string.h>
 
 #include "kept-profile.h"
+#include "muster/json.h"
 #include "muster/log.h"
 #include "steps.h"
 
-bool park_counts(const char *stage, int64_t cause)
+static bool counts(const char *stage, int64_t cause)
 {
 	const struct muster_cause_info *info;
 
@@ -24,6 +25,16 @@ bool park_counts(const char *stage, int64_t cause)
 	}
 }
 
+int64_t park_count(int64_t failures, const struct journal_entry *entry, const cJSON *body)
+{
+	int64_t cause;
+
+	if (json_get(body, "released") || json_get(body, "retry"))
+		return 0;
+	return failures + (entry->kind == JOURNAL_OUTCOME && json_int64(body, "cause", &cause) &&
+			   counts(entry->stage, cause));
+}
+
 /* The same again would end the same. */
 static bool is_final(const struct job *job)
 {
@@ -39,7 +50,7 @@ static bool is_final(const struct job *job)
 
 static bool is_used_up(const struct job *job, enum stage stage)
 {
-	int64_t failures = job->failures + park_counts(stage_name(stage), job->failure.cause);
+	int64_t failures = job->failures + counts(stage_name(stage), job->failure.cause);
 
 	return failures >= job->run->profile.retry_budget;
 }

@@ -5,6 +5,6 @@
 
 /* Writes the row of a job that has failed: its failure is in the job. */
 bool park_device(struct job *job, enum stage stage, struct muster_error *err) MUST_CHECK;
-/* Whether a failure with that cause at that stage counts against the device's budget: what is wrong with the station, the
- * network or the credential does not. */
-bool park_counts(const char *stage, int64_t cause);
+/* How many of a device's runs count against its budget, one entry further on. What is wrong with the station, the network or
+ * the credential does not count; a success, or a person, begins it anew. */
+int64_t park_count(int64_t failures, const struct journal_entry *entry, const cJSON *body);

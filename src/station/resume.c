@@ -91,17 +91,6 @@ static bool take_enroll(struct job *job, const struct journal_entry *entry, cons
 	return true;
 }
 
-/* What counts against the budget; a success, or a person, begins it anew. */
-static void take_failure(struct job *job, const struct journal_entry *entry, const cJSON *body)
-{
-	int64_t cause;
-
-	if (entry->kind == JOURNAL_OUTCOME && json_int64(body, "cause", &cause))
-		job->failures += park_counts(entry->stage, cause);
-	if (json_get(body, "released") || json_get(body, "retry"))
-		job->failures = 0;
-}
-
 static bool take_release(struct job *job, const struct journal_entry *entry, const cJSON *body)
 {
 	const char *evidence = json_text(body, "evidence");
@@ -131,16 +120,16 @@ static bool take_entry(void *context, const struct journal_entry *entry, struct 
 		{ "release", take_release },
 	};
 	CLEANUP(cJSON_freep) cJSON *body = NULL;
+	struct job *job = context;
 
 	if (!json_parse(entry->body, strlen(entry->body), "a journal entry", &body, err))
 		return muster_error_prefix(err, "reading entry %lld of the journal",
 					   (long long)entry->seq);
 	for (size_t i = 0; i < ARRAY_SIZE(takers); i++)
-		if (strcmp(entry->stage, takers[i].stage) == 0 &&
-		    !takers[i].take(context, entry, body))
+		if (strcmp(entry->stage, takers[i].stage) == 0 && !takers[i].take(job, entry, body))
 			return muster_fail_memory(err);
-	take_failure(context, entry, body);
-	((struct job *)context)->resumed_seq = entry->seq;
+	job->failures = park_count(job->failures, entry, body);
+	job->resumed_seq = entry->seq;
 	return true;
 }
 

@@ -4,6 +4,8 @@
 #include "muster/json.h"
 #include "muster/station-sync.h"
 
+#include "park.h"
+
 const char *station_wait_word(enum station_wait what)
 {
 	static const char *const words[] = { NULL, "network", "device", "person" };
@@ -11,29 +13,38 @@ const char *station_wait_word(enum station_wait what)
 	return words[what];
 }
 
+/* What the entries say. */
 struct note {
 	int64_t last_seq;
 	bool is_spooled;
-	char expires[RFC3339_SIZE];
+	struct station_waiting *waiting;
 };
+
+static void keep(char *out, size_t size, const char *text)
+{
+	snprintf(out, size, "%s", text ? text : "");
+}
 
 static bool take_note(void *context, const struct journal_entry *entry, struct muster_error *err)
 {
 	struct note *note = context;
+	struct station_waiting *waiting = note->waiting;
 	CLEANUP(cJSON_freep) cJSON *body = NULL;
 	const cJSON *spooled;
 
 	note->last_seq = entry->seq;
-	if (entry->kind != JOURNAL_NOTE || strcmp(entry->stage, "enroll") != 0)
-		return true;
 	if (!json_parse(entry->body, strlen(entry->body), "a journal entry", &body, err))
 		return false;
 	spooled = json_get(body, "spooled");
-	if (!spooled)
-		return true;
-	note->is_spooled = true;
-	snprintf(note->expires, sizeof(note->expires), "%s",
-		 json_text(spooled, "expires") ? json_text(spooled, "expires") : "");
+	if (spooled) {
+		note->is_spooled = true;
+		keep(waiting->expires, sizeof(waiting->expires), json_text(spooled, "expires"));
+	}
+	if (entry->kind == JOURNAL_OUTCOME && json_get(body, "cause"))
+		keep(waiting->reason, sizeof(waiting->reason), json_text(body, "message"));
+	if (json_get(body, "retry"))
+		keep(waiting->reason, sizeof(waiting->reason), json_text(body, "reason"));
+	waiting->failures = park_count(waiting->failures, entry, body);
 	return true;
 }
 
@@ -82,14 +93,13 @@ static enum station_wait wait_of(const struct journal_device *device, const stru
 bool station_wait_look(struct journal *journal, const struct journal_device *device,
 		       struct station_waiting *ret_waiting, struct muster_error *err)
 {
-	struct note note = { 0 };
+	struct station_waiting waiting = { 0 };
+	struct note note = { .waiting = &waiting };
 
-	/* Derived keys have no certificate, and need no note. */
 	if (journal_state_is_live(device->state) && device->state != JOURNAL_RELEASED &&
-	    (!is_derived(device) || device->state == JOURNAL_WORKING) &&
 	    !find_note(journal, device, &note, err))
 		return false;
-	ret_waiting->what = wait_of(device, &note);
-	memcpy(ret_waiting->expires, note.expires, sizeof(note.expires));
+	waiting.what = wait_of(device, &note);
+	*ret_waiting = waiting;
 	return true;
 }

@@ -1,0 +1,166 @@
+"""Devices that wait for the network or a person: seen, put back, or decided about."""
+import pytest
+
+from test_offline import offline, spool
+
+
+def outbox(station, *arguments):
+    done = station.muster("outbox", "list", "--journal", station.journal, "-o", "json", *arguments)
+    assert done.status == 0, done
+    return {row["registrationId"]: row for row in done.json}
+
+
+def retry(station, *arguments):
+    return station.muster("outbox", "retry", *station.common(), "-o", "json", *arguments)
+
+
+def resolve(station, name, *arguments):
+    return station.muster("outbox", "resolve", name, "--journal", station.journal, "-o", "json", *arguments)
+
+
+def restart(station, *faults):
+    station.emulator.restart(*[word for fault in faults for word in ("--fault", fault)])
+    station.renew_login()
+
+
+def foreign(station, name):
+    """An enrollment of that ID with other keys."""
+    status, document = station.service.put(name, {"registrationId": name, "attestation": {
+        "type": "symmetricKey", "symmetricKey": {"primaryKey": "A" * 43 + "=", "secondaryKey": "A" * 43 + "="}}})
+    assert status == 200, document
+
+
+def conflicting(station, budget, serial="WAIT-1"):
+    """Spooled, and enrolled otherwise by somebody else meanwhile."""
+    name = spool(station, station.profile("derived-key", {"retryBudget": budget}), serial)
+    foreign(station, name)
+    done = station.sync()
+    assert (done.status, done.cause) == (7, "E3101"), done
+    return name
+
+
+def test_spooled_device_waits_for_the_network(station):
+    name = spool(station, station.profile("derived-key"), "WAIT-1")
+    row = outbox(station)[name]
+    assert (row["state"], row["waitsFor"], row["failures"]) == ("spooled", "network", 0)
+    assert outbox(station, "--waits", "person") == {}
+    shown = station.muster("outbox", "show", "WAIT-1", "--journal", station.journal, "-o", "json")
+    assert (shown.status, shown.json["registrationId"]) == (0, name), shown
+
+
+def test_certificate_of_a_spooled_device_is_watched(hsm_station, token):
+    station = hsm_station
+    profile = station.profile("hsm-x509", {"attestation": {"x509": {"validDays": 20}}})
+    name = spool(station, profile, "wait-x", "--token", token.uri, "--pin-file", token.pin_file)
+    assert outbox(station)[name]["expires"]
+    done = station.sync()
+    assert done.status == 0, done
+    assert "expires at" in done.stderr
+
+
+def test_finished_device_is_not_in_the_outbox(station):
+    station.provision(station.profile("derived-key"), "WAIT-1")
+    assert outbox(station) == {}
+    shown = station.muster("outbox", "show", "WAIT-1", "--journal", station.journal)
+    assert (shown.status, shown.cause) == (2, "E5185"), shown
+
+
+def test_device_that_could_not_be_reached_is_sent_by_sync(station):
+    """Derived keys need no hardware, so what the bench could not finish is not lost with the device's leaving."""
+    restart(station, "put:cut-after:count=1", "get:cut-before")
+    profile = station.profile("derived-key")
+    done = station.provision(profile, "WAIT-1")
+    assert done.status in (6, 9), done
+    [name] = outbox(station, "--waits", "network")
+    restart(station)
+    assert station.sync().status == 0
+    assert outbox(station) == {}
+    assert station.service.enrollment(name)
+
+
+def test_device_that_needs_its_hardware_says_so(station, tpm):
+    restart(station, "put:cut-after:count=1", "get:cut-before")
+    profile = station.profile("tpm")
+    assert station.provision(profile, "WAIT-T", "--tpm", tpm.tcti).status in (6, 9)
+    [name] = outbox(station, "--waits", "device")
+    restart(station)
+    assert station.sync().json == []
+    again = retry(station, name)
+    assert again.status == 0, again
+    assert "its hardware has to be here" in again.stderr
+    assert station.provision(profile, "WAIT-T", "--tpm", tpm.tcti).json["verified"] is True
+
+
+def test_dead_letter_after_the_budget_and_retry_puts_it_back(station):
+    name = conflicting(station, 1)
+    row = outbox(station, "--waits", "person")[name]
+    assert (row["state"], row["failures"], row["cause"]) == ("dead-letter", 1, "E3101")
+    assert "other content" in row["reason"]
+    requests = len(station.emulator.ledger())
+    assert station.sync().json == []
+    assert len(station.emulator.ledger()) == requests
+    station.service.delete(name)
+    done = retry(station, "WAIT-1", "--reason", "deleted the other one")
+    assert done.status == 0, done
+    assert done.json[0]["verified"] is True
+    assert outbox(station) == {}
+
+
+def test_within_the_budget_it_is_no_dead_letter(station):
+    name = conflicting(station, 2)
+    assert outbox(station)[name]["state"] == "parked"
+    assert retry(station, name).status == 7
+    assert outbox(station)[name]["state"] == "parked"
+    assert retry(station, "--all").status == 7
+    assert outbox(station)[name]["failures"] == 1
+
+
+def test_refused_credential_makes_no_dead_letters(station):
+    name = spool(station, station.profile("derived-key", {"retryBudget": 1}), "WAIT-1")
+    restart(station, "put:status=403")
+    assert station.sync().status == 5
+    assert outbox(station)[name]["state"] == "spooled"
+    restart(station)
+    assert station.sync().status == 0
+
+
+def test_what_the_service_refuses_for_good_is_a_dead_letter_at_once(station):
+    name = spool(station, station.profile("derived-key"), "WAIT-1")
+    restart(station, "put:status=400")
+    assert station.sync().status != 0
+    assert outbox(station, "--waits", "person")[name]["state"] == "dead-letter"
+
+
+@pytest.mark.parametrize("state", ["failed", "retired"])
+def test_a_decision_ends_the_waiting_and_is_recorded(station, state):
+    name = conflicting(station, 1)
+    done = resolve(station, name, "--as", state, "--reason", "scrapped", "--operator", "linh")
+    assert done.status == 0, done
+    assert outbox(station) == {}
+    shown = station.muster("journal", "show", name, "--journal", station.journal, "-o", "json").json
+    assert shown["state"] == state
+    [entry] = [entry for entry in shown["entries"] if entry["stage"] == "outbox"]
+    assert (entry["operator"], entry["body"]) == ("linh", {"resolved": state, "reason": "scrapped"})
+    verified = station.muster("journal", "verify", "--journal", station.journal)
+    assert "E6012" in verified.stderr, verified
+
+
+@pytest.mark.parametrize("arguments", [[], ["--as", "failed"], ["--reason", "x"], ["--as", "released", "--reason", "x"]])
+def test_a_decision_without_state_or_reason_is_refused(station, arguments):
+    name = conflicting(station, 1)
+    done = resolve(station, name, *arguments)
+    assert (done.status, done.cause) == (2, "E1001"), done
+    assert outbox(station)[name]["state"] == "dead-letter"
+
+
+def test_a_finished_device_cannot_be_decided_about(station):
+    name = station.provision(station.profile("derived-key"), "WAIT-1").json["registrationId"]
+    done = resolve(station, name, "--as", "failed", "--reason", "x")
+    assert (done.status, done.cause) == (2, "E5185"), done
+    assert station.rows()[name]["state"] == "released"
+
+
+def test_retry_needs_to_be_told_what(station):
+    spool(station, station.profile("derived-key"), "WAIT-1")
+    assert retry(station).cause == "E1001"
+    assert retry(station, "nobody").cause == "E6010"
