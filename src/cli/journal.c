@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "muster/clock.h"
+#include "muster/file.h"
 #include "muster/text.h"
 
 #include "report.h"
@@ -25,6 +26,19 @@ bool journal_verb_open(const char *given, struct journal **ret_journal, struct m
 
 	return journal_verb_path(given, &path, err) &&
 	       journal_open(path, JOURNAL_READ, ret_journal, err);
+}
+
+bool journal_verb_evidence(const char *given, const char *journal, char **ret_directory,
+			   struct muster_error *err)
+{
+	CLEANUP(config_done) struct config config = { 0 };
+
+	if (!given && !report_config_load(&config, err))
+		return false;
+	if (!given)
+		given = config.out;
+	*ret_directory = given ? strdup(given) : file_beside(journal, "evidence");
+	return *ret_directory || muster_fail_memory(err);
 }
 
 /* -- Which devices ------------------------------------------------------------------------------------------ */

@@ -1,7 +1,6 @@
 /* muster journal reconcile: a new journal from the service and the evidence files. */
 #include <string.h>
 
-#include "muster/file.h"
 #include "muster/json.h"
 #include "muster/station-journal.h"
 #include "muster/text.h"
@@ -35,20 +34,6 @@ static const struct column columns[] = {
 	{ "foreign", "FOREIGN", true, false },     { "known", "KNOWN", true, false },
 };
 
-/* The command line's, the configuration's, or the folder beside the journal. */
-static bool find_evidence(const char *given, const char *journal, char **ret_directory,
-			  struct muster_error *err)
-{
-	CLEANUP(config_done) struct config config = { 0 };
-
-	if (!given && !report_config_load(&config, err))
-		return false;
-	if (!given)
-		given = config.out;
-	*ret_directory = given ? strdup(given) : file_beside(journal, "evidence");
-	return *ret_directory || muster_fail_memory(err);
-}
-
 static cJSON *describe(const struct station_reconciliation *result)
 {
 	CLEANUP(cJSON_freep) cJSON *object = cJSON_CreateObject();
@@ -74,7 +59,7 @@ static bool run(const struct invocation *call, struct muster_error *err)
 	struct station_reconciliation result;
 
 	if (!journal_verb_path(options->journal, &journal, err) ||
-	    !find_evidence(options->evidence, journal, &evidence, err) ||
+	    !journal_verb_evidence(options->evidence, journal, &evidence, err) ||
 	    !service_open(&options->login, &service, err))
 		return false;
 	request.journal_path = journal;

@@ -19,6 +19,7 @@ const struct noun nouns[] = {
 	{ "tpm", "Look at TPMs, and judge whether to trust them" },
 	{ "hsm", "Look after tokens and their PINs" },
 	{ "outbox", "Look after devices that wait for the network or a person" },
+	{ "bundle", "Carry spooled devices to another station that sends them" },
 	{ "journal", "Read the station's record of devices" },
 	{ "key", "Make masters, and derive the keys of devices from them" },
 	{ "cert", "Make and check certificates whose keys lie in tokens" },

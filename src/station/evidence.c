@@ -6,6 +6,7 @@
 #include "muster/encoding.h"
 #include "muster/json.h"
 #include "muster/station-journal.h"
+#include "spool.h"
 #include "steps.h"
 #include "tpm-findings.h"
 
@@ -139,7 +140,7 @@ static cJSON *verification_part(const struct job *job)
 	if (!part || !json_add_bool(part, "verified", job->verified) ||
 	    !json_add_text(part, "result",
 			   job->verification        ? job->verification
-			   : verify_is_put_off(job) ? "not possible: the device was not at hand"
+			   : verify_is_put_off(job) ? SPOOL_NOT_VERIFIED
 						    : "not asked for") ||
 	    !json_add_text(part, "hub", job->hub))
 		return NULL;

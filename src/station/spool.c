@@ -155,14 +155,21 @@ bool spool_record(struct job *job, struct muster_error *err)
 
 /* -- Taking it up again ----------------------------------------------------------------------------------------------- */
 
+bool spool_sign_note(cJSON *note, const struct journal_entry *entry)
+{
+	char at[RFC3339_SIZE];
+
+	return json_get(note, "at") ||
+	       (json_add_text(note, "at", rfc3339_format(at, entry->at_ms)) &&
+		json_add_text(note, "operator", entry->operator) &&
+		json_add_text(note, "station", entry->station));
+}
+
 bool spool_take(struct job *job, const struct journal_entry *entry, const cJSON *spooled)
 {
 	CLEANUP(cJSON_freep) cJSON *note = cJSON_Duplicate(spooled, true);
-	char at[RFC3339_SIZE];
 
-	if (!note || !json_add_text(note, "at", rfc3339_format(at, entry->at_ms)) ||
-	    !json_add_text(note, "operator", entry->operator) ||
-	    !json_add_text(note, "station", entry->station))
+	if (!note || !spool_sign_note(note, entry))
 		return false;
 	cJSON_Delete(job->spooled);
 	job->spooled = TAKE_PTR(note);
