@@ -25,6 +25,17 @@ struct config_ek_service {
 	int form; /* 0: the vendor's, if known; else that of enum ek_service_form, plus one */
 };
 
+/* Exactly one of command, webhook and folder. */
+struct config_hook {
+	char *name;
+	struct profile_list on;      /* "unit-start", "unit-done", "batch-done" */
+	struct profile_list command; /* program and arguments */
+	char *webhook;               /* https:// */
+	char *secret_file;           /* base64; signs webhooks; or NULL */
+	char *folder;
+	int64_t timeout_s; /* 0: not said */
+};
+
 /* Zero-initialised is an empty configuration. Texts are NULL when not set; file names are absolute or relative to
  * the configuration's directory as resolved. All owned. */
 struct config {
@@ -36,6 +47,8 @@ struct config {
 	struct config_ek_service *ek_services;
 	size_t ek_service_count;
 	char *ek_certificate_cache; /* folder; NULL: the usual one */
+	struct config_hook *hooks;
+	size_t hook_count;
 	char *login_file;
 	char *ca_file;
 	char *dps_name;

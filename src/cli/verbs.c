@@ -20,6 +20,7 @@ const struct noun nouns[] = {
 	{ "hsm", "Look after tokens and their PINs" },
 	{ "outbox", "Look after devices that wait for the network or a person" },
 	{ "bundle", "Carry spooled devices to another station that sends them" },
+	{ "hook", "Look after events that others are told of" },
 	{ "journal", "Read the station's record of devices" },
 	{ "key", "Make masters, and derive the keys of devices from them" },
 	{ "cert", "Make and check certificates whose keys lie in tokens" },

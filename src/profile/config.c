@@ -31,6 +31,24 @@ static const struct field module_rows[] = {
 static const struct fields module_fields = { FIELDS(module_rows),
 					     .size = sizeof(struct config_module) };
 
+static const struct field hook_rows[] = {
+	{ "on", FIELD_LIST, true, .offset = offsetof(struct config_hook, on), .max = 32,
+	  .pattern = "^(unit-start|unit-done|batch-done)$",
+	  .form = "unit-start, unit-done or batch-done", .help = "what it is told of" },
+	{ "command", FIELD_LIST, .offset = offsetof(struct config_hook, command), .max = 1024,
+	  .help = "a program, by its absolute path, and its arguments; the event is its standard input" },
+	{ "webhook", FIELD_TEXT, .offset = offsetof(struct config_hook, webhook), .max = 2048,
+	  .pattern = "^https://", .form = "https://...", .help = "where the event is posted" },
+	{ "secretFile", FIELD_PATH, .is_secret = true,
+	  .offset = offsetof(struct config_hook, secret_file), .max = 1024,
+	  .help = "what signs the webhook, base64" },
+	{ "folder", FIELD_PATH, .offset = offsetof(struct config_hook, folder), .max = 1024,
+	  .help = "where each event is put as a file" },
+	{ "timeout", FIELD_INTEGER, .offset = offsetof(struct config_hook, timeout_s), .least = 1,
+	  .most = 3600, .help = "seconds until it is given up for this time; 10 when not said" },
+};
+static const struct fields hook_fields = { FIELDS(hook_rows), .size = sizeof(struct config_hook) };
+
 static const struct word auth_type_words[] = { { "key", 0 }, { "login", 0 }, { 0 } };
 static const struct word sign_in_words[] = {
 	{ "az", 0 },
@@ -72,6 +90,9 @@ static const struct field config_rows[] = {
 	  .help = "where vendors of TPMs hand out EK certificates" },
 	{ "ekCertificateCache", FIELD_PATH, AT(ek_certificate_cache), .max = 1024,
 	  .help = "folder for EK certificates that were fetched" },
+	{ "hooks", FIELD_MAP, AT(hooks), .group = &hook_fields, .max = 64,
+	  .pattern = "^[A-Za-z0-9][A-Za-z0-9._-]*$", .form = "letters, digits, '.', '_' and '-'",
+	  .help = "who is told of units and runs, by name" },
 	{ "loginFile", FIELD_PATH, .is_secret = true, AT(login_file), .max = 1024,
 	  .help = "default of --login-file" },
 	{ "caFile", FIELD_PATH, AT(ca_file), .max = 1024, .help = "default of --ca-file" },

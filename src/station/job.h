@@ -14,6 +14,7 @@
 #include "muster/profile.h"
 #include "muster/secret.h"
 #include "muster/signer.h"
+#include "muster/station-hooks.h"
 #include "muster/station.h"
 #include "muster/token-uri.h"
 #include "muster/worker.h"
@@ -74,6 +75,7 @@ struct run {
 	struct sender *sender;     /* NULL: each job sends its own enrollment */
 	struct journal *journal;   /* NULL: nothing is journalled */
 	char *journal_path;
+	struct hooks *hooks; /* NULL: none */
 	char *out_directory; /* where evidence goes */
 	bool writes_keys;    /* --out was given: the derived keys go there too */
 	char device_host[DPS_HOST_SIZE];

@@ -437,7 +437,10 @@ static bool add_job(struct loop *loop, const struct station_device *device,
 	loop->jobs[loop->count++] = job;
 	*job = (struct job){ .run = loop->run, .again_in_ms = -1, .started_ms = clock_now_ms() };
 	job_begin_stages(job);
-	return job_place(job, device, err);
+	if (!job_place(job, device, err))
+		return false;
+	hooks_unit_start(loop->run->hooks, job->serial, job->socket);
+	return true;
 }
 
 static size_t capacity(const struct run *run)
@@ -491,6 +494,7 @@ static bool retire_jobs(struct loop *loop, struct muster_error *err)
 		if (!job_result(loop->jobs[i], &result, err))
 			return false;
 		drop_job(loop, i);
+		hooks_unit_done(loop->run->hooks, &result);
 		if (!request->finished(request->context, &result, err))
 			return false;
 	}
@@ -579,6 +583,7 @@ bool loop_run(struct run *run, struct feed *feed, struct muster_error *err)
 		drop_job(&loop, 0);
 	if (run->journal)
 		journal_rollback(run->journal);
+	hooks_batch_done(run->hooks);
 	closep(&loop.signals);
 	sigprocmask(SIG_SETMASK, &before, NULL);
 	return good;

@@ -27,6 +27,7 @@ void run_done(struct run *run)
 	batch_free(run->batch);
 	dps_client_free(run->client);
 	pool_done(&run->pool);
+	hooks_close(run->hooks);
 	http_free(run->http);
 	dps_meter_close(run->meter);
 	journal_close(run->journal);
@@ -392,5 +393,6 @@ bool run_prepare(struct run *run, const struct station_request *request,
 	       who_is_here(&run->who, request->operator_name, config.operator_name, err) &&
 	       read_masters(run, err) && open_http(run, &config, err) &&
 	       open_journal(run, &config, err) && keep_profile(run, err) &&
+	       (request->dry_run || hooks_open(&config, run->journal_path, &run->hooks, err)) &&
 	       connect_service(run, err) && open_sender(run, err);
 }

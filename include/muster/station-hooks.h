@@ -1,0 +1,32 @@
+/* What others want to know: units that begin and end, and the end of a run, told to commands, webhooks and folders that
+ * muster.yaml names. An event is a file beside the journal first; a process of its own delivers it, so that nothing a hook does
+ * holds up a device. What was not delivered stays and is tried again. */
+#pragma once
+
+#include <cjson/cJSON.h>
+
+#include "muster/config.h"
+#include "muster/error.h"
+
+struct hooks;
+struct station_result;
+
+/* *ret_hooks is NULL when none is configured. CAUSE_USAGE for a hook that does not say where to, or says so twice. Copies
+ * what it needs. */
+bool hooks_open(const struct config *config, const char *journal_path, struct hooks **ret_hooks,
+		struct muster_error *err) MUST_CHECK;
+/* Leaves what is not delivered to a process that goes on by itself. NULL is fine. */
+void hooks_close(struct hooks *hooks);
+DEFINE_FREEP(hooks_freep, struct hooks *, hooks_close)
+
+/* None fails: what cannot be written is logged. `hooks` may be NULL. */
+void hooks_unit_start(struct hooks *hooks, const char *serial, const char *socket);
+void hooks_unit_done(struct hooks *hooks, const struct station_result *result);
+void hooks_batch_done(struct hooks *hooks);
+
+/* Delivers what is there, waits for another process that does so, and comes back when nothing is left but what failed.
+ * Blocks up to the hooks' time-outs. */
+bool hooks_deliver(const struct config *config, const char *journal_path, size_t *ret_delivered,
+		   size_t *ret_left, struct muster_error *err) MUST_CHECK;
+/* The events that wait: id, hook, event, at, tries, error. Caller deletes. */
+bool hooks_list(const char *journal_path, cJSON **ret_rows, struct muster_error *err) MUST_CHECK;

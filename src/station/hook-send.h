@@ -1,0 +1,13 @@
+/* One event to one hook. Private to the station. */
+#pragma once
+
+#include <cjson/cJSON.h>
+
+#include "muster/config.h"
+#include "muster/dps-http.h"
+#include "muster/error.h"
+
+/* `http` is made with the configuration's roots when the first webhook needs it. Blocks for the hook's time-out at most.
+ * CAUSE_HOOK_FAILED. */
+bool hook_send(const struct config *config, const struct config_hook *hook, const cJSON *event,
+	       struct http **http, struct muster_error *err) MUST_CHECK;

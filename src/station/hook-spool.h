@@ -1,0 +1,18 @@
+/* Events as files beside the journal. Private to the station. */
+#pragma once
+
+#include <cjson/cJSON.h>
+
+#include "muster/error.h"
+
+#define HOOK_DIRECTORY "hooks"
+
+/* {"id","hook","event","at","tries","error","data"}; the name of its file begins with the time, so that they sort. */
+bool hook_spool_write(const char *directory, const cJSON *event, struct muster_error *err)
+	MUST_CHECK;
+/* Names of files, sorted; *ret_names an array of texts. A folder that does not exist is empty. */
+bool hook_spool_names(const char *directory, cJSON **ret_names, struct muster_error *err)
+	MUST_CHECK;
+bool hook_spool_read(const char *directory, const char *name, cJSON **ret_event,
+		     struct muster_error *err) MUST_CHECK;
+void hook_spool_remove(const char *directory, const char *name);

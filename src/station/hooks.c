@@ -1,0 +1,288 @@
+/* Events become files, and a process of its own is there to deliver them. */
+#include "muster/station-hooks.h"
+
+#include <fcntl.h>
+#include <limits.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "hook-spool.h"
+#include "hooks.h"
+#include "muster/clock.h"
+#include "muster/encoding.h"
+#include "muster/file.h"
+#include "muster/json.h"
+#include "muster/log.h"
+#include "muster/station.h"
+
+struct hooks {
+	char *journal_path, *directory;
+	struct wish {
+		char *name;
+		unsigned events; /* bits 1 << enum hook_event */
+	} * wishes;
+	size_t count;
+	size_t devices, failed;
+	bool has_events;
+	pid_t deliverer; /* 0: none was started */
+};
+
+static const char *const event_names[] = {
+	[HOOK_UNIT_START] = "unit-start",
+	[HOOK_UNIT_DONE] = "unit-done",
+	[HOOK_BATCH_DONE] = "batch-done",
+};
+
+bool hook_check(const struct config_hook *hook, struct muster_error *err)
+{
+	size_t places =
+		(hook->command.count > 0) + (hook->webhook != NULL) + (hook->folder != NULL);
+
+	if (places != 1)
+		return muster_fail(
+			err, CAUSE_USAGE,
+			"hook '%s' in muster.yaml needs one of command, webhook and folder",
+			PRINTABLE(hook->name));
+	return hook->command.count == 0 || hook->command.items[0][0] == '/' ||
+	       muster_fail(err, CAUSE_USAGE,
+			   "the command of hook '%s' in muster.yaml is no absolute path",
+			   PRINTABLE(hook->name));
+}
+
+/* -- Open and close ------------------------------------------------------------------------------------------------ */
+
+static unsigned events_of(const struct config_hook *hook)
+{
+	unsigned events = 0;
+
+	for (size_t i = 0; i < hook->on.count; i++)
+		for (size_t event = 0; event < ARRAY_SIZE(event_names); event++)
+			if (strcmp(hook->on.items[i], event_names[event]) == 0)
+				events |= 1U << event;
+	return events;
+}
+
+static bool fill(struct hooks *hooks, const struct config *config, struct muster_error *err)
+{
+	hooks->wishes = calloc(config->hook_count, sizeof(*hooks->wishes));
+	if (!hooks->wishes || !hooks->journal_path || !hooks->directory)
+		return muster_fail_memory(err);
+	for (size_t i = 0; i < config->hook_count; i++) {
+		struct wish *wish = &hooks->wishes[hooks->count];
+
+		if (!hook_check(&config->hooks[i], err))
+			return false;
+		wish->events = events_of(&config->hooks[i]);
+		wish->name = strdup(config->hooks[i].name);
+		if (!wish->name)
+			return muster_fail_memory(err);
+		hooks->count++;
+	}
+	return true;
+}
+
+static void hooks_free(struct hooks *hooks)
+{
+	for (size_t i = 0; i < hooks->count; i++)
+		free(hooks->wishes[i].name);
+	free(hooks->wishes);
+	free(hooks->journal_path);
+	free(hooks->directory);
+	free(hooks);
+}
+
+bool hooks_open(const struct config *config, const char *journal_path, struct hooks **ret_hooks,
+		struct muster_error *err)
+{
+	struct hooks *hooks;
+
+	*ret_hooks = NULL;
+	if (config->hook_count == 0)
+		return true;
+	hooks = calloc(1, sizeof(*hooks));
+	if (!hooks)
+		return muster_fail_memory(err);
+	hooks->journal_path = strdup(journal_path);
+	hooks->directory = file_beside(journal_path, HOOK_DIRECTORY);
+	if (!fill(hooks, config, err) || !directory_make(hooks->directory, err)) {
+		hooks_free(hooks);
+		return false;
+	}
+	*ret_hooks = hooks;
+	return true;
+}
+
+/* -- The process that delivers ------------------------------------------------------------------------------------- */
+
+enum { VARIABLES_MAX = 24 };
+
+static void fill_environment(const char *variables[VARIABLES_MAX])
+{
+	static const char *const kept[] = {
+		"PATH=",         "HOME=",          "LANG=",
+		"TZ=",           "MUSTER_CONFIG=", "XDG_CONFIG_HOME=",
+		"ASAN_OPTIONS=", "UBSAN_OPTIONS=", "MUSTER_INSECURE_MEMORY="
+	};
+	size_t count = 0;
+
+	for (char **variable = environ; *variable; variable++)
+		for (size_t i = 0; i < ARRAY_SIZE(kept) && count < VARIABLES_MAX - 1; i++)
+			if (text_has_prefix(*variable, kept[i]))
+				variables[count++] = *variable;
+	variables[count] = NULL;
+}
+
+/* Between fork and exec. It has a session of its own and none of our descriptors, so nobody waits for its end. */
+static _Noreturn void become_deliverer(const char *program, const char *const *arguments,
+				       const char *const *variables)
+{
+	int null = open("/dev/null", O_RDWR);
+	sigset_t none;
+
+	sigemptyset(&none);
+	setsid();
+	sigprocmask(SIG_SETMASK, &none, NULL);
+	if (null < 0 || dup2(null, 0) < 0 || dup2(null, 1) < 0 || dup2(null, 2) < 0 ||
+	    close_range(3, ~0U, 0) < 0)
+		_exit(127);
+	execve(program, (char *const *)(uintptr_t)arguments, (char *const *)(uintptr_t)variables);
+	_exit(127);
+}
+
+static bool is_delivering(struct hooks *hooks)
+{
+	return hooks->deliverer > 0 && waitpid(hooks->deliverer, NULL, WNOHANG) == 0;
+}
+
+static void start_deliverer(struct hooks *hooks)
+{
+	const char *const arguments[] = {
+		"muster", "hook", "deliver", "--journal", hooks->journal_path, NULL
+	};
+	const char *variables[VARIABLES_MAX];
+	char program[PATH_MAX];
+	ssize_t length = readlink("/proc/self/exe", program, sizeof(program) - 1);
+
+	if (length <= 0)
+		return;
+	program[length] = '\0';
+	fill_environment(variables);
+	hooks->deliverer = fork();
+	if (hooks->deliverer == 0)
+		become_deliverer(program, arguments, variables);
+	if (hooks->deliverer < 0)
+		log_warning("no process for the hooks could be started, going on");
+}
+
+/* What came while the one at work was about to end is for another, which waits for it. */
+void hooks_close(struct hooks *hooks)
+{
+	if (!hooks)
+		return;
+	if (hooks->has_events)
+		start_deliverer(hooks);
+	hooks_free(hooks);
+}
+
+/* -- Events -------------------------------------------------------------------------------------------------------- */
+
+static bool write_event(const struct hooks *hooks, const struct wish *wish, enum hook_event event,
+			const cJSON *data, struct muster_error *err)
+{
+	CLEANUP(cJSON_freep) cJSON *object = cJSON_CreateObject();
+	char id[33], at[RFC3339_SIZE];
+	int64_t now = clock_wall_ms();
+	uint8_t random[16];
+
+	if (!random_bytes(random, sizeof(random), err))
+		return false;
+	if (!object || !json_add_text(object, "id", hex_encode(id, random, sizeof(random))) ||
+	    !json_add_text(object, "hook", wish->name) ||
+	    !json_add_text(object, "event", event_names[event]) ||
+	    !json_add_text(object, "at", rfc3339_format(at, now)) ||
+	    !json_add_int64(object, "atMs", now) || !json_add_int64(object, "tries", 0) ||
+	    !json_add_item(object, "data", cJSON_Duplicate(data, true)))
+		return muster_fail_memory(err);
+	return hook_spool_write(hooks->directory, object, err);
+}
+
+/* Takes `data` over; NULL is no memory. */
+static void emit(struct hooks *hooks, enum hook_event event, cJSON *data)
+{
+	CLEANUP(cJSON_freep) cJSON *owned = data;
+	struct muster_error failure;
+
+	if (!owned) {
+		log_warning("no memory for a hook's event, going on");
+		return;
+	}
+	for (size_t i = 0; i < hooks->count; i++) {
+		if (!(hooks->wishes[i].events & 1U << event))
+			continue;
+		hooks->has_events = true;
+		if (!write_event(hooks, &hooks->wishes[i], event, owned, &failure))
+			log_warning("hook '%s' is not told: %s, going on",
+				    PRINTABLE(hooks->wishes[i].name), failure.message);
+	}
+	if (hooks->has_events && !is_delivering(hooks))
+		start_deliverer(hooks);
+}
+
+void hooks_unit_start(struct hooks *hooks, const char *serial, const char *socket)
+{
+	CLEANUP(cJSON_freep) cJSON *data = NULL;
+
+	if (!hooks)
+		return;
+	data = cJSON_CreateObject();
+	if (data &&
+	    (!json_add_text(data, "serial", serial) || !json_add_text(data, "socket", socket)))
+		cJSON_Delete(TAKE_PTR(data));
+	emit(hooks, HOOK_UNIT_START, TAKE_PTR(data));
+}
+
+static cJSON *describe(const struct station_result *result)
+{
+	CLEANUP(cJSON_freep) cJSON *data = cJSON_CreateObject();
+	bool has_failed = result->failure.code != MUSTER_OK;
+	char cause[8];
+
+	snprintf(cause, sizeof(cause), "E%04d", (int)result->failure.cause);
+	if (!data || !json_add_text(data, "device", result->device) ||
+	    !json_add_text(data, "socket", result->socket) ||
+	    !json_add_text(data, "registrationId", result->registration_id) ||
+	    !json_add_text(data, "deviceId", result->device_id) ||
+	    !json_add_text(data, "state", result->state) ||
+	    !json_add_bool(data, "verified", result->verified) ||
+	    !json_add_text(data, "hub", result->hub) ||
+	    !json_add_text(data, "evidence", result->evidence_path) ||
+	    (has_failed && (!json_add_text(data, "cause", cause) ||
+			    !json_add_text(data, "detail", result->failure.message))))
+		return NULL;
+	return TAKE_PTR(data);
+}
+
+void hooks_unit_done(struct hooks *hooks, const struct station_result *result)
+{
+	if (!hooks)
+		return;
+	hooks->devices++;
+	hooks->failed += result->failure.code != MUSTER_OK;
+	emit(hooks, HOOK_UNIT_DONE, describe(result));
+}
+
+void hooks_batch_done(struct hooks *hooks)
+{
+	CLEANUP(cJSON_freep) cJSON *data = NULL;
+
+	if (!hooks)
+		return;
+	data = cJSON_CreateObject();
+	if (data && (!json_add_int64(data, "devices", (int64_t)hooks->devices) ||
+		     !json_add_int64(data, "failed", (int64_t)hooks->failed)))
+		cJSON_Delete(TAKE_PTR(data));
+	emit(hooks, HOOK_BATCH_DONE, TAKE_PTR(data));
+}

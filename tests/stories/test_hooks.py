@@ -1,0 +1,205 @@
+"""Others are told of units and runs, and nothing that they do holds up a device."""
+import base64
+import hashlib
+import hmac
+import http.server
+import json
+import ssl
+import threading
+import time
+
+import pytest
+import yaml
+
+from lib.tls_server import WrongServer
+from lib.software_token import write_secret
+from lib.wait import wait_until
+
+HANG_LIMIT_S = 20
+
+
+@pytest.fixture
+def configure(station):
+    def write(hooks, **others):
+        path = station.home / "muster.yaml"
+        path.write_text(yaml.safe_dump({"hooks": hooks, **others}))
+        path.chmod(0o600)
+        station.env["MUSTER_CONFIG"] = str(path)
+    return write
+
+
+def program(station, name, text):
+    path = station.home / name
+    path.write_text("#!/bin/sh\n" + text)
+    path.chmod(0o700)
+    return str(path)
+
+
+def provision(station, serial="HOOK-1"):
+    done = station.provision(station.profile("derived-key"), serial)
+    assert done.status == 0, done
+    return done.json
+
+
+def waiting(station):
+    done = station.muster("hook", "list", "--journal", station.journal, "-o", "json")
+    assert done.status == 0, done
+    return done.json
+
+
+def deliver(station):
+    return station.muster("hook", "deliver", "--journal", station.journal, "-o", "json")
+
+
+def events(folder, count):
+    """Those of a drop folder, in their order, when there are so many."""
+    wait_until(lambda: folder.exists() and len(list(folder.glob("*.json"))) == count, what="the events")
+    return sorted((json.loads(path.read_text()) for path in folder.glob("*.json")), key=lambda event: event["time"])
+
+
+def test_a_folder_is_told_of_all(station, configure, tmp_path):
+    folder = tmp_path / "mes"
+    folder.mkdir()
+    configure({"mes": {"on": ["unit-start", "unit-done", "batch-done"], "folder": str(folder)}})
+    result = provision(station)
+    start, done, batch = events(folder, 3)
+    assert (start["type"], start["data"]["serial"]) == ("muster.unit-start", "HOOK-1")
+    assert done["type"] == "muster.unit-done"
+    assert (done["data"]["registrationId"], done["data"]["state"], done["data"]["verified"]) == (result["registrationId"], "enrolled", True)
+    assert (batch["type"], batch["data"]) == ("muster.batch-done", {"devices": 1, "failed": 0})
+    assert not [path for path in folder.iterdir() if path.suffix != ".json"]
+    wait_until(lambda: waiting(station) == [], what="an empty spool")
+
+
+def test_a_device_that_failed_is_told_with_its_reason(station, configure, tmp_path):
+    folder = tmp_path / "mes"
+    folder.mkdir()
+    configure({"mes": {"on": ["unit-done"], "folder": str(folder)}})
+    station.emulator.restart("--fault", "put:status=400")
+    station.renew_login()
+    assert station.provision(station.profile("derived-key"), "HOOK-1").status != 0
+    [done] = events(folder, 1)
+    assert done["data"]["state"] == "failed"
+    assert done["data"]["cause"].startswith("E")
+
+
+def test_a_command_gets_the_event_and_nothing_of_ours(station, configure, tmp_path):
+    seen, variables = tmp_path / "seen", tmp_path / "variables"
+    command = program(station, "hook.sh", f'cat > "$1.part"; env > {variables}; mv "$1.part" "$1"\n')
+    configure({"mes": {"on": ["unit-done"], "command": [command, str(seen)]}})
+    station.env["MUSTER_MARK"] = "of the caller"
+    result = provision(station)
+    wait_until(seen.exists, what="the command")
+    assert json.loads(seen.read_text())["data"]["registrationId"] == result["registrationId"]
+    assert "MUSTER" not in variables.read_text()
+
+
+def test_a_command_that_fails_is_tried_again(station, configure, tmp_path):
+    mark = tmp_path / "fixed"
+    command = program(station, "hook.sh", f"test -e {mark}\n")
+    configure({"mes": {"on": ["unit-done"], "command": [command]}})
+    provision(station)
+    wait_until(lambda: [row for row in waiting(station) if row["tries"] >= 1], what="a try")
+    [row] = waiting(station)
+    assert (row["hook"], row["event"]) == ("mes", "unit-done")
+    assert "status 1" in row["error"]
+    again = deliver(station)
+    assert (again.status, again.cause, again.json["left"]) == (6, "E5187", 1), again
+    mark.write_text("")
+    done = deliver(station)
+    assert (done.status, done.json) == (0, {"delivered": 1, "left": 0}), done
+    assert waiting(station) == []
+
+
+def test_the_next_run_delivers_what_was_left(station, configure, tmp_path):
+    folder = tmp_path / "mes"
+    configure({"mes": {"on": ["unit-done"], "folder": str(folder)}})
+    provision(station)
+    wait_until(lambda: [row for row in waiting(station) if row["tries"] >= 1], what="a try")
+    folder.mkdir()
+    provision(station, "HOOK-2")
+    assert [event["data"]["device"] for event in events(folder, 2)] == ["HOOK-1", "HOOK-2"]
+
+
+def test_a_hook_that_hangs_holds_nothing_up(station, configure, tmp_path):
+    folder = tmp_path / "mes"
+    folder.mkdir()
+    command = program(station, "hook.sh", f"echo $$ > {tmp_path}/pid; sleep 1000\n")
+    configure({"slow": {"on": ["unit-start", "unit-done"], "command": [command], "timeout": 2},
+               "mes": {"on": ["unit-done"], "folder": str(folder)}})
+    begun = time.monotonic()
+    provision(station)
+    assert time.monotonic() - begun < HANG_LIMIT_S
+    assert events(folder, 1)
+    wait_until(lambda: [row for row in waiting(station) if "did not end in 2 seconds" in row.get("error", "")], what="the time-out")
+
+
+class Receiver(http.server.BaseHTTPRequestHandler):
+    def do_POST(self):
+        body = self.rfile.read(int(self.headers["Content-Length"]))
+        self.server.received.append((dict(self.headers), body))
+        self.send_response(self.server.status)
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
+    def log_message(self, *_):
+        pass
+
+
+@pytest.fixture
+def receiver(tmp_path):
+    """Its certificate is of a root of its own."""
+    files = WrongServer(tmp_path / "tls", "fine")
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Receiver)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(files.directory / "server.pem", files.directory / "server.key")
+    server.socket = context.wrap_socket(server.socket, server_side=True)
+    server.received, server.status, server.ca_file = [], 204, files.ca_file
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield server
+    server.shutdown()
+
+
+def test_a_webhook_is_signed(station, configure, receiver):
+    secret = base64.b64encode(b"k" * 32).decode()
+    write_secret(station.home / "hook.secret", secret + "\n")
+    configure({"mes": {"on": ["unit-done"], "webhook": f"https://localhost:{receiver.server_port}/in",
+                       "secretFile": str(station.home / "hook.secret")}}, caFile=str(receiver.ca_file))
+    result = provision(station)
+    wait_until(lambda: receiver.received, what="the webhook")
+    headers, body = receiver.received[0]
+    headers = {name.lower(): value for name, value in headers.items()}
+    event = json.loads(body)
+    assert event["data"]["registrationId"] == result["registrationId"]
+    assert event["id"] == headers["webhook-id"]
+    text = f"{headers['webhook-id']}.{headers['webhook-timestamp']}.".encode() + body
+    expected = base64.b64encode(hmac.new(b"k" * 32, text, hashlib.sha256).digest()).decode()
+    assert headers["webhook-signature"] == f"v1,{expected}"
+
+
+def test_a_webhook_that_refuses_is_tried_again_with_the_same_id(station, configure, receiver):
+    configure({"mes": {"on": ["unit-done"], "webhook": f"https://localhost:{receiver.server_port}/in"}},
+              caFile=str(receiver.ca_file))
+    receiver.status = 503
+    provision(station)
+    wait_until(lambda: [row for row in waiting(station) if "answered 503" in row.get("error", "")], what="a try")
+    receiver.status = 200
+    assert deliver(station).status == 0
+    assert len({json.loads(body)["id"] for _, body in receiver.received}) == 1
+
+
+@pytest.mark.parametrize("hook", [{}, {"folder": "/tmp", "webhook": "https://localhost/"}, {"command": ["relative"]}])
+def test_a_hook_without_one_clear_place_is_refused_before_anything(station, configure, hook):
+    configure({"mes": {"on": ["unit-done"], **hook}})
+    done = station.provision(station.profile("derived-key"), "HOOK-1")
+    assert (done.status, done.cause) == (2, "E1001"), done
+    assert station.emulator.changes() == []
+
+
+@pytest.mark.parametrize("hook", [{"on": ["unit-gone"], "folder": "/tmp"}, {"on": ["unit-done"], "webhook": "http://plain/"},
+                                  {"folder": "/tmp"}, {"on": ["unit-done"], "folder": "/tmp", "timeout": 0}])
+def test_a_wrong_setting_is_told_with_its_place(station, configure, hook):
+    configure({"mes": hook})
+    done = station.provision(station.profile("derived-key"), "HOOK-1")
+    assert done.status == 2, done
+    assert "muster.yaml:" in done.stderr
