@@ -45,7 +45,8 @@ bool release_tpm_start(struct job *job, struct muster_error *err)
 	return job_ask(job, job->tpm, &request, err);
 }
 
-/* The evidence lies in the journal too, so that a cut between row and file loses nothing. */
+/* The evidence lies in the journal too, so that a cut between row and file loses nothing: the next run with the device writes
+ * the file. A device that is not here has no such run, so its row says that it is released when the file is there. */
 bool release_record(struct job *job, struct muster_error *err)
 {
 	CLEANUP(cJSON_freep) cJSON *body = NULL;
@@ -65,7 +66,18 @@ bool release_record(struct job *job, struct muster_error *err)
 	    !json_add_text(body, "evidence", job->evidence))
 		return muster_fail_memory(err);
 	return job_record(job, JOURNAL_OUTCOME, STAGE_RELEASE, TAKE_PTR(body), err) &&
-	       job_put_row(job, JOURNAL_RELEASED, STAGE_RELEASE, CAUSE_NONE, err);
+	       job_put_row(job, job_is_absent(job) ? JOURNAL_WORKING : JOURNAL_RELEASED,
+			   STAGE_RELEASE, CAUSE_NONE, err);
+}
+
+bool release_absent_applies(const struct job *job)
+{
+	return release_applies(job) && job_is_absent(job) && !job->was_released;
+}
+
+bool release_absent(struct job *job, struct muster_error *err)
+{
+	return job_put_row(job, JOURNAL_RELEASED, STAGE_RELEASE, CAUSE_NONE, err);
 }
 
 /* A file of ours from an earlier run is fine when it says the same. */

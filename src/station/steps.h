@@ -141,6 +141,8 @@ bool release_lacks_keys(const struct job *job);
 STEP_APPLIES(release_tpm_applies);
 STEP_APPLIES(release_applies);
 STEP_APPLIES(write_out_applies);
+STEP_APPLIES(release_absent_applies);
+STEP_STARTS(release_absent);
 STEP_STARTS(release_tpm_start);
 STEP_STARTS(release_record);
 STEP_STARTS(release_write);
