@@ -94,6 +94,17 @@ static void hooks_free(struct hooks *hooks)
 	free(hooks);
 }
 
+/* What an earlier run left is tried again. */
+static bool look_for_events(struct hooks *hooks, struct muster_error *err)
+{
+	CLEANUP(cJSON_freep) cJSON *names = NULL;
+
+	if (!hook_spool_names(hooks->directory, &names, err))
+		return false;
+	hooks->has_events = cJSON_GetArraySize(names) > 0;
+	return true;
+}
+
 bool hooks_open(const struct config *config, const char *journal_path, struct hooks **ret_hooks,
 		struct muster_error *err)
 {
@@ -107,7 +118,8 @@ bool hooks_open(const struct config *config, const char *journal_path, struct ho
 		return muster_fail_memory(err);
 	hooks->journal_path = strdup(journal_path);
 	hooks->directory = file_beside(journal_path, HOOK_DIRECTORY);
-	if (!fill(hooks, config, err) || !directory_make(hooks->directory, err)) {
+	if (!fill(hooks, config, err) || !directory_make(hooks->directory, err) ||
+	    !look_for_events(hooks, err)) {
 		hooks_free(hooks);
 		return false;
 	}

@@ -7,6 +7,7 @@
 #include "job.h"
 #include "muster/config.h"
 #include "muster/log.h"
+#include "muster/station-hooks.h"
 
 enum { PROFILES_MAX = 256 };
 
@@ -228,6 +229,16 @@ static bool find_journal(const struct station_request *request, struct profile_r
 	return *ret_path || muster_fail_memory(err);
 }
 
+/* Hooks whose events wait are served even when no device waits. */
+static bool serve_hooks(const char *journal_path, struct profile_report *report,
+			struct muster_error *err)
+{
+	CLEANUP(config_done) struct config config = { 0 };
+	CLEANUP(hooks_freep) struct hooks *hooks = NULL;
+
+	return config_load(&config, report, err) && hooks_open(&config, journal_path, &hooks, err);
+}
+
 bool station_sync(const struct station_request *request, const char *const *only, size_t only_count,
 		  struct profile_report *report, struct muster_error *err)
 {
@@ -238,6 +249,7 @@ bool station_sync(const struct station_request *request, const char *const *only
 	if (!digests)
 		return muster_fail_memory(err);
 	return find_journal(request, report, &journal_path, err) &&
+	       serve_hooks(journal_path, report, err) &&
 	       list_digests(journal_path, &choice, digests, err) &&
 	       run_profiles(request, &choice, digests, report, err);
 }

@@ -121,6 +121,17 @@ def test_the_next_run_delivers_what_was_left(station, configure, tmp_path):
     assert [event["data"]["device"] for event in events(folder, 2)] == ["HOOK-1", "HOOK-2"]
 
 
+def test_sync_delivers_what_was_left_even_when_no_device_waits(station, configure, tmp_path):
+    folder = tmp_path / "mes"
+    configure({"mes": {"on": ["unit-done"], "folder": str(folder)}})
+    provision(station)
+    wait_until(lambda: [row for row in waiting(station) if row["tries"] >= 1], what="a try")
+    folder.mkdir()
+    done = station.sync()
+    assert (done.status, done.json) == (0, []), done
+    assert events(folder, 1)
+
+
 def test_a_hook_that_hangs_holds_nothing_up(station, configure, tmp_path):
     folder = tmp_path / "mes"
     folder.mkdir()
