@@ -53,6 +53,8 @@ static bool append_certificate(const struct taking *taking, const char *id,
 		return true;
 	body = cJSON_CreateObject();
 	if (!body || !json_add_text(body, "certificate", certificate) ||
+	    !json_add_text(body, "secondaryCertificate",
+			   json_text(attestation, "secondaryCertificate")) ||
 	    !json_add_text(body, "attributes", json_text(attestation, "keyAttributes")))
 		return muster_fail_memory(err);
 	return append(taking, id, "attest", JOURNAL_OUTCOME, TAKE_PTR(body), err);

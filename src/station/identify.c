@@ -52,25 +52,21 @@ bool service_reach_finish(struct job *job, const struct muster_error *outcome,
 
 /* -- Names ------------------------------------------------------------------------------------------------- */
 
-/* A device of the journal has its ID already, and keeps it. */
-static bool take_id(struct job *job, const char *id, struct muster_error *err)
+/* A device that is not here keeps the IDs of its row: they may have been given, not made. */
+static const char *device_id_of_row(const struct job *job)
 {
-	if (!job->registration_id)
-		job->registration_id = strdup(id);
-	if (!job->registration_id)
-		return muster_fail_memory(err);
-	return strcmp(job->registration_id, id) == 0 ||
-	       muster_fail(err, CAUSE_PROFILE_NOT_KEPT,
-			   "profile '%s' gives device '%s' the registration ID '%s'",
-			   PRINTABLE(job->run->profile.name), PRINTABLE(job->registration_id), id);
+	const char *id = job->device.device_id;
+
+	return id && strcmp(id, job->registration_id) != 0 ? id : NULL;
 }
 
 static bool expand_ids(struct job *job, struct muster_error *err)
 {
 	const struct station_device device = {
 		.serial = job->serial,
-		.registration_id = job->given_registration_id,
-		.device_id = job->given_device_id,
+		.registration_id =
+			job_is_absent(job) ? job->registration_id : job->given_registration_id,
+		.device_id = job_is_absent(job) ? device_id_of_row(job) : job->given_device_id,
 	};
 	CLEANUP(names_done) struct names names = { 0 };
 
@@ -78,8 +74,8 @@ static bool expand_ids(struct job *job, struct muster_error *err)
 		return false;
 	if (!names.registration_id)
 		return muster_fail(err, CAUSE_INTERNAL, "a registration ID without its EK");
-	if (!take_id(job, names.registration_id, err))
-		return false;
+	free(job->registration_id);
+	job->registration_id = TAKE_PTR(names.registration_id);
 	job->device_id = TAKE_PTR(names.device_id);
 	return true;
 }
