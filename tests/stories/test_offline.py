@@ -93,6 +93,17 @@ def test_token_device_is_sent_without_its_token_or_verified_with_it(hsm_station,
     assert len(token.key_ids()) == 2
 
 
+def test_ids_given_by_a_manifest_are_kept(station):
+    manifest = station.home / "manifest.csv"
+    manifest.write_text("serial,registrationId,deviceId\nOFF-1,given-1,device-1\n")
+    done = station.muster("provision", "--profile", station.profile("derived-key"), "--manifest", manifest, "--offline",
+                          *unreachable(station), "-o", "json")
+    assert done.status == 6, done
+    assert station.rows()["given-1"]["state"] == "spooled"
+    assert station.sync().status == 0
+    assert station.service.enrollment("given-1")["deviceId"] == "device-1"
+
+
 def test_sync_uses_the_profile_as_it_was(station):
     profile = station.profile("derived-key", {"initialTwin": {"tags": {"batch": "before"}}})
     name = spool(station, profile, "OFF-1")
