@@ -328,6 +328,17 @@ static bool wait_and_account(struct loop *loop, int64_t by_ms, struct muster_err
 	return true;
 }
 
+static void stop_batch(struct run *run)
+{
+	struct muster_error why;
+
+	muster_fail(&why, CAUSE_INTERRUPTED, "stopped by a signal");
+	if (run->batch)
+		batch_stop(run->batch, &why);
+	if (run->sender)
+		sender_stop(run->sender, &why);
+}
+
 static void take_signal(struct loop *loop)
 {
 	struct signalfd_siginfo info;
@@ -338,12 +349,7 @@ static void take_signal(struct loop *loop)
 	if (loop->park_by_ms == INT64_MAX)
 		loop->park_by_ms = clock_now_ms() + PARK_GRACE_MS;
 	log_info("stopping; the device will be left in a recorded state");
-	if (loop->run->sender) {
-		struct muster_error why;
-
-		muster_fail(&why, CAUSE_INTERRUPTED, "stopped by a signal");
-		sender_stop(loop->run->sender, &why);
-	}
+	stop_batch(loop->run);
 }
 
 /* Whether the job's operation is over; its own failure goes to *outcome. */
