@@ -67,6 +67,18 @@ enum profile_verify {
 	PROFILE_VERIFY_NONE
 };
 
+/* Of the devices of a manifest; what `verify` says is done with those. */
+enum profile_batch_verify {
+	PROFILE_BATCH_VERIFY_ALL,
+	PROFILE_BATCH_VERIFY_SAMPLE,
+	PROFILE_BATCH_VERIFY_NONE
+};
+enum profile_lookalikes {
+	PROFILE_LOOKALIKES_WARN,
+	PROFILE_LOOKALIKES_REFUSE,
+	PROFILE_LOOKALIKES_PASS
+};
+
 /* DPS's own words, which are the profile's too: "symmetricKey", "geoLatency". Static; NULL for UNSET. */
 const char *profile_attestation_word(enum profile_attestation value);
 const char *profile_allocation_word(enum profile_allocation value);
@@ -139,6 +151,11 @@ struct profile {
 	cJSON *twin_desired;
 	cJSON *device_information;
 	enum profile_verify verify;
+	struct {
+		enum profile_batch_verify verify;
+		int64_t sample; /* so many devices, spread over the manifest */
+		enum profile_lookalikes lookalikes;
+	} batch;
 	int64_t retry_budget; /* runs in which a device may fail before a person has to look */
 };
 

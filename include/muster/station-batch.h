@@ -7,6 +7,7 @@
 #include <stdint.h>
 
 #include "muster/error.h"
+#include "muster/profile.h"
 
 /* Where devices wait longest; more of that would make the batch faster. */
 enum station_bound {
@@ -61,22 +62,15 @@ struct station_figures {
 		stopped; /* why it ended before its end; code MUSTER_OK when it did not */
 };
 
-enum station_batch_verify { STATION_VERIFY_AS_PROFILE, STATION_VERIFY_SAMPLE, STATION_VERIFY_NONE };
-enum station_batch_lookalikes {
-	STATION_LOOKALIKES_WARN,
-	STATION_LOOKALIKES_REFUSE,
-	STATION_LOOKALIKES_PASS
-};
-
 /* All borrowed for the call. */
 struct station_batch {
 	const char *
 		manifest; /* file: CSV or JSON Lines with serial, registrationId, deviceId, tpm, socket, deviceKey */
 	const char *name; /* of the batch; NULL: the file's name without its directory */
 	bool begin_anew; /* leave what is open under this name, though manifest or profile differ */
-	enum station_batch_verify verify;
-	int64_t sample; /* STATION_VERIFY_SAMPLE: so many devices, spread over the manifest */
-	enum station_batch_lookalikes lookalikes;
+	const enum profile_batch_verify *verify; /* NULL: as the profile says, as of the next two */
+	int64_t sample;                          /* with PROFILE_BATCH_VERIFY_SAMPLE */
+	const enum profile_lookalikes *lookalikes;
 	/* A mistake in the manifest, or a warning; before anything is touched. May be NULL. */
 	void (*mistake)(void *context, size_t line, size_t column, bool is_warning,
 			const char *message);

@@ -12,9 +12,9 @@
 enum { PLAIN_EVERY_MS = 30000 };
 
 const char *const provision_lookalikes[] = {
-	[STATION_LOOKALIKES_WARN] = "warn",
-	[STATION_LOOKALIKES_REFUSE] = "refuse",
-	[STATION_LOOKALIKES_PASS] = "pass",
+	[PROFILE_LOOKALIKES_WARN] = "warn",
+	[PROFILE_LOOKALIKES_REFUSE] = "refuse",
+	[PROFILE_LOOKALIKES_PASS] = "pass",
 	NULL,
 };
 
@@ -279,31 +279,33 @@ bool provision_batch_add(void *context, struct station_result *result, struct mu
 
 /* -- Beginning and end -------------------------------------------------------------------------------------------- */
 
-static bool read_verify(const char *word, struct station_batch *request, struct muster_error *err)
+static bool read_verify(const char *word, struct provision_batch *batch, struct muster_error *err)
 {
 	static const char sample[] = "sample:";
 
-	request->verify = STATION_VERIFY_AS_PROFILE;
-	if (!word || strcmp(word, "all") == 0)
+	if (!word)
 		return true;
-	if (strcmp(word, "none") == 0) {
-		request->verify = STATION_VERIFY_NONE;
-		return true;
-	}
-	request->verify = STATION_VERIFY_SAMPLE;
-	return (text_has_prefix(word, sample) &&
-		text_to_int64(word + strlen(sample), 1, INT32_MAX, &request->sample)) ||
+	batch->request.verify = &batch->verify;
+	batch->verify = strcmp(word, "all") == 0    ? PROFILE_BATCH_VERIFY_ALL
+			: strcmp(word, "none") == 0 ? PROFILE_BATCH_VERIFY_NONE
+						    : PROFILE_BATCH_VERIFY_SAMPLE;
+	return batch->verify != PROFILE_BATCH_VERIFY_SAMPLE ||
+	       (text_has_prefix(word, sample) &&
+		text_to_int64(word + strlen(sample), 1, INT32_MAX, &batch->request.sample)) ||
 	       muster_fail(err, CAUSE_USAGE, "--verify='%s' is not all, none or sample:N",
 			   PRINTABLE(word));
 }
 
-static enum station_batch_lookalikes read_lookalikes(const char *word)
+static void read_lookalikes(const char *word, struct provision_batch *batch)
 {
 	size_t i = 0;
 
-	while (word && strcmp(provision_lookalikes[i], word) != 0)
+	if (!word)
+		return;
+	while (strcmp(provision_lookalikes[i], word) != 0)
 		i++;
-	return (enum station_batch_lookalikes)i;
+	batch->lookalikes = (enum profile_lookalikes)i;
+	batch->request.lookalikes = &batch->lookalikes;
 }
 
 bool provision_batch_begin(const struct provision_batch_options *options,
@@ -320,13 +322,13 @@ bool provision_batch_begin(const struct provision_batch_options *options,
 			.manifest = options->manifest,
 			.name = options->name,
 			.begin_anew = options->begin_anew,
-			.lookalikes = read_lookalikes(options->lookalikes),
 			.mistake = print_mistake,
 			.figures = take_figures,
 			.context = batch,
 		},
 	};
-	return read_verify(options->verify, &batch->request, err);
+	read_lookalikes(options->lookalikes, batch);
+	return read_verify(options->verify, batch, err);
 }
 
 bool provision_batch_end(const struct provision_batch *batch, struct muster_error *err)

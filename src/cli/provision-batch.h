@@ -25,6 +25,8 @@ struct provision_batch {
 	struct muster_error failure; /* the first */
 	bool differ;                 /* failures have different exit statuses */
 	const char *path;
+	enum profile_batch_verify verify; /* what the request points to */
+	enum profile_lookalikes lookalikes;
 	struct station_batch request;
 };
 

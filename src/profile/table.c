@@ -69,6 +69,20 @@ static const struct word verify_words[] = {
 	{ 0 },
 };
 
+static const struct word batch_verify_words[] = {
+	{ "all", PROFILE_BATCH_VERIFY_ALL },
+	{ "sample", PROFILE_BATCH_VERIFY_SAMPLE },
+	{ "none", PROFILE_BATCH_VERIFY_NONE },
+	{ 0 },
+};
+
+static const struct word lookalikes_words[] = {
+	{ "warn", PROFILE_LOOKALIKES_WARN },
+	{ "refuse", PROFILE_LOOKALIKES_REFUSE },
+	{ "pass", PROFILE_LOOKALIKES_PASS },
+	{ 0 },
+};
+
 /* -- attestation --------------------------------------------------------------------------------------------- */
 
 static const struct field tpm_rows[] = {
@@ -228,6 +242,17 @@ static const struct field twin_rows[] = {
 };
 static const struct fields twin_fields = { FIELDS(twin_rows) };
 
+static const struct field batch_rows[] = {
+	{ "verify", FIELD_WORD, AT(batch.verify), .words = batch_verify_words, .fallback = "all",
+	  .help = "Which of a manifest's devices are verified." },
+	{ "sample", FIELD_INTEGER, AT(batch.sample), .least = 1, .most = 10000000,
+	  .help = "For verify sample: so many devices, spread over the manifest." },
+	{ "lookAlikes", FIELD_WORD, AT(batch.lookalikes), .words = lookalikes_words,
+	  .fallback = "warn",
+	  .help = "What to do about serials that differ only by 0 and O, or 1, l and I." },
+};
+static const struct fields batch_fields = { FIELDS(batch_rows) };
+
 static const struct field profile_rows[] = {
 	{ "profile", FIELD_TEXT, true, AT(name), .max = 64,
 	  .pattern = "^[A-Za-z0-9][A-Za-z0-9._-]*$",
@@ -279,6 +304,8 @@ static const struct field profile_rows[] = {
 	{ "verify", FIELD_WORD, AT(verify), .words = verify_words, .fallback = "register",
 	  .help = "Whether the station registers as the device would before it lets it go, and "
 		  "whether it deletes the record of that." },
+	{ "batch", FIELD_GROUP, .group = &batch_fields,
+	  .help = "For the devices of a manifest; the command line's options hold over it." },
 };
 const struct fields profile_fields = { FIELDS(profile_rows) };
 
@@ -311,6 +338,10 @@ const struct rule profile_rules[] = {
 	  .message = "revocation lists count only for certificates that chain to a root" },
 	{ "attestation.tpm.revocation", "required", RULE_REQUIRE, "attestation.tpm.crls",
 	  .message = "revocation lists are required, so their folder has to be named" },
+	{ "batch.verify", "sample", RULE_REQUIRE, "batch.sample",
+	  .message = "a sample is verified, so its size has to be named" },
+	{ "batch.sample", NULL, RULE_EQUALS, "batch.verify", "sample",
+	  "batch.sample needs batch.verify sample" },
 	{ "iotHubs", NULL, RULE_REQUIRE, "allocationPolicy",
 	  .message = "hubs are named, so it has to be said how one is chosen" },
 	{ "allocationPolicy", "static", RULE_REQUIRE, "iotHubs",

@@ -56,15 +56,15 @@ void batch_free(struct batch *batch)
 
 bool batch_verifies(const struct batch *batch, size_t row)
 {
-	const struct station_batch *request = batch->run->request->batch;
-	size_t rows = batch->manifest.count, sample = (size_t)request->sample;
+	const struct profile *profile = &batch->run->profile;
+	size_t rows = batch->manifest.count, sample = (size_t)profile->batch.sample;
 
-	switch (request->verify) {
-	case STATION_VERIFY_AS_PROFILE:
+	switch (profile->batch.verify) {
+	case PROFILE_BATCH_VERIFY_ALL:
 		return true;
-	case STATION_VERIFY_NONE:
+	case PROFILE_BATCH_VERIFY_NONE:
 		return false;
-	case STATION_VERIFY_SAMPLE:
+	case PROFILE_BATCH_VERIFY_SAMPLE:
 		break;
 	}
 	return sample >= rows || (row + 1) * sample / rows > row * sample / rows;

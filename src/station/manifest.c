@@ -114,14 +114,14 @@ static void make_skeleton(char *text)
 static bool check_lookalike(struct check *check, const struct station_device *device,
 			    struct muster_error *err)
 {
-	enum station_batch_lookalikes what = check->manifest->batch->lookalikes;
+	enum profile_lookalikes what = check->run->profile.batch.lookalikes;
 	size_t name = device->serial ? NAME_SERIAL : NAME_REGISTRATION_ID, line;
 	const char *text = device->serial ? device->serial : device->registration_id;
 	struct dps_table_place place = dps_rows_place(check->manifest->rows, name);
 	char skeleton[ID_SET_TEXT_MAX + 1], message[400];
 	bool is_same;
 
-	if (!text || what == STATION_LOOKALIKES_PASS)
+	if (!text || what == PROFILE_LOOKALIKES_PASS)
 		return true;
 	snprintf(skeleton, sizeof(skeleton), "%s", text);
 	make_skeleton(skeleton);
@@ -132,7 +132,7 @@ static bool check_lookalike(struct check *check, const struct station_device *de
 	snprintf(message, sizeof(message),
 		 "%s '%s' looks like the one in line %zu: 0 and O, or 1, l and I",
 		 names_of_columns[name], PRINTABLE(text), line);
-	if (what == STATION_LOOKALIKES_REFUSE)
+	if (what == PROFILE_LOOKALIKES_REFUSE)
 		dps_rows_mistake(check->manifest->rows, &place, message);
 	else
 		warn(check->manifest, &place, message);

@@ -345,7 +345,13 @@ static bool open_batch(struct run *run, struct muster_error *err)
 
 	if (!batch)
 		return true;
-	if (batch->verify == STATION_VERIFY_NONE)
+	if (batch->verify) {
+		run->profile.batch.verify = *batch->verify;
+		run->profile.batch.sample = batch->sample;
+	}
+	if (batch->lookalikes)
+		run->profile.batch.lookalikes = *batch->lookalikes;
+	if (run->profile.batch.verify == PROFILE_BATCH_VERIFY_NONE)
 		run->profile.verify = PROFILE_VERIFY_NONE;
 	return batch_open(run, batch, &run->batch, err);
 }
