@@ -28,6 +28,10 @@ class Service:
 
     def request(self, method, path, body=None, headers=None):
         """Returns status and decoded body (None when empty)."""
+        return self.exchange(method, path, body, headers)[:2]
+
+    def exchange(self, method, path, body=None, headers=None):
+        """The same, and the answer's headers."""
         connection = http.client.HTTPSConnection(self.host, context=self.context, timeout=20)
         try:
             sent = {"Authorization": self.token(), "Content-Type": "application/json", **(headers or {})}
@@ -35,7 +39,7 @@ class Service:
             connection.request(method, f"{path}{joint}{API}", None if body is None else json.dumps(body), sent)
             answer = connection.getresponse()
             content = answer.read()
-            return answer.status, json.loads(content) if content.strip() else None
+            return answer.status, json.loads(content) if content.strip() else None, answer.headers
         finally:
             connection.close()
 
@@ -45,9 +49,15 @@ class Service:
         return document if status == 200 else None
 
     def enrollments(self):
-        status, rows = self.request("POST", "/enrollments/query", {"query": "SELECT * FROM enrollments"})
-        assert status == 200, rows
-        return rows
+        """All of them, page by page."""
+        rows, headers = [], {}
+        while True:
+            status, page, answered = self.exchange("POST", "/enrollments/query", {"query": "SELECT * FROM enrollments"}, headers)
+            assert status == 200, page
+            rows += page
+            if not answered["x-ms-continuation"]:
+                return rows
+            headers = {"x-ms-continuation": answered["x-ms-continuation"]}
 
     def put(self, registration_id, document):
         return self.request("PUT", f"/enrollments/{urllib.parse.quote(registration_id)}", document)

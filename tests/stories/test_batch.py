@@ -1,38 +1,17 @@
 """muster provision --manifest: every device of a manifest once, whatever happens on the way."""
+import concurrent.futures
 import json
+import random
+import signal
+import subprocess
 
 import pytest
 
-
-def serials(count, prefix="SN"):
-    return [f"{prefix}-{number:05}" for number in range(count)]
-
-
-def manifest(station, names, name="devices.csv"):
-    path = station.home / name
-    path.write_text("serial\n" + "".join(f"{name}\n" for name in names))
-    return path
-
-
-def provision(station, path, *arguments, profile=None, **options):
-    profile = profile or station.profile("derived-key")
-    options.setdefault("timeout", 300)
-    return station.muster("provision", "--profile", profile, "--manifest", path, *station.common(), "-o", "json", *arguments,
-                          **options)
-
-
-def created(station):
-    """How often each enrollment was created."""
-    counts = {}
-    for row in station.emulator.ledger():
-        if row["effect"] == "create":
-            counts[row["id"]] = counts.get(row["id"], 0) + 1
-    return counts
-
-
-def requests(station):
-    """All but the one without credential that looks whether the service is there."""
-    return [row for row in station.emulator.ledger() if row["op"] != "none"]
+from lib.batch import Ordeal, created, manifest, provision, released, requests, restart, serials
+from lib.paths import BUILD
+from lib.program import environment
+from lib.station import Station
+from lib.wait import wait_until
 
 
 def assert_each_once(station, names):
@@ -42,11 +21,6 @@ def assert_each_once(station, names):
 def counts(done):
     names = ("before", "enrolled", "adopted", "failed", "parked")
     return {name: done.json[name] for name in names if done.json[name]}
-
-
-def released(station):
-    rows = station.muster("journal", "export", "--journal", station.journal, "-o", "jsonl")
-    return {row["registrationId"] for row in map(json.loads, rows.stdout.splitlines()) if row["state"] == "released"}
 
 
 # -- The straight way ------------------------------------------------------------------------------------------
@@ -126,11 +100,6 @@ def test_lookalikes(station, word, status):
 # -- Faults ----------------------------------------------------------------------------------------------------
 
 
-def restart(station, *arguments):
-    """At the same address, as a service stays."""
-    station.emulator.restart("--port", station.emulator.url.rsplit(":", 1)[1], *arguments)
-
-
 @pytest.mark.parametrize("fault", [
     "bulk:partial=3:count=1", "bulk:cut-after:count=2:skip=1", "bulk:cut-before:count=1", "bulk:status-after=500:count=1:skip=1",
     "bulk:garbage:count=1", "bulk:status=429:retry-after=1:count=1", "bulk:status=404", "bulk:status=401:count=1"])
@@ -163,6 +132,77 @@ def test_a_wrong_clock_stops_at_the_first(station):
     done = provision(station, manifest(station, serials(50)), "--verify", "none")
     assert (done.status, done.error["code"]) == (5, "E5202") and done.json["ended"] == 1, done
     assert created(station) == {}
+
+
+def test_kills_and_faults(release_station):
+    ordeal = Ordeal(release_station, 300, 8, random.Random(7))
+    ordeal.run()
+    assert list(ordeal.problems()) == [] and ordeal.killed >= 4
+
+
+def test_a_signal_parks_and_the_next_run_goes_on(station):
+    """In the middle, with requests under way."""
+    names = serials(120)
+    restart(station, "--fault", "bulk:delay-after=200")
+    path = manifest(station, names)
+    command = [BUILD / "muster", "provision", "--profile", station.profile("derived-key"), "--manifest", path, *station.common(),
+               "--verify", "none", "-o", "json"]
+    with subprocess.Popen(list(map(str, command)), env=environment(BUILD, station.home), cwd=station.home, text=True,
+                          stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        wait_until(lambda: len(created(station)) >= 20, what="some devices")
+        process.send_signal(signal.SIGINT)
+        stdout, stderr = process.communicate(timeout=60)
+    report = json.loads(stdout)
+    assert process.returncode == 130 and 0 < report["enrolled"] < 120 and report["parked"] <= 64, (process.returncode, stdout, stderr)
+    again = provision(station, path, "--verify", "none")
+    assert again.status == 0 and again.json["resumed"] and again.json["before"] == report["enrolled"], again
+    assert_each_once(station, names)
+
+
+def test_two_stations_with_the_same_devices(station, tmp_path, emulator):
+    other = Station(tmp_path / "other", emulator)
+    for name in ("primary", "secondary"):
+        (other.home / f"keys/{name}.key").write_bytes((station.home / f"keys/{name}.key").read_bytes())
+    names = serials(60)
+    with concurrent.futures.ThreadPoolExecutor() as pool:
+        runs = list(pool.map(lambda one: provision(one, manifest(one, names), "--verify", "none"), [station, other]))
+    assert [run.status for run in runs] == [0, 0], runs
+    assert sum(run.json["enrolled"] for run in runs) == 60 == sum(run.json["adopted"] for run in runs), runs
+    assert_each_once(station, names)
+    assert released(station) == released(other) == {name.lower() for name in names}
+
+
+# -- With hardware ---------------------------------------------------------------------------------------------
+
+
+def test_tpms(station, make_tpm):
+    tpms = [make_tpm(f"s{number}", with_certificate=False) for number in range(3)]
+    path = station.home / "devices.csv"
+    path.write_text("serial,tpm,socket\n" + "".join(f"SN-{number},{tpm.tcti},{number}\n" for number, tpm in enumerate(tpms)))
+    profile = station.profile("tpm", {"attestation": {"tpm": {"certificate": "optional"}}})
+    done = provision(station, path, profile=profile)
+    assert done.status == 0 and counts(done) == {"enrolled": 3} and done.json["verified"] == 3, done
+    assert len(station.service.enrollments()) == 3
+    path.write_text("serial,tpm\n" + "".join(f"SN-{number},{tpms[0].tcti}\n" for number in range(2)))
+    done = provision(station, path, "--begin-anew", profile=profile)
+    assert done.status == 2 and ":3:6: tpm " in done.stderr, done
+
+
+def test_a_token(hsm_station, token):
+    profile = hsm_station.profile("hsm-x509")
+    done = provision(hsm_station, manifest(hsm_station, serials(5)), "--token", token.uri, "--pin-file", token.pin_file, profile=profile)
+    assert done.status == 0 and counts(done) == {"enrolled": 5} and done.json["verified"] == 5, done
+    assert sorted(token.objects("privkey")) == [name.lower() for name in serials(5)]
+
+
+@pytest.mark.refuses_a_pin
+def test_a_wrong_pin_is_tried_once(hsm_station, token):
+    profile = hsm_station.profile("hsm-x509")
+    wrong = hsm_station.home / "wrong"
+    wrong.touch(0o600)
+    wrong.write_text("9999")
+    done = provision(hsm_station, manifest(hsm_station, serials(5)), "--token", token.uri, "--pin-file", wrong, profile=profile)
+    assert done.status == 5 and done.json["ended"] == 1, done
 
 
 # -- Pinned ----------------------------------------------------------------------------------------------------
@@ -213,6 +253,16 @@ def test_events_for_machines(station):
     assert events[-1]["event"] == "report" and events[-1]["verified"] == 3, done
     assert events[-1]["boundBy"] in ("DPS operations", "DPS registrations", "station"), done
     assert {event["event"] for event in events} <= {"device", "progress", "report"}, done
+
+
+def test_the_profile_says_what_is_verified_and_what_looks_alike(station):
+    profile = station.profile("derived-key", {"batch": {"verify": "sample", "sample": 2, "lookAlikes": "refuse"}})
+    done = provision(station, manifest(station, serials(6)), profile=profile)
+    assert done.status == 0 and done.json["verified"] == 2, done
+    alike = manifest(station, ["A0", "AO"])
+    assert provision(station, alike, profile=profile).status == 2
+    done = provision(station, alike, "--look-alikes", "pass", "--verify", "all", profile=profile)
+    assert done.status == 0 and done.json["verified"] == 2, done
 
 
 def test_refused_ones_are_told_and_counted(station):

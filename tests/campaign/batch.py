@@ -1,0 +1,33 @@
+"""A manifest of many devices, one operation in ten fails, and the station is killed again and again: in the end service, journal
+and manifest agree to the last row, and a second run of the whole sends nothing."""
+import pathlib
+import sys
+import tempfile
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent))
+
+from lib.batch import Ordeal
+from lib.emulator import Emulator
+from lib.paths import RELEASE
+from lib.station import Station
+from part import Part
+
+
+def main():
+    part = Part("batch", __doc__, devices=10000, kills=200)
+    with tempfile.TemporaryDirectory() as name:
+        emulator = Emulator(pathlib.Path(name) / "dps", build=RELEASE)
+        try:
+            station = Station(pathlib.Path(name) / "home", emulator, build=RELEASE)
+            ordeal = Ordeal(station, part.options.devices, part.options.kills, part.generator)
+            ordeal.run()
+            part.judge("history", "\n".join(list(ordeal.problems())[:50]))
+            ledger = emulator.ledger()
+        finally:
+            emulator.stop()
+    return part.finish(devices=part.options.devices, runs=len(ordeal.runs), killed=ordeal.killed, operations=len(ledger),
+                       faulty=sum(1 for row in ledger if row["fault"]))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
