@@ -58,7 +58,7 @@ static const uint8_t *point_of(const struct bytes *value, const struct hsm_key_t
 static bool curve_key_build(const struct hsm_key_type *type, uint8_t *point, EVP_PKEY **ret_key,
 			    struct muster_error *err)
 {
-	char group[8];
+	char group[8] = "";
 	OSSL_PARAM parameters[] = {
 		OSSL_PARAM_construct_utf8_string(OSSL_PKEY_PARAM_GROUP_NAME, group, 0),
 		OSSL_PARAM_construct_octet_string(OSSL_PKEY_PARAM_PUB_KEY, point, type->point_size),
