@@ -9,8 +9,7 @@
 #define WINDOW_MS 60000
 #define START_MS 123456789
 
-/* -- A client of a throttled service
- * ---------------------------------------------------------------------- */
+/* -- A client of a throttled service --------------------------------------------------------------------- */
 
 #define LANES 4
 
@@ -149,6 +148,15 @@ static double run(struct world *world)
 	return (double)(world->last_ms - START_MS) / WINDOW_MS;
 }
 
+static void expect_at_most(const char *spec, const struct world *world, double taken,
+			   double windows, int64_t refusals)
+{
+	if (taken > windows || world->refused > refusals)
+		fail_msg("%s: %.2f windows and %lld refused of %lld, expected %.2f and %lld", spec,
+			 taken, (long long)world->refused, (long long)world->sent, windows,
+			 (long long)refusals);
+}
+
 static void expect(const char *spec, int64_t quota, uint32_t bulk, int64_t items, double windows,
 		   int64_t refusals)
 {
@@ -157,15 +165,10 @@ static void expect(const char *spec, int64_t quota, uint32_t bulk, int64_t items
 	double taken = run(&world);
 
 	throttle_done(&throttle);
-	if (taken > windows || world.refused > refusals)
-		fail_msg("%s: %.2f windows and %lld refused of %lld, expected %.2f and %lld", spec,
-			 taken, (long long)world.refused, (long long)world.sent, windows,
-			 (long long)refusals);
+	expect_at_most(spec, &world, taken, windows, refusals);
 }
 
-/* -- Every model, untold
- * ---------------------------------------------------------------------------------
- */
+/* -- Every model, untold ----------------------------------------------------------------------------------- */
 
 static void single_requests_are_never_refused(void **state)
 {
@@ -201,10 +204,7 @@ static void expect_following(const char *spec, int64_t items, double windows, in
 	world.follows = true;
 	taken = run(&world);
 	throttle_done(&throttle);
-	if (taken > windows || world.refused > refusals)
-		fail_msg("%s: %.2f windows and %lld refused of %lld, expected %.2f and %lld", spec,
-			 taken, (long long)world.refused, (long long)world.sent, windows,
-			 (long long)refusals);
+	expect_at_most(spec, &world, taken, windows, refusals);
 }
 
 static void singles_follow_where_items_count(void **state)
@@ -247,8 +247,7 @@ static void a_service_that_allows_less_is_adapted_to(void **state)
 	expect("bucket:200/60:burst=20", 200, 1, 2000, 2 * 9, 40);
 }
 
-/* -- Several stations that know nothing of each other
- * ----------------------------------------------------- */
+/* -- Several stations that know nothing of each other ---------------------------------------------------- */
 
 #define STATIONS 4
 #define MINUTES 20
@@ -308,9 +307,7 @@ static void stations_with_one_quota_are_polite(void **state)
 	expect_politeness("bucket:1000/60");
 }
 
-/* -- One rule each
- * ----------------------------------------------------------------------------------------
- */
+/* -- One rule each --------------------------------------------------------------------------------------- */
 
 static struct dps_budget fresh(int64_t quota)
 {
