@@ -52,8 +52,13 @@ static void print_option(FILE *stream, const struct option_row *row, bool with_a
 
 	if (row->flags & OPTION_HIDDEN)
 		return;
-	if (row->aliases && with_aliases)
-		snprintf(aliases, sizeof(aliases), ", --%s", row->aliases);
+	for (const char *alias = row->aliases; with_aliases && alias && *alias;) {
+		int length = (int)strcspn(alias, ",");
+		size_t end = strlen(aliases);
+
+		snprintf(aliases + end, sizeof(aliases) - end, ", --%.*s", length, alias);
+		alias += length + (alias[length] == ',');
+	}
 	used = row->letter ? snprintf(left, sizeof(left), "-%c, --%s%s", row->letter, row->name,
 				      aliases)
 			   : snprintf(left, sizeof(left), "    --%s%s", row->name, aliases);

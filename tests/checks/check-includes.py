@@ -33,7 +33,7 @@ OTHERS = [
     (r"sqlite3\.h", {"journal", "emulator"}),
     (r"(microhttpd\.h|gnutls/.*)", {"emulator"}),
     (r"libfyaml\.h", {"profile"}),
-    (r"csv\.h", {"dps", "profile"}),
+    (r"csv\.h", {"dps"}),
     (r"libsmartcols/.*", {"cli"}),
     (r"libudev\.h", {"station"}),
 ]
