@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "bundle.h"
+#include "evidence.h"
 #include "kept-profile.h"
 #include "muster/clock.h"
 #include "muster/journal.h"
@@ -46,18 +47,13 @@ static bool append(const struct taking *taking, const char *id, const char *stag
 static bool append_certificate(const struct taking *taking, const char *id,
 			       const cJSON *attestation, struct muster_error *err)
 {
-	const char *certificate = json_text(attestation, "certificate");
-	CLEANUP(cJSON_freep) cJSON *body = NULL;
+	cJSON *body;
 
-	if (!certificate)
+	if (!json_text(attestation, "certificate"))
 		return true;
-	body = cJSON_CreateObject();
-	if (!body || !json_add_text(body, "certificate", certificate) ||
-	    !json_add_text(body, "secondaryCertificate",
-			   json_text(attestation, "secondaryCertificate")) ||
-	    !json_add_text(body, "attributes", json_text(attestation, "keyAttributes")))
-		return muster_fail_memory(err);
-	return append(taking, id, "attest", JOURNAL_OUTCOME, TAKE_PTR(body), err);
+	body = evidence_attest_outcome(attestation);
+	return body ? append(taking, id, "attest", JOURNAL_OUTCOME, body, err)
+		    : muster_fail_memory(err);
 }
 
 static bool append_note(const struct taking *taking, const char *id, const cJSON *note,

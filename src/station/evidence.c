@@ -207,3 +207,23 @@ bool evidence_compose(struct job *job, char **ret_text, struct muster_error *err
 	*ret_text = printed ? text_format("%s\n", printed) : NULL;
 	return *ret_text != NULL;
 }
+
+cJSON *evidence_attest_outcome(const cJSON *attestation)
+{
+	static const struct {
+		const char *recorded, *shown;
+	} members[] = {
+		{ "certificate", "certificate" },
+		{ "secondaryCertificate", "secondaryCertificate" },
+		{ "keyId", "keyId" },
+		{ "tokenSerial", "tokenSerial" },
+		{ "attributes", "keyAttributes" },
+	};
+	CLEANUP(cJSON_freep) cJSON *body = cJSON_CreateObject();
+
+	for (size_t i = 0; body && i < ARRAY_SIZE(members); i++)
+		if (!json_add_text(body, members[i].recorded,
+				   json_text(attestation, members[i].shown)))
+			return NULL;
+	return TAKE_PTR(body);
+}

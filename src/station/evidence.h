@@ -8,5 +8,8 @@
 bool evidence_compose(struct job *job, char **ret_text, struct muster_error *err) MUST_CHECK;
 /* The device's key and what was found out about it. NULL without memory. */
 cJSON *evidence_attestation(const struct job *job);
+/* What the attest stage would have recorded of a key with a certificate, made again from that; for a journal that did not see
+ * it. NULL without memory. */
+cJSON *evidence_attest_outcome(const cJSON *attestation);
 /* station_evidence_path() of a job. */
 char *evidence_path(const struct job *job, const char *suffix);

@@ -2,6 +2,7 @@
 
 #include <string.h>
 
+#include "evidence.h"
 #include "muster/clock.h"
 #include "muster/dps-document.h"
 #include "muster/encoding.h"
@@ -83,16 +84,13 @@ static bool append_certificate(struct journal *journal, const struct remains *re
 			       const struct who *who, struct muster_error *err)
 {
 	const cJSON *attestation = json_get(remains->evidence, "attestation");
-	const char *certificate = json_text(attestation, "certificate");
-	CLEANUP(cJSON_freep) cJSON *body = NULL;
+	cJSON *body;
 
-	if (!certificate)
+	if (!json_text(attestation, "certificate"))
 		return true;
-	body = cJSON_CreateObject();
-	if (!body || !json_add_text(body, "certificate", certificate) ||
-	    !json_add_text(body, "attributes", json_text(attestation, "keyAttributes")))
-		return muster_fail_memory(err);
-	return append(journal, remains, who, "attest", JOURNAL_OUTCOME, TAKE_PTR(body), err);
+	body = evidence_attest_outcome(attestation);
+	return body ? append(journal, remains, who, "attest", JOURNAL_OUTCOME, body, err)
+		    : muster_fail_memory(err);
 }
 
 static bool append_release(struct journal *journal, const struct remains *remains,

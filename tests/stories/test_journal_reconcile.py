@@ -3,6 +3,8 @@ devices (40)."""
 import json
 import os
 
+import pytest
+
 from lib.station import Station
 
 DEVICES = int(os.environ.get("MUSTER_RECONCILE_DEVICES", 40))
@@ -51,9 +53,10 @@ def test_all_released_devices_are_restored_without_a_put(release_station):
     assert len(station.emulator.requests("put")) == puts
 
 
-def test_a_key_in_a_token_is_known_again(hsm_station, token):
+@pytest.mark.parametrize("second", [None, 200])
+def test_a_key_in_a_token_is_known_again(hsm_station, token, second):
     station = hsm_station
-    profile = station.profile("hsm-x509")
+    profile = station.profile("hsm-x509", {"attestation": {"x509": {"secondaryValidDays": second}}})
     arguments = ("--token", token.uri, "--pin-file", token.pin_file)
     assert station.provision(profile, "A17-0042", *arguments).status == 0
     before = devices_of(station)
@@ -63,6 +66,8 @@ def test_a_key_in_a_token_is_known_again(hsm_station, token):
     again = station.provision(profile, "A17-0042", *arguments)
     assert again.status == 0 and again.json["state"] == "already enrolled", again
     assert len(station.emulator.effects("put")) == 1
+    audit = station.muster("hsm", "audit", token.uri, "--pin-file", token.pin_file, "--journal", station.journal, "-o", "json")
+    assert audit.status == 0 and audit.json["findings"] == [], audit
 
 
 def test_a_tpm_is_known_again(station, tpm):
