@@ -171,8 +171,9 @@ static bool release(const struct acceptance *acceptance, const struct journal_de
 	       compose_evidence(acceptance, json_get(answer, "evidence"), &evidence, err) &&
 	       append_release(acceptance, row, answer, evidence, err) &&
 	       put_row(acceptance, row, answer, evidence, path, err) &&
-	       journal_commit(acceptance->journal, err) &&
-	       file_write(path, evidence, strlen(evidence), 0600, true, err);
+	       /* The file first: a row that is released is not looked at again. */
+	       file_write(path, evidence, strlen(evidence), 0600, true, err) &&
+	       journal_commit(acceptance->journal, err);
 }
 
 /* -- Each device --------------------------------------------------------------------------------------------------- */
