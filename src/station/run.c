@@ -15,7 +15,6 @@
 #include "muster/file.h"
 #include "muster/identity.h"
 #include "recipient.h"
-#include "token.h"
 #include "tpm-master.h"
 
 void run_done(struct run *run)
@@ -206,6 +205,9 @@ static size_t sessions_of(const struct run *run)
 
 	if (sessions == 0)
 		sessions = 1;
+	/* How many devices wait is not known yet. */
+	if (run->way == RUN_SYNC)
+		return (size_t)sessions;
 	return (size_t)sessions < count_of(run) ? (size_t)sessions : count_of(run);
 }
 
