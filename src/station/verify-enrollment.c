@@ -10,6 +10,7 @@
 #include "muster/dps-enrollment.h"
 #include "muster/json.h"
 #include "steps.h"
+#include "tpm-chip.h"
 
 /* The run of one device. */
 struct verification {
@@ -229,6 +230,7 @@ static bool find_places(const struct station_verify *request, struct run *run,
 				   "idScope in muster.yaml");
 	run->id_scope = strdup(id_scope);
 	run->may_use_network = config.tpm_network;
+	run->tpm_deadlines = chip_deadlines(&config);
 	return run->id_scope ? run_take_endpoint(run, request->device_endpoint, err)
 			     : muster_fail_memory(err);
 }
