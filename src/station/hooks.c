@@ -226,6 +226,7 @@ static void emit(struct hooks *hooks, enum hook_event event, cJSON *data)
 {
 	CLEANUP(cJSON_freep) cJSON *owned = data;
 	struct muster_error failure;
+	bool is_wanted = false;
 
 	if (!owned) {
 		log_warning("no memory for a hook's event, going on");
@@ -234,12 +235,12 @@ static void emit(struct hooks *hooks, enum hook_event event, cJSON *data)
 	for (size_t i = 0; i < hooks->count; i++) {
 		if (!(hooks->wishes[i].events & 1U << event))
 			continue;
-		hooks->has_events = true;
+		hooks->has_events = is_wanted = true;
 		if (!write_event(hooks, &hooks->wishes[i], event, owned, &failure))
 			log_warning("hook '%s' is not told: %s, going on",
 				    PRINTABLE(hooks->wishes[i].name), failure.message);
 	}
-	if (hooks->has_events && !is_delivering(hooks))
+	if (is_wanted && !is_delivering(hooks))
 		start_deliverer(hooks);
 }
 
