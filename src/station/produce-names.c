@@ -3,6 +3,7 @@
 
 #include "muster/file.h"
 #include "muster/identity.h"
+#include "names.h"
 #include "produce.h"
 
 enum { SERIALS_FILE_MAX = 64 * 1024 * 1024 };
@@ -16,37 +17,23 @@ void produced_name_done(struct produced_name *name)
 	*name = (struct produced_name){ 0 };
 }
 
-static bool expand_id(const struct profile *profile, const struct identity_values *values,
-		      char **ret_id, struct muster_error *err)
-{
-	char folded[REGISTRATION_ID_MAX + 1];
-	CLEANUP(freep) char *expanded = NULL;
-
-	if (!identity_template_expand(profile->registration_id, TEMPLATE_REGISTRATION_ID, values,
-				      &expanded, err) ||
-	    !identity_registration_id_normalise(expanded, REGISTRATION_ID_X509_MAX, folded, err))
-		return muster_error_prefix(err, "making the registration ID");
-	*ret_id = strdup(folded);
-	return *ret_id || muster_fail_memory(err);
-}
-
 bool produced_name_make(const struct profile *profile, const char *serial,
 			struct produced_name *ret_name, struct muster_error *err)
 {
 	CLEANUP(produced_name_done) struct produced_name name = { 0 };
+	CLEANUP(names_done) struct names names = { 0 };
+	const struct station_device device = { .serial = serial };
 	struct identity_values values = { .serial = serial };
 
-	if (!expand_id(profile, &values, &name.registration_id, err))
+	if (!names_make(profile, &device, NULL, &names, err))
 		return false;
+	name.registration_id = TAKE_PTR(names.registration_id);
+	name.device_id = TAKE_PTR(names.device_id);
 	values.registration_id = name.registration_id;
 	if (!identity_template_expand(profile->x509.subject, TEMPLATE_SUBJECT, &values,
 				      &name.subject, err) ||
 	    !identity_template_expand(profile->x509.key_label, TEMPLATE_LABEL, &values, &name.label,
 				      err))
-		return false;
-	if (profile->device_id && (!identity_template_expand(profile->device_id, TEMPLATE_DEVICE_ID,
-							     &values, &name.device_id, err) ||
-				   !identity_device_id_check(name.device_id, err)))
 		return false;
 	*ret_name = name;
 	name = (struct produced_name){ 0 };

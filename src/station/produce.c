@@ -446,6 +446,11 @@ static bool load_profile(struct production *production, struct muster_error *err
 			err, CAUSE_USAGE,
 			"profile '%s' wraps keys out for devices, which muster provision does, one at a time",
 			PRINTABLE(production->profile.name));
+	if (production->profile.x509.secondary_valid_days > 0)
+		return muster_fail(
+			err, CAUSE_USAGE,
+			"profile '%s' wants a second certificate, which muster provision makes",
+			PRINTABLE(production->profile.name));
 	return request->sessions <= CUSTODY_LINES_MAX ||
 	       muster_fail(err, CAUSE_USAGE, "--sessions is 1 to %d", CUSTODY_LINES_MAX);
 }

@@ -128,3 +128,12 @@ def test_nothing_unknown_is_left_of_a_run_that_was_killed(custodian, call, n):
     assert done.status == 0, done
     kept = {body["keyId"] for kind, body in custodian.entries() if kind == "outcome" and "attributes" in body}
     assert set(custodian.token.key_ids()) == kept and len(kept) >= 1
+
+
+def test_what_only_provision_makes_is_refused(custodian):
+    prepare(custodian, ["A-1"])
+    profile = custodian.home / "profile.yaml"
+    profile.write_text(profile.read_text().replace("  x509:\n", "  x509:\n    secondaryValidDays: 200\n"))
+    done = produce(custodian)
+    assert (done.status, done.cause) == (2, "E1001") and "second certificate" in done.stderr, done
+    assert custodian.token.objects("privkey") == []
