@@ -28,8 +28,9 @@ struct attached_tpms {
 /* CAUSE_UDEV. */
 bool attached_tpms_list(const struct socket_map *map, struct attached_tpms *ret_tpms,
 			struct muster_error *err) MUST_CHECK;
-/* CAUSE_TPM_OWN when one of these TCTIs leads to the station's own TPM. Asks udev only when one names a device. */
-bool attached_tpms_refuse_own(const struct socket_map *map, const char *const *tctis, size_t count,
+/* CAUSE_TPM_OWN when one of these TCTIs leads to the station's own TPM. Reads the map (NULL: where it is by default) and
+ * asks udev only when one names a device. */
+bool attached_tpms_refuse_own(const char *map_file, const char *const *tctis, size_t count,
 			      struct muster_error *err) MUST_CHECK;
 void attached_tpms_done(struct attached_tpms *tpms);
 /* Says on standard error that it is left alone, being in no socket. */

@@ -71,6 +71,8 @@ struct station_batch {
 	const enum profile_batch_verify *verify; /* NULL: as the profile says, as of the next two */
 	int64_t sample;                          /* with PROFILE_BATCH_VERIFY_SAMPLE */
 	const enum profile_lookalikes *lookalikes;
+	const char *socket_map; /* NULL: where it is by default */
+	bool own;               /* a TPM of the manifest may be the station's own */
 	/* A mistake in the manifest, or a warning; before anything is touched. May be NULL. */
 	void (*mistake)(void *context, size_t line, size_t column, bool is_warning,
 			const char *message);

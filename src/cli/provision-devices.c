@@ -88,11 +88,8 @@ static bool add_attached(const char *map_file, struct provision_devices *devices
 /* A TPM that is named is meant, but for the one that the station cannot do without. */
 static bool check_named(const struct provision_choice *choice, struct muster_error *err)
 {
-	CLEANUP(socket_map_done) struct socket_map map = { 0 };
-
-	return choice->own ||
-	       (socket_map_read(socket_map_file(choice->map_file), &map, err) &&
-		attached_tpms_refuse_own(&map, choice->tpms.words, choice->tpms.count, err));
+	return choice->own || attached_tpms_refuse_own(choice->map_file, choice->tpms.words,
+						       choice->tpms.count, err);
 }
 
 static bool add_devices(const struct provision_choice *choice, struct provision_devices *devices,

@@ -134,10 +134,10 @@ static bool check_manifest_alone(const struct provision_options *options, struct
 				   "devices of a --manifest");
 	return !batch->manifest ||
 	       (options->choice.serials.count == 0 && !options->choice.serials_file &&
-		!options->choice.all_attached && !options->choice.watch) ||
+		!options->choice.all_attached && !options->choice.watch && !options->device_key) ||
 	       muster_fail(
 		       err, CAUSE_OPTIONS_CONTRADICT,
-		       "the manifest names the devices; --serial, --serials, --all-attached and --watch do not go with it");
+		       "the manifest names the devices; --serial, --serials, --device-key, --all-attached and --watch do not go with it");
 }
 
 /* The devices of a manifest. */
@@ -151,6 +151,8 @@ static bool run_batch(const struct invocation *call, struct station_request *req
 
 	if (!provision_batch_begin(&options->batch, call, &batch, err))
 		return false;
+	batch.request.socket_map = options->choice.map_file;
+	batch.request.own = options->choice.own;
 	request->batch = &batch.request;
 	request->finished = provision_batch_add;
 	request->context = &batch;

@@ -268,10 +268,8 @@ static bool print_verdict(const struct invocation *call, const cJSON *document,
 
 static bool check_own(const struct tpm_doctor_options *options, struct muster_error *err)
 {
-	CLEANUP(socket_map_done) struct socket_map map = { 0 };
-
-	return options->own || (socket_map_read(socket_map_file(options->map), &map, err) &&
-				attached_tpms_refuse_own(&map, &options->request.tpm, 1, err));
+	return options->own ||
+	       attached_tpms_refuse_own(options->map, &options->request.tpm, 1, err);
 }
 
 static bool run_doctor(const struct invocation *call, struct muster_error *err)

@@ -151,14 +151,16 @@ static bool refuse_own(const struct attached_tpms *attached, const char *tcti,
 	return true;
 }
 
-bool attached_tpms_refuse_own(const struct socket_map *map, const char *const *tctis, size_t count,
+bool attached_tpms_refuse_own(const char *map_file, const char *const *tctis, size_t count,
 			      struct muster_error *err)
 {
+	CLEANUP(socket_map_done) struct socket_map map = { 0 };
 	CLEANUP(attached_tpms_done) struct attached_tpms attached = { 0 };
 
 	if (!names_a_device(tctis, count))
 		return true;
-	if (!attached_tpms_list(map, &attached, err))
+	if (!socket_map_read(socket_map_file(map_file), &map, err) ||
+	    !attached_tpms_list(&map, &attached, err))
 		return false;
 	for (size_t i = 0; i < count; i++)
 		if (!refuse_own(&attached, tctis[i], err))

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "muster/identity.h"
+#include "muster/station-attached.h"
 #include "names.h"
 
 enum {
@@ -53,7 +54,6 @@ static void warn(struct manifest *manifest, const struct dps_table_place *place,
 {
 	const struct station_batch *batch = manifest->batch;
 
-	manifest->warnings++;
 	if (batch->mistake)
 		batch->mistake(batch->context, place->line, place->column, true, message);
 }
@@ -177,11 +177,31 @@ static size_t name_of_cause(enum muster_cause cause, const struct station_device
 	}
 }
 
+/* The station's own TPM is a mistake of its row. */
+static bool check_own(struct check *check, const struct station_device *device, bool *ret_good,
+		      struct muster_error *err)
+{
+	const struct station_batch *batch = check->manifest->batch;
+	struct muster_error wrong;
+
+	*ret_good = !device->tpm || batch->own ||
+		    attached_tpms_refuse_own(batch->socket_map, &device->tpm, 1, &wrong);
+	if (*ret_good)
+		return true;
+	if (wrong.cause != CAUSE_TPM_OWN) {
+		*err = wrong;
+		return false;
+	}
+	complain(check, NAME_TPM, wrong.message);
+	return true;
+}
+
 static bool check_row(struct check *check, const struct station_device *device,
 		      struct muster_error *err)
 {
 	CLEANUP(names_done) struct names names = { 0 };
 	struct muster_error wrong;
+	bool good;
 
 	if (!run_check_device(check->run, device, &wrong) ||
 	    !names_make(&check->run->profile, device, NULL, &names, &wrong)) {
@@ -194,7 +214,8 @@ static bool check_row(struct check *check, const struct station_device *device,
 	}
 	if (device->tpm && !check->run->needs_tpm)
 		complain(check, NAME_TPM, "a TPM is named, and the profile is not for TPM devices");
-	return check_repetitions(check, device, &names, err);
+	return check_own(check, device, &good, err) &&
+	       (!good || check_repetitions(check, device, &names, err));
 }
 
 static bool check_rows(struct check *check, struct muster_error *err)

@@ -11,7 +11,6 @@ struct manifest {
 	char path[256]; /* printable */
 	size_t count;   /* of rows */
 	size_t next;    /* number of the next row, from 0 */
-	size_t warnings;
 	char digest[SHA256_HEX_SIZE];
 };
 

@@ -277,6 +277,7 @@ def test_refused_ones_are_told_and_counted(station):
 
 @pytest.mark.parametrize("arguments, words", [
     (["--serial", "A"], "the manifest names the devices"),
+    (["--device-key", "key.pem"], "the manifest names the devices"),
     (["--verify", "some"], "is not all, none or sample:N"),
     (["--batch", "x" * 65], "has 1 to 64 characters"),
 ])

@@ -106,6 +106,17 @@ def test_the_stations_own_is_not_touched_unless_that_is_said(station, machine, n
         assert (done.status, done.cause) == (4, "E2101"), done
 
 
+def test_a_manifest_does_not_name_the_stations_own_by_mistake(station, machine):
+    machine.plug(0, "acpi-MSFT0101:00", port="board")
+    path = station.home / "devices.csv"
+    path.write_text("serial,tpm\nS-1,device:/dev/tpmrm0\n")
+    command = ["provision", "--profile", station.profile("tpm"), "--manifest", path, *station.common(), "-o", "json"]
+    done = station.muster(*command)
+    assert done.status == 2 and "devices.csv:2:5" in done.stderr and "own" in done.stderr, done
+    assert not station.journal.exists()
+    assert station.muster(*command, "--own").error["code"] == "E2101"
+
+
 def test_one_in_a_socket_of_the_map_is_a_devices(station, machine):
     machine.plug(0, "acpi-MSFT0101:00", port="board")
     machine.plug(1, "pci-0000:00:14.0-usb-0:3")
