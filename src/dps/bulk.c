@@ -312,9 +312,6 @@ static bool start(struct dps_bulk *bulk, struct call *new_call, struct muster_er
 	CLEANUP(call_freep) struct call *call = new_call;
 	struct http *http = dps_client_http(bulk->client);
 
-	if (!dps_credential_authorize(dps_client_credential(bulk->client), http, &call->request,
-				      err))
-		return false;
 	call->started_ms = clock_now_ms();
 	call->transfer = http_start(http, &call->request, take_answer, call, err);
 	if (!call->transfer)
@@ -359,6 +356,21 @@ static void take_turn(struct dps_bulk *bulk, struct call *call, int64_t *ret_wai
 	dps_bulk_stop(bulk, &why);
 }
 
+/* A credential that cannot be had ends the sending, not what is under way. */
+static bool authorize_next(struct dps_bulk *bulk)
+{
+	struct dps_meter *meter = dps_client_meter(bulk->client);
+	struct muster_error why;
+
+	if (dps_credential_authorize(dps_client_credential(bulk->client),
+				     dps_client_http(bulk->client), &bulk->next->request, &why))
+		return true;
+	if (meter)
+		dps_meter_answer(meter, &bulk->next->ticket, DPS_BUDGET_UNSENT, -1);
+	dps_bulk_stop(bulk, &why);
+	return false;
+}
+
 /* *ret_wait_ms 0: one was started; -1: nothing to start. */
 static bool start_next(struct dps_bulk *bulk, int64_t *ret_wait_ms, struct muster_error *err)
 {
@@ -376,7 +388,7 @@ static bool start_next(struct dps_bulk *bulk, int64_t *ret_wait_ms, struct muste
 	if (!bulk->next)
 		return true;
 	take_turn(bulk, bulk->next, ret_wait_ms);
-	if (*ret_wait_ms > 0 || bulk->is_stopped)
+	if (*ret_wait_ms > 0 || bulk->is_stopped || !authorize_next(bulk))
 		return true;
 	return start(bulk, TAKE_PTR(bulk->next), err);
 }
