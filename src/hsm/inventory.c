@@ -138,11 +138,11 @@ static bool class_read(struct hsm *hsm, CK_OBJECT_HANDLE handle, int *ret_row, b
 static bool names_read(struct hsm *hsm, CK_OBJECT_HANDLE handle, struct hsm_object *object,
 		       struct muster_error *err)
 {
-	CLEANUP(bytes_done) struct bytes label = { 0 }, id = { 0 };
+	CLEANUP(bytes_done) struct bytes label = { 0 };
 	CLEANUP(freep) char *text = NULL;
 
 	if (!hsm_attribute_bytes(hsm, handle, CKA_LABEL, LABEL_MAX, &label, err) ||
-	    !hsm_attribute_bytes(hsm, handle, CKA_ID, HSM_ID_MAX, &id, err))
+	    !hsm_id_read(hsm, handle, &object->key.id, err))
 		return false;
 	if (label.size > 0) {
 		text = strndup((const char *)label.data, label.size);
@@ -150,9 +150,6 @@ static bool names_read(struct hsm *hsm, CK_OBJECT_HANDLE handle, struct hsm_obje
 			return muster_fail_memory(err);
 		text_printable(object->label, HSM_LABEL_SIZE, text);
 	}
-	if (id.size > 0)
-		memcpy(object->key.id.data, id.data, id.size);
-	object->key.id.size = id.size;
 	return true;
 }
 

@@ -129,8 +129,11 @@ static bool master_check(struct hsm *hsm, CK_OBJECT_HANDLE key, unsigned traits,
 		    compute(hsm, key, (const uint8_t *)"muster", 6, mac, err);
 
 	secret_wipe(mac, sizeof(mac));
-	if (!good)
+	if (!good) {
+		hsm_objects_lock(hsm);
 		hsm->calls->C_DestroyObject(hsm->session, key);
+		hsm_objects_unlock(hsm);
+	}
 	return good;
 }
 

@@ -37,6 +37,12 @@ static bool look_at(struct hsm *hsm, CK_OBJECT_HANDLE object, const CK_ATTRIBUTE
 	       (!*ret_torn || is_empty(hsm, object, material[1], ret_torn, err));
 }
 
+/* Another session may have destroyed it since it was found. */
+static bool has_gone(const struct muster_error *err)
+{
+	return err->origin == ORIGIN_PKCS11 && err->native == CKR_OBJECT_HANDLE_INVALID;
+}
+
 static bool sweep_class(struct hsm *hsm, size_t row, CK_OBJECT_HANDLE *handles, bool *swept,
 			struct muster_error *err)
 {
@@ -50,11 +56,18 @@ static bool sweep_class(struct hsm *hsm, size_t row, CK_OBJECT_HANDLE *handles, 
 		bool torn;
 		CK_RV rv;
 
-		if (!look_at(hsm, handles[i], classes[row].material, &torn, err))
+		if (!look_at(hsm, handles[i], classes[row].material, &torn, err)) {
+			if (has_gone(err))
+				continue;
 			return false;
+		}
 		if (!torn)
 			continue;
+		hsm_objects_lock(hsm);
 		rv = hsm->calls->C_DestroyObject(hsm->session, handles[i]);
+		hsm_objects_unlock(hsm);
+		if (rv == CKR_OBJECT_HANDLE_INVALID)
+			continue;
 		if (rv != CKR_OK)
 			return hsm_fail(err, rv, "destroying a half-made object on token '%s'",
 					HSM_LABEL(&hsm->token));

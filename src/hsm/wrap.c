@@ -25,8 +25,27 @@ struct guest {
 
 static void guest_leave(struct guest *guest)
 {
-	if (guest->handle)
-		guest->hsm->calls->C_DestroyObject(guest->hsm->session, guest->handle);
+	if (!guest->handle)
+		return;
+	hsm_objects_lock(guest->hsm);
+	guest->hsm->calls->C_DestroyObject(guest->hsm->session, guest->handle);
+	hsm_objects_unlock(guest->hsm);
+}
+
+/* Makes it, by a mechanism or of the template alone (NULL), or has nothing to leave. */
+static CK_RV guest_come(struct hsm *hsm, CK_MECHANISM *mechanism, CK_ATTRIBUTE *template,
+			CK_ULONG count, struct guest *ret_guest)
+{
+	CK_OBJECT_HANDLE handle = 0;
+	CK_RV rv;
+
+	hsm_objects_lock(hsm);
+	rv = mechanism
+		     ? hsm->calls->C_GenerateKey(hsm->session, mechanism, template, count, &handle)
+		     : hsm->calls->C_CreateObject(hsm->session, template, count, &handle);
+	hsm_objects_unlock(hsm);
+	*ret_guest = (struct guest){ hsm, rv == CKR_OK ? handle : 0 };
+	return rv;
 }
 
 #define BOOLEAN(type, value)                  \
@@ -92,14 +111,10 @@ static bool put_secret(struct hsm *hsm, CK_KEY_TYPE type, const uint8_t *value, 
 		BOOLEAN(CKA_WRAP, &wraps),
 		{ CKA_VALUE, (void *)(uintptr_t)value, size },
 	};
-	CK_RV rv = hsm->calls->C_CreateObject(hsm->session, template, ARRAY_SIZE(template),
-					      &ret_guest->handle);
+	CK_RV rv = guest_come(hsm, NULL, template, ARRAY_SIZE(template), ret_guest);
 
-	ret_guest->hsm = hsm;
-	if (rv == CKR_OK)
-		return true;
-	ret_guest->handle = 0;
-	return hsm_fail(err, rv, "trying how token '%s' wraps", HSM_LABEL(&hsm->token));
+	return rv == CKR_OK ||
+	       hsm_fail(err, rv, "trying how token '%s' wraps", HSM_LABEL(&hsm->token));
 }
 
 bool hsm_unwrap_in_software(const uint8_t *key, const uint8_t *wrapped, size_t size, uint8_t *out,
@@ -196,14 +211,9 @@ static bool put_recipient(struct hsm *hsm, const struct bytes *spki, struct gues
 	if (modulus_size < 256 || exponent_size == 0)
 		return muster_fail(err, CAUSE_WORKER_PROTOCOL,
 				   "the recipient's key is not RSA of 2048 to 8192 bits");
-	rv = hsm->calls->C_CreateObject(hsm->session, template, ARRAY_SIZE(template),
-					&ret_guest->handle);
-	ret_guest->hsm = hsm;
-	if (rv == CKR_OK)
-		return true;
-	ret_guest->handle = 0;
-	return hsm_fail(err, rv, "bringing the recipient's key to token '%s'",
-			HSM_LABEL(&hsm->token));
+	rv = guest_come(hsm, NULL, template, ARRAY_SIZE(template), ret_guest);
+	return rv == CKR_OK || hsm_fail(err, rv, "bringing the recipient's key to token '%s'",
+					HSM_LABEL(&hsm->token));
 }
 
 static bool make_aes(struct hsm *hsm, struct guest *ret_guest, struct muster_error *err)
@@ -226,14 +236,10 @@ static bool make_aes(struct hsm *hsm, struct guest *ret_guest, struct muster_err
 		BOOLEAN(CKA_ENCRYPT, &no),
 		BOOLEAN(CKA_DECRYPT, &no),
 	};
-	CK_RV rv = hsm->calls->C_GenerateKey(hsm->session, &mechanism, template,
-					     ARRAY_SIZE(template), &ret_guest->handle);
+	CK_RV rv = guest_come(hsm, &mechanism, template, ARRAY_SIZE(template), ret_guest);
 
-	ret_guest->hsm = hsm;
-	if (rv == CKR_OK)
-		return true;
-	ret_guest->handle = 0;
-	return hsm_fail(err, rv, "making a wrapping key on token '%s'", HSM_LABEL(&hsm->token));
+	return rv == CKR_OK ||
+	       hsm_fail(err, rv, "making a wrapping key on token '%s'", HSM_LABEL(&hsm->token));
 }
 
 /* -- Both layers ------------------------------------------------------------------------------------------------------ */
