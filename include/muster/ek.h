@@ -63,9 +63,10 @@ bool ek_public_pem(const struct ek_public *public, char **ret_pem, struct muster
 	MUST_CHECK;
 
 /* May this be enrolled? RSA-2048, SHA-256 name, AES-128-CFB, no scheme, exponent 65537, the attributes and the
- * policy PolicySecret(endorsement) of TCG template L-1; else CAUSE_EK_UNSUPPORTED with the reason in words. */
+ * policy PolicySecret(endorsement) of TCG template L-1; else CAUSE_EK_UNSUPPORTED, _ELLIPTIC or _TEMPLATE_OTHER with the reason in words. */
 bool ek_check_dps(const struct ek_public *ek, struct muster_error *err) MUST_CHECK;
-/* The same for a storage root key of Azure's template (attributes 0x00030472, empty policy). */
+/* The same for a storage root key of Azure's template (attributes 0x00030472, empty policy): CAUSE_EK_UNSUPPORTED or
+ * _ELLIPTIC. */
 bool ek_check_srk(const struct ek_public *srk, struct muster_error *err) MUST_CHECK;
 
 /* Templates for TPM2_CreatePrimary: marshalled TPM2B_PUBLIC with 256 zero bytes in `unique` (TCG L-1: only so
@@ -92,15 +93,15 @@ struct ek_certificate_info {
 };
 
 /* Finds the certificate in an NV index: fill bytes 0x00 and 0xFF in front and behind are dropped, and the encoding
- * may be BER. Nothing but fill: CAUSE_EK_CERTIFICATE_MISSING; anything else that is no
- * certificate: CAUSE_EK_CERTIFICATE_INVALID. *ret_der is the certificate without fill. Caller frees both; ret_der may be
+ * may be BER. Nothing but fill: CAUSE_EK_CERTIFICATE_EMPTY; one that ends too early:
+ * CAUSE_EK_CERTIFICATE_CUT; anything else that is no certificate: CAUSE_EK_CERTIFICATE_INVALID. *ret_der is the certificate without fill. Caller frees both; ret_der may be
  * NULL. */
 bool ek_certificate_parse(const void *nv, size_t size, X509 **ret_certificate,
 			  struct bytes *ret_der, struct muster_error *err) MUST_CHECK;
-/* Is it for an RSA key, by either of the names that the TCG allows? */
 /* The TCG's key (template L-1) that it is for; CAUSE_EK_UNSUPPORTED when it is for no RSA-2048 key. */
 bool ek_certificate_public(const X509 *certificate, struct ek_public *ret_public,
 			   struct muster_error *err) MUST_CHECK;
+/* Is it for an RSA key, by either of the names that the TCG allows? */
 bool ek_certificate_is_rsa(const X509 *certificate);
 /* Is it for this EK? CAUSE_EK_CERTIFICATE_MISMATCH when not. Says nothing about who signed it. */
 bool ek_certificate_check_key(const X509 *certificate, const struct ek_public *ek,

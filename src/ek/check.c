@@ -21,11 +21,6 @@ static bool refuse(struct muster_error *err, const char *what, const char *why)
 	return muster_fail(err, CAUSE_EK_UNSUPPORTED, "the %s %s", what, why);
 }
 
-static bool refuse_template(struct muster_error *err, const char *what, const char *why)
-{
-	return muster_fail(err, CAUSE_EK_TEMPLATE_OTHER, "the %s %s", what, why);
-}
-
 static bool check_modulus(const TPM2B_PUBLIC_KEY_RSA *modulus)
 {
 	return modulus->size == RSA_SIZE && (modulus->buffer[0] & 0x80) &&
@@ -65,27 +60,22 @@ bool ek_check_storage(const TPMT_PUBLIC *area, const char *what, struct muster_e
 	return true;
 }
 
-static bool check_attributes(const TPMT_PUBLIC *area, uint32_t wanted, const char *what,
-			     struct muster_error *err)
-{
-	if (area->objectAttributes == wanted)
-		return true;
-	return muster_fail(err, CAUSE_EK_TEMPLATE_OTHER, "the %s has attributes 0x%08x, not 0x%08x",
-			   what, area->objectAttributes, wanted);
-}
-
 bool ek_check_dps(const struct ek_public *ek, struct muster_error *err)
 {
 	static const char what[] = "endorsement key";
 	TPMT_PUBLIC area;
-	if (!ek_public_unpack(ek, &area, err) || !ek_check_storage(&area, what, err) ||
-	    !check_attributes(&area, EK_ATTRIBUTES, what, err))
+	if (!ek_public_unpack(ek, &area, err) || !ek_check_storage(&area, what, err))
 		return false;
+	if (area.objectAttributes != EK_ATTRIBUTES)
+		return muster_fail(err, CAUSE_EK_TEMPLATE_OTHER,
+				   "the %s has attributes 0x%08x, not 0x%08x", what,
+				   area.objectAttributes, EK_ATTRIBUTES);
 	if (area.authPolicy.size != sizeof(ek_policy_l1) ||
 	    memcmp(area.authPolicy.buffer, ek_policy_l1, sizeof(ek_policy_l1)) != 0)
-		return refuse_template(
-			err, what,
-			"has another policy than PolicySecret(endorsement) of TCG template L-1");
+		return muster_fail(
+			err, CAUSE_EK_TEMPLATE_OTHER,
+			"the %s has another policy than PolicySecret(endorsement) of TCG template L-1",
+			what);
 	return true;
 }
 
@@ -93,10 +83,9 @@ bool ek_check_srk(const struct ek_public *srk, struct muster_error *err)
 {
 	static const char what[] = "storage root key";
 	TPMT_PUBLIC area;
-	if (!ek_public_unpack(srk, &area, err) || !ek_check_storage(&area, what, err) ||
-	    !check_attributes(&area, SRK_ATTRIBUTES, what, err))
+	if (!ek_public_unpack(srk, &area, err) || !ek_check_storage(&area, what, err))
 		return false;
-	if (area.authPolicy.size != 0)
-		return refuse_template(err, what, "has a policy");
-	return true;
+	if (area.objectAttributes != SRK_ATTRIBUTES)
+		return refuse(err, what, "has other attributes than Azure's template");
+	return area.authPolicy.size == 0 || refuse(err, what, "has a policy");
 }

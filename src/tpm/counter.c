@@ -1,9 +1,6 @@
 /* A counter in NV that only ever rises: TPM 2.0 library, part 1, 37.2.4 (NV counter index). */
 #include "muster/tpm.h"
 
-#include <endian.h>
-#include <string.h>
-
 #include "tpm-internal.h"
 
 /* Anybody may read and raise it, nobody may set it; a new one begins above all that the chip ever had. */

@@ -75,9 +75,10 @@ static const struct {
 	TPM2_CC command;
 	unsigned handles;
 } authorised[] = {
-	{ TPM2_CC_CreatePrimary, 1 },      { TPM2_CC_EvictControl, 2 }, { TPM2_CC_NV_Read, 2 },
-	{ TPM2_CC_PolicySecret, 2 },       { TPM2_CC_Import, 1 },       { TPM2_CC_Load, 1 },
-	{ TPM2_CC_ActivateCredential, 2 }, { TPM2_CC_HMAC, 1 },
+	{ TPM2_CC_CreatePrimary, 1 },      { TPM2_CC_EvictControl, 2 },   { TPM2_CC_NV_Read, 2 },
+	{ TPM2_CC_PolicySecret, 2 },       { TPM2_CC_Import, 1 },         { TPM2_CC_Load, 1 },
+	{ TPM2_CC_ActivateCredential, 2 }, { TPM2_CC_HMAC, 1 },           { TPM2_CC_Sign, 1 },
+	{ TPM2_CC_NV_Increment, 2 },       { TPM2_CC_NV_DefineSpace, 1 },
 };
 
 /* How many sessions the command went out with; SESSIONS_MAX when that is not known. */
