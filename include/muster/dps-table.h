@@ -71,5 +71,3 @@ void dps_table_write_head(enum dps_table_format format, FILE *stream);
 /* CSV keeps what has a column. */
 bool dps_table_write(enum dps_table_format format, const cJSON *enrollment, FILE *stream,
 		     struct muster_error *err) MUST_CHECK;
-/* Of columns: "registrationId", ...; NULL-terminated by number. */
-const char *dps_table_column(size_t number);

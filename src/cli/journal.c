@@ -4,6 +4,7 @@
 
 #include "muster/clock.h"
 #include "muster/file.h"
+#include "muster/json.h"
 #include "muster/text.h"
 
 #include "report.h"
@@ -195,5 +196,22 @@ bool journal_verb_find(struct journal *journal, int by, const char *name,
 				   "no device '%s' in the journal", PRINTABLE(name));
 	*ret_device = device;
 	device = (struct journal_device){ 0 };
+	return true;
+}
+
+bool journal_print_members(const cJSON *object, const cJSON *without, struct muster_error *err)
+{
+	const cJSON *row;
+
+	cJSON_ArrayForEach(row, object)
+	{
+		CLEANUP(freep)
+		char *value = cJSON_IsString(row) ? strdup(row->valuestring) : json_print_line(row);
+
+		if (!value)
+			return muster_fail_memory(err);
+		if (row != without)
+			printf("%-16s %s\n", row->string, value);
+	}
 	return true;
 }

@@ -36,3 +36,6 @@ extern const char *const journal_key_choices[];
 /* The device that `name` is a name of. CAUSE_DEVICE_NOT_IN_JOURNAL; CAUSE_DEVICE_AMBIGUOUS when it names two. */
 bool journal_verb_find(struct journal *journal, int by, const char *name,
 		       struct journal_device *ret_device, struct muster_error *err) MUST_CHECK;
+/* A line for each member, for people; none for `without`. */
+bool journal_print_members(const cJSON *object, const cJSON *without, struct muster_error *err)
+	MUST_CHECK;

@@ -27,8 +27,8 @@ static bool join_words(const cJSON *array, char **ret_text, struct muster_error 
 	CLEANUP(text_done) struct text words = TEXT_MAX(64 * 1024);
 	const cJSON *item;
 
-	cJSON_ArrayForEach(item, array)
-		text_addf(&words, "%s%s", words.length > 0 ? " " : "", cJSON_GetStringValue(item));
+	cJSON_ArrayForEach(item, array) text_addf(&words, "%s%s", words.length > 0 ? " " : "",
+						  cJSON_IsString(item) ? item->valuestring : "");
 	*ret_text = text_take(&words, err);
 	return *ret_text;
 }

@@ -1,6 +1,5 @@
 /* muster enrollment import: enrollments from a file, ten at a time. */
 #include <stdlib.h>
-#include <string.h>
 #include <unistd.h>
 
 #include "muster/clock.h"
@@ -14,7 +13,7 @@
 #include "interrupt.h"
 
 struct import_options {
-	const char *mode;
+	int mode; /* enum dps_bulk_mode */
 	bool dry_run;
 	bool restart;
 	bool single, bulk;
@@ -34,7 +33,7 @@ static const char *const modes[] = {
 #define ROW(name, kind, placeholder, help, field, choices) \
 	{ 0, name, NULL, kind, placeholder, help, offsetof(struct import_options, field), NULL, choices, 0 }
 static const struct option_row import_rows[] = {
-	ROW("mode", OPTION_ONE_OF, "MODE", "create (the default), update, update-if-match or delete", mode, modes),
+	ROW("mode", OPTION_CHOICE, "MODE", "create (the default), update, update-if-match or delete", mode, modes),
 	ROW("dry-run", OPTION_FLAG, NULL, "Check the file and say what would be done; send nothing", dry_run, NULL),
 	ROW("restart", OPTION_FLAG, NULL, "Forget what earlier runs have done", restart, NULL),
 	ROW("single", OPTION_FLAG, NULL, "One enrollment a request", single, NULL),
@@ -70,15 +69,6 @@ struct import {
 };
 
 /* -- The file --------------------------------------------------------------------------------------------- */
-
-static enum dps_bulk_mode mode_of(const char *word)
-{
-	size_t i = 0;
-
-	while (word && strcmp(modes[i], word) != 0)
-		i++;
-	return (enum dps_bulk_mode)i;
-}
 
 static void print_mistake(void *context, const struct dps_table_place *place, const char *message)
 {
@@ -279,7 +269,7 @@ static bool run(const struct invocation *call, struct muster_error *err)
 	struct import import = {
 		.call = call,
 		.path = call->operands[0],
-		.mode = mode_of(options->mode ? options->mode : modes[DPS_BULK_CREATE]),
+		.mode = (enum dps_bulk_mode)options->mode,
 		.started_ms = clock_now_ms(),
 		.shows_progress = !call->is_quiet && isatty(STDERR_FILENO),
 	};

@@ -84,19 +84,10 @@ static bool add_words(cJSON *entry)
 
 static bool print_for_people(const cJSON *device, cJSON *entries, struct muster_error *err)
 {
-	const cJSON *row;
 	cJSON *entry;
 
-	cJSON_ArrayForEach(row, device)
-	{
-		CLEANUP(freep)
-		char *value = cJSON_IsString(row) ? strdup(row->valuestring) : json_print_line(row);
-
-		if (!value)
-			return muster_fail_memory(err);
-		if (row != entries)
-			printf("%-16s %s\n", row->string, value);
-	}
+	if (!journal_print_members(device, entries, err))
+		return false;
 	putchar('\n');
 	cJSON_ArrayForEach(entry, entries)
 	{

@@ -1,5 +1,7 @@
 /* muster outbox: the devices that wait for the network or a person. */
+#include <errno.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "muster/json.h"
 #include "muster/station-outbox.h"
@@ -118,22 +120,6 @@ struct show_options {
 
 static const struct option_row show_rows[] = { JOURNAL_ROW(struct show_options), { 0 } };
 
-static bool print_for_people(const cJSON *device)
-{
-	const cJSON *row;
-
-	cJSON_ArrayForEach(row, device)
-	{
-		CLEANUP(freep)
-		char *value = cJSON_IsString(row) ? strdup(row->valuestring) : json_print_line(row);
-
-		if (!value)
-			return false;
-		printf("%-16s %s\n", row->string, value);
-	}
-	return true;
-}
-
 static bool run_show(const struct invocation *call, struct muster_error *err)
 {
 	const struct show_options *options = call->options;
@@ -151,7 +137,7 @@ static bool run_show(const struct invocation *call, struct muster_error *err)
 	if (!object)
 		return muster_fail_memory(err);
 	if (call->output == OUTPUT_TABLE)
-		return print_for_people(object) || muster_fail_memory(err);
+		return journal_print_members(object, NULL, err);
 	return output_print(stdout, call->output, object, columns, ARRAY_SIZE(columns), err);
 }
 
@@ -175,13 +161,13 @@ static bool open_for_writing(const char *given, struct journal **ret_journal,
 			     struct muster_error *err)
 {
 	CLEANUP(freep) char *path = NULL;
-	struct journal *journal = NULL;
 
-	/* A journal is not made only to find nothing in it. */
-	if (!journal_verb_path(given, &path, err) ||
-	    !journal_open(path, JOURNAL_READ, &journal, err))
+	if (!journal_verb_path(given, &path, err))
 		return false;
-	journal_close(TAKE_PTR(journal));
+	/* A journal is not made only to find nothing in it. */
+	if (access(path, F_OK) < 0)
+		return muster_fail_errno(err, CAUSE_INPUT_NOT_FOUND, errno, "journal '%s'",
+					 PRINTABLE(path));
 	return journal_open(path, JOURNAL_WRITE, ret_journal, err);
 }
 

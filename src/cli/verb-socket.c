@@ -63,7 +63,6 @@ const struct verb verb_socket_list = {
 
 /* One walk along the bench. */
 struct walk {
-	const struct invocation *call;
 	struct socket_map map;
 	struct plug_watch *watch;
 	cJSON *learnt;
@@ -158,7 +157,7 @@ static bool check_names(const struct invocation *call, struct muster_error *err)
 static bool run_map(const struct invocation *call, struct muster_error *err)
 {
 	CLEANUP(walk_done)
-	struct walk walk = { .call = call, .learnt = cJSON_CreateArray() };
+	struct walk walk = { .learnt = cJSON_CreateArray() };
 
 	if (!walk.learnt)
 		return muster_fail_memory(err);

@@ -43,11 +43,6 @@ static const struct {
 	{ "etag", "etag", COLUMN_TEXT },
 };
 
-const char *dps_table_column(size_t number)
-{
-	return number < ARRAY_SIZE(columns) ? columns[number].name : NULL;
-}
-
 /* -- The head --------------------------------------------------------------------------------------------- */
 
 static size_t find_column(const char *name)

@@ -17,6 +17,11 @@ def test_help_goes_to_standard_output(tmp_path):
         assert done.status == 0 and "Usage:" in done.stdout and done.stderr == "", done
 
 
+def test_every_name_of_an_option_has_its_dashes(tmp_path):
+    done = run("registration", "show", "--help", home=tmp_path)
+    assert "--enrollment-id, --eid, --registration-id, --rid=ID" in done.stdout, done
+
+
 def test_a_near_miss_is_named(tmp_path):
     for words, guess in ((["provison"], "provision"), (["provision", "--profil", "x"], "--profile")):
         done = run(*words, home=tmp_path)
