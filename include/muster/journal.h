@@ -205,6 +205,10 @@ bool journal_unfinished(struct journal *journal, const char *after, journal_devi
 bool journal_entries(struct journal *journal, const char *registration_id, int64_t after_seq,
 		     journal_entry_fn callback, void *context, size_t *ret_count,
 		     struct muster_error *err) MUST_CHECK;
+/* The same, page after page to the end. */
+bool journal_entries_all(struct journal *journal, const char *registration_id,
+			 journal_entry_fn callback, void *context, struct muster_error *err)
+	MUST_CHECK;
 
 /* The first outcome whose body has this "publicSha256": who made a key with that public half. *ret_seq is 0 when nobody did.
  * Inside a transaction what has been appended counts. */

@@ -250,7 +250,6 @@ static bool export_entries(const struct export_options *options, struct journal 
 /* -- Evidence ----------------------------------------------------------------------------------------------- */
 
 struct evidence {
-	int64_t last_seq;
 	char *text; /* of the last release */
 };
 
@@ -262,7 +261,6 @@ static bool take_evidence(void *context, const struct journal_entry *entry,
 	const char *text;
 	char *copy;
 
-	evidence->last_seq = entry->seq;
 	if (entry->kind != JOURNAL_OUTCOME || strcmp(entry->stage, "release") != 0)
 		return true;
 	if (!json_parse(entry->body, strlen(entry->body), "a journal entry", &body, err))
@@ -283,15 +281,11 @@ static bool find_evidence(struct journal *journal, const char *registration_id, 
 			  struct muster_error *err)
 {
 	struct evidence evidence = { 0 };
-	size_t count = 0;
 
-	do {
-		if (!journal_entries(journal, registration_id, evidence.last_seq, take_evidence,
-				     &evidence, &count, err)) {
-			free(evidence.text);
-			return false;
-		}
-	} while (count > 0);
+	if (!journal_entries_all(journal, registration_id, take_evidence, &evidence, err)) {
+		free(evidence.text);
+		return false;
+	}
 	if (!evidence.text)
 		return muster_fail(err, CAUSE_EVIDENCE_MISSING, "device '%s' was never released",
 				   PRINTABLE(registration_id));

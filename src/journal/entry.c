@@ -237,6 +237,34 @@ bool journal_entries(struct journal *journal, const char *registration_id, int64
 		    registration_id, after_seq, callback, context, ret_count, err);
 }
 
+struct whole {
+	journal_entry_fn callback;
+	void *context;
+	int64_t seq;
+};
+
+static bool pass_on(void *context, const struct journal_entry *entry, struct muster_error *err)
+{
+	struct whole *whole = context;
+
+	whole->seq = entry->seq;
+	return whole->callback(whole->context, entry, err);
+}
+
+bool journal_entries_all(struct journal *journal, const char *registration_id,
+			 journal_entry_fn callback, void *context, struct muster_error *err)
+{
+	struct whole whole = { callback, context, 0 };
+	size_t count;
+
+	do {
+		if (!journal_entries(journal, registration_id, whole.seq, pass_on, &whole, &count,
+				     err))
+			return false;
+	} while (count > 0);
+	return true;
+}
+
 bool journal_device_notes(struct journal *journal, const char *registration_id, int64_t after_seq,
 			  journal_entry_fn callback, void *context, size_t *ret_count,
 			  struct muster_error *err)

@@ -142,7 +142,6 @@ void batch_device_ended(struct batch *batch, const struct job *job)
 struct pinned {
 	bool is_open;
 	char manifest[SHA256_HEX_SIZE], profile[SHA256_HEX_SIZE];
-	int64_t seq;
 };
 
 static void copy_digest(char target[SHA256_HEX_SIZE], const char *text)
@@ -157,7 +156,6 @@ static bool take_entry(void *context, const struct journal_entry *entry, struct 
 
 	if (!json_parse(entry->body, strlen(entry->body), "a journal entry", &body, err))
 		return false;
-	pinned->seq = entry->seq;
 	pinned->is_open = !json_bool(body, "closed", false);
 	copy_digest(pinned->manifest, json_text(body, "manifest"));
 	copy_digest(pinned->profile, json_text(body, "profile"));
@@ -176,14 +174,9 @@ static bool find_pinned(const struct batch *batch, struct pinned *ret_pinned,
 			struct muster_error *err)
 {
 	char name[80];
-	size_t count;
 
-	do {
-		if (!journal_entries(batch->run->journal, entry_name(batch, name), ret_pinned->seq,
-				     take_entry, ret_pinned, &count, err))
-			return false;
-	} while (count > 0);
-	return true;
+	return journal_entries_all(batch->run->journal, entry_name(batch, name), take_entry,
+				   ret_pinned, err);
 }
 
 static bool write_entry(const struct batch *batch, cJSON *new_body, struct muster_error *err)

@@ -28,7 +28,6 @@ static void acceptance_done(struct acceptance *acceptance)
 /* -- Is it the same? ---------------------------------------------------------------------------------------------- */
 
 struct note {
-	int64_t last_seq;
 	cJSON *spooled;
 };
 
@@ -37,7 +36,6 @@ static bool take_note(void *context, const struct journal_entry *entry, struct m
 	struct note *note = context;
 	CLEANUP(cJSON_freep) cJSON *body = NULL;
 
-	note->last_seq = entry->seq;
 	if (!json_parse(entry->body, strlen(entry->body), "a journal entry", &body, err))
 		return false;
 	if (!json_get(body, "spooled"))
@@ -51,14 +49,11 @@ static bool find_note(struct journal *journal, const char *id, cJSON **ret_note,
 		      struct muster_error *err)
 {
 	struct note note = { 0 };
-	size_t count;
 
-	do {
-		if (!journal_entries(journal, id, note.last_seq, take_note, &note, &count, err)) {
-			cJSON_Delete(note.spooled);
-			return false;
-		}
-	} while (count > 0);
+	if (!journal_entries_all(journal, id, take_note, &note, err)) {
+		cJSON_Delete(note.spooled);
+		return false;
+	}
 	*ret_note = note.spooled;
 	return true;
 }

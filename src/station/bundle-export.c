@@ -22,25 +22,19 @@ static const char *const members[] = { "registrationId", "serial",  "deviceId", 
 				       "attestation",    "keyKind", "keySha256",     "keyId",
 				       "keyPlace",       "profile", "profileSha256", "attemptId" };
 
-struct facts {
-	int64_t last_seq;
-	cJSON *object; /* of the device in the bundle */
-};
-
 static bool take_facts(void *context, const struct journal_entry *entry, struct muster_error *err)
 {
-	struct facts *facts = context;
+	cJSON *object = context; /* the device's in the bundle */
 	CLEANUP(cJSON_freep) cJSON *body = NULL;
 	cJSON *note;
 
-	facts->last_seq = entry->seq;
 	if (!json_parse(entry->body, strlen(entry->body), "a journal entry", &body, err))
 		return false;
 	if (!json_get(body, "spooled"))
 		return true;
 	note = cJSON_DetachItemFromObjectCaseSensitive(body, "spooled");
-	cJSON_DeleteItemFromObjectCaseSensitive(facts->object, "spooled");
-	return (spool_sign_note(note, entry) && json_add_item(facts->object, "spooled", note)) ||
+	cJSON_DeleteItemFromObjectCaseSensitive(object, "spooled");
+	return (spool_sign_note(note, entry) && json_add_item(object, "spooled", note)) ||
 	       muster_fail_memory(err);
 }
 
@@ -63,8 +57,6 @@ static bool take_device(void *context, const struct journal_device *device,
 	struct export *export = context;
 	CLEANUP(cJSON_freep) cJSON *object = NULL;
 	struct station_waiting waiting;
-	struct facts facts = { 0 };
-	size_t count;
 
 	snprintf(export->last, sizeof(export->last), "%s", device->registration_id);
 	if (!station_wait_look(export->journal, device, &waiting, err))
@@ -74,12 +66,8 @@ static bool take_device(void *context, const struct journal_device *device,
 	object = describe(device);
 	if (!object)
 		return muster_fail_memory(err);
-	facts.object = object;
-	do {
-		if (!journal_entries(export->journal, device->registration_id, facts.last_seq,
-				     take_facts, &facts, &count, err))
-			return false;
-	} while (count > 0);
+	if (!journal_entries_all(export->journal, device->registration_id, take_facts, object, err))
+		return false;
 	return !json_get(object, "spooled") ||
 	       cJSON_AddItemToArray(export->devices, TAKE_PTR(object)) || muster_fail_memory(err);
 }

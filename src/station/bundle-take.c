@@ -178,7 +178,6 @@ bool station_bundle_take(const struct station_bundle_request *request, const cha
 /* -- The answer -------------------------------------------------------------------------------------------------- */
 
 struct evidence {
-	int64_t last_seq;
 	cJSON *tree; /* of the release, parsed; NULL: none */
 };
 
@@ -188,7 +187,6 @@ static bool take_release(void *context, const struct journal_entry *entry, struc
 	CLEANUP(cJSON_freep) cJSON *body = NULL;
 	const char *text;
 
-	evidence->last_seq = entry->seq;
 	if (strcmp(entry->stage, "release") != 0 || entry->kind != JOURNAL_OUTCOME)
 		return true;
 	if (!json_parse(entry->body, strlen(entry->body), "a journal entry", &body, err))
@@ -204,15 +202,11 @@ static bool find_evidence(struct journal *journal, const char *id, cJSON **ret_t
 			  struct muster_error *err)
 {
 	struct evidence evidence = { 0 };
-	size_t count;
 
-	do {
-		if (!journal_entries(journal, id, evidence.last_seq, take_release, &evidence,
-				     &count, err)) {
-			cJSON_Delete(evidence.tree);
-			return false;
-		}
-	} while (count > 0);
+	if (!journal_entries_all(journal, id, take_release, &evidence, err)) {
+		cJSON_Delete(evidence.tree);
+		return false;
+	}
 	*ret_tree = evidence.tree;
 	return true;
 }

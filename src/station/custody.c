@@ -96,7 +96,6 @@ cJSON *custody_entry(const struct custody *custody, const char *step, const char
 /* Keys of this token that were announced and of which no outcome is known. */
 struct unsettled {
 	const struct token_facts *token;
-	int64_t seq;
 	size_t count;
 	char ids[UNSETTLED_MAX][2 * 64 + 1];
 };
@@ -119,7 +118,6 @@ static bool look_at_entry(void *context, const struct journal_entry *entry,
 	CLEANUP(cJSON_freep) cJSON *body = NULL;
 	const char *id, *serial;
 
-	unsettled->seq = entry->seq;
 	if (strcmp(entry->stage, "custody") != 0)
 		return true;
 	if (!json_parse(entry->body, strlen(entry->body), "a journal entry", &body, err))
@@ -174,13 +172,9 @@ static bool settle_one(struct custody *custody, const char *hex, struct muster_e
 static bool settle(struct custody *custody, struct muster_error *err)
 {
 	struct unsettled unsettled = { .token = &custody->token };
-	size_t count;
 
-	do {
-		if (!journal_entries(custody->journal, "", unsettled.seq, look_at_entry, &unsettled,
-				     &count, err))
-			return false;
-	} while (count > 0);
+	if (!journal_entries_all(custody->journal, "", look_at_entry, &unsettled, err))
+		return false;
 	if (unsettled.count > 0 && !sweep(custody, err))
 		return false;
 	for (size_t i = 0; i < unsettled.count; i++)

@@ -187,7 +187,6 @@ struct job {
 	bool was_unverified; /* released without being verified, though the profile asks for it */
 	int64_t failures;    /* runs that count against its budget */
 	cJSON *spooled;      /* what was noted when it was spooled; see spool.c */
-	int64_t resumed_seq; /* the last journal entry taken into account */
 	char attempt_id[33];
 	int64_t attempt;
 

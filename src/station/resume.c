@@ -129,7 +129,6 @@ static bool take_entry(void *context, const struct journal_entry *entry, struct 
 		if (strcmp(entry->stage, takers[i].stage) == 0 && !takers[i].take(job, entry, body))
 			return muster_fail_memory(err);
 	job->failures = park_count(job->failures, entry, body);
-	job->resumed_seq = entry->seq;
 	return true;
 }
 
@@ -166,17 +165,11 @@ static bool take_row(struct job *job, struct muster_error *err)
 
 bool resume_from_journal(struct job *job, struct muster_error *err)
 {
-	size_t count;
-
 	if (job->device.state == JOURNAL_RETIRED)
 		return true;
-	if (!take_row(job, err))
+	if (!take_row(job, err) ||
+	    !journal_entries_all(job->run->journal, job->registration_id, take_entry, job, err))
 		return false;
-	do {
-		if (!journal_entries(job->run->journal, job->registration_id, job->resumed_seq,
-				     take_entry, job, &count, err))
-			return false;
-	} while (count > 0);
 	/* What could not be verified without the device is verified with it. */
 	if (job->was_unverified && job->run->way == RUN_WHOLE && !job_is_dry(job))
 		job->was_released = false;

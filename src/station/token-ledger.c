@@ -80,7 +80,6 @@ static struct ledger_key *take(struct ledger *ledger, const char *id)
 struct reading {
 	struct ledger *ledger;
 	const char *token_serial;
-	int64_t seq;
 };
 
 static bool set_text(char **target, const char *value)
@@ -145,7 +144,6 @@ static bool take_entry(void *context, const struct journal_entry *entry, struct 
 	const char *id, *serial;
 	struct ledger_key *key;
 
-	reading->seq = entry->seq;
 	if (!strstr(entry->body, "\"keyId\"") || !strstr(entry->body, "\"tokenSerial\""))
 		return true;
 	if (!json_parse(entry->body, strlen(entry->body), "a journal entry", &body, err))
@@ -200,11 +198,7 @@ bool ledger_read(struct journal *journal, const char *token_serial, struct ledge
 		 struct muster_error *err)
 {
 	struct reading reading = { .ledger = ret_ledger, .token_serial = token_serial };
-	size_t count;
 
-	do {
-		if (!journal_entries(journal, NULL, reading.seq, take_entry, &reading, &count, err))
-			return false;
-	} while (count > 0);
-	return read_rows(journal, ret_ledger, err);
+	return journal_entries_all(journal, NULL, take_entry, &reading, err) &&
+	       read_rows(journal, ret_ledger, err);
 }

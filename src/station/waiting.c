@@ -15,7 +15,6 @@ const char *station_wait_word(enum station_wait what)
 
 /* What the entries say. */
 struct note {
-	int64_t last_seq;
 	bool is_spooled;
 	struct station_waiting *waiting;
 };
@@ -32,7 +31,6 @@ static bool take_note(void *context, const struct journal_entry *entry, struct m
 	CLEANUP(cJSON_freep) cJSON *body = NULL;
 	const cJSON *spooled;
 
-	note->last_seq = entry->seq;
 	if (!json_parse(entry->body, strlen(entry->body), "a journal entry", &body, err))
 		return false;
 	spooled = json_get(body, "spooled");
@@ -45,19 +43,6 @@ static bool take_note(void *context, const struct journal_entry *entry, struct m
 	if (json_get(body, "retry"))
 		keep(waiting->reason, sizeof(waiting->reason), json_text(body, "reason"));
 	waiting->failures = park_count(waiting->failures, entry, body);
-	return true;
-}
-
-static bool find_note(struct journal *journal, const struct journal_device *device,
-		      struct note *note, struct muster_error *err)
-{
-	size_t count = 0;
-
-	do {
-		if (!journal_entries(journal, device->registration_id, note->last_seq, take_note,
-				     note, &count, err))
-			return false;
-	} while (count > 0);
 	return true;
 }
 
@@ -97,7 +82,7 @@ bool station_wait_look(struct journal *journal, const struct journal_device *dev
 	struct note note = { .waiting = &waiting };
 
 	if (journal_state_is_live(device->state) && device->state != JOURNAL_RELEASED &&
-	    !find_note(journal, device, &note, err))
+	    !journal_entries_all(journal, device->registration_id, take_note, &note, err))
 		return false;
 	waiting.what = wait_of(device, &note);
 	*ret_waiting = waiting;
