@@ -71,6 +71,13 @@ struct common_options {
 };
 extern const struct option_row common_rows[];
 
+/* The row of whoever works here, for a member of the option struct. */
+/* clang-format off */
+#define OPERATOR_ROW(options, member) \
+	{ 0, "operator", NULL, OPTION_TEXT, "NAME", "Who is working here; default: the login user", \
+	  offsetof(options, member), "MUSTER_OPERATOR", NULL, 0 }
+/* clang-format on */
+
 /* -- Output --------------------------------------------------------------------------------------------------- */
 
 enum output_format {

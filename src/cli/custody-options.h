@@ -11,8 +11,7 @@
 	TOKEN_ROWS(options, member.token), \
 	{ 'j', "journal", NULL, OPTION_TEXT, "FILE", "Journal of this station", \
 	  offsetof(options, member.journal_path), "MUSTER_JOURNAL", NULL, 0 }, \
-	{ 0, "operator", NULL, OPTION_TEXT, "NAME", "Who is working here; default: the login user", \
-	  offsetof(options, member.operator_name), "MUSTER_OPERATOR", NULL, 0 }
+	OPERATOR_ROW(options, member.operator_name)
 
 /* `member`: struct station_key_choice. */
 #define KEY_CHOICE_ROWS(options, member) \

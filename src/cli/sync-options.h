@@ -26,8 +26,7 @@ struct sync_options {
 	  offsetof(type, sync.request.journal_path), "MUSTER_JOURNAL", NULL, 0 }, \
 	{ 0, "out", NULL, OPTION_TEXT, "DIR", "Where evidence and key files go", \
 	  offsetof(type, sync.request.out_directory), "MUSTER_OUT", NULL, 0 }, \
-	{ 0, "operator", NULL, OPTION_TEXT, "NAME", "Who is working here; default: the login user", \
-	  offsetof(type, sync.request.operator_name), "MUSTER_OPERATOR", NULL, 0 }
+	OPERATOR_ROW(type, sync.request.operator_name)
 /* clang-format on */
 
 /* Sends what waits for the network and prints a row for each; `only` NULL: all. */

@@ -36,8 +36,7 @@ static const struct option_row export_rows[] = {
 	JOURNAL_ROW(struct export_options),
 	{ 0, "key", NULL, OPTION_TEXT, "KEY", "The station's key, a file or a PKCS#11 URI; default: station.key beside the journal",
 	  offsetof(struct export_options, key), NULL, NULL, 0 },
-	{ 0, "operator", NULL, OPTION_TEXT, "NAME", "Who is working here; default: the login user",
-	  offsetof(struct export_options, operator_name), "MUSTER_OPERATOR", NULL, 0 },
+	OPERATOR_ROW(struct export_options, operator_name),
 	{ 0 },
 };
 /* clang-format on */
@@ -189,8 +188,7 @@ static const struct option_row accept_rows[] = {
 	  offsetof(struct accept_options, from), NULL, NULL, 0 },
 	{ 0, "out", NULL, OPTION_TEXT, "DIR", "Where evidence goes",
 	  offsetof(struct accept_options, out), "MUSTER_OUT", NULL, 0 },
-	{ 0, "operator", NULL, OPTION_TEXT, "NAME", "Who is working here; default: the login user",
-	  offsetof(struct accept_options, operator_name), "MUSTER_OPERATOR", NULL, 0 },
+	OPERATOR_ROW(struct accept_options, operator_name),
 	{ 0 },
 };
 /* clang-format on */

@@ -22,8 +22,7 @@ static const struct option_row rows[] = {
 	  offsetof(struct checkpoint_options, anchor), NULL, NULL, 0 },
 	{ 0, "counter", NULL, OPTION_TEXT, "TPM", "Raise this counter of the station's TPM, tpm:index=0x01800100;tcti=...",
 	  offsetof(struct checkpoint_options, counter), NULL, NULL, 0 },
-	{ 0, "operator", NULL, OPTION_TEXT, "NAME", "Who is working here; default: the login user",
-	  offsetof(struct checkpoint_options, operator_name), "MUSTER_OPERATOR", NULL, 0 },
+	OPERATOR_ROW(struct checkpoint_options, operator_name),
 	{ 0 },
 };
 /* clang-format on */

@@ -21,8 +21,7 @@ static const struct option_row rows[] = {
 	JOURNAL_ROW(struct reconcile_options),
 	{ 0, "evidence", NULL, OPTION_TEXT, "DIR", "Where evidence files are; default: as muster provision --out",
 	  offsetof(struct reconcile_options, evidence), "MUSTER_OUT", NULL, 0 },
-	{ 0, "operator", NULL, OPTION_TEXT, "NAME", "Who is working here; default: the login user",
-	  offsetof(struct reconcile_options, operator_name), "MUSTER_OPERATOR", NULL, 0 },
+	OPERATOR_ROW(struct reconcile_options, operator_name),
 	LOGIN_ROWS(struct reconcile_options, login),
 	{ 0 },
 };
