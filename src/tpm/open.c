@@ -47,8 +47,10 @@ static void close_context(struct tpm *tpm)
 static bool open_context(struct tpm *tpm, struct muster_error *err)
 {
 	TSS2_RC rc = Tss2_TctiLdr_Initialize(tpm->sandbox.tcti, &tpm->inner);
+	/* The library does not say why a node cannot be opened. */
 	if (rc != TSS2_RC_SUCCESS)
-		return tpm_fail_as(tpm, rc, CAUSE_TPM_UNREACHABLE, err, "connecting");
+		return tpm_tcti_try(tpm->tcti_name, err) &&
+		       tpm_fail_as(tpm, rc, CAUSE_TPM_UNREACHABLE, err, "connecting");
 	tpm->guard = guard_new(tpm->inner, NULL);
 	if (!tpm->guard)
 		return muster_fail_memory(err);
@@ -87,7 +89,7 @@ bool tpm_open(const char *tcti, int64_t patience_ms, struct tpm **ret_tpm, struc
 	tpm->has_manager = tpm_tcti_has_manager(tcti);
 	snprintf(tpm->tcti_name, sizeof(tpm->tcti_name), "%s", tcti);
 	if (!tpm_lock(tcti, &tpm->lock, err) || !sandbox_enter(tcti, &tpm->sandbox, err) ||
-	    !tpm_tcti_try(tcti, err) || !open_context(tpm, err) || !greet(tpm, err))
+	    !open_context(tpm, err) || !greet(tpm, err))
 		return muster_error_prefix(err, "opening TPM '%s'", PRINTABLE(tcti));
 	*ret_tpm = TAKE_PTR(tpm);
 	return true;
