@@ -26,6 +26,7 @@ struct hooks {
 	} * wishes;
 	size_t count;
 	size_t devices, failed;
+	int64_t last_at_ms; /* of the newest event: no two of a run share a time, since it is their order */
 	bool has_events;
 	pid_t deliverer; /* 0: none was started */
 };
@@ -202,11 +203,10 @@ void hooks_close(struct hooks *hooks)
 /* -- Events -------------------------------------------------------------------------------------------------------- */
 
 static bool write_event(const struct hooks *hooks, const struct wish *wish, enum hook_event event,
-			const cJSON *data, struct muster_error *err)
+			int64_t at_ms, const cJSON *data, struct muster_error *err)
 {
 	CLEANUP(cJSON_freep) cJSON *object = cJSON_CreateObject();
 	char id[33], at[RFC3339_SIZE];
-	int64_t now = clock_wall_ms();
 	uint8_t random[16];
 
 	if (!random_bytes(random, sizeof(random), err))
@@ -214,8 +214,8 @@ static bool write_event(const struct hooks *hooks, const struct wish *wish, enum
 	if (!object || !json_add_text(object, "id", hex_encode(id, random, sizeof(random))) ||
 	    !json_add_text(object, "hook", wish->name) ||
 	    !json_add_text(object, "event", event_names[event]) ||
-	    !json_add_text(object, "at", rfc3339_format(at, now)) ||
-	    !json_add_int64(object, "atMs", now) || !json_add_int64(object, "tries", 0) ||
+	    !json_add_text(object, "at", rfc3339_format(at, at_ms)) ||
+	    !json_add_int64(object, "atMs", at_ms) || !json_add_int64(object, "tries", 0) ||
 	    !json_add_item(object, "data", cJSON_Duplicate(data, true)))
 		return muster_fail_memory(err);
 	return hook_spool_write(hooks->directory, object, err);
@@ -227,16 +227,20 @@ static void emit(struct hooks *hooks, enum hook_event event, cJSON *data)
 	CLEANUP(cJSON_freep) cJSON *owned = data;
 	struct muster_error failure;
 	bool is_wanted = false;
+	int64_t now;
 
 	if (!owned) {
 		log_warning("no memory for a hook's event, going on");
 		return;
 	}
+	now = clock_wall_ms();
+	hooks->last_at_ms = now > hooks->last_at_ms ? now : hooks->last_at_ms + 1;
 	for (size_t i = 0; i < hooks->count; i++) {
 		if (!(hooks->wishes[i].events & 1U << event))
 			continue;
 		hooks->has_events = is_wanted = true;
-		if (!write_event(hooks, &hooks->wishes[i], event, owned, &failure))
+		if (!write_event(hooks, &hooks->wishes[i], event, hooks->last_at_ms, owned,
+				 &failure))
 			log_warning("hook '%s' is not told: %s, going on",
 				    PRINTABLE(hooks->wishes[i].name), failure.message);
 	}

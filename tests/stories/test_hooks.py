@@ -11,6 +11,7 @@ import time
 import pytest
 import yaml
 
+from lib import batch
 from lib.tls_server import WrongServer
 from lib.software_token import write_secret
 from lib.wait import wait_until
@@ -69,6 +70,17 @@ def test_a_folder_is_told_of_all(station, configure, tmp_path):
     assert (batch["type"], batch["data"]) == ("muster.batch-done", {"devices": 1, "failed": 0})
     assert not [path for path in folder.iterdir() if path.suffix != ".json"]
     wait_until(lambda: waiting(station) == [], what="an empty spool")
+
+
+def test_no_two_events_of_a_run_share_a_time(station, configure, tmp_path):
+    """Receivers, and the spool, order them by it."""
+    names = [f"HOOK-{number}" for number in range(20)]
+    configure({"mes": {"on": ["unit-start", "unit-done", "batch-done"], "folder": str(tmp_path / "none")}})
+    done = batch.provision(station, batch.manifest(station, names))
+    assert done.status == 0, done
+    told = waiting(station)
+    assert len({row["at"] for row in told}) == len(told) == 2 * len(names) + 1
+    assert told[-1]["event"] == "batch-done"
 
 
 def test_a_device_that_failed_is_told_with_its_reason(station, configure, tmp_path):
