@@ -14,6 +14,7 @@
 
 #include "ek-internal.h"
 #include "muster/ek-words.h"
+#include "muster/spki.h"
 
 DEFINE_FREEP(BIO_freep, BIO *, BIO_free)
 DEFINE_FREEP(BN_freep, BIGNUM *, BN_free)
@@ -209,13 +210,8 @@ bool ek_public_spki(const struct ek_public *public, struct bytes *ret_der, struc
 	CLEANUP(EVP_PKEY_freep) EVP_PKEY *key = NULL;
 	if (!ek_public_key(public, &key, err))
 		return false;
-	unsigned char *der = NULL;
-	int size = i2d_PUBKEY(key, &der);
-	if (size <= 0)
-		return muster_fail(err, CAUSE_CRYPTO, "encoding a public key failed");
-	bool copied = bytes_copy(ret_der, der, (size_t)size, err);
-	OPENSSL_free(der);
-	return copied;
+	return spki_write(key, ret_der) ||
+	       muster_fail(err, CAUSE_CRYPTO, "encoding a public key failed");
 }
 
 bool ek_public_pem(const struct ek_public *public, char **ret_pem, struct muster_error *err)

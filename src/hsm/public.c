@@ -7,6 +7,7 @@
 #include <openssl/param_build.h>
 
 #include "hsm-internal.h"
+#include "muster/spki.h"
 
 #define PARAMETERS_MAX 64
 #define POINT_MAX 256
@@ -17,8 +18,8 @@ DEFINE_FREEP(BN_freep, BIGNUM *, BN_free)
 DEFINE_FREEP(OSSL_PARAM_BLD_freep, OSSL_PARAM_BLD *, OSSL_PARAM_BLD_free)
 DEFINE_FREEP(OSSL_PARAM_freep, OSSL_PARAM *, OSSL_PARAM_free)
 
-/* Builds and checks: for a curve, that the point lies on it; for RSA, that the modulus is odd, composite and has no
- * small factors. */
+/* Builds and checks: for a curve, that the point lies on it (with a cofactor of 1 it is of the right order then); for
+ * RSA, that the modulus is odd, composite and has no small factors. */
 static bool key_from_parameters(const char *algorithm, OSSL_PARAM *parameters, EVP_PKEY **ret_key,
 				struct muster_error *err)
 {
@@ -32,7 +33,7 @@ static bool key_from_parameters(const char *algorithm, OSSL_PARAM *parameters, E
 		return hsm_fail_openssl(err, CAUSE_HSM_ANSWER_INVALID,
 					"reading the public key that the token shows");
 	checking = EVP_PKEY_CTX_new_from_pkey(NULL, key, NULL);
-	if (!checking || EVP_PKEY_public_check(checking) != 1)
+	if (!checking || EVP_PKEY_public_check_quick(checking) != 1)
 		return hsm_fail_openssl(err, CAUSE_HSM_ANSWER_INVALID,
 					"checking the public key that the token shows");
 	*ret_key = TAKE_PTR(key);
@@ -183,11 +184,6 @@ bool hsm_public_of(struct hsm *hsm, CK_OBJECT_HANDLE private_key, const struct h
 
 bool hsm_spki_of(EVP_PKEY *public_half, struct bytes *ret_spki, struct muster_error *err)
 {
-	unsigned char *der = NULL;
-	int size = i2d_PUBKEY(public_half, &der);
-
-	if (size <= 0)
-		return hsm_fail_openssl(err, CAUSE_HSM_ANSWER_INVALID, "encoding a public key");
-	*ret_spki = (struct bytes){ der, (size_t)size };
-	return true;
+	return spki_write(public_half, ret_spki) ||
+	       hsm_fail_openssl(err, CAUSE_HSM_ANSWER_INVALID, "encoding a public key");
 }

@@ -8,6 +8,7 @@
 #include <openssl/x509.h>
 
 #include "muster/encoding.h"
+#include "muster/spki.h"
 
 #include "hsm-internal.h"
 
@@ -241,8 +242,7 @@ static bool open_wrapped(EVP_PKEY *recipient, const uint8_t *wrapped, size_t siz
 
 static bool is_same(EVP_PKEY *opened, const struct bytes *spki)
 {
-	const unsigned char *at = spki->data;
-	CLEANUP(EVP_PKEY_freep) EVP_PKEY *made = d2i_PUBKEY(NULL, &at, (long)spki->size);
+	CLEANUP(EVP_PKEY_freep) EVP_PKEY *made = spki_read(spki);
 
 	return made && EVP_PKEY_eq(opened, made) == 1;
 }

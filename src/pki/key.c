@@ -6,32 +6,23 @@
 #include <openssl/pem.h>
 #include <openssl/provider.h>
 
+#include "muster/spki.h"
+
 /* -- Public halves ----------------------------------------------------------------------------------------- */
 
 bool pki_public_key_read(const struct bytes *spki, EVP_PKEY **ret_key, struct muster_error *err)
 {
-	const uint8_t *cursor = spki->data;
-	CLEANUP(EVP_PKEY_freep) EVP_PKEY *key = d2i_PUBKEY(NULL, &cursor, (long)spki->size);
+	EVP_PKEY *key = spki_read(spki);
 
 	if (!key)
 		return pki_fail(err, CAUSE_INTERNAL, "reading a public key");
-	if (cursor != spki->data + spki->size)
-		return muster_fail(err, CAUSE_INTERNAL, "bytes behind a public key");
-	*ret_key = TAKE_PTR(key);
+	*ret_key = key;
 	return true;
 }
 
 bool pki_public_key_der(const EVP_PKEY *key, struct bytes *ret_spki, struct muster_error *err)
 {
-	uint8_t *der = NULL;
-	int size = i2d_PUBKEY(key, &der);
-	bool is_copied;
-
-	if (size <= 0)
-		return pki_fail(err, CAUSE_CRYPTO, "encoding a public key");
-	is_copied = bytes_copy(ret_spki, der, (size_t)size, err);
-	OPENSSL_free(der);
-	return is_copied;
+	return spki_write(key, ret_spki) || pki_fail(err, CAUSE_CRYPTO, "encoding a public key");
 }
 
 /* -- Software keys ------------------------------------------------------------------------------------------- */

@@ -20,7 +20,7 @@ USES = {
 }
 
 BASE_HEADERS = {"causes", "cleanup", "clock", "encoding", "error", "file", "json", "json-edit", "log", "process", "roca", "secret",
-                "signer", "text", "token-uri"}
+                "signer", "text", "spki", "token-uri"}
 OTHER_FACES = {"config": "profile"}
 
 # Whose headers: pattern, rooms. OpenSSL and cJSON are free everywhere.
