@@ -44,10 +44,9 @@ bool pki_authority_make(const char *common_name, unsigned valid_days, int64_t no
 	    !pki_extension_add(certificate, NULL, NID_basic_constraints, "critical,CA:TRUE", err) ||
 	    !pki_extension_add(certificate, NULL, NID_key_usage, "critical,keyCertSign,cRLSign",
 			       err) ||
-	    !pki_x509_sign(certificate, key, err))
+	    !pki_x509_sign_and_read(certificate, key, ret_certificate, err))
 		return false;
 	*ret_key = TAKE_PTR(key);
-	*ret_certificate = TAKE_PTR(certificate);
 	return true;
 }
 
@@ -100,9 +99,8 @@ bool pki_server_certificate_make(EVP_PKEY *authority_key, X509 *authority, const
 			       err) ||
 	    !pki_extension_add(certificate, authority, NID_ext_key_usage, "serverAuth", err) ||
 	    !pki_extension_add(certificate, authority, NID_subject_alt_name, joined.data, err) ||
-	    !pki_x509_sign(certificate, authority_key, err))
+	    !pki_x509_sign_and_read(certificate, authority_key, ret_certificate, err))
 		return false;
 	*ret_key = TAKE_PTR(key);
-	*ret_certificate = TAKE_PTR(certificate);
 	return true;
 }

@@ -3,6 +3,8 @@
 
 #include <string.h>
 
+#include <openssl/provider.h>
+
 #include "muster/encoding.h"
 
 #define SERIAL_SIZE 17
@@ -52,17 +54,72 @@ bool pki_extension_add(X509 *certificate, X509 *issuer, int nid, const char *val
 	return true;
 }
 
+/* A context without algorithms; NULL, which is the ordinary one, when OpenSSL cannot. */
+static OSSL_LIB_CTX *bare_context(void)
+{
+	static OSSL_LIB_CTX *context;
+	OSSL_LIB_CTX *made;
+
+	if (context)
+		return context;
+	made = OSSL_LIB_CTX_new();
+	if (!made || !OSSL_PROVIDER_load(made, "null")) {
+		OSSL_LIB_CTX_free(made);
+		return NULL;
+	}
+	context = made;
+	return context;
+}
+
+X509 *pki_x509_read_bare(const struct bytes *der)
+{
+	const uint8_t *cursor = der->data;
+	X509 *certificate = X509_new_ex(bare_context(), NULL);
+
+	if (certificate && d2i_X509(&certificate, &cursor, (long)der->size) &&
+	    cursor == der->data + der->size)
+		return certificate;
+	X509_free(certificate);
+	return NULL;
+}
+
+/* X509_set_pubkey would decode what it has just encoded. */
+static bool set_key(X509 *certificate, const struct bytes *spki)
+{
+	X509_PUBKEY *key = X509_get_X509_PUBKEY(certificate);
+	CLEANUP(X509_PUBKEY_freep)
+	X509_PUBKEY *read = X509_PUBKEY_new_ex(bare_context(), NULL);
+	const uint8_t *cursor = spki->data, *bits;
+	X509_ALGOR *from, *to;
+	uint8_t *copy;
+	int size;
+
+	if (!read || !d2i_X509_PUBKEY(&read, &cursor, (long)spki->size) ||
+	    X509_PUBKEY_get0_param(NULL, &bits, &size, &from, read) != 1)
+		return false;
+	copy = OPENSSL_memdup(bits, (size_t)size);
+	if (!copy || X509_PUBKEY_set0_param(key, OBJ_nid2obj(NID_undef), V_ASN1_UNDEF, NULL, copy,
+					    size) != 1) {
+		OPENSSL_free(copy);
+		return false;
+	}
+	return X509_PUBKEY_get0_param(NULL, NULL, NULL, &to, key) == 1 &&
+	       X509_ALGOR_copy(to, from) == 1;
+}
+
 bool pki_certificate_begin(const struct pki_certificate_base *base, X509 **ret_certificate,
 			   struct muster_error *err)
 {
 	CLEANUP(X509_freep) X509 *certificate = X509_new();
+	CLEANUP(bytes_done) struct bytes spki = { 0 };
 	const X509_NAME *issuer =
 		base->issuer ? X509_get_subject_name(base->issuer) : base->subject;
 
+	if (!pki_public_key_der(base->key, &spki, err))
+		return false;
 	if (!certificate || X509_set_version(certificate, X509_VERSION_3) != 1 ||
 	    X509_set_subject_name(certificate, base->subject) != 1 ||
-	    X509_set_issuer_name(certificate, issuer) != 1 ||
-	    X509_set_pubkey(certificate, base->key) != 1)
+	    X509_set_issuer_name(certificate, issuer) != 1 || !set_key(certificate, &spki))
 		return pki_fail(err, CAUSE_CRYPTO, "putting a certificate together");
 	if (!set_random_serial(certificate, err) || !set_validity(certificate, base, err))
 		return false;
@@ -97,6 +154,20 @@ bool pki_x509_sign(X509 *certificate, EVP_PKEY *issuer_key, struct muster_error 
 	pki_fail(err, CAUSE_CERTIFICATE_INVALID, "signing the certificate");
 	*err = why;
 	return muster_error_prefix(err, "signing the certificate");
+}
+
+bool pki_x509_sign_and_read(X509 *certificate, EVP_PKEY *issuer_key, X509 **ret_read,
+			    struct muster_error *err)
+{
+	CLEANUP(bytes_done) struct bytes der = { 0 };
+	const uint8_t *cursor;
+
+	if (!pki_x509_sign(certificate, issuer_key, err) ||
+	    !pki_certificate_der(certificate, &der, err))
+		return false;
+	cursor = der.data;
+	*ret_read = d2i_X509(NULL, &cursor, (long)der.size);
+	return *ret_read || pki_fail(err, CAUSE_CERTIFICATE_INVALID, "reading it back");
 }
 
 bool pki_x509_tbs(const X509 *certificate, struct bytes *ret_tbs, struct muster_error *err)

@@ -6,6 +6,10 @@
 
 DEFINE_FREEP(BASIC_CONSTRAINTS_freep, BASIC_CONSTRAINTS *, BASIC_CONSTRAINTS_free)
 DEFINE_FREEP(CRL_DIST_POINTS_freep, CRL_DIST_POINTS *, CRL_DIST_POINTS_free)
+DEFINE_FREEP(ASN1_BIT_STRING_freep, ASN1_BIT_STRING *, ASN1_BIT_STRING_free)
+DEFINE_FREEP(ASN1_OCTET_STRING_freep, ASN1_OCTET_STRING *, ASN1_OCTET_STRING_free)
+DEFINE_FREEP(AUTHORITY_KEYID_freep, AUTHORITY_KEYID *, AUTHORITY_KEYID_free)
+DEFINE_FREEP(EXTENDED_KEY_USAGE_freep, EXTENDED_KEY_USAGE *, EXTENDED_KEY_USAGE_free)
 
 enum { SERIAL_BITS_MIN = 128, SERIAL_BYTES_MAX = 20 };
 
@@ -102,11 +106,14 @@ static bool rule_common_name(const X509 *certificate, const struct pki_plan *pla
 
 static bool rule_key(const X509 *certificate, const struct pki_plan *plan, struct muster_error *err)
 {
-	EVP_PKEY *key = X509_get0_pubkey(certificate);
+	CLEANUP(bytes_done) struct bytes certified = { 0 }, wanted = { 0 };
 
-	if (!key || EVP_PKEY_eq(key, plan->key) != 1)
+	if (!pki_certificate_spki(certificate, &certified, err) ||
+	    !pki_public_key_der(plan->key, &wanted, err))
+		return false;
+	if (!bytes_equal(&certified, &wanted))
 		return fail(err, "the key is not the subject's");
-	return pki_key_check(key, err);
+	return pki_key_check(plan->key, err);
 }
 
 /* -- Validity -------------------------------------------------------------------------------------------------- */
@@ -233,25 +240,44 @@ static bool rule_path(const X509 *certificate, const struct pki_plan *plan,
 			   above);
 }
 
+/* One octet has all that is wanted. */
 static bool rule_usage(const X509 *certificate, const struct pki_plan *plan,
 		       struct muster_error *err)
 {
-	bool is_authority = plan->role == PKI_AUTHORITY;
-	uint32_t wanted = is_authority ? KU_KEY_CERT_SIGN | KU_CRL_SIGN : KU_DIGITAL_SIGNATURE;
-	uint32_t extended = X509_get_extended_key_usage((X509 *)(uintptr_t)certificate);
+	CLEANUP(ASN1_BIT_STRING_freep)
+	ASN1_BIT_STRING *usage = X509_get_ext_d2i(certificate, NID_key_usage, NULL, NULL);
+	int wanted =
+		plan->role == PKI_AUTHORITY ? KU_KEY_CERT_SIGN | KU_CRL_SIGN : KU_DIGITAL_SIGNATURE;
 
-	if (X509_get_key_usage((X509 *)(uintptr_t)certificate) != wanted)
-		return fail(err, "the key usage is not that of its role");
-	return extended == (is_authority ? UINT32_MAX : XKU_SSL_CLIENT) ||
-	       fail(err, "the extended key usage is not that of its role");
+	return (usage && ASN1_STRING_length(usage) == 1 &&
+		*ASN1_STRING_get0_data(usage) == wanted) ||
+	       fail(err, "the key usage is not that of its role");
+}
+
+static bool rule_extended_usage(const X509 *certificate, const struct pki_plan *plan,
+				struct muster_error *err)
+{
+	CLEANUP(EXTENDED_KEY_USAGE_freep)
+	EXTENDED_KEY_USAGE *usage = X509_get_ext_d2i(certificate, NID_ext_key_usage, NULL, NULL);
+	bool is_client = sk_ASN1_OBJECT_num(usage) == 1 &&
+			 OBJ_obj2nid(sk_ASN1_OBJECT_value(usage, 0)) == NID_client_auth;
+
+	if (plan->role == PKI_AUTHORITY
+		    ? X509_get_ext_by_NID(certificate, NID_ext_key_usage, -1) < 0
+		    : is_client)
+		return true;
+	return fail(err, "the extended key usage is not that of its role");
 }
 
 static bool rule_key_identifiers(const X509 *certificate, const struct pki_plan *plan,
 				 struct muster_error *err)
 {
-	X509 *own = (X509 *)(uintptr_t)certificate;
-	const ASN1_OCTET_STRING *subject = X509_get0_subject_key_id(own);
-	const ASN1_OCTET_STRING *authority = X509_get0_authority_key_id(own);
+	CLEANUP(ASN1_OCTET_STRING_freep)
+	ASN1_OCTET_STRING *subject =
+		X509_get_ext_d2i(certificate, NID_subject_key_identifier, NULL, NULL);
+	CLEANUP(AUTHORITY_KEYID_freep)
+	AUTHORITY_KEYID *authority =
+		X509_get_ext_d2i(certificate, NID_authority_key_identifier, NULL, NULL);
 	const ASN1_OCTET_STRING *issuer =
 		plan->issuer_certificate ? X509_get0_subject_key_id(plan->issuer_certificate)
 					 : subject;
@@ -263,7 +289,8 @@ static bool rule_key_identifiers(const X509 *certificate, const struct pki_plan 
 	if (!subject || ASN1_STRING_length(subject) != (int)size ||
 	    memcmp(ASN1_STRING_get0_data(subject), digest, size) != 0)
 		return fail(err, "the subject key identifier is not the key's");
-	return (authority && issuer && ASN1_OCTET_STRING_cmp(authority, issuer) == 0) ||
+	return (authority && authority->keyid && issuer &&
+		ASN1_OCTET_STRING_cmp(authority->keyid, issuer) == 0) ||
 	       fail(err, "the authority key identifier is not the issuer's");
 }
 
@@ -300,10 +327,21 @@ bool pki_lint_rules(const X509 *certificate, const struct pki_plan *plan, struct
 {
 	static bool (*const rules[])(const X509 *certificate, const struct pki_plan *plan,
 				     struct muster_error *err) = {
-		rule_version,         rule_serial,      rule_algorithm, rule_names,
-		rule_common_name,     rule_key,         rule_validity,  rule_issuer_validity,
-		rule_extensions,      rule_constraints, rule_path,      rule_usage,
-		rule_key_identifiers, rule_crl,
+		rule_version,
+		rule_serial,
+		rule_algorithm,
+		rule_names,
+		rule_common_name,
+		rule_key,
+		rule_validity,
+		rule_issuer_validity,
+		rule_extensions,
+		rule_constraints,
+		rule_path,
+		rule_usage,
+		rule_extended_usage,
+		rule_key_identifiers,
+		rule_crl,
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(rules); i++)

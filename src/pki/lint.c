@@ -35,26 +35,13 @@ const X509 *pki_linted_certificate(const struct pki_linted *linted)
 
 /* -- The throw-away key ------------------------------------------------------------------------------------------ */
 
-/* The bytes to be signed name the algorithm, so the key has to be of the signer's kind. An RSA pair takes a while to
- * make and protects nothing here: one serves the whole process. */
-static EVP_PKEY *throw_away_rsa(void)
-{
-	static EVP_PKEY *key;
-
-	if (!key)
-		key = EVP_RSA_gen(2048);
-	if (key)
-		EVP_PKEY_up_ref(key);
-	return key;
-}
-
-static EVP_PKEY *throw_away_key(const EVP_PKEY *like)
+static EVP_PKEY *make_throw_away(const EVP_PKEY *like)
 {
 	char group[64];
 	size_t size;
 
 	if (EVP_PKEY_is_a(like, "RSA"))
-		return throw_away_rsa();
+		return EVP_RSA_gen(2048);
 	if (EVP_PKEY_is_a(like, "ED25519"))
 		return EVP_PKEY_Q_keygen(NULL, NULL, "ED25519");
 	if (EVP_PKEY_get_group_name(like, group, sizeof(group), &size) != 1)
@@ -62,18 +49,22 @@ static EVP_PKEY *throw_away_key(const EVP_PKEY *like)
 	return EVP_EC_gen(group);
 }
 
-/* Signs, and reads the result back from its bytes as a stranger would. */
-static bool sign_and_read(X509 *certificate, EVP_PKEY *key, X509 **ret_read,
-			  struct muster_error *err)
+/* The algorithm stands in the bytes to be signed, so the key has to be of the signer's kind. It protects nothing: one
+ * serves until a signer of another kind comes. */
+static EVP_PKEY *throw_away_key(const EVP_PKEY *like)
 {
-	CLEANUP(bytes_done) struct bytes der = { 0 };
-	const uint8_t *cursor;
+	static EVP_PKEY *key;
 
-	if (!pki_x509_sign(certificate, key, err) || !pki_certificate_der(certificate, &der, err))
-		return false;
-	cursor = der.data;
-	*ret_read = d2i_X509(NULL, &cursor, (long)der.size);
-	return *ret_read || pki_fail(err, CAUSE_CERTIFICATE_INVALID, "reading it back");
+	if (key && (EVP_PKEY_get_base_id(key) != EVP_PKEY_get_base_id(like) ||
+		    EVP_PKEY_parameters_eq(key, like) == 0)) {
+		EVP_PKEY_free(key);
+		key = NULL;
+	}
+	if (!key)
+		key = make_throw_away(like);
+	if (key)
+		EVP_PKEY_up_ref(key);
+	return key;
 }
 
 /* -- Lint -------------------------------------------------------------------------------------------------------- */
@@ -120,6 +111,7 @@ static bool take_signer(const struct pki_plan *plan, struct pki_linted *linted,
 static bool lint(const struct pki_plan *plan, struct pki_linted *linted, struct muster_error *err)
 {
 	CLEANUP(EVP_PKEY_freep) EVP_PKEY *throw_away = NULL;
+	CLEANUP(bytes_done) struct bytes der = { 0 };
 	CLEANUP(X509_freep) X509 *copy = NULL;
 
 	if (!check_issuer(plan, err) || !take_signer(plan, linted, err) ||
@@ -129,8 +121,13 @@ static bool lint(const struct pki_plan *plan, struct pki_linted *linted, struct 
 	throw_away = throw_away_key(linted->signer_public);
 	if (!throw_away)
 		return pki_fail(err, CAUSE_CRYPTO, "making a throw-away key");
-	return sign_and_read(linted->certificate, throw_away, &copy, err) &&
-	       pki_x509_tbs(copy, &linted->tbs, err) && pki_lint_rules(copy, plan, err);
+	if (!pki_x509_sign(linted->certificate, throw_away, err) ||
+	    !pki_certificate_der(linted->certificate, &der, err))
+		return false;
+	copy = pki_x509_read_bare(&der);
+	if (!copy)
+		return pki_fail(err, CAUSE_CERTIFICATE_INVALID, "reading it back");
+	return pki_x509_tbs(copy, &linted->tbs, err) && pki_lint_rules(copy, plan, err);
 }
 
 bool pki_certificate_lint(const struct pki_plan *plan, struct pki_linted **ret_linted,
@@ -155,7 +152,7 @@ bool pki_certificate_sign(struct pki_linted *linted, X509 **ret_certificate,
 	CLEANUP(X509_freep) X509 *certificate = NULL;
 	CLEANUP(bytes_done) struct bytes tbs = { 0 };
 
-	if (!sign_and_read(linted->certificate, linted->signer, &certificate, err) ||
+	if (!pki_x509_sign_and_read(linted->certificate, linted->signer, &certificate, err) ||
 	    !pki_x509_tbs(certificate, &tbs, err))
 		return false;
 	if (!bytes_equal(&tbs, &linted->tbs))

@@ -16,6 +16,7 @@ DEFINE_FREEP(BIO_freep, BIO *, BIO_free_all)
 DEFINE_FREEP(EVP_MD_CTX_freep, EVP_MD_CTX *, EVP_MD_CTX_free)
 DEFINE_FREEP(EVP_PKEY_CTX_freep, EVP_PKEY_CTX *, EVP_PKEY_CTX_free)
 DEFINE_FREEP(X509_NAME_freep, X509_NAME *, X509_NAME_free)
+DEFINE_FREEP(X509_PUBKEY_freep, X509_PUBKEY *, X509_PUBKEY_free)
 DEFINE_FREEP(X509_EXTENSION_freep, X509_EXTENSION *, X509_EXTENSION_free)
 
 /* -- Errors: each puts the oldest entry of OpenSSL's queue behind the message and empties the queue ---------- */
@@ -72,6 +73,7 @@ struct pki_certificate_base {
 	unsigned skew_minutes;
 	int64_t now_ms;
 };
+/* Without a key to ask for (X509_get0_pubkey) until it is signed and read back. */
 bool pki_certificate_begin(const struct pki_certificate_base *base, X509 **ret_certificate,
 			   struct muster_error *err) MUST_CHECK;
 /* Adds extension `nid` by OpenSSL's configuration syntax. */
@@ -79,6 +81,12 @@ bool pki_extension_add(X509 *certificate, X509 *issuer, int nid, const char *val
 		       struct muster_error *err) MUST_CHECK;
 /* Signs what has not been looked at by lint: certificates of ours that no device depends on, and throw-away ones. */
 bool pki_x509_sign(X509 *certificate, EVP_PKEY *issuer_key, struct muster_error *err) MUST_CHECK;
+/* The same, and reads the result back from its bytes as a stranger would. */
+bool pki_x509_sign_and_read(X509 *certificate, EVP_PKEY *issuer_key, X509 **ret_read,
+			    struct muster_error *err) MUST_CHECK;
+/* Everything but the key, which takes OpenSSL ten times as long as the rest: X509_get0_pubkey gives NULL, nothing can be
+ * computed with it. NULL, with the reason in OpenSSL's queue, when it is none or there are bytes behind it. */
+X509 *pki_x509_read_bare(const struct bytes *der);
 /* The to-be-signed bytes as they stand in the encoded certificate. */
 bool pki_x509_tbs(const X509 *certificate, struct bytes *ret_tbs, struct muster_error *err)
 	MUST_CHECK;
