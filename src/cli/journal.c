@@ -1,6 +1,8 @@
 #include "journal.h"
 
+#include <errno.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "muster/clock.h"
 #include "muster/file.h"
@@ -27,6 +29,19 @@ bool journal_verb_open(const char *given, struct journal **ret_journal, struct m
 
 	return journal_verb_path(given, &path, err) &&
 	       journal_open(path, JOURNAL_READ, ret_journal, err);
+}
+
+bool journal_verb_open_to_write(const char *given, struct journal **ret_journal,
+				struct muster_error *err)
+{
+	CLEANUP(freep) char *path = NULL;
+
+	if (!journal_verb_path(given, &path, err))
+		return false;
+	if (access(path, F_OK) < 0)
+		return muster_fail_errno(err, CAUSE_INPUT_NOT_FOUND, errno, "journal '%s'",
+					 PRINTABLE(path));
+	return journal_open(path, JOURNAL_WRITE, ret_journal, err);
 }
 
 bool journal_verb_evidence(const char *given, const char *journal, char **ret_directory,

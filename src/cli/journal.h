@@ -21,6 +21,10 @@ bool journal_verb_evidence(const char *given, const char *journal, char **ret_di
 bool journal_verb_open(const char *given, struct journal **ret_journal, struct muster_error *err)
 	MUST_CHECK;
 
+/* For writing; one that is not there is CAUSE_INPUT_NOT_FOUND and not made only to find nothing in it. */
+bool journal_verb_open_to_write(const char *given, struct journal **ret_journal,
+				struct muster_error *err) MUST_CHECK;
+
 /* Which devices. */
 struct journal_filter {
 	unsigned states;  /* bits 1 << enum journal_state; 0: all */

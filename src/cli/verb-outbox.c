@@ -1,7 +1,5 @@
 /* muster outbox: the devices that wait for the network or a person. */
-#include <errno.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "muster/json.h"
 #include "muster/station-outbox.h"
@@ -155,22 +153,6 @@ const struct verb verb_outbox_show = {
 	.run = run_show,
 };
 
-/* -- Writing ------------------------------------------------------------------------------------------------------ */
-
-static bool open_for_writing(const char *given, struct journal **ret_journal,
-			     struct muster_error *err)
-{
-	CLEANUP(freep) char *path = NULL;
-
-	if (!journal_verb_path(given, &path, err))
-		return false;
-	/* A journal is not made only to find nothing in it. */
-	if (access(path, F_OK) < 0)
-		return muster_fail_errno(err, CAUSE_INPUT_NOT_FOUND, errno, "journal '%s'",
-					 PRINTABLE(path));
-	return journal_open(path, JOURNAL_WRITE, ret_journal, err);
-}
-
 /* -- resolve ------------------------------------------------------------------------------------------------------ */
 
 static const char *const decisions[] = { "failed", "retired", NULL };
@@ -209,7 +191,7 @@ static bool run_resolve(const struct invocation *call, struct muster_error *err)
 		return muster_fail(
 			err, CAUSE_USAGE,
 			"'muster outbox resolve' needs --as failed or retired, and --reason TEXT");
-	if (!open_for_writing(options->journal, &journal, err) ||
+	if (!journal_verb_open_to_write(options->journal, &journal, err) ||
 	    !journal_verb_find(journal, 0, call->operands[0], &device, err) ||
 	    !station_outbox_resolve(journal, &device, state, &decision, err))
 		return false;
@@ -358,7 +340,7 @@ static bool run_retry(const struct invocation *call, struct muster_error *err)
 	if (options->all == (call->operand_count > 0))
 		return muster_fail(err, CAUSE_USAGE,
 				   "'muster outbox retry' needs devices, or --all");
-	if (!open_for_writing(options->sync.request.journal_path, &journal, err))
+	if (!journal_verb_open_to_write(options->sync.request.journal_path, &journal, err))
 		return false;
 	chosen.journal = journal;
 	if (!(options->all ? choose_all(&chosen, err) : choose_named(call, &chosen, err)) ||

@@ -117,6 +117,9 @@ static bool check_known(struct job *job, const struct known_claim *claim, struct
 			"device '%s' is in the journal as provisioned into '%s', not '%s'",
 			PRINTABLE(job->registration_id), PRINTABLE(known->service),
 			PRINTABLE(service_of(job)));
+	if (known->state == JOURNAL_RETIRED && job->run->batch)
+		return muster_fail(err, CAUSE_DEVICE_RETIRED, "device '%s'",
+				   PRINTABLE(job->registration_id));
 	if (!journal_state_is_live(known->state))
 		return true;
 	if (serial && known->serial && strcmp(serial, known->serial) != 0)

@@ -1,0 +1,216 @@
+#include "muster/station-retire.h"
+
+#include <string.h>
+
+#include "muster/clock.h"
+#include "muster/dps-document.h"
+#include "muster/dps-enrollment.h"
+#include "muster/json.h"
+
+#include "who.h"
+
+#define RETIRE_STAGE "retire"
+
+struct retiring {
+	struct journal *journal;
+	const struct journal_device *device;
+	const struct station_retirement *terms;
+	struct dps_client *client;
+	struct who who;
+	cJSON *found;  /* the enrollment; NULL: the service has none */
+	bool is_begun; /* an earlier run meant to do it, at this service */
+};
+
+static void retiring_done(struct retiring *retiring)
+{
+	who_done(&retiring->who);
+	cJSON_Delete(retiring->found);
+}
+
+/* -- What is there --------------------------------------------------------------------------------------------------- */
+
+static bool look_for_intent(void *context, const struct journal_entry *entry,
+			    struct muster_error *err)
+{
+	CLEANUP(cJSON_freep) cJSON *body = NULL;
+	struct retiring *retiring = context;
+	const char *host;
+
+	if (strcmp(entry->stage, RETIRE_STAGE) != 0 || entry->attempt != retiring->device->attempt)
+		return true;
+	if (!json_parse(entry->body, strlen(entry->body), "a journal entry", &body, err))
+		return false;
+	host = json_text(body, "host");
+	retiring->is_begun = retiring->is_begun ||
+			     (host && strcmp(host, dps_client_host(retiring->client)) == 0);
+	return true;
+}
+
+static bool read_enrollment(struct retiring *retiring, struct muster_error *err)
+{
+	return dps_enrollment_fetch(retiring->client, retiring->device->registration_id,
+				    &retiring->found, err) ||
+	       err->cause == CAUSE_ENROLLMENT_NOT_FOUND;
+}
+
+static bool is_of_our_attempt(const struct retiring *retiring)
+{
+	const char *attempt = dps_enrollment_attempt(retiring->found);
+
+	return attempt && retiring->device->attempt_id &&
+	       strcmp(attempt, retiring->device->attempt_id) == 0;
+}
+
+/* A bulk's answer has no etags, and what the run that was cut off disabled has another one: there our attempt speaks. */
+static bool is_ours(const struct retiring *retiring)
+{
+	const char *etag = json_text(retiring->found, "etag"), *known = retiring->device->etag;
+	bool has_no_etag = !known || !*known;
+
+	return (etag && !has_no_etag && strcmp(etag, known) == 0) ||
+	       ((has_no_etag || retiring->is_begun) && is_of_our_attempt(retiring));
+}
+
+static bool check_found(const struct retiring *retiring, struct muster_error *err)
+{
+	const char *id = retiring->device->registration_id;
+
+	if (retiring->terms->force)
+		return true;
+	if (!retiring->found)
+		return retiring->is_begun ||
+		       muster_fail(
+			       err, CAUSE_ENROLLMENT_NOT_FOUND,
+			       "retiring device '%s': %s has no enrollment of it; if that is the service "
+			       "it was enrolled in, --force records that it is gone",
+			       PRINTABLE(id), PRINTABLE(dps_client_host(retiring->client)));
+	return is_ours(retiring) ||
+	       muster_fail(
+		       err, CAUSE_ETAG_MISMATCH,
+		       "retiring device '%s': its enrollment was written by others since muster did, at %s; "
+		       "look at it with muster enrollment show, then use --force",
+		       PRINTABLE(id),
+		       PRINTABLE(json_text(retiring->found, "lastUpdatedDateTimeUtc")));
+}
+
+/* -- The journal ----------------------------------------------------------------------------------------------------- */
+
+static bool append(struct retiring *retiring, enum journal_kind kind, const cJSON *body,
+		   struct muster_error *err)
+{
+	CLEANUP(freep) char *line = json_print_line(body);
+	struct journal_entry entry = {
+		.registration_id = retiring->device->registration_id,
+		.at_ms = clock_wall_ms(),
+		.stage = RETIRE_STAGE,
+		.kind = kind,
+		.attempt = retiring->device->attempt,
+		.operator= retiring->who.operator_name,
+		.station = retiring->who.station,
+		.body = line,
+	};
+
+	if (!line)
+		return muster_fail_memory(err);
+	return journal_append(retiring->journal, &entry, err);
+}
+
+static const char *what_is_done(const struct retiring *retiring)
+{
+	return !retiring->found ? "gone" : retiring->terms->keeps_disabled ? "disabled" : "deleted";
+}
+
+static bool intend(struct retiring *retiring, struct muster_error *err)
+{
+	CLEANUP(cJSON_freep) cJSON *body = cJSON_CreateObject();
+
+	if (!body ||
+	    !json_add_text(body, "effect",
+			   retiring->terms->keeps_disabled ? "disable" : "delete") ||
+	    !json_add_text(body, "host", dps_client_host(retiring->client)) ||
+	    !json_add_text(body, "reason", retiring->terms->reason))
+		return muster_fail_memory(err);
+	return journal_begin(retiring->journal, err) &&
+	       append(retiring, JOURNAL_INTENT, body, err) &&
+	       journal_commit(retiring->journal, err);
+}
+
+/* The outcome and the row that follows from it, together. */
+static bool conclude(struct retiring *retiring, struct muster_error *err)
+{
+	CLEANUP(cJSON_freep) cJSON *body = cJSON_CreateObject();
+	struct journal_device after = *retiring->device;
+
+	if (!body || !json_add_text(body, "enrollment", what_is_done(retiring)) ||
+	    !json_add_text(body, "reason", retiring->terms->reason))
+		return muster_fail_memory(err);
+	after.state = JOURNAL_RETIRED;
+	after.operator= retiring->who.operator_name;
+	after.station = retiring->who.station;
+	after.updated_ms = clock_wall_ms();
+	return journal_begin(retiring->journal, err) &&
+	       append(retiring, JOURNAL_OUTCOME, body, err) &&
+	       journal_device_put(retiring->journal, &after, err) &&
+	       journal_commit(retiring->journal, err);
+}
+
+/* -- The service ----------------------------------------------------------------------------------------------------- */
+
+static bool disable(struct retiring *retiring, struct muster_error *err)
+{
+	const struct dps_settings settings = { .provisioning_status = "disabled" };
+	const struct dps_update_terms terms = {
+		.id = retiring->device->registration_id,
+		.settings = &settings,
+		.etag = json_text(retiring->found, "etag"),
+	};
+	CLEANUP(dps_update_done) struct dps_update update = { 0 };
+	CLEANUP(cJSON_freep) cJSON *enrollment = NULL;
+
+	if (!dps_update_prepare(retiring->client, &terms, &update, err) ||
+	    !dps_update_send(retiring->client, terms.id, &update, &enrollment, err))
+		return false;
+	/* One that never registered, or whose record went by the profile's will, has none. */
+	return dps_record_remove(retiring->client, terms.id, "*", err) ||
+	       err->cause == CAUSE_REGISTRATION_NOT_FOUND;
+}
+
+static bool end_enrollment(struct retiring *retiring, struct muster_error *err)
+{
+	const char *id = retiring->device->registration_id;
+
+	if (!retiring->found)
+		return true;
+	if (retiring->terms->keeps_disabled)
+		return disable(retiring, err);
+	return dps_enrollment_remove(retiring->client, id, json_text(retiring->found, "etag"), err);
+}
+
+/* -------------------------------------------------------------------------------------------------------------------- */
+
+static bool check_state(const struct journal_device *device, struct muster_error *err)
+{
+	return device->state == JOURNAL_RELEASED ||
+	       muster_fail(err, CAUSE_NOT_RELEASED, "retiring device '%s', which is %s",
+			   PRINTABLE(device->registration_id), journal_state_name(device->state));
+}
+
+bool station_retire(struct journal *journal, const struct journal_device *device,
+		    const struct station_retirement *terms, struct dps_client *client,
+		    struct muster_error *err)
+{
+	CLEANUP(retiring_done)
+	struct retiring retiring = {
+		.journal = journal, .device = device, .terms = terms, .client = client
+	};
+
+	if (device->state == JOURNAL_RETIRED)
+		return true;
+	return check_state(device, err) &&
+	       who_is_here(&retiring.who, terms->operator_name, NULL, err) &&
+	       read_enrollment(&retiring, err) &&
+	       journal_entries_all(journal, device->registration_id, look_for_intent, &retiring,
+				   err) &&
+	       check_found(&retiring, err) && intend(&retiring, err) &&
+	       end_enrollment(&retiring, err) && conclude(&retiring, err);
+}

@@ -1,0 +1,156 @@
+"""A device that was released ends by decision, and its serial is free for what replaces it."""
+import pytest
+
+from lib import batch
+from lib.killer import choose, killer, points_of, recorder, was_killed
+
+SERIAL = "RMA-1"
+POINTS = 12
+
+
+def retire(station, *arguments, reason="RMA-2231: board replaced", **options):
+    return station.muster("retire", *arguments, "--reason", reason, "--journal", station.journal, "--login-file", station.login_file,
+                          "--ca-file", station.emulator.ca_file, "-o", "json", **options)
+
+
+def released(station, serial=SERIAL, profile="derived-key", *arguments):
+    done = station.provision(station.profile(profile), serial, *arguments)
+    assert done.status == 0, done
+    return done.json["registrationId"]
+
+
+def entries(station, name):
+    shown = station.muster("journal", "show", name, "--journal", station.journal, "-o", "json")
+    assert shown.status == 0, shown
+    return [entry for entry in shown.json["entries"] if entry["stage"] == "retire"]
+
+
+def test_enrollment_goes_and_the_reason_stays(station):
+    name = released(station)
+    done = retire(station, SERIAL, "--operator", "linh")
+    assert (done.status, done.json["state"]) == (0, "retired"), done
+    assert station.service.enrollment(name) is None
+    intent, outcome = entries(station, name)
+    assert (intent["kind"], intent["body"]["effect"]) == ("intent", "delete")
+    assert outcome["operator"] == "linh"
+    assert outcome["body"] == {"enrollment": "deleted", "reason": "RMA-2231: board replaced"}
+    assert "E6012" in station.muster("journal", "verify", "--journal", station.journal).stderr
+
+
+def test_serial_is_free_for_another_board(station, make_tpm):
+    old, new = make_tpm("old"), make_tpm("new")
+    before = released(station, SERIAL, "tpm", "--tpm", old.tcti)
+    refused = station.provision(station.profile("tpm"), SERIAL, "--tpm", new.tcti)
+    assert (refused.status, refused.cause) == (7, "E3102"), refused
+    assert "muster retire" in refused.stderr
+    assert retire(station, SERIAL).status == 0
+    after = released(station, SERIAL, "tpm", "--tpm", new.tcti)
+    assert after != before
+    assert station.service.enrollment(after)
+    assert {name: row["state"] for name, row in station.rows().items()} == {before: "retired", after: "released"}
+
+
+def test_the_same_device_can_come_back(station):
+    name = released(station)
+    assert retire(station, name).status == 0
+    assert released(station) == name
+    assert [row["effect"] for row in station.emulator.effects("put", name)] == ["create", "create"]
+
+
+def test_a_manifest_that_is_run_again_does_not_bring_it_back(station):
+    path = batch.manifest(station, ["RMA-1", "RMA-2"])
+    assert batch.provision(station, path).status == 0
+    assert retire(station, "rma-1").status == 0
+    done = batch.provision(station, path)
+    assert done.status == 7, done
+    assert "E6021" in done.stdout + done.stderr
+    assert station.service.enrollment("rma-1") is None
+    assert {name: row["state"] for name, row in station.rows().items()} == {"rma-1": "retired", "rma-2": "released"}
+
+
+def test_disabled_it_stays_and_its_record_goes(station):
+    name = released(station)
+    assert station.service.registration(name)
+    done = retire(station, name, "--disable")
+    assert (done.status, done.json["state"]) == (0, "retired"), done
+    assert station.service.enrollment(name)["provisioningStatus"] == "disabled"
+    assert station.service.registration(name) is None
+
+
+def test_again_nothing_is_sent(station):
+    name = released(station)
+    assert retire(station, name).status == 0
+    count = len(station.emulator.ledger())
+    again = retire(station, name)
+    assert (again.status, again.json["state"]) == (0, "retired"), again
+    assert len(station.emulator.ledger()) == count
+    assert len(entries(station, name)) == 2
+
+
+def test_what_others_wrote_is_not_deleted_unless_forced(station):
+    name = released(station)
+    updated = station.muster("enrollment", "update", "--eid", name, "--ps", "disabled", "--login-file", station.login_file, "--ca-file",
+                             station.emulator.ca_file)
+    assert updated.status == 0, updated
+    done = retire(station, name)
+    assert (done.status, done.cause) == (7, "E5110"), done
+    assert (station.rows()[name]["state"], entries(station, name)) == ("released", [])
+    assert retire(station, name, "--force").status == 0
+    assert station.service.enrollment(name) is None
+
+
+def test_what_the_service_does_not_have_is_retired_only_when_forced(station):
+    """It may be another service."""
+    name = released(station)
+    station.service.delete(name)
+    done = retire(station, name)
+    assert (done.status, done.cause) == (3, "E5108"), done
+    assert station.rows()[name]["state"] == "released"
+    assert retire(station, name, "--force").status == 0
+    assert entries(station, name)[-1]["body"]["enrollment"] == "gone"
+
+
+def test_a_device_that_waits_is_not_retired(station):
+    done = station.provision(station.profile("derived-key"), SERIAL, "--offline")
+    assert done.status == 6, done
+    done = retire(station, SERIAL)
+    assert (done.status, done.cause) == (2, "E6020"), done
+    assert "outbox resolve" in done.stderr
+
+
+@pytest.mark.parametrize("reason", [(), ("--reason", "")])
+def test_a_reason_must_be_given(station, reason):
+    name = released(station)
+    done = station.muster("retire", name, *reason, "--journal", station.journal, "--login-file", station.login_file)
+    assert (done.status, done.cause) == (2, "E1001"), done
+    assert station.service.enrollment(name)
+
+
+def test_a_device_that_is_not_known(station):
+    released(station)
+    assert retire(station, "nobody").cause == "E6010"
+
+
+@pytest.mark.parametrize("how", [(), ("--disable",)])
+def test_a_lost_answer_is_read_back(station, how):
+    name = released(station)
+    station.emulator.restart("--fault", "delete+put:cut-after:count=1")
+    station.renew_login()
+    done = retire(station, name, *how)
+    assert (done.status, done.json["state"]) == (0, "retired"), done
+
+
+@pytest.mark.parametrize("how", [(), ("--disable",)])
+def test_killed_at_any_system_call_it_goes_on(release_station, how):
+    station, log = release_station, release_station.home / "strace.log"
+    name = released(station)
+    assert retire(station, name, *how, wrapper=recorder(log)).status == 0
+    points, killed = choose(points_of(log), POINTS), 0
+    assert len(points) == POINTS
+    for point in points:
+        station.service.delete(name)
+        released(station)
+        killed += was_killed(retire(station, name, *how, wrapper=killer(*point)).status)
+        done = retire(station, name, *how)
+        assert (done.status, done.json["state"]) == (0, "retired"), (point, done)
+    assert killed >= len(points) // 2
