@@ -243,7 +243,7 @@ static bool note_member(struct scanner *scanner, size_t offset, struct text *dec
 		member.name = member.own = TAKE_PTR(decoded->data);
 	}
 	if (scanner->member_count == scanner->member_capacity) {
-		size_t capacity = scanner->member_capacity ? scanner->member_capacity * 2 : 32;
+		size_t capacity = scanner->member_capacity ? scanner->member_capacity * 2 : 16;
 		struct member *members = realloc(scanner->members, capacity * sizeof(*members));
 
 		if (!members) {

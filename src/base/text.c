@@ -237,13 +237,29 @@ static size_t utf8_size(const unsigned char *data, size_t length)
 	return size;
 }
 
+/* Whole words of it: most text is nothing else. */
+static size_t ascii_run(const unsigned char *bytes, size_t length)
+{
+	size_t run = 0;
+	uint64_t word;
+
+	for (; length - run >= sizeof(word); run += sizeof(word)) {
+		memcpy(&word, bytes + run, sizeof(word));
+		if (word & 0x8080808080808080)
+			break;
+	}
+	return run;
+}
+
 bool text_is_utf8(const char *data, size_t length)
 {
 	const unsigned char *bytes = (const unsigned char *)data;
 
 	for (size_t i = 0; i < length;) {
-		size_t size = utf8_size(bytes + i, length - i);
+		size_t size = ascii_run(bytes + i, length - i);
 
+		if (size == 0)
+			size = utf8_size(bytes + i, length - i);
 		if (size == 0)
 			return false;
 		i += size;
