@@ -118,6 +118,9 @@ bool dps_record_delete(const char *host, const char *id, const char *if_match,
  * the one asked for. */
 bool dps_enrollment_read(const struct http_answer *answer, const char *id, cJSON **ret_enrollment,
 			 struct muster_error *err) MUST_CHECK;
+/* The same for who needs nothing of it but to know that it is one. */
+bool dps_enrollment_confirm(const struct http_answer *answer, const char *id,
+			    struct muster_error *err) MUST_CHECK;
 bool dps_mechanism_read(const struct http_answer *answer, cJSON **ret_mechanism,
 			struct muster_error *err) MUST_CHECK;
 bool dps_query_read(const struct http_answer *answer, cJSON **ret_array, struct muster_error *err)

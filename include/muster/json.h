@@ -21,6 +21,9 @@ DEFINE_FREEP(cJSON_freep, cJSON *, cJSON_Delete)
  * line and column. Size is at most JSON_SIZE_MAX. *ret_root is the caller's (cJSON_Delete). */
 bool json_parse(const char *data, size_t size, const char *what, cJSON **ret_root,
 		struct muster_error *err) MUST_CHECK;
+/* Whether json_parse() would take it; for json-edit.h, which needs no tree. */
+bool json_check(const char *data, size_t size, const char *what, struct muster_error *err)
+	MUST_CHECK;
 
 /* Exact, case-sensitive member of an object; NULL when missing or `object` is not one. Borrowed. */
 cJSON *json_get(const cJSON *object, const char *name);

@@ -45,6 +45,16 @@ static bool keep_numbers(cJSON *item, const char *data, const struct json_number
 	return true;
 }
 
+bool json_check(const char *data, size_t size, const char *what, struct muster_error *err)
+{
+	struct json_numbers numbers = { 0 };
+
+	if (!json_scan(data, size, what, &numbers, err))
+		return false;
+	free(numbers.spans);
+	return true;
+}
+
 bool json_parse(const char *data, size_t size, const char *what, cJSON **ret_root,
 		struct muster_error *err)
 {

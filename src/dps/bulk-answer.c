@@ -307,12 +307,11 @@ static void take_bulk_success(struct call *call, const struct http_answer *answe
 
 static void take_single_success(struct call *call, const struct http_answer *answer)
 {
-	CLEANUP(cJSON_freep) cJSON *written = NULL;
 	struct slot *slot = call->slots[0];
 	struct muster_error ignored;
 	bool is_good = call->bulk->mode == DPS_BULK_DELETE
 			       ? dps_delete_read(answer, &ignored)
-			       : dps_enrollment_read(answer, slot->item.id, &written, &ignored);
+			       : dps_enrollment_confirm(answer, slot->item.id, &ignored);
 
 	if (!is_good) {
 		all_unclear(call);

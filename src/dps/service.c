@@ -1,5 +1,6 @@
 #include <string.h>
 
+#include "muster/json-edit.h"
 #include "muster/json.h"
 
 #include "dps-internal.h"
@@ -223,6 +224,34 @@ bool dps_enrollment_read(const struct http_answer *answer, const char *id, cJSON
 				   "%s: the service's answer has no attestation", what);
 	*ret_enrollment = TAKE_PTR(enrollment);
 	return true;
+}
+
+/* Seen without a tree; where this is not sure, the reader decides. */
+static bool is_plainly_about(const struct text *body, const char *id)
+{
+	const char *found, *attestation;
+	size_t length, attestation_length;
+	struct muster_error ignored;
+	char name[DPS_REGISTRATION_ID_MAX + 3];
+
+	if (!body->data || !json_check(body->data, body->length, "the answer", &ignored) ||
+	    !json_text_find(body->data, body->length, "registrationId", &found, &length) ||
+	    !json_text_find(body->data, body->length, "attestation", &attestation,
+			    &attestation_length) ||
+	    length < 2 || length >= sizeof(name))
+		return false;
+	snprintf(name, sizeof(name), "%.*s", (int)length - 2, found + 1);
+	return found[0] == '"' && !strchr(name, '\\') && text_equal_folded(name, id) &&
+	       attestation[0] == '{';
+}
+
+bool dps_enrollment_confirm(const struct http_answer *answer, const char *id,
+			    struct muster_error *err)
+{
+	CLEANUP(cJSON_freep) cJSON *enrollment = NULL;
+
+	return (is_status(answer, 200) && is_plainly_about(&answer->body, id)) ||
+	       dps_enrollment_read(answer, id, &enrollment, err);
 }
 
 bool dps_mechanism_read(const struct http_answer *answer, cJSON **ret_mechanism,

@@ -128,6 +128,7 @@ static void takes_the_enrollment_that_was_asked_for(void **state)
 	(void)state;
 	assert_true(dps_enrollment_read(&answer, "dev-1", &enrollment, &err));
 	assert_string_equal(json_text(enrollment, "registrationId"), "Dev-1");
+	assert_true(dps_enrollment_confirm(&answer, "dev-1", &err));
 	http_answer_done(&answer);
 }
 
@@ -154,8 +155,22 @@ static void never_takes_nonsense_for_success(void **state)
 		assert_false(dps_enrollment_read(&answer, "dev-1", &enrollment, &err));
 		assert_int_equal(err.cause, CAUSE_CLOUD_ANSWER_INVALID);
 		assert_null(enrollment);
+		assert_false(dps_enrollment_confirm(&answer, "dev-1", &err));
+		assert_int_equal(err.cause, CAUSE_CLOUD_ANSWER_INVALID);
 		http_answer_done(&answer);
 	}
+}
+
+static void a_name_may_be_written_with_escapes(void **state)
+{
+	struct http_answer answer =
+		answer_of(200, "{\"registrationId\":\"d\\u0065v-1\",\"attestation\":{}}");
+	struct muster_error err;
+
+	(void)state;
+	assert_true(dps_enrollment_confirm(&answer, "dev-1", &err));
+	assert_false(dps_enrollment_confirm(&answer, "d\\u0065v-1", &err));
+	http_answer_done(&answer);
 }
 
 static void a_missing_record_is_not_a_missing_enrollment(void **state)
@@ -291,6 +306,7 @@ int main(void)
 		cmocka_unit_test(registers_a_tpm_with_its_keys),
 		cmocka_unit_test(takes_the_enrollment_that_was_asked_for),
 		cmocka_unit_test(never_takes_nonsense_for_success),
+		cmocka_unit_test(a_name_may_be_written_with_escapes),
 		cmocka_unit_test(a_missing_record_is_not_a_missing_enrollment),
 		cmocka_unit_test(follows_a_registration_to_its_hub),
 		cmocka_unit_test(tells_a_challenge_from_a_refusal),
