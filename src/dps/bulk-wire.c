@@ -105,12 +105,13 @@ bool bulk_build_single(const char *host, enum dps_bulk_mode mode, const struct s
 		       struct http_request *ret_request, struct muster_error *err)
 {
 	const struct dps_bulk_item *item = &slot->item;
+	const struct text document = { .data = slot->json, .length = strlen(slot->json) };
 
 	switch (mode) {
 	case DPS_BULK_CREATE:
-		return dps_enrollment_put(host, item->id, item->document, NULL, ret_request, err);
+		return dps_enrollment_put_text(host, item->id, &document, NULL, ret_request, err);
 	case DPS_BULK_UPDATE:
-		return dps_enrollment_put(host, item->id, item->document, "*", ret_request, err);
+		return dps_enrollment_put_text(host, item->id, &document, "*", ret_request, err);
 	case DPS_BULK_UPDATE_IF_MATCH:
 		return dps_enrollment_put(host, item->id, item->document, item->etag, ret_request,
 					  err);
