@@ -6,6 +6,8 @@
 
 #include "document-internal.h"
 
+#define FIELDS_MAX 24 /* of one object */
+
 static void add_problem(struct check *check, const char *below, const char *format, va_list args)
 	__attribute__((format(printf, 3, 0)));
 
@@ -133,15 +135,14 @@ static void check_value(struct check *check, const cJSON *item, const struct fie
 		field->rule(check, item);
 }
 
-static void check_field(struct check *check, const cJSON *object, const struct field *field)
+/* item: NULL when there is none. */
+static void check_field(struct check *check, const cJSON *item, const struct field *field)
 {
-	const cJSON *item = document_get(object, field->name);
-
 	if (field->flags & FIELD_READ_ONLY)
 		return;
 	assert(check->depth < CHECK_DEPTH_MAX);
 	check->path[check->depth++] = field->name;
-	if (item)
+	if (item && !cJSON_IsNull(item))
 		check_value(check, item, field);
 	else if (field->flags & FIELD_REQUIRED)
 		check_problem(check, "is missing");
@@ -151,18 +152,28 @@ static void check_field(struct check *check, const cJSON *object, const struct f
 static const struct field *find_field(const struct field *fields, const char *name)
 {
 	for (; fields->name; fields++)
-		if (strcmp(fields->name, name) == 0)
+		if (fields->name[0] == name[0] && strcmp(fields->name, name) == 0)
 			return fields;
 	return NULL;
 }
 
 static void check_object(struct check *check, const cJSON *object, const struct field *fields)
 {
-	const cJSON *item;
+	const cJSON *items[FIELDS_MAX] = { 0 }, *item;
+	const struct field *field;
+	bool has_unknown = false;
 
-	for (const struct field *field = fields; field->name; field++)
-		check_field(check, object, field);
-	if (check->rules->unknown_members_pass)
+	cJSON_ArrayForEach(item, object)
+	{
+		field = find_field(fields, item->string);
+		has_unknown |= !field;
+		assert(!field || field - fields < FIELDS_MAX);
+		if (field)
+			items[field - fields] = item;
+	}
+	for (field = fields; field->name; field++)
+		check_field(check, items[field - fields], field);
+	if (!has_unknown || check->rules->unknown_members_pass)
 		return;
 	cJSON_ArrayForEach(item, object) if (!find_field(fields, item->string))
 		check_problem_at(check, PRINTABLE(item->string), "is not a known member");
