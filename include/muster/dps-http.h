@@ -107,6 +107,13 @@ typedef void http_callback(void *context, struct http_answer *answer);
 struct http_transfer *http_start(struct http *http, struct http_request *request,
 				 http_callback *callback, void *context, struct muster_error *err)
 	MUST_CHECK;
+/* The same in two steps: all that can be done before it may be sent, and then to go. A transfer that never went is ended by
+ * http_cancel(). */
+struct http_transfer *http_prepare(struct http *http, struct http_request *request,
+				   http_callback *callback, void *context, struct muster_error *err)
+	MUST_CHECK;
+bool http_go(struct http *http, struct http_transfer *transfer, struct muster_error *err)
+	MUST_CHECK;
 /* Ends it without a callback. What was sent stays sent. */
 void http_cancel(struct http *http, struct http_transfer *transfer);
 

@@ -6,16 +6,19 @@
 #include "muster/dps-http.h"
 
 #define HTTP_HEADERS_MAX (32 * 1024)
+#define HTTP_SPARES 4
 
 struct http_transfer {
 	struct http *http;
 	struct http_transfer *next;
+	bool is_under_way; /* of the client's transfers, and of curl's */
 	CURL *easy;
 	struct curl_slist *headers;
 	struct http_request request;
 	char place[160]; /* the URL without its query, for messages */
 	size_t header_bytes;
 	size_t reply_max;
+	int64_t whole_ms;   /* how long all of it may take */
 	bool may_have_sent; /* the connection stood and the request was about to go */
 	bool is_too_large;
 	int64_t started_ms, deadline_ms; /* by clock_now_ms() */
@@ -25,17 +28,27 @@ struct http_transfer {
 	void *context;
 };
 
-/* All that curl must know of the transfer, callbacks and headers included; the clock runs from here. */
-bool http_transfer_configure(struct http_transfer *transfer, const char *ca_file,
-			     struct muster_error *err) MUST_CHECK;
+struct http {
+	CURLM *multi;
+	char *ca_file;
+	char origin[320]; /* "https://HOST/", the last that was found good; "" for none */
+	struct http_transfer *transfers; /* under way */
+	size_t pending;
+	struct http_transfer *finished; /* to be freed when there is time */
+	CURL *spares[HTTP_SPARES];      /* reset and ready for another transfer */
+	size_t spare_count;
+};
+
+/* All that curl must know of the transfer, callbacks and headers included. */
+bool http_transfer_configure(struct http_transfer *transfer, struct muster_error *err) MUST_CHECK;
 
 /* One header line as curl hands it over, CR LF at the end. A status line starts the headers anew. */
 void http_answer_header(struct http_answer *answer, const char *line, size_t length);
 /* When all headers are there: what needs more than one of them. */
 void http_answer_complete(struct http_answer *answer, int64_t now_wall_ms);
 
-/* The client's identity goes into the TLS context by this CURLOPT_SSL_CTX_FUNCTION; data is the request. */
-CURLcode http_tls_set_identity(CURL *easy, void *ssl_context, void *data);
+/* What a new connection's TLS context needs besides what curl gives it, by CURLOPT_SSL_CTX_FUNCTION; data is the request. */
+CURLcode http_tls_prepare(CURL *easy, void *ssl_context, void *data);
 /* CAUSE_INPUT_NOT_FOUND unless the file holds a certificate. */
 bool http_tls_check_roots(const char *ca_file, struct muster_error *err);
 /* Outcome and sentence of a transfer that curl ended with `result`. */

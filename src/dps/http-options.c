@@ -1,7 +1,5 @@
 #include <string.h>
 
-#include "muster/clock.h"
-
 #include "http-internal.h"
 
 #define USER_AGENT "muster/" MUSTER_VERSION
@@ -136,14 +134,37 @@ static bool may_be_plain(const struct http_request *request, const char *host)
 	       is_loopback_name(host);
 }
 
+/* Requests go to the same few hosts, and a URL takes long to be taken apart. */
+static bool is_known_origin(const struct http *http, const struct text *url)
+{
+	return http->origin[0] && url->data && !url->failed &&
+	       text_has_prefix(url->data, http->origin);
+}
+
+static void remember_origin(struct http *http, const char *url)
+{
+	const char *host = url + strlen("https://");
+	size_t length = (size_t)(host - url) + strcspn(host, "/?#");
+
+	if (url[length] != '/' || length + 1 >= sizeof(http->origin))
+		return;
+	memcpy(http->origin, url, length + 1);
+	http->origin[length + 1] = 0;
+}
+
 /* https always; http only where and when the request says so. */
-static bool check_url(const struct http_request *request, const char *place, bool *ret_is_plain,
+static bool check_url(const struct http_transfer *transfer, bool *ret_is_plain,
 		      struct muster_error *err)
 {
-	CURLU *url = curl_url();
+	const struct http_request *request = &transfer->request;
+	CURLU *url;
 	char *scheme = NULL, *host = NULL;
 	bool is_whole, is_https, is_plain;
 
+	*ret_is_plain = false;
+	if (is_known_origin(transfer->http, &request->url))
+		return true;
+	url = curl_url();
 	is_whole = url && request->url.data && !request->url.failed &&
 		   curl_url_set(url, CURLUPART_URL, request->url.data, CURLU_DISALLOW_USER) ==
 			   CURLUE_OK &&
@@ -157,8 +178,10 @@ static bool check_url(const struct http_request *request, const char *place, boo
 	if (!is_https && !is_plain)
 		return muster_fail(err, CAUSE_USAGE,
 				   "'%s' is not an https address that can be used",
-				   PRINTABLE(place));
+				   PRINTABLE(transfer->place));
 	*ret_is_plain = is_plain;
+	if (is_https)
+		remember_origin(transfer->http, request->url.data);
 	return true;
 }
 
@@ -221,11 +244,10 @@ static void set_exchange(struct http_transfer *transfer)
 		curl_easy_setopt(easy, CURLOPT_CUSTOMREQUEST, method_name(request->method));
 	curl_easy_setopt(easy, CURLOPT_FRESH_CONNECT, (long)is_alone);
 	curl_easy_setopt(easy, CURLOPT_FORBID_REUSE, (long)is_alone);
-	if (request->certificate) {
+	curl_easy_setopt(easy, CURLOPT_SSL_CTX_FUNCTION, http_tls_prepare);
+	curl_easy_setopt(easy, CURLOPT_SSL_CTX_DATA, request);
+	if (request->certificate)
 		curl_easy_setopt(easy, CURLOPT_SSL_SESSIONID_CACHE, 0L);
-		curl_easy_setopt(easy, CURLOPT_SSL_CTX_FUNCTION, http_tls_set_identity);
-		curl_easy_setopt(easy, CURLOPT_SSL_CTX_DATA, request);
-	}
 }
 
 static void set_times(struct http_transfer *transfer)
@@ -233,25 +255,21 @@ static void set_times(struct http_transfer *transfer)
 	const struct http_request *request = &transfer->request;
 	int64_t connect =
 		request->connect_timeout_ms ? request->connect_timeout_ms : HTTP_CONNECT_TIMEOUT_MS;
-	int64_t whole = request->deadline_ms ? request->deadline_ms : HTTP_DEADLINE_MS;
 
-	transfer->started_ms = clock_now_ms();
-	transfer->deadline_ms = transfer->started_ms + whole;
+	transfer->whole_ms = request->deadline_ms ? request->deadline_ms : HTTP_DEADLINE_MS;
 	curl_easy_setopt(transfer->easy, CURLOPT_NOSIGNAL, 1L);
 	curl_easy_setopt(transfer->easy, CURLOPT_CONNECTTIMEOUT_MS, (long)connect);
-	curl_easy_setopt(transfer->easy, CURLOPT_TIMEOUT_MS, (long)whole);
+	curl_easy_setopt(transfer->easy, CURLOPT_TIMEOUT_MS, (long)transfer->whole_ms);
 	curl_easy_setopt(transfer->easy, CURLOPT_MAXAGE_CONN, IDLE_CONNECTION_MAX_S);
 }
 
-bool http_transfer_configure(struct http_transfer *transfer, const char *ca_file,
-			     struct muster_error *err)
+bool http_transfer_configure(struct http_transfer *transfer, struct muster_error *err)
 {
 	bool is_plain;
 
-	if (!check_url(&transfer->request, transfer->place, &is_plain, err) ||
-	    !add_headers(transfer, err))
+	if (!check_url(transfer, &is_plain, err) || !add_headers(transfer, err))
 		return false;
-	set_security(transfer->easy, ca_file, is_plain);
+	set_security(transfer->easy, transfer->http->ca_file, is_plain);
 	set_callbacks(transfer);
 	set_exchange(transfer);
 	set_times(transfer);

@@ -34,11 +34,15 @@ bool http_tls_check_roots(const char *ca_file, struct muster_error *err)
 	return true;
 }
 
-CURLcode http_tls_set_identity(CURL *easy, void *ssl_context, void *data)
+CURLcode http_tls_prepare(CURL *easy, void *ssl_context, void *data)
 {
 	const struct http_request *request = data;
 
 	(void)easy;
+	/* curl has them freed after each record, and freeing is wiping. */
+	SSL_CTX_clear_mode(ssl_context, SSL_MODE_RELEASE_BUFFERS);
+	if (!request->certificate)
+		return CURLE_OK;
 	if (SSL_CTX_use_certificate(ssl_context, request->certificate) == 1 &&
 	    SSL_CTX_use_PrivateKey(ssl_context, request->key) == 1)
 		return CURLE_OK;

@@ -6,13 +6,6 @@
 
 #include "http-internal.h"
 
-struct http {
-	CURLM *multi;
-	char *ca_file;
-	struct http_transfer *transfers;
-	size_t pending;
-};
-
 /* -- The client ---------------------------------------------------------------------------------------- */
 
 static bool start_curl_once(struct muster_error *err)
@@ -42,17 +35,44 @@ struct http *http_new(const char *ca_file, struct muster_error *err)
 	return TAKE_PTR(http);
 }
 
+static CURL *take_easy(struct http *http)
+{
+	return http->spare_count > 0 ? http->spares[--http->spare_count] : curl_easy_init();
+}
+
+/* What it held of the transfer goes, the handle itself stays for the next one. */
+static void give_easy_back(struct http *http, CURL *easy)
+{
+	if (!easy || http->spare_count == HTTP_SPARES) {
+		curl_easy_cleanup(easy);
+		return;
+	}
+	curl_easy_reset(easy);
+	http->spares[http->spare_count++] = easy;
+}
+
 static void transfer_free(struct http_transfer *transfer)
 {
 	if (!transfer)
 		return;
-	curl_easy_cleanup(transfer->easy);
+	give_easy_back(transfer->http, transfer->easy);
 	curl_slist_free_all(transfer->headers);
 	http_request_done(&transfer->request);
 	http_answer_done(&transfer->answer);
 	free(transfer);
 }
 DEFINE_FREEP(transfer_freep, struct http_transfer *, transfer_free)
+
+/* Takes time that is better spent when the next request is out. */
+static void free_finished(struct http *http)
+{
+	struct http_transfer *transfer;
+
+	while ((transfer = http->finished)) {
+		http->finished = transfer->next;
+		transfer_free(transfer);
+	}
+}
 
 /* Takes it out of the client; it is the caller's then. */
 static void transfer_remove(struct http *http, struct http_transfer *transfer)
@@ -64,13 +84,15 @@ static void transfer_remove(struct http *http, struct http_transfer *transfer)
 		link = &(*link)->next;
 	}
 	*link = transfer->next;
+	transfer->is_under_way = false;
 	http->pending--;
 	curl_multi_remove_handle(http->multi, transfer->easy);
 }
 
 void http_cancel(struct http *http, struct http_transfer *transfer)
 {
-	transfer_remove(http, transfer);
+	if (transfer->is_under_way)
+		transfer_remove(http, transfer);
 	transfer_free(transfer);
 }
 
@@ -80,6 +102,9 @@ void http_free(struct http *http)
 		return;
 	while (http->transfers)
 		http_cancel(http, http->transfers);
+	free_finished(http);
+	while (http->spare_count > 0)
+		curl_easy_cleanup(http->spares[--http->spare_count]);
 	curl_multi_cleanup(http->multi);
 	free(http->ca_file);
 	free(http);
@@ -120,14 +145,14 @@ static struct http_transfer *transfer_new(struct http *http, struct http_request
 		.retry_after_ms = -1,
 		.date_ms = -1,
 	};
-	transfer->easy = curl_easy_init();
+	transfer->easy = take_easy(http);
 	if (!transfer->easy)
 		transfer_freep(&transfer);
 	return transfer;
 }
 
-struct http_transfer *http_start(struct http *http, struct http_request *request,
-				 http_callback *callback, void *context, struct muster_error *err)
+struct http_transfer *http_prepare(struct http *http, struct http_request *request,
+				   http_callback *callback, void *context, struct muster_error *err)
 {
 	CLEANUP(transfer_freep) struct http_transfer *transfer = transfer_new(http, request);
 
@@ -137,16 +162,29 @@ struct http_transfer *http_start(struct http *http, struct http_request *request
 	}
 	transfer->callback = callback;
 	transfer->context = context;
-	if (!http_transfer_configure(transfer, http->ca_file, err))
-		return NULL;
-	if (curl_multi_add_handle(http->multi, transfer->easy) != CURLM_OK) {
-		muster_fail_memory(err);
-		return NULL;
-	}
+	return http_transfer_configure(transfer, err) ? TAKE_PTR(transfer) : NULL;
+}
+
+bool http_go(struct http *http, struct http_transfer *transfer, struct muster_error *err)
+{
+	if (curl_multi_add_handle(http->multi, transfer->easy) != CURLM_OK)
+		return muster_fail_memory(err);
+	transfer->started_ms = clock_now_ms();
+	transfer->deadline_ms = transfer->started_ms + transfer->whole_ms;
+	transfer->is_under_way = true;
 	transfer->next = http->transfers;
 	http->transfers = transfer;
 	http->pending++;
-	return TAKE_PTR(transfer);
+	return true;
+}
+
+struct http_transfer *http_start(struct http *http, struct http_request *request,
+				 http_callback *callback, void *context, struct muster_error *err)
+{
+	CLEANUP(transfer_freep)
+	struct http_transfer *transfer = http_prepare(http, request, callback, context, err);
+
+	return transfer && http_go(http, transfer, err) ? TAKE_PTR(transfer) : NULL;
 }
 
 /* -- Waiting and finishing ----------------------------------------------------------------------------- */
@@ -180,6 +218,7 @@ bool http_poll(struct http *http, struct pollfd *extra, size_t count, int timeou
 
 	if (!waits)
 		return muster_fail_memory(err);
+	free_finished(http);
 	for (size_t i = 0; i < count; i++) {
 		waits[i].fd = extra[i].fd;
 		waits[i].events = (short)((extra[i].events & POLLIN ? CURL_WAIT_POLLIN : 0) |
@@ -217,7 +256,8 @@ static void finish(struct http *http, struct http_transfer *transfer, CURLcode r
 	}
 	transfer_remove(http, transfer);
 	transfer->callback(transfer->context, answer);
-	transfer_free(transfer);
+	transfer->next = http->finished;
+	http->finished = transfer;
 }
 
 static struct http_transfer *find_overdue(struct http *http)
@@ -237,6 +277,7 @@ bool http_perform(struct http *http, struct muster_error *err)
 	CURLMcode result = curl_multi_perform(http->multi, &running);
 	CURLMsg *message;
 
+	free_finished(http);
 	if (result != CURLM_OK)
 		return muster_fail_native(err, CAUSE_INTERNAL, ORIGIN_CURL, (unsigned long)result,
 					  "moving transfers on: %s", curl_multi_strerror(result));

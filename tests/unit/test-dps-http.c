@@ -406,6 +406,68 @@ static void waits_for_other_descriptors_too(void **state)
 	server_stop(&server);
 }
 
+static void what_is_ready_waits_for_the_word(void **state)
+{
+	struct server server = { 0 };
+	struct http *http = client(&good);
+	struct http_request kept, dropped;
+	struct http_transfer *transfer, *other;
+	struct muster_error err;
+	int calls = 0;
+
+	(void)state;
+	server_start(&server, &good);
+	kept = request_to(&server, HTTP_PUT);
+	dropped = request_to(&server, HTTP_PUT);
+	transfer = http_prepare(http, &kept, count_call, &calls, &err);
+	other = http_prepare(http, &dropped, count_call, &calls, &err);
+	assert_non_null(transfer);
+	assert_non_null(other);
+	assert_int_equal(http_pending(http), 0);
+	assert_true(http_wait(http, 50, &err));
+	http_cancel(http, other);
+	assert_true(http_go(http, transfer, &err));
+	assert_int_equal(http_pending(http), 1);
+	while (calls == 0) {
+		assert_true(http_perform(http, &err));
+		assert_true(http_poll(http, NULL, 0, 100, &err));
+	}
+	http_free(http);
+	server_stop(&server);
+	assert_int_equal(server.requests, 1);
+	assert_int_equal(calls, 1);
+}
+
+static void nothing_of_a_request_is_left_for_the_next(void **state)
+{
+	struct server server = { 0 };
+	struct http *http = client(&good);
+	struct http_request request;
+	struct http_answer answer = { 0 };
+	struct muster_error err;
+
+	(void)state;
+	server_start(&server, &good);
+	request = request_to(&server, HTTP_PUT);
+	request.content_type = "application/json";
+	assert_true(secret_copy(&request.body, "{\"a\":1}", 7, &err));
+	assert_true(secret_copy(&request.authorization, "token", 5, &err));
+	assert_true(http_request_header(&request, "If-Match", "*", &err));
+	fetch(http, &request, &answer);
+	http_answer_done(&answer);
+	request = request_to(&server, HTTP_GET);
+	fetch(http, &request, &answer);
+	http_answer_done(&answer);
+	http_free(http);
+	server_stop(&server);
+	assert_int_equal(server.connections, 1);
+	assert_int_equal(server.requests, 2);
+	assert_ptr_equal(strstr(server.last_request, "GET /thing"), server.last_request);
+	assert_null(strstr(server.last_request, "token"));
+	assert_null(strstr(server.last_request, "If-Match"));
+	assert_null(strstr(server.last_request, "Content-"));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -423,6 +485,8 @@ int main(void)
 		cmocka_unit_test(speaks_plainly_to_this_machine_when_told_so),
 		cmocka_unit_test(each_identity_has_its_own_connection),
 		cmocka_unit_test(waits_for_other_descriptors_too),
+		cmocka_unit_test(what_is_ready_waits_for_the_word),
+		cmocka_unit_test(nothing_of_a_request_is_left_for_the_next),
 	};
 
 	signal(SIGPIPE, SIG_IGN);
