@@ -29,13 +29,13 @@ struct slot {
 
 enum call_kind { CALL_BULK, CALL_SINGLE, CALL_READ, CALL_READ_KEYS };
 
-/* One request: built, under way or answered. */
+/* One request: built, ready to go, under way or answered. */
 struct call {
 	struct dps_bulk *bulk;
 	struct call *next;
-	struct http_request request; /* until it is started */
-	struct http_transfer *transfer;
-	struct http_answer answer; /* when it is looked at later */
+	struct http_request request;    /* until it is ready to go */
+	struct http_transfer *transfer; /* from then on until it is answered; it has its turn */
+	struct http_answer answer;      /* when it is looked at later */
 	enum call_kind kind;
 	struct slot *slots[DPS_BULK_ITEMS_MAX];
 	size_t count;
@@ -51,7 +51,7 @@ struct dps_bulk {
 	size_t lanes;
 
 	struct slot slots[BULK_SLOTS];
-	struct call *next; /* built and waiting for its turn */
+	struct call *next; /* built and waiting for its turn, or for a lane */
 	struct call *calls;
 	size_t call_count;
 	struct call *answered; /* successes that are looked at when the next request is out */

@@ -208,7 +208,7 @@ static bool build(struct call *call, struct http_request *ret_request, struct mu
 	return false;
 }
 
-/* Ahead of its turn only a whole one: until then more may come, and what must be read goes first. */
+/* Before there is a lane for it only a whole one: until then more may come, and what must be read goes first. */
 static bool may_build_ahead(const struct dps_bulk *bulk)
 {
 	size_t whole = sends_singles(bulk) ? 1 : DPS_BULK_ITEMS_MAX;
@@ -235,6 +235,15 @@ static bool build_next(struct dps_bulk *bulk, struct muster_error *err)
 	return true;
 }
 
+static void give_turn_back(struct call *call)
+{
+	struct dps_meter *meter = dps_client_meter(call->bulk->client);
+
+	http_cancel(dps_client_http(call->bulk->client), TAKE_PTR(call->transfer));
+	if (meter)
+		dps_meter_answer(meter, &call->ticket, DPS_BUDGET_UNSENT, -1);
+}
+
 static void drop_next(struct dps_bulk *bulk)
 {
 	static const enum slot_state states[] = {
@@ -245,7 +254,11 @@ static void drop_next(struct dps_bulk *bulk)
 	};
 	CLEANUP(call_freep) struct call *call = TAKE_PTR(bulk->next);
 
-	for (size_t i = 0; call && i < call->count; i++)
+	if (!call)
+		return;
+	if (call->transfer)
+		give_turn_back(call);
+	for (size_t i = 0; i < call->count; i++)
 		call->slots[i]->state = states[call->kind];
 }
 
@@ -287,9 +300,13 @@ static void take_answer(void *context, struct http_answer *answer)
 	struct dps_meter *meter = dps_client_meter(bulk->client);
 
 	call_remove(bulk, call);
+	call->transfer = NULL;
 	if (meter)
 		dps_meter_answer(meter, &call->ticket, dps_budget_fate_of(answer),
 				 answer->retry_after_ms);
+	/* What was ready to go was so for a service without trouble. */
+	if (!is_plain_success(answer))
+		drop_next(bulk);
 	if (bulk->looks_later && bulk->has_succeeded && is_plain_success(answer))
 		look_later(TAKE_PTR(call), answer);
 	else
@@ -306,20 +323,17 @@ static void look_at_answers(struct dps_bulk *bulk)
 	}
 }
 
-/* Takes the call over. */
-static bool start(struct dps_bulk *bulk, struct call *new_call, struct muster_error *err)
+static bool go(struct dps_bulk *bulk, struct muster_error *err)
 {
-	CLEANUP(call_freep) struct call *call = new_call;
-	struct http *http = dps_client_http(bulk->client);
+	struct call *call = bulk->next;
 
 	call->started_ms = clock_now_ms();
-	call->transfer = http_start(http, &call->request, take_answer, call, err);
-	if (!call->transfer)
+	if (!http_go(dps_client_http(bulk->client), call->transfer, err))
 		return false;
+	bulk->next = NULL;
 	call->next = bulk->calls;
 	bulk->calls = call;
 	bulk->call_count++;
-	call = NULL;
 	return true;
 }
 
@@ -371,6 +385,22 @@ static bool authorize_next(struct dps_bulk *bulk)
 	return false;
 }
 
+/* Gives it its turn and all that can be done before a lane is free. *ret_wait_ms > 0: it has to wait for its turn. */
+static bool make_next_ready(struct dps_bulk *bulk, int64_t *ret_wait_ms, struct muster_error *err)
+{
+	struct call *call = bulk->next;
+
+	*ret_wait_ms = 0;
+	if (call->transfer)
+		return true;
+	take_turn(bulk, call, ret_wait_ms);
+	if (*ret_wait_ms > 0 || bulk->is_stopped || !authorize_next(bulk))
+		return true;
+	call->transfer =
+		http_prepare(dps_client_http(bulk->client), &call->request, take_answer, call, err);
+	return call->transfer;
+}
+
 /* *ret_wait_ms 0: one was started; -1: nothing to start. */
 static bool start_next(struct dps_bulk *bulk, int64_t *ret_wait_ms, struct muster_error *err)
 {
@@ -387,10 +417,9 @@ static bool start_next(struct dps_bulk *bulk, int64_t *ret_wait_ms, struct muste
 		return false;
 	if (!bulk->next)
 		return true;
-	take_turn(bulk, bulk->next, ret_wait_ms);
-	if (*ret_wait_ms > 0 || bulk->is_stopped || !authorize_next(bulk))
-		return true;
-	return start(bulk, TAKE_PTR(bulk->next), err);
+	if (!make_next_ready(bulk, ret_wait_ms, err))
+		return false;
+	return !bulk->next->transfer || go(bulk, err);
 }
 
 /* -- The engine ------------------------------------------------------------------------------------------ */
@@ -426,7 +455,7 @@ void dps_bulk_free(struct dps_bulk *bulk)
 
 		bulk->answered = call->next;
 	}
-	call_free(bulk->next);
+	drop_next(bulk);
 	for (size_t i = 0; i < BULK_SLOTS; i++)
 		slot_done(&bulk->slots[i]);
 	free(bulk);
@@ -498,6 +527,16 @@ static void cancel(struct dps_bulk *bulk)
 	dps_bulk_stop(bulk, &why);
 }
 
+/* So that it can go as soon as a lane is free. */
+static bool get_ahead(struct dps_bulk *bulk, struct muster_error *err)
+{
+	int64_t ignored;
+
+	if (!fill_slots(bulk, BULK_SLOTS, err) || (may_build_ahead(bulk) && !build_next(bulk, err)))
+		return false;
+	return !bulk->next || lanes_of(bulk) < bulk->lanes || make_next_ready(bulk, &ignored, err);
+}
+
 /* Sends what was started. While the service is busy with it, looks at the answers and gets the next request ready.
  * *ret_may_wait: nothing can be started before another answer comes. */
 static bool send_started(struct dps_bulk *bulk, bool *ret_may_wait, struct muster_error *err)
@@ -509,7 +548,7 @@ static bool send_started(struct dps_bulk *bulk, bool *ret_may_wait, struct muste
 		return false;
 	has_answers = bulk->answered;
 	look_at_answers(bulk);
-	if (!fill_slots(bulk, BULK_SLOTS, err) || (may_build_ahead(bulk) && !build_next(bulk, err)))
+	if (!get_ahead(bulk, err))
 		return false;
 	*ret_may_wait = bulk->call_count == under_way &&
 			(!has_answers || bulk->call_count >= lanes_of(bulk));
