@@ -7,6 +7,7 @@
 
 #include "muster/encoding.h"
 #include "muster/json.h"
+#include "muster/x509-bare.h"
 
 #include "document-internal.h"
 
@@ -160,44 +161,51 @@ void rule_srk(struct check *check, const cJSON *item)
 		check_problem(check, "Storage root key is not base64");
 }
 
-static X509 *read_pem(const void *data, size_t size)
+static X509 *read_pem(OSSL_LIB_CTX *context, const void *data, size_t size)
 {
 	CLEANUP(BIO_freep) BIO *bio = BIO_new_mem_buf(data, (int)size);
+	CLEANUP(X509_freep) X509 *certificate = X509_new_ex(context, NULL);
 
-	return bio ? PEM_read_bio_X509(bio, NULL, NULL, NULL) : NULL;
+	return bio && certificate && PEM_read_bio_X509(bio, &certificate, NULL, NULL)
+		       ? TAKE_PTR(certificate)
+		       : NULL;
 }
 
-static X509 *read_der(const struct bytes *der)
+static X509 *read_der(OSSL_LIB_CTX *context, const struct bytes *der)
 {
 	const unsigned char *end = der->data;
-	CLEANUP(X509_freep) X509 *certificate = d2i_X509(NULL, &end, (long)der->size);
+	CLEANUP(X509_freep) X509 *certificate = X509_new_ex(context, NULL);
 
-	return certificate && end == der->data + der->size ? TAKE_PTR(certificate) : NULL;
+	return certificate && d2i_X509(&certificate, &end, (long)der->size) &&
+			       end == der->data + der->size
+		       ? TAKE_PTR(certificate)
+		       : NULL;
 }
 
-static X509 *read_certificate(const char *text)
+static X509 *read_certificate(OSSL_LIB_CTX *context, const char *text)
 {
 	static const char begin[] = "-----BEGIN";
 	CLEANUP(bytes_done) struct bytes decoded = { 0 };
 	size_t length = strlen(text);
 
 	if (strstr(text, begin))
-		return read_pem(text, length);
+		return read_pem(context, text, length);
 	while (length > 0 && isspace((unsigned char)text[length - 1]))
 		length--;
 	if (!base64_decode(text, length, &decoded))
 		return NULL;
 	if (memmem(decoded.data, decoded.size, begin, strlen(begin)))
-		return read_pem(decoded.data, decoded.size);
-	return read_der(&decoded);
+		return read_pem(context, decoded.data, decoded.size);
+	return read_der(context, &decoded);
 }
 
-bool dps_certificate_decode(const char *text, X509 **ret_certificate, struct muster_error *err)
+static bool decode(OSSL_LIB_CTX *context, const char *text, X509 **ret_certificate,
+		   struct muster_error *err)
 {
 	X509 *certificate;
 
 	ERR_set_mark();
-	certificate = read_certificate(text);
+	certificate = read_certificate(context, text);
 	ERR_pop_to_mark();
 	if (!certificate)
 		return muster_fail(
@@ -207,13 +215,18 @@ bool dps_certificate_decode(const char *text, X509 **ret_certificate, struct mus
 	return true;
 }
 
+bool dps_certificate_decode(const char *text, X509 **ret_certificate, struct muster_error *err)
+{
+	return decode(NULL, text, ret_certificate, err);
+}
+
 void rule_certificate(struct check *check, const cJSON *item)
 {
 	CLEANUP(X509_freep) X509 *certificate = NULL;
 	const char *text = document_text(item, "certificate");
 	struct muster_error error;
 
-	if (text && !dps_certificate_decode(text, &certificate, &error))
+	if (text && !decode(x509_bare_context(), text, &certificate, &error))
 		check_problem(check, "%s", error.message);
 	if (!text && !(check->rules->certificate_may_be_info && document_get(item, "info")))
 		check_problem_at(check, "certificate", "is missing");

@@ -3,9 +3,8 @@
 
 #include <string.h>
 
-#include <openssl/provider.h>
-
 #include "muster/encoding.h"
+#include "muster/x509-bare.h"
 
 #define SERIAL_SIZE 17
 #define DAY_S (24 * 60 * 60)
@@ -54,41 +53,12 @@ bool pki_extension_add(X509 *certificate, X509 *issuer, int nid, const char *val
 	return true;
 }
 
-/* A context without algorithms; NULL, which is the ordinary one, when OpenSSL cannot. */
-static OSSL_LIB_CTX *bare_context(void)
-{
-	static OSSL_LIB_CTX *context;
-	OSSL_LIB_CTX *made;
-
-	if (context)
-		return context;
-	made = OSSL_LIB_CTX_new();
-	if (!made || !OSSL_PROVIDER_load(made, "null")) {
-		OSSL_LIB_CTX_free(made);
-		return NULL;
-	}
-	context = made;
-	return context;
-}
-
-X509 *pki_x509_read_bare(const struct bytes *der)
-{
-	const uint8_t *cursor = der->data;
-	X509 *certificate = X509_new_ex(bare_context(), NULL);
-
-	if (certificate && d2i_X509(&certificate, &cursor, (long)der->size) &&
-	    cursor == der->data + der->size)
-		return certificate;
-	X509_free(certificate);
-	return NULL;
-}
-
 /* X509_set_pubkey would decode what it has just encoded. */
 static bool set_key(X509 *certificate, const struct bytes *spki)
 {
 	X509_PUBKEY *key = X509_get_X509_PUBKEY(certificate);
 	CLEANUP(X509_PUBKEY_freep)
-	X509_PUBKEY *read = X509_PUBKEY_new_ex(bare_context(), NULL);
+	X509_PUBKEY *read = X509_PUBKEY_new_ex(x509_bare_context(), NULL);
 	const uint8_t *cursor = spki->data, *bits;
 	X509_ALGOR *from, *to;
 	uint8_t *copy;

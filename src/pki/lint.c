@@ -6,6 +6,8 @@
 
 #include <openssl/err.h>
 
+#include "muster/x509-bare.h"
+
 struct pki_linted {
 	X509 *certificate; /* its signature is the throw-away key's until it is signed */
 	struct bytes tbs;
@@ -124,7 +126,7 @@ static bool lint(const struct pki_plan *plan, struct pki_linted *linted, struct 
 	if (!pki_x509_sign(linted->certificate, throw_away, err) ||
 	    !pki_certificate_der(linted->certificate, &der, err))
 		return false;
-	copy = pki_x509_read_bare(&der);
+	copy = x509_read_bare(der.data, der.size);
 	if (!copy)
 		return pki_fail(err, CAUSE_CERTIFICATE_INVALID, "reading it back");
 	return pki_x509_tbs(copy, &linted->tbs, err) && pki_lint_rules(copy, plan, err);
@@ -146,6 +148,12 @@ bool pki_certificate_lint(const struct pki_plan *plan, struct pki_linted **ret_l
 
 /* -- Signing ------------------------------------------------------------------------------------------------------ */
 
+static bool fail_changed(struct muster_error *err)
+{
+	return muster_fail(err, CAUSE_CERTIFICATE_INVALID,
+			   "what was signed is not what was looked at before");
+}
+
 bool pki_certificate_sign(struct pki_linted *linted, X509 **ret_certificate,
 			  struct muster_error *err)
 {
@@ -156,8 +164,7 @@ bool pki_certificate_sign(struct pki_linted *linted, X509 **ret_certificate,
 	    !pki_x509_tbs(certificate, &tbs, err))
 		return false;
 	if (!bytes_equal(&tbs, &linted->tbs))
-		return muster_fail(err, CAUSE_CERTIFICATE_INVALID,
-				   "what was signed is not what was looked at before");
+		return fail_changed(err);
 	if (X509_verify(certificate, linted->signer_public) != 1)
 		return pki_fail(err, CAUSE_SIGNATURE_INVALID, "verifying the certificate");
 	*ret_certificate = TAKE_PTR(certificate);

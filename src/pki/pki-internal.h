@@ -84,9 +84,6 @@ bool pki_x509_sign(X509 *certificate, EVP_PKEY *issuer_key, struct muster_error 
 /* The same, and reads the result back from its bytes as a stranger would. */
 bool pki_x509_sign_and_read(X509 *certificate, EVP_PKEY *issuer_key, X509 **ret_read,
 			    struct muster_error *err) MUST_CHECK;
-/* Everything but the key, which takes OpenSSL ten times as long as the rest: X509_get0_pubkey gives NULL, nothing can be
- * computed with it. NULL, with the reason in OpenSSL's queue, when it is none or there are bytes behind it. */
-X509 *pki_x509_read_bare(const struct bytes *der);
 /* The to-be-signed bytes as they stand in the encoded certificate. */
 bool pki_x509_tbs(const X509 *certificate, struct bytes *ret_tbs, struct muster_error *err)
 	MUST_CHECK;

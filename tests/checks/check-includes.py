@@ -20,7 +20,7 @@ USES = {
 }
 
 BASE_HEADERS = {"causes", "cleanup", "clock", "encoding", "error", "file", "json", "json-edit", "log", "process", "roca", "secret",
-                "signer", "text", "spki", "token-uri"}
+                "signer", "spki", "text", "token-uri", "x509-bare"}
 OTHER_FACES = {"config": "profile"}
 
 # Whose headers: pattern, rooms. OpenSSL and cJSON are free everywhere.
