@@ -99,6 +99,18 @@ const X509 *pki_linted_certificate(const struct pki_linted *linted);
 /* Signs, compares the to-be-signed bytes with those that were looked at, and verifies. */
 bool pki_certificate_sign(struct pki_linted *linted, X509 **ret_certificate,
 			  struct muster_error *err) MUST_CHECK;
+/* The same for a signer that is asked by message, among others at a time: the plan's keys need to be public halves only.
+ * What it is asked for, as a struct signer would be; the digest is owned. */
+struct pki_wanted {
+	enum signer_scheme scheme;
+	enum signer_hash hash;
+	struct bytes digest;
+};
+bool pki_linted_wants(const struct pki_linted *linted, struct pki_wanted *ret_wanted,
+		      struct muster_error *err) MUST_CHECK;
+/* Puts the certificate together, reads it back, compares and verifies it; DER. */
+bool pki_linted_sign(const struct pki_linted *linted, const struct bytes *signature,
+		     struct bytes *ret_der, struct muster_error *err) MUST_CHECK;
 /* Both in one, where nothing has to be recorded between. */
 bool pki_certificate_make(const struct pki_plan *plan, X509 **ret_certificate,
 			  struct muster_error *err) MUST_CHECK;

@@ -171,6 +171,101 @@ bool pki_certificate_sign(struct pki_linted *linted, X509 **ret_certificate,
 	return true;
 }
 
+/* -- Signing by whoever is asked for it --------------------------------------------------------------------------- */
+
+static bool digest_tbs(const struct pki_linted *linted, const EVP_MD *digest,
+		       struct bytes *ret_digest, struct muster_error *err)
+{
+	uint8_t out[EVP_MAX_MD_SIZE];
+	unsigned size;
+
+	if (!digest)
+		return bytes_copy(ret_digest, linted->tbs.data, linted->tbs.size, err);
+	return EVP_Digest(linted->tbs.data, linted->tbs.size, out, &size, digest, NULL) == 1
+		       ? bytes_copy(ret_digest, out, size, err)
+		       : pki_fail(err, CAUSE_CRYPTO, "hashing what is to be signed");
+}
+
+bool pki_linted_wants(const struct pki_linted *linted, struct pki_wanted *ret_wanted,
+		      struct muster_error *err)
+{
+	const EVP_MD *digest = pki_digest_of_key(linted->signer_public);
+
+	ret_wanted->scheme = EVP_PKEY_is_a(linted->signer_public, "RSA")  ? SIGNER_RSA_PKCS1
+			     : EVP_PKEY_is_a(linted->signer_public, "EC") ? SIGNER_ECDSA
+									  : SIGNER_ED25519;
+	ret_wanted->hash = SIGNER_HASH_NONE;
+	for (int hash = SIGNER_SHA256; digest && hash <= SIGNER_SHA512; hash++)
+		if (EVP_MD_get_type(pki_hash_digest(hash)) == EVP_MD_get_type(digest))
+			ret_wanted->hash = hash;
+	return digest_tbs(linted, digest, &ret_wanted->digest, err);
+}
+
+/* RFC 5280 4.1: what was looked at, its algorithm again, the signature. */
+static bool assemble(const struct pki_linted *linted, const struct bytes *signature,
+		     struct bytes *ret_der, struct muster_error *err)
+{
+	int bits = (int)signature->size + 1, inner, size, algorithm_size;
+	const X509_ALGOR *algorithm;
+	struct bytes der;
+	uint8_t *at;
+
+	X509_get0_signature(NULL, &algorithm, linted->certificate);
+	algorithm_size = i2d_X509_ALGOR(algorithm, NULL);
+	inner = (int)linted->tbs.size + algorithm_size +
+		ASN1_object_size(0, bits, V_ASN1_BIT_STRING);
+	size = ASN1_object_size(1, inner, V_ASN1_SEQUENCE);
+	der = (struct bytes){ calloc(1, (size_t)size), (size_t)size };
+	if (!der.data)
+		return muster_fail_memory(err);
+	at = der.data;
+	ASN1_put_object(&at, 1, inner, V_ASN1_SEQUENCE, V_ASN1_UNIVERSAL);
+	memcpy(at, linted->tbs.data, linted->tbs.size);
+	at += linted->tbs.size;
+	i2d_X509_ALGOR(algorithm, &at);
+	ASN1_put_object(&at, 0, bits, V_ASN1_BIT_STRING, V_ASN1_UNIVERSAL);
+	*at++ = 0;
+	memcpy(at, signature->data, signature->size);
+	*ret_der = der;
+	return true;
+}
+
+/* As X509_verify does it, with the bytes that were read back. */
+static bool is_signed(const struct pki_linted *linted, const X509 *certificate)
+{
+	CLEANUP(EVP_MD_CTX_freep) EVP_MD_CTX *ctx = EVP_MD_CTX_new();
+	const EVP_MD *digest = pki_digest_of_key(linted->signer_public);
+	const ASN1_BIT_STRING *signature;
+
+	X509_get0_signature(&signature, NULL, certificate);
+	return ctx && EVP_DigestVerifyInit(ctx, NULL, digest, NULL, linted->signer_public) == 1 &&
+	       EVP_DigestVerify(ctx, ASN1_STRING_get0_data(signature),
+				(size_t)ASN1_STRING_length(signature), linted->tbs.data,
+				linted->tbs.size) == 1;
+}
+
+bool pki_linted_sign(const struct pki_linted *linted, const struct bytes *signature,
+		     struct bytes *ret_der, struct muster_error *err)
+{
+	CLEANUP(bytes_done) struct bytes der = { 0 }, tbs = { 0 };
+	CLEANUP(X509_freep) X509 *certificate = NULL;
+
+	if (!assemble(linted, signature, &der, err))
+		return false;
+	certificate = x509_read_bare(der.data, der.size);
+	if (!certificate)
+		return pki_fail(err, CAUSE_CERTIFICATE_INVALID, "reading it back");
+	if (!pki_x509_tbs(certificate, &tbs, err))
+		return false;
+	if (!bytes_equal(&tbs, &linted->tbs))
+		return fail_changed(err);
+	if (!is_signed(linted, certificate))
+		return pki_fail(err, CAUSE_SIGNATURE_INVALID, "verifying the certificate");
+	*ret_der = der;
+	der = (struct bytes){ 0 };
+	return true;
+}
+
 bool pki_certificate_make(const struct pki_plan *plan, X509 **ret_certificate,
 			  struct muster_error *err)
 {

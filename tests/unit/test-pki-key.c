@@ -61,6 +61,57 @@ static void certificates_are_signed_by_the_signer(void **state)
 	}
 }
 
+/* The plan has public halves only; the signer is asked by whoever calls. */
+static bool make_by_message(struct soft_signer *soft, struct bytes *ret_der,
+			    struct muster_error *err)
+{
+	uint8_t data[SIGNER_SIGNATURE_MAX];
+	struct bytes signature = { data, 0 };
+	struct pki_wanted wanted = { 0 };
+	struct pki_linted *linted = NULL;
+	struct pki_plan plan = {
+		.subject = "CN=dev-1",
+		.registration_id = "dev-1",
+		.valid_days = 30,
+		.now_ms = clock_wall_ms(),
+	};
+	bool good;
+
+	assert_true(pki_public_key_read(&soft->signer.spki, &plan.key, err));
+	if (!pki_certificate_lint(&plan, &linted, err) || !pki_linted_wants(linted, &wanted, err) ||
+	    !soft->signer.sign(&soft->signer, wanted.scheme, wanted.hash, wanted.digest.data,
+			       wanted.digest.size, data, &signature.size, err))
+		fail_msg("%s", err->message);
+	good = pki_linted_sign(linted, &signature, ret_der, err);
+	bytes_done(&wanted.digest);
+	pki_linted_free(linted);
+	EVP_PKEY_free(plan.key);
+	return good;
+}
+
+static void signers_can_be_asked_by_message(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(types); i++) {
+		struct soft_signer soft;
+		struct bytes der = { 0 };
+		struct muster_error err;
+		X509 *certificate = NULL;
+
+		assert_true(soft_signer_init(&soft, types[i]));
+		assert_true(make_by_message(&soft, &der, &err));
+		assert_true(pki_certificate_read(der.data, der.size, "it", &certificate, &err));
+		assert_int_equal(X509_verify(certificate, soft.key), 1);
+		X509_free(certificate);
+		bytes_done(&der);
+		soft.is_lying = true;
+		assert_false(make_by_message(&soft, &der, &err));
+		assert_int_equal(err.cause, CAUSE_SIGNATURE_INVALID);
+		assert_null(der.data);
+		soft_signer_done(&soft);
+	}
+}
+
 static void requests_are_signed_by_the_signer(void **state)
 {
 	(void)state;
@@ -264,6 +315,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(certificates_are_signed_by_the_signer),
+		cmocka_unit_test(signers_can_be_asked_by_message),
 		cmocka_unit_test(requests_are_signed_by_the_signer),
 		cmocka_unit_test(the_private_half_stays_where_it_is),
 		cmocka_unit_test(tls_clients_sign_by_the_signer),
