@@ -98,17 +98,13 @@ bool certify_announce(struct custody *custody, const struct pki_linted *linted,
 	return custody_append(custody, JOURNAL_INTENT, TAKE_PTR(body), err);
 }
 
-bool certify_keep(struct custody *custody, const X509 *certificate, const struct bytes *signer_id,
-		  struct muster_error *err)
+bool certify_keep(struct custody *custody, const struct bytes *certificate,
+		  const struct bytes *signer_id, struct muster_error *err)
 {
 	CLEANUP(cJSON_freep)
 	cJSON *body = custody_entry(custody, "certify", "signerId", signer_id);
-	CLEANUP(bytes_done) struct bytes der = { 0 };
-	CLEANUP(freep) char *base64 = NULL;
+	CLEANUP(freep) char *base64 = base64_encode(certificate->data, certificate->size);
 
-	if (!pki_certificate_der(certificate, &der, err))
-		return false;
-	base64 = base64_encode(der.data, der.size);
 	if (!body || !base64 || !json_add_text(body, "certificate", base64))
 		return muster_fail_memory(err);
 	return custody_append(custody, JOURNAL_OUTCOME, TAKE_PTR(body), err);
@@ -119,13 +115,15 @@ bool certify_make(struct custody *custody, const struct pki_plan *plan,
 		  struct muster_error *err)
 {
 	CLEANUP(pki_linted_freep) struct pki_linted *linted = NULL;
+	CLEANUP(bytes_done) struct bytes der = { 0 };
 
 	return pki_certificate_lint(plan, &linted, err) && journal_begin(custody->journal, err) &&
 	       certify_announce(custody, linted, &signer->id, err) &&
 	       journal_commit(custody->journal, err) &&
 	       pki_certificate_sign(linted, ret_certificate, err) &&
+	       pki_certificate_der(*ret_certificate, &der, err) &&
 	       journal_begin(custody->journal, err) &&
-	       certify_keep(custody, *ret_certificate, &signer->id, err) &&
+	       certify_keep(custody, &der, &signer->id, err) &&
 	       journal_commit(custody->journal, err);
 }
 

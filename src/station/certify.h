@@ -22,8 +22,8 @@ bool certify_make(struct custody *custody, const struct pki_plan *plan,
  * asked for. */
 bool certify_announce(struct custody *custody, const struct pki_linted *linted,
 		      const struct bytes *signer_id, struct muster_error *err) MUST_CHECK;
-bool certify_keep(struct custody *custody, const X509 *certificate, const struct bytes *signer_id,
-		  struct muster_error *err) MUST_CHECK;
+bool certify_keep(struct custody *custody, const struct bytes *certificate,
+		  const struct bytes *signer_id, struct muster_error *err) MUST_CHECK;
 /* Describes it and writes its files. `issuers`: PEM of the certificates above it, or NULL. */
 bool certify_deliver(const struct station_certificate_output *output, const X509 *certificate,
 		     const struct bytes *issuers, cJSON *result, struct muster_error *err)

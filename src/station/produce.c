@@ -1,6 +1,7 @@
-/* Keys and certificates for many devices. They go through in batches: while one batch is made by the token, the one before
- * is signed, and one transaction of the journal records what was signed and announces what is next. So the token never
- * waits for this program, and a cut leaves at most two batches of keys that the next run destroys. */
+/* Keys and certificates for many devices. Each line to the token does one thing at a time: it makes a key, or signs a
+ * certificate. Nothing is asked for before it was announced; when nothing that was is left to be asked for, one transaction
+ * of the journal records what was signed and announces what comes next, while the lines are busy with the last of it. A cut
+ * leaves no more keys than there are units under way; the next run destroys them. */
 #include "produce.h"
 
 #include <poll.h>
@@ -14,32 +15,35 @@
 #include "muster/json.h"
 #include "steps.h"
 
-/* Two of them are less than what a next run can settle. */
-enum { BATCH_MAX = 24, CERTIFICATE_FILE_MAX = 1024 * 1024 };
+/* Less than what a next run can settle. */
+enum { UNDER_WAY_MAX = 60, CERTIFICATE_FILE_MAX = 1024 * 1024 };
 
-struct production;
-
-/* Signs for another signer, and keeps the token busy while what it signed is looked at. */
-struct relay {
-	struct signer signer;
-	struct token_signer *token;
-	struct production *production;
+/* In their order. What is noted is announced by the next commit, what is signed is recorded by it. */
+enum unit_state {
+	UNIT_NOTED,
+	UNIT_TO_MAKE,
+	UNIT_MAKING,
+	UNIT_LINTED,
+	UNIT_TO_SIGN,
+	UNIT_SIGNING,
+	UNIT_SIGNED,
+	UNIT_RECORDED,
+	UNIT_FAILED,
 };
 
 struct unit {
+	enum unit_state state;
 	struct produced_name name;
 	struct station_key_choice choice;
 	struct custody_key key;
-	struct relay relay; /* of the key, when it signs for itself */
-	EVP_PKEY *relayed;
 	struct pki_linted *linted;
-	X509 *certificate;
-	bool is_good; /* nothing has gone wrong so far */
+	struct bytes certificate; /* DER */
 };
 
-struct batch {
-	struct unit units[BATCH_MAX];
-	size_t count, asked; /* units; of them asked for or made */
+struct line {
+	struct worker *worker;
+	bool makes, signs;
+	struct unit *unit; /* what it is busy with, or NULL */
 };
 
 struct production {
@@ -49,47 +53,30 @@ struct production {
 	struct custody custody,
 		elsewhere; /* the devices' token, and the issuer's if that is another */
 	struct custody_key issuer_key;
-	struct relay relay;
-	EVP_PKEY *issuer; /* works through the relay; NULL: each key signs for itself */
-	X509 *issuer_certificate;
+	X509 *issuer_certificate; /* NULL: each key signs for itself */
 	struct file_sink sink;
 
-	size_t taken, written; /* serials */
-	struct batch *making, *signing, *keeping;
-	struct unit *asked[CUSTODY_LINES_MAX]; /* by line */
-	struct worker_message reply;           /* that came while a signature was wanted */
-	struct unit *replied;
+	struct line lines[CUSTODY_LINES_MAX + 1];
+	size_t line_count;
+	struct unit units[UNDER_WAY_MAX]; /* a ring: that of serial n is n % UNDER_WAY_MAX */
+	size_t begun, ended;              /* serials */
+	size_t written;
 	struct muster_error failure; /* the first; nothing new is begun after it */
 };
 
 static void unit_done(struct unit *unit)
 {
-	EVP_PKEY_free(unit->relayed);
 	custody_key_done(&unit->key);
 	produced_name_done(&unit->name);
 	pki_linted_free(unit->linted);
-	X509_free(unit->certificate);
+	bytes_done(&unit->certificate);
 	*unit = (struct unit){ 0 };
-}
-
-static void batch_clear(struct batch *batch)
-{
-	for (size_t i = 0; i < batch->count; i++)
-		unit_done(&batch->units[i]);
-	batch->count = batch->asked = 0;
 }
 
 static void production_done(struct production *production)
 {
-	struct batch *batches[] = { production->making, production->signing, production->keeping };
-
-	for (size_t i = 0; i < ARRAY_SIZE(batches); i++) {
-		if (batches[i])
-			batch_clear(batches[i]);
-		free(batches[i]);
-	}
-	worker_message_done(&production->reply);
-	EVP_PKEY_free(production->issuer);
+	for (size_t i = 0; i < UNDER_WAY_MAX; i++)
+		unit_done(&production->units[i]);
 	X509_free(production->issuer_certificate);
 	custody_key_done(&production->issuer_key);
 	custody_done(&production->elsewhere);
@@ -99,28 +86,38 @@ static void production_done(struct production *production)
 	profile_done(&production->profile);
 }
 
-/* Ready to be signed. One that was never asked for, because another failed, is not. */
-static bool is_linted(const struct unit *unit)
+static struct unit *unit_of(struct production *production, size_t serial)
 {
-	return unit->is_good && unit->linted;
+	return &production->units[serial % UNDER_WAY_MAX];
+}
+
+/* Of those under way, the first in that state. */
+static struct unit *first_in(struct production *production, enum unit_state state)
+{
+	for (size_t i = production->ended; i < production->begun; i++)
+		if (unit_of(production, i)->state == state)
+			return unit_of(production, i);
+	return NULL;
+}
+
+static bool is_stopped(const struct production *production)
+{
+	return production->failure.code != MUSTER_OK;
 }
 
 static void unit_failed(struct production *production, struct unit *unit,
 			const struct muster_error *failure)
 {
-	unit->is_good = false;
-	if (production->failure.code != MUSTER_OK)
+	unit->state = UNIT_FAILED;
+	if (is_stopped(production))
 		return;
 	production->failure = *failure;
 	muster_error_prefix(&production->failure, "device '%s'", unit->name.registration_id);
 }
 
-/* -- Making keys ------------------------------------------------------------------------------------------------ */
+/* -- What comes back ---------------------------------------------------------------------------------------------- */
 
-static bool relay_init(struct relay *relay, struct production *production,
-		       struct token_signer *token, EVP_PKEY **ret_key, struct muster_error *err);
-
-static bool lint(struct production *production, struct unit *unit, struct muster_error *err)
+static bool lint(const struct production *production, struct unit *unit, struct muster_error *err)
 {
 	const struct profile *profile = &production->profile;
 	struct pki_plan plan = {
@@ -131,107 +128,149 @@ static bool lint(struct production *production, struct unit *unit, struct muster
 		.skew_minutes = (unsigned)profile->x509.skew_minutes,
 		.now_ms = clock_wall_ms(),
 		.crl_url = profile->x509.crl_url,
-		.issuer_key = production->issuer,
+		.issuer_key = production->issuer_key.public_key,
 		.issuer_certificate = production->issuer_certificate,
 	};
 
-	if (!production->issuer) {
-		if (!relay_init(&unit->relay, production, &unit->key.signer, &unit->relayed, err))
-			return false;
-		plan.key = unit->relayed;
-	}
 	return pki_certificate_lint(&plan, &unit->linted, err);
 }
 
 /* The journal does not know the keys that are under way beside it. */
-static bool is_repeated(const struct production *production, const struct unit *unit)
+static bool is_repeated(struct production *production, const struct unit *unit)
 {
-	const struct batch *batches[] = { production->making, production->signing };
+	for (size_t i = production->ended; i < production->begun; i++) {
+		const struct unit *other = unit_of(production, i);
 
-	for (size_t i = 0; i < ARRAY_SIZE(batches); i++)
-		for (size_t j = 0; j < batches[i]->count; j++) {
-			const struct unit *other = &batches[i]->units[j];
-
-			if (other != unit && other->key.spki.size > 0 &&
-			    bytes_equal(&other->key.spki, &unit->key.spki))
-				return true;
-		}
+		if (other != unit && other->key.spki.size > 0 &&
+		    bytes_equal(&other->key.spki, &unit->key.spki))
+			return true;
+	}
 	return false;
 }
 
-static void take_key(struct production *production, struct unit *unit,
-		     const struct worker_message *reply)
+static bool take_key(struct production *production, struct unit *unit,
+		     const struct worker_message *reply, struct muster_error *err)
 {
+	if (!custody_key_made(&production->custody, &unit->choice, reply, &unit->key, err))
+		return false;
+	if (is_repeated(production, unit))
+		return muster_fail(err, CAUSE_KEY_REPEATED,
+				   "the token made the same key a second time");
+	if (!lint(production, unit, err))
+		return false;
+	unit->state = UNIT_LINTED;
+	return true;
+}
+
+static bool take_signature(struct unit *unit, const struct worker_message *reply,
+			   struct muster_error *err)
+{
+	const struct bytes *signature = token_signature_of(reply, err);
+
+	if (!signature || !pki_linted_sign(unit->linted, signature, &unit->certificate, err))
+		return false;
+	unit->state = UNIT_SIGNED;
+	return true;
+}
+
+/* -- Lines ---------------------------------------------------------------------------------------------------------- */
+
+static const struct bytes *signer_id(const struct production *production, const struct unit *unit)
+{
+	return production->issuer_certificate ? &production->issuer_key.id : &unit->key.id;
+}
+
+static bool ask_for_signature(const struct production *production, const struct unit *unit,
+			      struct worker_message *ret_request, struct muster_error *err)
+{
+	struct pki_wanted wanted = { 0 };
+
+	if (!pki_linted_wants(unit->linted, &wanted, err))
+		return false;
+	token_signature_ask(signer_id(production, unit), wanted.scheme, wanted.hash, &wanted.digest,
+			    ret_request);
+	bytes_done(&wanted.digest);
+	return true;
+}
+
+static bool ask(struct production *production, struct line *line, struct unit *unit,
+		struct muster_error *err)
+{
+	CLEANUP(worker_message_done) struct worker_message request = { 0 };
+	bool makes = unit->state == UNIT_TO_MAKE;
+
+	if (makes)
+		custody_key_ask(&unit->choice, &unit->key, &request);
+	else if (!ask_for_signature(production, unit, &request, err))
+		return false;
+	unit->state = makes ? UNIT_MAKING : UNIT_SIGNING;
+	line->unit = unit;
+	return worker_send(line->worker, &request, err);
+}
+
+/* Signatures first: they end what is under way. */
+static void ask_line(struct production *production, struct line *line)
+{
+	struct unit *unit = line->signs ? first_in(production, UNIT_TO_SIGN) : NULL;
 	struct muster_error err;
 
-	if (!custody_key_made(&production->custody, &unit->choice, reply, &unit->key, &err)) {
-		unit_failed(production, unit, &err);
-	} else if (is_repeated(production, unit)) {
-		muster_fail(&err, CAUSE_KEY_REPEATED, "the token made the same key a second time");
-		unit_failed(production, unit, &err);
-	} else if (!lint(production, unit, &err)) {
-		unit_failed(production, unit, &err);
-	}
+	if (!unit && line->makes && !is_stopped(production))
+		unit = first_in(production, UNIT_TO_MAKE);
+	if (!unit || ask(production, line, unit, &err))
+		return;
+	unit_failed(production, unit, &err);
+	line->unit = NULL;
 }
 
-static bool is_stopped(const struct production *production)
-{
-	return production->failure.code != MUSTER_OK;
-}
-
-/* Asks every line that is free for a key. */
 static void ask_lines(struct production *production)
 {
-	struct batch *batch = production->making;
-
-	for (size_t i = 0; i < production->custody.line_count; i++) {
-		CLEANUP(worker_message_done) struct worker_message request = { 0 };
-		struct muster_error err;
-		struct unit *unit;
-
-		if (production->asked[i] || batch->asked == batch->count || is_stopped(production))
-			continue;
-		unit = &batch->units[batch->asked++];
-		custody_key_ask(&unit->choice, &unit->key, &request);
-		if (!worker_send(production->custody.lines[i], &request, &err))
-			unit_failed(production, unit, &err);
-		else
-			production->asked[i] = unit;
-	}
+	for (size_t i = 0; i < production->line_count; i++)
+		if (!production->lines[i].unit)
+			ask_line(production, &production->lines[i]);
 }
 
-/* A reply of that line, when it is there; `unit` of it is NULL otherwise. */
-static struct unit *collect(struct production *production, size_t line,
-			    struct worker_message *ret_reply)
+/* Takes what has come, and has the line go on before it is looked at. */
+static void take_reply(struct production *production, struct line *line)
 {
-	struct unit *unit = production->asked[line];
+	CLEANUP(worker_message_done) struct worker_message reply = { 0 };
+	struct unit *unit = line->unit;
 	struct muster_error err;
-	bool is_done = true;
+	bool is_done, good;
 
 	if (!unit)
-		return NULL;
-	if (!worker_receive(production->custody.lines[line], ret_reply, &is_done, &err))
-		unit_failed(production, unit, &err);
+		return;
+	good = worker_receive(line->worker, &reply, &is_done, &err);
 	if (!is_done)
-		return NULL;
-	production->asked[line] = NULL;
-	return unit->is_good ? unit : NULL;
+		return;
+	line->unit = NULL;
+	if (good)
+		ask_line(production, line);
+	if (!good || !(unit->state == UNIT_MAKING ? take_key(production, unit, &reply, &err)
+						  : take_signature(unit, &reply, &err)))
+		unit_failed(production, unit, &err);
 }
 
+static void take_replies(struct production *production)
+{
+	for (size_t i = 0; i < production->line_count; i++)
+		take_reply(production, &production->lines[i]);
+}
+
+/* False when no line is busy. */
 static bool wait_for_lines(const struct production *production)
 {
-	struct pollfd waits[CUSTODY_LINES_MAX];
+	struct pollfd waits[CUSTODY_LINES_MAX + 1];
 	int64_t deadline = INT64_MAX, left;
 	size_t used = 0;
 
-	for (size_t i = 0; i < production->custody.line_count; i++) {
-		const struct worker *line = production->custody.lines[i];
+	for (size_t i = 0; i < production->line_count; i++) {
+		const struct line *line = &production->lines[i];
 
-		if (!production->asked[i])
+		if (!line->unit)
 			continue;
-		waits[used++] = (struct pollfd){ .fd = worker_fd(line), .events = POLLIN };
-		if (worker_deadline_ms(line) < deadline)
-			deadline = worker_deadline_ms(line);
+		waits[used++] = (struct pollfd){ .fd = worker_fd(line->worker), .events = POLLIN };
+		if (worker_deadline_ms(line->worker) < deadline)
+			deadline = worker_deadline_ms(line->worker);
 	}
 	left = deadline - clock_now_ms();
 	if (used > 0)
@@ -239,143 +278,19 @@ static bool wait_for_lines(const struct production *production)
 	return used > 0;
 }
 
-/* Takes what has come, and has the lines go on before it is looked at. */
-static void pump(struct production *production)
-{
-	for (size_t i = 0; i < production->custody.line_count; i++) {
-		CLEANUP(worker_message_done) struct worker_message reply = { 0 };
-		struct unit *unit = collect(production, i, &reply);
-
-		ask_lines(production);
-		if (unit)
-			take_key(production, unit, &reply);
-	}
-}
-
-/* -- Signing ------------------------------------------------------------------------------------------------------ */
-
-/* Where there is one session only, it has to be free first. */
-static void free_first_line(struct production *production)
-{
-	const struct worker *line = production->custody.lines[0];
-
-	while (production->asked[0] && !production->replied) {
-		struct pollfd wait = { .fd = worker_fd(line), .events = POLLIN };
-		int64_t left = worker_deadline_ms(line) - clock_now_ms();
-
-		poll(&wait, 1, left > 0 ? (int)left : 0);
-		production->replied = collect(production, 0, &production->reply);
-	}
-}
-
-static bool relay_sign(struct signer *signer, enum signer_scheme scheme, enum signer_hash hash,
-		       const uint8_t *digest, size_t digest_size,
-		       uint8_t signature[SIGNER_SIGNATURE_MAX], size_t *ret_size,
-		       struct muster_error *err)
-{
-	struct relay *relay = signer->context;
-	struct production *production = relay->production;
-	struct signer *token = &relay->token->signer;
-	bool good;
-
-	if (relay->token->worker == production->custody.lines[0])
-		free_first_line(production);
-	good = token->sign(token, scheme, hash, digest, digest_size, signature, ret_size, err);
-	ask_lines(production);
-	return good;
-}
-
-static bool relay_init(struct relay *relay, struct production *production,
-		       struct token_signer *token, EVP_PKEY **ret_key, struct muster_error *err)
-{
-	*relay = (struct relay){
-		.signer = { .spki = token->signer.spki, .sign = relay_sign, .context = relay },
-		.token = token,
-		.production = production,
-	};
-	return pki_key_from_signer(&relay->signer, ret_key, err);
-}
-
-static void sign_unit(struct production *production, struct unit *unit)
-{
-	struct unit *replied;
-	struct muster_error err;
-
-	if (is_linted(unit) && !pki_certificate_sign(unit->linted, &unit->certificate, &err))
-		unit_failed(production, unit, &err);
-	replied = TAKE_PTR(production->replied);
-	if (replied)
-		take_key(production, replied, &production->reply);
-	worker_message_done(&production->reply);
-	production->reply = (struct worker_message){ 0 };
-	pump(production);
-}
-
-static void work(struct production *production)
-{
-	ask_lines(production);
-	for (size_t i = 0; i < production->signing->count; i++)
-		sign_unit(production, &production->signing->units[i]);
-	while (wait_for_lines(production))
-		pump(production);
-}
-
 /* -- The journal and the file ------------------------------------------------------------------------------------- */
 
-static const struct bytes *signer_id(const struct production *production, const struct unit *unit)
-{
-	return production->issuer ? &production->issuer_key.id : &unit->key.id;
-}
-
-static bool keep(struct production *production, const struct unit *unit, struct muster_error *err)
-{
-	return certify_keep(&production->custody, unit->certificate, signer_id(production, unit),
-			    err) &&
-	       custody_key_keep(&production->custody, &unit->key, err);
-}
-
-static bool fill_unit(struct production *production, struct unit *unit, struct muster_error *err)
-{
-	const char *serial = production->serials.items[production->taken++].text;
-
-	if (!produced_name_make(&production->profile, serial, &unit->name, err))
-		return false;
-	unit->choice = (struct station_key_choice){ .type = production->profile.x509.key_type,
-						    .label = unit->name.label };
-	unit->is_good = true;
-	return custody_key_announce(&production->custody, &unit->choice, &unit->key, err);
-}
-
-static bool fill(struct production *production, struct muster_error *err)
-{
-	struct batch *batch = production->making;
-
-	while (!is_stopped(production) && batch->count < BATCH_MAX &&
-	       production->taken < production->serials.count)
-		if (!fill_unit(production, &batch->units[batch->count++], err))
-			return false;
-	return true;
-}
-
-/* One transaction, one sync. */
-static bool record(struct production *production, struct muster_error *err)
+static bool record(struct production *production, struct unit *unit, struct muster_error *err)
 {
 	struct custody *custody = &production->custody;
 
-	if (!journal_begin(custody->journal, err))
-		return false;
-	for (size_t i = 0; i < production->keeping->count; i++)
-		if (production->keeping->units[i].certificate &&
-		    !keep(production, &production->keeping->units[i], err))
-			return false;
-	for (size_t i = 0; i < production->signing->count; i++) {
-		const struct unit *unit = &production->signing->units[i];
-
-		if (is_linted(unit) &&
-		    !certify_announce(custody, unit->linted, signer_id(production, unit), err))
-			return false;
-	}
-	return fill(production, err) && journal_commit(custody->journal, err);
+	if (unit->state == UNIT_LINTED)
+		return certify_announce(custody, unit->linted, signer_id(production, unit), err);
+	if (unit->state != UNIT_SIGNED)
+		return true;
+	unit->state = UNIT_RECORDED;
+	return certify_keep(custody, &unit->certificate, signer_id(production, unit), err) &&
+	       custody_key_keep(custody, &unit->key, err);
 }
 
 /* The enrollment that `muster enrollment import` is to make, a line. */
@@ -384,15 +299,13 @@ static bool write_unit(struct production *production, const struct unit *unit,
 {
 	struct dps_enrollment_terms terms = enroll_terms(&production->profile);
 	CLEANUP(cJSON_freep) cJSON *document = NULL;
-	CLEANUP(bytes_done) struct bytes der = { 0 };
 	CLEANUP(text_done) struct text line = TEXT_MAX(1024 * 1024);
 	CLEANUP(freep) char *printed = NULL;
 
 	terms.registration_id = unit->name.registration_id;
 	terms.device_id = unit->name.device_id;
-	terms.certificate = &der;
-	if (!pki_certificate_der(unit->certificate, &der, err) ||
-	    !dps_enrollment_build(&terms, &document, err))
+	terms.certificate = &unit->certificate;
+	if (!dps_enrollment_build(&terms, &document, err))
 		return false;
 	printed = json_print_line(document);
 	if (!printed)
@@ -403,30 +316,93 @@ static bool write_unit(struct production *production, const struct unit *unit,
 	       file_sink_write(&production->sink, line.data, line.length, err);
 }
 
-static bool write_batch(struct production *production, struct muster_error *err)
+/* In the order of the serials. One that failed, or was not begun because another had, makes no line. */
+static bool end_units(struct production *production, struct muster_error *err)
 {
-	for (size_t i = 0; i < production->keeping->count; i++)
-		if (production->keeping->units[i].certificate &&
-		    !write_unit(production, &production->keeping->units[i], err))
+	for (; production->ended < production->begun; production->ended++) {
+		struct unit *unit = unit_of(production, production->ended);
+		bool is_given_up = unit->state == UNIT_FAILED ||
+				   (is_stopped(production) && unit->state <= UNIT_TO_MAKE);
+
+		if (unit->state != UNIT_RECORDED && !is_given_up)
+			break;
+		if (!is_given_up && !write_unit(production, unit, err))
 			return false;
+		unit_done(unit);
+	}
 	return true;
 }
 
-static bool run_batches(struct production *production, struct muster_error *err)
+static bool has_room(const struct production *production)
+{
+	return !is_stopped(production) && production->begun < production->serials.count &&
+	       production->begun - production->ended < UNDER_WAY_MAX;
+}
+
+static bool begin_unit(struct production *production, struct muster_error *err)
+{
+	const char *serial = production->serials.items[production->begun].text;
+	struct unit *unit = unit_of(production, production->begun++);
+
+	if (!produced_name_make(&production->profile, serial, &unit->name, err))
+		return false;
+	unit->choice = (struct station_key_choice){ .type = production->profile.x509.key_type,
+						    .label = unit->name.label };
+	return custody_key_announce(&production->custody, &unit->choice, &unit->key, err);
+}
+
+/* What was announced is on disk. */
+static void release(struct production *production)
+{
+	for (size_t i = production->ended; i < production->begun; i++) {
+		struct unit *unit = unit_of(production, i);
+
+		if (unit->state == UNIT_NOTED)
+			unit->state = UNIT_TO_MAKE;
+		else if (unit->state == UNIT_LINTED)
+			unit->state = UNIT_TO_SIGN;
+	}
+}
+
+/* One transaction, one sync. */
+static bool commit(struct production *production, struct muster_error *err)
+{
+	struct journal *journal = production->custody.journal;
+
+	if (!journal_begin(journal, err))
+		return false;
+	for (size_t i = production->ended; i < production->begun; i++)
+		if (!record(production, unit_of(production, i), err))
+			return false;
+	if (!end_units(production, err))
+		return false;
+	while (has_room(production))
+		if (!begin_unit(production, err))
+			return false;
+	if (!journal_commit(journal, err))
+		return false;
+	release(production);
+	return true;
+}
+
+/* Nothing is left to be asked for, and there is something to commit. */
+static bool is_due(struct production *production)
+{
+	return !first_in(production, UNIT_TO_SIGN) &&
+	       (is_stopped(production) || !first_in(production, UNIT_TO_MAKE)) &&
+	       (has_room(production) || first_in(production, UNIT_LINTED) ||
+		first_in(production, UNIT_SIGNED));
+}
+
+static bool run(struct production *production, struct muster_error *err)
 {
 	do {
-		struct batch *empty;
-
-		if (!record(production, err) || !write_batch(production, err))
+		take_replies(production);
+		if (is_due(production) && !commit(production, err))
 			return false;
-		empty = production->keeping;
-		batch_clear(empty);
-		work(production);
-		production->keeping = production->signing;
-		production->signing = production->making;
-		production->making = empty;
-	} while (production->signing->count > 0 || production->keeping->count > 0);
-	return true;
+		ask_lines(production);
+	} while (wait_for_lines(production) || is_due(production));
+	return end_units(production, err);
 }
 
 /* -- Opening ------------------------------------------------------------------------------------------------------- */
@@ -486,25 +462,35 @@ static bool open_issuer(struct production *production, struct muster_error *err)
 		if (!custody_open(holder, &request, choice.uri, CUSTODY_LOOKS, err))
 			return false;
 	}
-	return custody_key_take(holder, &choice, &production->issuer_key, err) &&
-	       relay_init(&production->relay, production, &production->issuer_key.signer,
-			  &production->issuer, err);
+	return custody_key_take(holder, &choice, &production->issuer_key, err);
+}
+
+static void open_lines(struct production *production)
+{
+	const struct custody *custody = &production->custody;
+	struct worker *elsewhere = production->elsewhere.hsm;
+
+	for (size_t i = 0; i < custody->line_count; i++)
+		production->lines[production->line_count++] = (struct line){
+			.worker = custody->lines[i], .makes = true, .signs = !elsewhere
+		};
+	if (elsewhere)
+		production->lines[production->line_count++] =
+			(struct line){ .worker = elsewhere, .signs = true };
 }
 
 static bool open_all(struct production *production, struct muster_error *err)
 {
 	const struct station_produce *request = production->request;
 
-	production->making = calloc(1, sizeof(struct batch));
-	production->signing = calloc(1, sizeof(struct batch));
-	production->keeping = calloc(1, sizeof(struct batch));
-	if (!production->making || !production->signing || !production->keeping)
-		return muster_fail_memory(err);
-	return custody_open(&production->custody, &request->custody, production->profile.x509.token,
-			    CUSTODY_CHANGES, err) &&
-	       custody_join(&production->custody, sessions_of(production), err) &&
-	       (open_issuer(production, err) || muster_error_prefix(err, "opening the issuer")) &&
-	       file_sink_open(&production->sink, request->out, 0644, err);
+	if (!custody_open(&production->custody, &request->custody, production->profile.x509.token,
+			  CUSTODY_CHANGES, err) ||
+	    !custody_join(&production->custody, sessions_of(production), err))
+		return false;
+	if (!open_issuer(production, err))
+		return muster_error_prefix(err, "opening the issuer");
+	open_lines(production);
+	return file_sink_open(&production->sink, request->out, 0644, err);
 }
 
 static bool describe(const struct production *production, cJSON *result)
@@ -538,7 +524,7 @@ bool station_produce(const struct station_produce *request, cJSON **ret_result,
 	if (!load_profile(&production, err) ||
 	    !serials_read(request->serials_path, &production.profile, &production.serials, err) ||
 	    !file_check_absent(request->out, err) || !open_all(&production, err) ||
-	    !run_batches(&production, err) || !finish(&production, err))
+	    !run(&production, err) || !finish(&production, err))
 		return false;
 	if (!result || !describe(&production, result))
 		return muster_fail_memory(err);

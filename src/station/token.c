@@ -136,25 +136,43 @@ bool token_login_finish(struct job *job, const struct muster_error *outcome,
 
 /* -- Signing ------------------------------------------------------------------------------------------------- */
 
+void token_signature_ask(const struct bytes *key_id, enum signer_scheme scheme,
+			 enum signer_hash hash, const struct bytes *digest,
+			 struct worker_message *ret_request)
+{
+	worker_request_init(ret_request, WORKER_HSM_SIGN);
+	worker_add_bytes(ret_request, FIELD_KEY_ID, key_id->data, key_id->size);
+	worker_add_u64(ret_request, FIELD_SCHEME, scheme);
+	worker_add_u64(ret_request, FIELD_HASH, hash);
+	worker_add_bytes(ret_request, FIELD_DIGEST, digest->data, digest->size);
+}
+
+const struct bytes *token_signature_of(const struct worker_message *reply, struct muster_error *err)
+{
+	const struct bytes *made = worker_bytes(reply, FIELD_SIGNATURE);
+
+	if (made->size > 0 && made->size <= SIGNER_SIGNATURE_MAX)
+		return made;
+	muster_fail(err, CAUSE_HSM_ANSWER_INVALID, "the token made a signature of %zu bytes",
+		    made->size);
+	return NULL;
+}
+
 static bool sign(struct signer *signer, enum signer_scheme scheme, enum signer_hash hash,
-		 const uint8_t *digest, size_t digest_size, uint8_t signature[SIGNER_SIGNATURE_MAX],
+		 const uint8_t *data, size_t size, uint8_t signature[SIGNER_SIGNATURE_MAX],
 		 size_t *ret_size, struct muster_error *err)
 {
 	CLEANUP(worker_message_done) struct worker_message request, reply = { 0 };
 	const struct token_signer *token = signer->context;
+	const struct bytes digest = { (uint8_t *)(uintptr_t)data, size };
 	const struct bytes *made;
 
-	worker_request_init(&request, WORKER_HSM_SIGN);
-	worker_add_bytes(&request, FIELD_KEY_ID, token->key_id.data, token->key_id.size);
-	worker_add_u64(&request, FIELD_SCHEME, scheme);
-	worker_add_u64(&request, FIELD_HASH, hash);
-	worker_add_bytes(&request, FIELD_DIGEST, digest, digest_size);
+	token_signature_ask(&token->key_id, scheme, hash, &digest, &request);
 	if (!worker_call(token->worker, &request, &reply, err))
 		return muster_error_prefix(err, "signing with the token's key");
-	made = worker_bytes(&reply, FIELD_SIGNATURE);
-	if (made->size == 0 || made->size > SIGNER_SIGNATURE_MAX)
-		return muster_fail(err, CAUSE_HSM_ANSWER_INVALID,
-				   "the token made a signature of %zu bytes", made->size);
+	made = token_signature_of(&reply, err);
+	if (!made)
+		return false;
 	memcpy(signature, made->data, made->size);
 	*ret_size = made->size;
 	return true;

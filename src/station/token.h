@@ -48,6 +48,13 @@ struct token_signer {
 	struct worker *worker;
 	struct bytes key_id; /* borrowed */
 };
+/* The same in parts, for who has other things to do meanwhile. */
+void token_signature_ask(const struct bytes *key_id, enum signer_scheme scheme,
+			 enum signer_hash hash, const struct bytes *digest,
+			 struct worker_message *ret_request);
+/* Borrowed from the reply. NULL on failure. */
+const struct bytes *token_signature_of(const struct worker_message *reply, struct muster_error *err)
+	MUST_CHECK;
 void token_signer_init(struct token_signer *signer, struct worker *worker,
 		       const struct bytes *key_id, const struct bytes *spki);
 
