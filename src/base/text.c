@@ -382,8 +382,12 @@ const char *text_nearest(const char *word, const char *const *candidates, size_t
 	const char *nearest = NULL;
 
 	for (size_t i = 0; i < count; i++) {
-		size_t distance = edit_distance(word, candidates[i]);
+		size_t of_candidate = strlen(candidates[i]), distance;
 
+		/* So much has to be added or taken away in any case. */
+		if (of_candidate > length + limit || length > of_candidate + limit)
+			continue;
+		distance = edit_distance(word, candidates[i]);
 		if (distance <= limit) {
 			limit = distance > 0 ? distance - 1 : 0;
 			nearest = candidates[i];

@@ -53,7 +53,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
 	if (size == 0)
 		return 0;
-	snprintf(path, sizeof(path), "/tmp/muster-fuzz-%ld%s", (long)getpid(),
+	snprintf(path, sizeof(path), "/dev/shm/muster-fuzz-%ld%s", (long)getpid(),
 		 data[0] & 1 ? ".jsonl" : ".csv");
 	fd = open(path, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
 	assert(fd >= 0 && write(fd, data + 1, size - 1) == (ssize_t)size - 1);
