@@ -23,7 +23,7 @@ class Bench:
         self.emulator = Emulator(directory / "dps", build=RELEASE)
         self.station = Station(directory / "home", self.emulator, build=RELEASE)
         self.profile = self.station.profile("derived-key")
-        self.runs = []
+        self.runs, self.failed = [], 0
         # A new journal asks for more than one that is there.
         self.count = max(self.count_of("memory-0"), self.count_of("memory-00"))
 
@@ -40,6 +40,7 @@ class Bench:
         short = self.job(serial, {"FAULT_MALLOC": f"{number}{span}"})
         again = self.job(serial)
         self.runs += [short, again]
+        self.failed += short.status != 0
         if not 0 <= short.status <= STATUS_MAX:
             return f"status {short.status}", short
         if short.status != 0 and not short.stderr.strip():
@@ -53,17 +54,22 @@ def main():
     part = Part("allocations", __doc__, count=0)
     with tempfile.TemporaryDirectory() as directory:
         bench = Bench(pathlib.Path(directory))
+        bench.emulator.stop()
+    cells = list(itertools.product(range(1, bench.count + 1), SPANS))
+    chosen = part.choose(cells)
+
+    def lane(directory, cells):
+        bench = Bench(directory)
         try:
-            cells = list(itertools.product(range(1, bench.count + 1), SPANS))
-            chosen = part.choose(cells)
-            failed = 0
-            for place, (number, span) in enumerate(chosen, 1):
+            for place, (number, span) in enumerate(cells, 1):
                 problem, run = bench.problem_of(f"memory-{place}", number, span)
-                failed += bench.runs[-2].status != 0
                 part.judge(f"{number}{span}", problem, [run])
             part.judge("history", ", ".join(History([bench.station], bench.runs).problems()))
+            return bench.failed
         finally:
             bench.emulator.stop()
+
+    failed = sum(part.side_by_side(chosen, lane))
     # Were nothing to fail, all of this would be true.
     part.judge("failures were noticed", None if failed else "no run failed")
     return part.finish(faults=len(chosen), possible=len(cells), failed_runs=failed)

@@ -3,7 +3,6 @@ the clock's sake, within its time; and when the clock is right again, the next r
 import itertools
 import pathlib
 import sys
-import tempfile
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent))
 
@@ -45,23 +44,29 @@ def problem_of(station, profile, serial, cell):
 def main():
     part = Part("clock jumps", __doc__, count=0)
     cells = part.choose(CELLS)
-    runs, refused = [], 0
     before = set(SHARED.glob("*faketime*"))
-    with tempfile.TemporaryDirectory() as directory:
-        directory = pathlib.Path(directory)
+
+    def lane(directory, cells):
+        """How many runs were refused."""
         emulator = Emulator(directory / "dps", build=RELEASE)
         try:
             station = Station(directory / "home", emulator, build=RELEASE)
             profile = station.profile("derived-key")
+            runs, refused = [], 0
             for number, cell in enumerate(cells, 1):
                 problem, made = problem_of(station, profile, f"jump-{number}", cell)
                 runs += made
                 refused += made[0].status != 0
                 part.judge(f"{cell[0]} at call {cell[1]}", problem, made)
             part.judge("history", ", ".join(History([station], runs).problems()))
+            return refused
         finally:
             emulator.stop()
-            forget_shared_memory(before)
+
+    try:
+        refused = sum(part.side_by_side(cells, lane))
+    finally:
+        forget_shared_memory(before)
     # A clock that nobody looks at would make all of this true.
     part.judge("jumps were noticed", None if refused else "no run was refused")
     return part.finish(jumps=len(cells), possible=len(CELLS), refused=refused)

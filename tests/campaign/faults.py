@@ -65,15 +65,21 @@ def main():
     part = Part("faults", __doc__, count=0)
     with tempfile.TemporaryDirectory() as directory:
         bench = Bench(pathlib.Path(directory))
+        bench.emulator.stop()
+    cells = list(itertools.product(bench.points, KINDS))
+    chosen = part.choose(cells)
+
+    def lane(directory, cells):
+        bench = Bench(directory)
         try:
-            cells = list(itertools.product(bench.points, KINDS))
-            chosen = part.choose(cells)
-            for number, cell in enumerate(chosen, 1):
+            for number, cell in enumerate(cells, 1):
                 (call, at), (error, span) = cell
                 part.judge(f"{call} {at} {error} {span}", *bench.problem_of(f"fault-{number}", cell))
             part.judge("history", ", ".join(History([bench.station]).problems()))
         finally:
             bench.emulator.stop()
+
+    part.side_by_side(chosen, lane)
     return part.finish(faults=len(chosen), possible=len(cells))
 
 

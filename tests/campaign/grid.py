@@ -4,7 +4,6 @@ runs the device is verified or reported as enrolled otherwise. Judged from the s
 import itertools
 import pathlib
 import sys
-import tempfile
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent))
 
@@ -74,23 +73,27 @@ def problem_of(station, emulator, profile, cell):
     return None, runs
 
 
-def try_cell(cell):
-    with tempfile.TemporaryDirectory() as directory:
-        directory = pathlib.Path(directory)
-        emulator = Emulator(directory / "dps", build=RELEASE)
-        try:
-            station = Station(directory / "home", emulator, build=RELEASE)
-            profile = station.profile("derived-key", {"verify": "register-then-delete-record"})
-            return problem_of(station, emulator, profile, cell)
-        finally:
-            emulator.stop()
+def try_cell(directory, cell):
+    emulator = Emulator(directory / "dps", build=RELEASE)
+    try:
+        station = Station(directory / "home", emulator, build=RELEASE)
+        profile = station.profile("derived-key", {"verify": "register-then-delete-record"})
+        return problem_of(station, emulator, profile, cell)
+    finally:
+        emulator.stop()
 
 
 def main():
     part = Part("ambiguity grid", __doc__, count=0)
     cells = part.choose(CELLS)
-    for cell in cells:
-        part.judge(" ".join(cell), *try_cell(cell))
+
+    def lane(directory, cells):
+        for number, cell in enumerate(cells):
+            place = directory / f"{number}"
+            place.mkdir()
+            part.judge(" ".join(cell), *try_cell(place, cell))
+
+    part.side_by_side(cells, lane)
     return part.finish(cells=len(cells), possible=len(CELLS))
 
 

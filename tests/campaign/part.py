@@ -63,5 +63,5 @@ class Part:
 
     def write(self, bad, sizes):
         if "possible" in sizes:
-            sizes["rounds"] = int(not self.options.count)
+            sizes["rounds"] = int(next(iter(sizes.values())) == sizes["possible"])
         record(self.name, bad, self.options.seed, sizes)
