@@ -88,7 +88,7 @@ def main():
             why = judge(copy, name, *rest)
             print(f"{'LIVES' if why else 'killed'} {name}", flush=True)
             part.judge(name, why)
-    return part.finish(mutants=len(chosen), known=len(MUTANTS))
+    return part.finish(mutants=len(chosen), possible=len(MUTANTS))
 
 
 if __name__ == "__main__":

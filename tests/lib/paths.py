@@ -1,9 +1,10 @@
-"""Where things are. MUSTER_BUILD names the build that stories run by default; kill, memory and limit stories take RELEASE."""
+"""Where things are. MUSTER_BUILD names the build that stories run by default; kill, memory and limit stories take RELEASE, which
+MUSTER_RELEASE names."""
 import os
 import pathlib
 
 TOP = pathlib.Path(__file__).resolve().parent.parent.parent
-RELEASE = TOP / "build"
+RELEASE = TOP / os.environ.get("MUSTER_RELEASE", "build")
 BUILD = TOP / os.environ.get("MUSTER_BUILD", "build-dev")
 SCRIPTS = TOP / "scripts"
 PROFILES = TOP / "profiles"

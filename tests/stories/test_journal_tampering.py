@@ -20,12 +20,12 @@ from lib.custodian import Custodian
 from lib.journal import fill
 from lib.paths import RELEASE, SCRIPTS
 from lib.program import environment
-from lib.record import record
+from lib.record import next_seed, record
 
 EDITS = int(os.environ.get("MUSTER_TAMPER_EDITS", 200))
 STEP = int(os.environ.get("MUSTER_TAMPER_STEP", 211))
 EXPORT_STEP = int(os.environ.get("MUSTER_TAMPER_EXPORT_STEP", 41))
-SEED = int(os.environ.get("MUSTER_TAMPER_SEED", 1))
+SEED = int(os.environ.get("MUSTER_TAMPER_SEED", next_seed("tampering")))
 
 
 def load_verifier():
