@@ -67,13 +67,12 @@ static bool prepare_select(struct journal *journal, enum statement which, const 
 	return text_ok(&sql, err) && journal_statement_prepare(journal, which, sql.data, err);
 }
 
+/* In the order that the index has them: which of several is meant is seen to in looks_better(), without sorting. */
 static bool prepare_find(struct journal *journal, enum journal_key key, struct muster_error *err)
 {
-	char tail[256];
+	char tail[64];
 
-	snprintf(tail, sizeof(tail),
-		 "%s = ?1 ORDER BY " JOURNAL_IS_LIVE " DESC, updated_ms DESC, id DESC LIMIT 1",
-		 key_columns[key]);
+	snprintf(tail, sizeof(tail), "%s = ?1 ORDER BY id", key_columns[key]);
 	return prepare_select(journal, STATEMENT_DEVICE_BY + key - 1, tail, err);
 }
 
@@ -230,6 +229,35 @@ static bool device_keep(struct journal_device *device, struct muster_error *err)
 	return true;
 }
 
+/* Live before not, then what was changed later, then what came later. */
+static bool looks_better(const struct journal_device *device, const struct journal_device *best)
+{
+	bool is_live = journal_state_is_live(device->state);
+
+	if (!best->storage || is_live != journal_state_is_live(best->state))
+		return !best->storage || is_live;
+	return device->updated_ms >= best->updated_ms;
+}
+
+static bool keep_best(struct journal *journal, sqlite3_stmt *statement, struct journal_device *best,
+		      struct muster_error *err)
+{
+	struct journal_device device;
+	int code;
+
+	while ((code = sqlite3_step(statement)) == SQLITE_ROW) {
+		if (!device_from_row(journal, statement, &device, err))
+			return false;
+		if (!looks_better(&device, best))
+			continue;
+		journal_device_done(best);
+		if (!device_keep(&device, err))
+			return false;
+		*best = device;
+	}
+	return code == SQLITE_DONE || journal_fail(journal, code, err, "looking for a device in");
+}
+
 bool journal_device_find(struct journal *journal, enum journal_key key, const char *value,
 			 struct journal_device *ret_device, bool *ret_found,
 			 struct muster_error *err)
@@ -237,25 +265,19 @@ bool journal_device_find(struct journal *journal, enum journal_key key, const ch
 	CLEANUP(freep) char *copy = strdup(value);
 	CLEANUP(statement_resetp)
 	sqlite3_stmt *statement = journal->statements[STATEMENT_DEVICE_BY + key - 1];
-	struct journal_device device;
-	int code;
+	CLEANUP(journal_device_done) struct journal_device best = { 0 };
 
 	if (!copy)
 		return muster_fail_memory(err);
 	if (key == JOURNAL_BY_REGISTRATION_ID)
 		text_fold(copy);
 	statement_bind_text(statement, 1, copy);
-	code = sqlite3_step(statement);
-	if (code == SQLITE_DONE) {
-		*ret_found = false;
-		return true;
-	}
-	if (code != SQLITE_ROW)
-		return journal_fail(journal, code, err, "looking for a device in");
-	if (!device_from_row(journal, statement, &device, err) || !device_keep(&device, err))
+	if (!keep_best(journal, statement, &best, err))
 		return false;
-	*ret_device = device;
-	*ret_found = true;
+	*ret_found = best.storage != NULL;
+	if (*ret_found)
+		*ret_device = best;
+	best = (struct journal_device){ 0 };
 	return true;
 }
 

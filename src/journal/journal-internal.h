@@ -58,9 +58,11 @@ bool journal_file_check(const char *path, enum journal_mode mode, struct muster_
 
 /* -- schema.c -- */
 
-/* Conditions on a device's row, the same in indexes and statements. */
+/* Conditions on a device's row, the same in indexes and statements. Of a longer list after IN, SQLite makes a table each
+ * time that it looks at a row. */
 #define JOURNAL_IS_LIVE "state NOT IN ('failed', 'retired')"
-#define JOURNAL_IS_UNFINISHED "state IN ('working', 'parked', 'spooled', 'dead-letter')"
+#define JOURNAL_IS_UNFINISHED \
+	"(state = 'working' OR state = 'parked' OR state = 'spooled' OR state = 'dead-letter')"
 
 #define JOURNAL_APPLICATION_ID 0x4d555354 /* "MUST" */
 

@@ -10,7 +10,9 @@
 #define CHECK_WHOLE_MAX (16 * 1024 * 1024)
 #define CHECK_TAIL 1000 /* entries */
 
-static const char settings[] = "PRAGMA cell_size_check = ON;"
+/* A cache that holds what a transaction of many devices touches: else it is written, and synced, before its end. */
+static const char settings[] = "PRAGMA cache_size = -8192;"
+			       "PRAGMA cell_size_check = ON;"
 			       "PRAGMA mmap_size = 0;"
 			       "PRAGMA temp_store = MEMORY;"
 			       "PRAGMA recursive_triggers = ON;";

@@ -63,7 +63,7 @@ static const char *const migrations[] = {
 	"	registration_id TEXT NOT NULL,"
 	"	at_ms INTEGER NOT NULL,"
 	"	stage TEXT NOT NULL,"
-	"	kind TEXT NOT NULL CHECK (kind IN ('intent', 'outcome', 'note')),"
+	"	kind TEXT NOT NULL CHECK (kind = 'intent' OR kind = 'outcome' OR kind = 'note'),"
 	"	attempt INTEGER NOT NULL,"
 	"	operator TEXT NOT NULL,"
 	"	station TEXT NOT NULL,"
@@ -91,8 +91,8 @@ static const char *const migrations[] = {
 	"DROP TRIGGER device_is_kept; DROP TRIGGER device_keeps_its_name;"
 	"ALTER TABLE device RENAME TO device_before;"
 	DEVICE_TO_STATE
-	"	state TEXT NOT NULL CHECK (state IN"
-	"		('working', 'parked', 'released', 'failed', 'retired', 'spooled', 'dead-letter')),"
+	"	state TEXT NOT NULL CHECK (" JOURNAL_IS_UNFINISHED
+	"		OR state = 'released' OR state = 'failed' OR state = 'retired'),"
 	DEVICE_BEHIND_STATE
 	",	entry INTEGER NOT NULL DEFAULT 0"
 	") STRICT;"
@@ -103,6 +103,9 @@ static const char *const migrations[] = {
 	"CREATE INDEX device_unfinished ON device(registration_id) WHERE " JOURNAL_IS_UNFINISHED ";"
 	"CREATE INDEX device_updated ON device(updated_ms, registration_id);"
 	DEVICE_TRIGGERS,
+	/* 5 -> 6: the same in the words of today's statements */
+	"DROP INDEX device_unfinished;"
+	"CREATE INDEX device_unfinished ON device(registration_id) WHERE " JOURNAL_IS_UNFINISHED ";",
 };
 
 #define VERSION_WITH_NOTES 3
