@@ -248,6 +248,12 @@ char *json_print_line(const cJSON *root)
 	return cJSON_PrintUnformatted(root);
 }
 
+static void indent(int level, struct text *out)
+{
+	while (level-- > 0)
+		text_add_bytes(out, "  ", 2);
+}
+
 static void print_indented(const cJSON *item, int level, struct text *out)
 {
 	bool is_object = cJSON_IsObject(item);
@@ -261,17 +267,19 @@ static void print_indented(const cJSON *item, int level, struct text *out)
 	}
 	text_add(out, is_object ? "{\n" : "[\n");
 	for (const cJSON *child = item->child; child; child = child->next) {
-		text_addf(out, "%*s", 2 * (level + 1), "");
+		indent(level + 1, out);
 		if (is_object) {
 			CLEANUP(freep) char *name = json_quote(child->string);
 
-			text_addf(out, "%s: ", name ? name : "");
+			text_add(out, name ? name : "");
+			text_add_bytes(out, ": ", 2);
 			out->failed = out->failed || !name;
 		}
 		print_indented(child, level + 1, out);
 		text_add(out, child->next ? ",\n" : "\n");
 	}
-	text_addf(out, "%*s%c", 2 * level, "", is_object ? '}' : ']');
+	indent(level, out);
+	text_add_char(out, is_object ? '}' : ']');
 }
 
 char *json_print_pretty(const cJSON *root)

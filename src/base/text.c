@@ -80,22 +80,28 @@ void text_add_char(struct text *text, char c)
 	text_add_bytes(text, &c, 1);
 }
 
+/* Printed where it may fit already; else once more, where there is room. */
 void text_addf(struct text *text, const char *format, ...)
 {
+	char *end = text->data ? text->data + text->length : NULL;
+	size_t room = text->capacity - text->length;
 	va_list args;
 	int size;
 
 	va_start(args, format);
-	size = vsnprintf(NULL, 0, format, args);
+	size = vsnprintf(end, room, format, args);
 	va_end(args);
-	if (size < 0)
+	if (size < 0 || !text_reserve(text, (size_t)size)) {
 		text->failed = true;
-	if (size < 0 || !text_reserve(text, (size_t)size))
-		return;
-	va_start(args, format);
-	vsnprintf(text->data + text->length, (size_t)size + 1, format, args);
-	va_end(args);
+		size = 0;
+	} else if ((size_t)size >= room) {
+		va_start(args, format);
+		vsnprintf(text->data + text->length, (size_t)size + 1, format, args);
+		va_end(args);
+	}
 	text->length += (size_t)size;
+	if (text->data)
+		text->data[text->length] = 0;
 }
 
 void text_add_utf8(struct text *text, unsigned code)
