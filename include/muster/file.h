@@ -20,6 +20,12 @@ bool file_read(const char *path, size_t max, struct bytes *ret_bytes, struct mus
 bool file_write(const char *path, const void *data, size_t size, unsigned mode, bool replace,
 		struct muster_error *err) MUST_CHECK;
 
+/* The same without a sync, for many files that file_system_sync() covers afterwards. */
+bool file_write_unsynced(const char *path, const void *data, size_t size, unsigned mode,
+			 bool replace, struct muster_error *err) MUST_CHECK;
+/* Whatever was written into the file system of this directory is on disk. */
+bool file_system_sync(const char *directory, struct muster_error *err) MUST_CHECK;
+
 /* To a descriptor that somebody passed on: open for writing, or CAUSE_USAGE with the option's name. */
 bool file_check_fd(int64_t fd, const char *option, struct muster_error *err) MUST_CHECK;
 bool file_write_fd(int fd, const void *data, size_t size, struct muster_error *err) MUST_CHECK;

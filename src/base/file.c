@@ -102,9 +102,9 @@ static void make_temporary_name(char temporary[64], const uint8_t random[8])
 
 /* Everything between "the temporary file is open" and "the name is there". */
 static bool fill_and_place(int directory, int fd, const char *temporary, const char *name,
-			   const void *data, size_t size, unsigned mode, bool replace)
+			   const void *data, size_t size, unsigned mode, bool replace, bool syncs)
 {
-	if (fchmod(fd, (mode_t)mode) < 0 || !write_all(fd, data, size) || fsync(fd) < 0)
+	if (fchmod(fd, (mode_t)mode) < 0 || !write_all(fd, data, size) || (syncs && fsync(fd) < 0))
 		return false;
 	if (replace)
 		return renameat(directory, temporary, directory, name) == 0;
@@ -113,8 +113,8 @@ static bool fill_and_place(int directory, int fd, const char *temporary, const c
 	return unlinkat(directory, temporary, 0) == 0;
 }
 
-bool file_write(const char *path, const void *data, size_t size, unsigned mode, bool replace,
-		struct muster_error *err)
+static bool write_file(const char *path, const void *data, size_t size, unsigned mode, bool replace,
+		       bool syncs, struct muster_error *err)
 {
 	char copy[PATH_MAX], temporary[64];
 	uint8_t random[8];
@@ -136,7 +136,7 @@ bool file_write(const char *path, const void *data, size_t size, unsigned mode, 
 	if (fd < 0)
 		return muster_fail_errno(err, CAUSE_OUTPUT_WRITE, errno, "creating '%s'",
 					 PRINTABLE(path));
-	if (!fill_and_place(directory, fd, temporary, name, data, size, mode, replace)) {
+	if (!fill_and_place(directory, fd, temporary, name, data, size, mode, replace, syncs)) {
 		errnum = errno;
 		unlinkat(directory, temporary, 0);
 		return errnum == EEXIST ? muster_fail(err, CAUSE_OUTPUT_EXISTS,
@@ -144,10 +144,31 @@ bool file_write(const char *path, const void *data, size_t size, unsigned mode, 
 					: muster_fail_errno(err, CAUSE_OUTPUT_WRITE, errnum,
 							    "writing '%s'", PRINTABLE(path));
 	}
-	if (fsync(directory) < 0)
+	if (syncs && fsync(directory) < 0)
 		return muster_fail_errno(err, CAUSE_OUTPUT_WRITE, errno,
 					 "syncing the directory of '%s'", PRINTABLE(path));
 	return true;
+}
+
+bool file_write(const char *path, const void *data, size_t size, unsigned mode, bool replace,
+		struct muster_error *err)
+{
+	return write_file(path, data, size, mode, replace, true, err);
+}
+
+bool file_write_unsynced(const char *path, const void *data, size_t size, unsigned mode,
+			 bool replace, struct muster_error *err)
+{
+	return write_file(path, data, size, mode, replace, false, err);
+}
+
+bool file_system_sync(const char *directory, struct muster_error *err)
+{
+	CLEANUP(closep) int fd = open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+	return (fd >= 0 && syncfs(fd) == 0) ||
+	       muster_fail_errno(err, CAUSE_OUTPUT_WRITE, errno, "syncing '%s'",
+				 PRINTABLE(directory));
 }
 
 /* -- Piece by piece -------------------------------------------------------------------------------------------- */

@@ -5,7 +5,7 @@
 
 #include "muster/json.h"
 
-enum { ALIKE_MAX = 3 };
+enum { ALIKE_MAX = 3, AT_FIRST = DPS_BULK_ITEMS_MAX };
 
 /* -- Opening ------------------------------------------------------------------------------------------------------ */
 
@@ -78,6 +78,19 @@ void batch_stop(struct batch *batch, const struct muster_error *why)
 		batch->figures.stopped = *why;
 }
 
+static bool has_success(const struct station_figures *figures)
+{
+	return figures->ended > figures->parked + figures->failed;
+}
+
+/* One alone until it is known that the service is the right one and the token takes the PIN; a bulk of them until one came
+ * through, so that the service takes the credential. */
+static bool is_to_wait(const struct batch *batch)
+{
+	return (batch->under_way > 0 && !batch->is_proven) ||
+	       (batch->under_way >= AT_FIRST && !has_success(&batch->figures));
+}
+
 static enum feed_state next_of_batch(struct feed *feed, struct station_device *ret_device)
 {
 	struct batch *batch = (struct batch *)(void *)feed;
@@ -87,8 +100,7 @@ static enum feed_state next_of_batch(struct feed *feed, struct station_device *r
 
 	if (batch->figures.stopped.code != MUSTER_OK)
 		return FEED_OVER;
-	/* One alone until it is known that the service is the right one and the token takes the PIN. */
-	if (batch->under_way > 0 && !batch->is_proven)
+	if (is_to_wait(batch))
 		return FEED_LATER;
 	if (!manifest_next(&batch->manifest, ret_device, &has, &why)) {
 		batch_stop(batch, &why);

@@ -36,8 +36,8 @@ enum stage {
 
 const char *stage_name(enum stage stage);
 
-/* How many devices are under way at once. */
-enum { JOBS_MAX = 64 };
+/* How many devices are under way at once, and how many of them with a TPM. */
+enum { JOBS_MAX = 128, TPM_JOBS_MAX = 64 };
 
 /* What a job waits for. One operation at a time. */
 enum operation {
@@ -75,9 +75,10 @@ struct run {
 	struct sender *sender;     /* NULL: each job sends its own enrollment */
 	struct journal *journal;   /* NULL: nothing is journalled */
 	char *journal_path;
-	struct hooks *hooks; /* NULL: none */
-	char *out_directory; /* where evidence goes */
-	bool writes_keys;    /* --out was given: the derived keys go there too */
+	struct hooks *hooks;       /* NULL: none */
+	char *out_directory;       /* where evidence goes */
+	bool writes_keys;          /* --out was given: the derived keys go there too */
+	int64_t unsynced_since_ms; /* the oldest file that is not synced yet */
 	char device_host[DPS_HOST_SIZE];
 	char *id_scope; /* NULL when nothing is verified */
 	struct who who;
@@ -112,7 +113,7 @@ struct step {
 		       struct muster_error *err);
 	/* Writes what is about to be done into the intent's body. NULL: no lasting outside effect. */
 	bool (*intend)(struct job *job, cJSON *body, struct muster_error *err);
-	/* Everything recorded so far has to be on disk before this step. */
+	/* All that was recorded, and the device's files, have to be on disk before this step. */
 	bool after_commit;
 };
 
@@ -129,8 +130,9 @@ struct job {
 	size_t step; /* index in the step table */
 	bool intent_is_written, intent_is_durable;
 	bool is_finished;
-	const char *next_step; /* set by job_go_to */
-	int64_t again_in_ms;   /* set by job_again, else -1 */
+	bool has_unsynced_files; /* see device-files.h */
+	const char *next_step;   /* set by job_go_to */
+	int64_t again_in_ms;     /* set by job_again, else -1 */
 	struct muster_error failure;
 	int64_t started_ms;
 	uint64_t plug;    /* the device's number in the feed, 0: none */
@@ -148,6 +150,7 @@ struct job {
 	bool answer_is_ready;
 	enum dps_bulk_fate fate; /* by the sender */
 	struct muster_error fate_why;
+	bool was_unsent;    /* DPS_BULK_OPEN: the sender stopped before its turn */
 	bool is_authorized; /* the request carried the service credential */
 	bool was_renewed;   /* in the present step, after a 401 */
 	int64_t timer_ms;

@@ -7,12 +7,11 @@
 #include <sys/signalfd.h>
 #include <unistd.h>
 
+#include "advance.h"
 #include "batch.h"
-#include "park.h"
+#include "device-files.h"
 #include "sender.h"
-#include "token.h"
 
-#include "muster/json.h"
 #include "muster/log.h"
 
 /* How long an operation under way may go on after a signal. */
@@ -36,199 +35,6 @@ struct loop {
 	int64_t worked_ms;  /* since when the loop has not waited */
 };
 
-/* -- One job, one step ------------------------------------------------------------------------------------- */
-
-static const struct step *step_of(const struct job *job)
-{
-	return &job->run->steps->rows[job->step];
-}
-
-static void forget_operation(struct job *job)
-{
-	if (job->operation == OPERATION_SENDER)
-		sender_remove(job->run->sender, job);
-	job->operation = OPERATION_NONE;
-	job->asked = NULL;
-	job->answer_is_ready = false;
-	worker_message_done(&job->reply);
-	http_request_done(&job->waiting);
-	job->ticket = (struct dps_budget_ticket){ 0 };
-	http_answer_done(&job->answer);
-}
-
-static bool record_failure(struct job *job, struct muster_error *err)
-{
-	CLEANUP(cJSON_freep) cJSON *body = cJSON_CreateObject();
-	enum stage stage = step_of(job)->stage;
-
-	if (!job->run->journal || job_is_dry(job))
-		return true;
-	if (!body || !json_add_text(body, "step", step_of(job)->name) ||
-	    !json_add_int64(body, "cause", job->failure.cause) ||
-	    !json_add_text(body, "message", job->failure.message))
-		return muster_fail_memory(err);
-	if (!job_record(job, JOURNAL_OUTCOME, stage, TAKE_PTR(body), err))
-		return false;
-	/* A released device stays released; the failure of a later look at it is in the entries. */
-	return !job->registration_id || job->was_released || !job->attempt ||
-	       park_device(job, stage, err);
-}
-
-/* A module that hangs or falls over takes all sessions along. Which device hung is known; of a fall it is found out,
- * because they are taken up again one by one. */
-static bool is_bystander(struct job *job, const struct muster_error *failure)
-{
-	return pool_was_shared(job) && failure->cause != CAUSE_MODULE_HANGS;
-}
-
-/* The journal's own failure ends the loop: *err; the job's is kept in the job. */
-static bool fail_job(struct job *job, const struct muster_error *failure, struct muster_error *err)
-{
-	if (is_bystander(job, failure)) {
-		log_info("%s: %s; taking it up again", PRINTABLE(job_name(job)), failure->message);
-		forget_operation(job);
-		job_restart(job);
-		return true;
-	}
-	job->failure = *failure;
-	token_note_refusal(&job->token, &job->failure);
-	job->is_finished = true;
-	forget_operation(job);
-	return record_failure(job, err);
-}
-
-static bool next_step(struct job *job)
-{
-	const struct step_table *steps = job->run->steps;
-	const char *name = job->next_step;
-
-	job->next_step = NULL;
-	job->tries = 0;
-	job->was_renewed = false;
-	job->intent_is_written = job->intent_is_durable = false;
-	if (!name) {
-		job->step++;
-		return true;
-	}
-	for (size_t i = 0; i < steps->count; i++) {
-		if (strcmp(steps->rows[i].name, name) == 0) {
-			job->step = i;
-			return true;
-		}
-	}
-	return false;
-}
-
-static bool complete(struct job *job, const struct muster_error *outcome, struct muster_error *err)
-{
-	const struct step *step = step_of(job);
-	struct muster_error failure;
-	bool good;
-
-	job->again_in_ms = -1;
-	if (step->finish) {
-		good = step->finish(job, outcome, &failure);
-	} else {
-		good = outcome->code == MUSTER_OK;
-		failure = *outcome;
-	}
-	forget_operation(job);
-	if (!good)
-		return fail_job(job, &failure, err);
-	if (job->again_in_ms >= 0) {
-		job->operation = OPERATION_TIMER;
-		job->timer_ms = clock_now_ms() + job->again_in_ms;
-		return true;
-	}
-	if (!next_step(job)) {
-		muster_fail(&failure, CAUSE_INTERNAL,
-			    "step '%s' goes to a step that does not exist", step->name);
-		return fail_job(job, &failure, err);
-	}
-	return true;
-}
-
-static bool write_intent(struct job *job, struct muster_error *failure)
-{
-	CLEANUP(cJSON_freep) cJSON *body = cJSON_CreateObject();
-	const struct step *step = step_of(job);
-
-	if (!body || !json_add_text(body, "step", step->name))
-		return muster_fail_memory(failure);
-	if (!step->intend(job, body, failure) ||
-	    !job_record(job, JOURNAL_INTENT, step->stage, TAKE_PTR(body), failure))
-		return false;
-	job->intent_is_written = true;
-	return !job->registration_id ||
-	       job_put_row(job, JOURNAL_WORKING, step->stage, CAUSE_NONE, failure);
-}
-
-static void enter_stage(struct job *job, enum stage stage)
-{
-	int64_t now = clock_now_ms();
-	int64_t *spent_ms = &job->stage_ms[job->stage];
-
-	if (stage == job->stage && *spent_ms >= 0)
-		return;
-	*spent_ms += now - job->stage_since_ms;
-	job->stage = stage;
-	job->stage_since_ms = now;
-	if (job->stage_ms[stage] < 0)
-		job->stage_ms[stage] = 0;
-}
-
-static bool begin(struct job *job, struct muster_error *err)
-{
-	static const struct muster_error fine;
-	const struct step *step = step_of(job);
-	const struct station_request *request = job->run->request;
-	struct muster_error failure;
-
-	log_debug("%s: %s", stage_name(step->stage), step->name);
-	if (request->progress)
-		request->progress(request->context, job_name(job), stage_name(step->stage));
-	if (step->start && !step->start(job, &failure))
-		return fail_job(job, &failure, err);
-	return job->operation != OPERATION_NONE || complete(job, &fine, err);
-}
-
-/* Moves the job on until it waits for an operation or for a commit. */
-static bool advance(struct loop *loop, struct job *job, struct muster_error *err)
-{
-	while (!job->is_finished && job->operation == OPERATION_NONE) {
-		const struct step *step;
-		struct muster_error failure;
-
-		if (job->step == loop->run->steps->count) {
-			job->is_finished = true;
-			return true;
-		}
-		step = step_of(job);
-		if (step->applies && !step->applies(job)) {
-			if (!next_step(job))
-				return false;
-			continue;
-		}
-		enter_stage(job, step->stage);
-		if (step->intend && loop->park_by_ms != INT64_MAX && !job->intent_is_durable) {
-			muster_fail(&failure, CAUSE_INTERRUPTED,
-				    "stopped by a signal before step '%s'", step->name);
-			return fail_job(job, &failure, err);
-		}
-		if (step->intend && !job->intent_is_durable) {
-			if (!job->intent_is_written && !write_intent(job, &failure))
-				return fail_job(job, &failure, err);
-			return true;
-		}
-		if (step->after_commit && loop->run->journal &&
-		    journal_is_in_transaction(loop->run->journal))
-			return true;
-		if (!begin(job, err))
-			return false;
-	}
-	return true;
-}
-
 /* -- Waiting --------------------------------------------------------------------------------------------------- */
 
 static bool waits_for_time(const struct job *job)
@@ -242,9 +48,14 @@ static bool lost_its_tpm(const struct loop *loop, const struct job *job)
 	return job->plug > 0 && loop->feed->is_gone(loop->feed, job->plug);
 }
 
+static int64_t earlier(int64_t a, int64_t b)
+{
+	return a < b ? a : b;
+}
+
 static int64_t next_deadline(const struct loop *loop)
 {
-	int64_t first = loop->park_by_ms;
+	int64_t first = earlier(loop->park_by_ms, device_files_due_ms(loop->run));
 
 	for (size_t i = 0; i < loop->count; i++) {
 		const struct job *job = loop->jobs[i];
@@ -271,7 +82,7 @@ static bool pump_sender(struct loop *loop, int64_t *ret_by_ms, struct muster_err
 
 	if (!run->sender)
 		return true;
-	if (!sender_pump(run->sender, &wait_ms, err))
+	if (!sender_pump(run->sender, &wait_ms, err) || !http_perform(run->http, err))
 		return false;
 	if (wait_ms >= 0)
 		*ret_by_ms = clock_now_ms() + wait_ms;
@@ -285,11 +96,6 @@ static bool pump_sender(struct loop *loop, int64_t *ret_by_ms, struct muster_err
 static int64_t next_figures(const struct loop *loop)
 {
 	return loop->run->batch ? batch_next_ms(loop->run->batch) : INT64_MAX;
-}
-
-static int64_t earlier(int64_t a, int64_t b)
-{
-	return a < b ? a : b;
 }
 
 static bool wait_for_something(struct loop *loop, int64_t by_ms, struct muster_error *err)
@@ -384,7 +190,7 @@ static bool ask_for_turn(struct job *job, struct muster_error *err)
 	struct muster_error failure;
 
 	return clock_now_ms() < job->timer_ms || job_take_turn(job, &failure) ||
-	       fail_job(job, &failure, err);
+	       job_fail(job, &failure, err);
 }
 
 static bool park(struct loop *loop, struct job *job, struct muster_error *err)
@@ -394,8 +200,8 @@ static bool park(struct loop *loop, struct job *job, struct muster_error *err)
 	if (job->transfer)
 		http_cancel(loop->run->http, TAKE_PTR(job->transfer));
 	muster_fail(&failure, CAUSE_INTERRUPTED, "stopped by a signal during step '%s'",
-		    step_of(job)->name);
-	return fail_job(job, &failure, err);
+		    job_step(job)->name);
+	return job_fail(job, &failure, err);
 }
 
 static bool collect_job(struct loop *loop, struct job *job, struct muster_error *err)
@@ -407,8 +213,8 @@ static bool collect_job(struct loop *loop, struct job *job, struct muster_error 
 		return ask_for_turn(job, err);
 	if (collect_one(loop, job, &outcome)) {
 		if (job->operation != OPERATION_TIMER)
-			return complete(job, &outcome, err);
-		forget_operation(job);
+			return job_complete(job, &outcome, err);
+		job_forget_operation(job);
 		return true;
 	}
 	if (is_stopped && (waits_for_time(job) || clock_now_ms() >= loop->park_by_ms))
@@ -449,17 +255,30 @@ static bool add_job(struct loop *loop, const struct station_device *device,
 	return true;
 }
 
+/* Those that have ended and wait for their files need nothing more. */
+static size_t count_under_way(const struct loop *loop)
+{
+	size_t count = 0;
+
+	for (size_t i = 0; i < loop->count; i++)
+		count += !loop->jobs[i]->is_finished;
+	return count;
+}
+
 static size_t capacity(const struct run *run)
 {
-	return run->needs_hsm ? pool_capacity(&run->pool) : JOBS_MAX;
+	return run->needs_hsm   ? pool_capacity(&run->pool)
+	       : run->needs_tpm ? TPM_JOBS_MAX
+				: JOBS_MAX;
 }
 
 /* Begins what has come; after a signal nothing new. */
 static bool take_devices(struct loop *loop, struct muster_error *err)
 {
+	size_t under_way = count_under_way(loop);
 	struct station_device device;
 
-	while (!loop->feed_is_over && loop->count < capacity(loop->run)) {
+	while (!loop->feed_is_over && loop->count < JOBS_MAX && under_way < capacity(loop->run)) {
 		enum feed_state state = loop->park_by_ms != INT64_MAX
 						? FEED_OVER
 						: loop->feed->next(loop->feed, &device);
@@ -469,6 +288,7 @@ static bool take_devices(struct loop *loop, struct muster_error *err)
 		loop->feed_is_over = state == FEED_OVER;
 		if (!loop->feed_is_over && !add_job(loop, &device, err))
 			return false;
+		under_way++;
 	}
 	return true;
 }
@@ -492,9 +312,9 @@ static bool retire_jobs(struct loop *loop, struct muster_error *err)
 	for (size_t i = loop->count; i-- > 0;) {
 		struct station_result result;
 
-		if (!loop->jobs[i]->is_finished)
+		if (!loop->jobs[i]->is_finished || loop->jobs[i]->has_unsynced_files)
 			continue;
-		enter_stage(loop->jobs[i], STAGE_IDENTIFY);
+		job_enter_stage(loop->jobs[i], STAGE_IDENTIFY);
 		if (loop->run->batch)
 			batch_device_ended(loop->run->batch, loop->jobs[i]);
 		if (!job_result(loop->jobs[i], &result, err))
@@ -512,46 +332,51 @@ static bool is_over(const struct loop *loop)
 	return loop->feed_is_over && loop->count == 0;
 }
 
-/* True when some job can go on at once. */
-static bool commit_turn(struct loop *loop, bool *ret_go_on, struct muster_error *err)
+static bool commit_turn(struct loop *loop, struct muster_error *err)
 {
 	struct journal *journal = loop->run->journal;
 
-	*ret_go_on = false;
 	if (journal && journal_is_in_transaction(journal) && !journal_commit(journal, err))
 		return false;
-	for (size_t i = 0; i < loop->count; i++) {
-		struct job *job = loop->jobs[i];
-
-		if (job->is_finished || job->operation != OPERATION_NONE)
-			continue;
-		job->intent_is_durable = job->intent_is_written;
-		*ret_go_on = true;
-	}
-	return true;
+	for (size_t i = 0; i < loop->count; i++)
+		loop->jobs[i]->intent_is_durable = loop->jobs[i]->intent_is_written;
+	return device_files_sync(loop->run, loop->jobs, loop->count, err);
 }
 
+static bool can_go_on(const struct loop *loop)
+{
+	for (size_t i = 0; i < loop->count; i++) {
+		const struct job *job = loop->jobs[i];
+
+		if (!job->is_finished && job->operation == OPERATION_NONE &&
+		    !job->has_unsynced_files)
+			return true;
+	}
+	return false;
+}
+
+/* What is announced and on disk is sent before the next commit is waited for. */
 static bool turn(struct loop *loop, struct muster_error *err)
 {
 	int64_t by_ms = INT64_MAX;
-	bool go_on;
 	size_t before;
 
 	if (!take_devices(loop, err))
 		return false;
 	before = loop->count;
 	for (size_t i = 0; i < loop->count; i++)
-		if (!advance(loop, loop->jobs[i], err))
+		if (!job_advance(loop->jobs[i], loop->park_by_ms != INT64_MAX, err))
 			return false;
-	if (!commit_turn(loop, &go_on, err) || !retire_jobs(loop, err))
+	if (!pump_sender(loop, &by_ms, err) || !commit_turn(loop, err) || !retire_jobs(loop, err))
 		return false;
 	if (loop->run->batch && !batch_tell(loop->run->batch, false, err))
 		return false;
-	/* Where a device has ended there is room for the next. */
-	if (go_on || is_over(loop) || loop->count < before)
+	if (is_over(loop))
 		return true;
-	return pump_sender(loop, &by_ms, err) && wait_and_account(loop, by_ms, err) &&
-	       collect(loop, err);
+	/* Where a device has ended there is room for the next. */
+	if (can_go_on(loop) || loop->count < before)
+		by_ms = 0;
+	return wait_and_account(loop, by_ms, err) && collect(loop, err);
 }
 
 static bool watch_signals(struct loop *loop, sigset_t *ret_before, struct muster_error *err)

@@ -6,6 +6,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "device-files.h"
 #include "evidence.h"
 #include "muster/file.h"
 #include "muster/json.h"
@@ -81,13 +82,14 @@ bool release_absent(struct job *job, struct muster_error *err)
 }
 
 /* A file of ours from an earlier run is fine when it says the same. */
-static bool write_once(const char *path, const void *data, size_t size, struct muster_error *err)
+static bool write_once(struct job *job, const char *path, const void *data, size_t size,
+		       struct muster_error *err)
 {
 	CLEANUP(bytes_done) struct bytes present = { 0 };
 	struct bytes wanted = { (uint8_t *)(uintptr_t)data, size };
 	struct muster_error unread;
 
-	if (file_write(path, data, size, 0600, false, err))
+	if (device_file_write(job, path, data, size, false, err))
 		return true;
 	return err->cause == CAUSE_OUTPUT_EXISTS &&
 	       file_read(path, OUTPUT_FILE_MAX, &present, &unread) &&
@@ -128,7 +130,7 @@ static bool write_keys(struct job *job, struct muster_error *err)
 	path = evidence_path(job, "keys.json");
 	if (!path)
 		return muster_fail_memory(err);
-	if (!write_once(path, keys.data, keys.size, err))
+	if (!write_once(job, path, keys.data, keys.size, err))
 		return false;
 	job->key_file = TAKE_PTR(path);
 	return true;
@@ -141,8 +143,8 @@ static bool write_evidence(struct job *job, struct muster_error *err)
 		return true;
 	if (access(job->evidence_path, F_OK) == 0 && job->was_released)
 		return true;
-	return file_write(job->evidence_path, job->evidence, strlen(job->evidence), 0600, true,
-			  err);
+	return device_file_write(job, job->evidence_path, job->evidence, strlen(job->evidence),
+				 true, err);
 }
 
 bool release_write(struct job *job, struct muster_error *err)

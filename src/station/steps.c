@@ -44,7 +44,7 @@ static const struct step rows[] = {
 	{ "spool",             STAGE_ENROLL,   spool_applies,                 spool_record,                   NULL,                     NULL, false },
 	{ "release",           STAGE_RELEASE,  release_applies,               release_record,                 NULL,                     NULL, false },
 	{ "write-out",         STAGE_RELEASE,  write_out_applies,             release_write,                  NULL,                     NULL, true },
-	{ "released",          STAGE_RELEASE,  release_absent_applies,        release_absent,                 NULL,                     NULL, false },
+	{ "released",          STAGE_RELEASE,  release_absent_applies,        release_absent,                 NULL,                     NULL, true },
 };
 /* clang-format on */
 
