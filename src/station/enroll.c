@@ -50,6 +50,18 @@ struct dps_enrollment_terms enroll_terms(const struct profile *profile)
 	};
 }
 
+/* Derived keys stand in the enrollment now. */
+static void forget_keys(struct job *job)
+{
+	const struct run *run = job->run;
+
+	if (verify_applies(job) || run->writes_keys || run->request->key_fd > 0 ||
+	    job_is_offline(job))
+		return;
+	secret_done(&job->primary_key);
+	secret_done(&job->secondary_key);
+}
+
 bool enroll_compose(struct job *job, struct muster_error *err)
 {
 	struct dps_enrollment_terms terms = enroll_terms(&job->run->profile);
@@ -69,7 +81,10 @@ bool enroll_compose(struct job *job, struct muster_error *err)
 	if (!dps_enrollment_build(&terms, &job->enrollment, err))
 		return muster_error_prefix(err, "composing the enrollment of '%s'",
 					   PRINTABLE(job->registration_id));
-	return !job_is_absent(job) || spool_check(job, err);
+	if (job_is_absent(job) && !spool_check(job, err))
+		return false;
+	forget_keys(job);
+	return true;
 }
 
 /* -- Sending ------------------------------------------------------------------------------------------------ */
@@ -132,11 +147,11 @@ static bool record_put(struct job *job, const char *result, struct muster_error 
 	return job_record(job, JOURNAL_OUTCOME, STAGE_ENROLL, TAKE_PTR(body), err);
 }
 
-/* Nothing of ours can have come of this answer. */
-static bool put_had_no_effect(struct job *job, struct muster_error *err)
+/* Nothing of ours can have come of it. */
+static bool put_had_no_effect(struct job *job, const char *result, struct muster_error *err)
 {
 	job->may_exist = job->outcome_is_unknown = false;
-	return record_put(job, "refused", err);
+	return record_put(job, result, err);
 }
 
 static bool put_was_answered_ok(const struct http_answer *answer)
@@ -152,10 +167,12 @@ static bool take_fate(struct job *job, struct muster_error *err)
 		job->created = job->is_confirmed = true;
 		return record_put(job, "created", err);
 	case DPS_BULK_REFUSED:
-		if (!put_had_no_effect(job, err))
+		if (!put_had_no_effect(job, "refused", err))
 			return false;
 		break;
 	case DPS_BULK_OPEN:
+		if (job->was_unsent && !put_had_no_effect(job, "unsent", err))
+			return false;
 		break;
 	case DPS_BULK_ALREADY:
 	case DPS_BULK_DIFFERS:
@@ -183,10 +200,11 @@ bool enroll_put_finish(struct job *job, const struct muster_error *outcome,
 	switch (dps_next_step(&job->answer, true)) {
 	case DPS_NEXT_RETRY:
 	case DPS_NEXT_RENEW:
-		return put_had_no_effect(job, err) &&
+		return put_had_no_effect(job, "refused", err) &&
 		       job_retry_or_fail(job, name_of(job, name), err);
 	case DPS_NEXT_STOP:
-		if (job->answer.outcome == HTTP_ANSWERED && !put_had_no_effect(job, &storage)) {
+		if (job->answer.outcome == HTTP_ANSWERED &&
+		    !put_had_no_effect(job, "refused", &storage)) {
 			*err = storage;
 			return false;
 		}

@@ -80,8 +80,10 @@ static void give_up_untaken(struct sender *sender)
 {
 	const struct muster_error *why = dps_bulk_stopped(sender->bulk);
 
-	while (why && sender->taken < sender->count)
+	while (why && sender->taken < sender->count) {
+		sender->jobs[sender->taken]->was_unsent = true;
 		settle(sender, sender->taken, DPS_BULK_OPEN, why);
+	}
 }
 
 /* -- For the loop ------------------------------------------------------------------------------------------------ */

@@ -122,7 +122,7 @@ def test_what_nobody_gets_stops_at_the_third(station, status):
     done = provision(station, manifest(station, serials(200)), "--verify", "none")
     assert done.status == 5 and "stopped after 3 refusals" in done.error["detail"], done
     assert len(requests(station)) == 3 and created(station) == {}
-    assert done.json["parked"] <= 64 and done.json["ended"] == done.json["parked"], done
+    assert done.json["parked"] <= 10 and done.json["ended"] == done.json["parked"], done
     restart(station)
     assert counts(provision(station, manifest(station, serials(200)), "--verify", "none")) == {"enrolled": 200}
 
@@ -141,8 +141,8 @@ def test_kills_and_faults(release_station):
 
 
 def test_a_signal_parks_and_the_next_run_goes_on(station):
-    """In the middle, with requests under way."""
-    names = serials(120)
+    """In the middle, with requests under way; what was not sent yet need not be read back."""
+    names = serials(300)
     restart(station, "--fault", "bulk:delay-after=200")
     path = manifest(station, names)
     command = [BUILD / "muster", "provision", "--profile", station.profile("derived-key"), "--manifest", path, *station.common(),
@@ -153,9 +153,10 @@ def test_a_signal_parks_and_the_next_run_goes_on(station):
         process.send_signal(signal.SIGINT)
         stdout, stderr = process.communicate(timeout=60)
     report = json.loads(stdout)
-    assert process.returncode == 130 and 0 < report["enrolled"] < 120 and report["parked"] <= 64, (process.returncode, stdout, stderr)
+    assert process.returncode == 130 and 0 < report["enrolled"] < 300 and 64 < report["parked"] <= 128, (process.returncode, stdout, stderr)
     again = provision(station, path, "--verify", "none")
     assert again.status == 0 and again.json["resumed"] and again.json["before"] == report["enrolled"], again
+    assert len(station.emulator.requests("get")) <= 64
     assert_each_once(station, names)
 
 
