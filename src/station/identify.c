@@ -162,6 +162,12 @@ static void skip_released(struct job *job)
 		job_go_to(job, release_lacks_keys(job) ? "derive" : "tpm-release");
 }
 
+/* Between here and the first announcement of a new device with derived keys nothing outside is done: its row comes with that. */
+static bool needs_row(const struct job *job)
+{
+	return job->was_known || !attest_derive_applies(job);
+}
+
 bool identify_look_up(struct job *job, struct muster_error *err)
 {
 	if (job->run->batch)
@@ -176,7 +182,7 @@ bool identify_look_up(struct job *job, struct muster_error *err)
 		return false;
 	job->attempt = job->device.attempt + 1;
 	skip_released(job);
-	if (job_is_dry(job) || job->was_released)
+	if (job_is_dry(job) || job->was_released || !needs_row(job))
 		return true;
 	return job_put_row(job, JOURNAL_WORKING, STAGE_IDENTIFY, CAUSE_NONE, err);
 }
