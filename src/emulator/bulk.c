@@ -1,5 +1,6 @@
 /* Up to ten enrollments in one request; each stands or falls by itself. */
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "muster/json.h"
@@ -8,20 +9,39 @@
 #include "handlers.h"
 #include "routes.h"
 
-#define BULK_ITEM_MAX 10
+#define BULK_ITEM_MAX LEDGER_LINES_MAX
 
 enum bulk_mode { BULK_CREATE, BULK_UPDATE, BULK_UPDATE_IF_MATCH, BULK_DELETE, BULK_MODE_COUNT };
 static const char *const mode_names[BULK_MODE_COUNT] = { "create", "update", "updateIfMatchETag",
 							 "delete" };
 
+struct item {
+	const cJSON *input;
+	const char *name; /* as given, or "" */
+	char id[SEGMENT_MAX];
+	char etag[ETAG_SIZE]; /* after a write, else "" */
+	char *body;
+	struct enrollment_write write;
+	struct enrollment_draft draft;
+	struct refusal refusal; /* number 0: it was done, or is still to be */
+};
+
 struct bulk {
 	struct exchange *exchange;
 	enum enrollment_kind kind;
 	enum bulk_mode mode;
-	const cJSON *items;
-	cJSON *errors;
-	int64_t limit; /* items that are done before an injected failure */
+	const cJSON *list;
+	struct item items[BULK_ITEM_MAX];
+	size_t count; /* of them, less when a failure is injected */
 };
+
+static void bulk_done(struct bulk *bulk)
+{
+	for (size_t i = 0; i < bulk->count; i++) {
+		free(bulk->items[i].body);
+		enrollment_draft_done(&bulk->items[i].draft);
+	}
+}
 
 /* -- The request as a whole -------------------------------------------------------------------------------- */
 
@@ -43,7 +63,7 @@ static bool check_duplicates(struct bulk *bulk)
 {
 	const char *name = document_id_name(bulk->kind);
 
-	for (const cJSON *a = bulk->items->child; a; a = a->next) {
+	for (const cJSON *a = bulk->list->child; a; a = a->next) {
 		const char *id = json_text(a, name);
 		for (const cJSON *b = a->next; id && b; b = b->next) {
 			const char *other = json_text(b, name);
@@ -57,8 +77,8 @@ static bool check_duplicates(struct bulk *bulk)
 
 static bool take_items(struct bulk *bulk, const cJSON *root)
 {
-	bulk->items = json_get(root, bulk->exchange->route->collection);
-	int count = cJSON_IsArray(bulk->items) ? cJSON_GetArraySize(bulk->items) : 0;
+	bulk->list = json_get(root, bulk->exchange->route->collection);
+	int count = cJSON_IsArray(bulk->list) ? cJSON_GetArraySize(bulk->list) : 0;
 
 	if (count < 1 || count > BULK_ITEM_MAX)
 		return refuse(&bulk->exchange->refusal, BAD_ARGUMENT,
@@ -69,115 +89,174 @@ static bool take_items(struct bulk *bulk, const cJSON *root)
 
 /* -- Items ------------------------------------------------------------------------------------------------- */
 
-static bool write_item(struct bulk *bulk, const cJSON *item, const char *id,
-		       struct ledger_line *line, char etag[ETAG_SIZE], struct refusal *refusal)
+static bool draft_item(const struct bulk *bulk, struct item *item)
 {
-	CLEANUP(cJSON_freep) cJSON *document = NULL;
-	const char *given = json_text(item, "etag");
-	const struct enrollment_write write = {
+	const char *given = json_text(item->input, "etag");
+	bool is_conditional = bulk->mode == BULK_UPDATE_IF_MATCH;
+
+	if (!id_is_valid(item->id))
+		return refuse(&item->refusal, BAD_ARGUMENT, "Invalid RegistrationId");
+	if (bulk->mode == BULK_DELETE)
+		return true;
+	if (is_conditional && (!given || given[0] == '\0'))
+		return refuse(&item->refusal, ETAG_MISMATCH,
+			      "Precondition failed: the item has no etag");
+	item->write = (struct enrollment_write){
 		.kind = bulk->kind,
 		.mode = bulk->mode == BULK_CREATE ? WRITE_CREATE : WRITE_UPDATE,
-		.id = id,
-		.etag = bulk->mode == BULK_UPDATE_IF_MATCH ? given : NULL,
-		.input = item,
+		.id = item->id,
+		.etag = is_conditional ? given : NULL,
+		.input = item->input,
 		.now_ms = bulk->exchange->request->now_ms,
 	};
+	return enrollment_draft(bulk->exchange->emulator, &item->write, &item->draft,
+				&item->refusal);
+}
 
-	if (bulk->mode == BULK_UPDATE_IF_MATCH && (!given || given[0] == '\0'))
-		return refuse(refusal, ETAG_MISMATCH, "Precondition failed: the item has no etag");
-	if (!enrollment_write(bulk->exchange->emulator, &write, &document, refusal))
+static void prepare_items(struct bulk *bulk, size_t limit)
+{
+	const cJSON *input;
+
+	cJSON_ArrayForEach(input, bulk->list)
+	{
+		struct item *item = &bulk->items[bulk->count];
+		const char *name = json_text(input, document_id_name(bulk->kind));
+
+		if (bulk->count == limit)
+			return;
+		bulk->count++;
+		item->input = input;
+		item->name = name ? name : "";
+		item->body = json_print_line(input);
+		(void)snprintf(item->id, sizeof(item->id), "%s", item->name);
+		text_fold(item->id);
+		(void)draft_item(bulk, item);
+	}
+}
+
+/* False: the emulator itself failed. */
+static bool store_item(const struct bulk *bulk, struct item *item)
+{
+	struct emulator *emulator = bulk->exchange->emulator;
+	bool is_done;
+
+	if (item->refusal.number != SERVICE_OK)
+		return true;
+	if (bulk->mode == BULK_DELETE)
+		is_done = enrollment_remove_locked(emulator, bulk->kind, item->id,
+						   json_text(item->input, "etag"), &item->refusal);
+	else
+		is_done =
+			enrollment_put_locked(emulator, &item->write, &item->draft, &item->refusal);
+	if (is_done && bulk->mode != BULK_DELETE)
+		(void)snprintf(item->etag, sizeof(item->etag), "%s",
+			       json_text(item->draft.document, "etag"));
+	return is_done || item->refusal.number != SERVER_FAILED;
+}
+
+static bool store_items_locked(struct bulk *bulk)
+{
+	struct store *store = bulk->exchange->emulator->store;
+	struct muster_error err;
+
+	if (!store_begin(store, &err))
+		return refuse_internal(&bulk->exchange->refusal, &err);
+	for (size_t i = 0; i < bulk->count; i++) {
+		if (store_item(bulk, &bulk->items[i]))
+			continue;
+		store_rollback(store);
+		bulk->exchange->refusal = bulk->items[i].refusal;
 		return false;
-	(void)snprintf(etag, ETAG_SIZE, "%s", json_text(document, "etag"));
-	line->etag = etag;
-	line->effect = bulk->mode == BULK_CREATE ? EFFECT_CREATE : EFFECT_UPDATE;
-	return true;
+	}
+	return store_commit(store, &err) || refuse_internal(&bulk->exchange->refusal, &err);
 }
 
-static bool do_item(struct bulk *bulk, const cJSON *item, const char *id, struct ledger_line *line,
-		    char etag[ETAG_SIZE], struct refusal *refusal)
+/* All in one transaction. */
+static bool store_items(struct bulk *bulk)
 {
-	if (!id_is_valid(id))
-		return refuse(refusal, BAD_ARGUMENT, "Invalid RegistrationId");
-	if (bulk->mode != BULK_DELETE)
-		return write_item(bulk, item, id, line, etag, refusal);
-	if (!enrollment_remove(bulk->exchange->emulator, bulk->kind, id, json_text(item, "etag"),
-			       refusal))
-		return false;
-	line->effect = EFFECT_DELETE;
-	return true;
+	struct store *store = bulk->exchange->emulator->store;
+
+	store_lock(store);
+	bool is_good = store_items_locked(bulk);
+	store_unlock(store);
+	return is_good;
 }
 
-static bool add_error(struct bulk *bulk, const char *id, const struct refusal *refusal)
+static struct ledger_line line_of(const struct bulk *bulk, const struct item *item)
 {
-	cJSON *error = cJSON_CreateObject();
+	static const enum effect effects[BULK_MODE_COUNT] = { EFFECT_CREATE, EFFECT_UPDATE,
+							      EFFECT_UPDATE, EFFECT_DELETE };
+	const struct exchange *exchange = bulk->exchange;
+	bool is_done = item->refusal.number == SERVICE_OK;
 
-	cJSON_AddItemToArray(bulk->errors, error);
-	return error && json_add_text(error, document_id_name(bulk->kind), id) &&
-	       json_add_int64(error, "errorCode", refusal->number) &&
-	       json_add_text(error, "errorStatus", refusal->message);
-}
-
-static bool serve_item(struct bulk *bulk, const cJSON *item)
-{
-	const char *given = json_text(item, document_id_name(bulk->kind));
-	struct exchange *exchange = bulk->exchange;
-	struct refusal refusal = { 0 };
-	char id[SEGMENT_MAX], etag[ETAG_SIZE];
-
-	(void)snprintf(id, sizeof(id), "%s", given ? given : "");
-	text_fold(id);
-	CLEANUP(freep) char *body = json_print_line(item);
-	struct ledger_line line = {
+	return (struct ledger_line){
 		.wall_ms = exchange->request->now_ms,
 		.operation = operation_name(OPERATION_BULK),
 		.collection = exchange->route->collection,
-		.id = id,
-		.status = bulk->mode == BULK_DELETE ? 204 : 200,
+		.id = item->id,
+		.etag = item->etag[0] ? item->etag : NULL,
+		.effect = is_done ? effects[bulk->mode] : EFFECT_NONE,
+		.status = !is_done                    ? refusal_status(&item->refusal)
+			  : bulk->mode == BULK_DELETE ? 204
+						      : 200,
 		.fault = fault_action_name(exchange->fault.action),
-		.body = body,
-		.body_size = body ? strlen(body) : 0,
+		.body = item->body,
+		.body_size = item->body ? strlen(item->body) : 0,
 	};
-	bool is_good = do_item(bulk, item, id, &line, etag, &refusal);
-	if (!is_good)
-		line.status = refusal_status(&refusal);
-	ledger_append(exchange->emulator->ledger, &line);
-	return is_good || add_error(bulk, given ? given : "", &refusal);
 }
 
-static bool serve_items(struct bulk *bulk)
+static void record_items(const struct bulk *bulk)
 {
-	struct exchange *exchange = bulk->exchange;
-	const cJSON *item;
+	struct ledger_line lines[BULK_ITEM_MAX];
 
-	cJSON_ArrayForEach(item, bulk->items)
-	{
-		if (bulk->limit-- <= 0)
-			return refuse(&exchange->refusal, SERVER_FAILED, "Injected fault");
-		if (!serve_item(bulk, item))
-			return refuse(&exchange->refusal, SERVER_FAILED,
-				      "The emulator is out of memory");
-	}
-	return true;
+	for (size_t i = 0; i < bulk->count; i++)
+		lines[i] = line_of(bulk, &bulk->items[i]);
+	ledger_append(bulk->exchange->emulator->ledger, lines, bulk->count);
+}
+
+/* -- The answer -------------------------------------------------------------------------------------------- */
+
+static bool add_error(const struct bulk *bulk, cJSON *errors, const struct item *item)
+{
+	cJSON *error = cJSON_CreateObject();
+
+	cJSON_AddItemToArray(errors, error);
+	return error && json_add_text(error, document_id_name(bulk->kind), item->name) &&
+	       json_add_int64(error, "errorCode", item->refusal.number) &&
+	       json_add_text(error, "errorStatus", item->refusal.message);
+}
+
+static bool add_errors(const struct bulk *bulk, cJSON *result)
+{
+	cJSON *errors = cJSON_CreateArray();
+
+	if (!json_add_item(result, "errors", errors))
+		return false;
+	for (size_t i = 0; i < bulk->count; i++)
+		if (bulk->items[i].refusal.number != SERVICE_OK &&
+		    !add_error(bulk, errors, &bulk->items[i]))
+			return false;
+	return json_add_bool(result, "isSuccessful", cJSON_GetArraySize(errors) == 0);
 }
 
 static bool bulk_serve(struct exchange *exchange, enum enrollment_kind kind)
 {
 	CLEANUP(cJSON_freep) cJSON *root = NULL;
 	CLEANUP(cJSON_freep) cJSON *result = cJSON_CreateObject();
-	struct bulk bulk = { .exchange = exchange, .kind = kind, .limit = BULK_ITEM_MAX };
+	CLEANUP(bulk_done) struct bulk bulk = { .exchange = exchange, .kind = kind };
+	bool is_partial = exchange->fault.action == FAULT_PARTIAL;
 
-	if (exchange->fault.action == FAULT_PARTIAL)
-		bulk.limit = exchange->fault.value;
 	if (!request_json(exchange, &root) || !take_mode(&bulk, root) || !take_items(&bulk, root))
 		return false;
-	bulk.errors = cJSON_CreateArray();
-	if (!json_add_item(result, "errors", bulk.errors))
-		return refuse(&exchange->refusal, SERVER_FAILED, "The emulator is out of memory");
-	if (!serve_items(&bulk))
+	prepare_items(&bulk, is_partial ? (size_t)exchange->fault.value : BULK_ITEM_MAX);
+	if (!store_items(&bulk))
 		return false;
-	if (!json_add_bool(result, "isSuccessful", cJSON_GetArraySize(bulk.errors) == 0))
-		return refuse(&exchange->refusal, SERVER_FAILED, "The emulator is out of memory");
-	return reply_json(exchange, result);
+	record_items(&bulk);
+	if (bulk.count < (size_t)cJSON_GetArraySize(bulk.list))
+		return refuse(&exchange->refusal, SERVER_FAILED, "Injected fault");
+	return add_errors(&bulk, result)
+		       ? reply_json(exchange, result)
+		       : refuse(&exchange->refusal, SERVER_FAILED, "The emulator is out of memory");
 }
 
 bool individual_bulk(struct exchange *exchange)

@@ -1,5 +1,6 @@
 #include "enrollments.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 #include "muster/json.h"
@@ -112,63 +113,78 @@ static bool build(struct emulator *emulator, const struct enrollment_write *writ
 	return document_build(&terms, write->input, ret_document, refusal);
 }
 
-static bool create(struct emulator *emulator, const struct enrollment_write *write,
-		   cJSON **ret_document, struct refusal *refusal)
+static bool print_draft(struct enrollment_draft *draft, struct refusal *refusal)
 {
-	CLEANUP(cJSON_freep) cJSON *document = NULL;
+	draft->text = json_print_line(draft->document);
+	return draft->text || refuse(refusal, SERVER_FAILED, "The emulator is out of memory");
+}
+
+bool enrollment_draft(struct emulator *emulator, const struct enrollment_write *write,
+		      struct enrollment_draft *draft, struct refusal *refusal)
+{
+	if (!check_id(write, refusal))
+		return false;
+	return write->mode != WRITE_CREATE ||
+	       (build(emulator, write, NULL, &draft->document, refusal) &&
+		print_draft(draft, refusal));
+}
+
+void enrollment_draft_done(struct enrollment_draft *draft)
+{
+	cJSON_Delete(draft->document);
+	free(draft->text);
+	*draft = (struct enrollment_draft){ 0 };
+}
+
+static bool create_locked(struct emulator *emulator, const struct enrollment_write *write,
+			  const struct enrollment_draft *draft, struct refusal *refusal)
+{
 	struct muster_error err;
 	bool is_new = false;
 
-	if (!build(emulator, write, NULL, &document, refusal))
-		return false;
-	CLEANUP(freep) char *text = json_print_line(document);
-	if (!text)
-		return refuse(refusal, SERVER_FAILED, "The emulator is out of memory");
-	store_lock(emulator->store);
-	bool is_good = store_insert(emulator->store, enrollment_table(write->kind), write->id, NULL,
-				    text, &is_new, &err);
-	store_unlock(emulator->store);
-	if (!is_good)
+	if (!store_insert(emulator->store, enrollment_table(write->kind), write->id, NULL,
+			  draft->text, &is_new, &err))
 		return refuse_internal(refusal, &err);
-	if (!is_new)
-		return refuse(refusal, ENROLLMENT_EXISTS, "Enrollment already exists");
-	*ret_document = TAKE_PTR(document);
-	return true;
+	return is_new || refuse(refusal, ENROLLMENT_EXISTS, "Enrollment already exists");
 }
 
 static bool update_locked(struct emulator *emulator, const struct enrollment_write *write,
-			  cJSON **ret_document, struct refusal *refusal)
+			  struct enrollment_draft *draft, struct refusal *refusal)
 {
 	CLEANUP(cJSON_freep) cJSON *existing = NULL;
-	CLEANUP(cJSON_freep) cJSON *document = NULL;
 	struct muster_error err;
 
 	if (!read_locked(emulator, write->kind, write->id, &existing, refusal))
 		return false;
 	if (!existing)
 		return refuse_missing(refusal);
-	if (!check_etag(existing, write->etag, refusal) ||
-	    !build(emulator, write, existing, &document, refusal))
-		return false;
-	CLEANUP(freep) char *text = json_print_line(document);
-	if (!text)
-		return refuse(refusal, SERVER_FAILED, "The emulator is out of memory");
-	if (!store_put(emulator->store, enrollment_table(write->kind), write->id, NULL, text, &err))
-		return refuse_internal(refusal, &err);
-	*ret_document = TAKE_PTR(document);
-	return true;
+	return check_etag(existing, write->etag, refusal) &&
+	       build(emulator, write, existing, &draft->document, refusal) &&
+	       print_draft(draft, refusal) &&
+	       (store_put(emulator->store, enrollment_table(write->kind), write->id, NULL,
+			  draft->text, &err) ||
+		refuse_internal(refusal, &err));
 }
 
-bool enrollment_write(struct emulator *emulator, const struct enrollment_write *write,
-		      cJSON **ret_document, struct refusal *refusal)
+bool enrollment_put_locked(struct emulator *emulator, const struct enrollment_write *write,
+			   struct enrollment_draft *draft, struct refusal *refusal)
 {
-	if (!check_id(write, refusal))
+	return write->mode == WRITE_CREATE ? create_locked(emulator, write, draft, refusal)
+					   : update_locked(emulator, write, draft, refusal);
+}
+
+static bool enrollment_write(struct emulator *emulator, const struct enrollment_write *write,
+			     cJSON **ret_document, struct refusal *refusal)
+{
+	CLEANUP(enrollment_draft_done) struct enrollment_draft draft = { 0 };
+
+	if (!enrollment_draft(emulator, write, &draft, refusal))
 		return false;
-	if (write->mode == WRITE_CREATE)
-		return create(emulator, write, ret_document, refusal);
 	store_lock(emulator->store);
-	bool is_good = update_locked(emulator, write, ret_document, refusal);
+	bool is_good = enrollment_put_locked(emulator, write, &draft, refusal);
 	store_unlock(emulator->store);
+	if (is_good)
+		*ret_document = TAKE_PTR(draft.document);
 	return is_good;
 }
 
@@ -177,22 +193,16 @@ static bool delete_rows(struct store *store, enum enrollment_kind kind, const ch
 {
 	bool deleted;
 
-	if (!store_begin(store, err))
+	if (!store_delete(store, enrollment_table(kind), id, &deleted, err))
 		return false;
-	bool is_good = store_delete(store, enrollment_table(kind), id, &deleted, err);
 	if (kind == KIND_GROUP)
-		is_good = is_good && store_delete_children(store, STORE_REGISTRATIONS, id, err);
-	else
-		is_good = is_good && store_delete(store, STORE_REGISTRATIONS, id, &deleted, err) &&
-			  store_delete(store, STORE_CHALLENGES, id, &deleted, err);
-	if (is_good)
-		return store_commit(store, err);
-	store_rollback(store);
-	return false;
+		return store_delete_children(store, STORE_REGISTRATIONS, id, err);
+	return store_delete(store, STORE_REGISTRATIONS, id, &deleted, err) &&
+	       store_delete(store, STORE_CHALLENGES, id, &deleted, err);
 }
 
-static bool remove_locked(struct emulator *emulator, enum enrollment_kind kind, const char *id,
-			  const char *etag, struct refusal *refusal)
+bool enrollment_remove_locked(struct emulator *emulator, enum enrollment_kind kind, const char *id,
+			      const char *etag, struct refusal *refusal)
 {
 	CLEANUP(cJSON_freep) cJSON *existing = NULL;
 	struct muster_error err;
@@ -201,17 +211,26 @@ static bool remove_locked(struct emulator *emulator, enum enrollment_kind kind, 
 		return false;
 	if (!existing)
 		return refuse_missing(refusal);
-	if (!check_etag(existing, etag, refusal))
-		return false;
-	return delete_rows(emulator->store, kind, id, &err) || refuse_internal(refusal, &err);
+	return check_etag(existing, etag, refusal) &&
+	       (delete_rows(emulator->store, kind, id, &err) || refuse_internal(refusal, &err));
 }
 
-bool enrollment_remove(struct emulator *emulator, enum enrollment_kind kind, const char *id,
-		       const char *etag, struct refusal *refusal)
+static bool enrollment_remove(struct emulator *emulator, enum enrollment_kind kind, const char *id,
+			      const char *etag, struct refusal *refusal)
 {
-	store_lock(emulator->store);
-	bool is_good = remove_locked(emulator, kind, id, etag, refusal);
-	store_unlock(emulator->store);
+	struct store *store = emulator->store;
+	struct muster_error err;
+
+	store_lock(store);
+	bool is_good = store_begin(store, &err) || refuse_internal(refusal, &err);
+	if (is_good) {
+		is_good = enrollment_remove_locked(emulator, kind, id, etag, refusal);
+		if (!is_good)
+			store_rollback(store);
+		else
+			is_good = store_commit(store, &err) || refuse_internal(refusal, &err);
+	}
+	store_unlock(store);
 	return is_good;
 }
 

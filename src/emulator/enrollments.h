@@ -1,4 +1,4 @@
-/* Writing and removing enrollments, one at a time: what PUT, DELETE and the items of a bulk request have in common. */
+/* Writing and removing enrollments: what PUT, DELETE and the items of a bulk request have in common. */
 #pragma once
 
 #include "document.h"
@@ -21,12 +21,22 @@ struct enrollment_write {
 	int64_t now_ms;
 };
 
-/* Takes the store's lock itself. The caller deletes *ret_document, the stored one. */
-bool enrollment_write(struct emulator *emulator, const struct enrollment_write *write,
-		      cJSON **ret_document, struct refusal *refusal) MUST_CHECK;
-/* The registration record goes with it. etag: as in If-Match, or NULL. */
-bool enrollment_remove(struct emulator *emulator, enum enrollment_kind kind, const char *id,
-		       const char *etag, struct refusal *refusal) MUST_CHECK;
+/* The stored document of a write, as a tree and printed. For CLEANUP(enrollment_draft_done). */
+struct enrollment_draft {
+	cJSON *document;
+	char *text;
+};
+
+/* What of a write needs nothing that is stored: all but an update. */
+bool enrollment_draft(struct emulator *emulator, const struct enrollment_write *write,
+		      struct enrollment_draft *draft, struct refusal *refusal) MUST_CHECK;
+void enrollment_draft_done(struct enrollment_draft *draft);
+/* The rest of it, by who holds the store's lock. */
+bool enrollment_put_locked(struct emulator *emulator, const struct enrollment_write *write,
+			   struct enrollment_draft *draft, struct refusal *refusal) MUST_CHECK;
+/* The same, within a transaction. The registration record goes with it. etag: as in If-Match, or NULL. */
+bool enrollment_remove_locked(struct emulator *emulator, enum enrollment_kind kind, const char *id,
+			      const char *etag, struct refusal *refusal) MUST_CHECK;
 /* *ret_document is NULL when there is none; the caller deletes it. */
 bool enrollment_read(struct emulator *emulator, enum enrollment_kind kind, const char *id,
 		     cJSON **ret_document, struct refusal *refusal) MUST_CHECK;

@@ -306,7 +306,8 @@ void exchange_record(struct exchange *exchange)
 			.fault = fault_action_name(exchange->fault.action),
 			.body = exchange->request->body,
 			.body_size = exchange->request->body_size,
-		});
+		},
+		1);
 }
 
 void exchange_serve(struct exchange *exchange)

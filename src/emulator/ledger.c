@@ -1,5 +1,6 @@
 #include "ledger.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
@@ -113,7 +114,7 @@ static void add_request(struct text *text, const struct ledger_line *line)
 	add_value(text, "body", body);
 }
 
-static void write_line(struct ledger *ledger, const struct text *text)
+static void write_lines(struct ledger *ledger, const struct text *text)
 {
 	const char *rest = text->data;
 	size_t size = text->length;
@@ -131,28 +132,42 @@ static void write_line(struct ledger *ledger, const struct text *text)
 	}
 }
 
-void ledger_append(struct ledger *ledger, const struct ledger_line *line)
+static void add_line(struct text *text, const struct ledger *ledger, const struct ledger_line *line,
+		     uint32_t attempt)
 {
-	CLEANUP(text_done) struct text text = TEXT_MAX(8192 + 6 * BODY_MAX);
 	char stamp[STAMP_SIZE], digest[SHA256_HEX_SIZE];
+
+	text_addf(text, "{\"time\":\"%s\",\"op\":\"%s\",\"collection\":\"%s\",",
+		  stamp_format(stamp, line->wall_ms), line->operation, line->collection);
+	add_value(text, "id", line->id);
+	add_value(text, "etag", line->etag);
+	text_addf(text, "\"effect\":\"%s\",\"status\":%u,\"fault\":\"%s\",",
+		  effect_names[line->effect], line->status, line->fault);
+	if (ledger->with_bodies && line->request)
+		add_request(text, line);
+	sha256_hex(digest, line->body_size ? line->body : "", line->body_size);
+	text_addf(text, "\"attempt\":%u,\"bodySha256\":\"%s\"}\n", attempt, digest);
+}
+
+void ledger_append(struct ledger *ledger, const struct ledger_line *lines, size_t count)
+{
+	CLEANUP(text_done) struct text text = TEXT_MAX((8192 + 6 * BODY_MAX) * LEDGER_LINES_MAX);
+	uint32_t attempts[LEDGER_LINES_MAX];
 
 	if (!ledger)
 		return;
-	text_addf(&text, "{\"time\":\"%s\",\"op\":\"%s\",\"collection\":\"%s\",",
-		  stamp_format(stamp, line->wall_ms), line->operation, line->collection);
-	add_value(&text, "id", line->id);
-	add_value(&text, "etag", line->etag);
-	text_addf(&text, "\"effect\":\"%s\",\"status\":%u,\"fault\":\"%s\",",
-		  effect_names[line->effect], line->status, line->fault);
-	if (ledger->with_bodies && line->request)
-		add_request(&text, line);
-	sha256_hex(digest, line->body_size ? line->body : "", line->body_size);
-
+	assert(count <= LEDGER_LINES_MAX);
 	pthread_mutex_lock(&ledger->lock);
-	uint32_t attempt = tally_count(&ledger->tally, line->operation, line->id ? line->id : "");
-	text_addf(&text, "\"attempt\":%u,\"bodySha256\":\"%s\"}\n", attempt, digest);
-	if (!text.failed)
-		write_line(ledger, &text);
+	for (size_t i = 0; i < count; i++)
+		attempts[i] = tally_count(&ledger->tally, lines[i].operation,
+					  lines[i].id ? lines[i].id : "");
+	pthread_mutex_unlock(&ledger->lock);
+	for (size_t i = 0; i < count; i++)
+		add_line(&text, ledger, &lines[i], attempts[i]);
+	if (text.failed)
+		return;
+	pthread_mutex_lock(&ledger->lock);
+	write_lines(ledger, &text);
 	pthread_mutex_unlock(&ledger->lock);
 }
 

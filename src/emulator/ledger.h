@@ -11,6 +11,7 @@
 #pragma once
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include "muster/cleanup.h"
@@ -39,6 +40,7 @@ struct ledger;
 /* Opens for appending (0600 when made). */
 bool ledger_open(const char *path, bool with_bodies, struct ledger **ret_ledger,
 		 struct muster_error *err) MUST_CHECK;
-/* Thread-safe; one write(2) per line. Accepts a NULL ledger. */
-void ledger_append(struct ledger *ledger, const struct ledger_line *line);
+#define LEDGER_LINES_MAX 10
+/* Thread-safe; one write(2) for all of them. Accepts a NULL ledger. */
+void ledger_append(struct ledger *ledger, const struct ledger_line *lines, size_t count);
 void ledger_close(struct ledger *ledger);

@@ -448,16 +448,16 @@ def test_faults_before_and_after_the_commit(make_service):
 
 
 def test_delays_hold_nobody_else_up(make_service):
-    service = make_service("--fault", "put:delay=700:id=slow", "--fault", "put:trickle=400:id=drip")
+    service = make_service("--fault", "put:delay=4000:id=slow", "--fault", "put:trickle=400:id=drip")
     slow = service.connect()
     begun = time.monotonic()
     slow.request("PUT", "/enrollments/slow?api-version=2021-10-01", json.dumps(symmetric("slow")),
                  {"Authorization": service.token(), "Content-Type": "application/json"})
-    for number in range(20):
+    for number in range(10):
         assert service.put(symmetric(f"quick-{number}")).status == 200
     assert service.effects("slow") == []
     assert slow.getresponse().status == 200
-    assert time.monotonic() - begun >= 0.7
+    assert time.monotonic() - begun >= 4
     begun = time.monotonic()
     assert service.put(symmetric("drip")).json["registrationId"] == "drip"
     assert time.monotonic() - begun > 1
