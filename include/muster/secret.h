@@ -53,7 +53,9 @@ bool secret_source_is_file(const char *source);
 /* Base64 in constant time, into or out of a secret. The text is NUL-terminated (size does not count the NUL). */
 bool secret_from_base64(struct secret *secret, const char *text, size_t length, const char *what,
 			struct muster_error *err) MUST_CHECK;
-/* The same into memory of the caller's: (size + 2) / 3 * 4 characters, no NUL. */
+/* Whether it would, and to how many bytes, without making them. */
+bool secret_base64_check(const char *text, size_t length, size_t *ret_size) MUST_CHECK;
+/* The other way into memory of the caller's: (size + 2) / 3 * 4 characters, no NUL. */
 void secret_base64_encode(char *out, const void *data, size_t size);
 bool secret_to_base64(struct secret *ret_text, const void *data, size_t size,
 		      struct muster_error *err) MUST_CHECK;

@@ -26,7 +26,7 @@ static uint8_t character_of(unsigned value)
 			 (in_range(value, 62, 62) & '+') | (in_range(value, 63, 63) & '/'));
 }
 
-/* How many '=' end the text is no secret. False when anything in it is not base64. */
+/* out: NULL to see only whether it can be done. False when anything in it is not base64. */
 static bool decode(const uint8_t *text, size_t length, size_t padding, uint8_t *out)
 {
 	size_t size = length / 4 * 3 - padding;
@@ -43,24 +43,47 @@ static bool decode(const uint8_t *text, size_t length, size_t padding, uint8_t *
 			uint8_t byte = (uint8_t)(bits >> (16 - 8 * j));
 			size_t at = i / 4 * 3 + j;
 
-			if (at < size)
-				out[at] = byte;
-			else
+			if (at >= size)
 				bad |= byte;
+			else if (out)
+				out[at] = byte;
 		}
 	}
 	return bad == 0;
+}
+
+/* How many '=' end the text is no secret. */
+static size_t padding_of(const char *text, size_t length)
+{
+	size_t padding = 0;
+
+	while (padding < 2 && padding < length && text[length - 1 - padding] == '=')
+		padding++;
+	return padding;
+}
+
+static bool has_good_length(size_t length)
+{
+	return length > 0 && length % 4 == 0 && length <= SECRET_MAX;
+}
+
+bool secret_base64_check(const char *text, size_t length, size_t *ret_size)
+{
+	size_t padding = padding_of(text, length);
+
+	if (!has_good_length(length) || !decode((const uint8_t *)text, length, padding, NULL))
+		return false;
+	*ret_size = length / 4 * 3 - padding;
+	return true;
 }
 
 bool secret_from_base64(struct secret *secret, const char *text, size_t length, const char *what,
 			struct muster_error *err)
 {
 	CLEANUP(secret_done) struct secret decoded = { 0 };
-	size_t padding = 0;
+	size_t padding = padding_of(text, length);
 
-	while (padding < 2 && padding < length && text[length - 1 - padding] == '=')
-		padding++;
-	if (length == 0 || length % 4 != 0 || length > SECRET_MAX)
+	if (!has_good_length(length))
 		return muster_fail(err, CAUSE_SECRET_INVALID, "%s is not base64", what);
 	if (!secret_new(&decoded, length / 4 * 3 - padding, err))
 		return false;

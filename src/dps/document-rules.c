@@ -129,15 +129,13 @@ void rule_hubs(struct check *check, const cJSON *item)
 
 void rule_key(struct check *check, const cJSON *item)
 {
-	CLEANUP(secret_done) struct secret key = { 0 };
-	struct muster_error error;
+	size_t size;
 
-	if (!secret_from_base64(&key, item->valuestring, strlen(item->valuestring), "the key",
-				&error))
+	if (!secret_base64_check(item->valuestring, strlen(item->valuestring), &size))
 		check_problem(check, "is not base64");
-	else if (key.size < DPS_KEY_SIZE_MIN || key.size > DPS_KEY_SIZE_MAX)
-		check_problem(check, "has %zu bytes, allowed are %d to %d", key.size,
-			      DPS_KEY_SIZE_MIN, DPS_KEY_SIZE_MAX);
+	else if (size < DPS_KEY_SIZE_MIN || size > DPS_KEY_SIZE_MAX)
+		check_problem(check, "has %zu bytes, allowed are %d to %d", size, DPS_KEY_SIZE_MIN,
+			      DPS_KEY_SIZE_MAX);
 }
 
 void rule_ek(struct check *check, const cJSON *item)

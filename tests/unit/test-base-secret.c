@@ -343,6 +343,7 @@ static void base64_is_the_same_as_for_other_bytes(void **state)
 		CLEANUP(secret_done) struct secret text = { 0 };
 		CLEANUP(secret_done) struct secret back = { 0 };
 		struct muster_error err;
+		size_t back_size;
 
 		assert_good(secret_to_base64(&text, data, size, &err), err);
 		assert_string_equal((char *)text.data, expected);
@@ -351,6 +352,8 @@ static void base64_is_the_same_as_for_other_bytes(void **state)
 			    err);
 		assert_int_equal(back.size, size);
 		assert_memory_equal(back.data, data, size);
+		assert_true(secret_base64_check((char *)text.data, text.size, &back_size));
+		assert_int_equal(back_size, size);
 	}
 }
 
@@ -365,6 +368,7 @@ static void lax_base64_is_refused(void **state)
 	};
 	CLEANUP(secret_done) struct secret secret = { 0 };
 	struct muster_error err;
+	size_t size;
 
 	(void)state;
 	assert_good(secret_copy(&secret, "old", 3, &err), err);
@@ -372,6 +376,7 @@ static void lax_base64_is_refused(void **state)
 		if (secret_from_base64(&secret, rows[i], strlen(rows[i]), "the key", &err))
 			fail_msg("'%s' is taken", rows[i]);
 		assert_int_equal(err.cause, CAUSE_SECRET_INVALID);
+		assert_false(secret_base64_check(rows[i], strlen(rows[i]), &size));
 		if (*rows[i])
 			assert_null(strstr(err.message, rows[i]));
 	}
