@@ -21,10 +21,16 @@ struct hsm_signing {
 	CK_OBJECT_HANDLE private_half;
 	EVP_PKEY *public_half; /* NULL: nothing is kept */
 };
+void hsm_signing_done(struct hsm_signing *signing);
+/* A master that is at hand, with what it showed of itself. */
+struct hsm_deriving {
+	char *uri; /* NULL: nothing is kept */
+	CK_OBJECT_HANDLE key;
+	char attributes[HSM_ATTRIBUTES_SIZE];
+};
 struct hsm;
 /* Keeps nothing at hand any more. */
-void hsm_signing_forget(struct hsm *hsm);
-void hsm_signing_done(struct hsm_signing *signing);
+void hsm_keys_forget(struct hsm *hsm);
 
 /* libp11 owns the module: it loads, initialises and finalises it. What it cannot do in this version (search by ID, make
  * EC keys, read attributes, HMAC, sign without reading every key of the token, tell one token from another of the same
@@ -46,6 +52,8 @@ struct hsm {
 	bool is_logged_in;
 	struct secret pin; /* the owner's: the one that was accepted, for hsm_recover */
 	struct hsm_signing signing, made; /* what signed last, and what was made last */
+	struct hsm_signing shared;        /* the owner's: what any session found last */
+	struct hsm_deriving deriving;
 	CK_SESSION_HANDLE
 	officer_session;           /* between hsm_token_initialise and hsm_token_set_pin, else 0 */
 	CK_OBJECT_HANDLE *objects; /* what hsm_objects_collect found */

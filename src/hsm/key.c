@@ -295,7 +295,7 @@ bool hsm_key_destroy(struct hsm *hsm, const struct hsm_id *id, bool *ret_found,
 
 	if (!hsm_require_login(hsm, err))
 		return false;
-	hsm_signing_forget(hsm);
+	hsm_keys_forget(hsm);
 	for (size_t i = 0; i < ARRAY_SIZE(classes); i++)
 		if (!destroy_class(hsm, classes[i], id, &found, err))
 			return false;

@@ -1,4 +1,5 @@
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "hsm-internal.h"
@@ -21,14 +22,33 @@ static bool master_find(struct hsm *hsm, const char *uri, CK_OBJECT_HANDLE *ret_
 			   HSM_LABEL(&hsm->token), PRINTABLE(uri));
 }
 
-/* Finds the key and reads what it is. */
+/* Finds the key and reads what it is; once for all batches of a session. */
+static bool master_prepare(struct hsm *hsm, const char *uri, struct muster_error *err)
+{
+	struct hsm_deriving *deriving = &hsm->deriving;
+	CK_OBJECT_HANDLE key;
+
+	if (deriving->uri && strcmp(deriving->uri, uri) == 0)
+		return true;
+	freep(&deriving->uri);
+	if (!master_find(hsm, uri, &key, err) ||
+	    !hsm_attributes_read(hsm, key, deriving->attributes, err))
+		return false;
+	deriving->key = key;
+	deriving->uri = strdup(uri);
+	return deriving->uri || muster_fail_memory(err);
+}
+
 static bool master_take(struct hsm *hsm, const char *uri, CK_OBJECT_HANDLE *ret_key,
 			char attributes[HSM_ATTRIBUTES_SIZE], struct muster_error *err)
 {
-	return hsm_require_login(hsm, err) &&
-	       hsm_require_mechanism(hsm, CKM_SHA256_HMAC, CKF_SIGN, "HMAC-SHA256", err) &&
-	       master_find(hsm, uri, ret_key, err) &&
-	       hsm_attributes_read(hsm, *ret_key, attributes, err);
+	if (!hsm_require_login(hsm, err) ||
+	    !hsm_require_mechanism(hsm, CKM_SHA256_HMAC, CKF_SIGN, "HMAC-SHA256", err) ||
+	    !master_prepare(hsm, uri, err))
+		return false;
+	*ret_key = hsm->deriving.key;
+	memcpy(attributes, hsm->deriving.attributes, HSM_ATTRIBUTES_SIZE);
+	return true;
 }
 
 static bool compute(struct hsm *hsm, CK_OBJECT_HANDLE key, const uint8_t *data, size_t size,
@@ -137,8 +157,8 @@ static bool master_check(struct hsm *hsm, CK_OBJECT_HANDLE key, unsigned traits,
 	return good;
 }
 
-static bool master_prepare(struct hsm *hsm, const struct hsm_id *id, const char *label,
-			   struct muster_error *err)
+static bool master_check_place(struct hsm *hsm, const struct hsm_id *id, const char *label,
+			       struct muster_error *err)
 {
 	if (!hsm_require_login(hsm, err))
 		return false;
@@ -158,7 +178,7 @@ bool hsm_master_generate(struct hsm *hsm, const struct hsm_id *id, const char *l
 
 	if (bits < 256 || bits > 512 || bits % 8 != 0)
 		return muster_fail(err, CAUSE_WORKER_PROTOCOL, "a master key has 256 to 512 bits");
-	return master_prepare(hsm, id, label, err) &&
+	return master_check_place(hsm, id, label, err) &&
 	       hsm_require_mechanism(hsm, CKM_GENERIC_SECRET_KEY_GEN, CKF_GENERATE,
 				     "making a generic secret", err) &&
 	       master_make(hsm, id, label, &length, traits, &key, err) &&
@@ -172,7 +192,7 @@ bool hsm_master_import(struct hsm *hsm, const struct hsm_id *id, const char *lab
 	CK_ATTRIBUTE content = { CKA_VALUE, value->data, value->size };
 	CK_OBJECT_HANDLE key;
 
-	return master_prepare(hsm, id, label, err) &&
+	return master_check_place(hsm, id, label, err) &&
 	       master_make(hsm, id, label, &content, traits, &key, err) &&
 	       master_check(hsm, key, traits | HSM_IMPORTED, attributes, err);
 }

@@ -48,7 +48,7 @@ static bool recover(struct hsm *hsm, struct hsm *owner, struct muster_error *err
 		return false;
 	if (!hsm_session_open(hsm, err))
 		return false;
-	hsm_signing_forget(hsm);
+	hsm_keys_forget(hsm);
 	hsm->calls->C_CloseSession(before); /* not earlier: with the last session a login ends */
 	return hsm_require_login(hsm, &nobody) || log_in_again(hsm, owner, err);
 }

@@ -1,6 +1,8 @@
 /* Signing: the digest goes to the token as its mechanism wants it, and no signature leaves before it has been verified
  * with the public half. Finding a key can take a token as long as signing, so the last one used is kept,
- * and the last one made: who makes a key signs with it next, or has an authority's key sign for it. */
+ * and the last one made: who makes a key signs with it next, or has an authority's key sign for it. One that a session has
+ * found serves the others, too: handles are the whole process's. */
+#include <pthread.h>
 #include <string.h>
 
 #include <openssl/ec.h>
@@ -60,10 +62,21 @@ void hsm_signing_done(struct hsm_signing *signing)
 	*signing = (struct hsm_signing){ 0 };
 }
 
-void hsm_signing_forget(struct hsm *hsm)
+static pthread_mutex_t sharing = PTHREAD_MUTEX_INITIALIZER;
+
+static struct hsm_signing *shared_of(struct hsm *hsm)
+{
+	return hsm->owner ? &hsm->owner->shared : &hsm->shared;
+}
+
+void hsm_keys_forget(struct hsm *hsm)
 {
 	hsm_signing_done(&hsm->signing);
 	hsm_signing_done(&hsm->made);
+	pthread_mutex_lock(&sharing);
+	hsm_signing_done(shared_of(hsm));
+	pthread_mutex_unlock(&sharing);
+	freep(&hsm->deriving.uri);
 }
 
 static const struct scheme *scheme_find(enum signer_scheme scheme)
@@ -99,6 +112,32 @@ static bool is_ready(const struct hsm_signing *signing, const struct hsm_id *id)
 	       memcmp(signing->id.data, id->data, id->size) == 0;
 }
 
+static void copy(struct hsm_signing *to, const struct hsm_signing *from)
+{
+	hsm_signing_done(to);
+	*to = *from;
+	EVP_PKEY_up_ref(to->public_half);
+}
+
+static bool take_shared(struct hsm *hsm, const struct hsm_id *id)
+{
+	bool found;
+
+	pthread_mutex_lock(&sharing);
+	found = is_ready(shared_of(hsm), id);
+	if (found)
+		copy(&hsm->signing, shared_of(hsm));
+	pthread_mutex_unlock(&sharing);
+	return found;
+}
+
+static void share(struct hsm *hsm)
+{
+	pthread_mutex_lock(&sharing);
+	copy(shared_of(hsm), &hsm->signing);
+	pthread_mutex_unlock(&sharing);
+}
+
 static bool signing_prepare(struct hsm *hsm, const struct hsm_id *id, struct muster_error *err)
 {
 	CLEANUP(hsm_signing_done) struct hsm_signing signing = { .id = *id };
@@ -113,6 +152,8 @@ static bool signing_prepare(struct hsm *hsm, const struct hsm_id *id, struct mus
 		hsm->made = (struct hsm_signing){ 0 };
 		return true;
 	}
+	if (take_shared(hsm, id))
+		return true;
 	if (!hsm_private_key(hsm, id, &signing.private_half, err) ||
 	    !hsm_public_of(hsm, signing.private_half, id, &signing.public_half, &type, err) ||
 	    !hsm_attribute_state(hsm, signing.private_half, CKA_ALWAYS_AUTHENTICATE, &asks, err))
@@ -127,6 +168,7 @@ static bool signing_prepare(struct hsm *hsm, const struct hsm_id *id, struct mus
 	hsm_signing_done(&hsm->signing);
 	hsm->signing = signing;
 	signing = (struct hsm_signing){ 0 };
+	share(hsm);
 	return true;
 }
 

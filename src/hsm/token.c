@@ -273,7 +273,7 @@ void hsm_token_close(struct hsm *hsm)
 {
 	if (!hsm->is_open)
 		return;
-	hsm_signing_forget(hsm);
+	hsm_keys_forget(hsm);
 	secret_done(&hsm->pin);
 	if (hsm->is_logged_in)
 		hsm->calls->C_Logout(hsm->session);
@@ -323,7 +323,8 @@ bool hsm_session_new(struct hsm *hsm, struct hsm **ret_session, struct muster_er
 	*session = *hsm;
 	session->owner = hsm;
 	session->pin = (struct secret){ 0 };
-	session->signing = session->made = (struct hsm_signing){ 0 };
+	session->signing = session->made = session->shared = (struct hsm_signing){ 0 };
+	session->deriving = (struct hsm_deriving){ 0 };
 	if (!hsm_session_open(session, err))
 		return false;
 	*ret_session = TAKE_PTR(session);
@@ -334,7 +335,7 @@ void hsm_session_free(struct hsm *session)
 {
 	if (!session)
 		return;
-	hsm_signing_forget(session);
+	hsm_keys_forget(session);
 	session->calls->C_CloseSession(session->session);
 	free(session);
 }

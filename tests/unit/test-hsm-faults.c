@@ -252,6 +252,28 @@ static void a_lost_token_is_logged_in_to_once(void **state)
 	assert_true(key_is_there());
 }
 
+/* From the fourth look for objects on the module fails: one was for the key's ID, two for both halves of the key. */
+static void what_a_session_found_serves_the_others(void **state)
+{
+	struct worker *own, *lines[3];
+
+	(void)state;
+	with_fault("C_FindObjectsInit=0x5@4");
+	open_and_login();
+	must(ask_about_key(WORKER_HSM_KEY_GENERATE));
+	own = worker;
+	for (size_t i = 0; i < ARRAY_SIZE(lines); i++)
+		must(worker_join(own, &lines[i], &error));
+	for (size_t i = 0; i < 2 * ARRAY_SIZE(lines); i++) {
+		worker = lines[i % ARRAY_SIZE(lines)];
+		must(ask_about_key(WORKER_HSM_SIGN));
+	}
+	worker = own;
+	for (size_t i = 0; i < ARRAY_SIZE(lines); i++)
+		worker_free(lines[i]);
+	assert_true(key_is_there());
+}
+
 static void a_pin_that_is_refused_again_is_not_sent_a_third_time(void **state)
 {
 	(void)state;
@@ -264,6 +286,28 @@ static void a_pin_that_is_refused_again_is_not_sent_a_third_time(void **state)
 	must_fail(login(PIN), CAUSE_PIN_REMEMBERED);
 	assert_int_equal(login_count(), 2);
 	assert_true(key_is_there());
+}
+
+static bool ask_for_hmac(const char *uri)
+{
+	CLEANUP(worker_message_done) struct worker_message reply = { 0 };
+	struct worker_message request = { 0 };
+
+	worker_request_init(&request, WORKER_HSM_HMAC);
+	worker_add_text(&request, FIELD_KEY_URI, uri);
+	worker_add_bytes(&request, FIELD_DATA, "x", 1);
+	return ask(&request, &reply);
+}
+
+static void a_master_is_looked_for_once(void **state)
+{
+	(void)state;
+	import_secret("once", "0123456789abcdef0123456789abcdef");
+	with_fault("C_FindObjectsInit=0x5@2");
+	open_and_login();
+	must(ask_for_hmac("pkcs11:object=once"));
+	must(ask_for_hmac("pkcs11:object=once"));
+	must_fail(ask_for_hmac("pkcs11:type=secret-key;object=once"), CAUSE_HSM_COMMAND_FAILED);
 }
 
 static void an_hmac_comes_from_the_token_or_not_at_all(void **state)
@@ -279,15 +323,9 @@ static void an_hmac_comes_from_the_token_or_not_at_all(void **state)
 	(void)state;
 	import_secret("imported", "0123456789abcdef0123456789abcdef");
 	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
-		CLEANUP(worker_message_done) struct worker_message reply = { 0 };
-		struct worker_message request = { 0 };
-
 		with_fault(cases[i].fault);
 		open_and_login();
-		worker_request_init(&request, WORKER_HSM_HMAC);
-		worker_add_text(&request, FIELD_KEY_URI, "pkcs11:object=imported");
-		worker_add_bytes(&request, FIELD_DATA, "x", 1);
-		must_fail(ask(&request, &reply), cases[i].cause);
+		must_fail(ask_for_hmac("pkcs11:object=imported"), cases[i].cause);
 	}
 }
 
@@ -303,7 +341,9 @@ int main(void)
 		WITHOUT_WORKER(what_a_module_may_do_differently_is_taken),
 		WITHOUT_WORKER(a_bad_signature_does_not_leave),
 		WITHOUT_WORKER(a_lost_token_is_logged_in_to_once),
+		WITHOUT_WORKER(what_a_session_found_serves_the_others),
 		WITHOUT_WORKER(a_pin_that_is_refused_again_is_not_sent_a_third_time),
+		WITHOUT_WORKER(a_master_is_looked_for_once),
 		WITHOUT_WORKER(an_hmac_comes_from_the_token_or_not_at_all),
 	};
 
