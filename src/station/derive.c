@@ -191,97 +191,111 @@ static void masters_done(struct masters *masters)
 	master_done(&masters->secondary);
 }
 
-/* A batch on each line of the token, all under way at a time, and written in their order. */
-struct round {
-	struct batch batches[CUSTODY_LINES_MAX];
-	size_t width; /* batches that are in use */
-	size_t count; /* of them filled */
+/* What is asked of the token, in the order in which it is: each batch with the one master, then with the other. It takes
+ * turns on the lines, so that each has the next to do while what it made is written. */
+struct work {
+	struct masters *masters;
+	const struct ids *ids;
+	const char *next;                            /* ID */
+	size_t taken;                                /* IDs */
+	size_t width;                                /* lines */
+	size_t kinds;                                /* masters */
+	struct batch batches[CUSTODY_LINES_MAX + 1]; /* a ring; more than are under way at once */
 	struct secret lines;
 };
 
-static void round_done(struct round *round)
+static void work_done(struct work *work)
 {
-	for (size_t i = 0; i < round->width; i++)
-		batch_done(&round->batches[i]);
-	secret_done(&round->lines);
+	for (size_t i = 0; i < ARRAY_SIZE(work->batches); i++)
+		batch_done(&work->batches[i]);
+	secret_done(&work->lines);
 }
 
-static bool round_open(struct round *round, size_t width, struct muster_error *err)
+static bool work_open(struct work *work, struct muster_error *err)
 {
-	for (; round->width < width; round->width++) {
-		struct batch *batch = &round->batches[round->width];
+	for (size_t i = 0; i <= work->width; i++) {
+		struct batch *batch = &work->batches[i];
 
 		if (!secret_new(&batch->primary, MASTER_BATCH * KEY_SIZE, err) ||
 		    !secret_new(&batch->secondary, MASTER_BATCH * KEY_SIZE, err))
 			return false;
 	}
-	return secret_new(&round->lines, (size_t)MASTER_BATCH * LINE_MAX_SIZE, err);
+	return secret_new(&work->lines, (size_t)MASTER_BATCH * LINE_MAX_SIZE, err);
 }
 
-static bool derive_with(struct master *master, struct round *round, bool is_secondary,
-			struct muster_error *err)
+static struct batch *batch_of(struct work *work, size_t step)
 {
-	for (size_t i = 0; i < round->count; i++)
-		if (!master_begin(master, i, round->batches[i].ids, round->batches[i].count, err))
-			return false;
-	for (size_t i = 0; i < round->count; i++) {
-		struct batch *batch = &round->batches[i];
+	return &work->batches[step / work->kinds % (work->width + 1)];
+}
 
-		if (!master_end(master, i, batch->ids, batch->count,
-				is_secondary ? batch->secondary.data : batch->primary.data, err))
+static struct master *master_of(const struct work *work, size_t step)
+{
+	return step % work->kinds == 0 ? &work->masters->primary : &work->masters->secondary;
+}
+
+static void fill(struct work *work, struct batch *batch)
+{
+	for (batch->count = 0; batch->count < MASTER_BATCH && work->taken < work->ids->count;
+	     batch->count++, work->taken++) {
+		batch->ids[batch->count] = work->next;
+		work->next += strlen(work->next) + 1;
+	}
+}
+
+static bool begin(struct work *work, size_t step, struct muster_error *err)
+{
+	struct batch *batch = batch_of(work, step);
+
+	if (step % work->kinds == 0)
+		fill(work, batch);
+	return master_begin(master_of(work, step), step % work->width, batch->ids, batch->count,
+			    err);
+}
+
+static bool end(struct work *work, size_t step, struct muster_error *err)
+{
+	struct batch *batch = batch_of(work, step);
+
+	return master_end(master_of(work, step), step % work->width, batch->ids, batch->count,
+			  step % work->kinds == 0 ? batch->primary.data : batch->secondary.data,
+			  err);
+}
+
+static bool run_steps(struct work *work, struct outlet *outlet, struct muster_error *err)
+{
+	size_t batches = (work->ids->count + MASTER_BATCH - 1) / MASTER_BATCH;
+	size_t count = batches * work->kinds;
+
+	for (size_t i = 0; i < count && i < work->width; i++)
+		if (!begin(work, i, err))
+			return false;
+	for (size_t i = 0; i < count; i++) {
+		if (!end(work, i, err) ||
+		    (i + work->width < count && !begin(work, i + work->width, err)))
+			return false;
+		if ((i + 1) % work->kinds == 0 &&
+		    !put(outlet, work->lines.data,
+			 print_lines(batch_of(work, i), &work->lines, work->kinds == 2), err))
 			return false;
 	}
 	return true;
-}
-
-static bool run_round(struct masters *masters, struct round *round, struct outlet *outlet,
-		      struct muster_error *err)
-{
-	if (!derive_with(&masters->primary, round, false, err) ||
-	    (masters->has_secondary && !derive_with(&masters->secondary, round, true, err)))
-		return false;
-	for (size_t i = 0; i < round->count; i++)
-		if (!put(outlet, round->lines.data,
-			 print_lines(&round->batches[i], &round->lines, masters->has_secondary),
-			 err))
-			return false;
-	round->count = 0;
-	return true;
-}
-
-static void round_add(struct round *round, const char *id)
-{
-	struct batch *batch = round->count > 0 ? &round->batches[round->count - 1] : NULL;
-
-	if (!batch || batch->count == MASTER_BATCH) {
-		batch = &round->batches[round->count++];
-		batch->count = 0;
-	}
-	batch->ids[batch->count++] = id;
-}
-
-static bool round_is_full(const struct round *round)
-{
-	return round->count == round->width &&
-	       round->batches[round->count - 1].count == MASTER_BATCH;
 }
 
 static bool run_all(struct masters *masters, size_t width, const struct ids *ids,
 		    struct outlet *outlet, struct muster_error *err)
 {
-	CLEANUP(freep) struct round *round = calloc(1, sizeof(*round));
-	const char *id = ids->all.data;
+	CLEANUP(freep) struct work *work = calloc(1, sizeof(*work));
 	bool good;
 
-	if (!round)
+	if (!work)
 		return muster_fail_memory(err);
-	good = round_open(round, width, err);
-	for (size_t i = 0; good && i < ids->count; i++, id += strlen(id) + 1) {
-		round_add(round, id);
-		if (i + 1 == ids->count || round_is_full(round))
-			good = run_round(masters, round, outlet, err);
-	}
-	round_done(round);
+	*work = (struct work){ .masters = masters,
+			       .ids = ids,
+			       .next = ids->all.data,
+			       .width = width,
+			       .kinds = masters->has_secondary ? 2 : 1 };
+	good = work_open(work, err) && run_steps(work, outlet, err);
+	work_done(work);
 	return good;
 }
 
