@@ -55,10 +55,13 @@ static bool is_as_demanded(enum demand demand, enum hsm_state state)
 	return true;
 }
 
-static enum demand demand_of(size_t row, unsigned traits)
+static enum demand demand_of(const struct hsm *hsm, size_t row, unsigned traits)
 {
 	CK_ATTRIBUTE_TYPE type = rules[row].type;
 
+	/* One bit of a TPM's key is called both "sign" and "encrypt"; a private half cannot do the latter. */
+	if (hsm->is_of_a_tpm && type == CKA_ENCRYPT)
+		return ANY;
 	if ((traits & HSM_IMPORTED) && is_about_origin(type))
 		return NOT_TRUE;
 	if ((traits & HSM_SESSION) && type == CKA_TOKEN)
@@ -70,9 +73,9 @@ static enum demand demand_of(size_t row, unsigned traits)
 	return rules[row].demand;
 }
 
-static bool is_good(size_t row, unsigned traits, enum hsm_state state)
+static bool is_good(const struct hsm *hsm, size_t row, unsigned traits, enum hsm_state state)
 {
-	return is_as_demanded(demand_of(row, traits), state);
+	return is_as_demanded(demand_of(hsm, row, traits), state);
 }
 
 /* `bad` may be NULL. */
@@ -88,7 +91,7 @@ static bool read_words(struct hsm *hsm, CK_OBJECT_HANDLE key, unsigned traits,
 		if (!hsm_attribute_state(hsm, key, rules[i].type, &state, err))
 			return false;
 		text_addf(&all, "%s%s=%s", i > 0 ? " " : "", rules[i].name, names[state]);
-		if (bad && !is_good(i, traits, state))
+		if (bad && !is_good(hsm, i, traits, state))
 			text_addf(bad, " %s=%s", rules[i].name, names[state]);
 	}
 	if (!text_ok(&all, err))

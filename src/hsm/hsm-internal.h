@@ -44,6 +44,7 @@ struct hsm {
 	void *module_handle;     /* our own reference to the library */
 	CK_FUNCTION_LIST *calls; /* the module's, never NULL while it is loaded */
 	bool is_one_by_one;      /* sessions may not make and look for objects at the same time */
+	bool is_of_a_tpm;        /* public halves cannot be told what they are for */
 
 	bool is_open; /* a token is; what follows means nothing otherwise */
 	CK_SLOT_ID slot_id;
@@ -201,6 +202,8 @@ bool hsm_require_mechanism(struct hsm *hsm, CK_MECHANISM_TYPE mechanism, CK_FLAG
 
 /* -- wrap.c ------------------------------------------------------------------------------------------------ */
 
+/* Fails with CAUSE_HSM_UNSUPPORTED when the token could not wrap a key out for a device. */
+bool hsm_require_wrapping(struct hsm *hsm, struct muster_error *err) MUST_CHECK;
 /* As hsm_wrap_out, of any key. */
 bool hsm_wrap_object(struct hsm *hsm, CK_OBJECT_HANDLE key, const struct bytes *recipient_spki,
 		     uint8_t *out, size_t max, size_t *ret_size, char method[HSM_METHOD_SIZE],
@@ -208,6 +211,8 @@ bool hsm_wrap_object(struct hsm *hsm, CK_OBJECT_HANDLE key, const struct bytes *
 /* RFC 5649 with OpenSSL, as the recipient does it; `out` has room for `size`. */
 bool hsm_unwrap_in_software(const uint8_t *key, const uint8_t *wrapped, size_t size, uint8_t *out,
 			    size_t *ret_size) MUST_CHECK;
+/* Can it wrap at all? */
+bool hsm_has_way_out(struct hsm *hsm);
 /* Does the token refuse to wrap this key, by whatever way it has? */
 bool hsm_keeps(struct hsm *hsm, CK_OBJECT_HANDLE key, bool *ret_keeps, struct muster_error *err)
 	MUST_CHECK;

@@ -49,6 +49,13 @@ bool hsm_require_mechanism(struct hsm *hsm, CK_MECHANISM_TYPE mechanism, CK_FLAG
 
 /* -- Generating -------------------------------------------------------------------------------------------- */
 
+static void add(CK_ATTRIBUTE *template, CK_ULONG *count, const CK_ATTRIBUTE *more,
+		size_t more_count)
+{
+	memcpy(template + *count, more, more_count * sizeof(*more));
+	*count += more_count;
+}
+
 /* The least that a device key needs: it lives on the token, never leaves (but as its traits say), and signs. */
 static bool pair_make(struct hsm *hsm, const struct hsm_key_type *type, const struct hsm_id *id,
 		      const char *label, unsigned traits, struct pair *pair,
@@ -60,17 +67,17 @@ static bool pair_make(struct hsm *hsm, const struct hsm_key_type *type, const st
 	unsigned char exponent[] = { 1, 0, 1 };
 	struct hsm_id key_id = *id;
 	char name[256], curve[16];
-	CK_ATTRIBUTE public_half[] = {
+	CK_ATTRIBUTE public_half[9] = {
 		BOOLEAN(CKA_TOKEN, &stays),
 		BOOLEAN(CKA_PRIVATE, &no),
-		BOOLEAN(CKA_VERIFY, &yes),
-		BOOLEAN(CKA_ENCRYPT, &no),
-		BOOLEAN(CKA_WRAP, &no),
 		{ CKA_ID, key_id.data, key_id.size },
 		{ CKA_LABEL, name, strlen(label) },
-		{ CKA_EC_PARAMS, curve, type->parameters_size },
-		{ 0 }, /* RSA has one more */
 	};
+	CK_ATTRIBUTE of_curve[] = { { CKA_EC_PARAMS, curve, type->parameters_size } };
+	CK_ATTRIBUTE of_rsa[] = { { CKA_MODULUS_BITS, &bits, sizeof(bits) },
+				  { CKA_PUBLIC_EXPONENT, exponent, sizeof(exponent) } };
+	CK_ATTRIBUTE rights[] = { BOOLEAN(CKA_VERIFY, &yes), BOOLEAN(CKA_ENCRYPT, &no),
+				  BOOLEAN(CKA_WRAP, &no) };
 	CK_ATTRIBUTE private_half[] = {
 		BOOLEAN(CKA_TOKEN, &stays),
 		BOOLEAN(CKA_PRIVATE, &yes),
@@ -83,19 +90,19 @@ static bool pair_make(struct hsm *hsm, const struct hsm_key_type *type, const st
 		{ CKA_ID, key_id.data, key_id.size },
 		{ CKA_LABEL, name, strlen(label) },
 	};
-	CK_ULONG public_count = ARRAY_SIZE(public_half) - 1;
+	CK_ULONG public_count = 4;
 	CK_MECHANISM mechanism = { type->generation, NULL, 0 };
 	CK_RV rv;
 
 	snprintf(name, sizeof(name), "%s", label);
 	if (type->parameters) {
 		memcpy(curve, type->parameters, type->parameters_size);
+		add(public_half, &public_count, of_curve, ARRAY_SIZE(of_curve));
 	} else {
-		public_half[public_count - 1] =
-			(CK_ATTRIBUTE){ CKA_MODULUS_BITS, &bits, sizeof(bits) };
-		public_half[public_count++] =
-			(CK_ATTRIBUTE){ CKA_PUBLIC_EXPONENT, exponent, sizeof(exponent) };
+		add(public_half, &public_count, of_rsa, ARRAY_SIZE(of_rsa));
 	}
+	if (!hsm->is_of_a_tpm)
+		add(public_half, &public_count, rights, ARRAY_SIZE(rights));
 	hsm_objects_lock(hsm);
 	rv = hsm->calls->C_GenerateKeyPair(hsm->session, &mechanism, public_half, public_count,
 					   private_half, ARRAY_SIZE(private_half),
@@ -152,6 +159,7 @@ bool hsm_key_generate(struct hsm *hsm, const struct hsm_id *id, const char *labe
 	if (strlen(label) > 255)
 		return muster_fail(err, CAUSE_WORKER_PROTOCOL, "a label has at most 255 bytes");
 	if (!hsm_require_mechanism(hsm, type->generation, CKF_GENERATE_KEY_PAIR, type->name, err) ||
+	    ((traits & HSM_LEAVES) && !hsm_require_wrapping(hsm, err)) ||
 	    !hsm_id_is_free(hsm, id, err) || !pair_make(hsm, type, id, label, traits, &pair, err) ||
 	    !pair_check(hsm, &pair, type, traits, &key, err))
 		return false;

@@ -47,14 +47,23 @@ static void library_close(struct hsm *hsm)
 	hsm->calls = NULL;
 }
 
+static bool is_made_by(const CK_INFO *info, const char *maker)
+{
+	return memcmp(info->manufacturerID, maker, strlen(maker)) == 0;
+}
+
 /* What SoftHSM 2.6 makes in two sessions at once, or makes while another session looks for objects, now and then fails
- * (CKR_GENERAL_ERROR). It does such calls one by one inside, too, so nothing is lost. */
-static bool wants_one_by_one(struct hsm *hsm)
+ * (CKR_GENERAL_ERROR). It does such calls one by one inside, too, so nothing is lost.
+ * tpm2-pkcs11 holds the rights of a public half against those of the TPM's key, where encrypting is the same as signing and
+ * verifying the same as decrypting: a key that may sign only has a public half that may not verify. */
+static void look_at_module(struct hsm *hsm)
 {
 	CK_INFO info = { 0 };
 
-	return hsm->calls->C_GetInfo(&info) == CKR_OK &&
-	       memcmp(info.manufacturerID, "SoftHSM ", 8) == 0;
+	if (hsm->calls->C_GetInfo(&info) != CKR_OK)
+		return;
+	hsm->is_one_by_one = is_made_by(&info, "SoftHSM ");
+	hsm->is_of_a_tpm = is_made_by(&info, "tpm2-software.github.io ");
 }
 
 static bool library_initialise(struct hsm *hsm, const char *path, const char *arguments,
@@ -71,7 +80,7 @@ static bool library_initialise(struct hsm *hsm, const char *path, const char *ar
 	ERR_clear_error();
 	hsm->is_initialised = PKCS11_CTX_load(hsm->libp11, path) == 0;
 	if (hsm->is_initialised) {
-		hsm->is_one_by_one = wants_one_by_one(hsm);
+		look_at_module(hsm);
 		return true;
 	}
 	hsm_fail_openssl(&reason, CAUSE_MODULE_UNUSABLE, "initialising the PKCS#11 module '%s'",

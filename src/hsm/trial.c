@@ -66,6 +66,13 @@ static bool has_time_after(struct watch *watch, uint64_t count)
 	return watch->trial->nanoseconds < watch->limit_ns;
 }
 
+/* A TPM has keys that stay only; those of a trial are destroyed at once. It also has room for few, and its module lets go of
+ * none before it ends: one a trial has to do. */
+static unsigned traits_of_trial(const struct hsm *hsm)
+{
+	return hsm->is_of_a_tpm ? 0 : HSM_SESSION;
+}
+
 /* -- Keys and signatures ------------------------------------------------------------------------------------------------ */
 
 static bool make_key(struct hsm *hsm, const char *type, unsigned traits, struct thrown_away *thrown,
@@ -84,9 +91,9 @@ static bool try_key(struct hsm *hsm, const char *type, struct watch *watch,
 		CLEANUP(throw_away) struct thrown_away thrown = { 0 };
 
 		begin(watch);
-		if (!make_key(hsm, type, HSM_SESSION, &thrown, err))
+		if (!make_key(hsm, type, traits_of_trial(hsm), &thrown, err))
 			return false;
-		more = has_time_after(watch, 1);
+		more = has_time_after(watch, 1) && !hsm->is_of_a_tpm;
 		snprintf(watch->trial->attributes, sizeof(watch->trial->attributes), "%s",
 			 thrown.key.attributes);
 	}
@@ -131,7 +138,7 @@ static bool try_sign(struct hsm *hsm, const char *type, struct watch *watch,
 {
 	CLEANUP(throw_away) struct thrown_away thrown = { 0 };
 
-	if (!make_key(hsm, type, HSM_SESSION, &thrown, err))
+	if (!make_key(hsm, type, traits_of_trial(hsm), &thrown, err))
 		return false;
 	for (size_t i = 0; i < ARRAY_SIZE(schemes); i++)
 		if (text_has_prefix(type, schemes[i].type) &&
@@ -263,7 +270,7 @@ static bool try_wrap(struct hsm *hsm, const char *type, struct watch *watch,
 	if (!recipient)
 		return muster_fail_memory(err);
 	if (!hsm_spki_of(recipient, &spki, err) ||
-	    !make_key(hsm, type, HSM_SESSION | HSM_LEAVES, &thrown, err) ||
+	    !make_key(hsm, type, traits_of_trial(hsm) | HSM_LEAVES, &thrown, err) ||
 	    !hsm_private_key(hsm, &thrown.id, &key, err))
 		return false;
 	snprintf(trial->attributes, sizeof(trial->attributes), "%s", thrown.key.attributes);
@@ -305,6 +312,8 @@ static bool try_keep(struct hsm *hsm, const char *argument, struct watch *watch,
 	bool kept;
 
 	(void)argument;
+	if (!hsm_has_way_out(hsm))
+		return true;
 	begin(watch);
 	if (!make_secret(hsm, &thrown, &key, watch->trial->attributes, err) ||
 	    !hsm_keeps(hsm, key, &kept, err))

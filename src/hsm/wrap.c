@@ -82,6 +82,14 @@ static bool choose(struct hsm *hsm, size_t *ret_row, struct muster_error *err)
 		HSM_LABEL(&hsm->token));
 }
 
+bool hsm_require_wrapping(struct hsm *hsm, struct muster_error *err)
+{
+	size_t row;
+
+	return choose(hsm, &row, err) &&
+	       hsm_require_mechanism(hsm, CKM_RSA_PKCS_OAEP, CKF_WRAP, "wrapping by RSA-OAEP", err);
+}
+
 /* CKR_OK and the wrapped key, or why not. */
 static CK_RV wrap(struct hsm *hsm, CK_MECHANISM *mechanism, CK_OBJECT_HANDLE wrapping,
 		  CK_OBJECT_HANDLE key, uint8_t *out, size_t max, size_t *ret_size)
@@ -290,8 +298,7 @@ bool hsm_wrap_object(struct hsm *hsm, CK_OBJECT_HANDLE key, const struct bytes *
 	size_t row, first, second;
 	CK_RV rv;
 
-	if (!choose(hsm, &row, err) ||
-	    !hsm_require_mechanism(hsm, CKM_RSA_PKCS_OAEP, CKF_WRAP, "wrapping by RSA-OAEP", err) ||
+	if (!hsm_require_wrapping(hsm, err) || !choose(hsm, &row, err) ||
 	    !check_form(hsm, row, err) || !put_recipient(hsm, recipient_spki, &recipient, err) ||
 	    !make_aes(hsm, &aes, err) ||
 	    !wrap_aes(hsm, recipient.handle, aes.handle, out, max, &first, &oaep, err))
@@ -323,19 +330,27 @@ bool hsm_wrap_out(struct hsm *hsm, const struct hsm_id *id, const struct bytes *
 
 /* -- What may not leave ------------------------------------------------------------------------------------------------ */
 
+static const CK_MECHANISM_TYPE ways_out[] = { CKM_KWP, CKM_AES_KEY_WRAP_PAD, CKM_AES_KEY_WRAP };
+
+bool hsm_has_way_out(struct hsm *hsm)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(ways_out); i++)
+		if (offers(hsm, ways_out[i]))
+			return true;
+	return false;
+}
+
 bool hsm_keeps(struct hsm *hsm, CK_OBJECT_HANDLE key, bool *ret_keeps, struct muster_error *err)
 {
-	static const CK_MECHANISM_TYPE types[] = { CKM_KWP, CKM_AES_KEY_WRAP_PAD,
-						   CKM_AES_KEY_WRAP };
 	CLEANUP(guest_leave) struct guest aes = { 0 };
 	uint8_t wrapped[512];
 	size_t size;
 
 	*ret_keeps = true;
-	for (size_t i = 0; i < ARRAY_SIZE(types); i++) {
-		CK_MECHANISM mechanism = { types[i], NULL, 0 };
+	for (size_t i = 0; i < ARRAY_SIZE(ways_out); i++) {
+		CK_MECHANISM mechanism = { ways_out[i], NULL, 0 };
 
-		if (!offers(hsm, types[i]))
+		if (!offers(hsm, ways_out[i]))
 			continue;
 		if (!aes.handle && !make_aes(hsm, &aes, err))
 			return false;

@@ -7,6 +7,7 @@ import sysconfig
 
 from lib.paths import SOFTHSM_MODULE
 from lib.software_token import SoftwareTokens, write_secret
+from lib.software_tpm import SoftwareTpm
 from lib.wait import is_alive, wait_until
 
 LIBRARIES = pathlib.Path("/usr/lib") / sysconfig.get_config_var("MULTIARCH")
@@ -16,7 +17,10 @@ class SoftModule:
     name = None
     label = "line-3"
     serial = None
+    key_type = "ec-p256"
     wrapper = ()
+    hides_tmpfs = False
+    fragile = ()  # calls with which it rewrites the token itself in place: killed there, it has lost the token for everybody
 
     @property
     def fresh_uri(self):
@@ -34,11 +38,13 @@ class SoftModule:
 
 class SoftHsm(SoftModule):
     name = "softhsm"
+    fragile = ("write", "ftruncate")
 
     def __init__(self, directory):
-        token = SoftwareTokens(directory / "softhsm").make(self.label)
-        self.serial, self.pin_file = token.serial, token.pin_file
-        self.entry = {"path": SOFTHSM_MODULE, "environment": [f"SOFTHSM2_CONF={token.module.configuration}"]}
+        tokens = SoftwareTokens(directory / "softhsm")
+        self.pin_file = write_secret(directory / "softhsm.pin", "246810")
+        self.so_pin_file = write_secret(directory / "softhsm.so", "87654321")
+        self.entry = {"path": SOFTHSM_MODULE, "environment": [f"SOFTHSM2_CONF={tokens.configuration}"]}
 
 
 class Nss(SoftModule):
@@ -64,8 +70,10 @@ class Nss(SoftModule):
 class OpenCryptoki(SoftModule):
     """Its paths are fixed, its daemon is one per machine and its shared memory has one name: mounts and IPC of its own."""
     name = "opencryptoki"
-    label = "line-3"
     serial = "123"
+    key_type = "rsa-2048"
+    hides_tmpfs = True
+    fragile = ("write", "ftruncate")
     so_pin = "87654321"
 
     def __init__(self, directory):
@@ -107,7 +115,8 @@ class TpmModule(SoftModule):
     """tpm2-pkcs11 on a software TPM behind the resource manager, on a message bus of its own."""
     name = "tpm2"
 
-    def __init__(self, directory, tpm):
+    def __init__(self, directory):
+        tpm = self.tpm = SoftwareTpm(directory / "t").start()
         self.home = directory / "tpm2"
         (self.home / "store").mkdir(parents=True)
         bus = f"unix:path={tpm.directory}/bus"
@@ -116,31 +125,37 @@ class TpmModule(SoftModule):
                             "TPM2_PKCS11_LOG_LEVEL": "0", "DBUS_SESSION_BUS_ADDRESS": bus}
         self.bus = subprocess.Popen(["dbus-daemon", "--session", "--nofork", "--nopidfile", "--address", bus],
                                     stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        wait_until((tpm.directory / "bus").exists, what="the message bus")
+        wait_until(lambda: self.ask_bus("GetId"), what="the message bus")
         self.manager = subprocess.Popen(["tpm2-abrmd", "--session", "--allow-root", "--tcti", tpm.tcti],
                                         env={**os.environ, **self.environment}, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         wait_until(self.manager_is_there, what="the resource manager")
         self.pin_file = write_secret(directory / "tpm2.pin", "246810")
-        self.make_token()
+        self.so_pin_file = write_secret(directory / "tpm2.so", "12345678")
+        self.ptool("init")
         self.entry = {"path": str(LIBRARIES / "libtpm2_pkcs11.so.1"),
                       "environment": [f"{name}={value}" for name, value in self.environment.items()]}
 
-    def manager_is_there(self):
+    def ask_bus(self, *question):
+        """What the bus itself answers; nothing until it listens."""
         done = subprocess.run(["dbus-send", "--session", "--print-reply", "--dest=org.freedesktop.DBus", "/",
-                               "org.freedesktop.DBus.NameHasOwner", "string:com.intel.tss2.Tabrmd"],
+                               f"org.freedesktop.DBus.{question[0]}", *question[1:]],
                               env={**os.environ, **self.environment}, text=True, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
                               check=False)
-        return "boolean true" in done.stdout
+        return done.stdout
+
+    def manager_is_there(self):
+        assert self.manager.poll() is None, "the resource manager has ended"
+        return "boolean true" in self.ask_bus("NameHasOwner", "string:com.intel.tss2.Tabrmd")
 
     def ptool(self, *arguments):
         subprocess.run(["tpm2_ptool", *arguments, "--path", self.home / "store"], check=True, stdout=subprocess.DEVNULL,
                        env={**os.environ, **self.environment})
 
-    def make_token(self):
-        self.ptool("init")
-        self.ptool("addtoken", "--pid=1", f"--label={self.label}", "--sopin=12345678", "--userpin=246810")
-
     def stop(self):
         for process in (self.manager, self.bus):
             process.kill()
             process.wait()
+        self.tpm.stop()
+
+
+MAKERS = {made.name: made for made in (SoftHsm, Nss, OpenCryptoki, TpmModule)}

@@ -4,11 +4,13 @@ import shutil
 import tempfile
 
 import pytest
+import yaml
 
 from lib.emulator import Emulator
 from lib.paths import BUILD, RELEASE
 from lib.program import SANITIZER_REPORT
 from lib.record import record
+from lib.soft_modules import MAKERS
 from lib.software_token import SoftwareTokens
 from lib.software_tpm import SoftwareTpm
 from lib.station import Station
@@ -138,4 +140,28 @@ def release_station(tmp_path, make_emulator):
 @pytest.fixture
 def hsm_station(station, tokens):
     station.env["SOFTHSM2_CONF"] = tokens.configuration
+    return station
+
+
+@pytest.fixture
+def module(request, short, tmpfs):
+    """Of MAKERS: a token that nobody has initialised yet."""
+    maker = MAKERS[request.param]
+    made = maker(short if maker.hides_tmpfs else tmpfs)
+    yield made
+    made.stop()
+
+
+@pytest.fixture
+def bench(request, module, tmp_path, emulator):
+    """A station with that module alone, whose token muster has initialised. A parameter is another build."""
+    station = Station(tmp_path / "home", emulator, getattr(request, "param", BUILD))
+    configuration = station.home / "muster.yaml"
+    configuration.write_text(yaml.safe_dump({"modules": {module.name: module.entry}}))
+    station.env["MUSTER_CONFIG"] = configuration
+    station.wrapper = module.wrapper
+    station.module = module
+    made = station.muster("hsm", "init", module.fresh_uri, "--any-module", "--label", module.label, "--so-pin-file",
+                          module.so_pin_file, "--pin-file", module.pin_file)
+    assert made.status == 0, made
     return station
