@@ -189,7 +189,7 @@ bool attest_key_make_start(struct job *job, struct muster_error *err)
 	return job_ask(job, job->hsm, &request, err);
 }
 
-/* A key that is refused does not stay; *err says why it was. */
+/* A key that is refused, or whose certificate nobody can make, does not stay; *err says why. Returns false. */
 static bool discard_key(struct job *job, struct muster_error *err)
 {
 	CLEANUP(worker_message_done) struct worker_message request, reply = { 0 };
@@ -221,7 +221,7 @@ static bool check_repeated(struct job *job, struct muster_error *err)
 	char whose[160];
 
 	snprintf(whose, sizeof(whose), "device '%s'", PRINTABLE(job->registration_id));
-	return repeat_check(job->run->journal, &job->spki, whose, err) || discard_key(job, err);
+	return repeat_check(job->run->journal, &job->spki, whose, err);
 }
 
 /* Signs one certificate for the plan's days. */
@@ -318,7 +318,7 @@ bool attest_certify(struct job *job, struct muster_error *err)
 		return false;
 	if (!certificate_fits(job) && (job_is_dry(job) || job->was_released))
 		return true;
-	if (!certificate_fits(job) && !make_certificate(job, err))
+	if (!certificate_fits(job) && !make_certificate(job, err) && !discard_key(job, err))
 		return muster_error_prefix(err, "certifying the key of '%s'",
 					   PRINTABLE(job->registration_id));
 	sha256_hex(job->key_digest, job->certificate.data, job->certificate.size);

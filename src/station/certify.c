@@ -58,10 +58,11 @@ bool station_certificate_request(const struct station_certificate_request *reque
 	    (request->out && !file_check_absent(request->out, err)) ||
 	    !custody_open(&custody, &request->custody, request->key.uri, effect_of(&request->key),
 			  err) ||
-	    !custody_key_take(&custody, &request->key, &key, err) ||
-	    !pki_request_make(key.key, request->subject, &made, err) ||
-	    !custody_key_settle(&custody, &request->key, &key, err))
+	    !custody_key_take(&custody, &request->key, &key, err))
 		return false;
+	if (!pki_request_make(key.key, request->subject, &made, err) ||
+	    !custody_key_settle(&custody, &request->key, &key, err))
+		return custody_key_drop(&custody, &request->key, &key, err);
 	if (!result || !json_add_text(result, "subject", request->subject) ||
 	    !custody_key_describe(&custody, &key, result))
 		return muster_fail_memory(err);
@@ -225,7 +226,7 @@ static bool self_sign(struct custody *custody, const struct station_self_sign *r
 	plan.subject = request->subject;
 	if (!certify_make(custody, &plan, key, &certificate, err) ||
 	    !custody_key_settle(custody, &request->key, key, err))
-		return false;
+		return custody_key_drop(custody, &request->key, key, err);
 	if (request->is_stored && !store(custody, key, request->subject, certificate, err))
 		return false;
 	return certify_deliver(&request->output, certificate, NULL, result, err);

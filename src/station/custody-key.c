@@ -118,12 +118,22 @@ bool custody_key_made(struct custody *custody, const struct station_key_choice *
 	       repeat_check(custody->journal, &key->spki, whose, err);
 }
 
+bool custody_key_drop(struct custody *custody, const struct station_key_choice *choice,
+		      const struct custody_key *key, struct muster_error *err)
+{
+	struct muster_error failure;
+
+	if (!choice->uri && !custody_discard(custody, &key->id, &failure))
+		return muster_error_prefix(err, "left to the next run to destroy (%s)",
+					   failure.message);
+	return false;
+}
+
 /* The outcome comes last: until then the next run would destroy the key. One that is no good goes at once. */
 static bool make(struct custody *custody, const struct station_key_choice *choice,
 		 struct custody_key *key, struct muster_error *err)
 {
 	CLEANUP(worker_message_done) struct worker_message request = { 0 }, reply = { 0 };
-	struct muster_error failure;
 
 	if (!journal_begin(custody->journal, err) ||
 	    !custody_key_announce(custody, choice, key, err) ||
@@ -133,12 +143,8 @@ static bool make(struct custody *custody, const struct station_key_choice *choic
 	if (!worker_call(custody->hsm, &request, &reply, err))
 		return muster_error_prefix(err, "making a key on token '%s'",
 					   PRINTABLE(custody->token.label));
-	if (custody_key_made(custody, choice, &reply, key, err) && take_private(key, err))
-		return true;
-	if (!custody_discard(custody, &key->id, &failure))
-		return muster_error_prefix(err, "left to the next run to destroy (%s)",
-					   failure.message);
-	return false;
+	return (custody_key_made(custody, choice, &reply, key, err) && take_private(key, err)) ||
+	       custody_key_drop(custody, choice, key, err);
 }
 
 bool custody_key_take(struct custody *custody, const struct station_key_choice *choice,

@@ -76,6 +76,10 @@ bool custody_key_take(struct custody *custody, const struct station_key_choice *
 /* Records that a key just made is to stay; nothing for one that was there. */
 bool custody_key_settle(struct custody *custody, const struct station_key_choice *choice,
 			const struct custody_key *key, struct muster_error *err) MUST_CHECK;
+/* When what the key was made for has failed: destroys it, and says in *err when it cannot. Nothing for one that was there.
+ * Returns false. */
+bool custody_key_drop(struct custody *custody, const struct station_key_choice *choice,
+		      const struct custody_key *key, struct muster_error *err);
 /* The parts of making one, for who makes many: an ID and the announcement, which have to be on disk before the request is
  * sent; what came back, the quality looked at; and the record, which rides in a transaction, too. */
 bool custody_key_announce(struct custody *custody, const struct station_key_choice *choice,

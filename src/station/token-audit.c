@@ -33,8 +33,8 @@ static const struct {
 	[OBJECT_DESTROYED_BEFORE] = { "object-destroyed-before",
 				      "The journal says that it was destroyed: the token's content was put back. Find out by whom." },
 	[KEY_UNFINISHED] = { "key-unfinished",
-			     "Run the command once more, or any muster cert or muster key command that makes something on this "
-			     "token: it is destroyed then." },
+			     "Provision the device once more: it is taken up or destroyed then. What muster cert or muster key "
+			     "began, any such command that makes something on this token destroys." },
 	[KEY_TWICE] = { "key-twice",
 			"Several keys have this ID, and none of them can be used. Find out who made the other." },
 	[KEY_MISSING] = { "key-missing",
