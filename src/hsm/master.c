@@ -30,7 +30,8 @@ static bool master_prepare(struct hsm *hsm, const char *uri, struct muster_error
 
 	if (deriving->uri && strcmp(deriving->uri, uri) == 0)
 		return true;
-	freep(&deriving->uri);
+	free(deriving->uri);
+	deriving->uri = NULL;
 	if (!master_find(hsm, uri, &key, err) ||
 	    !hsm_attributes_read(hsm, key, deriving->attributes, err))
 		return false;

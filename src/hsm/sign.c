@@ -3,6 +3,7 @@
  * and the last one made: who makes a key signs with it next, or has an authority's key sign for it. One that a session has
  * found serves the others, too: handles are the whole process's. */
 #include <pthread.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include <openssl/ec.h>
@@ -76,7 +77,8 @@ void hsm_keys_forget(struct hsm *hsm)
 	pthread_mutex_lock(&sharing);
 	hsm_signing_done(shared_of(hsm));
 	pthread_mutex_unlock(&sharing);
-	freep(&hsm->deriving.uri);
+	free(hsm->deriving.uri);
+	hsm->deriving.uri = NULL;
 }
 
 static const struct scheme *scheme_find(enum signer_scheme scheme)
