@@ -8,6 +8,8 @@ from lib.killer import killer, points_of, recorder, was_killed
 
 KINDS = ["status=503:retry-after=0", "status=429:retry-after=0", "status-after=500", "cut-before", "cut-after", "truncated", "garbage"]
 RECORDED = 60
+LEAST_CALLS = 5  # in a short batch, so that a kill meets them often enough
+RATE = 1000000   # operations a minute: the service of these batches takes what comes
 QUIET_RUNS_MAX = 10
 
 
@@ -45,15 +47,31 @@ def requests(station):
     return [row for row in station.emulator.ledger() if row["op"] != "none"]
 
 
-def released(station):
+def exported(station):
     done = station.muster("journal", "export", "--journal", station.journal, "-o", "jsonl", timeout=600)
     assert done.status == 0, done
-    return {row["registrationId"] for row in map(json.loads, done.stdout.splitlines()) if row["state"] == "released"}
+    return map(json.loads, done.stdout.splitlines())
+
+
+def released(station):
+    return {row["registrationId"] for row in exported(station) if row["state"] == "released"}
+
+
+def states(station):
+    """How many devices are in each."""
+    return collections.Counter(row["state"] for row in exported(station)) if station.journal.exists() else collections.Counter()
 
 
 def restart(station, *arguments):
     """At the same address, as a service stays."""
     station.emulator.restart("--port", station.emulator.url.rsplit(":", 1)[1], *arguments)
+
+
+class Phase:
+    """What is run again and again until it has nothing more to do: then it ends with `done`, and every device is in `state`."""
+
+    def __init__(self, start, done, state):
+        self.start, self.done, self.state = start, done, state
 
 
 class Ordeal:
@@ -63,41 +81,75 @@ class Ordeal:
         self.station, self.kills, self.generator = station, kills, generator
         self.names = serials(devices, "ROW")
         self.path = manifest(station, self.names)
-        self.runs, self.killed, self.ledger = [], 0, []
+        self.runs, self.killed = [], 0
+        self.arguments = ["--verify", "none", "--rate", str(RATE)]
 
-    def points(self):
-        """System calls of a short batch, by how often each comes."""
+    def provision(self, *arguments, path=None, wrapper=()):
+        return provision(self.station, path or self.path, *self.arguments, *arguments, wrapper=wrapper)
+
+    def phases(self):
+        return [Phase(self.provision, 0, "released")]
+
+    def record(self, phase, log, path):
+        """Runs a short batch of its own to its end."""
+        done = phase.start(path=path, wrapper=recorder(log))
+        assert done.status == phase.done, done
+
+    def paces(self, phase):
+        """System calls of a short batch, and how many of each a device takes."""
         log = self.station.home / "strace.log"
-        done = provision(self.station, manifest(self.station, serials(RECORDED, "REC"), "recorded.csv"), "--verify", "none",
-                         wrapper=recorder(log))
-        assert done.status == 0, done
-        return collections.Counter(call for call, _ in points_of(log))
+        self.record(phase, log, manifest(self.station, serials(RECORDED, "REC"), "recorded.csv"))
+        points = collections.Counter(call for call, _ in points_of(log))
+        return {call: count / RECORDED for call, count in points.items() if count >= LEAST_CALLS}
 
-    def one_run(self, wrapper=()):
-        run = provision(self.station, self.path, "--verify", "none", wrapper=wrapper)
+    def count(self, phase):
+        """How far it has come; a reader may have to play back what a kill left."""
+        return states(self.station)[phase.state]
+
+    def one_run(self, phase, wrapper=()):
+        run = phase.start(wrapper=wrapper)
         self.runs.append(run)
         return run
 
+    def kill(self, phase, paces, kills):
+        """So far apart that all kills together come about once through the manifest."""
+        before = begun = self.count(phase)
+        last = self.killed + kills
+        while self.killed < last:
+            call = self.generator.choice(sorted(paces))
+            devices = (len(self.names) + begun - before) / (last - self.killed)
+            n = self.generator.randint(1, max(2, round(2 * paces[call] * devices)))
+            run = self.one_run(phase, killer(call, n))
+            if not was_killed(run.status):
+                return
+            self.killed += 1
+            after = self.count(phase)
+            # More devices in a transaction take fewer calls each.
+            paces[call] += (n / max(1, after - before) - paces[call]) / 4
+            before = after
+
     def run(self):
-        points = self.points()
-        calls = [call for call, count in points.items() if count >= RECORDED // 4]
+        phases = self.phases()
+        paces = [self.paces(phase) for phase in phases]
         restart(self.station, *faults(self.generator))
-        while self.killed < self.kills:
-            call = self.generator.choice(calls)
-            # So far apart that all kills together come about once through the manifest.
-            most = max(2, 2 * points[call] * len(self.names) // RECORDED // self.kills)
-            run = self.one_run(killer(call, self.generator.randint(1, most)))
-            self.killed += was_killed(run.status)
-            if run.status == 0:
-                break
-        for _ in range(QUIET_RUNS_MAX):
-            if self.one_run().status == 0:
-                break
+        for phase, pace in zip(phases, paces):
+            self.kill(phase, pace, self.kills // len(phases))
+            for _ in range(QUIET_RUNS_MAX):
+                if self.one_run(phase).status == phase.done:
+                    break
+
+    def repeat(self):
+        """A second run of the whole."""
+        again = self.provision()
+        self.runs.append(again)
+        if again.status != 0 or again.json["before"] != len(self.names):
+            yield f"a second run: {again}"
 
     def problems(self):
         """Journal, service and manifest, and a second run of the whole."""
+        recorded = {name.lower() for name in serials(RECORDED, "REC")}
         wanted = {name.lower() for name in self.names}
-        enrolled = {row["registrationId"] for row in self.station.service.enrollments()} - {name.lower() for name in serials(RECORDED, "REC")}
+        enrolled = {row["registrationId"] for row in self.station.service.enrollments()} - recorded
         if self.runs[-1].status != 0:
             yield f"the last run failed: {self.runs[-1]}"
         if enrolled != wanted:
@@ -106,7 +158,25 @@ class Ordeal:
             yield f"not released in the journal: {sorted(wanted - released(self.station))[:5]}"
         yield from (f"{name} was created {count} times" for name, count in created(self.station).items() if count > 1)
         asked = len(requests(self.station))
-        again = self.one_run()
-        if again.status != 0 or again.json["before"] != len(wanted) or len(requests(self.station)) != asked:
-            yield f"a second run sent something: {again}"
+        yield from self.repeat()
+        if len(requests(self.station)) != asked:
+            yield "a second run sent something"
         yield from History([self.station], self.runs, run_seconds_max=3600).problems()
+
+
+class OfflineOrdeal(Ordeal):
+    """Without an uplink first, then sent by sync; half of the kills each."""
+
+    def phases(self):
+        return [Phase(lambda **options: self.provision("--offline", **options), 6, "spooled"), Phase(self.sync, 0, "released")]
+
+    def sync(self, path=None, wrapper=()):
+        """What is spooled, whatever manifest it came with."""
+        return self.station.sync("--rate", str(RATE), timeout=3600, wrapper=wrapper)
+
+    def repeat(self):
+        again = self.sync()
+        self.runs.append(again)
+        if again.status != 0 or again.json != []:
+            yield f"a second sync: {again}"
+        yield from super().repeat()

@@ -85,8 +85,11 @@ def results_of(run):
     """The devices that a run said are done."""
     if run.status != 0:
         return []
-    found = [json.loads(line) for line in run.stdout.splitlines() if line.startswith("{")] if "\n{" in run.stdout else \
-        [json.loads(run.stdout)]
+    if "\n{" in run.stdout:
+        found = [json.loads(line) for line in run.stdout.splitlines() if line.startswith("{")]
+    else:
+        found = json.loads(run.stdout)
+        found = found if isinstance(found, list) else [found]
     return [row for row in found if row.get("state") in ("enrolled", "already enrolled")]
 
 

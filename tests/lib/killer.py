@@ -4,8 +4,8 @@ import pathlib
 import re
 import signal
 
-MUTATING = ("write", "pwrite64", "writev", "sendto", "sendmsg", "rename", "renameat2", "unlink", "unlinkat", "link", "linkat",
-            "ftruncate", "fsync", "fdatasync", "mkdir")
+MUTATING = ("write", "pwrite64", "writev", "sendto", "sendmsg", "rename", "renameat", "renameat2", "unlink", "unlinkat", "link",
+            "linkat", "ftruncate", "fsync", "fdatasync", "syncfs", "mkdir")
 
 
 def recorder(log):

@@ -7,7 +7,7 @@ import subprocess
 
 import pytest
 
-from lib.batch import Ordeal, created, manifest, provision, released, requests, restart, serials
+from lib.batch import OfflineOrdeal, Ordeal, created, manifest, provision, released, requests, restart, serials
 from lib.paths import BUILD
 from lib.program import environment
 from lib.station import Station
@@ -136,6 +136,12 @@ def test_a_wrong_clock_stops_at_the_first(station):
 
 def test_kills_and_faults(release_station):
     ordeal = Ordeal(release_station, 80, 4, random.Random(7))
+    ordeal.run()
+    assert list(ordeal.problems()) == [] and ordeal.killed >= 2
+
+
+def test_kills_and_faults_without_an_uplink_and_with_one(release_station):
+    ordeal = OfflineOrdeal(release_station, 40, 4, random.Random(7))
     ordeal.run()
     assert list(ordeal.problems()) == [] and ordeal.killed >= 2
 
