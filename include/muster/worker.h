@@ -105,6 +105,9 @@ bool worker_call(struct worker *worker, const struct worker_message *request,
 bool worker_wait(struct worker *worker, struct worker_message *ret_reply, struct muster_error *err)
 	MUST_CHECK;
 bool worker_is_alive(const struct worker *worker);
+/* Whoever opened the worker is told of every error that it or one of its lines replies, and may add to it. */
+void worker_watch(struct worker *worker, void (*told)(void *context, struct muster_error *failure),
+		  void *context);
 
 /* One more line to a worker that takes HSM_SESSION: asked beside the others, answered by a thread of its own there. The
  * owner must not be asked anything meanwhile, and has to outlive it; a deadline that passes here ends the whole

@@ -5,7 +5,6 @@
 #include "batch.h"
 #include "park.h"
 #include "sender.h"
-#include "token.h"
 
 #include "muster/json.h"
 #include "muster/log.h"
@@ -62,7 +61,6 @@ bool job_fail(struct job *job, const struct muster_error *failure, struct muster
 		return true;
 	}
 	job->failure = *failure;
-	token_note_refusal(&job->token, &job->failure);
 	job->is_finished = true;
 	job_forget_operation(job);
 	return record_failure(job, err);

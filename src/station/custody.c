@@ -222,6 +222,7 @@ static bool open_token(struct custody *custody, const struct station_custody *re
 	take_worker(custody, TAKE_PTR(visit.worker), &visit.module);
 	custody->token = visit.token;
 	visit.token = (struct token_facts){ 0 };
+	token_watch(&custody->token, custody->hsm);
 	return true;
 }
 

@@ -16,6 +16,7 @@
 
 #define CUSTODY_LINES_MAX 32
 
+/* Does not move once it is open: the worker is watched for it. */
 struct custody {
 	struct worker *hsm;
 	struct worker

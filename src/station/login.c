@@ -90,15 +90,23 @@ bool token_login_request(struct worker_message *request, const struct token_fact
 	return true;
 }
 
-bool token_note_refusal(const struct token_facts *token, struct muster_error *failure)
+static void note_refusal(const struct token_facts *token, struct muster_error *failure)
 {
 	struct pin_token remembered = pin_token_of(token);
 	struct muster_error storage;
 
-	if (token->serial && failure->cause == CAUSE_PIN_REFUSED &&
-	    !pin_remember_refusal(&remembered, &storage))
-		return muster_error_prefix(failure, "%s", storage.message);
-	return false;
+	if (failure->cause == CAUSE_PIN_REFUSED && !pin_remember_refusal(&remembered, &storage))
+		muster_error_prefix(failure, "%s", storage.message);
+}
+
+static void told(void *context, struct muster_error *failure)
+{
+	note_refusal(context, failure);
+}
+
+void token_watch(struct token_facts *token, struct worker *worker)
+{
+	worker_watch(worker, told, token);
 }
 
 bool token_login_settle(const struct token_facts *token, const struct muster_error *outcome,
@@ -109,6 +117,6 @@ bool token_login_settle(const struct token_facts *token, const struct muster_err
 	if (outcome->code == MUSTER_OK)
 		return pin_forget(&remembered, err);
 	*err = *outcome;
-	token_note_refusal(token, err);
+	note_refusal(token, err);
 	return muster_error_prefix(err, "logging in to token '%s'", PRINTABLE(token->label));
 }

@@ -97,6 +97,7 @@ bool pool_ready(struct pool *pool, struct muster_error *err)
 {
 	if (!pool->has_died && !custody_join(&pool->lease->token, pool->wanted, err))
 		return false;
+	token_watch(&pool->facts, pool->lease->token.hsm);
 	pool->opener = NULL;
 	return true;
 }

@@ -30,9 +30,9 @@ bool token_login_request(struct worker_message *request, const struct token_fact
 bool token_login_settle(const struct token_facts *facts, const struct muster_error *outcome,
 			struct muster_error *err) MUST_CHECK;
 
-/* A PIN that was accepted can be refused later, by the login after a lost session: remembers that on disk, if that is what
- * failed. Returns false. */
-bool token_note_refusal(const struct token_facts *facts, struct muster_error *failure);
+/* A PIN that was accepted can be refused later, by the login after a lost session: from now on that is remembered on disk,
+ * too, whatever the worker was asked. Borrows the facts. */
+void token_watch(struct token_facts *facts, struct worker *worker);
 
 /* The same as steps' halves (see struct step). */
 bool token_open_start(struct job *job, struct muster_error *err);

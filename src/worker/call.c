@@ -23,6 +23,8 @@ struct worker {
 	int64_t deadline_ms;                       /* when they are over */
 	int64_t deadlines_ms[DEADLINE_KEYGEN + 1]; /* by the verb's kind */
 	struct frame_reader reader;
+	void (*told)(void *context, struct muster_error *failure); /* or NULL */
+	void *told_context;
 	char program[64];
 };
 
@@ -181,6 +183,21 @@ static bool fail_protocol(struct worker *worker, const char *verb, struct muster
 	return muster_error_prefix(err, "%s answered %s", worker->program, verb);
 }
 
+void worker_watch(struct worker *worker, void (*told)(void *context, struct muster_error *failure),
+		  void *context)
+{
+	worker->told = told;
+	worker->told_context = context;
+}
+
+static void tell(const struct worker *worker, struct muster_error *failure)
+{
+	const struct worker *first = worker->owner ? worker->owner : worker;
+
+	if (first->told)
+		first->told(first->told_context, failure);
+}
+
 static bool take_reply(struct worker *worker, struct worker_message *ret_reply,
 		       struct muster_error *err)
 {
@@ -195,6 +212,7 @@ static bool take_reply(struct worker *worker, struct worker_message *ret_reply,
 		return fail_protocol(worker, asked->name, err);
 	if (reply.is_reply && reply.verb == WORKER_ERROR) {
 		error_of(&reply, err);
+		tell(worker, err);
 		return false;
 	}
 	if (!reply.is_reply || reply.verb != asked->verb) {

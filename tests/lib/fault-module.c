@@ -207,6 +207,14 @@ static CK_RV get_slot_list(unsigned char present, CK_SLOT_ID *slots, CK_ULONG *c
 
 static bool opened; /* a session was */
 
+/* Another process has logged in before. */
+static bool was_used(void)
+{
+	const char *path = getenv("MUSTER_FAULT_LOGINS");
+
+	return !opened && path && access(path, F_OK) == 0;
+}
+
 /* "lost", "lost-...": the first signature finds the token pulled, and put back, or another one in its place. */
 static bool was_lost;
 
@@ -238,7 +246,8 @@ static CK_RV get_token_info(CK_SLOT_ID slot, CK_TOKEN_INFO *info)
 	if (is_asked("long-pins"))
 		info->ulMinPinLen = 64;
 	/* After the opening, whatever it asks: another token sits in each slot. */
-	if (is_asked("reinserted") && opened)
+	if ((is_asked("reinserted") && opened) ||
+	    (is_asked("hangs-and-is-exchanged") && was_used()))
 		memcpy(info->serialNumber, "another token    ", sizeof(info->serialNumber));
 	if (is_asked("count-low"))
 		info->flags |= CKF_USER_PIN_COUNT_LOW;
@@ -398,11 +407,23 @@ static void lose(CK_SESSION_HANDLE session)
 		real->C_CloseAllSessions(info.slotID);
 }
 
+static bool is_bad(CK_SESSION_HANDLE session, CK_OBJECT_HANDLE key)
+{
+	char label[256];
+	CK_ATTRIBUTE wanted = { CKA_LABEL, label, sizeof(label) };
+
+	return real->C_GetAttributeValue(session, key, &wanted, 1) == CKR_OK &&
+	       is_labelled(&wanted, 1, "bad");
+}
+
 static CK_RV sign_init(CK_SESSION_HANDLE session, CK_MECHANISM *mechanism, CK_OBJECT_HANDLE key)
 {
 	CK_RV rv;
 
 	lose(session);
+	while ((is_asked("hangs-for-bad") || is_asked("hangs-and-is-exchanged")) &&
+	       is_bad(session, key))
+		pause();
 	if (is_asked("lost-device") &&
 	    real->C_GetSessionInfo(session, &(CK_SESSION_INFO){ 0 }) != CKR_OK)
 		return CKR_DEVICE_REMOVED;

@@ -137,6 +137,30 @@ def test_a_pin_that_is_refused_after_a_lost_session_is_remembered(shop):
     assert provision(shop, "lost-1").json["verified"] is True
 
 
+@pytest.mark.parametrize("verb", [
+    ["cert", "request", "--key", "pkcs11:object=key;type=private", "--subject", "CN=key", "--out", "key.csr"],
+    ["cert", "produce", "--profile", "profile.yaml", "--serials", "serials", "--out", "out.jsonl"],
+    ["key", "derive", "dev-1", "--master", "pkcs11:object=master", "--out", "derived"],
+    ["key", "generate-master", "--label", "other"],
+], ids=lambda verb: " ".join(verb[:2]))
+def test_a_custodian_meets_that_refusal_once(shop, verb):
+    begin(shop, "none")
+    custody = ["--token", shop.uri, "--pin-file", shop.token.pin_file, "--journal", shop.home / "custody.db"]
+    for made in (["cert", "request", "--key-type", "ec-p256", "--label", "key", "--subject", "CN=key"],
+                 ["key", "generate-master", "--label", "master"]):
+        assert shop.muster(*made, *custody).status == 0
+    shop.profile("hsm-x509", {"attestation": {"x509": {"token": None}}}, "profile")
+    (shop.home / "serials").write_text("a-1\n")
+    shop.logins.unlink()
+    bend(shop, "lost-pin", MUSTER_FAULT_LOGINS=shop.logins)
+    assert shop.muster(*verb, *custody).cause == "E4201"
+    bend(shop, "none", MUSTER_FAULT_LOGINS=shop.logins)
+    assert shop.muster(*verb, *custody).cause == "E4202"
+    assert logins(shop) == 2
+    for name in ("custody.db", "key.csr", "out.jsonl", "derived"):
+        (shop.home / name).unlink(missing_ok=True)
+
+
 def test_the_last_try_is_never_spent(shop, tmp_path):
     tries = tmp_path / "tries"
     wrong = write_secret(tmp_path / "wrong", "135791")

@@ -22,13 +22,13 @@ def bench(tmp_path, tmpfs, emulator):
     return station
 
 
-def provision(bench, fault, names):
+def provision(bench, fault, names, serial=True):
     values = {"SOFTHSM2_CONF": bench.token.module.configuration, "MUSTER_FAULT": fault, "MUSTER_FAULT_LOGINS": bench.logins}
     entry = {"path": str(bench.module), "environment": [f"{name}={value}" for name, value in values.items()]}
     (bench.home / "muster.yaml").write_text(yaml.safe_dump({"modules": {"fault": entry}}))
     (bench.home / "devices.csv").write_text("serial\n" + "".join(f"{name}\n" for name in names))
     profile = bench.profile("hsm-x509", {"attestation": {"x509": {"sessions": SESSIONS}}})
-    uri = f"pkcs11:token=line-3;serial={bench.token.serial}?module-name=fault"
+    uri = f"pkcs11:token=line-3{f';serial={bench.token.serial}' if serial else ''}?module-name=fault"
     return bench.muster("provision", "--profile", profile, "--manifest", bench.home / "devices.csv", *bench.common(), "--token", uri,
                         "--pin-file", bench.token.pin_file, "-o", "json", timeout=300)
 
@@ -61,3 +61,22 @@ def test_only_the_device_that_a_module_falls_for_fails(bench):
     again = provision(bench, "none", names)
     assert again.status == 0 and enrolled(bench) == set(names), again
     assert len(bench.token.key_ids()) == 7
+
+
+def test_only_the_device_that_a_module_hangs_for_fails(bench):
+    """The worker is ended with all its sessions. The others go on in a new one, to which the PIN goes that was accepted."""
+    names = ["a-1", "a-2", "a-3", "bad", "a-4", "a-5", "a-6"]
+    done = provision(bench, "hangs-for-bad", names)
+    assert (done.status, done.cause) == (4, "E4102"), done
+    assert enrolled(bench) == set(names) - {"bad"}
+    assert logins(bench) == 2
+    again = provision(bench, "none", names)
+    assert again.status == 0 and enrolled(bench) == set(names), again
+    assert len(bench.token.key_ids()) == len(bench.token.objects("cert")) == 7
+
+
+def test_the_pin_that_was_accepted_goes_to_no_other_token(bench):
+    """While the worker hangs, the token is exchanged."""
+    done = provision(bench, "hangs-and-is-exchanged", ["a-1", "a-2", "a-3", "bad", "a-4", "a-5"], serial=False)
+    assert done.status != 0 and logins(bench) == 1, done
+    assert "another token" in done.stderr, done
