@@ -7,6 +7,7 @@ import pytest
 import yaml
 
 from lib.emulator import Emulator
+from lib.enrollment import Certificates, EnrollmentDesk
 from lib.paths import BUILD, RELEASE
 from lib.program import SANITIZER_REPORT
 from lib.record import record
@@ -141,6 +142,19 @@ def release_station(tmp_path, make_emulator):
 def hsm_station(station, tokens):
     station.env["SOFTHSM2_CONF"] = tokens.configuration
     return station
+
+
+@pytest.fixture
+def desk(station):
+    """Whose service writes down what it was sent."""
+    made = EnrollmentDesk(station)
+    made.restart("--ledger-bodies")
+    return made
+
+
+@pytest.fixture
+def certificates(tmp_path):
+    return Certificates(tmp_path / "certificates")
 
 
 @pytest.fixture

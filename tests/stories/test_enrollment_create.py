@@ -5,7 +5,7 @@ import os
 
 import pytest
 
-from lib.enrollment import Certificates, EnrollmentDesk, endorsement_key
+from lib.enrollment import endorsement_key
 from lib.software_token import write_secret
 
 EK = endorsement_key()
@@ -13,18 +13,6 @@ KEY_1 = base64.b64encode(b"\x01" * 32).decode()
 KEY_2 = base64.b64encode(b"\x02" * 64).decode()
 HUB_1, HUB_2 = "hub-1.azure-devices.net", "hub-2.azure-devices.net"
 TPM = ["--at", "tpm", "--ek", EK]
-
-
-@pytest.fixture
-def desk(station):
-    made = EnrollmentDesk(station)
-    made.restart("--ledger-bodies")
-    return made
-
-
-@pytest.fixture
-def certificates(tmp_path):
-    return Certificates(tmp_path / "certificates")
 
 
 def body(attestation, **members):

@@ -5,7 +5,7 @@ import shlex
 
 import pytest
 
-from lib.enrollment import Certificates, EnrollmentDesk, endorsement_key
+from lib.enrollment import endorsement_key
 
 EK = "14963E8F3BA5B3984110B3C1CA8E8B89"  # the examples' own, which no service takes
 KEY_1, KEY_2 = (base64.b64encode(bytes([n]) * 32).decode() for n in (1, 2))
@@ -19,18 +19,6 @@ TARGET = "-g {resource_group_name} --dps-name {dps_name} --enrollment-id {enroll
 MIGRATE = {"updateHubAssignment": True, "migrateDeviceData": True}
 NEVER = {"updateHubAssignment": False, "migrateDeviceData": False}
 TPM = {"type": "tpm", "tpm": {"endorsementKey": EK}}
-
-
-@pytest.fixture
-def desk(station):
-    made = EnrollmentDesk(station)
-    made.restart("--ledger-bodies")
-    return made
-
-
-@pytest.fixture
-def certificates(tmp_path):
-    return Certificates(tmp_path / "certificates")
 
 
 def run(desk, certificates, verb, text):

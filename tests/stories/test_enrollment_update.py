@@ -5,7 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from lib.enrollment import Certificates, EnrollmentDesk, endorsement_key
+from lib.enrollment import endorsement_key
 from lib.tls_server import ScriptedService
 from lib.wait import wait_until
 
@@ -14,18 +14,6 @@ KEY_1, KEY_2, KEY_3 = (base64.b64encode(bytes([n]) * 32).decode() for n in (1, 2
 HUB_1, HUB_2 = "hub-1.azure-devices.net", "hub-2.azure-devices.net"
 HOOK = {"webhookUrl": "https://f.example/api?code=x", "apiVersion": "2019-03-31"}
 READ_ONLY = ("registrationState", "createdDateTimeUtc", "lastUpdatedDateTimeUtc")
-
-
-@pytest.fixture
-def desk(station):
-    made = EnrollmentDesk(station)
-    made.restart("--ledger-bodies")
-    return made
-
-
-@pytest.fixture
-def certificates(tmp_path):
-    return Certificates(tmp_path / "certificates")
 
 
 def put(desk, document):
