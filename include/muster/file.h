@@ -20,11 +20,22 @@ bool file_read(const char *path, size_t max, struct bytes *ret_bytes, struct mus
 bool file_write(const char *path, const void *data, size_t size, unsigned mode, bool replace,
 		struct muster_error *err) MUST_CHECK;
 
-/* The same without a sync, for many files that file_system_sync() covers afterwards. */
-bool file_write_unsynced(const char *path, const void *data, size_t size, unsigned mode,
-			 bool replace, struct muster_error *err) MUST_CHECK;
+/* The same for many files, which are synced together: each is written under another name first, and gets its own when all of them
+ * are on disk, so that no cut leaves half of one under it. What is not placed goes with file_draft_done(), or, after a kill, when
+ * the same file is written again. Zero-initialise. */
+struct file_draft {
+	char *path, *temporary; /* private */
+	bool replace;
+};
+bool file_draft_write(const char *path, const void *data, size_t size, unsigned mode, bool replace,
+		      struct file_draft *ret_draft, struct muster_error *err) MUST_CHECK;
+/* After file_system_sync(), and before directory_sync(). */
+bool file_draft_place(struct file_draft *draft, struct muster_error *err) MUST_CHECK;
+void file_draft_done(struct file_draft *draft);
 /* Whatever was written into the file system of this directory is on disk. */
 bool file_system_sync(const char *directory, struct muster_error *err) MUST_CHECK;
+/* The names in this directory are on disk. */
+bool directory_sync(const char *directory, struct muster_error *err) MUST_CHECK;
 
 /* To a descriptor that somebody passed on: open for writing, or CAUSE_USAGE with the option's name. */
 bool file_check_fd(int64_t fd, const char *option, struct muster_error *err) MUST_CHECK;

@@ -3,6 +3,7 @@
 #include <libgen.h>
 #include <limits.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -100,66 +101,112 @@ static void make_temporary_name(char temporary[64], const uint8_t random[8])
 	snprintf(temporary, 64, ".muster-%s.tmp", hex_encode(hex, random, 8));
 }
 
-/* Everything between "the temporary file is open" and "the name is there". */
-static bool fill_and_place(int directory, int fd, const char *temporary, const char *name,
-			   const void *data, size_t size, unsigned mode, bool replace, bool syncs)
+static int create(int directory, const char *name)
 {
-	if (fchmod(fd, (mode_t)mode) < 0 || !write_all(fd, data, size) || (syncs && fsync(fd) < 0))
-		return false;
-	if (replace)
-		return renameat(directory, temporary, directory, name) == 0;
-	if (linkat(directory, temporary, directory, name, 0) < 0)
-		return false;
-	return unlinkat(directory, temporary, 0) == 0;
+	return openat(directory, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
 }
 
-static bool write_file(const char *path, const void *data, size_t size, unsigned mode, bool replace,
-		       bool syncs, struct muster_error *err)
+static bool fill(int fd, const void *data, size_t size, unsigned mode)
 {
-	char copy[PATH_MAX], temporary[64];
-	uint8_t random[8];
-	CLEANUP(closep) int directory = open_parent(path);
-	CLEANUP(closep) int fd = -1;
-	const char *name;
-	int errnum;
+	return fchmod(fd, (mode_t)mode) == 0 && write_all(fd, data, size);
+}
 
-	if (directory < 0)
-		return muster_fail_errno(err, CAUSE_OUTPUT_WRITE, errno,
-					 "opening the directory of '%s'", PRINTABLE(path));
-	if (!random_bytes(random, sizeof(random), err))
-		return false;
-	snprintf(copy, sizeof(copy), "%s", path);
-	name = basename(copy);
-	make_temporary_name(temporary, random);
-	fd = openat(directory, temporary, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC,
-		    0600);
-	if (fd < 0)
-		return muster_fail_errno(err, CAUSE_OUTPUT_WRITE, errno, "creating '%s'",
-					 PRINTABLE(path));
-	if (!fill_and_place(directory, fd, temporary, name, data, size, mode, replace, syncs)) {
-		errnum = errno;
-		unlinkat(directory, temporary, 0);
-		return errnum == EEXIST ? muster_fail(err, CAUSE_OUTPUT_EXISTS,
-						      "'%s' exists already", PRINTABLE(path))
-					: muster_fail_errno(err, CAUSE_OUTPUT_WRITE, errnum,
-							    "writing '%s'", PRINTABLE(path));
-	}
-	if (syncs && fsync(directory) < 0)
-		return muster_fail_errno(err, CAUSE_OUTPUT_WRITE, errno,
-					 "syncing the directory of '%s'", PRINTABLE(path));
-	return true;
+static bool place(int directory, const char *temporary, const char *name, bool replace)
+{
+	if (replace)
+		return renameat(directory, temporary, directory, name) == 0;
+	return linkat(directory, temporary, directory, name, 0) == 0 &&
+	       unlinkat(directory, temporary, 0) == 0;
+}
+
+/* Of `path`, from errno. */
+static bool fail_write(const char *path, struct muster_error *err)
+{
+	return errno == EEXIST ? muster_fail(err, CAUSE_OUTPUT_EXISTS, "'%s' exists already",
+					     PRINTABLE(path))
+			       : muster_fail_errno(err, CAUSE_OUTPUT_WRITE, errno, "writing '%s'",
+						   PRINTABLE(path));
+}
+
+static bool fail_directory(const char *path, const char *what, struct muster_error *err)
+{
+	return muster_fail_errno(err, CAUSE_OUTPUT_WRITE, errno, "%s the directory of '%s'", what,
+				 PRINTABLE(path));
 }
 
 bool file_write(const char *path, const void *data, size_t size, unsigned mode, bool replace,
 		struct muster_error *err)
 {
-	return write_file(path, data, size, mode, replace, true, err);
+	char copy[PATH_MAX], temporary[64];
+	uint8_t random[8];
+	CLEANUP(closep) int directory = open_parent(path);
+	CLEANUP(closep) int fd = -1;
+
+	if (directory < 0)
+		return fail_directory(path, "opening", err);
+	if (!random_bytes(random, sizeof(random), err))
+		return false;
+	snprintf(copy, sizeof(copy), "%s", path);
+	make_temporary_name(temporary, random);
+	fd = create(directory, temporary);
+	if (fd < 0)
+		return muster_fail_errno(err, CAUSE_OUTPUT_WRITE, errno, "creating '%s'",
+					 PRINTABLE(path));
+	if (!fill(fd, data, size, mode) || fsync(fd) < 0 ||
+	    !place(directory, temporary, basename(copy), replace)) {
+		fail_write(path, err);
+		unlinkat(directory, temporary, 0);
+		return false;
+	}
+	return fsync(directory) == 0 || fail_directory(path, "syncing", err);
 }
 
-bool file_write_unsynced(const char *path, const void *data, size_t size, unsigned mode,
-			 bool replace, struct muster_error *err)
+/* -- Many at a time -------------------------------------------------------------------------------------------- */
+
+/* The same for the same file: what a killed program left is taken away by the next one. */
+static char *draft_name(const char *path)
 {
-	return write_file(path, data, size, mode, replace, false, err);
+	const char *slash = strrchr(path, '/'), *name = slash ? slash + 1 : path;
+
+	return text_format("%.*s.%s.new", (int)(name - path), path, name);
+}
+
+bool file_draft_write(const char *path, const void *data, size_t size, unsigned mode, bool replace,
+		      struct file_draft *ret_draft, struct muster_error *err)
+{
+	CLEANUP(file_draft_done)
+	struct file_draft draft = { strdup(path), draft_name(path), replace };
+	CLEANUP(closep) int fd = -1;
+
+	if (!draft.path || !draft.temporary)
+		return muster_fail_memory(err);
+	if (!replace && !file_check_absent(path, err))
+		return false;
+	if (unlink(draft.temporary) < 0 && errno != ENOENT)
+		return fail_write(path, err);
+	fd = create(AT_FDCWD, draft.temporary);
+	if (fd < 0 || !fill(fd, data, size, mode))
+		return fail_write(path, err);
+	*ret_draft = draft;
+	draft = (struct file_draft){ 0 };
+	return true;
+}
+
+bool file_draft_place(struct file_draft *draft, struct muster_error *err)
+{
+	if (!place(AT_FDCWD, draft->temporary, draft->path, draft->replace))
+		return fail_write(draft->path, err);
+	free(TAKE_PTR(draft->temporary));
+	return true;
+}
+
+void file_draft_done(struct file_draft *draft)
+{
+	if (draft->temporary)
+		unlink(draft->temporary);
+	free(draft->temporary);
+	free(draft->path);
+	*draft = (struct file_draft){ 0 };
 }
 
 bool file_system_sync(const char *directory, struct muster_error *err)
@@ -167,6 +214,15 @@ bool file_system_sync(const char *directory, struct muster_error *err)
 	CLEANUP(closep) int fd = open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 
 	return (fd >= 0 && syncfs(fd) == 0) ||
+	       muster_fail_errno(err, CAUSE_OUTPUT_WRITE, errno, "syncing '%s'",
+				 PRINTABLE(directory));
+}
+
+bool directory_sync(const char *directory, struct muster_error *err)
+{
+	CLEANUP(closep) int fd = open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+	return (fd >= 0 && fsync(fd) == 0) ||
 	       muster_fail_errno(err, CAUSE_OUTPUT_WRITE, errno, "syncing '%s'",
 				 PRINTABLE(directory));
 }
@@ -184,8 +240,7 @@ bool file_sink_open(struct file_sink *sink, const char *path, unsigned mode,
 	sink->path = path;
 	sink->directory = open_parent(path);
 	if (sink->directory >= 0)
-		sink->fd = openat(sink->directory, sink->temporary,
-				  O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+		sink->fd = create(sink->directory, sink->temporary);
 	if (sink->fd < 0 || fchmod(sink->fd, (mode_t)mode) < 0)
 		return muster_fail_errno(err, CAUSE_OUTPUT_WRITE, errno, "creating '%s'",
 					 PRINTABLE(path));
@@ -205,14 +260,10 @@ bool file_sink_commit(struct file_sink *sink, struct muster_error *err)
 	char copy[PATH_MAX];
 
 	snprintf(copy, sizeof(copy), "%s", sink->path);
-	if (fsync(sink->fd) == 0 &&
-	    linkat(sink->directory, sink->temporary, sink->directory, basename(copy), 0) == 0 &&
-	    fsync(sink->directory) == 0)
-		return true;
-	return errno == EEXIST ? muster_fail(err, CAUSE_OUTPUT_EXISTS, "'%s' exists already",
-					     PRINTABLE(sink->path))
-			       : muster_fail_errno(err, CAUSE_OUTPUT_WRITE, errno, "writing '%s'",
-						   PRINTABLE(sink->path));
+	return (fsync(sink->fd) == 0 &&
+		linkat(sink->directory, sink->temporary, sink->directory, basename(copy), 0) == 0 &&
+		fsync(sink->directory) == 0) ||
+	       fail_write(sink->path, err);
 }
 
 void file_sink_done(struct file_sink *sink)

@@ -165,7 +165,7 @@ static bool is_on_disk(const struct job *job)
 {
 	struct journal *journal = job->run->journal;
 
-	return !job->has_unsynced_files && !(journal && journal_is_in_transaction(journal));
+	return job->draft_count == 0 && !(journal && journal_is_in_transaction(journal));
 }
 
 bool job_advance(struct job *job, bool is_stopped, struct muster_error *err)

@@ -16,11 +16,13 @@ bool device_file_write(struct job *job, const char *path, const void *data, size
 
 	if (!syncs_together(run))
 		return file_write(path, data, size, MODE, replace, err);
-	if (!file_write_unsynced(path, data, size, MODE, replace, err))
+	if (job->draft_count == ARRAY_SIZE(job->drafts))
+		return muster_fail(err, CAUSE_INTERNAL, "more files of a device than there can be");
+	if (!file_draft_write(path, data, size, MODE, replace, &job->drafts[job->draft_count], err))
 		return false;
+	job->draft_count++;
 	if (run->unsynced_since_ms == 0)
 		run->unsynced_since_ms = clock_now_ms();
-	job->has_unsynced_files = true;
 	return true;
 }
 
@@ -29,20 +31,41 @@ int64_t device_files_due_ms(const struct run *run)
 	return run->unsynced_since_ms == 0 ? INT64_MAX : run->unsynced_since_ms + WAIT_MS;
 }
 
-bool device_files_sync(struct run *run, struct job *const *jobs, size_t count,
-		       struct muster_error *err)
+static bool are_due(const struct run *run, struct job *const *jobs, size_t count)
 {
 	size_t waiting = 0;
 
 	for (size_t i = 0; i < count; i++)
-		waiting += jobs[i]->has_unsynced_files;
-	if (waiting == 0 ||
-	    (waiting < TOGETHER && waiting < count && clock_now_ms() < device_files_due_ms(run)))
+		waiting += jobs[i]->draft_count > 0;
+	return waiting > 0 && (waiting >= TOGETHER || waiting == count ||
+			       clock_now_ms() >= device_files_due_ms(run));
+}
+
+static bool place(struct job *job, struct muster_error *err)
+{
+	for (size_t i = 0; i < job->draft_count; i++)
+		if (!file_draft_place(&job->drafts[i], err))
+			return false;
+	device_files_done(job);
+	return true;
+}
+
+bool device_files_sync(struct run *run, struct job *const *jobs, size_t count,
+		       struct muster_error *err)
+{
+	if (!are_due(run, jobs, count))
 		return true;
 	if (!file_system_sync(run->out_directory, err))
 		return false;
-	run->unsynced_since_ms = 0;
 	for (size_t i = 0; i < count; i++)
-		jobs[i]->has_unsynced_files = false;
-	return true;
+		if (!place(jobs[i], err))
+			return false;
+	run->unsynced_since_ms = 0;
+	return directory_sync(run->out_directory, err);
+}
+
+void device_files_done(struct job *job)
+{
+	while (job->draft_count > 0)
+		file_draft_done(&job->drafts[--job->draft_count]);
 }

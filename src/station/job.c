@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "device-files.h"
 #include "muster/encoding.h"
 #include "muster/log.h"
 #include "token.h"
@@ -244,4 +245,5 @@ void job_done(struct job *job)
 	free(job->evidence);
 	free(job->evidence_path);
 	free(job->key_file);
+	device_files_done(job);
 }

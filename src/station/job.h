@@ -9,6 +9,7 @@
 #include "muster/dps-bulk.h"
 #include "muster/dps.h"
 #include "muster/ek-judge.h"
+#include "muster/file.h"
 #include "muster/journal.h"
 #include "muster/pki.h"
 #include "muster/profile.h"
@@ -130,9 +131,10 @@ struct job {
 	size_t step; /* index in the step table */
 	bool intent_is_written, intent_is_durable;
 	bool is_finished;
-	bool has_unsynced_files; /* see device-files.h */
-	const char *next_step;   /* set by job_go_to */
-	int64_t again_in_ms;     /* set by job_again, else -1 */
+	struct file_draft drafts[2]; /* see device-files.h */
+	size_t draft_count;
+	const char *next_step; /* set by job_go_to */
+	int64_t again_in_ms;   /* set by job_again, else -1 */
 	struct muster_error failure;
 	int64_t started_ms;
 	uint64_t plug;    /* the device's number in the feed, 0: none */

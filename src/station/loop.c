@@ -312,7 +312,7 @@ static bool retire_jobs(struct loop *loop, struct muster_error *err)
 	for (size_t i = loop->count; i-- > 0;) {
 		struct station_result result;
 
-		if (!loop->jobs[i]->is_finished || loop->jobs[i]->has_unsynced_files)
+		if (!loop->jobs[i]->is_finished || loop->jobs[i]->draft_count > 0)
 			continue;
 		job_enter_stage(loop->jobs[i], STAGE_IDENTIFY);
 		if (loop->run->batch)
@@ -348,8 +348,7 @@ static bool can_go_on(const struct loop *loop)
 	for (size_t i = 0; i < loop->count; i++) {
 		const struct job *job = loop->jobs[i];
 
-		if (!job->is_finished && job->operation == OPERATION_NONE &&
-		    !job->has_unsynced_files)
+		if (!job->is_finished && job->operation == OPERATION_NONE && job->draft_count == 0)
 			return true;
 	}
 	return false;

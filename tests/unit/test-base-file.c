@@ -162,6 +162,49 @@ static void a_file_comes_whole_or_not_at_all(void **state)
 	assert_string_equal(content, "old");
 }
 
+static void a_draft_gets_its_name_when_all_is_on_disk(void **state)
+{
+	CLEANUP(freep) char *path = in(*state, "f");
+	CLEANUP(freep) char *beside = in(*state, ".f.new");
+	CLEANUP(file_draft_done) struct file_draft draft = { 0 };
+	struct muster_error err;
+
+	assert_good(file_draft_write(path, "first", 5, 0600, false, &draft, &err), err);
+	assert_int_equal(access(path, F_OK), -1);
+	assert_int_equal(mode_of(beside), S_IFREG | 0600);
+	assert_good(file_system_sync(*state, &err), err);
+	assert_good(file_draft_place(&draft, &err), err);
+	assert_good(directory_sync(*state, &err), err);
+	assert_content(path, "first");
+	file_draft_done(&draft);
+	assert_int_equal(count_entries(*state), 1);
+	assert_fails(file_draft_write(path, "second", 6, 0600, false, &draft, &err), err,
+		     CAUSE_OUTPUT_EXISTS);
+	assert_good(file_draft_write(path, "third", 5, 0600, true, &draft, &err), err);
+	assert_content(path, "first");
+	assert_good(file_draft_place(&draft, &err), err);
+	assert_content(path, "third");
+	assert_int_equal(count_entries(*state), 1);
+}
+
+static void a_draft_that_is_not_placed_goes(void **state)
+{
+	CLEANUP(freep) char *path = in(*state, "f");
+	CLEANUP(freep)
+	char *left = temporary_file(*state, ".f.new", "of one that was killed", 0600);
+	CLEANUP(freep) char *late = NULL;
+	struct file_draft draft = { 0 };
+	struct muster_error err;
+
+	assert_non_null(left);
+	assert_good(file_draft_write(path, "whole", 5, 0600, false, &draft, &err), err);
+	late = temporary_file(*state, "f", "somebody else's", 0600);
+	assert_fails(file_draft_place(&draft, &err), err, CAUSE_OUTPUT_EXISTS);
+	file_draft_done(&draft);
+	assert_content(late, "somebody else's");
+	assert_int_equal(count_entries(*state), 1);
+}
+
 static void says_what_could_not_be_written(void **state)
 {
 	CLEANUP(freep) char *missing = in(*state, "missing/f");
@@ -386,6 +429,8 @@ int main(void)
 		test_with_directory(never_overwrites_unless_asked_to),
 		test_with_directory(never_writes_through_a_link),
 		test_with_directory(a_file_comes_whole_or_not_at_all),
+		test_with_directory(a_draft_gets_its_name_when_all_is_on_disk),
+		test_with_directory(a_draft_that_is_not_placed_goes),
 		test_with_directory(says_what_could_not_be_written),
 		test_with_directory(content_is_durable_before_its_name),
 		test_with_directory(makes_missing_parents),
