@@ -174,7 +174,7 @@ static void fill_standard_descriptors(void)
 		fd = open("/dev/null", O_RDWR);
 	while (fd >= 0 && fd <= STDERR_FILENO);
 	if (fd < 0)
-		_exit(MUSTER_E_INTERNAL);
+		give_up("opening /dev/null");
 	close(fd);
 }
 

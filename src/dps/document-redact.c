@@ -19,9 +19,10 @@ static bool is_secret_member(const char *name)
 
 static bool mask(cJSON *item, const char *masked, struct muster_error *err)
 {
-	if (item->valuestring)
-		secret_wipe(item->valuestring, strlen(item->valuestring));
-	return cJSON_SetValuestring(item, masked) || muster_fail_memory(err);
+	secret_wipe(item->valuestring, strlen(item->valuestring));
+	if (!cJSON_SetValuestring(item, masked))
+		return muster_fail_memory(err);
+	return true;
 }
 
 static bool mask_query(cJSON *item, struct muster_error *err)

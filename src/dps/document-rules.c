@@ -120,9 +120,8 @@ void rule_hub(struct check *check, const cJSON *item)
 
 void rule_hubs(struct check *check, const cJSON *item)
 {
-	const cJSON *hub;
-
-	cJSON_ArrayForEach(hub, item) rule_hub(check, hub);
+	for (const cJSON *hub = item->child; hub; hub = hub->next)
+		rule_hub(check, hub);
 }
 
 /* -- Attestation --------------------------------------------------------------------------------------- */

@@ -146,8 +146,10 @@ static struct http_transfer *transfer_new(struct http *http, struct http_request
 		.date_ms = -1,
 	};
 	transfer->easy = take_easy(http);
-	if (!transfer->easy)
-		transfer_freep(&transfer);
+	if (!transfer->easy) {
+		transfer_free(transfer);
+		return NULL;
+	}
 	return transfer;
 }
 

@@ -44,8 +44,7 @@ static int64_t with_jitter(int64_t step_ms)
 {
 	struct muster_error ignored;
 	uint8_t random = 128;
-	if (!random_bytes(&random, 1, &ignored))
-		random = 128;
+	(void)!random_bytes(&random, 1, &ignored);
 	return step_ms / 2 + step_ms / 2 * random / 255;
 }
 
@@ -53,8 +52,6 @@ static int64_t with_jitter(int64_t step_ms)
 static bool wait_before_retry(struct guard *guard, int64_t *step_ms)
 {
 	int64_t wait_ms = with_jitter(*step_ms);
-	if (wait_ms < WAIT_FIRST_MS)
-		wait_ms = WAIT_FIRST_MS;
 	if (guard->time.now_ms() + wait_ms >= guard->deadline_ms)
 		return false;
 	guard->time.sleep_ms(wait_ms);
@@ -64,6 +61,11 @@ static bool wait_before_retry(struct guard *guard, int64_t *step_ms)
 
 /* -- The TCTI ---------------------------------------------------------------------------------------------- */
 
+static TSS2_RC send_command(struct guard *guard)
+{
+	return TSS2_TCTI_TRANSMIT(guard->inner)(guard->inner, guard->command_size, guard->command);
+}
+
 static TSS2_RC guard_transmit(TSS2_TCTI_CONTEXT *context, size_t size, uint8_t const *command)
 {
 	struct guard *guard = guard_of(context);
@@ -72,14 +74,14 @@ static TSS2_RC guard_transmit(TSS2_TCTI_CONTEXT *context, size_t size, uint8_t c
 	memcpy(guard->command, command, size);
 	guard->command_size = size;
 	guard->complaint = NULL;
-	return Tss2_Tcti_Transmit(guard->inner, size, command);
+	return send_command(guard);
 }
 
 static TSS2_RC receive_checked(struct guard *guard, uint8_t response[GUARD_MESSAGE_MAX],
 			       size_t *ret_size, int32_t timeout)
 {
 	size_t size = GUARD_MESSAGE_MAX;
-	TSS2_RC rc = Tss2_Tcti_Receive(guard->inner, &size, response, timeout);
+	TSS2_RC rc = TSS2_TCTI_RECEIVE(guard->inner)(guard->inner, &size, response, timeout);
 	if (rc == TSS2_TCTI_RC_INSUFFICIENT_BUFFER)
 		guard->complaint = "is longer than any can be";
 	else if (rc != TSS2_RC_SUCCESS)
@@ -102,7 +104,7 @@ static TSS2_RC receive_patiently(struct guard *guard, uint8_t response[GUARD_MES
 		if (rc != TSS2_RC_SUCCESS || !asks_for_patience(response) ||
 		    !wait_before_retry(guard, &step_ms))
 			return rc;
-		rc = Tss2_Tcti_Transmit(guard->inner, guard->command_size, guard->command);
+		rc = send_command(guard);
 		if (rc != TSS2_RC_SUCCESS)
 			return rc;
 	}
@@ -136,34 +138,13 @@ static void guard_finalize(TSS2_TCTI_CONTEXT *context)
 	(void)context; /* guard_free ends it; ESYS never does */
 }
 
-static TSS2_RC guard_cancel(TSS2_TCTI_CONTEXT *context)
-{
-	return Tss2_Tcti_Cancel(guard_of(context)->inner);
-}
-
-static TSS2_RC guard_poll_handles(TSS2_TCTI_CONTEXT *context, TSS2_TCTI_POLL_HANDLE *handles,
-				  size_t *count)
-{
-	return Tss2_Tcti_GetPollHandles(guard_of(context)->inner, handles, count);
-}
-
-static TSS2_RC guard_set_locality(TSS2_TCTI_CONTEXT *context, uint8_t locality)
-{
-	return Tss2_Tcti_SetLocality(guard_of(context)->inner, locality);
-}
-
-static TSS2_RC guard_make_sticky(TSS2_TCTI_CONTEXT *context, TPM2_HANDLE *handle, uint8_t sticky)
-{
-	return Tss2_Tcti_MakeSticky(guard_of(context)->inner, handle, sticky);
-}
-
 /* -- Its life ---------------------------------------------------------------------------------------------- */
 
+/* Less, when a signal comes: then the TPM is asked again a little sooner. */
 static void sleep_really(int64_t ms)
 {
-	struct timespec left = { .tv_sec = ms / 1000, .tv_nsec = ms % 1000 * 1000000 };
-	while (nanosleep(&left, &left) != 0)
-		;
+	struct timespec wait = { .tv_sec = ms / 1000, .tv_nsec = ms % 1000 * 1000000 };
+	nanosleep(&wait, NULL);
 }
 
 static const struct guard_time real_time = { clock_now_ms, sleep_really };
@@ -180,11 +161,7 @@ TSS2_TCTI_CONTEXT *guard_new(TSS2_TCTI_CONTEXT *inner, const struct guard_time *
 			.transmit = guard_transmit,
 			.receive = guard_receive,
 			.finalize = guard_finalize,
-			.cancel = guard_cancel,
-			.getPollHandles = guard_poll_handles,
-			.setLocality = guard_set_locality,
 		},
-		.makeSticky = guard_make_sticky,
 	};
 	guard->inner = inner;
 	guard->time = time ? *time : real_time;

@@ -82,7 +82,7 @@ static int drop_certificates(void **state)
 	return 0;
 }
 
-static cJSON *parse(const char *text)
+static inline cJSON *parse(const char *text)
 {
 	struct muster_error err;
 	cJSON *root = NULL;

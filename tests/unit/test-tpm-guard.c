@@ -9,6 +9,8 @@
 #include <cmocka.h>
 #include <tss2/tss2_tpm2_types.h>
 
+#include "muster/clock.h"
+
 #include "../../src/tpm/guard.h"
 #include "../../src/tpm/tpm-internal.h"
 
@@ -25,6 +27,10 @@
 #define PASSWORD_SESSION 0, 0, 0x01, 0, 0
 #define SENT_WITH_ONE \
 	COMMAND(SESSIONS, TPM2_CC_HMAC), U32(0x80000000), U32(9), U32(0x40000009), PASSWORD_SESSION
+/* A command whose authorisations say to be so long, and are so. */
+#define SENT_WITH(size, ...) \
+	COMMAND(SESSIONS, TPM2_CC_HMAC), U32(0x80000000), U32(size), __VA_ARGS__
+#define ANSWERED_WITH_ONE HEADER(SESSIONS, 21, 0), U32(2), 0, 0, PASSWORD_SESSION
 #define ENCRYPTED_SESSION 0, 2, 7, 7, 0x41, 0, 1, 9
 
 struct row {
@@ -54,6 +60,22 @@ static const struct row rows[] = {
 	  BYTES(HEADER(SESSIONS, 25, 0), U32(0x80000001), U32(2), 0, 0, PASSWORD_SESSION) },
 	{ "a session handle", NULL, BYTES(COMMAND(PLAIN, TPM2_CC_StartAuthSession)),
 	  BYTES(HEADER(PLAIN, 16, 0), U32(0x03000000), 0, 0) },
+
+	{ "a session that was saved", NULL, BYTES(COMMAND(PLAIN, TPM2_CC_ContextLoad)),
+	  BYTES(HEADER(PLAIN, 14, 0), U32(0x02000000)) },
+	{ "sessions of a command that is not known", NULL, BYTES(COMMAND(SESSIONS, TPM2_CC_Clear)),
+	  BYTES(ANSWERED_WITH_ONE) },
+	{ "as many as can be, of a command that was cut before their size", NULL,
+	  BYTES(COMMAND(SESSIONS, TPM2_CC_NV_Read), U32(1), U32(2), 0, 0),
+	  BYTES(ANSWERED_WITH_ONE) },
+	{ "as many as can be, of a command that says to be longer", NULL,
+	  BYTES(SENT_WITH(200, U32(0x40000009), PASSWORD_SESSION)), BYTES(ANSWERED_WITH_ONE) },
+	{ "none, of a command that ends behind a handle", "has more sessions than the command",
+	  BYTES(SENT_WITH(4, U32(0x40000009))), BYTES(ANSWERED_WITH_ONE) },
+	{ "none, of a command that ends behind a nonce", "has more sessions than the command",
+	  BYTES(SENT_WITH(6, U32(0x40000009), 0, 0)), BYTES(ANSWERED_WITH_ONE) },
+	{ "none, of a command that ends before its HMAC", "has more sessions than the command",
+	  BYTES(SENT_WITH(7, U32(0x40000009), 0, 0, 1)), BYTES(ANSWERED_WITH_ONE) },
 
 	{ "nothing", "is shorter than a header", BYTES(COMMAND(PLAIN, TPM2_CC_ReadClock)), NULL,
 	  0 },
@@ -109,6 +131,8 @@ static const struct row rows[] = {
 	{ "an HMAC beyond the end", "has a session HMAC of an untrue length",
 	  BYTES(COMMAND(SESSIONS, TPM2_CC_HMAC)),
 	  BYTES(HEADER(SESSIONS, 19, 0), U32(0), 0, 0, 0x01, 0, 9) },
+	{ "nothing behind a nonce", "has a session nonce of an untrue length",
+	  BYTES(COMMAND(SESSIONS, TPM2_CC_HMAC)), BYTES(HEADER(SESSIONS, 16, 0), U32(0), 0, 0) },
 	{ "half a session behind", "has a session nonce of an untrue length",
 	  BYTES(COMMAND(SESSIONS, TPM2_CC_HMAC)),
 	  BYTES(HEADER(SESSIONS, 20, 0), U32(0), PASSWORD_SESSION, 0) },
@@ -160,6 +184,16 @@ static void answers_only_what_was_asked(void **state)
 	assert_non_null(guard_check_response(NULL, 0, BYTES(HEADER(PLAIN, 10, 0))));
 }
 
+static void takes_nothing_longer_than_any_can_be(void **state)
+{
+	static const uint8_t asked[] = { COMMAND(PLAIN, TPM2_CC_ReadClock) };
+	static uint8_t response[GUARD_MESSAGE_MAX + 1] = { HEADER(PLAIN, GUARD_MESSAGE_MAX + 1,
+								  0) };
+	(void)state;
+	assert_string_equal(guard_check_response(asked, sizeof(asked), response, sizeof(response)),
+			    "is longer than any can be");
+}
+
 /* -- The TCTI ---------------------------------------------------------------------------------------------- */
 
 /* An inner TCTI that answers `patience` times with a wish for patience, then with what it was told. */
@@ -167,7 +201,7 @@ struct fake {
 	TSS2_TCTI_CONTEXT_COMMON_V2 common;
 	unsigned patience;
 	TPM2_RC wish;
-	unsigned sent;
+	unsigned sent, breaks_at;
 	TSS2_RC rc;
 	uint8_t response[GUARD_MESSAGE_MAX];
 	size_t size;
@@ -179,7 +213,7 @@ static TSS2_RC fake_transmit(TSS2_TCTI_CONTEXT *context, size_t size, uint8_t co
 	assert_int_equal(size, 10);
 	assert_int_equal(command[1], 0x01);
 	fake->sent++;
-	return TSS2_RC_SUCCESS;
+	return fake->sent == fake->breaks_at ? TSS2_TCTI_RC_IO_ERROR : TSS2_RC_SUCCESS;
 }
 
 static TSS2_RC fake_receive(TSS2_TCTI_CONTEXT *context, size_t *size, uint8_t *response,
@@ -304,6 +338,73 @@ static void hands_a_broken_line_on(void **state)
 	assert_int_equal(exchange(bench, response, &size), TSS2_TCTI_RC_IO_ERROR);
 }
 
+static void hands_a_line_on_that_breaks_when_asked_again(void **state)
+{
+	struct bench *bench = *state;
+	uint8_t response[64];
+	size_t size = sizeof(response);
+	bench->fake.wish = TPM2_RC_RETRY;
+	bench->fake.patience = 3;
+	bench->fake.breaks_at = 2;
+	guard_set_patience(bench->guard, 60000);
+	assert_int_equal(exchange(bench, response, &size), TSS2_TCTI_RC_IO_ERROR);
+}
+
+static void refuses_what_its_caller_must_not_do(void **state)
+{
+	static uint8_t endless[GUARD_MESSAGE_MAX + 1];
+	struct bench *bench = *state;
+	size_t size = 0;
+	assert_int_equal(Tss2_Tcti_Transmit(bench->guard, 10, NULL), TSS2_TCTI_RC_BAD_VALUE);
+	assert_int_equal(Tss2_Tcti_Transmit(bench->guard, sizeof(endless), endless),
+			 TSS2_TCTI_RC_BAD_VALUE);
+	assert_int_equal(Tss2_Tcti_Receive(bench->guard, NULL, endless, 0),
+			 TSS2_TCTI_RC_BAD_REFERENCE);
+	/* A question for the size needed. */
+	assert_int_equal(Tss2_Tcti_Receive(bench->guard, &size, NULL, 0), TSS2_RC_SUCCESS);
+	assert_int_equal(size, GUARD_MESSAGE_MAX);
+	assert_int_equal(bench->fake.sent, 0);
+	Tss2_Tcti_Finalize(bench->guard); /* the guard is ended by its owner */
+	guard_free(NULL);
+}
+
+static void waits_in_the_real_world_too(void **state)
+{
+	struct bench *bench = *state;
+	TSS2_TCTI_CONTEXT *guard = guard_new((TSS2_TCTI_CONTEXT *)(void *)&bench->fake, NULL);
+	int64_t before = clock_now_ms();
+	uint8_t response[64];
+	size_t size = sizeof(response);
+	assert_non_null(guard);
+	bench->fake.wish = TPM2_RC_RETRY;
+	bench->fake.patience = 1;
+	guard_set_patience(guard, 60000);
+	assert_int_equal(Tss2_Tcti_Transmit(guard, sizeof(command), command), 0);
+	assert_int_equal(Tss2_Tcti_Receive(guard, &size, response, -1), TSS2_RC_SUCCESS);
+	assert_int_equal(size, sizeof(good));
+	assert_true(clock_now_ms() - before >= 49);
+	guard_free(guard);
+}
+
+static bool memory_is_out;
+void *__real_calloc(size_t count, size_t size);
+void *__wrap_calloc(size_t count, size_t size);
+
+void *__wrap_calloc(size_t count, size_t size)
+{
+	return memory_is_out ? NULL : __real_calloc(count, size);
+}
+
+static void is_not_made_without_memory(void **state)
+{
+	struct bench *bench = *state;
+	TSS2_TCTI_CONTEXT *guard;
+	memory_is_out = true;
+	guard = guard_new((TSS2_TCTI_CONTEXT *)(void *)&bench->fake, &fake_time);
+	memory_is_out = false;
+	assert_null(guard);
+}
+
 static void waits_for_a_tpm_that_asks_for_patience(void **state)
 {
 	static const TPM2_RC wishes[] = { TPM2_RC_RETRY, TPM2_RC_YIELDED, TPM2_RC_TESTING,
@@ -397,11 +498,16 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(lets_only_true_lengths_through),
 		cmocka_unit_test(answers_only_what_was_asked),
+		cmocka_unit_test(takes_nothing_longer_than_any_can_be),
 		TEST(passes_a_good_response_on),
 		TEST(keeps_a_bad_response_back),
 		TEST(does_not_overfill_the_callers_buffer),
 		TEST(takes_an_overlong_response_for_malformed),
 		TEST(hands_a_broken_line_on),
+		TEST(hands_a_line_on_that_breaks_when_asked_again),
+		TEST(refuses_what_its_caller_must_not_do),
+		TEST(waits_in_the_real_world_too),
+		TEST(is_not_made_without_memory),
 		TEST(waits_for_a_tpm_that_asks_for_patience),
 		TEST(gives_up_at_the_deadline),
 		TEST(never_repeats_after_a_refusal),
