@@ -1,4 +1,4 @@
-"""Lines and branches that unit tests and stories reach, from gcovr's summary: enough, and all of what decides?"""
+"""Lines and branches that unit tests, stories, and failing calls under them reach, from gcovr's summary: enough, and all of what decides?"""
 import json
 import pathlib
 import sys
@@ -9,7 +9,8 @@ from lib.record import record
 
 LINES_MIN, BRANCHES_MIN = 90, 80
 # What decides whether a device goes, a response is believed, a secret printed: every branch.
-WHOLE = ["src/station/steps.c", "src/tpm/guard.c", "src/tpm/guard-check.c", "src/dps/document-rules.c", "src/dps/sas.c"]
+WHOLE = ["src/station/steps.c", "src/tpm/guard.c", "src/tpm/guard-check.c", "src/dps/document-rules.c", "src/dps/document-redact.c",
+         "src/dps/sas.c"]
 
 
 def main():

@@ -18,6 +18,7 @@ SIZES = [
     ("allocations", [], "allocations", "rounds", 1),
     ("clock-jumps", [], "clock jumps", "rounds", 1),
     ("faults", [], "faults", "rounds", 1),
+    ("torture", [], "torture", "rounds", 1),
     ("grid", [], "ambiguity grid", "rounds", 5),
     ("mutants", [], "mutants", "rounds", 1),
     ("tampering", ["2500"], "tampering", "edits", 10_000),

@@ -16,6 +16,7 @@ ROWS = [
     ("ambiguity grid", "lost, late and damaged answers, with a rival", "{cells} cells of {possible}"),
     ("faults", "system calls that fail", "{faults} faults of {possible}"),
     ("allocations", "memory that runs out", "{faults} faults of {possible}"),
+    ("torture", "calls of the C library that fail, once on each way to them, under every story", "{calls} calls"),
     ("clock jumps", "wall clocks that jump", "{jumps} jumps of {possible}"),
     ("soak", "two stations, one failing service, kills", "{devices} devices, {faulty} faulty operations, {killed} kills"),
     ("batch", "a manifest, a failing service, kills", "{devices} devices, {faulty} faulty operations, {killed} kills"),
@@ -25,7 +26,7 @@ ROWS = [
     ("tampering", "edits, deletions, swaps, truncations of a journal, noticed by two verifiers", "{edits} edits"),
     ("mutants", "rules taken away, each noticed by a test", "{mutants} mutants of {possible}"),
     ("fuzz", "findings of {targets} targets", "{executions_each} executions or more each, {under_asan_each} of them with ASan"),
-    ("coverage", "of the code by unit tests and stories", "{lines} % of lines, {branches} % of branches"),
+    ("coverage", "of the code by unit tests, stories, and failing calls under them", "{lines} % of lines, {branches} % of branches"),
 ]
 # These are not added up.
 LATEST = {"coverage"}

@@ -6,6 +6,7 @@ import subprocess
 
 from lib.paths import BUILD
 from lib.program import environment
+from lib.torture import ANY_NUMBER, TORTURE
 
 
 class Emulator:
@@ -26,7 +27,7 @@ class Emulator:
             [*wrapper, self.build / "muster-emulator", "--port", "0", "--state", self.directory / "state",
              "--ledger", self.ledger_file, *hubs, *arguments],
             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=self.log, text=True,
-            env=environment(self.build, self.directory))
+            env=environment(self.build, self.directory, TORTURE and TORTURE.environment(self.build, ANY_NUMBER)))
         line = self.process.stdout.readline()
         if not line:
             raise RuntimeError(f"muster-emulator did not start: {(self.directory / 'log').read_text()}")

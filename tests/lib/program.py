@@ -5,6 +5,7 @@ import subprocess
 import time
 
 from lib.paths import BUILD, is_sanitized
+from lib.torture import TORTURE
 
 SANITIZER_REPORT = re.compile(r"(AddressSanitizer|LeakSanitizer|UndefinedBehaviorSanitizer|runtime error:)")
 
@@ -61,4 +62,6 @@ def run(*arguments, home, build=BUILD, program="muster", wrapper=(), env=None, t
                           stderr=subprocess.PIPE, pass_fds=pass_fds)
     result = Run(command, done.returncode, done.stdout, done.stderr, time.monotonic() - started)
     assert not SANITIZER_REPORT.search(done.stderr), result
+    if TORTURE and not wrapper and not stdin and not pass_fds:
+        TORTURE.repeat(command, environment(build, home, env), home)
     return result
