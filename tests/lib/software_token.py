@@ -24,9 +24,9 @@ class SoftwareTokens:
     def store(self):
         return self.directory / "tokens"
 
-    def save(self):
+    def save(self, name="saved"):
         """A copy of all tokens as they are now, for restore()."""
-        saved = self.directory / "saved"
+        saved = self.directory / name
         shutil.copytree(self.store, saved)
         return saved
 
