@@ -91,6 +91,10 @@ int64_t worker_deadline_ms(const struct worker *worker);
 /* Sends one request (never blocks: a worker holds one request at a time and its socket buffer takes 64 KB). */
 bool worker_send(struct worker *worker, const struct worker_message *request,
 		 struct muster_error *err) MUST_CHECK;
+/* The same, but one request may be under way already: this one waits behind it in the worker, so that there is no gap
+ * between them. Replies come in that order, and its deadline begins with the reply to the other. */
+bool worker_queue(struct worker *worker, const struct worker_message *request,
+		  struct muster_error *err) MUST_CHECK;
 /* Call when worker_fd is readable or the deadline has passed. *ret_done is false while the reply is not complete.
  * An error reply becomes *err and false. A deadline that has passed kills the worker: CAUSE_TPM_HANGS or
  * CAUSE_MODULE_HANGS; a worker that died: CAUSE_WORKER_DIED, or CAUSE_WORKER_START when it never ran; an answer

@@ -191,16 +191,18 @@ static void masters_done(struct masters *masters)
 	master_done(&masters->secondary);
 }
 
-/* What is asked of the token, in the order in which it is: each batch with the one master, then with the other. It takes
- * turns on the lines, so that each has the next to do while what it made is written. */
+/* What is asked of the token, in the order in which it is: each batch with the one master, then with the other. The steps
+ * take turns on the lines, and each line has one more at hand than it is busy with. */
+enum { LINE_DEPTH = 2 };
 struct work {
 	struct masters *masters;
 	const struct ids *ids;
-	const char *next;                            /* ID */
-	size_t taken;                                /* IDs */
-	size_t width;                                /* lines */
-	size_t kinds;                                /* masters */
-	struct batch batches[CUSTODY_LINES_MAX + 1]; /* a ring; more than are under way at once */
+	const char *next;                                         /* ID */
+	size_t taken;                                             /* IDs */
+	size_t width;                                             /* lines */
+	size_t ahead;                                             /* steps under way */
+	size_t kinds;                                             /* masters */
+	struct batch batches[LINE_DEPTH * CUSTODY_LINES_MAX + 1]; /* a ring */
 	struct secret lines;
 };
 
@@ -213,11 +215,12 @@ static void work_done(struct work *work)
 
 static bool work_open(struct work *work, struct muster_error *err)
 {
-	for (size_t i = 0; i <= work->width; i++) {
+	for (size_t i = 0; i <= work->ahead; i++) {
 		struct batch *batch = &work->batches[i];
 
 		if (!secret_new(&batch->primary, MASTER_BATCH * KEY_SIZE, err) ||
-		    !secret_new(&batch->secondary, MASTER_BATCH * KEY_SIZE, err))
+		    (work->kinds == 2 &&
+		     !secret_new(&batch->secondary, MASTER_BATCH * KEY_SIZE, err)))
 			return false;
 	}
 	return secret_new(&work->lines, (size_t)MASTER_BATCH * LINE_MAX_SIZE, err);
@@ -225,7 +228,7 @@ static bool work_open(struct work *work, struct muster_error *err)
 
 static struct batch *batch_of(struct work *work, size_t step)
 {
-	return &work->batches[step / work->kinds % (work->width + 1)];
+	return &work->batches[step / work->kinds % (work->ahead + 1)];
 }
 
 static struct master *master_of(const struct work *work, size_t step)
@@ -266,12 +269,12 @@ static bool run_steps(struct work *work, struct outlet *outlet, struct muster_er
 	size_t batches = (work->ids->count + MASTER_BATCH - 1) / MASTER_BATCH;
 	size_t count = batches * work->kinds;
 
-	for (size_t i = 0; i < count && i < work->width; i++)
+	for (size_t i = 0; i < count && i < work->ahead; i++)
 		if (!begin(work, i, err))
 			return false;
 	for (size_t i = 0; i < count; i++) {
 		if (!end(work, i, err) ||
-		    (i + work->width < count && !begin(work, i + work->width, err)))
+		    (i + work->ahead < count && !begin(work, i + work->ahead, err)))
 			return false;
 		if ((i + 1) % work->kinds == 0 &&
 		    !put(outlet, work->lines.data,
@@ -293,6 +296,7 @@ static bool run_all(struct masters *masters, size_t width, const struct ids *ids
 			       .ids = ids,
 			       .next = ids->all.data,
 			       .width = width,
+			       .ahead = LINE_DEPTH * width,
 			       .kinds = masters->has_secondary ? 2 : 1 };
 	good = work_open(work, err) && run_steps(work, outlet, err);
 	work_done(work);

@@ -93,7 +93,7 @@ static bool send_batch(const struct master *master, size_t line, const char *con
 	worker_request_init(&request, WORKER_HSM_DERIVE);
 	worker_add_text(&request, FIELD_KEY_URI, master->uri);
 	worker_add_bytes(&request, FIELD_IDS, ids.data, ids.length);
-	return text_ok(&ids, err) && worker_send(master->custody->lines[line], &request, err);
+	return text_ok(&ids, err) && worker_queue(master->custody->lines[line], &request, err);
 }
 
 static bool receive_batch(const struct master *master, size_t line, size_t count, uint8_t *macs,

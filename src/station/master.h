@@ -23,7 +23,7 @@ bool master_open(const struct station_master_source *source, struct custody *cus
 	MUST_CHECK;
 void master_done(struct master *master);
 /* HMAC-SHA256 over each of up to MASTER_BATCH texts, 32 bytes each: begun on one of the custody's lines, so that all of
- * them work at a time, and ended in the same order. */
+ * them work at a time, and ended in the same order. A line takes one more while it is busy with one. */
 bool master_begin(struct master *master, size_t line, const char *const *texts, size_t count,
 		  struct muster_error *err) MUST_CHECK;
 bool master_end(struct master *master, size_t line, const char *const *texts, size_t count,

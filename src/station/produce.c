@@ -40,10 +40,13 @@ struct unit {
 	struct bytes certificate; /* DER */
 };
 
+/* It is busy with the first of its units, and has the second at hand. */
+enum { LINE_DEPTH = 2 };
 struct line {
 	struct worker *worker;
 	bool makes, signs;
-	struct unit *unit; /* what it is busy with, or NULL */
+	struct unit *units[LINE_DEPTH];
+	size_t count;
 };
 
 struct production {
@@ -203,9 +206,11 @@ static bool ask(struct production *production, struct line *line, struct unit *u
 		custody_key_ask(&unit->choice, &unit->key, &request);
 	else if (!ask_for_signature(production, unit, &request, err))
 		return false;
+	if (!worker_queue(line->worker, &request, err))
+		return false;
 	unit->state = makes ? UNIT_MAKING : UNIT_SIGNING;
-	line->unit = unit;
-	return worker_send(line->worker, &request, err);
+	line->units[line->count++] = unit;
+	return true;
 }
 
 /* Signatures first: they end what is under way. */
@@ -216,38 +221,49 @@ static void ask_line(struct production *production, struct line *line)
 
 	if (!unit && line->makes && !is_stopped(production))
 		unit = first_in(production, UNIT_TO_MAKE);
-	if (!unit || ask(production, line, unit, &err))
-		return;
-	unit_failed(production, unit, &err);
-	line->unit = NULL;
+	if (unit && !ask(production, line, unit, &err))
+		unit_failed(production, unit, &err);
 }
 
+/* None gets a second thing before all have one. */
 static void ask_lines(struct production *production)
 {
-	for (size_t i = 0; i < production->line_count; i++)
-		if (!production->lines[i].unit)
-			ask_line(production, &production->lines[i]);
+	for (size_t depth = 0; depth < LINE_DEPTH; depth++)
+		for (size_t i = 0; i < production->line_count; i++)
+			if (production->lines[i].count == depth)
+				ask_line(production, &production->lines[i]);
+}
+
+static struct unit *pop(struct line *line)
+{
+	struct unit *unit = line->units[0];
+
+	line->count--;
+	memmove(line->units, line->units + 1, line->count * sizeof(*line->units));
+	return unit;
 }
 
 /* Takes what has come, and has the line go on before it is looked at. */
 static void take_reply(struct production *production, struct line *line)
 {
 	CLEANUP(worker_message_done) struct worker_message reply = { 0 };
-	struct unit *unit = line->unit;
 	struct muster_error err;
+	struct unit *unit;
 	bool is_done, good;
 
-	if (!unit)
+	if (line->count == 0)
 		return;
 	good = worker_receive(line->worker, &reply, &is_done, &err);
 	if (!is_done)
 		return;
-	line->unit = NULL;
+	unit = pop(line);
 	if (good)
 		ask_line(production, line);
 	if (!good || !(unit->state == UNIT_MAKING ? take_key(production, unit, &reply, &err)
 						  : take_signature(unit, &reply, &err)))
 		unit_failed(production, unit, &err);
+	while (line->count > 0 && !worker_is_alive(line->worker))
+		unit_failed(production, pop(line), &err);
 }
 
 static void take_replies(struct production *production)
@@ -266,7 +282,7 @@ static bool wait_for_lines(const struct production *production)
 	for (size_t i = 0; i < production->line_count; i++) {
 		const struct line *line = &production->lines[i];
 
-		if (!line->unit)
+		if (line->count == 0)
 			continue;
 		waits[used++] = (struct pollfd){ .fd = worker_fd(line->worker), .events = POLLIN };
 		if (worker_deadline_ms(line->worker) < deadline)

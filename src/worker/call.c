@@ -19,6 +19,7 @@ struct worker {
 	bool is_dead;
 	int status;                                /* of waitpid(), when it is */
 	const struct verb_row *verb;               /* the request under way, or NULL */
+	const struct verb_row *queued;             /* the one sent behind it, or NULL */
 	int64_t allowed_ms;                        /* for that request */
 	int64_t deadline_ms;                       /* when they are over */
 	int64_t deadlines_ms[DEADLINE_KEYGEN + 1]; /* by the verb's kind */
@@ -67,7 +68,7 @@ static int end_process(struct worker *worker)
 	shutdown(worker->socket, SHUT_RDWR);
 	worker->pid = 0;
 	worker->is_dead = true;
-	worker->verb = NULL;
+	worker->verb = worker->queued = NULL;
 	return worker->status;
 }
 
@@ -133,22 +134,44 @@ static bool fail_dead(struct worker *worker, struct muster_error *err)
 			   WTERMSIG(status), verb);
 }
 
-bool worker_send(struct worker *worker, const struct worker_message *request,
-		 struct muster_error *err)
+/* It is what the worker is doing from now on. */
+static void begin(struct worker *worker, const struct verb_row *verb)
+{
+	worker->verb = verb;
+	if (!verb)
+		return;
+	worker->allowed_ms = worker->deadlines_ms[verb->deadline];
+	worker->deadline_ms = clock_now_ms() + worker->allowed_ms;
+}
+
+bool worker_queue(struct worker *worker, const struct worker_message *request,
+		  struct muster_error *err)
 {
 	CLEANUP(text_done) struct text message = TEXT_MAX(WORKER_MESSAGE_MAX);
 
-	if (worker->is_dead || worker->verb)
+	if (worker->is_dead || worker->queued)
 		return muster_fail(err, CAUSE_INTERNAL, "%s is %s", worker->program,
 				   worker->is_dead ? "gone" : "busy");
 	if (!worker_message_encode(request, &message, err))
 		return false;
-	worker->verb = worker_verb_find(request->verb);
-	if (!frame_send(worker->socket, &message, request->fd, err))
+	if (worker->verb)
+		worker->queued = worker_verb_find(request->verb);
+	else
+		begin(worker, worker_verb_find(request->verb));
+	if (frame_send(worker->socket, &message, request->fd, err))
+		return true;
+	if (!worker->queued)
 		return fail_dead(worker, err);
-	worker->allowed_ms = worker->deadlines_ms[worker->verb->deadline];
-	worker->deadline_ms = clock_now_ms() + worker->allowed_ms;
+	shutdown(worker->socket, SHUT_RDWR); /* who waits for the reply before it is told first */
 	return true;
+}
+
+bool worker_send(struct worker *worker, const struct worker_message *request,
+		 struct muster_error *err)
+{
+	if (worker->verb)
+		return muster_fail(err, CAUSE_INTERNAL, "%s is busy", worker->program);
+	return worker_queue(worker, request, err);
 }
 
 static bool fail_late(struct worker *worker, struct muster_error *err)
@@ -207,7 +230,7 @@ static bool take_reply(struct worker *worker, struct worker_message *ret_reply,
 					  err);
 
 	frame_reader_next(&worker->reader);
-	worker->verb = NULL;
+	begin(worker, TAKE_PTR(worker->queued));
 	if (!good)
 		return fail_protocol(worker, asked->name, err);
 	if (reply.is_reply && reply.verb == WORKER_ERROR) {

@@ -116,6 +116,62 @@ static void fits_into_a_poll_loop(void **state)
 	assert_fails(worker_receive(worker, &reply, &done, &err), err, CAUSE_INTERNAL);
 }
 
+static void queue_as(struct worker *worker, const char *oddity)
+{
+	CLEANUP(worker_message_done) struct worker_message request = { 0 };
+	struct muster_error err;
+
+	worker_request_init(&request, WORKER_TPM_OPEN);
+	worker_add_text(&request, FIELD_TCTI, oddity);
+	assert_good(worker_queue(worker, &request, &err), err);
+}
+
+static void a_request_can_wait_behind_another(void **state)
+{
+	static const char *const words[] = { "first", "second", "third" };
+	CLEANUP(worker_freep) struct worker *worker = spawn(NULL);
+	struct worker_message request;
+	struct muster_error err;
+
+	(void)state;
+	worker_request_init(&request, WORKER_HELLO);
+	queue_as(worker, words[0]);
+	queue_as(worker, words[1]);
+	assert_fails(worker_queue(worker, &request, &err), err, CAUSE_INTERNAL);
+	assert_fails(worker_send(worker, &request, &err), err, CAUSE_INTERNAL);
+	for (size_t i = 0; i < ARRAY_SIZE(words); i++) {
+		CLEANUP(worker_message_done) struct worker_message reply = { 0 };
+
+		assert_good(worker_wait(worker, &reply, &err), err);
+		assert_string_equal(worker_text(&reply, FIELD_MANUFACTURER), words[i]);
+		if (i == 0)
+			queue_as(worker, words[2]);
+	}
+	assert_true(worker_deadline_ms(worker) == INT64_MAX);
+	assert_good(say_hello(worker, &err), err);
+}
+
+/* An error is the answer to one; a death that to both. */
+static void what_waits_behind_a_failure(void **state)
+{
+	CLEANUP(worker_freep) struct worker *worker = spawn(NULL);
+	CLEANUP(worker_message_done) struct worker_message reply = { 0 };
+	struct muster_error err;
+
+	(void)state;
+	queue_as(worker, "error");
+	queue_as(worker, "fine");
+	assert_fails(worker_wait(worker, &reply, &err), err, CAUSE_TPM_LOCKED_OUT);
+	assert_good(worker_wait(worker, &reply, &err), err);
+	assert_string_equal(worker_text(&reply, FIELD_MANUFACTURER), "fine");
+	queue_as(worker, "be-killed");
+	queue_as(worker, "fine");
+	worker_message_done(&reply);
+	assert_fails(worker_wait(worker, &reply, &err), err, CAUSE_WORKER_DIED);
+	assert_fails(worker_wait(worker, &reply, &err), err, CAUSE_INTERNAL);
+	assert_false(worker_is_alive(worker));
+}
+
 static void an_error_reply_comes_through_whole(void **state)
 {
 	CLEANUP(worker_freep) struct worker *worker = spawn(NULL);
@@ -495,6 +551,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(answers_many_requests),
 		cmocka_unit_test(fits_into_a_poll_loop),
+		cmocka_unit_test(a_request_can_wait_behind_another),
+		cmocka_unit_test(what_waits_behind_a_failure),
 		cmocka_unit_test(an_error_reply_comes_through_whole),
 		cmocka_unit_test(an_error_that_is_no_text_comes_through_escaped),
 		cmocka_unit_test(a_bad_request_is_answered_and_forgotten),
