@@ -63,6 +63,8 @@ void text_fold(char *text);                           /* ASCII lower case in pla
 bool text_is_utf8(const char *data, size_t length);
 /* Whole text must be a decimal number in [min, max]. */
 bool text_to_int64(const char *text, int64_t min, int64_t max, int64_t *ret_value) MUST_CHECK;
+/* Whole text must be a number; one that is too large is infinite. */
+bool text_to_double(const char *text, double *ret_value) MUST_CHECK;
 
 /* The candidate nearest to `word` when near enough for "did you mean", else NULL. */
 const char *text_nearest(const char *word, const char *const *candidates, size_t count);

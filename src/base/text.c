@@ -354,6 +354,17 @@ bool text_to_int64(const char *text, int64_t min, int64_t max, int64_t *ret_valu
 	return true;
 }
 
+bool text_to_double(const char *text, double *ret_value)
+{
+	char *end;
+	double value = strtod(text, &end);
+
+	if (end == text || *end)
+		return false;
+	*ret_value = value;
+	return true;
+}
+
 /* -- "Did you mean" ---------------------------------------------------------------------------------- */
 
 #define NEAREST_LENGTH_MAX 48

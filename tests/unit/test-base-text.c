@@ -231,11 +231,21 @@ static void knows_utf8(void **state)
 	};
 
 	(void)state;
-	for (size_t i = 0; i < ARRAY_SIZE(good); i++)
+	for (size_t i = 0; i < ARRAY_SIZE(good); i++) {
+		CLEANUP(freep) char *longer = text_format("0123456789%s01234567", good[i]);
+
 		assert_true(text_is_utf8(good[i], strlen(good[i])));
+		assert_true(text_is_utf8(longer, strlen(longer)));
+	}
 	for (size_t i = 0; i < ARRAY_SIZE(bad); i++)
-		if (text_is_utf8(bad[i], strlen(bad[i])))
-			fail_msg("row %zu is taken", i);
+		for (int before = 0; before < 20; before++) {
+			CLEANUP(freep)
+			char *longer = text_format("%*s%s01234567", before, "", bad[i]);
+
+			if (text_is_utf8(bad[i], strlen(bad[i])) ||
+			    text_is_utf8(longer, strlen(longer)))
+				fail_msg("row %zu is taken", i);
+		}
 	assert_true(text_is_utf8("a\0b", 3));
 	assert_false(text_is_utf8("\xe2\x82\xac", 2));
 }
@@ -261,6 +271,17 @@ static void reads_whole_decimal_numbers(void **state)
 		if (text_to_int64(bad[i], INT64_MIN, INT64_MAX, &value))
 			fail_msg("'%s' is taken", bad[i]);
 	assert_int_equal(value, 65535);
+}
+
+static void reads_whole_numbers_with_fractions(void **state)
+{
+	double value = 77;
+
+	(void)state;
+	assert_true(text_to_double("-1.5e2", &value) && value == -150);
+	assert_true(text_to_double("1e999", &value) && value > 1e300);
+	assert_false(text_to_double("", &value));
+	assert_false(text_to_double("1x", &value));
 }
 
 static void folds_ascii_only(void **state)
@@ -326,6 +347,7 @@ int main(void)
 		cmocka_unit_test(what_is_shown_is_always_utf8),
 		cmocka_unit_test(knows_utf8),
 		cmocka_unit_test(reads_whole_decimal_numbers),
+		cmocka_unit_test(reads_whole_numbers_with_fractions),
 		cmocka_unit_test(folds_ascii_only),
 		cmocka_unit_test(guesses_only_what_is_near),
 	};
