@@ -23,6 +23,7 @@ struct scanner {
 	size_t size;
 	size_t at;
 	size_t depth;
+	bool may_repeat;
 	const char *wrong; /* what is wrong at `at`; NULL while all is well */
 	struct json_numbers *numbers;
 	struct member *members;
@@ -278,7 +279,7 @@ static bool check_members(struct scanner *scanner)
 
 	while (first > 0 && scanner->members[first - 1].depth >= scanner->depth)
 		first--;
-	if (scanner->member_count - first < 2)
+	if (scanner->may_repeat || scanner->member_count - first < 2)
 		return true;
 	qsort(scanner->members + first, scanner->member_count - first, sizeof(struct member),
 	      compare_members);
@@ -381,11 +382,13 @@ static bool report(const struct scanner *scanner, const char *what, struct muste
 			   column, scanner->wrong);
 }
 
-bool json_scan(const char *data, size_t size, const char *what, struct json_numbers *ret_numbers,
-	       struct muster_error *err)
+bool json_scan(const char *data, size_t size, const char *what, bool may_repeat,
+	       struct json_numbers *ret_numbers, struct muster_error *err)
 {
 	struct json_numbers numbers = { 0 };
-	struct scanner scanner = { .data = data, .size = size, .numbers = &numbers };
+	struct scanner scanner = {
+		.data = data, .size = size, .may_repeat = may_repeat, .numbers = &numbers
+	};
 	bool good;
 
 	if (size > JSON_SIZE_MAX)

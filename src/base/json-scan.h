@@ -18,5 +18,6 @@ struct json_numbers {
 	size_t capacity;
 };
 
-bool json_scan(const char *data, size_t size, const char *what, struct json_numbers *ret_numbers,
-	       struct muster_error *err) MUST_CHECK;
+/* may_repeat: names may stand twice in an object. */
+bool json_scan(const char *data, size_t size, const char *what, bool may_repeat,
+	       struct json_numbers *ret_numbers, struct muster_error *err) MUST_CHECK;

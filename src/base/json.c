@@ -49,21 +49,21 @@ bool json_check(const char *data, size_t size, const char *what, struct muster_e
 {
 	struct json_numbers numbers = { 0 };
 
-	if (!json_scan(data, size, what, &numbers, err))
+	if (!json_scan(data, size, what, false, &numbers, err))
 		return false;
 	free(numbers.spans);
 	return true;
 }
 
-bool json_parse(const char *data, size_t size, const char *what, cJSON **ret_root,
-		struct muster_error *err)
+static bool parse(const char *data, size_t size, const char *what, bool may_repeat,
+		  cJSON **ret_root, struct muster_error *err)
 {
 	CLEANUP(cJSON_freep) cJSON *root = NULL;
 	struct json_numbers numbers = { 0 };
 	size_t next = 0;
 	bool good;
 
-	if (!json_scan(data, size, what, &numbers, err))
+	if (!json_scan(data, size, what, may_repeat, &numbers, err))
 		return false;
 	root = cJSON_ParseWithLength(data, size);
 	good = root && keep_numbers(root, data, &numbers, &next) && next == numbers.count;
@@ -71,6 +71,48 @@ bool json_parse(const char *data, size_t size, const char *what, cJSON **ret_roo
 	if (!root || !good)
 		return muster_fail(err, CAUSE_MEMORY, "reading %s: memory ran out", what);
 	*ret_root = TAKE_PTR(root);
+	return true;
+}
+
+bool json_parse(const char *data, size_t size, const char *what, cJSON **ret_root,
+		struct muster_error *err)
+{
+	return parse(data, size, what, false, ret_root, err);
+}
+
+/* The first of a name keeps its place and gets the last one's value. */
+static size_t keep_last(cJSON *object)
+{
+	size_t dropped = 0;
+
+	for (cJSON *item = object->child, *next; item; item = next) {
+		cJSON *first = cJSON_GetObjectItemCaseSensitive(object, item->string);
+
+		next = item->next;
+		if (first == item)
+			continue;
+		cJSON_DetachItemViaPointer(object, item);
+		cJSON_ReplaceItemViaPointer(object, first, item);
+		dropped++;
+	}
+	return dropped;
+}
+
+static size_t keep_last_below(cJSON *root)
+{
+	size_t dropped = cJSON_IsObject(root) ? keep_last(root) : 0;
+
+	for (cJSON *item = root->child; item; item = item->next)
+		dropped += keep_last_below(item);
+	return dropped;
+}
+
+bool json_parse_last(const char *data, size_t size, const char *what, cJSON **ret_root,
+		     size_t *ret_dropped, struct muster_error *err)
+{
+	if (!parse(data, size, what, true, ret_root, err))
+		return false;
+	*ret_dropped = keep_last_below(*ret_root);
 	return true;
 }
 
