@@ -54,12 +54,16 @@ static size_t find_column(const char *name)
 	return i;
 }
 
+/* Or the one of the member that has this name in JSON. */
 static const char *nearest_column(const char *name)
 {
 	const char *names[ARRAY_SIZE(columns)];
 
-	for (size_t i = 0; i < ARRAY_SIZE(columns); i++)
+	for (size_t i = 0; i < ARRAY_SIZE(columns); i++) {
+		if (text_equal_folded(columns[i].path, name))
+			return columns[i].name;
 		names[i] = columns[i].name;
+	}
 	return text_nearest(name, names, ARRAY_SIZE(columns));
 }
 

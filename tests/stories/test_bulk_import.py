@@ -399,6 +399,13 @@ def test_mistakes_have_a_place(tmp_path, name):
     assert found == places, done
 
 
+def test_the_name_of_a_member_leads_to_its_column(tmp_path):
+    path = tmp_path / "members.csv"
+    path.write_text("registrationId,attestation.type,attestation.symmetricKey.primaryKey\na,symmetricKey,\n")
+    done = run("enrollment", "import", path, home=tmp_path)
+    assert "did you mean 'attestation'?" in done.stderr and "did you mean 'primaryKey'?" in done.stderr, done
+
+
 def test_mistakes_send_nothing(desk):
     done = desk.run("import", lines_file(desk, [GOOD, {**GOOD, "registrationId": "GOOD"}]))
     assert (done.status, done.cause) == (2, "E1430"), done
