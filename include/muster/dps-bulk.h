@@ -69,7 +69,7 @@ enum dps_bulk_form {
 	DPS_BULK_SINGLES, /* as PUT and DELETE */
 };
 void dps_bulk_set_form(struct dps_bulk *bulk, enum dps_bulk_form form);
-/* Requests under way at the same time, 1 and up; DPS_BULK_LANES by itself. */
+/* Requests under way at the same time, 1 and up; DPS_BULK_LANES by itself. Before it runs. */
 #define DPS_BULK_LANES 4
 #define DPS_BULK_LANES_MAX 16
 void dps_bulk_set_lanes(struct dps_bulk *bulk, size_t lanes);

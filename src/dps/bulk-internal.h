@@ -51,6 +51,7 @@ struct dps_bulk {
 	size_t lanes;
 
 	struct slot slots[BULK_SLOTS];
+	size_t slot_count; /* of them in use: what the lanes carry, and some to follow */
 	struct call *next; /* built and waiting for its turn, or for a lane */
 	struct call *calls;
 	size_t call_count;

@@ -48,7 +48,7 @@ void bulk_finish(struct dps_bulk *bulk, struct slot *slot, enum dps_bulk_fate fa
 
 static struct slot *slot_in(struct dps_bulk *bulk, enum slot_state state)
 {
-	for (size_t i = 0; i < BULK_SLOTS; i++)
+	for (size_t i = 0; i < bulk->slot_count; i++)
 		if (bulk->slots[i].state == state)
 			return &bulk->slots[i];
 	return NULL;
@@ -72,7 +72,7 @@ static size_t count_in(const struct dps_bulk *bulk, enum slot_state state)
 {
 	size_t count = 0;
 
-	for (size_t i = 0; i < BULK_SLOTS; i++)
+	for (size_t i = 0; i < bulk->slot_count; i++)
 		count += bulk->slots[i].state == state;
 	return count;
 }
@@ -145,7 +145,7 @@ static void gather(struct dps_bulk *bulk, struct call *call)
 {
 	size_t room = BULK_ROOM;
 
-	for (size_t i = 0; i < BULK_SLOTS && call->count < DPS_BULK_ITEMS_MAX; i++) {
+	for (size_t i = 0; i < bulk->slot_count && call->count < DPS_BULK_ITEMS_MAX; i++) {
 		struct slot *slot = &bulk->slots[i];
 
 		if (slot->state != SLOT_SEND)
@@ -424,6 +424,13 @@ static bool start_next(struct dps_bulk *bulk, int64_t *ret_wait_ms, struct muste
 
 /* -- The engine ------------------------------------------------------------------------------------------ */
 
+/* More than needed would only be looked through, and fall out of the processor's cache before its turn. */
+static void set_lanes(struct dps_bulk *bulk, size_t lanes)
+{
+	bulk->lanes = lanes;
+	bulk->slot_count = (lanes + 2) * DPS_BULK_ITEMS_MAX;
+}
+
 struct dps_bulk *dps_bulk_new(struct dps_client *client, enum dps_bulk_mode mode,
 			      const struct dps_bulk_owner *owner, struct muster_error *err)
 {
@@ -435,7 +442,7 @@ struct dps_bulk *dps_bulk_new(struct dps_client *client, enum dps_bulk_mode mode
 	}
 	bulk->client = client;
 	bulk->mode = mode;
-	bulk->lanes = DPS_BULK_LANES;
+	set_lanes(bulk, DPS_BULK_LANES);
 	bulk->owner = *owner;
 	return bulk;
 }
@@ -456,7 +463,7 @@ void dps_bulk_free(struct dps_bulk *bulk)
 		bulk->answered = call->next;
 	}
 	drop_next(bulk);
-	for (size_t i = 0; i < BULK_SLOTS; i++)
+	for (size_t i = 0; i < bulk->slot_count; i++)
 		slot_done(&bulk->slots[i]);
 	free(bulk);
 }
@@ -468,8 +475,8 @@ void dps_bulk_set_form(struct dps_bulk *bulk, enum dps_bulk_form form)
 
 void dps_bulk_set_lanes(struct dps_bulk *bulk, size_t lanes)
 {
-	assert(lanes >= 1 && lanes <= DPS_BULK_LANES_MAX);
-	bulk->lanes = lanes;
+	assert(lanes >= 1 && lanes <= DPS_BULK_LANES_MAX && dps_bulk_is_idle(bulk));
+	set_lanes(bulk, lanes);
 }
 
 void dps_bulk_stop(struct dps_bulk *bulk, const struct muster_error *why)
@@ -486,7 +493,7 @@ const struct muster_error *dps_bulk_stopped(const struct dps_bulk *bulk)
 
 bool dps_bulk_is_idle(const struct dps_bulk *bulk)
 {
-	for (size_t i = 0; i < BULK_SLOTS; i++)
+	for (size_t i = 0; i < bulk->slot_count; i++)
 		if (bulk->slots[i].state != SLOT_FREE)
 			return false;
 	return true;
@@ -497,7 +504,7 @@ static void give_up_waiting(struct dps_bulk *bulk)
 {
 	if (bulk->is_stopped)
 		drop_next(bulk);
-	for (size_t i = 0; i < BULK_SLOTS && bulk->is_stopped; i++) {
+	for (size_t i = 0; i < bulk->slot_count && bulk->is_stopped; i++) {
 		struct slot *slot = &bulk->slots[i];
 
 		if (slot->state != SLOT_FREE && slot->state != SLOT_UNDER_WAY)
@@ -532,7 +539,8 @@ static bool get_ahead(struct dps_bulk *bulk, struct muster_error *err)
 {
 	int64_t ignored;
 
-	if (!fill_slots(bulk, BULK_SLOTS, err) || (may_build_ahead(bulk) && !build_next(bulk, err)))
+	if (!fill_slots(bulk, bulk->slot_count, err) ||
+	    (may_build_ahead(bulk) && !build_next(bulk, err)))
 		return false;
 	return !bulk->next || lanes_of(bulk) < bulk->lanes || make_next_ready(bulk, &ignored, err);
 }
