@@ -99,14 +99,27 @@ bool certify_announce(struct custody *custody, const struct pki_linted *linted,
 	return custody_append(custody, JOURNAL_INTENT, TAKE_PTR(body), err);
 }
 
+static bool add_device(cJSON *body, const struct certify_device *device)
+{
+	char hex[2 * 64 + 1];
+
+	return json_add_text(body, "registrationId", device->registration_id) &&
+	       json_add_text(body, "terms", device->terms) &&
+	       json_add_text(body, "production", device->production) &&
+	       json_add_text(body, "madeKeyId",
+			     hex_encode(hex, device->key_id->data, device->key_id->size));
+}
+
 bool certify_keep(struct custody *custody, const struct bytes *certificate,
-		  const struct bytes *signer_id, struct muster_error *err)
+		  const struct bytes *signer_id, const struct certify_device *device,
+		  struct muster_error *err)
 {
 	CLEANUP(cJSON_freep)
 	cJSON *body = custody_entry(custody, "certify", "signerId", signer_id);
 	CLEANUP(freep) char *base64 = base64_encode(certificate->data, certificate->size);
 
-	if (!body || !base64 || !json_add_text(body, "certificate", base64))
+	if (!body || !base64 || !json_add_text(body, "certificate", base64) ||
+	    (device && !add_device(body, device)))
 		return muster_fail_memory(err);
 	return custody_append(custody, JOURNAL_OUTCOME, TAKE_PTR(body), err);
 }
@@ -124,7 +137,7 @@ bool certify_make(struct custody *custody, const struct pki_plan *plan,
 	       pki_certificate_sign(linted, ret_certificate, err) &&
 	       pki_certificate_der(*ret_certificate, &der, err) &&
 	       journal_begin(custody->journal, err) &&
-	       certify_keep(custody, &der, &signer->id, err) &&
+	       certify_keep(custody, &der, &signer->id, NULL, err) &&
 	       journal_commit(custody->journal, err);
 }
 

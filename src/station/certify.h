@@ -22,8 +22,14 @@ bool certify_make(struct custody *custody, const struct pki_plan *plan,
  * asked for. */
 bool certify_announce(struct custody *custody, const struct pki_linted *linted,
 		      const struct bytes *signer_id, struct muster_error *err) MUST_CHECK;
+/* `device`: of whom many are made, else NULL. */
+struct certify_device {
+	const char *registration_id, *terms, *production;
+	const struct bytes *key_id;
+};
 bool certify_keep(struct custody *custody, const struct bytes *certificate,
-		  const struct bytes *signer_id, struct muster_error *err) MUST_CHECK;
+		  const struct bytes *signer_id, const struct certify_device *device,
+		  struct muster_error *err) MUST_CHECK;
 /* Describes it and writes its files. `issuers`: PEM of the certificates above it, or NULL. */
 bool certify_deliver(const struct station_certificate_output *output, const X509 *certificate,
 		     const struct bytes *issuers, cJSON *result, struct muster_error *err)

@@ -40,6 +40,28 @@ bool produced_name_make(const struct profile *profile, const char *serial,
 	return true;
 }
 
+bool produced_terms(const struct profile *profile, const struct produced_name *name,
+		    const X509 *issuer, char terms[SHA256_HEX_SIZE], struct muster_error *err)
+{
+	CLEANUP(text_done) struct text text = TEXT_MAX(8192);
+	CLEANUP(bytes_done) struct bytes der = { 0 };
+	char digest[SHA256_HEX_SIZE] = "";
+
+	if (issuer) {
+		if (!pki_certificate_der(issuer, &der, err))
+			return false;
+		sha256_hex(digest, der.data, der.size);
+	}
+	text_addf(&text, "%s\n%s\n%s\n%lld\n%lld\n%s\n%s", name->subject, name->label,
+		  profile->x509.key_type, (long long)profile->x509.valid_days,
+		  (long long)profile->x509.skew_minutes,
+		  profile->x509.crl_url ? profile->x509.crl_url : "", digest);
+	if (!text_ok(&text, err))
+		return false;
+	sha256_hex(terms, text.data, text.length);
+	return true;
+}
+
 /* -- The file -------------------------------------------------------------------------------------------------- */
 
 void serials_done(struct serials *serials)

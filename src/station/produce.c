@@ -1,7 +1,7 @@
 /* Keys and certificates for many devices. Each line to the token does one thing at a time: it makes a key, or signs a
  * certificate. Nothing is asked for before it was announced; when nothing that was is left to be asked for, one transaction
  * of the journal records what was signed and announces what comes next, while the lines are busy with the last of it. A cut
- * leaves no more keys than there are units under way; the next run destroys them. */
+ * leaves no more keys than there are units under way, which the next run destroys; what was recorded it takes over. */
 #include "produce.h"
 
 #include <poll.h>
@@ -37,7 +37,8 @@ struct unit {
 	struct station_key_choice choice;
 	struct custody_key key;
 	struct pki_linted *linted;
-	struct bytes certificate; /* DER */
+	struct bytes certificate;    /* DER */
+	char terms[SHA256_HEX_SIZE]; /* what the profile says of it */
 };
 
 /* It is busy with the first of its units, and has the second at hand. */
@@ -58,12 +59,14 @@ struct production {
 	struct custody_key issuer_key;
 	X509 *issuer_certificate; /* NULL: each key signs for itself */
 	struct file_sink sink;
+	struct earlier earlier;
+	struct bytes id; /* of this production; random */
 
 	struct line lines[CUSTODY_LINES_MAX + 1];
 	size_t line_count;
 	struct unit units[UNDER_WAY_MAX]; /* a ring: that of serial n is n % UNDER_WAY_MAX */
 	size_t begun, ended;              /* serials */
-	size_t written;
+	size_t written, adopted;
 	struct muster_error failure; /* the first; nothing new is begun after it */
 };
 
@@ -85,6 +88,8 @@ static void production_done(struct production *production)
 	custody_done(&production->elsewhere);
 	custody_done(&production->custody);
 	file_sink_done(&production->sink);
+	earlier_done(&production->earlier);
+	bytes_done(&production->id);
 	serials_done(&production->serials);
 	profile_done(&production->profile);
 }
@@ -296,6 +301,21 @@ static bool wait_for_lines(const struct production *production)
 
 /* -- The journal and the file ------------------------------------------------------------------------------------- */
 
+static bool keep(struct production *production, struct unit *unit, struct muster_error *err)
+{
+	char hex[2 * 64 + 1];
+	const struct certify_device device = {
+		.registration_id = unit->name.registration_id,
+		.terms = unit->terms,
+		.production = hex_encode(hex, production->id.data, production->id.size),
+		.key_id = &unit->key.id,
+	};
+
+	unit->state = UNIT_RECORDED;
+	return certify_keep(&production->custody, &unit->certificate, signer_id(production, unit),
+			    &device, err);
+}
+
 static bool record(struct production *production, struct unit *unit, struct muster_error *err)
 {
 	struct custody *custody = &production->custody;
@@ -304,9 +324,7 @@ static bool record(struct production *production, struct unit *unit, struct must
 		return certify_announce(custody, unit->linted, signer_id(production, unit), err);
 	if (unit->state != UNIT_SIGNED)
 		return true;
-	unit->state = UNIT_RECORDED;
-	return certify_keep(custody, &unit->certificate, signer_id(production, unit), err) &&
-	       custody_key_keep(custody, &unit->key, err);
+	return keep(production, unit, err) && custody_key_keep(custody, &unit->key, err);
 }
 
 /* The enrollment that `muster enrollment import` is to make, a line. */
@@ -355,13 +373,30 @@ static bool has_room(const struct production *production)
 	       production->begun - production->ended < UNDER_WAY_MAX;
 }
 
+/* It was made by a production that was cut, and counts from now on as of this one. */
+static bool adopt(struct production *production, struct unit *unit, const struct earlier_unit *made,
+		  struct muster_error *err)
+{
+	production->adopted++;
+	return bytes_copy(&unit->key.id, made->key_id.data, made->key_id.size, err) &&
+	       bytes_copy(&unit->certificate, made->certificate.data, made->certificate.size,
+			  err) &&
+	       keep(production, unit, err);
+}
+
 static bool begin_unit(struct production *production, struct muster_error *err)
 {
 	const char *serial = production->serials.items[production->begun].text;
 	struct unit *unit = unit_of(production, production->begun++);
+	const struct earlier_unit *made;
 
-	if (!produced_name_make(&production->profile, serial, &unit->name, err))
+	if (!produced_name_make(&production->profile, serial, &unit->name, err) ||
+	    !produced_terms(&production->profile, &unit->name, production->issuer_certificate,
+			    unit->terms, err))
 		return false;
+	made = earlier_find(&production->earlier, unit->name.registration_id, unit->terms);
+	if (made)
+		return adopt(production, unit, made, err);
 	unit->choice = (struct station_key_choice){ .type = production->profile.x509.key_type,
 						    .label = unit->name.label };
 	return custody_key_announce(&production->custody, &unit->choice, &unit->key, err);
@@ -393,7 +428,7 @@ static bool commit(struct production *production, struct muster_error *err)
 	if (!end_units(production, err))
 		return false;
 	while (has_room(production))
-		if (!begin_unit(production, err))
+		if (!begin_unit(production, err) || !end_units(production, err))
 			return false;
 	if (!journal_commit(journal, err))
 		return false;
@@ -501,6 +536,8 @@ static bool open_all(struct production *production, struct muster_error *err)
 
 	if (!custody_open(&production->custody, &request->custody, production->profile.x509.token,
 			  CUSTODY_CHANGES, err) ||
+	    !earlier_read(&production->custody, &production->earlier, err) ||
+	    !custody_id_make(&production->id, err) ||
 	    !custody_join(&production->custody, sessions_of(production), err))
 		return false;
 	if (!open_issuer(production, err))
@@ -512,16 +549,31 @@ static bool open_all(struct production *production, struct muster_error *err)
 static bool describe(const struct production *production, cJSON *result)
 {
 	return json_add_int64(result, "devices", (int64_t)production->written) &&
+	       json_add_int64(result, "adopted", (int64_t)production->adopted) &&
 	       json_add_int64(result, "sessions", (int64_t)production->custody.line_count) &&
 	       json_add_text(result, "token", production->custody.token.label) &&
 	       json_add_text(result, "tokenSerial", production->custody.token.serial) &&
 	       json_add_text(result, "file", production->request->out);
 }
 
+/* Its certificates are in a file now, and no later production takes them over. */
+static bool record_file(struct production *production, struct muster_error *err)
+{
+	struct custody *custody = &production->custody;
+	CLEANUP(cJSON_freep)
+	cJSON *body = custody_entry(custody, "produced", "production", &production->id);
+
+	if (!body || !json_add_text(body, "file", production->request->out) ||
+	    !json_add_int64(body, "devices", (int64_t)production->written))
+		return muster_fail_memory(err);
+	return custody_record(custody, JOURNAL_OUTCOME, TAKE_PTR(body), err);
+}
+
 /* What was made and recorded is in the file, also when a device failed. */
 static bool finish(struct production *production, struct muster_error *err)
 {
-	if (production->written > 0 && !file_sink_commit(&production->sink, err))
+	if (production->written > 0 &&
+	    (!file_sink_commit(&production->sink, err) || !record_file(production, err)))
 		return false;
 	if (!is_stopped(production))
 		return true;

@@ -7,6 +7,8 @@
 #include "muster/profile.h"
 #include "muster/station-custody.h"
 
+#include "custody.h"
+
 /* What a device is called by the profile. Texts are owned. */
 struct produced_name {
 	char *registration_id;
@@ -16,6 +18,11 @@ struct produced_name {
 void produced_name_done(struct produced_name *name);
 bool produced_name_make(const struct profile *profile, const char *serial,
 			struct produced_name *ret_name, struct muster_error *err) MUST_CHECK;
+
+/* A digest of what the device's certificate depends on; `issuer` may be NULL. */
+bool produced_terms(const struct profile *profile, const struct produced_name *name,
+		    const X509 *issuer, char terms[SHA256_HEX_SIZE], struct muster_error *err)
+	MUST_CHECK;
 
 /* Serials, one a line, each one good for the profile and none twice. */
 struct serial {
@@ -30,3 +37,22 @@ struct serials {
 void serials_done(struct serials *serials);
 bool serials_read(const char *path, const struct profile *profile, struct serials *ret_serials,
 		  struct muster_error *err) MUST_CHECK;
+
+/* Of an earlier production on the same token that did not reach its file: what it had made. */
+struct earlier_unit {
+	char *registration_id, *terms, *production;
+	struct bytes key_id, certificate;
+	int64_t seq;
+	bool is_there; /* its key still is in the token, and the certificate is valid */
+};
+struct earlier {
+	const char *token_serial; /* borrowed */
+	struct earlier_unit *units;
+	size_t count;
+};
+void earlier_done(struct earlier *earlier);
+bool earlier_read(struct custody *custody, struct earlier *ret_earlier, struct muster_error *err)
+	MUST_CHECK;
+/* NULL: the device has to be made. */
+const struct earlier_unit *earlier_find(const struct earlier *earlier, const char *registration_id,
+					const char *terms);

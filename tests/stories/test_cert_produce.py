@@ -1,6 +1,7 @@
 """Keys and certificates for a whole batch of devices, ready to be enrolled."""
 import base64
 import json
+import pathlib
 import ssl
 
 import pytest
@@ -9,6 +10,7 @@ from lib.custodian import Custodian, openssl
 from lib.enrollment import EnrollmentDesk
 from lib.killer import killer, was_killed
 from lib.paths import RELEASE
+from lib.wait import wait_until
 
 PROFILE = """profile: batch
 attestation:
@@ -128,6 +130,53 @@ def test_nothing_unknown_is_left_of_a_run_that_was_killed(custodian, call, n):
     assert done.status == 0, done
     kept = {body["keyId"] for kind, body in custodian.entries() if kind == "outcome" and "attributes" in body}
     assert set(custodian.token.key_ids()) == kept and len(kept) >= 1
+
+
+def worker_is_there(custodian):
+    """One that has not yet noticed that it is alone."""
+    for environ in pathlib.Path("/proc").glob("[0-9]*/environ"):
+        try:
+            if str(custodian.token.module.configuration).encode() in environ.read_bytes():
+                return True
+        except OSError:
+            continue
+    return False
+
+
+def cut_late(custodian):
+    done = produce(custodian, wrapper=killer("sendmsg", 160, workers=False))
+    assert was_killed(done.status) and not (custodian.home / "out.jsonl").exists(), done
+    wait_until(lambda: not worker_is_there(custodian), what="the end of the worker")
+
+
+def test_a_run_that_was_killed_goes_on_where_it_was(custodian):
+    """Each serial has one line and one key; what was recorded is taken over. Two requests make a certificate, and at most sixty
+    are under way, so after so many requests some are recorded."""
+    custodian.build = RELEASE
+    authority = make_authority(custodian)
+    serials = [f"a-{number}" for number in range(100)]
+    prepare(custodian, serials, authority)
+    cut_late(custodian)
+    done = produce(custodian)
+    assert done.status == 0 and done.json["devices"] == 100 and 20 <= done.json["adopted"] < 100, done
+    assert [row["registrationId"] for row in rows(custodian)] == serials
+    assert len(custodian.token.key_ids()) == 101
+    sound = custodian.look("hsm", "audit", custodian.token.uri, "--pin-file", custodian.token.pin_file, "--journal", custodian.journal)
+    assert sound.status == 0, sound
+    (custodian.home / "serials").write_text("a-0\nb-1\n")
+    (custodian.home / "out.jsonl").unlink()
+    assert produce(custodian).json["adopted"] == 0
+    assert len(custodian.token.key_ids()) == 103
+
+
+def test_what_was_made_under_other_terms_is_not_taken_over(custodian):
+    custodian.build = RELEASE
+    prepare(custodian, [f"a-{number}" for number in range(100)])
+    cut_late(custodian)
+    profile = custodian.home / "profile.yaml"
+    profile.write_text(profile.read_text().replace("validDays: 50", "validDays: 60"))
+    done = produce(custodian)
+    assert done.status == 0 and done.json["adopted"] == 0, done
 
 
 def test_what_only_provision_makes_is_refused(custodian):
