@@ -2,6 +2,7 @@
  * tests/meson.build). What OpenSSL and cJSON ask for counts too. */
 #pragma once
 
+#include <dirent.h>
 #include <stdarg.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -12,12 +13,15 @@
 #include <openssl/crypto.h>
 #include <openssl/err.h>
 
+#include "muster/file.h"
 #include "muster/secret.h"
+#include "muster/text.h"
 #include "unit.h"
 
 static struct {
 	long count, fails_at; /* 0: never */
 	bool goes_on;
+	bool is_ours_only; /* what OpenSSL asks for is there */
 } memory;
 
 static bool memory_is_out(void)
@@ -120,14 +124,14 @@ static void *memory_for_openssl(size_t size, const char *file, int line)
 {
 	(void)file;
 	(void)line;
-	return size > 0 ? malloc(size) : NULL;
+	return size == 0 ? NULL : memory.is_ours_only ? __real_malloc(size) : malloc(size);
 }
 
 static void *more_for_openssl(void *pointer, size_t size, const char *file, int line)
 {
 	(void)file;
 	(void)line;
-	return realloc(pointer, size);
+	return memory.is_ours_only ? __real_realloc(pointer, size) : realloc(pointer, size);
 }
 
 static void back_from_openssl(void *pointer, const char *file, int line)
@@ -169,13 +173,13 @@ static bool run_job(memory_job job, const void *context, long fails_at, bool goe
 	return good;
 }
 
-/* Each allocation fails in its turn, once and from then on, until none is left that could. It must fail then, or do without. */
-static void each_allocation_fails(const char *name, memory_job job, const void *context)
+/* Each allocation fails in its turn, once and from then on, until none is left that could. The job must fail then, or do
+ * without; at the end it does what it did before. */
+static inline void each_allocation_fails(const char *name, memory_job job, const void *context)
 {
+	bool usual = run_job(job, context, 0, false); /* and what is made only once is there */
 	long failed = 0;
 
-	if (!run_job(job, context, 0, false)) /* and what is made only once is there */
-		fail_msg("%s fails with all the memory there is", name);
 	for (int goes_on = 0; goes_on <= 1; goes_on++)
 		for (long n = 1;; n++) {
 			bool good = run_job(job, context, n, goes_on);
@@ -183,10 +187,40 @@ static void each_allocation_fails(const char *name, memory_job job, const void *
 			failed += !good;
 			if (memory.count >= n)
 				continue;
-			if (!good)
-				fail_msg("%s fails when no memory does", name);
+			if (good != usual)
+				fail_msg("%s does not end as it did before", name);
 			break;
 		}
-	if (failed == 0)
+	if (usual && failed == 0)
 		fail_msg("%s asks for no memory", name);
+}
+
+/* For a job that has to come to its end. */
+static inline void each_allocation_fails_of(const char *name, memory_job job, const void *context)
+{
+	if (!run_job(job, context, 0, false))
+		fail_msg("%s fails with all the memory there is", name);
+	each_allocation_fails(name, job, context);
+}
+
+/* The same for every input of a fuzz target's corpus: the context is a struct bytes. */
+static inline void each_allocation_fails_for(const char *corpus, memory_job job)
+{
+	CLEANUP(freep)
+	char *directory = text_format("%s/tests/fuzz/corpus/%s", MUSTER_SOURCE_DIR, corpus);
+	DIR *stream = opendir(directory);
+	const struct dirent *entry;
+
+	assert_non_null(stream);
+	while ((entry = readdir(stream))) {
+		CLEANUP(freep) char *path = text_format("%s/%s", directory, entry->d_name);
+		CLEANUP(bytes_done) struct bytes input = { 0 };
+		struct muster_error err;
+
+		if (entry->d_name[0] == '.')
+			continue;
+		assert_good(file_read(path, 64 * 1024, &input, &err), err);
+		each_allocation_fails(path, job, &input);
+	}
+	closedir(stream);
 }

@@ -71,7 +71,7 @@ static bool prepare_request(const void *context)
 static void requests(void **state)
 {
 	(void)state;
-	each_allocation_fails("prepare", prepare_request, NULL);
+	each_allocation_fails_of("prepare", prepare_request, NULL);
 }
 
 /* -- Documents --------------------------------------------------------------------------------------------- */
@@ -207,18 +207,19 @@ static bool trust_document(const void *context)
 static void documents_and_credentials(void **state)
 {
 	(void)state;
-	each_allocation_fails("make_token", make_token, NULL);
-	each_allocation_fails("parse_login", parse_login, NULL);
-	each_allocation_fails("check", check_document, FULL);
-	each_allocation_fails("check keys", check_document, KEYED);
-	each_allocation_fails("check PEM in base64", check_certificate, certificates[0].base64_pem);
-	each_allocation_fails("check DER in base64", check_certificate, certificates[0].base64);
-	each_allocation_fails("mask", mask_document, FULL);
-	each_allocation_fails("mask keys", mask_document, KEYED);
-	each_allocation_fails("print", print_document, FULL);
-	each_allocation_fails("compare", compare_documents, TPM_DOCUMENT);
-	each_allocation_fails("build", build_document, &certificates[0].der);
-	each_allocation_fails("trust", trust_document, NULL);
+	each_allocation_fails_of("make_token", make_token, NULL);
+	each_allocation_fails_of("parse_login", parse_login, NULL);
+	each_allocation_fails_of("check", check_document, FULL);
+	each_allocation_fails_of("check keys", check_document, KEYED);
+	each_allocation_fails_of("check PEM in base64", check_certificate,
+				 certificates[0].base64_pem);
+	each_allocation_fails_of("check DER in base64", check_certificate, certificates[0].base64);
+	each_allocation_fails_of("mask", mask_document, FULL);
+	each_allocation_fails_of("mask keys", mask_document, KEYED);
+	each_allocation_fails_of("print", print_document, FULL);
+	each_allocation_fails_of("compare", compare_documents, TPM_DOCUMENT);
+	each_allocation_fails_of("build", build_document, &certificates[0].der);
+	each_allocation_fails_of("trust", trust_document, NULL);
 }
 
 int main(void)
