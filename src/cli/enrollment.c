@@ -29,23 +29,42 @@ bool enrollment_print(const struct invocation *call, cJSON *enrollment, struct m
 			    ENROLLMENT_COLUMN_COUNT, err);
 }
 
+/* Takes `body` over; NULL: none. */
+static bool print_request(const struct invocation *call, const char *method,
+			  const struct http_request *request, const char *if_match, cJSON *body,
+			  struct muster_error *err)
+{
+	CLEANUP(cJSON_freep) cJSON *owned = body;
+	CLEANUP(cJSON_freep) cJSON *shown = cJSON_CreateObject();
+
+	if (!shown || !json_add_text(shown, "method", method) ||
+	    !json_add_text(shown, "url", request->url.data) ||
+	    !json_add_text(shown, "ifMatch", if_match) ||
+	    (owned && !json_add_item(shown, "body", TAKE_PTR(owned))))
+		return muster_fail_memory(err);
+	return output_print(stdout, call->output, shown, NULL, 0, err);
+}
+
 bool enrollment_print_put(const struct invocation *call, struct dps_client *client, const char *id,
 			  const struct text *body, const char *if_match, struct muster_error *err)
 {
 	CLEANUP(http_request_done) struct http_request request = { 0 };
-	CLEANUP(cJSON_freep) cJSON *shown = cJSON_CreateObject();
 	CLEANUP(cJSON_freep) cJSON *document = NULL;
 
-	if (!dps_enrollment_put_text(dps_client_host(client), id, body, if_match, &request, err) ||
-	    !json_parse(body->data, body->length, "the enrollment", &document, err) ||
-	    !dps_document_redact(document, err))
-		return false;
-	if (!shown || !json_add_text(shown, "method", "PUT") ||
-	    !json_add_text(shown, "url", request.url.data) ||
-	    !json_add_text(shown, "ifMatch", if_match) ||
-	    !json_add_item(shown, "body", TAKE_PTR(document)))
-		return muster_fail_memory(err);
-	return output_print(stdout, call->output, shown, NULL, 0, err);
+	return dps_enrollment_put_text(dps_client_host(client), id, body, if_match, &request,
+				       err) &&
+	       json_parse(body->data, body->length, "the enrollment", &document, err) &&
+	       dps_document_redact(document, err) &&
+	       print_request(call, "PUT", &request, if_match, TAKE_PTR(document), err);
+}
+
+bool enrollment_print_delete(const struct invocation *call, struct dps_client *client,
+			     const char *id, const char *if_match, struct muster_error *err)
+{
+	CLEANUP(http_request_done) struct http_request request = { 0 };
+
+	return dps_enrollment_delete(dps_client_host(client), id, if_match, &request, err) &&
+	       print_request(call, "DELETE", &request, if_match, NULL, err);
 }
 
 bool list_top_read(const char *text, int64_t *ret_top, struct muster_error *err)

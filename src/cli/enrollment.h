@@ -25,3 +25,6 @@ bool enrollment_print(const struct invocation *call, cJSON *enrollment, struct m
 bool enrollment_print_put(const struct invocation *call, struct dps_client *client, const char *id,
 			  const struct text *body, const char *if_match, struct muster_error *err)
 	MUST_CHECK;
+bool enrollment_print_delete(const struct invocation *call, struct dps_client *client,
+			     const char *id, const char *if_match, struct muster_error *err)
+	MUST_CHECK;

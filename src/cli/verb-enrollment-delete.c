@@ -6,6 +6,7 @@
 struct delete_options {
 	const char *id;
 	const char *etag;
+	bool dry_run;
 	struct login_options login;
 };
 
@@ -14,6 +15,8 @@ static const struct option_row rows[] = {
 	ENROLLMENT_ID_ROW(struct delete_options),
 	{ 'e', "etag", NULL, OPTION_TEXT, "ETAG", "Delete only what still has this etag; default: whatever is there",
 	  offsetof(struct delete_options, etag), NULL, NULL, 0 },
+	{ 0, "dry-run", NULL, OPTION_FLAG, NULL, "Print the request and do not send it",
+	  offsetof(struct delete_options, dry_run), NULL, NULL, 0 },
 	LOGIN_ROWS(struct delete_options, login),
 	{ 0 },
 };
@@ -22,12 +25,15 @@ static const struct option_row rows[] = {
 static bool run(const struct invocation *call, struct muster_error *err)
 {
 	const struct delete_options *options = call->options;
+	const char *if_match = options->etag && *options->etag ? options->etag : "*";
 	CLEANUP(service_done) struct service service = { 0 };
 
-	return enrollment_id_check(call, options->id, err) &&
-	       service_open(&options->login, &service, err) &&
-	       dps_enrollment_remove(service.client, options->id,
-				     options->etag && *options->etag ? options->etag : "*", err);
+	if (!enrollment_id_check(call, options->id, err) ||
+	    !service_open(&options->login, &service, err))
+		return false;
+	return options->dry_run
+		       ? enrollment_print_delete(call, service.client, options->id, if_match, err)
+		       : dps_enrollment_remove(service.client, options->id, if_match, err);
 }
 
 const struct verb verb_enrollment_delete = {

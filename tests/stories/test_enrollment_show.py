@@ -52,6 +52,15 @@ def test_delete(desk, words, if_match):
     assert desk.service.enrollment("e1") is None
 
 
+def test_delete_that_is_not_sent(desk):
+    put(desk, "e1")
+    before = desk.emulator.ledger()
+    done = desk.run("delete", "--eid", "e1", "--dry-run")
+    assert done.status == 0 and (done.json["method"], done.json["ifMatch"]) == ("DELETE", "*"), done
+    assert "/enrollments/e1?" in done.json["url"] and "body" not in done.json
+    assert desk.emulator.ledger() == before
+
+
 def test_delete_with_an_old_etag(desk):
     put(desk, "e1")
     done = desk.run("delete", "--eid", "e1", "--etag", "b2xk")
