@@ -62,9 +62,9 @@ bool dps_enrollment_fetch_keys(struct dps_client *client, const char *id, cJSON 
 	if (!enrollment_get_mechanism(client, id, &answer, err) ||
 	    !dps_mechanism_read(&answer, &mechanism, err))
 		return false;
-	if (!cJSON_ReplaceItemInObjectCaseSensitive(enrollment, "attestation", mechanism))
+	cJSON_DeleteItemFromObjectCaseSensitive(enrollment, "attestation");
+	if (!json_add_item(enrollment, "attestation", TAKE_PTR(mechanism)))
 		return muster_fail_memory(err);
-	mechanism = NULL;
 	return true;
 }
 

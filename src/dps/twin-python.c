@@ -120,6 +120,8 @@ static bool read_items(struct reader *reader, char end, bool (*read_item)(struct
 	if (++reader->depth > JSON_DEPTH_MAX)
 		return reader_wrong(reader, "nested too deeply");
 	text_add(&keys, "\n");
+	if (keys.failed)
+		return reader_wrong(reader, "there is no memory for its keys");
 	reader->keys = &keys;
 	text_add_char(reader->out, reader->text[reader->at++]);
 	for (;; count++) {

@@ -61,7 +61,7 @@ bool attest_token_sweep_applies(const struct job *job)
 
 bool attest_token_sweep_start(struct job *job, struct muster_error *err)
 {
-	CLEANUP(worker_message_done) struct worker_message request;
+	CLEANUP(worker_message_done) struct worker_message request = { 0 };
 
 	worker_request_init(&request, WORKER_HSM_SWEEP);
 	return job_ask(job, job->hsm, &request, err);
@@ -100,7 +100,7 @@ static bool check_lives(const struct job *job, struct muster_error *err)
 
 bool attest_key_find_start(struct job *job, struct muster_error *err)
 {
-	CLEANUP(worker_message_done) struct worker_message request;
+	CLEANUP(worker_message_done) struct worker_message request = { 0 };
 
 	worker_request_init(&request, WORKER_HSM_KEY_FIND);
 	worker_add_bytes(&request, FIELD_KEY_ID, job->key_id.data, job->key_id.size);
@@ -133,7 +133,7 @@ bool attest_sweep_applies(const struct job *job)
 
 bool attest_key_sweep_start(struct job *job, struct muster_error *err)
 {
-	CLEANUP(worker_message_done) struct worker_message request;
+	CLEANUP(worker_message_done) struct worker_message request = { 0 };
 
 	worker_request_init(&request, WORKER_HSM_KEY_DESTROY);
 	worker_add_bytes(&request, FIELD_KEY_ID, job->key_id.data, job->key_id.size);
@@ -171,7 +171,7 @@ bool attest_key_make_intend(struct job *job, cJSON *body, struct muster_error *e
 
 bool attest_key_make_start(struct job *job, struct muster_error *err)
 {
-	CLEANUP(worker_message_done) struct worker_message request;
+	CLEANUP(worker_message_done) struct worker_message request = { 0 };
 	const struct profile *profile = &job->run->profile;
 	struct identity_values values = { .serial = job->serial,
 					  .registration_id = job->registration_id };
@@ -192,7 +192,7 @@ bool attest_key_make_start(struct job *job, struct muster_error *err)
 /* A key that is refused, or whose certificate nobody can make, does not stay; *err says why. Returns false. */
 static bool discard_key(struct job *job, struct muster_error *err)
 {
-	CLEANUP(worker_message_done) struct worker_message request, reply = { 0 };
+	CLEANUP(worker_message_done) struct worker_message request = { 0 }, reply = { 0 };
 	struct muster_error failure;
 
 	worker_request_init(&request, WORKER_HSM_KEY_DESTROY);
@@ -327,7 +327,7 @@ bool attest_certify(struct job *job, struct muster_error *err)
 
 bool attest_certificate_store_start(struct job *job, struct muster_error *err)
 {
-	CLEANUP(worker_message_done) struct worker_message request;
+	CLEANUP(worker_message_done) struct worker_message request = { 0 };
 
 	worker_request_init(&request, WORKER_HSM_CERTIFICATE_STORE);
 	worker_add_bytes(&request, FIELD_KEY_ID, job->key_id.data, job->key_id.size);

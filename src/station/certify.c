@@ -215,7 +215,7 @@ bool certify_check_terms(const struct station_certificate_terms *terms, struct m
 static bool store(struct custody *custody, const struct custody_key *key, const char *label,
 		  const X509 *certificate, struct muster_error *err)
 {
-	CLEANUP(worker_message_done) struct worker_message request, reply = { 0 };
+	CLEANUP(worker_message_done) struct worker_message request = { 0 }, reply = { 0 };
 	CLEANUP(bytes_done) struct bytes der = { 0 };
 
 	worker_request_init(&request, WORKER_HSM_CERTIFICATE_STORE);

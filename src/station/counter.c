@@ -8,7 +8,7 @@
 static bool read_with(struct chip *chip, uint32_t index, bool *ret_found, int64_t *ret_value,
 		      struct muster_error *err)
 {
-	CLEANUP(worker_message_done) struct worker_message request, reply = { 0 };
+	CLEANUP(worker_message_done) struct worker_message request = { 0 }, reply = { 0 };
 	const struct bytes *data;
 	uint64_t value = 0;
 
@@ -31,7 +31,7 @@ static bool read_with(struct chip *chip, uint32_t index, bool *ret_found, int64_
 
 static bool raise_with(struct chip *chip, uint32_t index, struct muster_error *err)
 {
-	CLEANUP(worker_message_done) struct worker_message request, reply = { 0 };
+	CLEANUP(worker_message_done) struct worker_message request = { 0 }, reply = { 0 };
 
 	worker_request_init(&request, WORKER_TPM_COUNTER_RAISE);
 	worker_add_u64(&request, FIELD_HANDLE, index);

@@ -57,7 +57,7 @@ static bool take_private(struct custody_key *key, struct muster_error *err)
 static bool find(struct custody *custody, const char *uri, struct custody_key *key,
 		 struct muster_error *err)
 {
-	CLEANUP(worker_message_done) struct worker_message request, reply = { 0 };
+	CLEANUP(worker_message_done) struct worker_message request = { 0 }, reply = { 0 };
 	const struct bytes *id, *spki;
 
 	worker_request_init(&request, WORKER_HSM_KEY_FIND);

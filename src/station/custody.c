@@ -138,7 +138,7 @@ static bool look_at_entry(void *context, const struct journal_entry *entry,
 
 static bool sweep(struct custody *custody, struct muster_error *err)
 {
-	CLEANUP(worker_message_done) struct worker_message request, reply = { 0 };
+	CLEANUP(worker_message_done) struct worker_message request = { 0 }, reply = { 0 };
 
 	worker_request_init(&request, WORKER_HSM_SWEEP);
 	return worker_call(custody->hsm, &request, &reply, err);
@@ -146,7 +146,7 @@ static bool sweep(struct custody *custody, struct muster_error *err)
 
 bool custody_discard(struct custody *custody, const struct bytes *id, struct muster_error *err)
 {
-	CLEANUP(worker_message_done) struct worker_message request, reply = { 0 };
+	CLEANUP(worker_message_done) struct worker_message request = { 0 }, reply = { 0 };
 	CLEANUP(cJSON_freep) cJSON *body = NULL;
 
 	worker_request_init(&request, WORKER_HSM_KEY_DESTROY);

@@ -23,7 +23,7 @@ bool tpm_ek_is_missing(const struct job *job)
 
 bool tpm_open_start(struct job *job, struct muster_error *err)
 {
-	CLEANUP(worker_message_done) struct worker_message request;
+	CLEANUP(worker_message_done) struct worker_message request = { 0 };
 
 	chip_open_request(job->tcti, &job->run->tpm_deadlines, &request);
 	return chip_spawn(&job->run->tpm_deadlines, &job->tpm, err) &&
@@ -64,7 +64,7 @@ bool tpm_open_finish(struct job *job, const struct muster_error *outcome, struct
 
 bool tpm_survey_start(struct job *job, struct muster_error *err)
 {
-	CLEANUP(worker_message_done) struct worker_message request;
+	CLEANUP(worker_message_done) struct worker_message request = { 0 };
 
 	worker_request_init(&request, WORKER_TPM_SURVEY);
 	worker_add_u64(&request, FIELD_WITH_NV, job->run->tpm_terms.need != EK_CERTIFICATE_IGNORED);
@@ -213,7 +213,7 @@ bool tpm_template_applies(const struct job *job)
 
 bool tpm_template_start(struct job *job, struct muster_error *err)
 {
-	CLEANUP(worker_message_done) struct worker_message request;
+	CLEANUP(worker_message_done) struct worker_message request = { 0 };
 	struct ek_public template;
 
 	worker_request_init(&request, WORKER_TPM_EK_TRY);
@@ -260,7 +260,7 @@ bool tpm_ek_make_intend(struct job *job, cJSON *body, struct muster_error *err)
 
 bool tpm_ek_make_start(struct job *job, struct muster_error *err)
 {
-	CLEANUP(worker_message_done) struct worker_message request;
+	CLEANUP(worker_message_done) struct worker_message request = { 0 };
 	struct ek_public template;
 
 	worker_request_init(&request, WORKER_TPM_EK_CREATE);

@@ -83,7 +83,7 @@ void master_done(struct master *master)
 static bool send_batch(const struct master *master, size_t line, const char *const *texts,
 		       size_t count, struct muster_error *err)
 {
-	CLEANUP(worker_message_done) struct worker_message request;
+	CLEANUP(worker_message_done) struct worker_message request = { 0 };
 	CLEANUP(text_done) struct text ids = TEXT_MAX(MASTER_BATCH * 129);
 
 	for (size_t i = 0; i < count; i++) {

@@ -167,7 +167,7 @@ bool material_ek_take(const struct worker_message *reply, const char *tcti,
 
 bool station_ek_read(const char *tcti, char **ret_base64, struct muster_error *err)
 {
-	CLEANUP(worker_message_done) struct worker_message request;
+	CLEANUP(worker_message_done) struct worker_message request = { 0 };
 	CLEANUP(worker_message_done) struct worker_message reply = { 0 };
 	CLEANUP(chip_close) struct chip chip = { 0 };
 	struct ek_public ek;

@@ -34,7 +34,7 @@ static bool put_off(struct job *job, const struct muster_error *outcome, struct 
 /* What follows travels in a session that only the holder of the key can open. */
 bool tpm_session_start(struct job *job, struct muster_error *err)
 {
-	CLEANUP(worker_message_done) struct worker_message request;
+	CLEANUP(worker_message_done) struct worker_message request = { 0 };
 
 	/* The judgement on the key and its certificate has come to its end. */
 	assert(job->has_ek && !job->needs_fetch && !job->needs_templates);
@@ -51,7 +51,7 @@ bool tpm_session_finish(struct job *job, const struct muster_error *outcome,
 /* The SRK is made anyway when the device is to register; otherwise an attestation key is quicker. */
 bool tpm_witness_start(struct job *job, struct muster_error *err)
 {
-	CLEANUP(worker_message_done) struct worker_message request;
+	CLEANUP(worker_message_done) struct worker_message request = { 0 };
 	bool registers = job->run->profile.verify != PROFILE_VERIFY_NONE;
 
 	job->proof.witness = registers || has_persistent_srk(job) ? PROOF_BY_SRK : PROOF_BY_AK;
@@ -90,7 +90,7 @@ bool tpm_prove_finish(struct job *job, const struct muster_error *outcome, struc
 
 bool tpm_roll_call_start(struct job *job, struct muster_error *err)
 {
-	CLEANUP(worker_message_done) struct worker_message request;
+	CLEANUP(worker_message_done) struct worker_message request = { 0 };
 
 	roll_call_request(&request);
 	return job_ask(job, job->tpm, &request, err);

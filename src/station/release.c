@@ -40,7 +40,7 @@ bool write_out_applies(const struct job *job)
 
 bool release_tpm_start(struct job *job, struct muster_error *err)
 {
-	CLEANUP(worker_message_done) struct worker_message request;
+	CLEANUP(worker_message_done) struct worker_message request = { 0 };
 
 	worker_request_init(&request, WORKER_TPM_RELEASE);
 	return job_ask(job, job->tpm, &request, err);

@@ -162,7 +162,7 @@ static bool sign(struct signer *signer, enum signer_scheme scheme, enum signer_h
 		 const uint8_t *data, size_t size, uint8_t signature[SIGNER_SIGNATURE_MAX],
 		 size_t *ret_size, struct muster_error *err)
 {
-	CLEANUP(worker_message_done) struct worker_message request, reply = { 0 };
+	CLEANUP(worker_message_done) struct worker_message request = { 0 }, reply = { 0 };
 	const struct token_signer *token = signer->context;
 	const struct bytes digest = { (uint8_t *)(uintptr_t)data, size };
 	const struct bytes *made;
@@ -191,7 +191,7 @@ void token_signer_init(struct token_signer *signer, struct worker *worker,
 static bool hmac(struct hmac_key *key, const void *data, size_t size, uint8_t mac[32],
 		 struct muster_error *err)
 {
-	CLEANUP(worker_message_done) struct worker_message request, reply = { 0 };
+	CLEANUP(worker_message_done) struct worker_message request = { 0 }, reply = { 0 };
 	const struct token_master *master = key->context;
 	const struct bytes *made;
 
@@ -220,7 +220,7 @@ void token_master_init(struct token_master *master, struct worker *worker, const
 bool token_key_of_id(struct worker *worker, const struct bytes *id, struct bytes *ret_spki,
 		     struct muster_error *err)
 {
-	CLEANUP(worker_message_done) struct worker_message request, reply = { 0 };
+	CLEANUP(worker_message_done) struct worker_message request = { 0 }, reply = { 0 };
 	const struct bytes *spki;
 
 	worker_request_init(&request, WORKER_HSM_KEY_FIND);
@@ -237,7 +237,7 @@ bool token_key_of_id(struct worker *worker, const struct bytes *id, struct bytes
 bool token_certificate_find(struct worker *worker, const char *uri, struct bytes *ret_id,
 			    struct bytes *ret_der, struct muster_error *err)
 {
-	CLEANUP(worker_message_done) struct worker_message request, reply = { 0 };
+	CLEANUP(worker_message_done) struct worker_message request = { 0 }, reply = { 0 };
 	const struct bytes *id, *der;
 
 	worker_request_init(&request, WORKER_HSM_CERTIFICATE_FIND);
@@ -256,7 +256,7 @@ bool token_certificate_find(struct worker *worker, const char *uri, struct bytes
 bool token_key_find(struct worker *worker, const char *uri, struct bytes *ret_id,
 		    struct bytes *ret_spki, struct muster_error *err)
 {
-	CLEANUP(worker_message_done) struct worker_message request, reply = { 0 };
+	CLEANUP(worker_message_done) struct worker_message request = { 0 }, reply = { 0 };
 	const struct bytes *id, *spki;
 
 	worker_request_init(&request, WORKER_HSM_KEY_FIND);

@@ -61,7 +61,7 @@ bool chip_start(const char *tcti, struct chip *ret_chip, struct muster_error *er
 
 bool chip_greet(struct chip *chip, struct muster_error *err)
 {
-	CLEANUP(worker_message_done) struct worker_message request;
+	CLEANUP(worker_message_done) struct worker_message request = { 0 };
 	CLEANUP(worker_message_done) struct worker_message reply = { 0 };
 
 	chip_open_request(chip->tcti, &chip->deadlines, &request);
@@ -86,7 +86,7 @@ bool chip_open(const char *tcti, struct chip *ret_chip, struct muster_error *err
 
 void chip_leave(struct worker *worker)
 {
-	CLEANUP(worker_message_done) struct worker_message request;
+	CLEANUP(worker_message_done) struct worker_message request = { 0 };
 	CLEANUP(worker_message_done) struct worker_message reply = { 0 };
 	struct muster_error ignored;
 
@@ -111,7 +111,7 @@ bool chip_ask(struct chip *chip, const struct worker_message *request,
 bool chip_capability(struct chip *chip, unsigned capability, uint32_t first,
 		     struct chip_numbers *ret_numbers, struct muster_error *err)
 {
-	CLEANUP(worker_message_done) struct worker_message request;
+	CLEANUP(worker_message_done) struct worker_message request = { 0 };
 	CLEANUP(worker_message_done) struct worker_message reply = { 0 };
 	const struct bytes *numbers;
 

@@ -68,7 +68,7 @@ static bool open_journal(struct visit *visit, struct muster_error *err)
 
 static bool survey(struct visit *visit, struct muster_error *err)
 {
-	CLEANUP(worker_message_done) struct worker_message request;
+	CLEANUP(worker_message_done) struct worker_message request = { 0 };
 	CLEANUP(worker_message_done) struct worker_message reply = { 0 };
 	const struct bytes *holdings;
 	struct ek_public ek;
@@ -144,7 +144,7 @@ static bool fetch_certificate(struct visit *visit, struct muster_error *err)
 /* What a chip cannot make is no failure: few can make all. */
 static bool try_template(struct visit *visit, enum ek_template which, struct muster_error *err)
 {
-	CLEANUP(worker_message_done) struct worker_message request;
+	CLEANUP(worker_message_done) struct worker_message request = { 0 };
 	CLEANUP(worker_message_done) struct worker_message reply = { 0 };
 	struct ek_made *made = &visit->made[visit->made_count];
 	const struct bytes *public;
@@ -219,7 +219,7 @@ static enum proof_witness choose_witness(const struct visit *visit)
 
 static bool open_session(struct visit *visit, struct muster_error *err)
 {
-	CLEANUP(worker_message_done) struct worker_message request;
+	CLEANUP(worker_message_done) struct worker_message request = { 0 };
 	CLEANUP(worker_message_done) struct worker_message reply = { 0 };
 
 	proof_session_request(&visit->judgement.presented, &request);
@@ -228,7 +228,7 @@ static bool open_session(struct visit *visit, struct muster_error *err)
 
 static bool activate(struct visit *visit, struct proof *proof, struct muster_error *err)
 {
-	CLEANUP(worker_message_done) struct worker_message witness_request;
+	CLEANUP(worker_message_done) struct worker_message witness_request = { 0 };
 	CLEANUP(worker_message_done) struct worker_message witness_reply = { 0 };
 	CLEANUP(worker_message_done) struct worker_message request = { 0 };
 	CLEANUP(worker_message_done) struct worker_message reply = { 0 };
@@ -242,7 +242,7 @@ static bool activate(struct visit *visit, struct proof *proof, struct muster_err
 
 static bool call_roll(struct visit *visit, struct muster_error *err)
 {
-	CLEANUP(worker_message_done) struct worker_message request;
+	CLEANUP(worker_message_done) struct worker_message request = { 0 };
 	CLEANUP(worker_message_done) struct worker_message reply = { 0 };
 	struct ek_witness now;
 

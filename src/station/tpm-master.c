@@ -87,7 +87,7 @@ void tpm_master_done(struct tpm_master *master)
 bool tpm_master_derive(struct tpm_master *master, const char *const *texts, size_t count,
 		       uint8_t *macs, struct muster_error *err)
 {
-	CLEANUP(worker_message_done) struct worker_message request, reply = { 0 };
+	CLEANUP(worker_message_done) struct worker_message request = { 0 }, reply = { 0 };
 	CLEANUP(text_done) struct text ids = TEXT_MAX(256 * 129);
 	const struct bytes *made;
 

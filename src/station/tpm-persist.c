@@ -69,7 +69,7 @@ static bool check_digest(struct change *change, struct muster_error *err)
 
 static bool put(struct change *change, struct ek_public *ret_ek, struct muster_error *err)
 {
-	CLEANUP(worker_message_done) struct worker_message request;
+	CLEANUP(worker_message_done) struct worker_message request = { 0 };
 	CLEANUP(worker_message_done) struct worker_message reply = { 0 };
 	const struct bytes *public;
 	struct ek_public template;

@@ -269,7 +269,7 @@ static bool add_handles(cJSON *document, struct chip *chip, const char *name, ui
 
 static bool survey(struct chip *chip, struct ek_holdings *ret_holdings, struct muster_error *err)
 {
-	CLEANUP(worker_message_done) struct worker_message request;
+	CLEANUP(worker_message_done) struct worker_message request = { 0 };
 	CLEANUP(worker_message_done) struct worker_message reply = { 0 };
 	const struct bytes *holdings;
 

@@ -9,7 +9,7 @@ static bool sign(struct signer *signer, enum signer_scheme scheme, enum signer_h
 		 const uint8_t *digest, size_t digest_size, uint8_t signature[SIGNER_SIGNATURE_MAX],
 		 size_t *ret_size, struct muster_error *err)
 {
-	CLEANUP(worker_message_done) struct worker_message request, reply = { 0 };
+	CLEANUP(worker_message_done) struct worker_message request = { 0 }, reply = { 0 };
 	struct tpm_signer *tpm = signer->context;
 	const struct bytes *made;
 
@@ -32,7 +32,7 @@ static bool sign(struct signer *signer, enum signer_scheme scheme, enum signer_h
 
 static bool read_public(struct tpm_signer *signer, struct bytes *ret_spki, struct muster_error *err)
 {
-	CLEANUP(worker_message_done) struct worker_message request, reply = { 0 };
+	CLEANUP(worker_message_done) struct worker_message request = { 0 }, reply = { 0 };
 	const struct bytes *data;
 	struct ek_public public;
 

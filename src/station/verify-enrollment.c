@@ -75,7 +75,7 @@ static bool take_up(struct job *job, struct muster_error *err)
 
 static bool read_key_start(struct job *job, struct muster_error *err)
 {
-	CLEANUP(worker_message_done) struct worker_message request;
+	CLEANUP(worker_message_done) struct worker_message request = { 0 };
 
 	material_ek_request(&request);
 	return job_ask(job, job->tpm, &request, err);

@@ -110,7 +110,7 @@ static bool identify_device(struct job *job, struct http_request *request, struc
 
 bool verify_srk_start(struct job *job, struct muster_error *err)
 {
-	CLEANUP(worker_message_done) struct worker_message request;
+	CLEANUP(worker_message_done) struct worker_message request = { 0 };
 
 	worker_request_init(&request, WORKER_TPM_SRK);
 	return job_ask(job, job->tpm, &request, err);
@@ -192,7 +192,7 @@ bool verify_challenge_finish(struct job *job, const struct muster_error *outcome
 
 bool verify_activate_start(struct job *job, struct muster_error *err)
 {
-	CLEANUP(worker_message_done) struct worker_message request;
+	CLEANUP(worker_message_done) struct worker_message request = { 0 };
 	CLEANUP(ek_challenge_done) struct ek_challenge parts = { 0 };
 
 	if (!ek_challenge_split(job->challenge.data, job->challenge.size, &parts, err))
@@ -229,7 +229,7 @@ static bool fill_token_terms(const struct job *job, struct text *resource,
 
 bool verify_sign_start(struct job *job, struct muster_error *err)
 {
-	CLEANUP(worker_message_done) struct worker_message request;
+	CLEANUP(worker_message_done) struct worker_message request = { 0 };
 	CLEANUP(text_done) struct text resource = TEXT_MAX(1024), data = TEXT_MAX(2048);
 	struct dps_sas_terms terms;
 

@@ -79,7 +79,7 @@ bool wrap_out_intend(struct job *job, cJSON *body, struct muster_error *err)
 
 bool wrap_out_start(struct job *job, struct muster_error *err)
 {
-	CLEANUP(worker_message_done) struct worker_message request;
+	CLEANUP(worker_message_done) struct worker_message request = { 0 };
 
 	worker_request_init(&request, WORKER_HSM_WRAP_OUT);
 	worker_add_bytes(&request, FIELD_KEY_ID, job->key_id.data, job->key_id.size);

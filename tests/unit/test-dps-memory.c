@@ -6,6 +6,8 @@
 #include "muster/dps-http.h"
 #include "muster/dps.h"
 
+#include "../../src/dps/twin-text.h"
+
 /* -- Credentials ------------------------------------------------------------------------------------------- */
 
 static bool make_token(const void *context)
@@ -193,6 +195,14 @@ static bool build_document(const void *context)
 	return dps_enrollment_build(&terms, &document, &err);
 }
 
+static bool read_twin(const void *context)
+{
+	CLEANUP(text_done) struct text json = { 0 };
+	struct twin_reading reading = { 0 };
+
+	return twin_python_read(context, &json, &reading) && !json.failed;
+}
+
 static bool trust_document(const void *context)
 {
 	const struct bytes ek = { (uint8_t[]){ 1, 0x3a, 0 }, 3 };
@@ -219,6 +229,7 @@ static void documents_and_credentials(void **state)
 	each_allocation_fails_of("print", print_document, FULL);
 	each_allocation_fails_of("compare", compare_documents, TPM_DOCUMENT);
 	each_allocation_fails_of("build", build_document, &certificates[0].der);
+	each_allocation_fails_of("twin", read_twin, "{'a': {'b': [1, True, None]}, 'c': 'd'}");
 	each_allocation_fails_of("trust", trust_document, NULL);
 }
 
