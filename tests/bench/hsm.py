@@ -1,8 +1,9 @@
 """What a token gives per second, in 1, 4 and 16 sessions, against a bare PKCS#11 loop of the same calls: keys with certificates, on a
-token that is empty at first, and derived keys; a file's derived keys against a bare OpenSSL loop; certificates in 4 sessions
-against pkcs11-tool and openssl, both on an empty token and on one that holds SHIFT_COUNT pairs, as a shift leaves it: SoftHSM takes
-longer for everything the more it holds. muster's times are of whole runs, from start to the file on disk. By turns in one run, the
-best of each. SoftHSM lies on tmpfs."""
+token that is empty at first, and derived keys; a file's derived keys against a bare OpenSSL loop. Certificates against pkcs11-tool and
+openssl in a shell's loop, one session each: with the checks that muster makes (the key's attributes are read back, the certificate is
+verified) and without, on an empty token and on one that holds SHIFT_COUNT pairs, as a shift leaves it, because SoftHSM takes longer
+for everything the more it holds. muster's times are of whole runs, from start to the file on disk. By turns in one run, the best of
+each. SoftHSM lies on tmpfs."""
 # needs: libengine-pkcs11-openssl
 import base64
 import os
@@ -134,7 +135,7 @@ def bare_keys_rate(token, saved, sessions):
     return bare_token_rate(token, "keys", "line", KEY_COUNT, sessions)
 
 
-def shell_rate(directory, token, saved):
+def shell_rate(directory, token, saved, checks):
     """A key by pkcs11-tool, a request and a certificate by openssl, as a shell script does it."""
     token.module.restore(saved)
     configuration = directory / "engine.cnf"
@@ -148,15 +149,20 @@ def shell_rate(directory, token, saved):
         subprocess.run(list(map(str, command)), cwd=directory, env=env, check=True, stdout=subprocess.DEVNULL,
                        stderr=subprocess.DEVNULL)
 
+    pin = f";pin-value={token.pin}"
+    tool = ["pkcs11-tool", "--module", SOFTHSM_MODULE, "--token-label", token.label, "--login", "--pin", token.pin]
     begin = time.monotonic()
     for number in range(SHELL_COUNT):
-        pin = f";pin-value={token.pin}"
-        run("pkcs11-tool", "--module", SOFTHSM_MODULE, "--token-label", token.label, "--login", "--pin", token.pin, "--keypairgen",
-            "--key-type", "EC:prime256v1", "--label", f"device-{number}", "--id", f"{number + 16:02x}")
+        key_id = f"{number + 16:02x}"
+        run(*tool, "--keypairgen", "--key-type", "EC:prime256v1", "--label", f"device-{number}", "--id", key_id)
+        if checks:
+            run(*tool, "--list-objects", "--type", "privkey", "--id", key_id)
         run("openssl", "req", "-new", "-engine", "pkcs11", "-keyform", "engine", "-key",
             f"pkcs11:token={token.label};object=device-{number}{pin}", "-subj", f"/CN=device-{number}", "-out", "shell.csr")
         run("openssl", "x509", "-req", "-in", "shell.csr", "-days", 3650, "-CA", "line.pem", "-engine", "pkcs11", "-CAkeyform",
             "engine", "-CAkey", f"pkcs11:token={token.label};object=line{pin}", "-CAcreateserial", "-out", "shell.pem")
+        if checks:
+            run("openssl", "verify", "-CAfile", "line.pem", "shell.pem")
     return SHELL_COUNT / (time.monotonic() - begin)
 
 
@@ -178,10 +184,13 @@ def measure_certificates(directory, token):
                         lambda: bare_keys_rate(token, saved, sessions))
     make_ids(directory, LATER_COUNT)
     filled = fill(token, saved)
-    for what, state, limit in (("an empty", saved, None), ("a filled", filled, 20)):
-        good &= compare(f"certificates against pkcs11-tool and openssl, on {what} token", limit,
-                        lambda state=state: produce_rate(directory, token, state, 4, LATER_COUNT),
-                        lambda state=state: shell_rate(directory, token, state))
+    for what, state, checks, limit in (("an empty token, without checks", saved, False, None),
+                                       ("an empty token", saved, True, None),
+                                       ("a filled token, without checks", filled, False, None),
+                                       ("a filled token", filled, True, 20)):
+        good &= compare(f"certificates against pkcs11-tool and openssl, {what}", limit,
+                        lambda state=state: produce_rate(directory, token, state, 1, LATER_COUNT),
+                        lambda state=state, checks=checks: shell_rate(directory, token, state, checks))
     return good
 
 
