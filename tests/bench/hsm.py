@@ -22,7 +22,7 @@ from lib.paths import RELEASE, SOFTHSM_MODULE
 from lib.program import environment
 from lib.software_token import SoftwareTokens, write_secret
 
-ROUNDS = 2
+ROUNDS = 3
 TOKEN_COUNT, FILE_COUNT, KEY_COUNT = 128000, 2000000, 320
 SHIFT_COUNT, LATER_COUNT, SHELL_COUNT = 640, 96, 3
 SESSIONS = (1, 4, 16)
