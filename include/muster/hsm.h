@@ -15,6 +15,7 @@
 #include "muster/secret.h"
 #include "muster/signer.h"
 #include "muster/text.h"
+#include "muster/worker.h"
 
 #define HSM_ID_MAX 64
 #define HSM_PIN_MAX 255
@@ -179,10 +180,9 @@ bool hsm_object_look(struct hsm *hsm, size_t index, struct hsm_object *ret_objec
 /* HMAC-SHA256 by the token with the one secret key that the URI matches; never in software. */
 bool hsm_hmac(struct hsm *hsm, const char *uri, const struct bytes *data, uint8_t mac[32],
 	      char attributes[HSM_ATTRIBUTES_SIZE], struct muster_error *err) MUST_CHECK;
-#define HSM_DERIVE_MAX 256
 /* The same over many IDs, each with a newline behind it; *ret_count MACs of 32 bytes one behind the other. */
 bool hsm_derive(struct hsm *hsm, const char *uri, const struct bytes *ids,
-		uint8_t macs[HSM_DERIVE_MAX * 32], size_t *ret_count,
+		uint8_t macs[WORKER_IDS_MAX * 32], size_t *ret_count,
 		char attributes[HSM_ATTRIBUTES_SIZE], struct muster_error *err) MUST_CHECK;
 /* A secret that was made elsewhere: the token shows that it is not local and was extractable once. */
 bool hsm_master_import(struct hsm *hsm, const struct hsm_id *id, const char *label,

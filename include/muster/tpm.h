@@ -115,14 +115,13 @@ bool tpm_key_import(struct tpm *tpm, uint32_t ek_handle, const struct ek_challen
 /* HMAC-SHA256 of at most 1024 bytes with the imported key. */
 bool tpm_hmac(struct tpm *tpm, const void *data, size_t size, uint8_t mac[TPM_MAC_SIZE],
 	      struct muster_error *err) MUST_CHECK;
-#define TPM_DERIVE_MAX 256
 #define TPM_MASTER_TEXT_MAX 128
 #define TPM_ATTRIBUTES_SIZE 257
 /* HMAC-SHA256 over many IDs, each with a newline behind it, with the keyed hash at that persistent handle, in the protected
  * session: CAUSE_MASTER_UNGUARDED when its attributes do not show that it cannot leave the TPM. Its password is the empty
  * one. */
 bool tpm_master_derive(struct tpm *tpm, uint32_t handle, const struct bytes *ids,
-		       uint8_t macs[TPM_DERIVE_MAX * TPM_MAC_SIZE], size_t *ret_count,
+		       uint8_t macs[WORKER_IDS_MAX * TPM_MAC_SIZE], size_t *ret_count,
 		       char attributes[TPM_ATTRIBUTES_SIZE], struct muster_error *err) MUST_CHECK;
 /* Flushes the SRK, the key and the sessions. */
 bool tpm_release(struct tpm *tpm, struct muster_error *err) MUST_CHECK;

@@ -58,6 +58,16 @@ uint64_t worker_u64(const struct worker_message *message, enum worker_field fiel
 const char *worker_text(const struct worker_message *message, enum worker_field field);
 const struct bytes *worker_bytes(const struct worker_message *message, enum worker_field field);
 
+#define WORKER_IDS_MAX 256
+/* The IDs of FIELD_IDS one after another: begin with { .all = ... }; *ret_id is NULL behind the last, of which there are
+ * `count`. CAUSE_WORKER_PROTOCOL when one is empty, the last does not end, or there are too many. */
+struct worker_ids {
+	const struct bytes *all;
+	size_t at, count;
+};
+bool worker_ids_next(struct worker_ids *ids, const uint8_t **ret_id, size_t *ret_size,
+		     struct muster_error *err) MUST_CHECK;
+
 /* Wire form (without the length prefix), checked against the table in both directions. */
 bool worker_message_encode(const struct worker_message *message, struct text *out,
 			   struct muster_error *err) MUST_CHECK;

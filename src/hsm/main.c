@@ -268,7 +268,7 @@ HANDLER(handle_derive)
 	char attributes[HSM_ATTRIBUTES_SIZE];
 	size_t count;
 
-	if (!secret_new(&macs, HSM_DERIVE_MAX * 32, err) ||
+	if (!secret_new(&macs, WORKER_IDS_MAX * 32, err) ||
 	    !hsm_derive(context, worker_text(request, FIELD_KEY_URI),
 			worker_bytes(request, FIELD_IDS), macs.data, &count, attributes, err))
 		return false;

@@ -84,24 +84,25 @@ bool hsm_hmac(struct hsm *hsm, const char *uri, const struct bytes *data, uint8_
 }
 
 bool hsm_derive(struct hsm *hsm, const char *uri, const struct bytes *ids,
-		uint8_t macs[HSM_DERIVE_MAX * 32], size_t *ret_count,
+		uint8_t macs[WORKER_IDS_MAX * 32], size_t *ret_count,
 		char attributes[HSM_ATTRIBUTES_SIZE], struct muster_error *err)
 {
-	const uint8_t *at = ids->data, *end = ids->data + ids->size, *stop;
+	struct worker_ids each = { .all = ids };
+	const uint8_t *id;
 	CK_OBJECT_HANDLE key;
-	size_t count = 0;
+	size_t size;
 
 	if (!master_take(hsm, uri, &key, attributes, err))
 		return false;
-	for (; at < end; at = stop + 1, count++) {
-		stop = memchr(at, '\n', (size_t)(end - at));
-		if (!stop || stop == at || count == HSM_DERIVE_MAX)
-			return muster_fail(err, CAUSE_WORKER_PROTOCOL,
-					   "IDs to derive for are 1 to %d lines", HSM_DERIVE_MAX);
-		if (!compute(hsm, key, at, (size_t)(stop - at), macs + count * MAC_SIZE, err))
+	for (;;) {
+		if (!worker_ids_next(&each, &id, &size, err))
+			return false;
+		if (!id)
+			break;
+		if (!compute(hsm, key, id, size, macs + (each.count - 1) * MAC_SIZE, err))
 			return false;
 	}
-	*ret_count = count;
+	*ret_count = each.count;
 	return true;
 }
 

@@ -161,13 +161,13 @@ static bool derive_all(struct hsm *hsm, const char *uri, struct watch *watch,
 		       struct muster_error *err)
 {
 	CLEANUP(secret_done) struct secret macs = { 0 };
-	CLEANUP(text_done) struct text ids = TEXT_MAX(32 * HSM_DERIVE_MAX);
+	CLEANUP(text_done) struct text ids = TEXT_MAX(32 * WORKER_IDS_MAX);
 	bool more = true;
 	size_t count;
 
-	for (size_t i = 0; i < HSM_DERIVE_MAX; i++)
+	for (size_t i = 0; i < WORKER_IDS_MAX; i++)
 		text_addf(&ids, "muster-check-%zu\n", i);
-	if (!text_ok(&ids, err) || !secret_new(&macs, HSM_DERIVE_MAX * 32, err))
+	if (!text_ok(&ids, err) || !secret_new(&macs, WORKER_IDS_MAX * 32, err))
 		return false;
 	while (more) {
 		const struct bytes lines = { (uint8_t *)ids.data, ids.length };
@@ -187,7 +187,7 @@ static bool check_hmac(struct hsm *hsm, struct muster_error *err)
 	CLEANUP(throw_away) struct thrown_away thrown = { 0 };
 	CLEANUP(secret_done) struct secret value = { 0 };
 	char attributes[HSM_ATTRIBUTES_SIZE], uri[256];
-	uint8_t macs[HSM_DERIVE_MAX * 32], expected[32];
+	uint8_t macs[WORKER_IDS_MAX * 32], expected[32];
 	struct muster_error refused;
 	size_t count;
 

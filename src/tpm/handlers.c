@@ -201,7 +201,7 @@ static bool answer_derive(void *context, const struct worker_message *request,
 	char attributes[TPM_ATTRIBUTES_SIZE];
 	size_t count;
 
-	if (!tpm || !secret_new(&macs, TPM_DERIVE_MAX * TPM_MAC_SIZE, err) ||
+	if (!tpm || !secret_new(&macs, WORKER_IDS_MAX * TPM_MAC_SIZE, err) ||
 	    !tpm_master_derive(tpm, handle_of(request), worker_bytes(request, FIELD_IDS), macs.data,
 			       &count, attributes, err))
 		return false;

@@ -92,18 +92,19 @@ static bool mac_one(struct tpm *tpm, ESYS_TR key, const uint8_t *text, size_t si
 static bool mac_all(struct tpm *tpm, ESYS_TR key, const struct bytes *ids, uint8_t *macs,
 		    size_t *ret_count, struct muster_error *err)
 {
-	const uint8_t *at = ids->data, *end = ids->data + ids->size, *stop;
-	size_t count = 0;
+	struct worker_ids each = { .all = ids };
+	const uint8_t *id;
+	size_t size;
 
-	for (; at < end; at = stop + 1, count++) {
-		stop = memchr(at, '\n', (size_t)(end - at));
-		if (!stop || stop == at || count == TPM_DERIVE_MAX)
-			return muster_fail(err, CAUSE_WORKER_PROTOCOL,
-					   "IDs to derive for are 1 to %d lines", TPM_DERIVE_MAX);
-		if (!mac_one(tpm, key, at, (size_t)(stop - at), macs + count * TPM_MAC_SIZE, err))
+	for (;;) {
+		if (!worker_ids_next(&each, &id, &size, err))
+			return false;
+		if (!id)
+			break;
+		if (!mac_one(tpm, key, id, size, macs + (each.count - 1) * TPM_MAC_SIZE, err))
 			return false;
 	}
-	*ret_count = count;
+	*ret_count = each.count;
 	return true;
 }
 
@@ -128,7 +129,7 @@ static bool derive(struct tpm *tpm, uint32_t handle, const struct bytes *ids, ui
 }
 
 bool tpm_master_derive(struct tpm *tpm, uint32_t handle, const struct bytes *ids,
-		       uint8_t macs[TPM_DERIVE_MAX * TPM_MAC_SIZE], size_t *ret_count,
+		       uint8_t macs[WORKER_IDS_MAX * TPM_MAC_SIZE], size_t *ret_count,
 		       char attributes[TPM_ATTRIBUTES_SIZE], struct muster_error *err)
 {
 	return TPM_TASK(tpm, err,

@@ -98,6 +98,27 @@ const struct bytes *worker_bytes(const struct worker_message *message, enum work
 	return value ? &value->bytes : &none;
 }
 
+bool worker_ids_next(struct worker_ids *ids, const uint8_t **ret_id, size_t *ret_size,
+		     struct muster_error *err)
+{
+	size_t left = ids->all->size - ids->at;
+	const uint8_t *id, *stop;
+
+	*ret_id = NULL;
+	if (left == 0)
+		return true;
+	id = ids->all->data + ids->at;
+	stop = memchr(id, '\n', left);
+	if (!stop || stop == id || ids->count == WORKER_IDS_MAX)
+		return muster_fail(err, CAUSE_WORKER_PROTOCOL,
+				   "IDs to derive for are 1 to %d lines", WORKER_IDS_MAX);
+	*ret_id = id;
+	*ret_size = (size_t)(stop - id);
+	ids->at += *ret_size + 1;
+	ids->count++;
+	return true;
+}
+
 /* -- The table's rules, the same in both directions ------------------------------------------------------ */
 
 static const struct field_use *find_use(const struct field_use *uses, enum worker_field field)

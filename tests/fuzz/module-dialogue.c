@@ -505,7 +505,7 @@ static void ask_hmac(void)
 {
 	struct bytes ids = { (uint8_t[]){ 'a', '\n', 'b', '\n' }, 4 };
 	char attributes[HSM_ATTRIBUTES_SIZE];
-	uint8_t macs[HSM_DERIVE_MAX * 32];
+	uint8_t macs[WORKER_IDS_MAX * 32];
 	size_t count;
 
 	(void)!hsm_derive(hsm, "pkcs11:object=master", &ids, macs, &count, attributes, &err);

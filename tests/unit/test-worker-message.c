@@ -420,6 +420,41 @@ static void more_than_the_largest_message_is_refused(void **state)
 	assert_fails(worker_message_decode(NULL, 0, &message, &err), err, CAUSE_WORKER_PROTOCOL);
 }
 
+/* How many IDs there are in the text; -1 when it is refused. */
+static int count_ids(const char *text, size_t size)
+{
+	const struct bytes all = { (uint8_t *)(uintptr_t)text, size };
+	struct worker_ids ids = { .all = &all };
+	struct muster_error err;
+	const uint8_t *id;
+	size_t id_size, seen = 0;
+
+	do {
+		if (!worker_ids_next(&ids, &id, &id_size, &err)) {
+			assert_int_equal(err.cause, CAUSE_WORKER_PROTOCOL);
+			return -1;
+		}
+		seen += id ? id_size + 1 : 0;
+	} while (id);
+	assert_int_equal(seen, size);
+	return (int)ids.count;
+}
+
+static void ids_come_one_after_another(void **state)
+{
+	char many[2 * WORKER_IDS_MAX + 2];
+
+	(void)state;
+	assert_int_equal(count_ids("", 0), 0);
+	assert_int_equal(count_ids("a\nlonger\n", 9), 2);
+	assert_int_equal(count_ids("a\nunended", 9), -1);
+	assert_int_equal(count_ids("a\n\nb\n", 5), -1);
+	for (size_t i = 0; i < sizeof(many); i += 2)
+		memcpy(many + i, "x\n", 2);
+	assert_int_equal(count_ids(many, sizeof(many) - 2), WORKER_IDS_MAX);
+	assert_int_equal(count_ids(many, sizeof(many)), -1);
+}
+
 static void check_truncation(enum worker_verb verb, bool is_reply)
 {
 	CLEANUP(worker_message_done) struct worker_message message = { 0 };
@@ -511,6 +546,7 @@ int main(void)
 		cmocka_unit_test(decode_holds_to_the_table_too),
 		cmocka_unit_test(lengths_that_cannot_be_true_are_refused),
 		cmocka_unit_test(more_than_the_largest_message_is_refused),
+		cmocka_unit_test(ids_come_one_after_another),
 		cmocka_unit_test(every_cut_is_refused),
 		cmocka_unit_test(random_bytes_never_harm),
 		cmocka_unit_test(damaged_messages_never_harm),
