@@ -1,6 +1,7 @@
 /* What the files of the HSM room share. Private to this room. */
 #pragma once
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -14,6 +15,16 @@
 
 DEFINE_FREEP(EVP_PKEY_freep, EVP_PKEY *, EVP_PKEY_free)
 DEFINE_FREEP(EVP_PKEY_CTX_freep, EVP_PKEY_CTX *, EVP_PKEY_CTX_free)
+
+#ifndef CKM_AES_KEY_WRAP_KWP /* newer than Debian's header */
+#define CKM_AES_KEY_WRAP_KWP 0x210bUL
+#endif
+
+/* A row of a template. */
+#define BOOLEAN(type, value)                  \
+	{                                     \
+		type, value, sizeof(CK_BBOOL) \
+	}
 
 /* A key that is at hand: finding one can take a token as long as signing. */
 struct hsm_signing {
@@ -55,6 +66,8 @@ struct hsm {
 	struct hsm_signing signing, made; /* what signed last, and what was made last */
 	struct hsm_signing shared;        /* the owner's: what any session found last */
 	struct hsm_deriving deriving;
+	atomic_uint
+		forms; /* the owner's: a bit for each way of wrapping that was tried and is good */
 	CK_SESSION_HANDLE
 	officer_session;           /* between hsm_token_initialise and hsm_token_set_pin, else 0 */
 	CK_OBJECT_HANDLE *objects; /* what hsm_objects_collect found */

@@ -33,7 +33,7 @@ static const struct {
 	MECHANISM(CKM_AES_KEY_GEN),
 	MECHANISM(CKM_AES_KEY_WRAP),
 	MECHANISM(CKM_AES_KEY_WRAP_PAD),
-	{ 0x210b, "CKM_AES_KEY_WRAP_KWP" }, /* newer than the header */
+	MECHANISM(CKM_AES_KEY_WRAP_KWP),
 };
 
 static const struct {

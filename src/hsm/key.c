@@ -6,11 +6,6 @@
 
 #include "hsm-internal.h"
 
-#define BOOLEAN(type, value)                  \
-	{                                     \
-		type, value, sizeof(CK_BBOOL) \
-	}
-
 /* A pair on its way: whatever goes wrong before it is known to be good, both halves go. */
 struct pair {
 	struct hsm *hsm;

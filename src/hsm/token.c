@@ -280,6 +280,7 @@ void hsm_token_close(struct hsm *hsm)
 	hsm->calls->C_CloseAllSessions(hsm->slot_id);
 	hsm->is_open = false;
 	hsm->is_logged_in = false;
+	hsm->forms = 0;
 }
 
 bool hsm_require_token(const struct hsm *hsm, struct muster_error *err)

@@ -11,8 +11,6 @@
 
 #include "hsm-internal.h"
 
-#define CKM_KWP 0x210bUL /* CKM_AES_KEY_WRAP_KWP, newer than the header */
-
 enum { AES_SIZE = 32, WRAPPED_MAX = 16384, MODULUS_MAX = 1024, PROBE_SIZE = 20 };
 
 DEFINE_FREEP(EVP_CIPHER_CTX_freep, EVP_CIPHER_CTX *, EVP_CIPHER_CTX_free)
@@ -48,18 +46,13 @@ static CK_RV guest_come(struct hsm *hsm, CK_MECHANISM *mechanism, CK_ATTRIBUTE *
 	return rv;
 }
 
-#define BOOLEAN(type, value)                  \
-	{                                     \
-		type, value, sizeof(CK_BBOOL) \
-	}
-
 /* -- How the token wraps -------------------------------------------------------------------------------------------- */
 
 static const struct {
 	CK_MECHANISM_TYPE type;
 	const char *name;
 } wrappings[] = {
-	{ CKM_KWP, "AES-256 CKM_AES_KEY_WRAP_KWP" },
+	{ CKM_AES_KEY_WRAP_KWP, "AES-256 CKM_AES_KEY_WRAP_KWP" },
 	{ CKM_AES_KEY_WRAP_PAD, "AES-256 CKM_AES_KEY_WRAP_PAD" },
 };
 
@@ -153,8 +146,7 @@ static bool is_probe(const uint8_t *probe, const uint8_t *out, size_t size)
 	       memcmp(out + PROBE_SIZE, zeros, size - PROBE_SIZE) == 0;
 }
 
-/* PKCS#11 2.40 left open how WRAP_PAD pads, and modules differ. What the device cannot open is not wrapped. */
-static bool check_form(struct hsm *hsm, size_t row, struct muster_error *err)
+static bool try_form(struct hsm *hsm, size_t row, struct muster_error *err)
 {
 	CK_MECHANISM mechanism = { wrappings[row].type, NULL, 0 };
 	CLEANUP(guest_leave) struct guest wrapping = { 0 }, key = { 0 };
@@ -175,6 +167,20 @@ static bool check_form(struct hsm *hsm, size_t row, struct muster_error *err)
 		       err, CAUSE_HSM_UNSUPPORTED,
 		       "token '%s' wraps otherwise than RFC 5649 says, and no device could unwrap it",
 		       HSM_LABEL(&hsm->token));
+}
+
+/* PKCS#11 2.40 left open how WRAP_PAD pads, and modules differ. What the device cannot open is not wrapped. Tried once for
+ * a token that is open. */
+static bool check_form(struct hsm *hsm, size_t row, struct muster_error *err)
+{
+	struct hsm *owner = hsm->owner ? hsm->owner : hsm;
+
+	if (owner->forms & 1u << row)
+		return true;
+	if (!try_form(hsm, row, err))
+		return false;
+	owner->forms |= 1u << row;
+	return true;
 }
 
 /* -- The recipient ---------------------------------------------------------------------------------------------------- */
@@ -330,7 +336,8 @@ bool hsm_wrap_out(struct hsm *hsm, const struct hsm_id *id, const struct bytes *
 
 /* -- What may not leave ------------------------------------------------------------------------------------------------ */
 
-static const CK_MECHANISM_TYPE ways_out[] = { CKM_KWP, CKM_AES_KEY_WRAP_PAD, CKM_AES_KEY_WRAP };
+static const CK_MECHANISM_TYPE ways_out[] = { CKM_AES_KEY_WRAP_KWP, CKM_AES_KEY_WRAP_PAD,
+					      CKM_AES_KEY_WRAP };
 
 bool hsm_has_way_out(struct hsm *hsm)
 {

@@ -8,8 +8,10 @@
 #include <unistd.h>
 
 #include <cmocka.h>
+#include <openssl/rsa.h>
 
 #include "../lib/hsm-bench.h"
+#include "muster/spki.h"
 
 static char logins[128];
 
@@ -288,6 +290,42 @@ static void a_pin_that_is_refused_again_is_not_sent_a_third_time(void **state)
 	assert_true(key_is_there());
 }
 
+static bool wrap_out(const struct bytes *recipient)
+{
+	CLEANUP(worker_message_done) struct worker_message reply = { 0 };
+	struct worker_message request = { 0 };
+
+	worker_request_init(&request, WORKER_HSM_WRAP_OUT);
+	worker_add_bytes(&request, FIELD_KEY_ID, "leaves", 6);
+	worker_add_bytes(&request, FIELD_RECIPIENT, recipient->data, recipient->size);
+	return ask(&request, &reply);
+}
+
+/* Each wrapping puts one object there for the recipient, the first two more to see how the token wraps; the fifth fails. */
+static void how_a_token_wraps_is_tried_once(void **state)
+{
+	CLEANUP(worker_message_done) struct worker_message reply = { 0 };
+	struct worker_message request = { 0 };
+	EVP_PKEY *recipient = EVP_RSA_gen(2048);
+	struct bytes spki = { 0 };
+
+	(void)state;
+	assert_true(spki_write(recipient, &spki));
+	with_fault("C_CreateObject=0x5@5");
+	open_and_login();
+	worker_request_init(&request, WORKER_HSM_KEY_GENERATE);
+	worker_add_bytes(&request, FIELD_KEY_ID, "leaves", 6);
+	worker_add_text(&request, FIELD_LABEL, "leaves");
+	worker_add_text(&request, FIELD_KEY_TYPE, "ec-p256");
+	worker_add_u64(&request, FIELD_LEAVES, 1);
+	must(ask(&request, &reply));
+	must(wrap_out(&spki));
+	must(wrap_out(&spki));
+	must_fail(wrap_out(&spki), CAUSE_HSM_COMMAND_FAILED);
+	bytes_done(&spki);
+	EVP_PKEY_free(recipient);
+}
+
 static bool ask_for_hmac(const char *uri)
 {
 	CLEANUP(worker_message_done) struct worker_message reply = { 0 };
@@ -343,6 +381,7 @@ int main(void)
 		WITHOUT_WORKER(a_lost_token_is_logged_in_to_once),
 		WITHOUT_WORKER(what_a_session_found_serves_the_others),
 		WITHOUT_WORKER(a_pin_that_is_refused_again_is_not_sent_a_third_time),
+		WITHOUT_WORKER(how_a_token_wraps_is_tried_once),
 		WITHOUT_WORKER(a_master_is_looked_for_once),
 		WITHOUT_WORKER(an_hmac_comes_from_the_token_or_not_at_all),
 	};
