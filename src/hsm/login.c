@@ -91,7 +91,7 @@ bool hsm_login(struct hsm *hsm, const struct secret *pin, bool accept_low_count,
 	if (rv != CKR_OK && rv != CKR_USER_ALREADY_LOGGED_IN) {
 		if (hsm_error_find(rv)->cause == CAUSE_PIN_REFUSED)
 			hsm->refused = token;
-		return hsm_fail(err, rv, "logging in to token '%s'", HSM_LABEL(&token));
+		return hsm_fail(err, rv, "C_Login");
 	}
 	hsm->is_logged_in = true;
 	return secret_copy(&hsm->pin, pin->data, pin->size, err);

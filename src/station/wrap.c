@@ -146,10 +146,17 @@ bool wrap_out_finish(struct job *job, const struct muster_error *outcome, struct
 
 /* -- Destroying ------------------------------------------------------------------------------------------------------- */
 
+/* Without a network the key waits for its verification, if there is to be one. */
+static bool is_waiting(const struct job *job)
+{
+	return job_is_offline(job) ? job->run->profile.verify != PROFILE_VERIFY_NONE
+				   : verify_is_put_off(job);
+}
+
 bool wrap_destroy_applies(const struct job *job)
 {
-	return leaves(job) && token_applies(job) && !job_is_dry(job) && !job_is_offline(job) &&
-	       !job->was_released && !verify_is_put_off(job);
+	return leaves(job) && token_applies(job) && !job_is_dry(job) && !job->was_released &&
+	       !is_waiting(job);
 }
 
 bool wrap_destroy_intend(struct job *job, cJSON *body, struct muster_error *err)

@@ -9,6 +9,7 @@ import pytest
 from lib.custodian import openssl
 from lib.killer import killer, was_killed
 from lib.program import run
+from test_offline import evidence_of, spool
 
 SERIAL = "wrap-1"
 WORKER_DIED = 4
@@ -141,6 +142,21 @@ def test_a_key_does_not_change_its_kind_of_life(hsm_station, token, device):
     other = provision(hsm_station, token, hsm_station.profile("hsm-x509", {"attestation": {"x509": {"token": None}}}))
     assert other.cause == "E4301" and "wrapped out" in other.stderr, other
     assert provision(hsm_station, token, profile, "--device-key", device[1]).status == 0
+
+
+@pytest.mark.parametrize("verify,is_kept", [("none", False), ("register", True)])
+def test_without_a_network_the_key_waits_only_for_its_verification(hsm_station, token, device, verify, is_kept):
+    profile = hsm_station.profile("hsm-x509", {"attestation": {"x509": {"token": None, "key": {"lives": "wrapped-to-device"}}},
+                                               "verify": verify})
+    hardware = ["--token", token.uri, "--pin-file", token.pin_file]
+    spool(hsm_station, profile, SERIAL, *hardware, "--device-key", device[1])
+    assert len(token.key_ids()) == is_kept
+    sent = hsm_station.sync(*(hardware if is_kept else []))
+    assert sent.status == 0 and [row["verified"] for row in sent.json] == [is_kept], sent
+    assert token.key_ids() == []
+    assert evidence_of(sent.json[0])["attestation"]["wrappedKey"]["destroyedInToken"] is True
+    audit = run("hsm", "audit", token.uri, "--journal", hsm_station.journal, "-o", "json", home=hsm_station.home, env=hsm_station.env)
+    assert audit.status == 0 and audit.json["keys"] == 0, audit
 
 
 POINTS = [("fsync", n) for n in (3, 6, 9, 12, 15, 18, 21)] + [("sendmsg", n) for n in range(3, 9)] + [("renameat2", 1), ("linkat", 1), ("linkat", 2), ("linkat", 3)]
