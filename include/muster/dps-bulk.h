@@ -30,6 +30,7 @@ struct dps_bulk_item {
 	cJSON *document; /* as it is to be written; NULL for DPS_BULK_DELETE */
 	char *etag;      /* NULL: none */
 	uint64_t tag;    /* the caller's own */
+	bool is_unclear; /* told with DPS_BULK_OPEN: a write of it may have taken effect */
 };
 void dps_bulk_item_done(struct dps_bulk_item *item);
 

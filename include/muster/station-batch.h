@@ -58,8 +58,6 @@ struct station_figures {
 	struct station_reason reasons[STATION_REASONS_MAX]; /* what is beyond is in none */
 	size_t reason_count;
 	bool was_resumed; /* an earlier run had begun this batch */
-	struct muster_error
-		stopped; /* why it ended before its end; code MUSTER_OK when it did not */
 };
 
 /* All borrowed for the call. */

@@ -41,6 +41,7 @@ void bulk_finish(struct dps_bulk *bulk, struct slot *slot, enum dps_bulk_fate fa
 {
 	struct muster_error failure;
 
+	slot->item.is_unclear = slot->is_unclear;
 	if (!bulk->owner.done(bulk->owner.context, &slot->item, fate, why, &failure))
 		bulk_fail(bulk, &failure);
 	slot_done(slot);

@@ -2,9 +2,9 @@
 #include <string.h>
 
 #include "advance.h"
-#include "batch.h"
 #include "park.h"
 #include "sender.h"
+#include "steps.h"
 
 #include "muster/json.h"
 #include "muster/log.h"
@@ -27,12 +27,18 @@ void job_forget_operation(struct job *job)
 	http_answer_done(&job->answer);
 }
 
+/* Without a network nothing changes for a device that waits for it. */
+static bool was_not_begun(const struct job *job)
+{
+	return job_is_absent(job) && job_step(job)->start == service_reach_start;
+}
+
 static bool record_failure(struct job *job, struct muster_error *err)
 {
 	CLEANUP(cJSON_freep) cJSON *body = cJSON_CreateObject();
 	enum stage stage = job_step(job)->stage;
 
-	if (!job->run->journal || job_is_dry(job))
+	if (!job->run->journal || job_is_dry(job) || was_not_begun(job))
 		return true;
 	if (!body || !json_add_text(body, "step", job_step(job)->name) ||
 	    !json_add_int64(body, "cause", job->failure.cause) ||

@@ -5,8 +5,6 @@
 
 #include "muster/json.h"
 
-enum { ALIKE_MAX = 3, AT_FIRST = DPS_BULK_ITEMS_MAX };
-
 /* -- Opening ------------------------------------------------------------------------------------------------------ */
 
 static bool take_name(struct batch *batch, const struct station_batch *request,
@@ -38,6 +36,7 @@ bool batch_open(struct run *run, const struct station_batch *request, struct bat
 	*ret_batch = batch;
 	batch->feed.next = next_of_batch;
 	batch->run = run;
+	run->brake = &batch->brake;
 	batch->started_ms = batch->told_ms = batch->paced_ms = clock_now_ms();
 	if (!take_name(batch, request, err) || !manifest_open(&batch->manifest, request, run, err))
 		return false;
@@ -72,25 +71,6 @@ bool batch_verifies(const struct batch *batch, size_t row)
 
 /* -- Devices ------------------------------------------------------------------------------------------------------ */
 
-void batch_stop(struct batch *batch, const struct muster_error *why)
-{
-	if (batch->figures.stopped.code == MUSTER_OK)
-		batch->figures.stopped = *why;
-}
-
-static bool has_success(const struct station_figures *figures)
-{
-	return figures->ended > figures->parked + figures->failed;
-}
-
-/* One alone until it is known that the service is the right one and the token takes the PIN; a bulk of them until one came
- * through, so that the service takes the credential. */
-static bool is_to_wait(const struct batch *batch)
-{
-	return (batch->under_way > 0 && !batch->is_proven) ||
-	       (batch->under_way >= AT_FIRST && !has_success(&batch->figures));
-}
-
 static enum feed_state next_of_batch(struct feed *feed, struct station_device *ret_device)
 {
 	struct batch *batch = (struct batch *)(void *)feed;
@@ -98,54 +78,19 @@ static enum feed_state next_of_batch(struct feed *feed, struct station_device *r
 	size_t row = batch->manifest.next;
 	bool has;
 
-	if (batch->figures.stopped.code != MUSTER_OK)
+	if (brake_has_stopped(&batch->brake))
 		return FEED_OVER;
-	if (is_to_wait(batch))
+	if (brake_holds(&batch->brake))
 		return FEED_LATER;
 	if (!manifest_next(&batch->manifest, ret_device, &has, &why)) {
-		batch_stop(batch, &why);
+		brake_stop(&batch->brake, &why);
 		return FEED_OVER;
 	}
 	if (!has)
 		return FEED_OVER;
 	ret_device->skips_verification = !batch_verifies(batch, row);
-	batch->under_way++;
+	batch->brake.under_way++;
 	return FEED_DEVICE;
-}
-
-/* -- When to stop ------------------------------------------------------------------------------------------------- */
-
-/* Of the token or the service, so that it would be the next device's failure too. */
-static bool is_general(enum muster_cause cause)
-{
-	return (cause >= 4100 && cause < 4300) || (cause >= 5100 && cause < 5300);
-}
-
-static void note_failure(struct batch *batch, const struct muster_error *failure)
-{
-	struct muster_error why = *failure;
-
-	if (failure->cause == CAUSE_INTERRUPTED || !is_general(failure->cause)) {
-		batch->alike = 0;
-		return;
-	}
-	batch->alike = failure->cause == batch->alike_cause ? batch->alike + 1 : 1;
-	batch->alike_cause = failure->cause;
-	if (batch->alike < ALIKE_MAX && batch->is_proven)
-		return;
-	if (batch->is_proven)
-		muster_error_prefix(&why, "stopped after %d devices in a row", ALIKE_MAX);
-	batch_stop(batch, &why);
-}
-
-void batch_device_ended(struct batch *batch, const struct job *job)
-{
-	batch->under_way--;
-	batch_note_end(batch, job);
-	if (job->failure.code != MUSTER_OK)
-		note_failure(batch, &job->failure);
-	else if (!job->was_released)
-		batch->alike = 0;
 }
 
 /* -- In the journal ------------------------------------------------------------------------------------------------ */
@@ -274,7 +219,6 @@ bool batch_end(struct batch *batch, struct muster_error *err)
 		return false;
 	if (!batch_tell(batch, true, err))
 		return false;
-	if (figures->stopped.code != MUSTER_OK)
-		*err = figures->stopped;
-	return figures->stopped.code == MUSTER_OK;
+	*err = batch->brake.why;
+	return !brake_has_stopped(&batch->brake);
 }

@@ -1,6 +1,7 @@
 /* A batch under way: where its devices come from, when it has to stop, and its figures. Private to the station. */
 #pragma once
 
+#include "brake.h"
 #include "manifest.h"
 
 struct batch {
@@ -8,10 +9,7 @@ struct batch {
 	struct run *run;
 	struct manifest manifest;
 	char name[65];
-	size_t under_way; /* devices given and not ended */
-	bool is_proven; /* a device came through identify: the service is who it says, the PIN is right */
-	unsigned alike; /* devices in a row that failed for the same reason, which is not theirs */
-	enum muster_cause alike_cause;
+	struct brake brake;
 	int64_t started_ms, told_ms, paced_ms;
 	size_t paced_ended; /* of figures.ended, at paced_ms */
 	struct station_figures figures;
@@ -25,16 +23,12 @@ void batch_free(struct batch *batch);
 bool batch_pin(struct batch *batch, struct muster_error *err) MUST_CHECK;
 /* The end of the batch, in the journal when nothing of it is open. Tells the last figures. */
 bool batch_end(struct batch *batch, struct muster_error *err) MUST_CHECK;
-/* No more devices; the first reason stays. */
-void batch_stop(struct batch *batch, const struct muster_error *why);
 /* Whether the station registers as this device. */
 bool batch_verifies(const struct batch *batch, size_t row);
 
 /* -- Figures (figures.c) --------------------------------------------------------------------------------------- */
 
-/* A job that came to its end, and what follows for the batch (batch.c). */
-void batch_device_ended(struct batch *batch, const struct job *job);
-/* The same in the figures. */
+/* A job that came to its end. */
 void batch_note_end(struct batch *batch, const struct job *job);
 /* Jobs have waited and been worked on for so long. */
 void batch_note_time(struct batch *batch, struct job *const *jobs, size_t count, int64_t waited_ms,

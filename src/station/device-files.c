@@ -4,17 +4,12 @@
 
 enum { MODE = 0600, TOGETHER = JOBS_MAX / 2, WAIT_MS = 100 };
 
-static bool syncs_together(const struct run *run)
-{
-	return run->batch || run->way == RUN_SYNC;
-}
-
 bool device_file_write(struct job *job, const char *path, const void *data, size_t size,
 		       bool replace, struct muster_error *err)
 {
 	struct run *run = job->run;
 
-	if (!syncs_together(run))
+	if (!run->brake)
 		return file_write(path, data, size, MODE, replace, err);
 	if (job->draft_count == ARRAY_SIZE(job->drafts))
 		return muster_fail(err, CAUSE_INTERNAL, "more files of a device than there can be");

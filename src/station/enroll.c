@@ -171,7 +171,7 @@ static bool take_fate(struct job *job, struct muster_error *err)
 			return false;
 		break;
 	case DPS_BULK_OPEN:
-		if (job->was_unsent && !put_had_no_effect(job, "unsent", err))
+		if (!job->fate_is_unclear && !put_had_no_effect(job, "undone", err))
 			return false;
 		break;
 	case DPS_BULK_ALREADY:

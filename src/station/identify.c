@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "batch.h"
+#include "brake.h"
 #include "known.h"
 #include "muster/encoding.h"
 #include "muster/json.h"
@@ -19,7 +19,7 @@ enum { CLOCK_SKEW_MAX_MS = 5 * 60 * 1000 };
 
 bool service_reach_applies(const struct job *job)
 {
-	return !job_is_offline(job) && !(job->run->batch && job->run->batch->is_proven);
+	return !job_is_offline(job) && !(job->run->brake && job->run->brake->is_proven);
 }
 
 /* A request without credential, before anything has an effect: does the service answer, is it who it says, and does
@@ -162,16 +162,16 @@ static void skip_released(struct job *job)
 		job_go_to(job, release_lacks_keys(job) ? "derive" : "tpm-release");
 }
 
-/* Between here and the first announcement of a new device with derived keys nothing outside is done: its row comes with that. */
+/* The row comes with the first announcement where nothing outside is done before that: no hardware, and no reading back. */
 static bool needs_row(const struct job *job)
 {
-	return job->was_known || !attest_derive_applies(job);
+	return job->outcome_is_unknown || !(attest_derive_applies(job) || job_is_absent(job));
 }
 
 bool identify_look_up(struct job *job, struct muster_error *err)
 {
-	if (job->run->batch)
-		job->run->batch->is_proven = true;
+	if (job->run->brake)
+		job->run->brake->is_proven = true;
 	/* What the IDs of an absent device are made of is in the journal. */
 	if (job_is_absent(job)
 		    ? !look_into_journal(job, err) || !spool_take_up(job, err) ||

@@ -51,6 +51,7 @@ enum operation {
 };
 
 struct batch;
+struct brake;
 struct custody;
 struct sender;
 struct step_table;
@@ -71,7 +72,8 @@ struct run {
 	struct profile profile;
 	struct http *http;
 	struct dps_meter *meter;   /* the rate budget of this station */
-	struct batch *batch;       /* NULL: single devices */
+	struct batch *batch;       /* NULL: no manifest */
+	struct brake *brake;       /* NULL: single devices; borrowed */
 	struct dps_client *client; /* of the sender */
 	struct sender *sender;     /* NULL: each job sends its own enrollment */
 	struct journal *journal;   /* NULL: nothing is journalled */
@@ -152,9 +154,9 @@ struct job {
 	bool answer_is_ready;
 	enum dps_bulk_fate fate; /* by the sender */
 	struct muster_error fate_why;
-	bool was_unsent;    /* DPS_BULK_OPEN: the sender stopped before its turn */
-	bool is_authorized; /* the request carried the service credential */
-	bool was_renewed;   /* in the present step, after a 401 */
+	bool fate_is_unclear; /* DPS_BULK_OPEN: the enrollment may be there */
+	bool is_authorized;   /* the request carried the service credential */
+	bool was_renewed;     /* in the present step, after a 401 */
 	int64_t timer_ms;
 	unsigned tries; /* requests of the present step */
 

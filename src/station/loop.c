@@ -65,7 +65,7 @@ static int64_t next_deadline(const struct loop *loop)
 			deadline = job->timer_ms;
 		else if (job->operation == OPERATION_WORKER)
 			deadline = lost_its_tpm(loop, job) ? 0 : worker_deadline_ms(job->asked);
-		else if (job->operation == OPERATION_SENDER && job->answer_is_ready)
+		else if (job->answer_is_ready)
 			deadline = 0;
 		if (deadline < first)
 			first = deadline;
@@ -82,13 +82,13 @@ static bool pump_sender(struct loop *loop, int64_t *ret_by_ms, struct muster_err
 
 	if (!run->sender)
 		return true;
-	if (!sender_pump(run->sender, &wait_ms, err) || !http_perform(run->http, err))
+	if (!sender_pump(run->sender, &wait_ms, err))
 		return false;
 	if (wait_ms >= 0)
 		*ret_by_ms = clock_now_ms() + wait_ms;
 	why = sender_stopped(run->sender);
-	if (why && run->batch)
-		batch_stop(run->batch, why);
+	if (why && run->brake)
+		brake_stop(run->brake, why);
 	return true;
 }
 
@@ -134,13 +134,13 @@ static bool wait_and_account(struct loop *loop, int64_t by_ms, struct muster_err
 	return true;
 }
 
-static void stop_batch(struct run *run)
+static void stop_run(struct run *run)
 {
 	struct muster_error why;
 
 	muster_fail(&why, CAUSE_INTERRUPTED, "stopped by a signal");
-	if (run->batch)
-		batch_stop(run->batch, &why);
+	if (run->brake)
+		brake_stop(run->brake, &why);
 	if (run->sender)
 		sender_stop(run->sender, &why);
 }
@@ -155,7 +155,7 @@ static void take_signal(struct loop *loop)
 	if (loop->park_by_ms == INT64_MAX)
 		loop->park_by_ms = clock_now_ms() + PARK_GRACE_MS;
 	log_info("stopping; the device will be left in a recorded state");
-	stop_batch(loop->run);
+	stop_run(loop->run);
 }
 
 /* Whether the job's operation is over; its own failure goes to *outcome. */
@@ -315,8 +315,10 @@ static bool retire_jobs(struct loop *loop, struct muster_error *err)
 		if (!loop->jobs[i]->is_finished || loop->jobs[i]->draft_count > 0)
 			continue;
 		job_enter_stage(loop->jobs[i], STAGE_IDENTIFY);
+		if (loop->run->brake)
+			brake_device_ended(loop->run->brake, loop->jobs[i]);
 		if (loop->run->batch)
-			batch_device_ended(loop->run->batch, loop->jobs[i]);
+			batch_note_end(loop->run->batch, loop->jobs[i]);
 		if (!job_result(loop->jobs[i], &result, err))
 			return false;
 		drop_job(loop, i);
@@ -354,7 +356,16 @@ static bool can_go_on(const struct loop *loop)
 	return false;
 }
 
-/* What is announced and on disk is sent before the next commit is waited for. */
+/* What is announced and on disk is sent before a commit is waited for. */
+static bool send_ahead(struct loop *loop, struct muster_error *err)
+{
+	const struct run *run = loop->run;
+	int64_t unused;
+
+	return !run->sender || !journal_is_in_transaction(run->journal) ||
+	       (pump_sender(loop, &unused, err) && http_perform(run->http, err));
+}
+
 static bool turn(struct loop *loop, struct muster_error *err)
 {
 	int64_t by_ms = INT64_MAX;
@@ -366,12 +377,14 @@ static bool turn(struct loop *loop, struct muster_error *err)
 	for (size_t i = 0; i < loop->count; i++)
 		if (!job_advance(loop->jobs[i], loop->park_by_ms != INT64_MAX, err))
 			return false;
-	if (!pump_sender(loop, &by_ms, err) || !commit_turn(loop, err) || !retire_jobs(loop, err))
+	if (!send_ahead(loop, err) || !commit_turn(loop, err) || !retire_jobs(loop, err))
 		return false;
 	if (loop->run->batch && !batch_tell(loop->run->batch, false, err))
 		return false;
 	if (is_over(loop))
 		return true;
+	if (!pump_sender(loop, &by_ms, err))
+		return false;
 	/* Where a device has ended there is room for the next. */
 	if (can_go_on(loop) || loop->count < before)
 		by_ms = 0;

@@ -84,7 +84,7 @@ static bool take_enroll(struct job *job, const struct journal_entry *entry, cons
 	if (entry->kind == JOURNAL_INTENT) {
 		job->may_exist = job->outcome_is_unknown = true;
 	} else if (entry->kind == JOURNAL_OUTCOME &&
-		   (json_bool(body, "refused", false) || json_bool(body, "unsent", false))) {
+		   (json_bool(body, "refused", false) || json_bool(body, "undone", false))) {
 		job->may_exist = job->outcome_is_unknown = false;
 	} else if (entry->kind == JOURNAL_OUTCOME && json_bool(body, "created", false)) {
 		job->may_exist = job->outcome_is_unknown = job->created = true;

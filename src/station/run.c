@@ -361,7 +361,7 @@ static bool open_batch(struct run *run, struct muster_error *err)
 /* Single devices send for themselves: what they hold is read back in any case. */
 static bool open_sender(struct run *run, struct muster_error *err)
 {
-	if (!run->batch || run->request->dry_run || run->way == RUN_OFFLINE)
+	if (!run->brake || run->request->dry_run || run->way == RUN_OFFLINE)
 		return true;
 	run->client = dps_client_new(run->http, run->request->credential, err);
 	if (!run->client)

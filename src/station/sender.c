@@ -52,11 +52,12 @@ static void forget(struct sender *sender, size_t index)
 	sender->taken -= index < sender->taken;
 }
 
-static void settle(struct sender *sender, size_t index, enum dps_bulk_fate fate,
+static void settle(struct sender *sender, size_t index, enum dps_bulk_fate fate, bool is_unclear,
 		   const struct muster_error *why)
 {
 	struct job *job = sender->jobs[index];
 
+	job->fate_is_unclear = is_unclear;
 	job->fate = fate;
 	job->fate_why = why ? *why : (struct muster_error){ 0 };
 	job->answer_is_ready = true;
@@ -71,7 +72,7 @@ static bool take(void *context, const struct dps_bulk_item *item, enum dps_bulk_
 
 	(void)err;
 	if (index < sender->count)
-		settle(sender, index, fate, why);
+		settle(sender, index, fate, item->is_unclear, why);
 	return true;
 }
 
@@ -80,10 +81,8 @@ static void give_up_untaken(struct sender *sender)
 {
 	const struct muster_error *why = dps_bulk_stopped(sender->bulk);
 
-	while (why && sender->taken < sender->count) {
-		sender->jobs[sender->taken]->was_unsent = true;
-		settle(sender, sender->taken, DPS_BULK_OPEN, why);
-	}
+	while (why && sender->taken < sender->count)
+		settle(sender, sender->taken, DPS_BULK_OPEN, false, why);
 }
 
 /* -- For the loop ------------------------------------------------------------------------------------------------ */

@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "job.h"
+#include "brake.h"
 #include "muster/config.h"
 #include "muster/log.h"
 #include "muster/station-hooks.h"
@@ -147,7 +147,7 @@ static bool list_digests(const char *journal_path, const struct choice *choice,
 struct page_feed {
 	struct feed feed; /* first */
 	struct page page;
-	struct muster_error failure;
+	struct brake brake;
 };
 
 static enum feed_state next_of_page(struct feed *feed, struct station_device *ret_device)
@@ -155,11 +155,19 @@ static enum feed_state next_of_page(struct feed *feed, struct station_device *re
 	struct page_feed *pages = (struct page_feed *)(void *)feed;
 	struct page *page = &pages->page;
 	const struct waiter *row;
+	struct muster_error why;
 
-	if (page->next == page->count && !page_turn(page, &pages->failure))
+	if (brake_has_stopped(&pages->brake))
 		return FEED_OVER;
+	if (brake_holds(&pages->brake))
+		return FEED_LATER;
+	if (page->next == page->count && !page_turn(page, &why)) {
+		brake_stop(&pages->brake, &why);
+		return FEED_OVER;
+	}
 	if (page->next == page->count)
 		return FEED_OVER;
+	pages->brake.under_way++;
 	row = &page->rows[page->next++];
 	*ret_device = (struct station_device){ .serial = row->serial,
 					       .registration_id = row->registration_id };
@@ -169,8 +177,9 @@ static enum feed_state next_of_page(struct feed *feed, struct station_device *re
 static bool run_profile(const struct station_request *request, const struct choice *choice,
 			struct profile_report *report, struct muster_error *err)
 {
-	CLEANUP(run_done) struct run run = { .way = RUN_SYNC, .kept_profile = choice->digest };
 	CLEANUP(freep) struct page_feed *feed = calloc(1, sizeof(*feed));
+	CLEANUP(run_done)
+	struct run run = { .way = RUN_SYNC, .kept_profile = choice->digest, .brake = &feed->brake };
 	bool good;
 
 	if (!feed)
@@ -181,11 +190,9 @@ static bool run_profile(const struct station_request *request, const struct choi
 				    .page = { .journal = run.journal, .choice = choice } };
 	good = loop_run(&run, &feed->feed, err);
 	page_clear(&feed->page);
-	if (good && feed->failure.code != MUSTER_OK) {
-		*err = feed->failure;
-		good = false;
-	}
-	return good;
+	if (good)
+		*err = feed->brake.why;
+	return good && !brake_has_stopped(&feed->brake);
 }
 
 /* What hinders one profile hinders no other. */

@@ -112,13 +112,13 @@ class Ordeal:
         return run
 
     def kill(self, phase, paces, kills):
-        """So far apart that all kills together come about once through the manifest."""
+        """So close that all of them fall into the manifest."""
         before = begun = self.count(phase)
         last = self.killed + kills
         while self.killed < last:
             call = self.generator.choice(sorted(paces))
             devices = (len(self.names) + begun - before) / (last - self.killed)
-            n = self.generator.randint(1, max(2, round(2 * paces[call] * devices)))
+            n = self.generator.randint(1, max(2, round(paces[call] * devices)))
             run = self.one_run(phase, killer(call, n))
             if not was_killed(run.status):
                 return

@@ -78,6 +78,10 @@ class Emulator:
         """Those of requests() that changed something."""
         return [row for row in self.requests(operation, registration_id) if row["effect"] != "none"]
 
+    def writes(self, registration_id):
+        """What writing this enrollment came to, each time, alone or in a bulk."""
+        return [row["effect"] for row in self.changes() if row["op"] in ("put", "bulk") and row["id"] == registration_id]
+
     def changes(self):
         """All that changed anything."""
         return [row for row in self.ledger() if row["effect"] != "none"]

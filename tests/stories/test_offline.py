@@ -157,15 +157,56 @@ def test_dry_run_spools_nothing(station):
 def assert_sent_once(station, names):
     assert sorted(station.rows("--state", "released")) == sorted(names)
     for name in names:
-        assert [row["effect"] for row in station.emulator.effects("put", name)] == ["create"]
+        assert station.emulator.writes(name) == ["create"]
+
+
+def entries(station):
+    done = station.muster("journal", "export", "--entries", "--journal", station.journal)
+    assert done.status == 0, done
+    return done.stdout
+
+
+def test_many_are_sent_ten_at_a_time(station):
+    manifest = station.home / "manifest.csv"
+    manifest.write_text("serial\n" + "".join(f"OFF-{number:02}\n" for number in range(45)))
+    done = station.muster("provision", "--profile", station.profile("derived-key", {"verify": "none"}), "--manifest", manifest,
+                          "--offline", *unreachable(station), "-o", "json")
+    assert done.status == 6, done
+    done = station.sync()
+    assert done.status == 0 and {row["state"] for row in done.json} == {"enrolled"} and len(done.json) == 45, done
+    assert {row["state"] for row in station.rows().values()} == {"released"}
+    for row in done.json:
+        assert evidence_of(row)["confirmed"] == "by the answer"
+        assert station.emulator.writes(row["registrationId"]) == ["create"]
+    assert len(station.emulator.effects("bulk")) == 44 and len(station.emulator.requests("put")) == 1
+    assert station.emulator.requests("get") == station.emulator.requests("mechanism") == []
+    assert station.sync().json == []
+
+
+def test_credential_that_is_refused_concerns_few(station):
+    profile = station.profile("derived-key", {"verify": "none"})
+    names = [spool(station, profile, f"OFF-{number:02}") for number in range(14)]
+    station.emulator.restart("--fault", "put+bulk+get:status=401")
+    station.renew_login()
+    done = station.sync()
+    assert done.status == 5 and "stopped after 3 refusals" in done.error["detail"], done
+    waiting = station.muster("outbox", "list", "--journal", station.journal, "-o", "json").json
+    assert sorted(row["registrationId"] for row in waiting) == sorted(names)
+    assert sum("reason" in row for row in waiting) <= 10
+    station.emulator.restart()
+    station.renew_login()
+    assert station.sync().status == 0
+    assert_sent_once(station, names)
 
 
 def test_sync_without_network_leaves_all_as_it_was(station):
     profile = station.profile("derived-key")
     names = [spool(station, profile, f"OFF-{number}") for number in range(2)]
     station.emulator.stop()
+    before = entries(station)
     done = station.sync(timeout=300)
     assert done.status == 6, done
+    assert entries(station) == before
     assert {row["state"] for row in station.rows().values()} == {"spooled"}
     station.emulator.start()
     station.renew_login()

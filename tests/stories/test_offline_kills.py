@@ -26,7 +26,7 @@ def assert_agreement(station, names):
     assert sorted(row["registrationId"] for row in station.service.enrollments()) == sorted(names)
     assert {name: row["state"] for name, row in station.rows().items()} == {name: "released" for name in names}
     for name in names:
-        assert [row["effect"] for row in station.emulator.effects("put", name)] == ["create"], name
+        assert station.emulator.writes(name) == ["create"], name
         assert (station.out / f"{name}.evidence.json").exists()
 
 
