@@ -122,7 +122,7 @@ def test_what_nobody_gets_stops_at_the_third(station, status):
     done = provision(station, manifest(station, serials(200)), "--verify", "none")
     assert done.status == 5 and "stopped after 3 refusals" in done.error["detail"], done
     assert len(requests(station)) == 3 and created(station) == {}
-    assert done.json["parked"] <= 10 and done.json["ended"] == done.json["parked"], done
+    assert done.json["failed"] == done.json["ended"] <= 10, done
     restart(station)
     assert counts(provision(station, manifest(station, serials(200)), "--verify", "none")) == {"enrolled": 200}
 
