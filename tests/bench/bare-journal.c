@@ -133,6 +133,9 @@ static void make_tables(void)
 }
 
 static void add(char *sql, size_t size, const char *format, ...)
+	__attribute__((format(printf, 3, 4)));
+
+static void add(char *sql, size_t size, const char *format, ...)
 {
 	size_t used = strlen(sql);
 	va_list list;
