@@ -12,6 +12,7 @@ import pytest
 import yaml
 
 from lib import batch
+from lib.paths import RELEASE
 from lib.tls_server import WrongServer
 from lib.software_token import write_secret
 from lib.wait import wait_until
@@ -70,6 +71,19 @@ def test_a_folder_is_told_of_all(station, configure, tmp_path):
     assert (batch["type"], batch["data"]) == ("muster.batch-done", {"devices": 1, "failed": 0})
     assert not [path for path in folder.iterdir() if path.suffix != ".json"]
     wait_until(lambda: waiting(station) == [], what="an empty spool")
+
+
+def test_what_nobody_asked_for_starts_no_deliverer(station, configure, tmp_path):
+    """What an earlier run left is tried again with the one event that is wanted, and at the end; not with each event."""
+    configure({"mes": {"on": ["batch-done"], "command": [program(station, "mes", "exit 1\n")]}})
+    provision(station)
+    wait_until(lambda: waiting(station) and waiting(station)[0]["tries"] > 0, what="a try")
+    station.build = RELEASE  # the sanitizers' does not like to be traced
+    log = tmp_path / "strace.log"
+    done = station.provision(station.profile("derived-key"), "HOOK-2",
+                             wrapper=["strace", "-f", "-qq", "-o", log, "-e", "trace=execve"])
+    assert done.status == 0, done
+    assert 1 <= log.read_text().count('"deliver"') <= 2
 
 
 def test_no_two_events_of_a_run_share_a_time(station, configure, tmp_path):
