@@ -21,6 +21,7 @@ packages_test=(
 	dbus-daemon
 	fish
 	git
+	iproute2
 	libclang-rt-14-dev
 	libcmocka-dev
 	libfaketime

@@ -1,0 +1,81 @@
+"""What changes or is missing around a batch while it runs."""
+import json
+import subprocess
+
+from lib.batch import created, manifest, provision, restart, serials
+from lib.emulator import Emulator
+from lib.paths import BUILD
+from lib.program import environment
+from lib.station import Station
+from lib.wait import wait_until
+
+NAME, HOLE = "dps.test", "fd00::2"
+# Nobody is asked who answers on this interface, and nobody does: what is sent there is gone.
+NETWORK = f"""
+ip link set lo up
+ip link add hole type veth peer name away
+ip link set away up
+ip link set hole arp off up
+ip -6 address add fd00::1/64 dev hole nodad
+mount --bind "$1" /etc/hosts
+shift
+exec "$@"
+"""
+
+
+def start(station, path):
+    command = [BUILD / "muster", "provision", "--profile", station.profile("derived-key"), "--manifest", path, *station.common(),
+               "--verify", "none", "-o", "json"]
+    return subprocess.Popen(list(map(str, command)), env=environment(BUILD, station.home), cwd=station.home, text=True,
+                            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+
+
+def test_a_manifest_that_is_edited_stops_its_batch(station):
+    """Nothing of the new text is read, and with the old one the next run goes on."""
+    names = serials(400)
+    restart(station, "--fault", "bulk:delay-after=200")
+    path = manifest(station, names)
+    with start(station, path) as process:
+        wait_until(lambda: len(created(station)) >= 20, what="some devices")
+        path.write_text(path.read_text() + "NEW-1\n")
+        stdout, stderr = process.communicate(timeout=120)
+    assert process.returncode == 8 and "was changed while it was read" in stderr, (process.returncode, stdout, stderr)
+    assert json.loads(stdout)["enrolled"] < 400 and "new-1" not in created(station)
+    restart(station)
+    refused = provision(station, path, "--verify", "none")
+    assert refused.status != 0 and "is open with a manifest of digest" in refused.error["detail"], refused
+    manifest(station, names)
+    assert provision(station, path, "--verify", "none").status == 0
+    assert created(station) == {name.lower(): 1 for name in names}
+
+
+def test_a_profile_that_is_edited_holds_as_it_was(station):
+    """All rows of a batch have the terms that it began with."""
+    restart(station, "--fault", "bulk:delay-after=200")
+    with start(station, manifest(station, serials(60))) as process:
+        wait_until(lambda: len(created(station)) >= 10, what="some devices")
+        station.profile("derived-key", {"initialTwin": {"tags": {"edited": "yes"}}})
+        process.communicate(timeout=120)
+    assert process.returncode == 0
+    enrollments = station.service.enrollments()
+    assert len(enrollments) == 60 and len({json.dumps(row["initialTwin"]) for row in enrollments}) == 1
+    assert len({row["profileSha256"] for row in station.rows().values()}) == 1
+
+
+def test_an_address_that_swallows_everything_costs_a_moment(tmp_path):
+    """The service's name has an IPv6 address from where nothing comes, beside one that answers."""
+    hosts = tmp_path / "hosts"
+    hosts.write_text(f"{HOLE} {NAME}\n127.0.0.1 {NAME}\n")
+    inside = ["unshare", "--map-root-user", "--net", "--mount", "sh", "-ec", NETWORK, "sh", hosts]
+    emulator = Emulator(tmp_path / "dps", "--name", NAME, wrapper=inside)
+    enter = ["nsenter", "--target", str(emulator.process.pid), "--user", "--net", "--mount", "--preserve-credentials"]
+    try:
+        station = Station(tmp_path / "home", emulator)
+        station.wrapper = enter
+        done = provision(station, manifest(station, serials(20)), "--verify", "none", timeout=300)
+        assert done.status == 0 and done.json["enrolled"] == 20, done
+        assert done.seconds < 60
+        counters = subprocess.run([*enter, "ip", "-s", "-j", "link", "show", "hole"], check=True, text=True, stdout=subprocess.PIPE)
+        assert json.loads(counters.stdout)[0]["stats64"]["tx"]["packets"] > 0
+    finally:
+        emulator.stop()
