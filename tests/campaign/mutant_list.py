@@ -95,7 +95,7 @@ MUTANTS = [
      "job_go_to(job, \"put\");\n\treturn record_put(job, \"unknown\", err);",
      "tests/stories/test_lost_replies.py::test_lost_on_a_new_connection"),
     ("any-hub-will-do", "src/station/verify.c", "if (!hub_is_allowed(job, registration->assigned_hub))", "if (false)",
-     "tests/stories/test_derived_key.py"),
+     "tests/stories/test_derived_key.py::test_a_hub_that_the_profile_does_not_name_is_not_verified"),
     ("required-certificate-optional", "src/ek/judge.c",
      "verdict = need == EK_CERTIFICATE_REQUIRED ? EK_REFUSED : EK_WARNED;\n\tif (facts->why_missing)",
      "verdict = need == EK_CERTIFICATE_REQUIRED ? EK_WARNED : EK_WARNED;\n\tif (facts->why_missing)",

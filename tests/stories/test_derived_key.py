@@ -91,3 +91,20 @@ def test_dry_run_touches_nothing(station):
     assert station.service.enrollments() == []
     assert not station.journal.exists()
     assert not station.out.exists() or list(station.out.iterdir()) == []
+
+
+def test_a_hub_that_the_profile_does_not_name_is_not_verified(station):
+    """A policy that never reprovisions keeps the hub of the first registration, whatever is named since."""
+    one, other = station.emulator.HUBS
+    terms = {"allocationPolicy": "static", "reprovisionPolicy": "never"}
+    first = station.provision(station.profile("derived-key", {**terms, "iotHubs": [one]}), SERIAL)
+    assert (first.status, first.json["hub"]) == (0, one), first
+    name = first.json["registrationId"]
+    moved = {**station.service.enrollment(name), "iotHubs": [other],
+             "attestation": {"type": "symmetricKey", "symmetricKey": keys_of(station.service, name)}}
+    status, answer = station.service.request("PUT", f"/enrollments/{name}", moved, {"If-Match": "*"})
+    assert status == 200, answer
+    done = station.provision(station.profile("derived-key", {**terms, "iotHubs": [other]}, "moved"), SERIAL,
+                             "--journal", station.home / "another.db", "--out", station.home / "another")
+    assert (done.status, done.error["code"]) == (1, "E5301"), done
+    assert f"hub '{one}'" in done.stderr, done
