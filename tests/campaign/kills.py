@@ -85,7 +85,7 @@ def main():
     done = [counts for counts_of_lane in part.side_by_side(choose(part, points), lane) for counts in counts_of_lane]
     runs, killed, broken = map(sum, zip(*done))
     part.judge("kills", None if killed >= runs // 2 else f"{killed} kills in {runs} runs")
-    part.judge("stand-ins", None if broken <= 1 + runs // 100 else f"{broken} were lost")
+    part.judge("stand-ins", None if broken <= 2 + runs // 50 else f"{broken} were lost")
     return part.finish(runs=runs, killed=killed, stand_ins_lost=broken)
 
 

@@ -23,7 +23,7 @@ def try_points(job):
         broken += run is None
         runs += [run] if run else []
     assert killed >= len(points) // 2
-    assert broken <= 1 + len(points) // 100, broken
+    assert broken <= 2 + len(points) // 50, broken
     record("kill points", 0, 0, {"runs": len(points), "killed": killed})
     return runs
 
