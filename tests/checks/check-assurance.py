@@ -10,14 +10,6 @@ sys.path.insert(0, str(tree.TOP / "tests"))
 from lib import assurance
 
 
-def exists(file, name):
-    if file.endswith(".py"):
-        path, pattern = tree.TOP / "tests/stories" / file, rf"^def {name}\("
-    else:
-        path, pattern = tree.TOP / "tests/unit" / file, rf"^static void {name}\("
-    return path.is_file() and re.search(pattern, path.read_text(), re.MULTILINE)
-
-
 def problems(text):
     rows = assurance.claims(text)
     lines = len(re.findall(r"^\| C\d+ ", text, re.MULTILINE))
@@ -34,7 +26,7 @@ def problems(text):
         if not any(claim.startswith(adversary + ":") for _, claim, _, _ in rows):
             yield f"SECURITY.md: no claim about '{adversary}'"
     for file, name in assurance.tests_of(rows):
-        if not exists(file, name):
+        if not tree.has_test(file, name):
             yield f"SECURITY.md: there is no test {file}::{name}"
 
 

@@ -29,6 +29,13 @@ def muster(*arguments, program="muster"):
     return subprocess.run([TOP / "build" / program, *arguments], text=True, capture_output=True, timeout=30)
 
 
+def has_test(file, name):
+    """Whether there is a story (FILE.py) or a unit test (FILE.c) of that name."""
+    folder, pattern = ("stories", rf"^def {name}\(") if file.endswith(".py") else ("unit", rf"^static void {name}\(")
+    path = TOP / "tests" / folder / file
+    return path.is_file() and bool(re.search(pattern, path.read_text(), re.MULTILINE))
+
+
 def finish(problems):
     for problem in problems:
         print(problem)
