@@ -1,6 +1,7 @@
 /* Ownership by attribute: what ends with its scope, what must be looked at, what leaves. */
 #pragma once
 
+#include <dirent.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -39,3 +40,4 @@ void freep(void *pointer_to_pointer);
 /* For CLEANUP on descriptors; -1 is "none". errno is kept. */
 void closep(int *fd);
 void fclosep(FILE **stream);
+void closedirp(DIR **directory);

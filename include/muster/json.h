@@ -11,6 +11,7 @@
 
 #include "muster/cleanup.h"
 #include "muster/error.h"
+#include "muster/text.h"
 
 #define JSON_DEPTH_MAX 32
 #define JSON_SIZE_MAX (1024 * 1024)
@@ -33,6 +34,8 @@ bool json_check(const char *data, size_t size, const char *what, struct muster_e
 cJSON *json_get(const cJSON *object, const char *name);
 /* By path of at most 8 names, NULL-terminated: json_at(root, "x509", "clientCertificates", NULL). */
 cJSON *json_at(const cJSON *object, ...) __attribute__((sentinel));
+/* The bytes that a string member has in base64; false when it has none. */
+bool json_base64(const cJSON *object, const char *name, struct bytes *ret_bytes) MUST_CHECK;
 /* Text of a string member; NULL when missing or not a string. Borrowed. */
 const char *json_text(const cJSON *object, const char *name);
 bool json_bool(const cJSON *object, const char *name, bool fallback);

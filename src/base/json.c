@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "json-scan.h"
+#include "muster/encoding.h"
 #include "muster/secret.h"
 #include "muster/text.h"
 
@@ -141,6 +142,13 @@ cJSON *json_at(const cJSON *object, ...)
 const char *json_text(const cJSON *object, const char *name)
 {
 	return cJSON_GetStringValue(json_get(object, name));
+}
+
+bool json_base64(const cJSON *object, const char *name, struct bytes *ret_bytes)
+{
+	const char *text = json_text(object, name);
+
+	return text && base64_decode(text, strlen(text), ret_bytes);
 }
 
 bool json_bool(const cJSON *object, const char *name, bool fallback)

@@ -28,6 +28,12 @@ void fclosep(FILE **stream)
 		fclose(*stream);
 }
 
+void closedirp(DIR **directory)
+{
+	if (*directory)
+		closedir(*directory);
+}
+
 /* -- Growing buffers --------------------------------------------------------------------------------- */
 
 static bool text_reserve(struct text *text, size_t addition)

@@ -16,12 +16,6 @@ DEFINE_FREEP(BIO_freep, BIO *, BIO_free)
 DEFINE_FREEP(X509_freep, X509 *, X509_free)
 DEFINE_FREEP(X509_CRL_freep, X509_CRL *, X509_CRL_free)
 
-static void closedirp(DIR **stream)
-{
-	if (*stream)
-		closedir(*stream);
-}
-
 typedef bool (*take_fn)(struct ek_trust *trust, const char *path, const struct bytes *content,
 			struct muster_error *err);
 

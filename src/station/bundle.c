@@ -55,13 +55,6 @@ bool bundle_write(const char *path, const char *schema, const cJSON *content, co
 		    : muster_fail_memory(err);
 }
 
-static bool take_base64(const cJSON *object, const char *name, struct bytes *ret_bytes)
-{
-	const char *text = json_text(object, name);
-
-	return text && base64_decode(text, strlen(text), ret_bytes);
-}
-
 static bool check(const char *path, const char *schema, const cJSON *object,
 		  const struct bytes *trusted, char digest[SHA256_HEX_SIZE],
 		  struct muster_error *err)
@@ -71,8 +64,8 @@ static bool check(const char *path, const char *schema, const cJSON *object,
 	char message[MESSAGE_MAX + 1];
 
 	if (!found || strcmp(found, schema) != 0 || !content ||
-	    !take_base64(object, "publicKey", &spki) ||
-	    !take_base64(object, "signature", &signature))
+	    !json_base64(object, "publicKey", &spki) ||
+	    !json_base64(object, "signature", &signature))
 		return muster_fail(err, CAUSE_BUNDLE_INVALID, "'%s' is no %s of muster",
 				   PRINTABLE(path),
 				   strcmp(schema, BUNDLE_SCHEMA) == 0 ? "bundle" : "receipt");

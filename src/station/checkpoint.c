@@ -18,13 +18,6 @@ static bool is_digest(const char *text)
 	return text && strlen(text) == 64 && strspn(text, "0123456789abcdef") == 64;
 }
 
-static bool take_base64(const cJSON *object, const char *name, struct bytes *ret_bytes)
-{
-	const char *text = json_text(object, name);
-
-	return text && base64_decode(text, strlen(text), ret_bytes);
-}
-
 bool checkpoint_read(const cJSON *object, struct checkpoint *ret_checkpoint,
 		     struct muster_error *err)
 {
@@ -32,8 +25,8 @@ bool checkpoint_read(const cJSON *object, struct checkpoint *ret_checkpoint,
 	const char *digest = json_text(object, "digest");
 
 	if (cJSON_GetArraySize(object) != 4 || !json_int64(object, "entry", &checkpoint.entry) ||
-	    !is_digest(digest) || !take_base64(object, "publicKey", &checkpoint.spki) ||
-	    !take_base64(object, "signature", &checkpoint.signature))
+	    !is_digest(digest) || !json_base64(object, "publicKey", &checkpoint.spki) ||
+	    !json_base64(object, "signature", &checkpoint.signature))
 		return muster_fail(err, CAUSE_CHECKPOINT_INVALID,
 				   "the checkpoint does not name entry, digest, public key and "
 				   "signature");

@@ -32,12 +32,6 @@ bool hook_spool_write(const char *directory, const cJSON *event, struct muster_e
 	return file_write(path, line, strlen(line), 0600, true, err);
 }
 
-static void closedirp(DIR **directory)
-{
-	if (*directory)
-		closedir(*directory);
-}
-
 static int compare(const void *a, const void *b)
 {
 	return strcmp(*(const char *const *)a, *(const char *const *)b);

@@ -207,12 +207,6 @@ static bool is_evidence_name(const char *name)
 	return length > suffix && strcmp(name + length - suffix, EVIDENCE_SUFFIX) == 0;
 }
 
-static void closedirp(DIR **directory)
-{
-	if (*directory)
-		closedir(*directory);
-}
-
 static bool restore_unenrolled(struct reconcile *reconcile, struct muster_error *err)
 {
 	const char *path = reconcile->request->evidence_directory;
