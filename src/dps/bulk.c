@@ -236,11 +236,10 @@ static bool build_next(struct dps_bulk *bulk, struct muster_error *err)
 	return true;
 }
 
-static void give_turn_back(struct call *call)
+static void give_turn_back(const struct call *call)
 {
 	struct dps_meter *meter = dps_client_meter(call->bulk->client);
 
-	http_cancel(dps_client_http(call->bulk->client), TAKE_PTR(call->transfer));
 	if (meter)
 		dps_meter_answer(meter, &call->ticket, DPS_BUDGET_UNSENT, -1);
 }
@@ -257,8 +256,10 @@ static void drop_next(struct dps_bulk *bulk)
 
 	if (!call)
 		return;
-	if (call->transfer)
+	if (call->transfer) {
+		http_cancel(dps_client_http(bulk->client), call->transfer);
 		give_turn_back(call);
+	}
 	for (size_t i = 0; i < call->count; i++)
 		call->slots[i]->state = states[call->kind];
 }
@@ -349,10 +350,15 @@ static bool is_repetition(const struct call *call)
 	return false;
 }
 
+static bool is_well(const struct dps_bulk *bulk)
+{
+	return bulk->has_succeeded && bulk->refusals == 0 && bulk->troubles == 0;
+}
+
 /* One at a time until the first success, and while there is trouble. */
 static size_t lanes_of(const struct dps_bulk *bulk)
 {
-	return bulk->has_succeeded && bulk->refusals == 0 && bulk->troubles == 0 ? bulk->lanes : 1;
+	return is_well(bulk) ? bulk->lanes : 1;
 }
 
 static void take_turn(struct dps_bulk *bulk, struct call *call, int64_t *ret_wait_ms)
@@ -365,7 +371,7 @@ static void take_turn(struct dps_bulk *bulk, struct call *call, int64_t *ret_wai
 			     : 0;
 	if (*ret_wait_ms > 0 || !meter || !is_repetition(call) || dps_meter_retry(meter))
 		return;
-	dps_meter_answer(meter, &call->ticket, DPS_BUDGET_UNSENT, -1);
+	give_turn_back(call);
 	muster_fail(&why, CAUSE_CLOUD_SERVER_ERROR,
 		    "writing enrollments: too many requests had to be repeated");
 	dps_bulk_stop(bulk, &why);
@@ -374,14 +380,12 @@ static void take_turn(struct dps_bulk *bulk, struct call *call, int64_t *ret_wai
 /* A credential that cannot be had ends the sending, not what is under way. */
 static bool authorize_next(struct dps_bulk *bulk)
 {
-	struct dps_meter *meter = dps_client_meter(bulk->client);
 	struct muster_error why;
 
 	if (dps_credential_authorize(dps_client_credential(bulk->client),
 				     dps_client_http(bulk->client), &bulk->next->request, &why))
 		return true;
-	if (meter)
-		dps_meter_answer(meter, &bulk->next->ticket, DPS_BUDGET_UNSENT, -1);
+	give_turn_back(bulk->next);
 	dps_bulk_stop(bulk, &why);
 	return false;
 }
@@ -535,7 +539,7 @@ static void cancel(struct dps_bulk *bulk)
 	dps_bulk_stop(bulk, &why);
 }
 
-/* So that it can go as soon as a lane is free. */
+/* So that it can go as soon as a lane is free. Not while there is trouble: its token would grow old. */
 static bool get_ahead(struct dps_bulk *bulk, struct muster_error *err)
 {
 	int64_t ignored;
@@ -543,7 +547,7 @@ static bool get_ahead(struct dps_bulk *bulk, struct muster_error *err)
 	if (!fill_slots(bulk, bulk->slot_count, err) ||
 	    (may_build_ahead(bulk) && !build_next(bulk, err)))
 		return false;
-	return !bulk->next || lanes_of(bulk) < bulk->lanes || make_next_ready(bulk, &ignored, err);
+	return !bulk->next || !is_well(bulk) || make_next_ready(bulk, &ignored, err);
 }
 
 /* Sends what was started. While the service is busy with it, looks at the answers and gets the next request ready.
