@@ -167,6 +167,14 @@ static bool begin(struct job *job, struct muster_error *err)
 	return job->operation != OPERATION_NONE || job_complete(job, &fine, err);
 }
 
+/* Its session is free for the next device at once; only its files may have to be waited for. */
+static void finish(struct job *job)
+{
+	job->is_finished = true;
+	EVP_PKEY_free(TAKE_PTR(job->key));
+	pool_leave(&job->run->pool, job);
+}
+
 static bool is_on_disk(const struct job *job)
 {
 	struct journal *journal = job->run->journal;
@@ -181,7 +189,7 @@ bool job_advance(struct job *job, bool is_stopped, struct muster_error *err)
 		struct muster_error failure;
 
 		if (job->step == job->run->steps->count) {
-			job->is_finished = true;
+			finish(job);
 			return true;
 		}
 		step = job_step(job);
