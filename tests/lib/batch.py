@@ -9,6 +9,7 @@ from lib.killer import killer, points_of, recorder, was_killed
 KINDS = ["status=503:retry-after=0", "status=429:retry-after=0", "status-after=500", "cut-before", "cut-after", "truncated", "garbage"]
 RECORDED = 60
 LEAST_CALLS = 5  # in a short batch, so that a kill meets them often enough
+SHARING = 4      # so many times fewer calls a device takes in a long one, at least
 RATE = 1000000   # operations a minute: the service of these batches takes what comes
 QUIET_RUNS_MAX = 10
 
@@ -96,11 +97,11 @@ class Ordeal:
         assert done.status == phase.done, done
 
     def paces(self, phase):
-        """System calls of a short batch, and how many of each a device takes."""
+        """System calls of a short batch, and how many of each a device takes in a long one."""
         log = self.station.home / "strace.log"
         self.record(phase, log, manifest(self.station, serials(RECORDED, "REC"), "recorded.csv"))
         points = collections.Counter(call for call, _ in points_of(log))
-        return {call: count / RECORDED for call, count in points.items() if count >= LEAST_CALLS}
+        return {call: count / RECORDED / SHARING for call, count in points.items() if count >= LEAST_CALLS}
 
     def count(self, phase):
         """How far it has come; a reader may have to play back what a kill left."""
