@@ -21,7 +21,7 @@ HELPERS = ["tests/odd-worker", "tests/muster-fault.so", "tests/test-tpm-sandbox"
 
 
 def target_of(test):
-    return [f"tests/test-{test.removeprefix('unit:')}"] if test.startswith("unit:") else PROGRAMS
+    return [f"tests/test-{test.removeprefix('unit:')}"] if test.startswith("unit:") else [*PROGRAMS, *HELPERS]
 
 
 class Copy:
