@@ -88,7 +88,7 @@ MUTANTS = [
      "tests/stories/test_lost_replies.py::test_enrollment_with_other_content_is_a_conflict_and_stays"),
     ("released-device-sent-again", "src/station/enroll.c", "!job_is_offline(job) && !job->was_released &&",
      "!job_is_offline(job) &&",
-     "tests/stories/test_derived_key.py::test_second_run_says_already_enrolled_and_sends_no_put"),
+     "tests/stories/test_journal_reconcile.py::test_a_tpm_is_known_again"),
     ("dry-run-sends", "src/station/enroll.c", "return !job_is_dry(job) && !job_is_offline(job) && !job->was_released &&",
      "return !job_is_offline(job) && !job->was_released &&", "tests/stories/test_derived_key.py::test_dry_run_touches_nothing"),
     ("unknown-outcome-sent-again", "src/station/enroll.c", "job->outcome_is_unknown = true;\n\treturn record_put(job, \"unknown\", err);",

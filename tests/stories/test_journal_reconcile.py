@@ -79,6 +79,7 @@ def test_a_tpm_is_known_again(station, tpm):
     assert_restored(before, devices_of(station))
     again = station.provision(profile, "A17-0042", "--tpm", tpm.tcti)
     assert again.status == 0 and again.json["state"] == "already enrolled", again
+    assert len(station.emulator.requests("put")) == 1
 
 
 def test_what_does_not_fit_together_is_told_apart(station, tpm, make_tpm):
