@@ -1,6 +1,7 @@
 /* Preloaded: lets calls that the program makes of the C library fail, each once for each way that led there. What failed before, in
  * this process or in another, is kept in a file that all of them map, so that every run finds something new until there is nothing
  * left. FAULT_CALLS=FILE:LANE:MOST; nothing fails while the lane is not armed, nor more than MOST calls of a process. */
+#undef _FORTIFY_SOURCE /* it puts bodies of its own into the headers for what is defined here */
 #include <dirent.h>
 #include <dlfcn.h>
 #include <errno.h>
