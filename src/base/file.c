@@ -209,22 +209,23 @@ void file_draft_done(struct file_draft *draft)
 	*draft = (struct file_draft){ 0 };
 }
 
-bool file_system_sync(const char *directory, struct muster_error *err)
+static bool sync_by(int (*sync_fd)(int fd), const char *directory, struct muster_error *err)
 {
 	CLEANUP(closep) int fd = open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 
-	return (fd >= 0 && syncfs(fd) == 0) ||
+	return (fd >= 0 && sync_fd(fd) == 0) ||
 	       muster_fail_errno(err, CAUSE_OUTPUT_WRITE, errno, "syncing '%s'",
 				 PRINTABLE(directory));
 }
 
+bool file_system_sync(const char *directory, struct muster_error *err)
+{
+	return sync_by(syncfs, directory, err);
+}
+
 bool directory_sync(const char *directory, struct muster_error *err)
 {
-	CLEANUP(closep) int fd = open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-
-	return (fd >= 0 && fsync(fd) == 0) ||
-	       muster_fail_errno(err, CAUSE_OUTPUT_WRITE, errno, "syncing '%s'",
-				 PRINTABLE(directory));
+	return sync_by(fsync, directory, err);
 }
 
 /* -- Piece by piece -------------------------------------------------------------------------------------------- */
