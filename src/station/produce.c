@@ -1,74 +1,18 @@
-/* Keys and certificates for many devices. Each line to the token does one thing at a time: it makes a key, or signs a
- * certificate. Nothing is asked for before it was announced; when nothing that was is left to be asked for, one transaction
+/* Keys and certificates for many devices. Each line to the token makes a key or signs a certificate, and has the next to do at hand:
+ * Nothing is asked for before it was announced; when nothing that was is left to be asked for, one transaction
  * of the journal records what was signed and announces what comes next, while the lines are busy with the last of it. A cut
  * leaves no more keys than there are units under way, which the next run destroys; what was recorded it takes over. */
-#include "produce.h"
+#include "production.h"
 
-#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "certify.h"
-#include "issuer.h"
 #include "muster/clock.h"
 #include "muster/file.h"
 #include "muster/json.h"
 #include "steps.h"
 
-/* Less than what a next run can settle. */
-enum { UNDER_WAY_MAX = 60, CERTIFICATE_FILE_MAX = 1024 * 1024 };
-
-/* In their order. What is noted is announced by the next commit, what is signed is recorded by it. */
-enum unit_state {
-	UNIT_NOTED,
-	UNIT_TO_MAKE,
-	UNIT_MAKING,
-	UNIT_LINTED,
-	UNIT_TO_SIGN,
-	UNIT_SIGNING,
-	UNIT_SIGNED,
-	UNIT_RECORDED,
-	UNIT_FAILED,
-};
-
-struct unit {
-	enum unit_state state;
-	struct produced_name name;
-	struct station_key_choice choice;
-	struct custody_key key;
-	struct pki_linted *linted;
-	struct bytes certificate;    /* DER */
-	char terms[SHA256_HEX_SIZE]; /* what the profile says of it */
-};
-
-/* It is busy with the first of its units, and has the second at hand. */
-enum { LINE_DEPTH = 2 };
-struct line {
-	struct worker *worker;
-	bool makes, signs;
-	struct unit *units[LINE_DEPTH];
-	size_t count;
-};
-
-struct production {
-	const struct station_produce *request;
-	struct profile profile;
-	struct serials serials;
-	struct custody custody,
-		elsewhere; /* the devices' token, and the issuer's if that is another */
-	struct custody_key issuer_key;
-	X509 *issuer_certificate; /* NULL: each key signs for itself */
-	struct file_sink sink;
-	struct earlier earlier;
-	struct bytes id; /* of this production; random */
-
-	struct line lines[CUSTODY_LINES_MAX + 1];
-	size_t line_count;
-	struct unit units[UNDER_WAY_MAX]; /* a ring: that of serial n is n % UNDER_WAY_MAX */
-	size_t begun, ended;              /* serials */
-	size_t written, adopted;
-	struct muster_error failure; /* the first; nothing new is begun after it */
-};
+enum { CERTIFICATE_FILE_MAX = 1024 * 1024 };
 
 static void unit_done(struct unit *unit)
 {
@@ -94,211 +38,6 @@ static void production_done(struct production *production)
 	profile_done(&production->profile);
 }
 
-static struct unit *unit_of(struct production *production, size_t serial)
-{
-	return &production->units[serial % UNDER_WAY_MAX];
-}
-
-/* Of those under way, the first in that state. */
-static struct unit *first_in(struct production *production, enum unit_state state)
-{
-	for (size_t i = production->ended; i < production->begun; i++)
-		if (unit_of(production, i)->state == state)
-			return unit_of(production, i);
-	return NULL;
-}
-
-static bool is_stopped(const struct production *production)
-{
-	return production->failure.code != MUSTER_OK;
-}
-
-static void unit_failed(struct production *production, struct unit *unit,
-			const struct muster_error *failure)
-{
-	unit->state = UNIT_FAILED;
-	if (is_stopped(production))
-		return;
-	production->failure = *failure;
-	muster_error_prefix(&production->failure, "device '%s'", unit->name.registration_id);
-}
-
-/* -- What comes back ---------------------------------------------------------------------------------------------- */
-
-static bool lint(const struct production *production, struct unit *unit, struct muster_error *err)
-{
-	const struct profile *profile = &production->profile;
-	struct pki_plan plan = {
-		.key = unit->key.public_key,
-		.subject = unit->name.subject,
-		.registration_id = unit->name.registration_id,
-		.valid_days = (unsigned)profile->x509.valid_days,
-		.skew_minutes = (unsigned)profile->x509.skew_minutes,
-		.now_ms = clock_wall_ms(),
-		.crl_url = profile->x509.crl_url,
-		.issuer_key = production->issuer_key.public_key,
-		.issuer_certificate = production->issuer_certificate,
-	};
-
-	return pki_certificate_lint(&plan, &unit->linted, err);
-}
-
-/* The journal does not know the keys that are under way beside it. */
-static bool is_repeated(struct production *production, const struct unit *unit)
-{
-	for (size_t i = production->ended; i < production->begun; i++) {
-		const struct unit *other = unit_of(production, i);
-
-		if (other != unit && other->key.spki.size > 0 &&
-		    bytes_equal(&other->key.spki, &unit->key.spki))
-			return true;
-	}
-	return false;
-}
-
-static bool take_key(struct production *production, struct unit *unit,
-		     const struct worker_message *reply, struct muster_error *err)
-{
-	if (!custody_key_made(&production->custody, &unit->choice, reply, &unit->key, err))
-		return false;
-	if (is_repeated(production, unit))
-		return muster_fail(err, CAUSE_KEY_REPEATED,
-				   "the token made the same key a second time");
-	if (!lint(production, unit, err))
-		return false;
-	unit->state = UNIT_LINTED;
-	return true;
-}
-
-static bool take_signature(struct unit *unit, const struct worker_message *reply,
-			   struct muster_error *err)
-{
-	const struct bytes *signature = token_signature_of(reply, err);
-
-	if (!signature || !pki_linted_sign(unit->linted, signature, &unit->certificate, err))
-		return false;
-	unit->state = UNIT_SIGNED;
-	return true;
-}
-
-/* -- Lines ---------------------------------------------------------------------------------------------------------- */
-
-static const struct bytes *signer_id(const struct production *production, const struct unit *unit)
-{
-	return production->issuer_certificate ? &production->issuer_key.id : &unit->key.id;
-}
-
-static bool ask_for_signature(const struct production *production, const struct unit *unit,
-			      struct worker_message *ret_request, struct muster_error *err)
-{
-	struct pki_wanted wanted = { 0 };
-
-	if (!pki_linted_wants(unit->linted, &wanted, err))
-		return false;
-	token_signature_ask(signer_id(production, unit), wanted.scheme, wanted.hash, &wanted.digest,
-			    ret_request);
-	bytes_done(&wanted.digest);
-	return true;
-}
-
-static bool ask(struct production *production, struct line *line, struct unit *unit,
-		struct muster_error *err)
-{
-	CLEANUP(worker_message_done) struct worker_message request = { 0 };
-	bool makes = unit->state == UNIT_TO_MAKE;
-
-	if (makes)
-		custody_key_ask(&unit->choice, &unit->key, &request);
-	else if (!ask_for_signature(production, unit, &request, err))
-		return false;
-	if (!worker_queue(line->worker, &request, err))
-		return false;
-	unit->state = makes ? UNIT_MAKING : UNIT_SIGNING;
-	line->units[line->count++] = unit;
-	return true;
-}
-
-/* Signatures first: they end what is under way. */
-static void ask_line(struct production *production, struct line *line)
-{
-	struct unit *unit = line->signs ? first_in(production, UNIT_TO_SIGN) : NULL;
-	struct muster_error err;
-
-	if (!unit && line->makes && !is_stopped(production))
-		unit = first_in(production, UNIT_TO_MAKE);
-	if (unit && !ask(production, line, unit, &err))
-		unit_failed(production, unit, &err);
-}
-
-/* None gets a second thing before all have one. */
-static void ask_lines(struct production *production)
-{
-	for (size_t depth = 0; depth < LINE_DEPTH; depth++)
-		for (size_t i = 0; i < production->line_count; i++)
-			if (production->lines[i].count == depth)
-				ask_line(production, &production->lines[i]);
-}
-
-static struct unit *pop(struct line *line)
-{
-	struct unit *unit = line->units[0];
-
-	line->count--;
-	memmove(line->units, line->units + 1, line->count * sizeof(*line->units));
-	return unit;
-}
-
-/* Takes what has come, and has the line go on before it is looked at. */
-static void take_reply(struct production *production, struct line *line)
-{
-	CLEANUP(worker_message_done) struct worker_message reply = { 0 };
-	struct muster_error err;
-	struct unit *unit;
-	bool is_done, good;
-
-	if (line->count == 0)
-		return;
-	good = worker_receive(line->worker, &reply, &is_done, &err);
-	if (!is_done)
-		return;
-	unit = pop(line);
-	if (good)
-		ask_line(production, line);
-	if (!good || !(unit->state == UNIT_MAKING ? take_key(production, unit, &reply, &err)
-						  : take_signature(unit, &reply, &err)))
-		unit_failed(production, unit, &err);
-	while (line->count > 0 && !worker_is_alive(line->worker))
-		unit_failed(production, pop(line), &err);
-}
-
-static void take_replies(struct production *production)
-{
-	for (size_t i = 0; i < production->line_count; i++)
-		take_reply(production, &production->lines[i]);
-}
-
-/* False when no line is busy. */
-static bool wait_for_lines(const struct production *production)
-{
-	struct pollfd waits[CUSTODY_LINES_MAX + 1];
-	int64_t deadline = INT64_MAX, left;
-	size_t used = 0;
-
-	for (size_t i = 0; i < production->line_count; i++) {
-		const struct line *line = &production->lines[i];
-
-		if (line->count == 0)
-			continue;
-		waits[used++] = (struct pollfd){ .fd = worker_fd(line->worker), .events = POLLIN };
-		if (worker_deadline_ms(line->worker) < deadline)
-			deadline = worker_deadline_ms(line->worker);
-	}
-	left = deadline - clock_now_ms();
-	if (used > 0)
-		poll(waits, (nfds_t)used, left > 0 ? (int)left : 0);
-	return used > 0;
-}
-
 /* -- The journal and the file ------------------------------------------------------------------------------------- */
 
 static bool keep(struct production *production, struct unit *unit, struct muster_error *err)
@@ -312,8 +51,8 @@ static bool keep(struct production *production, struct unit *unit, struct muster
 	};
 
 	unit->state = UNIT_RECORDED;
-	return certify_keep(&production->custody, &unit->certificate, signer_id(production, unit),
-			    &device, err);
+	return certify_keep(&production->custody, &unit->certificate,
+			    production_signer(production, unit), &device, err);
 }
 
 static bool record(struct production *production, struct unit *unit, struct muster_error *err)
@@ -321,7 +60,8 @@ static bool record(struct production *production, struct unit *unit, struct must
 	struct custody *custody = &production->custody;
 
 	if (unit->state == UNIT_LINTED)
-		return certify_announce(custody, unit->linted, signer_id(production, unit), err);
+		return certify_announce(custody, unit->linted, production_signer(production, unit),
+					err);
 	if (unit->state != UNIT_SIGNED)
 		return true;
 	return keep(production, unit, err) && custody_key_keep(custody, &unit->key, err);
@@ -354,9 +94,10 @@ static bool write_unit(struct production *production, const struct unit *unit,
 static bool end_units(struct production *production, struct muster_error *err)
 {
 	for (; production->ended < production->begun; production->ended++) {
-		struct unit *unit = unit_of(production, production->ended);
-		bool is_given_up = unit->state == UNIT_FAILED ||
-				   (is_stopped(production) && unit->state <= UNIT_TO_MAKE);
+		struct unit *unit = production_unit(production, production->ended);
+		bool is_given_up =
+			unit->state == UNIT_FAILED ||
+			(production_is_stopped(production) && unit->state <= UNIT_TO_MAKE);
 
 		if (unit->state != UNIT_RECORDED && !is_given_up)
 			break;
@@ -369,7 +110,8 @@ static bool end_units(struct production *production, struct muster_error *err)
 
 static bool has_room(const struct production *production)
 {
-	return !is_stopped(production) && production->begun < production->serials.count &&
+	return !production_is_stopped(production) &&
+	       production->begun < production->serials.count &&
 	       production->begun - production->ended < UNDER_WAY_MAX;
 }
 
@@ -387,7 +129,7 @@ static bool adopt(struct production *production, struct unit *unit, const struct
 static bool begin_unit(struct production *production, struct muster_error *err)
 {
 	const char *serial = production->serials.items[production->begun].text;
-	struct unit *unit = unit_of(production, production->begun++);
+	struct unit *unit = production_unit(production, production->begun++);
 	const struct earlier_unit *made;
 
 	if (!produced_name_make(&production->profile, serial, &unit->name, err) ||
@@ -406,7 +148,7 @@ static bool begin_unit(struct production *production, struct muster_error *err)
 static void release(struct production *production)
 {
 	for (size_t i = production->ended; i < production->begun; i++) {
-		struct unit *unit = unit_of(production, i);
+		struct unit *unit = production_unit(production, i);
 
 		if (unit->state == UNIT_NOTED)
 			unit->state = UNIT_TO_MAKE;
@@ -423,7 +165,7 @@ static bool commit(struct production *production, struct muster_error *err)
 	if (!journal_begin(journal, err))
 		return false;
 	for (size_t i = production->ended; i < production->begun; i++)
-		if (!record(production, unit_of(production, i), err))
+		if (!record(production, production_unit(production, i), err))
 			return false;
 	if (!end_units(production, err))
 		return false;
@@ -439,20 +181,20 @@ static bool commit(struct production *production, struct muster_error *err)
 /* Nothing is left to be asked for, and there is something to commit. */
 static bool is_due(struct production *production)
 {
-	return !first_in(production, UNIT_TO_SIGN) &&
-	       (is_stopped(production) || !first_in(production, UNIT_TO_MAKE)) &&
-	       (has_room(production) || first_in(production, UNIT_LINTED) ||
-		first_in(production, UNIT_SIGNED));
+	return !production_first(production, UNIT_TO_SIGN) &&
+	       (production_is_stopped(production) || !production_first(production, UNIT_TO_MAKE)) &&
+	       (has_room(production) || production_first(production, UNIT_LINTED) ||
+		production_first(production, UNIT_SIGNED));
 }
 
 static bool run(struct production *production, struct muster_error *err)
 {
 	do {
-		take_replies(production);
+		production_take(production);
 		if (is_due(production) && !commit(production, err))
 			return false;
-		ask_lines(production);
-	} while (wait_for_lines(production) || is_due(production));
+		production_ask(production);
+	} while (production_wait(production) || is_due(production));
 	return end_units(production, err);
 }
 
@@ -575,7 +317,7 @@ static bool finish(struct production *production, struct muster_error *err)
 	if (production->written > 0 &&
 	    (!file_sink_commit(&production->sink, err) || !record_file(production, err)))
 		return false;
-	if (!is_stopped(production))
+	if (!production_is_stopped(production))
 		return true;
 	*err = production->failure;
 	return muster_error_prefix(err, "%zu of %zu certificates are made", production->written,

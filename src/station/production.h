@@ -1,0 +1,80 @@
+/* A production under way: its units, and the lines to the token that work on them. Private to cert produce. */
+#pragma once
+
+#include "certify.h"
+#include "issuer.h"
+#include "produce.h"
+
+/* Less than what a next run can settle. */
+enum { UNDER_WAY_MAX = 60 };
+
+/* In their order. What is noted is announced by the next commit, what is signed is recorded by it. */
+enum unit_state {
+	UNIT_NOTED,
+	UNIT_TO_MAKE,
+	UNIT_MAKING,
+	UNIT_LINTED,
+	UNIT_TO_SIGN,
+	UNIT_SIGNING,
+	UNIT_SIGNED,
+	UNIT_RECORDED,
+	UNIT_FAILED,
+};
+
+struct unit {
+	enum unit_state state;
+	struct produced_name name;
+	struct station_key_choice choice;
+	struct custody_key key;
+	struct pki_linted *linted;
+	struct bytes certificate;    /* DER */
+	char terms[SHA256_HEX_SIZE]; /* what the profile says of it */
+};
+
+/* It is busy with the first of its units, and has the second at hand. */
+enum { LINE_DEPTH = 2 };
+struct line {
+	struct worker *worker;
+	bool makes, signs;
+	struct unit *units[LINE_DEPTH];
+	size_t count;
+};
+
+struct production {
+	const struct station_produce *request;
+	struct profile profile;
+	struct serials serials;
+	struct custody custody,
+		elsewhere; /* the devices' token, and the issuer's if that is another */
+	struct custody_key issuer_key;
+	X509 *issuer_certificate; /* NULL: each key signs for itself */
+	struct file_sink sink;
+	struct earlier earlier;
+	struct bytes id; /* of this production; random */
+
+	struct line lines[CUSTODY_LINES_MAX + 1];
+	size_t line_count;
+	struct unit units[UNDER_WAY_MAX]; /* a ring: that of serial n is n % UNDER_WAY_MAX */
+	size_t begun, ended;              /* serials */
+	size_t written, adopted;
+	struct muster_error failure; /* the first; nothing new is begun after it */
+};
+
+/* The unit of a serial; it has to be under way. */
+struct unit *production_unit(struct production *production, size_t serial);
+/* Of those under way the first in that state, or NULL. */
+struct unit *production_first(struct production *production, enum unit_state state);
+bool production_is_stopped(const struct production *production);
+/* Nothing new is begun after the first failure. */
+void production_unit_failed(struct production *production, struct unit *unit,
+			    const struct muster_error *failure);
+
+/* CKA_ID of the key that signs for the unit: the issuer's, or its own. */
+const struct bytes *production_signer(const struct production *production, const struct unit *unit);
+
+/* Gives each line what it can do next. Never blocks. */
+void production_ask(struct production *production);
+/* Takes the replies that have come, checks what they bring, and has their lines go on. */
+void production_take(struct production *production);
+/* Waits for a reply or a deadline; false when no line is busy. */
+bool production_wait(const struct production *production) MUST_CHECK;
