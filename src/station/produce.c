@@ -1,4 +1,4 @@
-/* Keys and certificates for many devices. Each line to the token makes a key or signs a certificate, and has the next to do at hand:
+/* Keys and certificates for many devices. Each line to the token makes a key or signs a certificate, and has the next to do at hand.
  * Nothing is asked for before it was announced; when nothing that was is left to be asked for, one transaction
  * of the journal records what was signed and announces what comes next, while the lines are busy with the last of it. A cut
  * leaves no more keys than there are units under way, which the next run destroys; what was recorded it takes over. */
