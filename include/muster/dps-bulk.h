@@ -24,11 +24,12 @@ enum dps_bulk_mode {
 /* As on the wire: "create", "update", "updateIfMatchETag", "delete". */
 const char *dps_bulk_mode_name(enum dps_bulk_mode mode);
 
-/* One enrollment. Given by the producer, who gives up `id`, `document` and `etag` (all from malloc); the engine frees them. */
+/* One enrollment. Given by the producer, who gives up `id`, `document`, `line` and `etag` (all from malloc); the engine frees them. */
 struct dps_bulk_item {
 	char *id;
-	cJSON *document; /* as it is to be written; NULL for DPS_BULK_DELETE */
-	char *etag;      /* NULL: none */
+	cJSON *document; /* as it is to be written; NULL for DPS_BULK_DELETE, and where `line` says it */
+	char *line; /* for DPS_BULK_CREATE and DPS_BULK_UPDATE: the document as one line of JSON, which is sent as it stands */
+	char *etag; /* NULL: none */
 	uint64_t tag;    /* the caller's own */
 	bool is_unclear; /* told with DPS_BULK_OPEN: a write of it may have taken effect */
 };

@@ -52,13 +52,13 @@ struct dps_problems {
 	struct dps_problem list[DPS_PROBLEMS_MAX];
 };
 
-/* Adds every problem found to *problems (zero-initialise it); none means the service would take the document. */
+/* Adds every problem found to *problems (count 0 before the first); none means the service would take the document. */
 void dps_document_check(const cJSON *document, const struct dps_document_rules *rules,
 			struct dps_problems *problems);
 
 /* In place: words of an enumeration in their canonical spelling, null members dropped. Free JSON (twins, device
- * information) stays as it is. For a document that passed the check. */
-void dps_document_normalise(cJSON *document);
+ * information) stays as it is. For a document that passed the check. True when there was something to do. */
+bool dps_document_normalise(cJSON *document);
 
 /* 1..128 letters, digits, - . _ : and a letter, digit or dash at the end. CAUSE_REGISTRATION_ID_INVALID. */
 bool dps_registration_id_check(const char *id, struct muster_error *err) MUST_CHECK;

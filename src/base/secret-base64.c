@@ -2,13 +2,13 @@
 #include "muster/secret.h"
 
 /* All ones when low <= c <= high, else 0. */
-static unsigned in_range(unsigned c, unsigned low, unsigned high)
+static inline unsigned in_range(unsigned c, unsigned low, unsigned high)
 {
 	return 0U - (((low - 1 - c) & (c - high - 1)) >> 31);
 }
 
 /* 0 to 63, or something above. */
-static unsigned value_of(unsigned c)
+static inline unsigned value_of(unsigned c)
 {
 	unsigned value = (in_range(c, 'A', 'Z') & (c - 'A' + 1)) |
 			 (in_range(c, 'a', 'z') & (c - 'a' + 27)) |
@@ -26,7 +26,7 @@ static uint8_t character_of(unsigned value)
 			 (in_range(value, 62, 62) & '+') | (in_range(value, 63, 63) & '/'));
 }
 
-/* out: NULL to see only whether it can be done. False when anything in it is not base64. */
+/* False when anything in it is not base64. */
 static bool decode(const uint8_t *text, size_t length, size_t padding, uint8_t *out)
 {
 	size_t size = length / 4 * 3 - padding;
@@ -45,7 +45,7 @@ static bool decode(const uint8_t *text, size_t length, size_t padding, uint8_t *
 
 			if (at >= size)
 				bad |= byte;
-			else if (out)
+			else
 				out[at] = byte;
 		}
 	}
@@ -67,11 +67,21 @@ static bool has_good_length(size_t length)
 	return length > 0 && length % 4 == 0 && length <= SECRET_MAX;
 }
 
+static bool can_decode(const uint8_t *text, size_t length, size_t padding)
+{
+	uint8_t last[3];
+	unsigned bad = 0;
+
+	for (size_t i = 0; i < length - 4; i++)
+		bad |= value_of(text[i]) >> 6;
+	return decode(text + length - 4, 4, padding, last) && bad == 0;
+}
+
 bool secret_base64_check(const char *text, size_t length, size_t *ret_size)
 {
 	size_t padding = padding_of(text, length);
 
-	if (!has_good_length(length) || !decode((const uint8_t *)text, length, padding, NULL))
+	if (!has_good_length(length) || !can_decode((const uint8_t *)text, length, padding))
 		return false;
 	*ret_size = length / 4 * 3 - padding;
 	return true;

@@ -186,9 +186,16 @@ static void take_absent(struct dps_bulk *bulk, struct slot *slot)
 	send_again(bulk, slot);
 }
 
+/* Of what came as a line it is made when there is something to compare it with. */
+static bool have_document(struct slot *slot, struct muster_error *err)
+{
+	return slot->item.document || json_parse(slot->json, strlen(slot->json), "the enrollment",
+						 &slot->item.document, err);
+}
+
 static void take_found(struct dps_bulk *bulk, struct slot *slot, const struct http_answer *answer)
 {
-	struct muster_error ignored;
+	struct muster_error ignored, failure;
 
 	if (!dps_enrollment_read(answer, slot->item.id, &slot->found, &ignored)) {
 		again(bulk, slot, SLOT_READ, answer);
@@ -196,6 +203,8 @@ static void take_found(struct dps_bulk *bulk, struct slot *slot, const struct ht
 	}
 	if (bulk->mode == DPS_BULK_DELETE)
 		take_undeleted(bulk, slot);
+	else if (!have_document(slot, &failure))
+		bulk_fail(bulk, &failure);
 	else if (dps_enrollment_needs_mechanism(slot->item.document, slot->found))
 		slot->state = SLOT_READ_KEYS;
 	else

@@ -199,33 +199,43 @@ void dps_document_check(const cJSON *document, const struct dps_document_rules *
 
 /* -- Normalising --------------------------------------------------------------------------------------- */
 
-static void normalise_object(cJSON *object, const struct field *fields)
+static bool normalise_word(const cJSON *item, const struct field *field)
+{
+	const char *word = find_word(field->words, item->valuestring);
+
+	if (!word || strcmp(word, item->valuestring) == 0)
+		return false;
+	/* Only letters change their case, so it fits in place. */
+	memcpy(item->valuestring, word, strlen(word));
+	return true;
+}
+
+static bool normalise_object(cJSON *object, const struct field *fields)
 {
 	cJSON *item = object->child;
+	bool has_changed = false;
 
 	while (item) {
 		const struct field *field = find_field(fields, item->string);
 		cJSON *next = item->next;
-		const char *word;
 
 		if (field && cJSON_IsNull(item)) {
 			cJSON_Delete(cJSON_DetachItemViaPointer(object, item));
+			has_changed = true;
 		} else if (field && field->kind == FIELD_OBJECT && cJSON_IsObject(item)) {
-			normalise_object(item, field->members);
+			has_changed |= normalise_object(item, field->members);
 		} else if (field && field->kind == FIELD_WORD && cJSON_IsString(item)) {
-			word = find_word(field->words, item->valuestring);
-			/* Only letters change their case, so it fits in place. */
-			if (word)
-				memcpy(item->valuestring, word, strlen(word));
+			has_changed |= normalise_word(item, field);
 		}
 		item = next;
 	}
+	return has_changed;
 }
 
-void dps_document_normalise(cJSON *document)
+bool dps_document_normalise(cJSON *document)
 {
 	bool is_group = json_get(document, "enrollmentGroupId") != NULL;
 
-	normalise_object(document,
-			 fields_of(is_group ? DPS_DOCUMENT_GROUP : DPS_DOCUMENT_ENROLLMENT));
+	return normalise_object(document,
+				fields_of(is_group ? DPS_DOCUMENT_GROUP : DPS_DOCUMENT_ENROLLMENT));
 }

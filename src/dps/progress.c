@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 #include "muster/clock.h"
@@ -24,9 +25,10 @@ struct head {
 struct dps_progress {
 	int fd;
 	char *path;
-	struct head head;
-	size_t size; /* of bits, in bytes */
-	uint8_t *bits;
+	struct head head; /* as the file has to begin */
+	size_t size;      /* of bits, in bytes */
+	uint8_t *file;    /* mapped: a bit that is set outlives us without a system call */
+	uint8_t *bits;    /* in it */
 	size_t count;
 	int64_t synced_ms;
 };
@@ -74,24 +76,34 @@ static bool is_ours(const struct dps_progress *progress)
 	       memcmp(&head, &progress->head, sizeof(head)) == 0;
 }
 
+static size_t file_size(const struct dps_progress *progress)
+{
+	return sizeof(struct head) + progress->size;
+}
+
 static bool begin(struct dps_progress *progress, struct muster_error *err)
 {
 	const struct head head = progress->head;
-	off_t size = (off_t)(sizeof(head) + progress->size);
 
-	if (ftruncate(progress->fd, 0) < 0 || ftruncate(progress->fd, size) < 0 ||
-	    pwrite(progress->fd, &head, sizeof(head), 0) != (ssize_t)sizeof(head))
-		return fail(progress, err);
-	return true;
+	return (ftruncate(progress->fd, 0) == 0 &&
+		pwrite(progress->fd, &head, sizeof(head), 0) == (ssize_t)sizeof(head)) ||
+	       fail(progress, err);
 }
 
-/* What is missing at the end of the file is not done. */
-static bool load(struct dps_progress *progress, struct muster_error *err)
+/* What is missing at the end of the file is not done. All of it has its room on the disk before it is mapped: afterwards nobody
+ * could be told that there is none. */
+static bool map(struct dps_progress *progress, struct muster_error *err)
 {
-	ssize_t count = pread(progress->fd, progress->bits, progress->size, sizeof(struct head));
+	void *file;
 
-	if (count < 0)
+	errno = posix_fallocate(progress->fd, 0, (off_t)file_size(progress));
+	if (errno != 0)
 		return fail(progress, err);
+	file = mmap(NULL, file_size(progress), PROT_READ | PROT_WRITE, MAP_SHARED, progress->fd, 0);
+	if (file == MAP_FAILED)
+		return fail(progress, err);
+	progress->file = file;
+	progress->bits = progress->file + sizeof(struct head);
 	for (size_t row = 0; row < progress->head.rows; row++)
 		progress->count += dps_progress_is_done(progress, row);
 	return true;
@@ -108,11 +120,6 @@ static struct dps_progress *progress_new(const uint8_t work[SHA256_SIZE], size_t
 	memcpy(progress->head.work, work, SHA256_SIZE);
 	progress->head.rows = rows;
 	progress->size = (rows + 7) / 8;
-	progress->bits = calloc(1, progress->size + 1);
-	if (!progress->bits) {
-		free(progress);
-		return NULL;
-	}
 	return progress;
 }
 
@@ -125,7 +132,9 @@ bool dps_progress_open(const uint8_t work[SHA256_SIZE], size_t rows, bool restar
 		return muster_fail_memory(err);
 	if (!open_file(progress, err))
 		return false;
-	if (!restart && is_ours(progress) ? !load(progress, err) : !begin(progress, err))
+	if ((restart || !is_ours(progress)) && !begin(progress, err))
+		return false;
+	if (!map(progress, err))
 		return false;
 	*ret_progress = TAKE_PTR(progress);
 	return true;
@@ -135,11 +144,12 @@ void dps_progress_close(struct dps_progress *progress)
 {
 	if (!progress)
 		return;
+	if (progress->file)
+		munmap(progress->file, file_size(progress));
 	if (progress->fd >= 0)
 		fdatasync(progress->fd);
 	closep(&progress->fd);
 	free(progress->path);
-	free(progress->bits);
 	free(progress);
 }
 
@@ -159,14 +169,11 @@ size_t dps_progress_count(const struct dps_progress *progress)
 bool dps_progress_mark(struct dps_progress *progress, size_t row, struct muster_error *err)
 {
 	int64_t now = clock_now_ms();
-	off_t place = (off_t)(sizeof(struct head) + row / 8);
 
 	if (dps_progress_is_done(progress, row))
 		return true;
 	progress->bits[row / 8] |= (uint8_t)(1u << row % 8);
 	progress->count++;
-	if (pwrite(progress->fd, &progress->bits[row / 8], 1, place) != 1)
-		return fail(progress, err);
 	if (now - progress->synced_ms < SYNC_EVERY_MS)
 		return true;
 	progress->synced_ms = now;

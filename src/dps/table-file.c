@@ -162,21 +162,30 @@ static void report_line(struct table_file *file, struct table_report *report,
 	report_mistake(report, &place, "%s", words);
 }
 
+/* The next line that is a row. One that is too long is a mistake, and the end. */
+static bool next_line(struct table_file *file, struct table_report *report, bool *ret_has,
+		      struct muster_error *err)
+{
+	do {
+		if (!read_line(file, ret_has, err))
+			return false;
+		if (file->line.failed) {
+			report_mistake(report, &file->row_place, "the row is longer than %d bytes",
+				       DPS_TABLE_ROW_MAX);
+			*ret_has = false;
+		}
+	} while (*ret_has && is_blank(&file->line));
+	return true;
+}
+
 bool table_file_next_object(struct table_file *file, struct table_report *report,
 			    cJSON **ret_object, struct muster_error *err)
 {
 	struct muster_error error;
 	bool has;
 
-	do {
-		if (!read_line(file, &has, err))
-			return false;
-		if (file->line.failed) {
-			report_mistake(report, &file->row_place, "the row is longer than %d bytes",
-				       DPS_TABLE_ROW_MAX);
-			return true;
-		}
-	} while (has && is_blank(&file->line));
+	if (!next_line(file, report, &has, err))
+		return false;
 	if (!has)
 		return true;
 	if (!json_parse(file->line.data, file->line.length, "the row", ret_object, &error))
@@ -188,4 +197,16 @@ bool table_file_next_object(struct table_file *file, struct table_report *report
 	cJSON_Delete(*ret_object);
 	*ret_object = cJSON_CreateObject();
 	return *ret_object || muster_fail_memory(err);
+}
+
+bool table_file_next_line(struct table_file *file, struct table_report *report, bool *ret_has,
+			  struct muster_error *err)
+{
+	struct muster_error error;
+
+	if (!next_line(file, report, ret_has, err))
+		return false;
+	if (*ret_has && !json_check(file->line.data, file->line.length, "the row", &error))
+		report_line(file, report, &error);
+	return true;
 }

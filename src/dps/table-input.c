@@ -14,6 +14,7 @@ static bool refill(struct table_input *input, struct muster_error *err)
 	if (count < 0)
 		return muster_fail_errno(err, CAUSE_INPUT_NOT_FOUND, errno, "reading '%s'",
 					 input->path);
+	input->refills++;
 	input->filled = (size_t)count;
 	input->used = 0;
 	return true;

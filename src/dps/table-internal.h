@@ -17,6 +17,7 @@ struct table_input {
 	char path[256]; /* printable, for messages */
 	char buffer[64 * 1024];
 	size_t filled, used;
+	size_t refills;               /* how often the buffer was filled */
 	struct dps_table_place place; /* of the next byte */
 	bool after_return;            /* the last byte was CR */
 };
@@ -97,6 +98,9 @@ bool table_file_next_cells(struct table_file *file, struct table_report *report,
  * and an empty object. */
 bool table_file_next_object(struct table_file *file, struct table_report *report,
 			    cJSON **ret_object, struct muster_error *err) MUST_CHECK;
+/* The same without a tree, in file->line; a mistake when it is no JSON. */
+bool table_file_next_line(struct table_file *file, struct table_report *report, bool *ret_has,
+			  struct muster_error *err) MUST_CHECK;
 
 /* -- Columns (table-columns.c) ---------------------------------------------------------------------------- */
 

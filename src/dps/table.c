@@ -1,16 +1,20 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "muster/json-edit.h"
 #include "muster/json.h"
 
+#include "bulk-internal.h"
 #include "table-internal.h"
 
 struct dps_table {
 	struct table_file file;
 	enum dps_bulk_mode mode;
 	struct table_head head;
-	size_t rows; /* read since the beginning */
+	size_t rows;            /* read since the beginning */
+	size_t checked_refills; /* of the file's buffer, when it was last seen to be unchanged */
 	bool is_at_start;
+	bool goes_as_it_stands; /* as was checked: each row is one line, in which nothing has to be changed */
 };
 
 /* -- Opening ---------------------------------------------------------------------------------------------- */
@@ -104,8 +108,10 @@ static void check_whole(struct dps_table *table, const cJSON *document, struct t
 	const struct dps_document_rules rules = {
 		.certificate_may_be_info = table->mode != DPS_BULK_CREATE,
 	};
-	struct dps_problems problems = { 0 };
+	struct dps_problems problems;
 
+	/* Clearing all of them would take as long as looking for them. */
+	problems.count = 0;
 	dps_document_check(document, &rules, &problems);
 	for (size_t i = 0; i < problems.count; i++)
 		report_problem(table, report, &problems.list[i]);
@@ -168,6 +174,39 @@ static bool check_twice(struct dps_table *table, struct id_set *seen, const cJSO
 	return true;
 }
 
+static const char *const service_members[] = { "etag", "registrationState", "createdDateTimeUtc",
+					       "lastUpdatedDateTimeUtc" };
+
+static bool is_of_service(const char *name)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(service_members); i++)
+		if (name[0] == service_members[i][0] && strcmp(name, service_members[i]) == 0)
+			return true;
+	return false;
+}
+
+/* What is the service's own does not go back. True when there was something to do. */
+static bool make_sendable(cJSON *document)
+{
+	bool has_changed = false;
+	cJSON *next;
+
+	for (cJSON *item = document->child; item; item = next) {
+		next = item->next;
+		if (!is_of_service(item->string))
+			continue;
+		cJSON_Delete(cJSON_DetachItemViaPointer(document, item));
+		has_changed = true;
+	}
+	return dps_document_normalise(document) || has_changed;
+}
+
+/* A longer line than a bulk has room for may be shorter without its spaces. */
+static bool is_sendable(const struct table_file *file, cJSON *document)
+{
+	return file->line.length <= BULK_ROOM && !make_sendable(document);
+}
+
 static bool check_rows(struct dps_table *table, struct table_report *report,
 		       struct muster_error *err)
 {
@@ -186,6 +225,8 @@ static bool check_rows(struct dps_table *table, struct table_report *report,
 			check_document(table, document, report);
 		if (!check_twice(table, &seen, document, report, err))
 			return false;
+		table->goes_as_it_stands =
+			table->goes_as_it_stands && is_sendable(&table->file, document);
 		if (table->rows >= DPS_TABLE_ROWS_MAX)
 			return muster_fail(err, CAUSE_INPUT_TOO_LARGE, "'%s' has more than %d rows",
 					   table->file.input.path, DPS_TABLE_ROWS_MAX);
@@ -198,6 +239,8 @@ bool dps_table_check(struct dps_table *table, dps_table_mistake *mistake, void *
 	struct table_report report = { mistake, context, 0 };
 	struct dps_table_facts facts = { 0 };
 
+	table->goes_as_it_stands =
+		table->file.format == DPS_TABLE_JSONL && table->mode <= DPS_BULK_UPDATE;
 	if (!table_file_digest(&table->file, facts.digest, err) || !begin(table, err) ||
 	    !check_rows(table, &report, err) || !table_file_check_unchanged(&table->file, err))
 		return false;
@@ -209,51 +252,102 @@ bool dps_table_check(struct dps_table *table, dps_table_mistake *mistake, void *
 
 /* -- The second time through ------------------------------------------------------------------------------ */
 
-static const char *const service_members[] = { "etag", "registrationState", "createdDateTimeUtc",
-					       "lastUpdatedDateTimeUtc" };
+static bool fail_changed(const struct dps_table *table, struct muster_error *err)
+{
+	return muster_fail(err, CAUSE_TABLE_CHANGED, "'%s' was changed while it was read",
+			   table->file.input.path);
+}
 
-/* What is the service's own does not go back; the etag goes where the mode has it. */
-static bool fill_item(struct dps_table *table, cJSON *document, struct dps_bulk_item *item)
+/* The etag goes where the mode has it. */
+static bool fill_item(const struct dps_table *table, cJSON *document, struct dps_bulk_item *item)
 {
 	const char *etag = json_text(document, "etag");
 	bool has_etag = etag && *etag && table->mode >= DPS_BULK_UPDATE_IF_MATCH;
 
 	item->id = strdup(json_text(document, "registrationId"));
 	item->etag = has_etag ? strdup(etag) : NULL;
-	item->tag = (uint64_t)table->file.row_place.line << 32 | table->rows;
-	if (!item->id || (has_etag && !item->etag))
+	return item->id && (!has_etag || item->etag);
+}
+
+static bool next_document(struct dps_table *table, struct dps_bulk_item *item, bool *ret_has,
+			  struct muster_error *err)
+{
+	CLEANUP(cJSON_freep) cJSON *document = NULL;
+	struct table_report report = { 0 };
+
+	if (!read_document(table, &report, &document, err))
 		return false;
+	if (report.count > 0 || (document && !json_text(document, "registrationId")))
+		return fail_changed(table, err);
+	*ret_has = document;
+	if (!document)
+		return true;
+	if (!fill_item(table, document, item))
+		return muster_fail_memory(err);
 	if (table->mode == DPS_BULK_DELETE)
 		return true;
-	for (size_t i = 0; i < ARRAY_SIZE(service_members); i++)
-		cJSON_DeleteItemFromObjectCaseSensitive(document, service_members[i]);
-	dps_document_normalise(document);
+	make_sendable(document);
+	item->document = TAKE_PTR(document);
 	return true;
+}
+
+/* Of a line that is valid JSON. */
+static bool take_id(const struct dps_table *table, struct dps_bulk_item *item,
+		    struct muster_error *err)
+{
+	const struct text *line = &table->file.line;
+	CLEANUP(cJSON_freep) cJSON *id = NULL;
+	const char *value;
+	size_t length;
+
+	if (!json_text_find(line->data, line->length, "registrationId", &value, &length) ||
+	    *value != '"')
+		return fail_changed(table, err);
+	id = cJSON_ParseWithLength(value, length);
+	item->id = id ? strdup(id->valuestring) : NULL;
+	return item->id || muster_fail_memory(err);
+}
+
+static bool next_line(struct dps_table *table, struct dps_bulk_item *item, bool *ret_has,
+		      struct muster_error *err)
+{
+	struct table_report report = { 0 };
+
+	if (!table_file_next_line(&table->file, &report, ret_has, err))
+		return false;
+	if (report.count > 0)
+		return fail_changed(table, err);
+	if (!*ret_has)
+		return true;
+	item->line = strdup(table->file.line.data);
+	return item->line ? take_id(table, item, err) : muster_fail_memory(err);
+}
+
+/* Whatever stands in the buffer was read before the last look. */
+static bool check_unchanged(struct dps_table *table, struct muster_error *err)
+{
+	size_t refills = table->file.input.refills;
+
+	if (refills == table->checked_refills)
+		return true;
+	table->checked_refills = refills;
+	return table_file_check_unchanged(&table->file, err);
 }
 
 bool dps_table_next(struct dps_table *table, struct dps_bulk_item *ret_item, bool *ret_has,
 		    struct muster_error *err)
 {
-	CLEANUP(cJSON_freep) cJSON *document = NULL;
 	CLEANUP(dps_bulk_item_done) struct dps_bulk_item item = { 0 };
-	struct table_report report = { 0 };
 
 	*ret_has = false;
-	if (!table_file_check_unchanged(&table->file, err) ||
-	    !read_document(table, &report, &document, err))
+	if (!(table->goes_as_it_stands ? next_line(table, &item, ret_has, err)
+				       : next_document(table, &item, ret_has, err)) ||
+	    !check_unchanged(table, err))
 		return false;
-	if (report.count > 0 || (document && !json_text(document, "registrationId")))
-		return muster_fail(err, CAUSE_TABLE_CHANGED, "'%s' was changed while it was read",
-				   table->file.input.path);
-	if (!document)
+	if (!*ret_has)
 		return true;
-	if (!fill_item(table, document, &item))
-		return muster_fail_memory(err);
-	if (table->mode != DPS_BULK_DELETE)
-		item.document = TAKE_PTR(document);
-	table->rows++;
+	item.tag = (uint64_t)table->file.row_place.line << 32 | table->rows++;
 	*ret_item = item;
 	item = (struct dps_bulk_item){ 0 };
-	*ret_has = true;
 	return true;
 }

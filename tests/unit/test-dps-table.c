@@ -32,7 +32,9 @@ static void expect_next(struct dps_table *table, const char *id, const char *doc
 	assert_int_equal(has, id != NULL);
 	if (!id)
 		return;
-	text = item.document ? json_print_line(item.document) : NULL;
+	text = item.line       ? strdup(item.line)
+	       : item.document ? json_print_line(item.document)
+			       : NULL;
 	assert_string_equal(item.id, id);
 	assert_int_equal(dps_table_line_of(item.tag), line);
 	assert_true(document ? text && strcmp(text, document) == 0 : !text);
@@ -97,6 +99,61 @@ static void members_of_the_service_stay_behind(void **state)
 	dps_table_close(table);
 }
 
+#define PLAIN(id) "{ \"registrationId\":" id ", \"attestation\":{\"type\":\"symmetricKey\"}}"
+#define AS_IT_STANDS(id) "{\"registrationId\":" id ",\"attestation\":{\"type\":\"symmetricKey\"}}"
+
+static void lines_without_a_flaw_go_as_they_stand(void **state)
+{
+	CLEANUP(freep)
+	char *path = temporary_file(*state, "a.jsonl",
+				    PLAIN("\"one\"") "\n\n" PLAIN("\"t\\u0077o\"") "\n", 0600);
+	struct dps_table *table = open_checked(path, DPS_BULK_CREATE, 2);
+
+	expect_next(table, "one", PLAIN("\"one\""), NULL, 1);
+	expect_next(table, "two", PLAIN("\"t\\u0077o\""), NULL, 3);
+	expect_next(table, NULL, NULL, NULL, 0);
+	dps_table_close(table);
+	table = open_checked(path, DPS_BULK_DELETE, 2);
+	expect_next(table, "one", NULL, NULL, 1);
+	dps_table_close(table);
+}
+
+static void one_line_to_be_changed_is_enough_to_read_them_all(void **state)
+{
+	static const char *const others[] = {
+		"{\"registrationId\":\"two\",\"attestation\":{\"type\":\"SymmetricKey\"}}",
+		"{\"registrationId\":\"two\",\"attestation\":{\"type\":\"symmetricKey\"},\"deviceId\":null}",
+		"{\"registrationId\":\"two\",\"attestation\":{\"type\":\"symmetricKey\"},\"registrationState\":{}}",
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(others); i++) {
+		CLEANUP(freep) char *lines = text_format("%s\n%s\n", PLAIN("\"one\""), others[i]);
+		CLEANUP(freep) char *path = temporary_file(*state, "a.jsonl", lines, 0600);
+		struct dps_table *table = open_checked(path, DPS_BULK_UPDATE, 2);
+
+		expect_next(table, "one", AS_IT_STANDS("\"one\""), NULL, 1);
+		expect_next(table, "two", AS_IT_STANDS("\"two\""), NULL, 2);
+		dps_table_close(table);
+		unlink(path);
+	}
+}
+
+static void a_line_that_changes_meanwhile_is_refused(void **state)
+{
+	CLEANUP(freep)
+	char *path = temporary_file(*state, "a.jsonl", PLAIN("\"one\"") "\n", 0600);
+	struct dps_table *table = open_checked(path, DPS_BULK_CREATE, 1);
+	struct dps_bulk_item item = { 0 };
+	struct muster_error err;
+	FILE *file = fopen(path, "r+");
+	bool has;
+
+	fputs("{\"r", file);
+	fclose(file);
+	assert_fails(dps_table_next(table, &item, &has, &err), err, CAUSE_TABLE_CHANGED);
+	dps_table_close(table);
+}
+
 static void a_file_that_changes_meanwhile_is_refused(void **state)
 {
 	CLEANUP(freep)
@@ -115,6 +172,10 @@ static void a_file_that_changes_meanwhile_is_refused(void **state)
 	file = fopen(path, "a");
 	fputs("c,symmetricKey\n", file);
 	fclose(file);
+	/* It was read with the first one, before the change. */
+	expect_next(table, "b",
+		    "{\"registrationId\":\"b\",\"attestation\":{\"type\":\"symmetricKey\"}}", NULL,
+		    3);
 	assert_fails(dps_table_next(table, &item, &has, &err), err, CAUSE_TABLE_CHANGED);
 	dps_table_close(table);
 }
@@ -143,6 +204,10 @@ static void what_is_written_reads_back(void **state)
 		fclose(file);
 		table = open_checked(path, DPS_BULK_CREATE, 1);
 		assert_good(dps_table_next(table, &item, &has, &err), err);
+		if (item.line)
+			assert_good(json_parse(item.line, strlen(item.line), "it", &item.document,
+					       &err),
+				    err);
 		assert_true(has && json_equal(item.document, enrollment));
 		dps_bulk_item_done(&item);
 		dps_table_close(table);
@@ -198,6 +263,9 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		test_with_directory(rows_become_documents),
 		test_with_directory(members_of_the_service_stay_behind),
+		test_with_directory(lines_without_a_flaw_go_as_they_stand),
+		test_with_directory(one_line_to_be_changed_is_enough_to_read_them_all),
+		test_with_directory(a_line_that_changes_meanwhile_is_refused),
 		test_with_directory(a_file_that_changes_meanwhile_is_refused),
 		test_with_directory(what_is_written_reads_back),
 		cmocka_unit_test(members_have_columns),
