@@ -153,6 +153,11 @@ bool hsm_object_of_uri(struct hsm *hsm, CK_OBJECT_CLASS class, const char *uri,
 	MUST_CHECK;
 /* Fails with CAUSE_KEY_EXISTS when any object of the token has the ID. */
 bool hsm_id_is_free(struct hsm *hsm, const struct hsm_id *id, struct muster_error *err) MUST_CHECK;
+/* CK_UNAVAILABLE_INFORMATION of an object that has none: it was cut off while it was made. */
+bool hsm_class_read(struct hsm *hsm, CK_OBJECT_HANDLE object, CK_OBJECT_CLASS *ret_class,
+		    struct muster_error *err) MUST_CHECK;
+/* Another session may have destroyed it since it was found. */
+bool hsm_has_gone(const struct muster_error *failure);
 /* Empty bytes when the object does not have the attribute or does not show it. */
 bool hsm_attribute_bytes(struct hsm *hsm, CK_OBJECT_HANDLE object, CK_ATTRIBUTE_TYPE type,
 			 size_t max, struct bytes *ret_bytes, struct muster_error *err) MUST_CHECK;

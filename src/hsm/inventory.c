@@ -115,24 +115,13 @@ void hsm_object_done(struct hsm_object *object)
 	bytes_done(&object->certificate);
 }
 
-/* *ret_row is -1 for an object that is none of ours, such as a mechanism object; *ret_found false when it has gone. */
-static bool class_read(struct hsm *hsm, CK_OBJECT_HANDLE handle, int *ret_row, bool *ret_found,
-		       struct muster_error *err)
+/* -1 for an object that is none of ours, such as a mechanism object. */
+static int row_of(CK_OBJECT_CLASS class)
 {
-	CK_OBJECT_CLASS class = 0;
-	CK_ATTRIBUTE attribute = { CKA_CLASS, &class, sizeof(class) };
-	CK_RV rv = hsm->calls->C_GetAttributeValue(hsm->session, handle, &attribute, 1);
-
-	*ret_found = rv != CKR_OBJECT_HANDLE_INVALID;
-	*ret_row = -1;
-	if (!*ret_found)
-		return true;
-	if (rv != CKR_OK)
-		return hsm_fail(err, rv, "reading the class of an object");
 	for (size_t i = 0; i < ARRAY_SIZE(kinds); i++)
 		if (kinds[i].class == class)
-			*ret_row = (int)i;
-	return true;
+			return (int)i;
+	return -1;
 }
 
 static bool names_read(struct hsm *hsm, CK_OBJECT_HANDLE handle, struct hsm_object *object,
@@ -173,12 +162,28 @@ static bool key_read(struct hsm *hsm, CK_OBJECT_HANDLE handle, bool is_guarded,
 	return !public_half || hsm_spki_of(public_half, &object->key.spki, err);
 }
 
+/* Of an object without a class the module tells nothing else either. */
+static bool read_more(struct hsm *hsm, CK_OBJECT_HANDLE handle, int row, struct hsm_object *object,
+		      struct muster_error *err)
+{
+	if (!names_read(hsm, handle, object, err))
+		return false;
+	if (row < 0)
+		return true;
+	object->kind = kinds[row].kind;
+	if (kinds[row].is_key)
+		return key_read(hsm, handle, kinds[row].is_guarded, object, err);
+	return kinds[row].class != CKO_CERTIFICATE ||
+	       hsm_attribute_bytes(hsm, handle, CKA_VALUE, HSM_CERTIFICATE_MAX,
+				   &object->certificate, err);
+}
+
 bool hsm_object_look(struct hsm *hsm, size_t index, struct hsm_object *ret_object, bool *ret_found,
 		     struct muster_error *err)
 {
 	CLEANUP(hsm_object_done) struct hsm_object object = { .kind = "other" };
 	CK_OBJECT_HANDLE handle;
-	int row;
+	CK_OBJECT_CLASS class;
 
 	if (!hsm_require_token(hsm, err))
 		return false;
@@ -186,18 +191,11 @@ bool hsm_object_look(struct hsm *hsm, size_t index, struct hsm_object *ret_objec
 		return muster_fail(err, CAUSE_WORKER_PROTOCOL, "no object has the index %zu",
 				   index);
 	handle = hsm->objects[index];
-	if (!class_read(hsm, handle, &row, ret_found, err))
-		return false;
+	*ret_found = hsm_class_read(hsm, handle, &class, err);
 	if (!*ret_found)
-		return true;
-	if (row >= 0)
-		object.kind = kinds[row].kind;
-	if (!names_read(hsm, handle, &object, err) ||
-	    (row >= 0 && kinds[row].is_key &&
-	     !key_read(hsm, handle, kinds[row].is_guarded, &object, err)) ||
-	    (row >= 0 && kinds[row].class == CKO_CERTIFICATE &&
-	     !hsm_attribute_bytes(hsm, handle, CKA_VALUE, HSM_CERTIFICATE_MAX, &object.certificate,
-				  err)))
+		return hsm_has_gone(err);
+	if (class != CK_UNAVAILABLE_INFORMATION &&
+	    !read_more(hsm, handle, row_of(class), &object, err))
 		return false;
 	*ret_object = object;
 	object = (struct hsm_object){ 0 };

@@ -192,6 +192,25 @@ bool hsm_attribute_bytes(struct hsm *hsm, CK_OBJECT_HANDLE object, CK_ATTRIBUTE_
 	return true;
 }
 
+bool hsm_has_gone(const struct muster_error *failure)
+{
+	return failure->origin == ORIGIN_PKCS11 && failure->native == CKR_OBJECT_HANDLE_INVALID;
+}
+
+/* SoftHSM's number for an object that it has not written the class of. */
+bool hsm_class_read(struct hsm *hsm, CK_OBJECT_HANDLE object, CK_OBJECT_CLASS *ret_class,
+		    struct muster_error *err)
+{
+	CK_OBJECT_CLASS class = CK_UNAVAILABLE_INFORMATION;
+	CK_ATTRIBUTE attribute = { CKA_CLASS, &class, sizeof(class) };
+	CK_RV rv = hsm->calls->C_GetAttributeValue(hsm->session, object, &attribute, 1);
+
+	if (rv != CKR_OK && rv != CKR_ATTRIBUTE_VALUE_INVALID)
+		return hsm_fail(err, rv, "reading the class of an object");
+	*ret_class = rv == CKR_OK ? class : CK_UNAVAILABLE_INFORMATION;
+	return true;
+}
+
 bool hsm_attribute_state(struct hsm *hsm, CK_OBJECT_HANDLE object, CK_ATTRIBUTE_TYPE type,
 			 enum hsm_state *ret_state, struct muster_error *err)
 {

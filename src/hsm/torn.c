@@ -1,6 +1,6 @@
 /* What a token whose module was killed in the middle of C_GenerateKeyPair or C_CreateObject can hold: an object of its class
- * without the material that would make it one (SoftHSM writes a new object's attributes one by one). It is of no
- * use to anybody. */
+ * without the material that would make it one, or not even of a class (SoftHSM writes a new object's attributes one by one). It
+ * is of no use to anybody. */
 #include <stdlib.h>
 
 #include "hsm-internal.h"
@@ -28,8 +28,19 @@ static bool is_empty(struct hsm *hsm, CK_OBJECT_HANDLE object, CK_ATTRIBUTE_TYPE
 	return true;
 }
 
-static bool look_at(struct hsm *hsm, CK_OBJECT_HANDLE object, const CK_ATTRIBUTE_TYPE material[2],
-		    bool *ret_torn, struct muster_error *err)
+static bool lacks_class(struct hsm *hsm, CK_OBJECT_HANDLE object, bool *ret_torn,
+			struct muster_error *err)
+{
+	CK_OBJECT_CLASS class;
+
+	if (!hsm_class_read(hsm, object, &class, err))
+		return false;
+	*ret_torn = class == CK_UNAVAILABLE_INFORMATION;
+	return true;
+}
+
+static bool lacks_all(struct hsm *hsm, CK_OBJECT_HANDLE object, const CK_ATTRIBUTE_TYPE material[2],
+		      bool *ret_torn, struct muster_error *err)
 {
 	*ret_torn = true;
 	return is_empty(hsm, object, CKA_ID, ret_torn, err) &&
@@ -37,41 +48,41 @@ static bool look_at(struct hsm *hsm, CK_OBJECT_HANDLE object, const CK_ATTRIBUTE
 	       (!*ret_torn || is_empty(hsm, object, material[1], ret_torn, err));
 }
 
-/* Another session may have destroyed it since it was found. */
-static bool has_gone(const struct muster_error *err)
+static bool destroy(struct hsm *hsm, CK_OBJECT_HANDLE object, bool *swept, struct muster_error *err)
 {
-	return err->origin == ORIGIN_PKCS11 && err->native == CKR_OBJECT_HANDLE_INVALID;
+	CK_RV rv;
+
+	hsm_objects_lock(hsm);
+	rv = hsm->calls->C_DestroyObject(hsm->session, object);
+	hsm_objects_unlock(hsm);
+	*swept = *swept || rv == CKR_OK;
+	return rv == CKR_OK || rv == CKR_OBJECT_HANDLE_INVALID ||
+	       hsm_fail(err, rv, "destroying a half-made object on token '%s'",
+			HSM_LABEL(&hsm->token));
 }
 
-static bool sweep_class(struct hsm *hsm, size_t row, CK_OBJECT_HANDLE *handles, bool *swept,
-			struct muster_error *err)
+/* The objects of a row's class; without a row, those that have none. */
+static bool sweep(struct hsm *hsm, size_t row, CK_OBJECT_HANDLE *handles, bool *swept,
+		  struct muster_error *err)
 {
-	CK_OBJECT_CLASS class = classes[row].class;
+	bool of_class = row < ARRAY_SIZE(classes);
+	CK_OBJECT_CLASS class = of_class ? classes[row].class : 0;
 	CK_ATTRIBUTE template[] = { { CKA_CLASS, &class, sizeof(class) } };
 	size_t count;
 
-	if (!hsm_objects_find(hsm, template, 1, handles, TORN_OBJECTS_MAX, &count, err))
+	if (!hsm_objects_find(hsm, template, of_class, handles, TORN_OBJECTS_MAX, &count, err))
 		return false;
 	for (size_t i = 0; i < count; i++) {
 		bool torn;
-		CK_RV rv;
 
-		if (!look_at(hsm, handles[i], classes[row].material, &torn, err)) {
-			if (has_gone(err))
+		if (!(of_class ? lacks_all(hsm, handles[i], classes[row].material, &torn, err)
+			       : lacks_class(hsm, handles[i], &torn, err))) {
+			if (hsm_has_gone(err))
 				continue;
 			return false;
 		}
-		if (!torn)
-			continue;
-		hsm_objects_lock(hsm);
-		rv = hsm->calls->C_DestroyObject(hsm->session, handles[i]);
-		hsm_objects_unlock(hsm);
-		if (rv == CKR_OBJECT_HANDLE_INVALID)
-			continue;
-		if (rv != CKR_OK)
-			return hsm_fail(err, rv, "destroying a half-made object on token '%s'",
-					HSM_LABEL(&hsm->token));
-		*swept = true;
+		if (torn && !destroy(hsm, handles[i], swept, err))
+			return false;
 	}
 	return true;
 }
@@ -85,8 +96,8 @@ bool hsm_torn_sweep(struct hsm *hsm, bool *ret_swept, struct muster_error *err)
 		return muster_fail_memory(err);
 	if (!hsm_require_login(hsm, err))
 		return false;
-	for (size_t i = 0; i < ARRAY_SIZE(classes); i++)
-		if (!sweep_class(hsm, i, handles, &swept, err))
+	for (size_t i = 0; i <= ARRAY_SIZE(classes); i++)
+		if (!sweep(hsm, i, handles, &swept, err))
 			return false;
 	*ret_swept = swept;
 	return true;

@@ -113,6 +113,21 @@ def test_a_half_made_key_and_what_mends_it(tmp_path, token):
     assert audit(custodian).status == 0
 
 
+def test_an_object_without_even_a_class(tmp_path, token):
+    """SoftHSM was ended when it had written one attribute of a new object (a key type): seen, told, and swept after a cut."""
+    custodian = Custodian(tmp_path / "home", token, build=RELEASE)
+    list(fill(custodian))
+    directory, = (path for path in token.module.store.iterdir() if path.is_dir())
+    torn = directory / "d47324d2-8d91-2a0b-2db3-9b17a64e15b4.object"
+    torn.write_bytes(b"".join(number.to_bytes(8, "big") for number in (2, 0x100, 2, 3)))
+    torn.with_suffix(".lock").touch()
+    assert findings(custodian) == {("object-without-id", "")}
+    shown = custodian.muster("cert", "request", "--key-type", "ec-p256", "--label", "cut", "--subject", "CN=cut", wrapper=killer("sendmsg", 4))
+    assert shown.status != 0, shown
+    assert custodian.muster("key", "generate-master", "--label", "next").status == 0
+    assert audit(custodian).status == 0
+
+
 def test_a_destroyed_key_that_is_back(tmp_path, token):
     """Somebody put an old copy of the token in its place."""
     custodian = Custodian(tmp_path / "home", token, build=RELEASE)
