@@ -123,7 +123,8 @@ struct profile {
 		char *subject;   /* template */
 		char *key_label; /* template */
 		int64_t valid_days;
-		int64_t secondary_valid_days; /* of a second certificate of the same key; 0: there is none */
+		int64_t secondary_valid_days; /* of the second certificate; 0: there is none */
+		bool own_secondary_key;   /* the second certificate is of a key pair of its own */
 		int64_t skew_minutes;     /* the validity begins so long ago */
 		char *issuer_key;         /* RFC 7512; NULL: self-signed */
 		char *issuer_certificate; /* file */

@@ -44,6 +44,13 @@ static void resolve_reprovision(struct profile *profile)
 	profile->migrate_device_data = profile->reprovision == PROFILE_MIGRATE;
 }
 
+/* A key of its own is there to be certified. */
+static void resolve_secondary(struct profile *profile)
+{
+	if (profile->x509.own_secondary_key && profile->x509.secondary_valid_days == 0)
+		profile->x509.secondary_valid_days = profile->x509.valid_days;
+}
+
 static bool finish(struct profile *profile, const struct source *source, struct muster_error *err)
 {
 	bool is_tpm = profile->attestation == PROFILE_TPM;
@@ -88,6 +95,7 @@ static void read_tree(struct source *source, const struct yaml_node *root, struc
 	fields_set_defaults(source, &profile_fields, profile);
 	fields_read(source, &profile_fields, root, profile);
 	resolve_reprovision(profile);
+	resolve_secondary(profile);
 	rules_check(source, profile_rules, profile_rule_count, root);
 	if (source->report->mistakes == 0)
 		warn(source, profile, root);

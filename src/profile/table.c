@@ -53,6 +53,8 @@ static const struct word key_lives_words[] = {
 	{ 0 },
 };
 
+static const struct word secondary_key_words[] = { { "same", 0 }, { "own", 1 }, { 0 } };
+
 static const struct word status_words[] = { { "enabled", 0 }, { "disabled", 1 }, { 0 } };
 
 static const struct word reprovision_words[] = {
@@ -160,9 +162,14 @@ static const struct field x509_rows[] = {
 	  .fallback = "3650", .help = "Days that the certificate is valid." },
 	{ "secondaryValidDays", FIELD_INTEGER, AT(x509.secondary_valid_days), .least = 0,
 	  .most = 36500, .fallback = "0",
-	  .help = "Days that a second certificate of the same key is valid, which the enrollment has "
-		  "beside the first, so that one can be replaced while the other holds. 0: there is "
-		  "none." },
+	  .help = "Days that a second certificate is valid, which the enrollment has beside the "
+		  "first, so that one can be replaced while the other holds. 0: there is none, "
+		  "but one of a key of its own is valid for validDays." },
+	{ "secondaryKey", FIELD_WORD_BOOL, AT(x509.own_secondary_key), .words = secondary_key_words,
+	  .fallback = "same",
+	  .help = "Whether the second certificate is of the same key pair, or of one of its own, "
+		  "which is made like the first, lives where it does, and is rolled apart from "
+		  "it." },
 	{ "skewMinutes", FIELD_INTEGER, AT(x509.skew_minutes), .least = 0, .most = 1440,
 	  .fallback = "10",
 	  .help = "Minutes that the validity begins before the certificate is made, for devices "

@@ -171,7 +171,7 @@ static bool begin(struct job *job, struct muster_error *err)
 static void finish(struct job *job)
 {
 	job->is_finished = true;
-	EVP_PKEY_free(TAKE_PTR(job->key));
+	job_close_keys(job);
 	pool_leave(&job->run->pool, job);
 }
 
@@ -209,7 +209,7 @@ bool job_advance(struct job *job, bool is_stopped, struct muster_error *err)
 				return job_fail(job, &failure, err);
 			return true;
 		}
-		if (step->after_commit && !is_on_disk(job))
+		if ((step->traits & STEP_AFTER_COMMIT) && !is_on_disk(job))
 			return true;
 		if (!begin(job, err))
 			return false;

@@ -1,15 +1,13 @@
-/* What the device will show: a key pair born in the token with its certificate, or keys derived from a master. */
+/* What the device will show: one or two key pairs born in the token with their certificates, or keys derived from a master. */
 #include "steps.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "issuer.h"
 #include "muster/encoding.h"
 #include "muster/identity.h"
 #include "muster/json.h"
-#include "repeat.h"
 #include "token.h"
 #include "tpm-master.h"
 
@@ -25,25 +23,40 @@ bool attest_x509_applies(const struct job *job)
 	return job->run->profile.attestation == PROFILE_X509;
 }
 
+/* Also where the profile has changed since: see attest_key_find_start. */
+bool attest_has_key(const struct job *job, enum attest_which which)
+{
+	return which == ATTEST_PRIMARY || job->run->profile.x509.own_secondary_key ||
+	       job->keys[which].id.size > 0;
+}
+
+bool attest_any_key_is_gone(const struct job *job)
+{
+	return job->keys[ATTEST_PRIMARY].is_gone || job->keys[ATTEST_SECONDARY].is_gone;
+}
+
 bool attest_key_is_journalled(const struct job *job)
 {
-	return attest_x509_applies(job) && token_applies(job) && job->key_id.size > 0 &&
-	       !job->key_is_gone;
+	const struct attest_key *key = &job->keys[job_which(job)];
+
+	return attest_x509_applies(job) && token_applies(job) && key->id.size > 0 && !key->is_gone;
 }
 
 /* A dry run makes no key; a released device has one, or it is an error that read-back tells. */
 bool attest_key_is_missing(const struct job *job)
 {
-	return attest_x509_applies(job) && !job_is_dry(job) && job->spki.size == 0 &&
-	       !job->was_released && !job->key_is_gone && !job_is_absent(job);
+	return attest_x509_applies(job) && attest_has_key(job, job_which(job)) &&
+	       !job_is_dry(job) && job->keys[job_which(job)].spki.size == 0 && !job->was_released &&
+	       !attest_any_key_is_gone(job) && !job_is_absent(job);
 }
 
 /* Late, when the certificate is in the journal: a cut never leaves one in the token that nobody knows. Storing it again is
  * harmless. */
 bool attest_store_applies(const struct job *job)
 {
-	return attest_x509_applies(job) && token_applies(job) && !job_is_dry(job) &&
-	       !job->was_released && !job->run->profile.x509.key_leaves;
+	return attest_x509_applies(job) && job->keys[job_which(job)].id.size > 0 &&
+	       token_applies(job) && !job_is_dry(job) && !job->was_released &&
+	       !job->run->profile.x509.key_leaves;
 }
 
 bool attest_derive_applies(const struct job *job)
@@ -69,8 +82,31 @@ bool attest_token_sweep_start(struct job *job, struct muster_error *err)
 
 /* -- The key pair ------------------------------------------------------------------------------------------ */
 
+/* In words. */
+static const char *which_word(const struct job *job)
+{
+	return job_which(job) == ATTEST_PRIMARY ? "" : "secondary ";
+}
+
+char *attest_label(const struct job *job, const char *label)
+{
+	return text_format("%s%s", label, job_which(job) == ATTEST_PRIMARY ? "" : "+secondary");
+}
+
+bool attest_add_names(const struct job *job, enum attest_which which, cJSON *body)
+{
+	char hex[2 * 64 + 1];
+	const struct bytes *id = &job->keys[which].id, *primary = &job->keys[ATTEST_PRIMARY].id;
+
+	return json_add_text(body, "keyId", hex_encode(hex, id->data, id->size)) &&
+	       json_add_text(body, "tokenSerial", job->token.serial) &&
+	       (which == ATTEST_PRIMARY ||
+		json_add_text(body, "secondaryOf", hex_encode(hex, primary->data, primary->size)));
+}
+
 static bool take_key(struct job *job, struct muster_error *err)
 {
+	struct attest_key *taken = &job->keys[job_which(job)];
 	const struct bytes *spki = worker_bytes(&job->reply, FIELD_PUBLIC);
 	const char *attributes = worker_text(&job->reply, FIELD_ATTRIBUTES);
 	CLEANUP(EVP_PKEY_freep) EVP_PKEY *key = NULL;
@@ -80,30 +116,37 @@ static bool take_key(struct job *job, struct muster_error *err)
 	if (!pki_public_key_read(spki, &key, err) || !pki_key_check(key, err))
 		return muster_error_prefix(err, "looking at the key that token '%s' made",
 					   PRINTABLE(job->token.label));
-	free(job->key_attributes);
-	job->key_attributes = strdup(attributes ? attributes : "");
-	return job->key_attributes ? bytes_copy(&job->spki, spki->data, spki->size, err)
-				   : muster_fail_memory(err);
+	free(taken->attributes);
+	taken->attributes = strdup(attributes ? attributes : "");
+	return taken->attributes ? bytes_copy(&taken->spki, spki->data, spki->size, err)
+				 : muster_fail_memory(err);
 }
 
 /* A profile does not take over a key that was made for another kind of life. */
 static bool check_lives(const struct job *job, struct muster_error *err)
 {
-	bool may_leave = strstr(job->key_attributes, " extractable=true") != NULL;
+	bool may_leave = strstr(job->keys[job_which(job)].attributes, " extractable=true") != NULL;
 
 	return may_leave == job->run->profile.x509.key_leaves ||
 	       muster_fail(err, CAUSE_KEY_ATTRIBUTES,
-			   "the key of device '%s' was made %s, and the profile says otherwise",
-			   PRINTABLE(job->registration_id),
+			   "the %skey of device '%s' was made %s, and the profile says otherwise",
+			   which_word(job), PRINTABLE(job->registration_id),
 			   may_leave ? "to be wrapped out" : "to stay in its token");
 }
 
 bool attest_key_find_start(struct job *job, struct muster_error *err)
 {
 	CLEANUP(worker_message_done) struct worker_message request = { 0 };
+	const struct attest_key *key = &job->keys[job_which(job)];
 
+	if (job_which(job) == ATTEST_SECONDARY && !job->run->profile.x509.own_secondary_key)
+		return muster_fail(
+			err, CAUSE_KEY_ATTRIBUTES,
+			"the secondary certificate of device '%s' has a key of its own, and the "
+			"profile says otherwise; use the one that the device was begun with",
+			PRINTABLE(job->registration_id));
 	worker_request_init(&request, WORKER_HSM_KEY_FIND);
-	worker_add_bytes(&request, FIELD_KEY_ID, job->key_id.data, job->key_id.size);
+	worker_add_bytes(&request, FIELD_KEY_ID, key->id.data, key->id.size);
 	return job_ask(job, job->hsm, &request, err);
 }
 
@@ -114,15 +157,17 @@ bool attest_key_find_finish(struct job *job, const struct muster_error *outcome,
 {
 	if (outcome->code != MUSTER_OK) {
 		*err = *outcome;
-		return muster_error_prefix(err, "looking for the device's key in the token");
+		return muster_error_prefix(err, "looking for the device's %skey in the token",
+					   which_word(job));
 	}
-	if (worker_u64(&job->reply, FIELD_FOUND) && job->certificate.size > 0)
+	if (worker_u64(&job->reply, FIELD_FOUND) && job->keys[job_which(job)].certificate.size > 0)
 		return take_key(job, err) && check_lives(job, err);
 	if (job->was_released || job_is_absent(job))
 		return muster_fail(
 			err, CAUSE_KEY_NOT_FOUND,
-			"the key that device '%s' was enrolled with is not in token '%s'",
-			PRINTABLE(job->registration_id), PRINTABLE(job->token.label));
+			"the %skey that device '%s' was enrolled with is not in token '%s'",
+			which_word(job), PRINTABLE(job->registration_id),
+			PRINTABLE(job->token.label));
 	return true;
 }
 
@@ -134,9 +179,10 @@ bool attest_sweep_applies(const struct job *job)
 bool attest_key_sweep_start(struct job *job, struct muster_error *err)
 {
 	CLEANUP(worker_message_done) struct worker_message request = { 0 };
+	const struct attest_key *key = &job->keys[job_which(job)];
 
 	worker_request_init(&request, WORKER_HSM_KEY_DESTROY);
-	worker_add_bytes(&request, FIELD_KEY_ID, job->key_id.data, job->key_id.size);
+	worker_add_bytes(&request, FIELD_KEY_ID, key->id.data, key->id.size);
 	return job_ask(job, job->hsm, &request, err);
 }
 
@@ -152,36 +198,41 @@ bool attest_key_sweep_finish(struct job *job, const struct muster_error *outcome
 
 bool attest_key_make_intend(struct job *job, cJSON *body, struct muster_error *err)
 {
-	char hex[2 * KEY_ID_SIZE + 1];
+	struct attest_key *key = &job->keys[job_which(job)];
 	uint8_t id[KEY_ID_SIZE];
 
-	if (job->key_id.size == 0 &&
-	    (!random_bytes(id, sizeof(id), err) || !bytes_copy(&job->key_id, id, sizeof(id), err)))
+	if (key->id.size == 0 &&
+	    (!random_bytes(id, sizeof(id), err) || !bytes_copy(&key->id, id, sizeof(id), err)))
 		return false;
-	if (job->key_id.size != KEY_ID_SIZE)
+	if (key->id.size != KEY_ID_SIZE)
 		return muster_fail(err, CAUSE_JOURNAL_DAMAGED, "a key ID of %zu bytes",
-				   job->key_id.size);
-	return (json_add_text(body, "keyId", hex_encode(hex, job->key_id.data, KEY_ID_SIZE)) &&
+				   key->id.size);
+	/* What was certified before is not this one. */
+	bytes_done(&key->certificate);
+	return (attest_add_names(job, job_which(job), body) &&
 		json_add_text(body, "keyType", job->run->profile.x509.key_type) &&
 		json_add_bool(body, "leaves", job->run->profile.x509.key_leaves) &&
-		json_add_text(body, "token", job->token.label) &&
-		json_add_text(body, "tokenSerial", job->token.serial)) ||
+		json_add_text(body, "token", job->token.label)) ||
 	       muster_fail_memory(err);
 }
 
 bool attest_key_make_start(struct job *job, struct muster_error *err)
 {
 	CLEANUP(worker_message_done) struct worker_message request = { 0 };
+	const struct attest_key *key = &job->keys[job_which(job)];
 	const struct profile *profile = &job->run->profile;
 	struct identity_values values = { .serial = job->serial,
 					  .registration_id = job->registration_id };
-	CLEANUP(freep) char *label = NULL;
+	CLEANUP(freep) char *expanded = NULL, *label = NULL;
 
-	if (!identity_template_expand(profile->x509.key_label, TEMPLATE_LABEL, &values, &label,
+	if (!identity_template_expand(profile->x509.key_label, TEMPLATE_LABEL, &values, &expanded,
 				      err))
 		return muster_error_prefix(err, "making the key's label");
+	label = attest_label(job, expanded);
+	if (!label)
+		return muster_fail_memory(err);
 	worker_request_init(&request, WORKER_HSM_KEY_GENERATE);
-	worker_add_bytes(&request, FIELD_KEY_ID, job->key_id.data, job->key_id.size);
+	worker_add_bytes(&request, FIELD_KEY_ID, key->id.data, key->id.size);
 	worker_add_text(&request, FIELD_LABEL, label);
 	worker_add_text(&request, FIELD_KEY_TYPE, profile->x509.key_type);
 	if (profile->x509.key_leaves)
@@ -189,17 +240,27 @@ bool attest_key_make_start(struct job *job, struct muster_error *err)
 	return job_ask(job, job->hsm, &request, err);
 }
 
-/* A key that is refused, or whose certificate nobody can make, does not stay; *err says why. Returns false. */
-static bool discard_key(struct job *job, struct muster_error *err)
+static bool is_recorded(const struct attest_key *key)
 {
-	CLEANUP(worker_message_done) struct worker_message request = { 0 }, reply = { 0 };
-	struct muster_error failure;
+	return key->certificate.size > 0 && !key->certificate_is_new;
+}
 
-	worker_request_init(&request, WORKER_HSM_KEY_DESTROY);
-	worker_add_bytes(&request, FIELD_KEY_ID, job->key_id.data, job->key_id.size);
-	if (!worker_call(job->hsm, &request, &reply, &failure))
-		return muster_error_prefix(err, "left to the next run to destroy (%s)",
-					   failure.message);
+bool attest_discard_keys(struct job *job, struct muster_error *err)
+{
+	for (size_t i = 0; i < ATTEST_KEYS; i++) {
+		CLEANUP(worker_message_done)
+		struct worker_message request = { 0 }, reply = { 0 };
+		const struct attest_key *key = &job->keys[i];
+		struct muster_error failure;
+
+		if (key->id.size == 0 || is_recorded(key))
+			continue;
+		worker_request_init(&request, WORKER_HSM_KEY_DESTROY);
+		worker_add_bytes(&request, FIELD_KEY_ID, key->id.data, key->id.size);
+		if (!worker_call(job->hsm, &request, &reply, &failure))
+			return muster_error_prefix(err, "left to the next run to destroy (%s)",
+						   failure.message);
+	}
 	return false;
 }
 
@@ -207,133 +268,12 @@ bool attest_key_make_finish(struct job *job, const struct muster_error *outcome,
 			    struct muster_error *err)
 {
 	if (outcome->code == MUSTER_OK)
-		return take_key(job, err) || discard_key(job, err);
+		return take_key(job, err) || attest_discard_keys(job, err);
 	*err = *outcome;
-	return muster_error_prefix(err, "making the device's key in token '%s'",
-				   PRINTABLE(job->token.label));
-}
-
-/* -- The certificate ------------------------------------------------------------------------------------- */
-
-/* Nothing of another job comes between this and the record of the key. */
-static bool check_repeated(struct job *job, struct muster_error *err)
-{
-	char whose[160];
-
-	snprintf(whose, sizeof(whose), "device '%s'", PRINTABLE(job->registration_id));
-	return repeat_check(job->run->journal, &job->spki, whose, err);
-}
-
-/* Signs one certificate for the plan's days. */
-static bool certify_for(const struct pki_plan *plan, int64_t days, struct bytes *ret_der,
-			struct muster_error *err)
-{
-	CLEANUP(X509_freep) X509 *certificate = NULL;
-	struct pki_plan own = *plan;
-
-	own.valid_days = (unsigned)days;
-	return pki_certificate_make(&own, &certificate, err) &&
-	       pki_certificate_der(certificate, ret_der, err);
-}
-
-static bool make_certificate(struct job *job, struct muster_error *err)
-{
-	const struct profile *profile = &job->run->profile;
-	struct identity_values values = { .serial = job->serial,
-					  .registration_id = job->registration_id };
-	CLEANUP(issuer_done) struct issuer issuer = { 0 };
-	CLEANUP(freep) char *subject = NULL;
-	struct pki_plan request = {
-		.key = job->key,
-		.registration_id = job->registration_id,
-		.skew_minutes = (unsigned)profile->x509.skew_minutes,
-		.crl_url = profile->x509.crl_url,
-		.now_ms = clock_wall_ms(),
-	};
-
-	if (!check_repeated(job, err) || !issuer_open(job, &issuer, err) ||
-	    !identity_template_expand(profile->x509.subject, TEMPLATE_SUBJECT, &values, &subject,
-				      err))
-		return false;
-	request.subject = subject;
-	request.issuer_key = issuer.key;
-	request.issuer_certificate = issuer.certificate;
-	bytes_done(&job->second_certificate);
-	if (!certify_for(&request, profile->x509.valid_days, &job->certificate, err) ||
-	    (profile->x509.secondary_valid_days > 0 &&
-	     !certify_for(&request, profile->x509.secondary_valid_days, &job->second_certificate,
-			  err)))
-		return false;
-	job->certificate_is_new = true;
-	return true;
-}
-
-static bool add_second(const struct job *job, cJSON *body)
-{
-	CLEANUP(freep)
-	char *der = base64_encode(job->second_certificate.data, job->second_certificate.size);
-
-	return job->second_certificate.size == 0 ||
-	       (der && json_add_text(body, "secondaryCertificate", der));
-}
-
-static bool record_attestation(struct job *job, struct muster_error *err)
-{
-	CLEANUP(freep) char *der = base64_encode(job->certificate.data, job->certificate.size);
-	CLEANUP(cJSON_freep) cJSON *body = cJSON_CreateObject();
-	char digest[SHA256_HEX_SIZE], id[2 * KEY_ID_SIZE + 1];
-
-	if (!der || !body || !json_add_text(body, "certificate", der) || !add_second(job, body) ||
-	    !json_add_text(body, "keyId", hex_encode(id, job->key_id.data, KEY_ID_SIZE)) ||
-	    !json_add_text(body, "tokenSerial", job->token.serial) ||
-	    !json_add_text(body, "publicSha256",
-			   sha256_hex(digest, job->spki.data, job->spki.size)) ||
-	    !json_add_text(body, "attributes", job->key_attributes))
-		return muster_fail_memory(err);
-	return job_record(job, JOURNAL_OUTCOME, STAGE_ATTEST, TAKE_PTR(body), err) &&
-	       job_put_row(job, JOURNAL_WORKING, STAGE_ATTEST, CAUSE_NONE, err);
-}
-
-/* A journalled certificate counts only while it is for the key that is in the token. */
-static bool certificate_fits(const struct job *job)
-{
-	CLEANUP(X509_freep) X509 *certificate = NULL;
-	struct muster_error ignored;
-
-	return job->certificate.size > 0 &&
-	       pki_certificate_read(job->certificate.data, job->certificate.size, "journal",
-				    &certificate, &ignored) &&
-	       pki_certificate_has_key(certificate, &job->spki);
-}
-
-bool attest_certify(struct job *job, struct muster_error *err)
-{
-	if (job->spki.size == 0)
-		return true;
-	job->signer = calloc(1, sizeof(*job->signer));
-	if (!job->signer)
-		return muster_fail_memory(err);
-	token_signer_init(job->signer, job->hsm, &job->key_id, &job->spki);
-	if (!pki_key_from_signer(&job->signer->signer, &job->key, err))
-		return false;
-	if (!certificate_fits(job) && (job_is_dry(job) || job->was_released))
-		return true;
-	if (!certificate_fits(job) && !make_certificate(job, err) && !discard_key(job, err))
-		return muster_error_prefix(err, "certifying the key of '%s'",
-					   PRINTABLE(job->registration_id));
-	sha256_hex(job->key_digest, job->certificate.data, job->certificate.size);
-	return !job->certificate_is_new || record_attestation(job, err);
-}
-
-bool attest_certificate_store_start(struct job *job, struct muster_error *err)
-{
-	CLEANUP(worker_message_done) struct worker_message request = { 0 };
-
-	worker_request_init(&request, WORKER_HSM_CERTIFICATE_STORE);
-	worker_add_bytes(&request, FIELD_KEY_ID, job->key_id.data, job->key_id.size);
-	worker_add_text(&request, FIELD_LABEL, job->registration_id);
-	worker_add_bytes(&request, FIELD_CERTIFICATE, job->certificate.data, job->certificate.size);
-	return job_ask(job, job->hsm, &request, err);
+	muster_error_prefix(err, "making the device's %skey in token '%s'", which_word(job),
+			    PRINTABLE(job->token.label));
+	/* The worker left nothing of this one; of the one before there is something. */
+	return job_which(job) == ATTEST_SECONDARY && attest_discard_keys(job, err);
 }
 
 /* -- Derived keys ------------------------------------------------------------------------------------------ */

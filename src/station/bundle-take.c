@@ -44,16 +44,17 @@ static bool append(const struct taking *taking, const char *id, const char *stag
 }
 
 /* So that the run finds it where it finds that of its own devices. */
-static bool append_certificate(const struct taking *taking, const char *id,
-			       const cJSON *attestation, struct muster_error *err)
+static bool append_certificates(const struct taking *taking, const char *id,
+				const cJSON *attestation, struct muster_error *err)
 {
-	cJSON *body;
+	for (enum attest_which i = 0; i < ATTEST_KEYS; i++) {
+		cJSON *body;
 
-	if (!json_text(attestation, "certificate"))
-		return true;
-	body = evidence_attest_outcome(attestation);
-	return body ? append(taking, id, "attest", JOURNAL_OUTCOME, body, err)
-		    : muster_fail_memory(err);
+		if (!evidence_attest_outcome(attestation, i, &body, err) ||
+		    (body && !append(taking, id, "attest", JOURNAL_OUTCOME, body, err)))
+			return false;
+	}
+	return true;
 }
 
 static bool append_note(const struct taking *taking, const char *id, const cJSON *note,
@@ -111,7 +112,7 @@ static bool take_device(const struct taking *taking, const cJSON *object, struct
 		return muster_fail(err, CAUSE_RECEIPT_DIFFERS,
 				   "device '%s' of the bundle is %s here by another attempt",
 				   PRINTABLE(id), journal_state_name(known.state));
-	return append_certificate(taking, id, json_get(note, "attestation"), err) &&
+	return append_certificates(taking, id, json_get(note, "attestation"), err) &&
 	       append_note(taking, id, note, err) && put_row(taking, object, err);
 }
 

@@ -25,10 +25,17 @@ static const enum dps_allocation allocations[] = {
 	[PROFILE_CUSTOM] = DPS_ALLOCATION_CUSTOM,
 };
 
+static const struct bytes *certificate_of(const struct job *job, enum attest_which which)
+{
+	const struct bytes *certificate = &job->keys[which].certificate;
+
+	return certificate->size > 0 ? certificate : NULL;
+}
+
 /* A dry run of an X.509 device has no certificate yet. */
 static bool has_attestation(const struct job *job)
 {
-	return job->run->profile.attestation != PROFILE_X509 || job->certificate.size > 0;
+	return job->run->profile.attestation != PROFILE_X509 || certificate_of(job, ATTEST_PRIMARY);
 }
 
 struct dps_enrollment_terms enroll_terms(const struct profile *profile)
@@ -70,9 +77,8 @@ bool enroll_compose(struct job *job, struct muster_error *err)
 	terms.registration_id = job->registration_id;
 	terms.device_id = job->device_id;
 	terms.ek = job->has_ek ? &ek : NULL;
-	terms.certificate = job->certificate.size > 0 ? &job->certificate : NULL;
-	terms.secondary_certificate =
-		job->second_certificate.size > 0 ? &job->second_certificate : NULL;
+	terms.certificate = certificate_of(job, ATTEST_PRIMARY);
+	terms.secondary_certificate = certificate_of(job, ATTEST_SECONDARY);
 	terms.primary_key = job->primary_key.data ? &job->primary_key : NULL;
 	terms.secondary_key = job->secondary_key.data ? &job->secondary_key : NULL;
 	terms.attempt_id = job->attempt_id;

@@ -45,38 +45,64 @@ static bool add_base64(cJSON *part, const char *name, const void *data, size_t s
 	return size == 0 || (text && json_add_text(part, name, text));
 }
 
-static bool add_hex_id(cJSON *part, const struct bytes *id)
+/* What is said of each key, and by which names. */
+static const struct key_names {
+	const char *certificate, *certificate_sha256, *id, *attributes, *wrapped;
+} key_names[ATTEST_KEYS] = {
+	[ATTEST_PRIMARY] = { "certificate", "certificateSha256", "keyId", "keyAttributes",
+			     "wrappedKey" },
+	[ATTEST_SECONDARY] = { "secondaryCertificate", "secondaryCertificateSha256",
+			       "secondaryKeyId", "secondaryKeyAttributes", "secondaryWrappedKey" },
+};
+
+static bool add_hex_id(cJSON *part, const char *name, const struct bytes *id)
 {
 	char hex[2 * 64 + 1];
 
 	return id->size == 0 || id->size > 64 ||
-	       json_add_text(part, "keyId", hex_encode(hex, id->data, id->size));
+	       json_add_text(part, name, hex_encode(hex, id->data, id->size));
 }
 
-static bool add_second(cJSON *part, const struct bytes *certificate)
+static bool add_certificate(cJSON *part, const struct key_names *names,
+			    const struct bytes *certificate)
 {
 	char digest[SHA256_HEX_SIZE];
 
 	return certificate->size == 0 ||
-	       (add_base64(part, "secondaryCertificate", certificate->data, certificate->size) &&
-		json_add_text(part, "secondaryCertificateSha256",
+	       (add_base64(part, names->certificate, certificate->data, certificate->size) &&
+		json_add_text(part, names->certificate_sha256,
 			      sha256_hex(digest, certificate->data, certificate->size)));
 }
 
 /* A key that left its token says so in a line of its own. */
-static bool add_wrapped(cJSON *part, const struct job *job)
+static bool add_wrapped(cJSON *part, const struct key_names *names, const struct attest_key *key)
 {
 	cJSON *wrapped;
 
-	if (!job->wrapped.file)
+	if (!key->wrapped.file)
 		return true;
-	wrapped = cJSON_AddObjectToObject(part, "wrappedKey");
-	return wrapped && json_add_text(part, "keyLives", "wrapped-to-device") &&
-	       json_add_text(wrapped, "file", job->wrapped.file) &&
-	       json_add_text(wrapped, "sha256", job->wrapped.digest) &&
-	       json_add_text(wrapped, "method", job->wrapped.method) &&
-	       json_add_text(wrapped, "recipientSha256", job->wrapped.recipient) &&
-	       json_add_bool(wrapped, "destroyedInToken", job->key_is_gone);
+	wrapped = cJSON_AddObjectToObject(part, names->wrapped);
+	return wrapped && json_add_text(wrapped, "file", key->wrapped.file) &&
+	       json_add_text(wrapped, "sha256", key->wrapped.digest) &&
+	       json_add_text(wrapped, "method", key->wrapped.method) &&
+	       json_add_text(wrapped, "recipientSha256", key->wrapped.recipient) &&
+	       json_add_bool(wrapped, "destroyedInToken", key->is_gone);
+}
+
+static bool add_keys(cJSON *part, const struct job *job)
+{
+	for (size_t i = 0; i < ATTEST_KEYS; i++) {
+		const struct key_names *names = &key_names[i];
+		const struct attest_key *key = &job->keys[i];
+
+		if (!add_certificate(part, names, &key->certificate) ||
+		    !add_hex_id(part, names->id, &key->id) ||
+		    !json_add_text(part, names->attributes, key->attributes) ||
+		    !add_wrapped(part, names, key))
+			return false;
+	}
+	return !job->keys[ATTEST_PRIMARY].wrapped.file ||
+	       json_add_text(part, "keyLives", "wrapped-to-device");
 }
 
 /* What was written down when the device was here; its key may have been destroyed since. */
@@ -84,18 +110,20 @@ static cJSON *spooled_attestation(const struct job *job)
 {
 	CLEANUP(cJSON_freep)
 	cJSON *part = cJSON_Duplicate(json_get(job->spooled, "attestation"), true);
-	cJSON *wrapped = json_get(part, "wrappedKey");
 
-	cJSON_DeleteItemFromObjectCaseSensitive(wrapped, "destroyedInToken");
-	if (wrapped && !json_add_bool(wrapped, "destroyedInToken", job->key_is_gone))
-		return NULL;
+	for (size_t i = 0; i < ATTEST_KEYS; i++) {
+		cJSON *wrapped = json_get(part, key_names[i].wrapped);
+
+		cJSON_DeleteItemFromObjectCaseSensitive(wrapped, "destroyedInToken");
+		if (wrapped && !json_add_bool(wrapped, "destroyedInToken", job->keys[i].is_gone))
+			return NULL;
+	}
 	return TAKE_PTR(part);
 }
 
 cJSON *evidence_attestation(const struct job *job)
 {
 	CLEANUP(cJSON_freep) cJSON *part = cJSON_CreateObject();
-	char digest[SHA256_HEX_SIZE];
 
 	if (job_is_absent(job) && job->spooled)
 		return spooled_attestation(job);
@@ -108,14 +136,8 @@ cJSON *evidence_attestation(const struct job *job)
 	    !add_base64(part, "ekCertificate", job->ek_certificate.data,
 			job->ek_certificate.size) ||
 	    (job->has_ek && !json_add_item(part, "ekChecks", findings_json(&job->findings))) ||
-	    !add_base64(part, "certificate", job->certificate.data, job->certificate.size) ||
-	    (job->certificate.size > 0 &&
-	     !json_add_text(part, "certificateSha256",
-			    sha256_hex(digest, job->certificate.data, job->certificate.size))) ||
-	    !add_second(part, &job->second_certificate) || !add_hex_id(part, &job->key_id) ||
 	    !json_add_text(part, "token", job->token.label) ||
-	    !json_add_text(part, "tokenSerial", job->token.serial) ||
-	    !json_add_text(part, "keyAttributes", job->key_attributes) || !add_wrapped(part, job))
+	    !json_add_text(part, "tokenSerial", job->token.serial) || !add_keys(part, job))
 		return NULL;
 	return TAKE_PTR(part);
 }
@@ -208,22 +230,33 @@ bool evidence_compose(struct job *job, char **ret_text, struct muster_error *err
 	return *ret_text != NULL;
 }
 
-cJSON *evidence_attest_outcome(const cJSON *attestation)
+/* The secondary certificate is recorded with the key that it is for. */
+static bool add_outcome(cJSON *body, const cJSON *attestation, enum attest_which which)
 {
-	static const struct {
-		const char *recorded, *shown;
-	} members[] = {
-		{ "certificate", "certificate" },
-		{ "secondaryCertificate", "secondaryCertificate" },
-		{ "keyId", "keyId" },
-		{ "tokenSerial", "tokenSerial" },
-		{ "attributes", "keyAttributes" },
-	};
-	CLEANUP(cJSON_freep) cJSON *body = cJSON_CreateObject();
+	const struct key_names *names = &key_names[which], *other = &key_names[ATTEST_SECONDARY];
+	bool has_own = json_text(attestation, other->id) != NULL;
 
-	for (size_t i = 0; body && i < ARRAY_SIZE(members); i++)
-		if (!json_add_text(body, members[i].recorded,
-				   json_text(attestation, members[i].shown)))
-			return NULL;
-	return TAKE_PTR(body);
+	return json_add_text(body, "certificate", json_text(attestation, names->certificate)) &&
+	       (has_own || json_add_text(body, "secondaryCertificate",
+					 json_text(attestation, other->certificate))) &&
+	       json_add_text(body, "keyId", json_text(attestation, names->id)) &&
+	       (which == ATTEST_PRIMARY ||
+		json_add_text(body, "secondaryOf", json_text(attestation, "keyId"))) &&
+	       json_add_text(body, "tokenSerial", json_text(attestation, "tokenSerial")) &&
+	       json_add_text(body, "attributes", json_text(attestation, names->attributes));
+}
+
+bool evidence_attest_outcome(const cJSON *attestation, enum attest_which which, cJSON **ret_body,
+			     struct muster_error *err)
+{
+	const char *needed = which == ATTEST_PRIMARY ? "certificate" : key_names[which].id;
+	CLEANUP(cJSON_freep) cJSON *body = NULL;
+
+	if (json_text(attestation, needed)) {
+		body = cJSON_CreateObject();
+		if (!body || !add_outcome(body, attestation, which))
+			return muster_fail_memory(err);
+	}
+	*ret_body = TAKE_PTR(body);
+	return true;
 }

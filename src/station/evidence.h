@@ -9,7 +9,8 @@ bool evidence_compose(struct job *job, char **ret_text, struct muster_error *err
 /* The device's key and what was found out about it. NULL without memory. */
 cJSON *evidence_attestation(const struct job *job);
 /* What the attest stage would have recorded of a key with a certificate, made again from that; for a journal that did not see
- * it. NULL without memory. */
-cJSON *evidence_attest_outcome(const cJSON *attestation);
+ * it. NULL when there is no such key. */
+bool evidence_attest_outcome(const cJSON *attestation, enum attest_which which, cJSON **ret_body,
+			     struct muster_error *err) MUST_CHECK;
 /* station_evidence_path() of a job. */
 char *evidence_path(const struct job *job, const char *suffix);

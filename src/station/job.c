@@ -191,11 +191,23 @@ void job_restart(struct job *job)
 	*job = fresh;
 }
 
+enum attest_which job_which(const struct job *job)
+{
+	const struct step *step = &job->run->steps->rows[job->step];
+
+	return step->traits & STEP_OF_SECONDARY ? ATTEST_SECONDARY : ATTEST_PRIMARY;
+}
+
+void job_close_keys(struct job *job)
+{
+	for (size_t i = 0; i < ATTEST_KEYS; i++)
+		attest_key_close(&job->keys[i]);
+}
+
 void job_done(struct job *job)
 {
 	/* Keys that work through a worker go before the worker. */
-	EVP_PKEY_free(job->key);
-	free(job->signer);
+	job_close_keys(job);
 	worker_message_done(&job->reply);
 	http_request_done(&job->waiting);
 	http_answer_done(&job->answer);
@@ -210,25 +222,20 @@ void job_done(struct job *job)
 	bytes_done(&job->ek_certificate);
 	proof_done(&job->proof);
 	worker_message_done(&job->proof_request);
-	bytes_done(&job->key_id);
 	token_facts_done(&job->token);
 	free(job->tcti);
 	free(job->serial);
 	free(job->socket);
 	free(job->device_key);
 	bytes_done(&job->recipient);
-	free(job->wrapped.file);
-	free(job->wrapped.method);
 	free(job->given_registration_id);
 	free(job->given_device_id);
 	free(job->sandbox);
 	free(job->registration_id);
 	free(job->device_id);
 	journal_device_done(&job->device);
-	bytes_done(&job->spki);
-	free(job->key_attributes);
-	bytes_done(&job->certificate);
-	bytes_done(&job->second_certificate);
+	for (size_t i = 0; i < ATTEST_KEYS; i++)
+		attest_key_done(&job->keys[i]);
 	secret_done(&job->primary_key);
 	secret_done(&job->secondary_key);
 	cJSON_Delete(job->spooled);

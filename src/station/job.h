@@ -5,6 +5,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "attest-key.h"
 #include "muster/clock.h"
 #include "muster/dps-bulk.h"
 #include "muster/dps.h"
@@ -102,6 +103,13 @@ struct run {
 struct job;
 struct token_signer;
 
+enum step_trait {
+	/* All that was recorded, and the device's files, have to be on disk before this step. */
+	STEP_AFTER_COMMIT = 1 << 0,
+	/* Of the device's keys it is about the secondary one. */
+	STEP_OF_SECONDARY = 1 << 1,
+};
+
 /* A row of the step table. A step with an effect is started only when its intent is on disk. */
 struct step {
 	const char *name;
@@ -116,8 +124,7 @@ struct step {
 		       struct muster_error *err);
 	/* Writes what is about to be done into the intent's body. NULL: no lasting outside effect. */
 	bool (*intend)(struct job *job, cJSON *body, struct muster_error *err);
-	/* All that was recorded, and the device's files, have to be on disk before this step. */
-	bool after_commit;
+	unsigned traits; /* enum step_trait */
 };
 
 struct step_table {
@@ -184,7 +191,6 @@ struct job {
 	struct proof proof;
 	struct worker_message proof_request;
 	struct muster_error proof_failure; /* told only when it is still the same chip */
-	struct bytes key_id;               /* CKA_ID */
 	struct token_facts token;
 	char *registration_id;
 	char *device_id;
@@ -198,20 +204,8 @@ struct job {
 	int64_t attempt;
 
 	/* attest */
-	struct bytes spki;
-	char *key_attributes;
-	struct bytes certificate;        /* DER */
-	struct bytes second_certificate; /* DER, of the same key, where the profile wants it */
-	bool certificate_is_new;         /* made by this run */
-	struct bytes recipient;          /* the device's public key, SPKI; see wrap.c */
-	struct {
-		char *file, *method;
-		char digest[65], recipient[65]; /* SHA-256 of the file and of the key it is for */
-		bool is_announced;              /* by an earlier run: the file is ours */
-	} wrapped;
-	bool key_is_gone;            /* destroyed after it was wrapped out, or about to be */
-	EVP_PKEY *key;               /* works through the token */
-	struct token_signer *signer; /* behind key */
+	struct attest_key keys[ATTEST_KEYS];
+	struct bytes recipient;                   /* the device's public key, SPKI; see wrap.c */
 	struct secret primary_key, secondary_key; /* raw */
 	char key_digest[65];
 
@@ -276,6 +270,8 @@ bool job_put_row(struct job *job, enum journal_state state, enum stage stage,
 		 enum muster_cause cause, struct muster_error *err) MUST_CHECK;
 /* The clock of its stages. */
 void job_begin_stages(struct job *job);
+/* What signs through the worker goes before the worker does. */
+void job_close_keys(struct job *job);
 void job_done(struct job *job);
 /* Forgets all but the device, which is taken up again as by another run, with what the journal knows. */
 void job_restart(struct job *job);
@@ -288,6 +284,8 @@ bool job_is_absent(const struct job *job);
 const char *job_host(const struct job *job);
 /* What people call it while it is under way: its serial, else its socket; or NULL. */
 const char *job_name(const struct job *job);
+/* The key that the present step is about. */
+enum attest_which job_which(const struct job *job);
 /* Takes over what the device is called. */
 bool job_place(struct job *job, const struct station_device *device, struct muster_error *err)
 	MUST_CHECK;

@@ -72,8 +72,10 @@ bool job_put_row(struct job *job, enum journal_state state, enum stage stage,
 		.attestation = profile_attestation_word(run->profile.attestation),
 		.key_kind = job->key_digest[0] ? key_kind(job) : NULL,
 		.key_digest = job->key_digest[0] ? job->key_digest : NULL,
-		.key_id = job->key_id.size > 0 && job->key_id.size <= 64
-				  ? hex_encode(key_id, job->key_id.data, job->key_id.size)
+		.key_id = job->keys[ATTEST_PRIMARY].id.size > 0 &&
+					  job->keys[ATTEST_PRIMARY].id.size <= 64
+				  ? hex_encode(key_id, job->keys[ATTEST_PRIMARY].id.data,
+					       job->keys[ATTEST_PRIMARY].id.size)
 				  : NULL,
 		.key_place = run->profile.attestation == PROFILE_TPM ? "tpm:0x81010001"
 			     : run->profile.attestation == PROFILE_X509

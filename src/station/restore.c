@@ -79,18 +79,20 @@ static bool append(struct journal *journal, const struct remains *remains, const
 	return line ? journal_append(journal, &entry, err) : muster_fail_memory(err);
 }
 
-/* So that a key in a token is known again as this device's. */
-static bool append_certificate(struct journal *journal, const struct remains *remains,
-			       const struct who *who, struct muster_error *err)
+/* So that its keys in a token are known again as this device's. */
+static bool append_certificates(struct journal *journal, const struct remains *remains,
+				const struct who *who, struct muster_error *err)
 {
 	const cJSON *attestation = json_get(remains->evidence, "attestation");
-	cJSON *body;
 
-	if (!json_text(attestation, "certificate"))
-		return true;
-	body = evidence_attest_outcome(attestation);
-	return body ? append(journal, remains, who, "attest", JOURNAL_OUTCOME, body, err)
-		    : muster_fail_memory(err);
+	for (enum attest_which i = 0; i < ATTEST_KEYS; i++) {
+		cJSON *body;
+
+		if (!evidence_attest_outcome(attestation, i, &body, err) ||
+		    (body && !append(journal, remains, who, "attest", JOURNAL_OUTCOME, body, err)))
+			return false;
+	}
+	return true;
 }
 
 static bool append_release(struct journal *journal, const struct remains *remains,
@@ -188,7 +190,7 @@ bool restore_device(struct journal *journal, const struct remains *remains, cons
 		    struct muster_error *err)
 {
 	if (remains->evidence)
-		return append_certificate(journal, remains, who, err) &&
+		return append_certificates(journal, remains, who, err) &&
 		       append_release(journal, remains, who, err) &&
 		       put_row(journal, remains, who, err);
 	return append_intent(journal, remains, who, err) && put_row(journal, remains, who, err);

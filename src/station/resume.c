@@ -20,11 +20,31 @@ static bool take_base64(struct bytes *target, const char *text)
 	return true;
 }
 
+/* Whichever of the keys it is about. */
 static bool is_step(const cJSON *body, const char *step)
 {
+	static const char secondary[] = "secondary-";
 	const char *text = json_text(body, "step");
 
+	if (text && text_has_prefix(text, secondary))
+		text += strlen(secondary);
 	return text && strcmp(text, step) == 0;
+}
+
+static struct attest_key *key_of(struct job *job, const cJSON *body)
+{
+	return &job->keys[json_text(body, "secondaryOf") ? ATTEST_SECONDARY : ATTEST_PRIMARY];
+}
+
+static bool take_id(struct bytes *target, const char *hex)
+{
+	struct bytes id;
+
+	if (!hex || !hex_decode(hex, strlen(hex), &id))
+		return false;
+	bytes_done(target);
+	*target = id;
+	return true;
 }
 
 static bool replace(char **target, const char *value)
@@ -42,28 +62,37 @@ static bool take_wrapped(struct job *job, const struct journal_entry *entry, con
 {
 	const char *digest = json_text(body, "fileSha256");
 	const char *recipient = json_text(body, "recipientSha256");
+	struct attest_key *key = key_of(job, body);
 
-	job->wrapped.is_announced = true;
+	key->wrapped.is_announced = true;
 	if (entry->kind != JOURNAL_OUTCOME)
 		return true;
-	snprintf(job->wrapped.digest, sizeof(job->wrapped.digest), "%s", digest ? digest : "");
-	snprintf(job->wrapped.recipient, sizeof(job->wrapped.recipient), "%s",
+	snprintf(key->wrapped.digest, sizeof(key->wrapped.digest), "%s", digest ? digest : "");
+	snprintf(key->wrapped.recipient, sizeof(key->wrapped.recipient), "%s",
 		 recipient ? recipient : "");
-	return replace(&job->wrapped.file, json_text(body, "file")) &&
-	       replace(&job->wrapped.method, json_text(body, "method"));
+	return replace(&key->wrapped.file, json_text(body, "file")) &&
+	       replace(&key->wrapped.method, json_text(body, "method"));
 }
 
 static bool take_attest(struct job *job, const struct journal_entry *entry, const cJSON *body)
 {
+	struct attest_key *key = key_of(job, body);
+
+	/* The primary's is in the device's row. */
+	if (key == &job->keys[ATTEST_SECONDARY] && !take_id(&key->id, json_text(body, "keyId")))
+		return false;
+	if (is_step(body, "key-make"))
+		bytes_done(&key->certificate);
 	if (is_step(body, "wrap-out"))
 		return take_wrapped(job, entry, body);
 	if (entry->kind != JOURNAL_OUTCOME ||
-	    !take_base64(&job->certificate, json_text(body, "certificate")))
+	    !take_base64(&key->certificate, json_text(body, "certificate")))
 		return true;
-	take_base64(&job->second_certificate, json_text(body, "secondaryCertificate"));
+	take_base64(&job->keys[ATTEST_SECONDARY].certificate,
+		    json_text(body, "secondaryCertificate"));
 	/* What was wrapped before was another key. */
-	free(TAKE_PTR(job->wrapped.file));
-	return replace(&job->key_attributes, json_text(body, "attributes"));
+	free(TAKE_PTR(key->wrapped.file));
+	return replace(&key->attributes, json_text(body, "attributes"));
 }
 
 /* Only when the key is gone does this count: otherwise the device is asked once more. */
@@ -97,7 +126,8 @@ static bool take_release(struct job *job, const struct journal_entry *entry, con
 	const char *evidence = json_text(body, "evidence");
 	char *copy;
 
-	job->key_is_gone = job->key_is_gone || is_step(body, "key-destroy");
+	if (is_step(body, "key-destroy"))
+		key_of(job, body)->is_gone = true;
 	if (entry->kind != JOURNAL_OUTCOME || !evidence)
 		return true;
 	job->was_unverified = json_bool(body, "unverified", false);
@@ -109,16 +139,30 @@ static bool take_release(struct job *job, const struct journal_entry *entry, con
 	return true;
 }
 
+/* What the device was until it was retired says nothing of what it is now. The row has its primary key's ID. */
+static bool take_retire(struct job *job, const struct journal_entry *entry, const cJSON *body)
+{
+	struct bytes id = job->keys[ATTEST_PRIMARY].id;
+
+	(void)body;
+	if (entry->kind != JOURNAL_OUTCOME)
+		return true;
+	job->keys[ATTEST_PRIMARY].id = (struct bytes){ 0 };
+	for (size_t i = 0; i < ATTEST_KEYS; i++)
+		attest_key_done(&job->keys[i]);
+	job->keys[ATTEST_PRIMARY].id = id;
+	job->may_exist = job->outcome_is_unknown = job->created = job->verified = false;
+	return true;
+}
+
 static bool take_entry(void *context, const struct journal_entry *entry, struct muster_error *err)
 {
 	static const struct {
 		const char *stage;
 		bool (*take)(struct job *job, const struct journal_entry *entry, const cJSON *body);
 	} takers[] = {
-		{ "attest", take_attest },
-		{ "enroll", take_enroll },
-		{ "verify", take_verify },
-		{ "release", take_release },
+		{ "attest", take_attest },   { "enroll", take_enroll }, { "verify", take_verify },
+		{ "release", take_release }, { "retire", take_retire },
 	};
 	CLEANUP(cJSON_freep) cJSON *body = NULL;
 	struct job *job = context;
@@ -145,19 +189,14 @@ static bool copy_optional(char **target, const char *value, struct muster_error 
 static bool take_row(struct job *job, struct muster_error *err)
 {
 	const struct journal_device *row = &job->device;
-	struct bytes key_id;
 
 	job->was_released = row->state == JOURNAL_RELEASED;
 	if (row->attempt_id)
 		snprintf(job->attempt_id, sizeof(job->attempt_id), "%s", row->attempt_id);
-	if (row->key_id) {
-		if (!hex_decode(row->key_id, strlen(row->key_id), &key_id))
-			return muster_fail(err, CAUSE_JOURNAL_DAMAGED,
-					   "the journal's key ID of device '%s' is not hex",
-					   PRINTABLE(job->registration_id));
-		bytes_done(&job->key_id);
-		job->key_id = key_id;
-	}
+	if (row->key_id && !take_id(&job->keys[ATTEST_PRIMARY].id, row->key_id))
+		return muster_fail(err, CAUSE_JOURNAL_DAMAGED,
+				   "the journal's key ID of device '%s' is not hex",
+				   PRINTABLE(job->registration_id));
 	if (row->key_digest && !job->key_digest[0])
 		snprintf(job->key_digest, sizeof(job->key_digest), "%s", row->key_digest);
 	return copy_optional(&job->hub, row->hub, err) &&

@@ -45,18 +45,34 @@ static bool key_check(const struct job *job, char out[KEY_CHECK_SIZE], struct mu
 
 /* -- Certificates expire meanwhile ---------------------------------------------------------------------------------- */
 
-static bool read_expiry(const struct job *job, char text[RFC3339_SIZE], int64_t *ret_ms,
-			struct muster_error *err)
+static bool read_one(const struct bytes *der, char text[RFC3339_SIZE], int64_t *ret_ms,
+		     struct muster_error *err)
 {
 	CLEANUP(pki_certificate_info_done) struct pki_certificate_info info = { 0 };
 	CLEANUP(X509_freep) X509 *certificate = NULL;
 
-	if (!pki_certificate_read(job->certificate.data, job->certificate.size,
-				  "the device's certificate", &certificate, err) ||
+	if (!pki_certificate_read(der->data, der->size, "the device's certificate", &certificate,
+				  err) ||
 	    !pki_certificate_info(certificate, &info, err))
 		return false;
+	if (*ret_ms >= 0 && *ret_ms <= info.not_after_ms)
+		return true;
 	memcpy(text, info.not_after, RFC3339_SIZE);
 	*ret_ms = info.not_after_ms;
+	return true;
+}
+
+/* That of the certificate that expires first. */
+static bool read_expiry(const struct job *job, char text[RFC3339_SIZE], int64_t *ret_ms,
+			struct muster_error *err)
+{
+	int64_t first_ms = -1;
+
+	for (size_t i = 0; i < ATTEST_KEYS; i++)
+		if (job->keys[i].certificate.size > 0 &&
+		    !read_one(&job->keys[i].certificate, text, &first_ms, err))
+			return false;
+	*ret_ms = first_ms;
 	return true;
 }
 
@@ -65,7 +81,7 @@ static bool check_expiry(const struct job *job, struct muster_error *err)
 	int64_t now = clock_wall_ms(), expires;
 	char text[RFC3339_SIZE];
 
-	if (job->certificate.size == 0)
+	if (job->keys[ATTEST_PRIMARY].certificate.size == 0)
 		return true;
 	if (!read_expiry(job, text, &expires, err))
 		return false;
@@ -109,8 +125,8 @@ static cJSON *compose_note(const struct job *job, struct muster_error *err)
 		muster_fail_memory(err);
 		return NULL;
 	}
-	if (!key_check(job, check, err) ||
-	    (job->certificate.size > 0 && !read_expiry(job, expires, &expires_ms, err)))
+	if (!key_check(job, check, err) || (job->keys[ATTEST_PRIMARY].certificate.size > 0 &&
+					    !read_expiry(job, expires, &expires_ms, err)))
 		return NULL;
 	if (!json_add_text(note, "keyCheck", check[0] ? check : NULL) ||
 	    !json_add_text(note, "expires", expires[0] ? expires : NULL)) {

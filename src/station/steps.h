@@ -44,7 +44,7 @@ STEP_FINISHES(tpm_prove_finish);
 STEP_STARTS(tpm_roll_call_start);
 STEP_FINISHES(tpm_roll_call_finish);
 
-/* attest.c */
+/* attest.c, attest-certificate.c */
 STEP_APPLIES(token_applies);
 STEP_APPLIES(attest_key_is_journalled);
 STEP_APPLIES(attest_key_is_missing);
@@ -120,15 +120,15 @@ STEP_FINISHES(verify_delete_finish);
 /* clang-format off */
 /* How a device registers as itself: the same rows for every table. */
 #define VERIFY_STEPS \
-	{ "srk",               STAGE_VERIFY,   verify_tpm_applies,            verify_srk_start,               verify_srk_finish,        NULL, false }, \
-	{ "challenge",         STAGE_VERIFY,   verify_tpm_applies,            verify_challenge_start,         verify_challenge_finish,  NULL, false }, \
-	{ "activate",          STAGE_VERIFY,   verify_tpm_applies,            verify_activate_start,          NULL,                     NULL, false }, \
-	{ "sign",              STAGE_VERIFY,   verify_tpm_applies,            verify_sign_start,              verify_sign_finish,       NULL, false }, \
-	{ "register",          STAGE_VERIFY,   verify_applies,                verify_register_start,          verify_register_finish,   verify_intend, false }, \
-	{ "poll",              STAGE_VERIFY,   verify_poll_applies,           verify_poll_start,              verify_poll_finish,       NULL, false }, \
-	{ "verify",            STAGE_VERIFY,   verify_applies,                verify_check,                   NULL,                     NULL, false }, \
-	{ "hub-key",           STAGE_VERIFY,   verify_hub_key_applies,        verify_activate_start,          NULL,                     NULL, false }, \
-	{ "delete-record",     STAGE_VERIFY,   verify_delete_applies,         verify_delete_start,            verify_delete_finish,     NULL, false },
+	{ "srk",               STAGE_VERIFY,   verify_tpm_applies,            verify_srk_start,               verify_srk_finish,        NULL, 0 }, \
+	{ "challenge",         STAGE_VERIFY,   verify_tpm_applies,            verify_challenge_start,         verify_challenge_finish,  NULL, 0 }, \
+	{ "activate",          STAGE_VERIFY,   verify_tpm_applies,            verify_activate_start,          NULL,                     NULL, 0 }, \
+	{ "sign",              STAGE_VERIFY,   verify_tpm_applies,            verify_sign_start,              verify_sign_finish,       NULL, 0 }, \
+	{ "register",          STAGE_VERIFY,   verify_applies,                verify_register_start,          verify_register_finish,   verify_intend, 0 }, \
+	{ "poll",              STAGE_VERIFY,   verify_poll_applies,           verify_poll_start,              verify_poll_finish,       NULL, 0 }, \
+	{ "verify",            STAGE_VERIFY,   verify_applies,                verify_check,                   NULL,                     NULL, 0 }, \
+	{ "hub-key",           STAGE_VERIFY,   verify_hub_key_applies,        verify_activate_start,          NULL,                     NULL, 0 }, \
+	{ "delete-record",     STAGE_VERIFY,   verify_delete_applies,         verify_delete_start,            verify_delete_finish,     NULL, 0 },
 /* clang-format on */
 
 /* spool.c */

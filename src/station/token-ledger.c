@@ -19,6 +19,7 @@ static void key_free(struct ledger_key *key)
 {
 	free(key->id);
 	free(key->name);
+	free(key->primary);
 	free(key->attributes);
 	free(key);
 }
@@ -154,8 +155,9 @@ static bool take_entry(void *context, const struct journal_entry *entry, struct 
 	if (!id || !serial || strcmp(serial, reading->token_serial) != 0)
 		return true;
 	key = take(reading->ledger, id);
-	if (!key || !(entry->kind == JOURNAL_INTENT ? take_intent(key, entry, body)
-						    : take_outcome(key, body)))
+	if (!key || !set_text(&key->primary, json_text(body, "secondaryOf")) ||
+	    !(entry->kind == JOURNAL_INTENT ? take_intent(key, entry, body)
+					    : take_outcome(key, body)))
 		return muster_fail_memory(err);
 	return true;
 }
@@ -194,11 +196,27 @@ static bool read_rows(struct journal *journal, struct ledger *ledger, struct mus
 	return true;
 }
 
+/* A device's row names its primary key. */
+static void follow_primaries(struct ledger *ledger)
+{
+	for (size_t i = 0; i < ledger->count; i++) {
+		struct ledger_key *key = ledger->keys[i];
+		const struct ledger_key *primary =
+			key->primary ? ledger_find(ledger, key->primary) : NULL;
+
+		if (primary)
+			key->is_released = primary->is_released;
+	}
+}
+
 bool ledger_read(struct journal *journal, const char *token_serial, struct ledger *ret_ledger,
 		 struct muster_error *err)
 {
 	struct reading reading = { .ledger = ret_ledger, .token_serial = token_serial };
 
-	return journal_entries_all(journal, NULL, take_entry, &reading, err) &&
-	       read_rows(journal, ret_ledger, err);
+	if (!journal_entries_all(journal, NULL, take_entry, &reading, err) ||
+	    !read_rows(journal, ret_ledger, err))
+		return false;
+	follow_primaries(ret_ledger);
+	return true;
 }

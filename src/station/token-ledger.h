@@ -16,6 +16,7 @@ enum ledger_state {
 struct ledger_key {
 	char *id;   /* CKA_ID in hex */
 	char *name; /* its label, or the device's registration ID */
+	char *primary; /* the ID of the device's primary key, beside which it is the secondary one; or NULL */
 	enum ledger_state state;
 	bool is_pair, is_released; /* of a device that was released its certificate is stored too */
 	char *attributes;          /* "local=true ..." when it was made; NULL: not known */

@@ -57,6 +57,7 @@ static bool take_up(struct job *job, struct muster_error *err)
 {
 	struct verification *verification = verification_of(job);
 	struct device_identity *identity = &verification->identity;
+	struct attest_key *shown = &job->keys[ATTEST_PRIMARY];
 
 	job->registration_id = strdup(verification->request->registration_id);
 	if (!job->registration_id)
@@ -64,9 +65,9 @@ static bool take_up(struct job *job, struct muster_error *err)
 	if (!copy_member(verification->enrollment, "registrationId", &job->registration_id, err) ||
 	    !copy_member(verification->enrollment, "deviceId", &job->device_id, err))
 		return false;
-	job->key = TAKE_PTR(identity->key);
+	shown->key = TAKE_PTR(identity->key);
 	if (identity->certificate &&
-	    !pki_certificate_der(identity->certificate, &job->certificate, err))
+	    !pki_certificate_der(identity->certificate, &shown->certificate, err))
 		return false;
 	return !identity->symmetric_key.data ||
 	       secret_copy(&job->primary_key, identity->symmetric_key.data,

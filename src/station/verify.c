@@ -18,7 +18,7 @@ enum {
 static bool is_asked_for(const struct job *job)
 {
 	return job->run->profile.verify != PROFILE_VERIFY_NONE && !job_is_dry(job) &&
-	       !job_is_offline(job) && !job->was_released && !job->key_is_gone &&
+	       !job_is_offline(job) && !job->was_released && !attest_any_key_is_gone(job) &&
 	       !job->skips_verification;
 }
 
@@ -85,11 +85,24 @@ static void fill_asker(const struct job *job, struct asker *asker)
 	};
 }
 
+/* Which of the certificates is shown. */
+static enum attest_which shown_of(const struct job *job)
+{
+	return job->shows_second ? ATTEST_SECONDARY : ATTEST_PRIMARY;
+}
+
+/* Its key. */
+static EVP_PKEY *key_shown(const struct job *job)
+{
+	EVP_PKEY *key = job->keys[shown_of(job)].key;
+
+	return key ? key : job->keys[ATTEST_PRIMARY].key;
+}
+
 /* Gives the request what proves the device's identity. */
 static bool identify_device(struct job *job, struct http_request *request, struct muster_error *err)
 {
-	const struct bytes *shown =
-		job->shows_second ? &job->second_certificate : &job->certificate;
+	const struct bytes *shown = &job->keys[shown_of(job)].certificate;
 	CLEANUP(X509_freep) X509 *certificate = NULL;
 	struct secret token = { 0 };
 
@@ -97,7 +110,7 @@ static bool identify_device(struct job *job, struct http_request *request, struc
 		if (!pki_certificate_read(shown->data, shown->size, "the device's certificate",
 					  &certificate, err))
 			return false;
-		http_request_identity(request, job->key, certificate);
+		http_request_identity(request, key_shown(job), certificate);
 		return true;
 	}
 	if (!secret_copy(&token, job->device_token.data, job->device_token.size, err))
@@ -162,7 +175,7 @@ static bool read_registration(struct job *job, bool *ret_read, struct muster_err
 		*err = unread;
 		return false;
 	}
-	if (job->key && pki_key_last_error(job->key, err))
+	if (key_shown(job) && pki_key_last_error(key_shown(job), err))
 		return muster_error_prefix(err, "proving the identity of '%s'",
 					   PRINTABLE(job->registration_id));
 	snprintf(name, sizeof(name), "registration of device '%s'", job->registration_id);
@@ -403,7 +416,7 @@ bool verify_check(struct job *job, struct muster_error *err)
 	} else if (!check_assignment(job, err)) {
 		return false;
 	}
-	if (job->second_certificate.size > 0 && !job->shows_second) {
+	if (job->keys[ATTEST_SECONDARY].certificate.size > 0 && !job->shows_second) {
 		job->shows_second = true;
 		job->poll_has_waited = false;
 		job_go_to(job, "register");

@@ -10,7 +10,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent))
 
 from lib.emulator import Emulator
 from lib.history import History
-from lib.kill_jobs import DerivedKey, Hsm, Tpm, kill_at, points_to_kill_at
+from lib.kill_jobs import DerivedKey, Hsm, HsmTwoKeys, Tpm, kill_at, points_to_kill_at
 from lib.paths import RELEASE
 from lib.software_token import SoftwareTokens
 from lib.software_tpm import SoftwareTpm
@@ -26,13 +26,18 @@ def make_hsm(station, directory, _):
     return Hsm(station, tokens, tokens.make("line-3"))
 
 
+def make_two_keys(station, directory, _):
+    tokens = SoftwareTokens(directory / "softhsm")
+    return HsmTwoKeys(station, tokens, tokens.make("line-3"))
+
+
 def make_tpm(station, directory, cleanup):
     tpm = SoftwareTpm(directory / "t").start()
     cleanup.callback(tpm.stop)
     return Tpm(station, tpm)
 
 
-JOBS = {"derived-key": lambda station, *_: DerivedKey(station), "hsm": make_hsm, "tpm": make_tpm}
+JOBS = {"derived-key": lambda station, *_: DerivedKey(station), "hsm": make_hsm, "two-keys": make_two_keys, "tpm": make_tpm}
 
 
 @contextlib.contextmanager

@@ -32,10 +32,13 @@ class DerivedKey:
 class Hsm(DerivedKey):
     """SoftHSM rewrites its own token object in place; a kill right there loses the whole token, whoever uses it."""
 
+    # What is wanted beside the example profile, and the labels of the keys that come of it.
+    changes, labels = {}, ("{}",)
+
     def __init__(self, station, tokens, token):
         super().__init__(station)
         self.tokens, self.token = tokens, token
-        self.profile = station.profile("hsm-x509")
+        self.profile = station.profile("hsm-x509", {"attestation": {"x509": self.changes}})
         self.saved = tokens.save()
         station.env["SOFTHSM2_CONF"] = tokens.configuration
 
@@ -51,8 +54,18 @@ class Hsm(DerivedKey):
 
     def check(self, run):
         super().check(run)
+        name = run.json["registrationId"]
         for kind in ("privkey", "pubkey", "cert"):
-            assert self.token.objects(kind) == [run.json["registrationId"]], (kind, run)
+            assert sorted(self.token.objects(kind)) == [label.format(name) for label in self.labels], (kind, run)
+        audit = self.station.muster("hsm", "audit", self.token.uri, "--pin-file", self.token.pin_file, "--journal",
+                                    self.station.journal, "-o", "json")
+        # The devices before this one had a token that was put back since.
+        assert all(row["finding"] == "key-missing" and row["label"] != name for row in audit.json["findings"]), audit
+
+
+class HsmTwoKeys(Hsm):
+    """The secondary certificate has a key of its own."""
+    changes, labels = {"secondaryKey": "own"}, ("{}", "{}+secondary")
 
 
 class Tpm(DerivedKey):

@@ -4,7 +4,7 @@ a second time while it recovers. `scripts/campaign kills` tries any number."""
 import os
 
 from lib.history import History
-from lib.kill_jobs import DerivedKey, Hsm, Tpm, kill_at, points_to_kill_at
+from lib.kill_jobs import DerivedKey, Hsm, HsmTwoKeys, Tpm, kill_at, points_to_kill_at
 from lib.killer import choose
 from lib.record import record
 
@@ -35,6 +35,10 @@ def test_derived_key(release_station):
 
 def test_hsm(release_station, tokens, token):
     try_points(Hsm(release_station, tokens, token))
+
+
+def test_hsm_with_two_keys(release_station, tokens, token):
+    try_points(HsmTwoKeys(release_station, tokens, token))
 
 
 def test_tpm(release_station, empty_tpm):

@@ -45,6 +45,34 @@ static void the_least_gets_defaults(void **state)
 	assert_false(profile_needs_serial(&p));
 }
 
+static void second_certificate(void **state)
+{
+	static const struct {
+		const char *lines;
+		int64_t days;
+		bool own;
+	} rows[] = {
+		{ "", 0, false },
+		{ "    secondaryValidDays: 9\n", 9, false },
+		{ "    secondaryKey: same\n", 0, false },
+		{ "    secondaryKey: own\n", 30, true },
+		{ "    secondaryKey: own\n    secondaryValidDays: 9\n", 9, true },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+		CLEANUP(profile_done) struct profile p = { 0 };
+		CLEANUP(text_done) struct text text = TEXT_MAX(512);
+
+		text_addf(&text,
+			  "profile: a\nattestation:\n  type: x509\n  x509:\n    validDays: 30\n%s",
+			  rows[i].lines);
+		parse(text.data, &p, 0);
+		assert_int_equal(p.x509.secondary_valid_days, rows[i].days);
+		assert_int_equal(p.x509.own_secondary_key, rows[i].own);
+	}
+}
+
 static void x509(void **state)
 {
 	CLEANUP(profile_done) struct profile p = { 0 };
@@ -242,6 +270,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(the_least_gets_defaults),
+		cmocka_unit_test(second_certificate),
 		cmocka_unit_test(x509),
 		cmocka_unit_test(master_keys),
 		cmocka_unit_test(twins_keep_numbers_and_quotes),

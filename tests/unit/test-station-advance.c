@@ -189,17 +189,17 @@ enum {
 };
 
 static const struct step rows[STEPS] = {
-	[WAITS] = { "waits", STAGE_IDENTIFY, is_taken, start_waiting, NULL, NULL, false },
-	[LEFT_OUT] = { "left-out", STAGE_IDENTIFY, is_left_out, start_badly, NULL, NULL, false },
-	[BAD_START] = { "bad-start", STAGE_ATTEST, NULL, start_badly, NULL, NULL, false },
-	[AGAIN] = { "again", STAGE_ATTEST, NULL, NULL, finish_again, NULL, false },
-	[BAD_END] = { "bad-end", STAGE_ATTEST, NULL, NULL, finish_badly, NULL, false },
-	[ELSEWHERE] = { "elsewhere", STAGE_ATTEST, NULL, NULL, finish_elsewhere, NULL, false },
-	[NOWHERE] = { "nowhere", STAGE_ATTEST, NULL, NULL, finish_nowhere, NULL, false },
-	[INTENDED] = { "intended", STAGE_ENROLL, NULL, NULL, NULL, intend_well, false },
-	[BAD_INTENT] = { "bad-intent", STAGE_ENROLL, NULL, NULL, NULL, intend_badly, false },
-	[ON_DISK] = { "on-disk", STAGE_RELEASE, NULL, NULL, NULL, NULL, true },
-	[LAST] = { "last", STAGE_RELEASE, NULL, NULL, NULL, NULL, false },
+	[WAITS] = { "waits", STAGE_IDENTIFY, is_taken, start_waiting, NULL, NULL, 0 },
+	[LEFT_OUT] = { "left-out", STAGE_IDENTIFY, is_left_out, start_badly, NULL, NULL, 0 },
+	[BAD_START] = { "bad-start", STAGE_ATTEST, NULL, start_badly, NULL, NULL, 0 },
+	[AGAIN] = { "again", STAGE_ATTEST, NULL, NULL, finish_again, NULL, 0 },
+	[BAD_END] = { "bad-end", STAGE_ATTEST, NULL, NULL, finish_badly, NULL, 0 },
+	[ELSEWHERE] = { "elsewhere", STAGE_ATTEST, NULL, NULL, finish_elsewhere, NULL, 0 },
+	[NOWHERE] = { "nowhere", STAGE_ATTEST, NULL, NULL, finish_nowhere, NULL, 0 },
+	[INTENDED] = { "intended", STAGE_ENROLL, NULL, NULL, NULL, intend_well, 0 },
+	[BAD_INTENT] = { "bad-intent", STAGE_ENROLL, NULL, NULL, NULL, intend_badly, 0 },
+	[ON_DISK] = { "on-disk", STAGE_RELEASE, NULL, NULL, NULL, NULL, STEP_AFTER_COMMIT },
+	[LAST] = { "last", STAGE_RELEASE, NULL, NULL, NULL, NULL, 0 },
 };
 static const struct step_table table = { rows, STEPS };
 

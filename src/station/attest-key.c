@@ -1,0 +1,23 @@
+#include "attest-key.h"
+
+#include <stdlib.h>
+
+#include "muster/cleanup.h"
+
+void attest_key_close(struct attest_key *key)
+{
+	EVP_PKEY_free(TAKE_PTR(key->key));
+	free(TAKE_PTR(key->signer));
+}
+
+void attest_key_done(struct attest_key *key)
+{
+	attest_key_close(key);
+	bytes_done(&key->id);
+	bytes_done(&key->spki);
+	free(key->attributes);
+	bytes_done(&key->certificate);
+	free(key->wrapped.file);
+	free(key->wrapped.method);
+	*key = (struct attest_key){ 0 };
+}

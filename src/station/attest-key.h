@@ -1,0 +1,48 @@
+/* A key pair that stands for a device: where it is, what certifies it, and what became of it. Private to the station. */
+#pragma once
+
+#include <stdbool.h>
+
+#include <cjson/cJSON.h>
+
+#include "muster/encoding.h"
+#include "muster/pki.h"
+
+struct job;
+struct token_signer;
+
+/* The secondary certificate is of the primary key, unless the profile gives it a key of its own. */
+enum attest_which { ATTEST_PRIMARY, ATTEST_SECONDARY, ATTEST_KEYS };
+
+struct attest_key {
+	struct bytes id; /* CKA_ID; empty: there is no such key, or none yet */
+	struct bytes spki;
+	char *attributes;
+	struct bytes certificate;    /* DER */
+	bool certificate_is_new;     /* made by this run */
+	EVP_PKEY *key;               /* works through the token */
+	struct token_signer *signer; /* behind key */
+	struct {
+		char *file, *method;
+		char digest[65], recipient[65]; /* SHA-256 of the file and of the key it is for */
+		bool is_announced;              /* by an earlier run: the file is ours */
+	} wrapped;
+	bool is_gone; /* destroyed after it was wrapped out, or about to be */
+};
+
+/* Nothing is signed with it any more. */
+void attest_key_close(struct attest_key *key);
+void attest_key_done(struct attest_key *key);
+
+/* -- Of a job (attest.c) ---------------------------------------------------------------------------------------- */
+
+/* The primary always; the secondary where the profile wants one, or the journal knows one: see attest_key_find_start. */
+bool attest_has_key(const struct job *job, enum attest_which which);
+bool attest_any_key_is_gone(const struct job *job);
+/* What the journal knows a key by; "secondaryOf" names the primary's ID and marks all entries about the secondary key. */
+bool attest_add_names(const struct job *job, enum attest_which which, cJSON *body);
+/* The label of the present key's objects: the secondary's are told apart from the primary's by more than their IDs. No
+ * registration ID has a plus. NULL without memory. */
+char *attest_label(const struct job *job, const char *label);
+/* Keys that are refused, or whose certificates nobody can make, do not stay; *err says why. Returns false. */
+bool attest_discard_keys(struct job *job, struct muster_error *err);

@@ -1,0 +1,227 @@
+"""A device whose secondary certificate is of a key pair of its own: both are made, proven, enrolled and shown."""
+import base64
+
+import pytest
+
+from lib.custodian import openssl
+from lib.killer import killer, was_killed
+from test_hsm_wrap import register, unwrap
+from test_hsm_wrap import device  # noqa: F401
+from test_offline import evidence_of, spool
+from test_retire import retire
+
+SERIAL = "two-1"
+KINDS = ("privkey", "pubkey", "cert")
+
+
+@pytest.fixture
+def station(hsm_station):
+    return hsm_station
+
+
+def two_keys(station, **changes):
+    return station.profile("hsm-x509", {"attestation": {"x509": {"token": None, "secondaryKey": "own", **changes}}}, "two-keys")
+
+
+def provision(station, token, profile, *arguments, serial=SERIAL, **options):
+    return station.provision(profile, serial, "--token", token.uri, "--pin-file", token.pin_file, *arguments, **options)
+
+
+def audit(station, token):
+    done = station.muster("hsm", "audit", token.uri, "--pin-file", token.pin_file, "--journal", station.journal, "-o", "json")
+    assert done.status == 0 and done.json["findings"] == [], done
+    return done.json["keys"], done.json["objects"]
+
+
+def labels(serial=SERIAL):
+    return [serial, f"{serial}+secondary"]
+
+
+def certificates(station, attestation):
+    """Both as files."""
+    paths = []
+    for name in ("certificate", "secondaryCertificate"):
+        paths.append(station.home / f"{name}.der")
+        paths[-1].write_bytes(base64.b64decode(attestation[name]))
+    return paths
+
+
+def attestation_of(done):
+    return evidence_of(done.json)["attestation"]
+
+
+def public_of(certificate):
+    return openssl("x509", "-in", certificate, "-noout", "-pubkey")
+
+
+def test_each_certificate_is_of_its_own_key(station, token):
+    profile = two_keys(station, validDays=100, secondaryValidDays=200)
+    done = provision(station, token, profile)
+    assert done.status == 0 and done.json["verified"] is True, done
+    for kind in KINDS:
+        assert sorted(token.objects(kind)) == labels()
+    attestation = attestation_of(done)
+    found = station.service.enrollment(SERIAL)["attestation"]["x509"]["clientCertificates"]
+    for ours, theirs in (("certificate", "primary"), ("secondaryCertificate", "secondary")):
+        assert attestation[f"{ours}Sha256"] == found[theirs]["info"]["sha256Thumbprint"].lower()
+    primary, secondary = certificates(station, attestation)
+    assert public_of(primary) != public_of(secondary)
+    assert {attestation["keyId"], attestation["secondaryKeyId"]} == set(token.key_ids())
+    for attributes in (attestation["keyAttributes"], attestation["secondaryKeyAttributes"]):
+        assert "local=true" in attributes and "never-extractable=true" in attributes
+    assert len(station.emulator.requests("register")) == 2
+    assert audit(station, token) == (2, 6)
+    again = provision(station, token, profile)
+    assert again.status == 0 and again.json["state"] == "already enrolled", again
+    assert len(token.key_ids()) == 2
+
+
+def test_each_key_shows_its_certificate_again(station, token):
+    assert provision(station, token, two_keys(station)).status == 0
+    for label in labels():
+        shown = station.muster("enrollment", "verify", "--login-file", station.login_file, "--ca-file", station.emulator.ca_file,
+                               "--enrollment-id", SERIAL, "--id-scope", station.emulator.id_scope, "--device-endpoint",
+                               station.emulator.url.removeprefix("https://"), "--token", token.uri.replace("?", f";object={label}?"), "--pin-file",
+                               token.pin_file)
+        assert shown.status == 0 and shown.json["verified"] is True, shown
+
+
+def test_a_secondary_key_that_is_not_there_any_more_is_noticed(station, token):
+    assert provision(station, token, two_keys(station)).status == 0
+    token.pkcs11_tool("--delete-object", "--type", "cert", "--label", f"{SERIAL}+secondary")
+    found = station.muster("hsm", "audit", token.uri, "--pin-file", token.pin_file, "--journal", station.journal, "-o", "json")
+    assert [(row["finding"], row["label"]) for row in found.json["findings"]] == [("certificate-missing", SERIAL)]
+    token.pkcs11_tool("--delete-object", "--type", "privkey", "--label", f"{SERIAL}+secondary")
+    again = provision(station, token, two_keys(station))
+    assert again.cause == "E4302" and "the secondary key that device" in again.stderr, again
+
+
+def cut_short(station, token, profile, *arguments, serial=SERIAL):
+    """Enrollment is refused by a service in trouble; the next one is well again."""
+    station.emulator.restart("--fault", "put:status=400")
+    station.renew_login()
+    assert provision(station, token, profile, *arguments, serial=serial).cause == "E5103"
+    station.emulator.restart()
+    station.renew_login()
+
+
+def test_both_keys_are_taken_up_after_a_cut(station, token):
+    profile = two_keys(station)
+    cut_short(station, token, profile)
+    before = token.key_ids()
+    done = provision(station, token, profile)
+    assert done.status == 0 and done.json["verified"] is True, done
+    assert sorted(token.key_ids()) == sorted(before) and len(before) == 2
+    assert audit(station, token) == (2, 6)
+
+
+def test_a_device_does_not_lose_its_secondary_key_by_another_profile(station, token):
+    profile = two_keys(station)
+    cut_short(station, token, profile)
+    other = provision(station, token, station.profile("hsm-x509", {"attestation": {"x509": {"token": None}}}))
+    assert other.cause == "E4301" and "has a key of its own" in other.stderr, other
+    assert len(token.key_ids()) == 2
+    assert provision(station, token, profile).status == 0
+
+
+def test_a_device_gets_a_secondary_key_by_another_profile(station, token):
+    cut_short(station, token, station.profile("hsm-x509", {"attestation": {"x509": {"token": None, "secondaryValidDays": 200}}}))
+    done = provision(station, token, two_keys(station))
+    assert done.status == 0 and done.json["verified"] is True, done
+    primary, secondary = certificates(station, attestation_of(done))
+    assert public_of(primary) != public_of(secondary)
+    assert audit(station, token) == (2, 6)
+
+
+def test_a_lost_journal_knows_both_again(station, token):
+    profile = two_keys(station)
+    assert provision(station, token, profile).status == 0
+    for path in station.home.glob("journal.db*"):
+        path.unlink()
+    made = station.muster("journal", "reconcile", "--evidence", station.out, "--journal", station.journal, "--login-file",
+                          station.login_file, "--ca-file", station.emulator.ca_file, "-o", "json")
+    assert made.status == 0 and made.json["released"] == 1, made
+    again = provision(station, token, profile)
+    assert again.status == 0 and again.json["state"] == "already enrolled", again
+    assert audit(station, token) == (2, 6)
+
+
+def test_without_a_network_both_wait(station, token):
+    spool(station, two_keys(station), SERIAL, "--token", token.uri, "--pin-file", token.pin_file)
+    assert len(token.key_ids()) == 2 and station.emulator.changes() == []
+    sent = station.sync("--token", token.uri, "--pin-file", token.pin_file)
+    assert sent.status == 0 and sent.json[0]["verified"] is True, sent
+    assert set(station.service.enrollment(SERIAL)["attestation"]["x509"]["clientCertificates"]) == {"primary", "secondary"}
+    assert audit(station, token) == (2, 6)
+
+
+def test_what_replaces_a_retired_device_has_two_new_keys(station, token):
+    profile = two_keys(station)
+    assert provision(station, token, profile).status == 0
+    old = set(token.key_ids())
+    assert retire(station, SERIAL).status == 0
+    cut_short(station, token, profile)
+    done = provision(station, token, profile)
+    assert done.status == 0 and done.json["verified"] is True, done
+    attestation = attestation_of(done)
+    assert not {attestation["keyId"], attestation["secondaryKeyId"]} & old
+    assert audit(station, token) == (4, 12)
+
+
+# -- Wrapped out -------------------------------------------------------------------------------------------------------------
+
+
+def wrapped_profile(station):
+    return two_keys(station, key={"lives": "wrapped-to-device"})
+
+
+def test_both_keys_go_to_the_device(station, token, device, tmp_path):  # noqa: F811
+    done = provision(station, token, wrapped_profile(station), "--device-key", device[1])
+    assert done.status == 0 and done.json["verified"] is True, done
+    for kind in KINDS:
+        assert token.objects(kind) == []
+    attestation = attestation_of(done)
+    for wrapped, certificate in (("wrappedKey", "certificate"), ("secondaryWrappedKey", "secondary-certificate")):
+        assert attestation[wrapped]["destroyedInToken"] is True
+        own = unwrap(attestation[wrapped]["file"], device[0], tmp_path / wrapped)
+        pem = station.out / f"{SERIAL}.{certificate}.pem"
+        assert openssl("pkey", "-in", own, "-pubout") == public_of(pem)
+        assert register(station.emulator, SERIAL, pem, own) in (200, 202)
+    assert audit(station, token) == (0, 0)
+    again = provision(station, token, wrapped_profile(station), "--device-key", device[1])
+    assert again.status == 0 and again.json["state"] == "already enrolled", again
+
+
+def test_a_device_that_comes_back_gets_new_keys(station, token, device):  # noqa: F811
+    """Its old ones were destroyed; that says nothing of those that were made since."""
+    profile = wrapped_profile(station)
+    assert provision(station, token, profile, "--device-key", device[1]).status == 0
+    assert retire(station, SERIAL).status == 0
+    for path in station.out.iterdir():
+        path.unlink()
+    cut_short(station, token, profile, "--device-key", device[1])
+    done = provision(station, token, profile, "--device-key", device[1])
+    assert done.status == 0 and done.json["verified"] is True, done
+    assert token.key_ids() == [] and audit(station, token) == (0, 0)
+
+
+WORKER_DIED = 4
+CUTS = [("fsync", n) for n in (6, 12, 18, 24, 30)] + [("sendmsg", n) for n in range(4, 13)] + [("linkat", n) for n in range(1, 5)]
+
+
+@pytest.mark.parametrize("call,n", CUTS)
+def test_a_cut_leaves_nothing_but_what_the_journal_says(release_station, tokens, token, device, tmp_path, call, n):  # noqa: F811
+    station = release_station
+    station.env["SOFTHSM2_CONF"] = tokens.configuration
+    profile = wrapped_profile(station)
+    cut = provision(station, token, profile, "--device-key", device[1], wrapper=killer(call, n))
+    assert cut.status in (0, WORKER_DIED) or was_killed(cut.status), cut
+    again = provision(station, token, profile, "--device-key", device[1])
+    assert again.status == 0 and again.json["verified"] is True, (cut, again)
+    for kind in KINDS:
+        assert token.objects(kind) == []
+    for wrapped, certificate in (("key.wrapped", "certificate"), ("secondary-key.wrapped", "secondary-certificate")):
+        own = unwrap(station.out / f"{SERIAL}.{wrapped}", device[0], tmp_path / "own.key")
+        assert openssl("pkey", "-in", own, "-pubout") == public_of(station.out / f"{SERIAL}.{certificate}.pem")
+    assert [row["effect"] for row in station.emulator.effects("put", SERIAL)] == ["create"]
+    assert audit(station, token) == (0, 0)
