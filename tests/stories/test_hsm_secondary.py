@@ -1,9 +1,12 @@
 """A device whose secondary certificate is of a key pair of its own: both are made, proven, enrolled and shown."""
 import base64
+import os
+import pathlib
+import subprocess
 
 import pytest
 
-from lib.custodian import openssl
+from lib.custodian import Custodian, openssl
 from lib.killer import killer, was_killed
 from test_hsm_wrap import register, unwrap
 from test_hsm_wrap import device  # noqa: F401
@@ -166,6 +169,65 @@ def test_what_replaces_a_retired_device_has_two_new_keys(station, token):
     attestation = attestation_of(done)
     assert not {attestation["keyId"], attestation["secondaryKeyId"]} & old
     assert audit(station, token) == (4, 12)
+
+
+# -- Issued ------------------------------------------------------------------------------------------------------------------
+
+
+CLIENT, SERVER = ("sslclient", "1.3.6.1.5.5.7.3.2"), ("sslserver", "1.3.6.1.5.5.7.3.1")
+
+
+FAKETIME, = pathlib.Path("/usr/lib").glob("*/faketime/libfaketime.so.1")
+
+
+def verdicts(root, leaf, purpose=CLIENT, days=0):
+    """What OpenSSL and GnuTLS say of it, so many days from now."""
+    later = {**os.environ, "LD_PRELOAD": str(FAKETIME), "FAKETIME": f"{days:+}d", "FAKETIME_DISABLE_SHM": "1"}
+    for command in (["openssl", "verify", "-x509_strict", "-purpose", purpose[0], "-CAfile", root, leaf],
+                    ["certtool", "--verify", "--verify-purpose", purpose[1], "--load-ca-certificate", root, "--infile", leaf]):
+        done = subprocess.run(command, env=later, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+        yield done.returncode == 0, done.stdout
+
+
+def make_authority(custodian, name):
+    made = custodian.muster("cert", "self-sign", "--key-type", "ec-p256", "--label", name, "--subject", f"CN={name} CA", "--ca",
+                            "--days", "1000", "--out", f"{name}.pem")
+    assert made.status == 0, made
+    return custodian.home / f"{name}.pem"
+
+
+@pytest.fixture
+def issued(station, tokens, token):
+    """Both certificates of a device in PEM, the authority that issued them, and another."""
+    custodian = Custodian(station.home / "custody", tokens.make("authority", pin="135790"))
+    root, other = make_authority(custodian, "line"), make_authority(custodian, "other")
+    profile = two_keys(station, validDays=100, secondaryValidDays=200, issuer={
+        "key": custodian.token.key_uri("line", "private"), "certificate": str(root), "crlUrl": "http://crl.example/line.crl"})
+    done = provision(station, token, profile)
+    assert done.status == 0 and done.json["verified"] is True, done
+    leaves = []
+    for der in certificates(station, attestation_of(done)):
+        leaves.append(der.with_suffix(".pem"))
+        openssl("x509", "-inform", "DER", "-in", der, "-out", leaves[-1])
+    return leaves, root, other
+
+
+def test_other_programs_accept_both_certificates_and_only_as_they_are_meant(issued):
+    leaves, root, other = issued
+    rows = [
+        ("as issued", {}, [True, True], ""),
+        ("just before the first ends", {"days": 99}, [True, True], ""),
+        ("when the first has ended", {"days": 101}, [False, True], "expired"),
+        ("when both have ended", {"days": 201}, [False, False], "expired"),
+        ("too early", {"days": -1}, [False, False], "not yet"),
+        ("as a server", {"purpose": SERVER}, [False, False], "purpose"),
+        ("another authority", {"root": other}, [False, False], "issuer"),
+    ]
+    for name, changes, expected, words in rows:
+        for leaf, is_good in zip(leaves, expected):
+            for accepted, said in verdicts(**{"root": root, "leaf": leaf, **changes}):
+                assert accepted is is_good, (name, leaf, said)
+                assert is_good or words in said.lower(), (name, leaf, said)
 
 
 # -- Wrapped out -------------------------------------------------------------------------------------------------------------
