@@ -1,5 +1,6 @@
 /* The map of a bench: which port is which socket. A line each, words between blanks: the bus path of the port as udev knows
- * it (ID_PATH), the socket's name, and, where what is plugged in there is not reached by its device node, a TCTI.
+ * it (ID_PATH), the socket's name, and, where what is plugged in there is not reached by its device node, a TCTI, or the
+ * PKCS#11 URI of a token.
  * '#' begins a comment. udev/71-muster.rules reads the same file. */
 #pragma once
 
@@ -13,9 +14,10 @@
 #define SOCKETS_FILE "/etc/muster/sockets"
 
 struct socket_row {
-	char *path; /* "pci-0000:00:14.0-usb-0:3" */
-	char *name; /* 1 to 32 letters, digits, '.', '_' and '-' */
-	char *tcti; /* or NULL */
+	char *path;  /* "pci-0000:00:14.0-usb-0:3" */
+	char *name;  /* 1 to 32 letters, digits, '.', '_' and '-' */
+	char *tcti;  /* or NULL */
+	char *token; /* RFC 7512, or NULL */
 };
 
 /* In the order of the file. Zero-initialise. */

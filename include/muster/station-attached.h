@@ -36,8 +36,9 @@ void attached_tpms_done(struct attached_tpms *tpms);
 /* Says on standard error that it is left alone, being in no socket. */
 void attached_tpm_pass_over(const struct attached_tpm *tpm);
 
-/* An array for people: first every socket of the map (socket, path, tpm, state: "TPM" or "empty"), then what is plugged in
- * elsewhere (state: "not mapped" or "the station's own"). */
+/* An array for people: first every socket of the map (socket, path, state: "TPM" with tpm, "token" with token, label, serial,
+ * manufacturer, model and flags, "empty", or "not reached" with error), then what is plugged in elsewhere, and tokens of
+ * configured modules that are in no socket (state: "not mapped" or "the station's own"). No login. */
 bool station_socket_list(const struct socket_map *map, cJSON **ret_document,
 			 struct muster_error *err) MUST_CHECK;
 

@@ -25,6 +25,12 @@ static const struct column columns[] = {
 	{ "path", "PATH", false, false },
 	{ "tpm", "TPM", false, false },
 	{ "state", "STATE", false, true },
+	{ "label", "LABEL", false, true },
+	{ "serial", "SERIAL", false, false },
+	{ "manufacturer", "MANUFACTURER", false, true },
+	{ "flags", "FLAGS", false, true },
+	{ "token", "TOKEN", false, false },
+	{ "error", "ERROR", false, true },
 };
 
 static const char *map_file(const struct invocation *call)
@@ -51,8 +57,8 @@ const struct verb verb_socket_list = {
 	.name = "list",
 	.summary = "Show the sockets and what is in them",
 	.description =
-		"The sockets of the map with their ports and the TPMs in them, then TPMs at\n"
-		"ports that are no socket. No TPM is opened.",
+		"The sockets of the map with their ports and the TPMs and tokens in them, then TPMs\n"
+		"and tokens that are in no socket. No TPM is opened, and nobody is logged in to a token.",
 	.options = rows,
 	.options_size = sizeof(struct socket_options),
 	.default_output = OUTPUT_TABLE,

@@ -7,6 +7,7 @@
 
 #include "muster/file.h"
 #include "muster/text.h"
+#include "muster/token-uri.h"
 
 enum { MAP_SIZE_MAX = 64 * 1024, NAME_MAX_LENGTH = 32, WORD_MAX = 255, WORDS = 3 };
 
@@ -17,6 +18,7 @@ static void row_done(struct socket_row *row)
 	free(row->path);
 	free(row->name);
 	free(row->tcti);
+	free(row->token);
 	*row = (struct socket_row){ 0 };
 }
 
@@ -84,6 +86,21 @@ static bool check_path(const char *path, const struct place *place, struct muste
 	return true;
 }
 
+static bool is_token(const char *word)
+{
+	return text_has_prefix(word, "pkcs11:");
+}
+
+static bool check_token(const char *word, const struct place *place, struct muster_error *err)
+{
+	CLEANUP(token_uri_done) struct token_uri uri = { 0 };
+	struct muster_error why;
+
+	return token_uri_parse(word, &uri, &why) ||
+	       muster_fail(err, CAUSE_SOCKET_MAP_INVALID, PLACE_FORMAT "%s", PLACE_WORDS(place),
+			   why.message);
+}
+
 static bool check_word(const struct socket_map *map, size_t index, const char *word,
 		       const struct place *place, struct muster_error *err)
 {
@@ -106,7 +123,7 @@ static bool check_word(const struct socket_map *map, size_t index, const char *w
 				   PLACE_FORMAT "socket '%s' stands twice", PLACE_WORDS(place),
 				   PRINTABLE(word));
 	default:
-		return true;
+		return !is_token(word) || check_token(word, place, err);
 	}
 }
 
@@ -115,6 +132,7 @@ static bool read_words(const struct socket_map *map, char *line, struct place *p
 		       struct socket_row *row, struct muster_error *err)
 {
 	char **const words[WORDS] = { &row->path, &row->name, &row->tcti };
+	char **word;
 	size_t index = 0;
 
 	for (char *at = line + strspn(line, blanks); *at; index++) {
@@ -126,13 +144,15 @@ static bool read_words(const struct socket_map *map, char *line, struct place *p
 		if (index == WORDS || length > WORD_MAX)
 			return muster_fail(
 				err, CAUSE_SOCKET_MAP_INVALID,
-				PLACE_FORMAT "%s; a line is bus path, socket, and perhaps a TCTI",
+				PLACE_FORMAT
+				"%s; a line is bus path, socket, and perhaps a TCTI or a token's URI",
 				PLACE_WORDS(place),
 				index == WORDS ? "more than three words" : "word too long");
 		if (!check_word(map, index, at, place, err))
 			return false;
-		*words[index] = strdup(at);
-		if (!*words[index])
+		word = index == WORDS - 1 && is_token(at) ? &row->token : words[index];
+		*word = strdup(at);
+		if (!*word)
 			return muster_fail_memory(err);
 		at = next;
 	}
@@ -239,12 +259,15 @@ bool socket_map_write(const char *file, const struct socket_map *map, struct mus
 {
 	CLEANUP(text_done) struct text text = TEXT_MAX(MAP_SIZE_MAX);
 
-	text_add(&text, "# bus path, socket, and a TCTI where it is not the device node\n");
+	text_add(
+		&text,
+		"# bus path, socket, and a TCTI where it is not the device node, or a token's URI\n");
 	for (size_t i = 0; i < map->count; i++) {
 		const struct socket_row *row = &map->rows[i];
+		const char *third = row->tcti ? row->tcti : row->token;
 
-		text_addf(&text, "%s\t%s%s%s\n", row->path, row->name, row->tcti ? "\t" : "",
-			  row->tcti ? row->tcti : "");
+		text_addf(&text, "%s\t%s%s%s\n", row->path, row->name, third ? "\t" : "",
+			  third ? third : "");
 	}
 	return text_ok(&text, err) && file_write(file, text.data, text.length, 0644, true, err);
 }

@@ -318,7 +318,7 @@ static bool add_directory(struct module_list *list, const char *directory, struc
 	return good;
 }
 
-bool module_list_read(struct module_list *ret_list, struct muster_error *err)
+bool module_list_configured(struct module_list *ret_list, struct muster_error *err)
 {
 	CLEANUP(config_done) struct config config = { 0 };
 	CLEANUP(profile_report_done) struct profile_report report = { 0 };
@@ -329,6 +329,17 @@ bool module_list_read(struct module_list *ret_list, struct muster_error *err)
 	for (size_t i = 0; i < config.module_count; i++)
 		if (!add_configured(&list, &config.modules[i], err))
 			return false;
+	*ret_list = list;
+	list = (struct module_list){ 0 };
+	return true;
+}
+
+bool module_list_read(struct module_list *ret_list, struct muster_error *err)
+{
+	CLEANUP(module_list_done) struct module_list list = { 0 };
+
+	if (!module_list_configured(&list, err))
+		return false;
 	for (size_t i = 0; i < ARRAY_SIZE(p11_kit_directories); i++)
 		if (!add_directory(&list, p11_kit_directories[i], err))
 			return false;

@@ -14,5 +14,7 @@ struct module_list {
 	size_t count;
 };
 void module_list_done(struct module_list *list);
-/* Those of muster.yaml, then those of p11-kit's configuration that are there; no library twice. */
+/* Those of muster.yaml. */
+bool module_list_configured(struct module_list *ret_list, struct muster_error *err) MUST_CHECK;
+/* The same, then those of p11-kit's configuration that are there; no library twice. */
 bool module_list_read(struct module_list *ret_list, struct muster_error *err) MUST_CHECK;

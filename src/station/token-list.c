@@ -80,15 +80,11 @@ static bool list_one(const char *path, cJSON *tokens, struct muster_error *err)
 	       (count > 0 || add_module(&module, "no token", tokens, err));
 }
 
-static bool list_all(cJSON *tokens, struct muster_error *err)
+static bool list_each(const struct module_list *list, cJSON *tokens, struct muster_error *err)
 {
-	CLEANUP(module_list_done) struct module_list list = { 0 };
-
-	if (!module_list_read(&list, err))
-		return false;
-	for (size_t i = 0; i < list.count; i++) {
-		const struct station_module *module = &list.modules[i].module;
-		struct muster_error failure = list.modules[i].problem;
+	for (size_t i = 0; i < list->count; i++) {
+		const struct station_module *module = &list->modules[i].module;
+		struct muster_error failure = list->modules[i].problem;
 		uint64_t count = 0;
 		bool good =
 			failure.code == MUSTER_OK && add_tokens(module, tokens, &count, &failure);
@@ -98,6 +94,20 @@ static bool list_all(cJSON *tokens, struct muster_error *err)
 			return false;
 	}
 	return true;
+}
+
+static bool list_all(cJSON *tokens, struct muster_error *err)
+{
+	CLEANUP(module_list_done) struct module_list list = { 0 };
+
+	return module_list_read(&list, err) && list_each(&list, tokens, err);
+}
+
+bool token_list_configured(cJSON *tokens, struct muster_error *err)
+{
+	CLEANUP(module_list_done) struct module_list list = { 0 };
+
+	return module_list_configured(&list, err) && list_each(&list, tokens, err);
 }
 
 bool station_tokens_list(const char *module_path, cJSON **ret_tokens, struct muster_error *err)

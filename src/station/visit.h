@@ -27,6 +27,10 @@ bool visit_login(struct visit *visit, const struct station_pin *pin, struct must
 	MUST_CHECK;
 void visit_done(struct visit *visit);
 
+/* Adds an object as visit_describe makes it for each token of the modules that muster.yaml names, and for a module without a token
+ * or an answer one with "error" (token-list.c). */
+bool token_list_configured(cJSON *tokens, struct muster_error *err) MUST_CHECK;
+
 /* Adds an object for each of the token's objects: "kind", "label", "id", "keyType", "attributes", "publicSha256",
  * "certificateSha256", "note". */
 bool visit_objects(struct visit *visit, cJSON *array, struct muster_error *err) MUST_CHECK;

@@ -1,5 +1,6 @@
 """A bench of sockets: which port is which, and the TPMs that are in them. The ports are mocked, the TPMs are swtpm's."""
 import json
+import shutil
 import signal
 import subprocess
 
@@ -113,6 +114,57 @@ def test_list_shows_sockets_and_what_is_in_them(bench, make_tpm):
         (None, port(5), "not mapped")], done
     row = next(row for row in bench.muster("tpm", "list", "-o", "json").json if row.get("socket") == "1")
     assert (row["path"], row["state"]) == (port(1), "answers") and row["tpm"].startswith("swtpm:"), row
+
+
+@pytest.fixture
+def module(bench, tokens, token, tmp_path):
+    """A module of the station's configuration whose tokens complain of a wrong PIN and note each login."""
+    path = tmp_path / "fault.so"
+    shutil.copy(bench.station.build / "tests/muster-fault.so", path)
+    path.chmod(0o755)
+    logins = tmp_path / "logins"
+    environment = [f"SOFTHSM2_CONF={tokens.configuration}", "MUSTER_FAULT=count-low", f"MUSTER_FAULT_LOGINS={logins}"]
+    config = bench.station.home / "muster.yaml"
+    config.write_text(json.dumps({"modules": {"secure": {"path": str(path), "environment": environment}}}))
+    bench.station.env["MUSTER_CONFIG"] = config
+    yield logins
+    assert not logins.exists()
+
+
+def test_list_shows_tokens_in_sockets_without_a_login(bench, tokens, token, module):
+    spare = tokens.make("spare")
+    bench.write([f"pkcs11:token={token.label};serial={token.serial}?module-name=secure", "pkcs11:token=none?module-name=secure",
+                 "pkcs11:manufacturer=SoftHSM%20project?module-name=secure", "pkcs11:token=x?module-name=unknown"])
+    bench.machine.plug(2, port(2))
+    done = bench.muster("socket", "list", "-o", "json")
+    assert done.status == 0, done
+    assert [(row.get("socket"), row["state"], row.get("label"), row.get("serial")) for row in done.json] == [
+        ("1", "token", token.label, token.serial), ("2", "TPM", None, None), ("2", "empty", None, None), ("3", "not reached", None, None),
+        ("4", "not reached", None, None), (None, "not mapped", spare.label, spare.serial)], done
+    seen, board, _, several, unknown, other = done.json
+    assert board["tpm"] == "device:/dev/tpmrm2"
+    for row in (seen, other):
+        assert row["manufacturer"] == "SoftHSM project" and "user-pin-count-low" in row["flags"]
+    assert seen["token"] == f"pkcs11:token={token.label};serial={token.serial}?module-name=secure"
+    assert "tokens match" in several["error"] and "unknown" in unknown["error"]
+    table = bench.muster("socket", "list").stdout
+    assert "user-pin-count-low" in table and "TOKEN" in table
+
+
+@pytest.mark.parametrize("uri, words", [
+    ("pkcs11:token=a;token=b", "twice"), ("pkcs11:token=a?pin-value=1234", "pin-value"), ("pkcs11:colour=red", "RFC 7512"),
+])
+def test_a_token_that_cannot_be_named_so_is_a_mistake_of_the_map(bench, uri, words):
+    bench.write_lines([f"{port(1)} 1 {uri}"])
+    done = bench.muster("socket", "list")
+    assert (done.status, done.cause) == (2, "E7012") and f"line 1, column {len(port(1)) + 4}" in done.stderr and words in done.stderr, done
+
+
+def test_all_attached_leaves_tokens_alone(bench, token, make_tpm):
+    bench.write_lines([f"{port(1)} 1 {make_tpm('s1', with_certificate=False).tcti}", f"{port(2)} 2 {token.uri_by_label()}"])
+    bench.machine.plug(1, port(1))
+    done = bench.provision(bench.station.profile("tpm", EMPTY), "--all-attached", "-o", "jsonl")
+    assert done.status == 0 and sorted(rows_of(done)) == ["1"], done
 
 
 class Walk:

@@ -26,16 +26,20 @@ static void reads_words_between_blanks(void **state)
 					     "\n"
 					     "pci-0000:00:14.0-usb-0:3\t1\n"
 					     "  usb-2   left.2   swtpm:path=/run/t  # a probe\r\n"
-					     "usb-3 c");
+					     "usb-3 c\n"
+					     "usb-4 d pkcs11:token=line-3");
 
 	assert_good(socket_map_read(path, &map, &err), err);
 	assert_true(map.is_there);
-	assert_int_equal(map.count, 3);
+	assert_int_equal(map.count, 4);
 	assert_string_equal(socket_map_by_path(&map, "pci-0000:00:14.0-usb-0:3")->name, "1");
 	assert_string_equal(socket_map_by_name(&map, "left.2")->tcti, "swtpm:path=/run/t");
 	assert_null(socket_map_by_name(&map, "1")->tcti);
 	assert_string_equal(socket_map_by_name(&map, "c")->path, "usb-3");
-	assert_null(socket_map_by_path(&map, "usb-4"));
+	assert_string_equal(socket_map_by_name(&map, "d")->token, "pkcs11:token=line-3");
+	assert_null(socket_map_by_name(&map, "d")->tcti);
+	assert_null(socket_map_by_name(&map, "left.2")->token);
+	assert_null(socket_map_by_path(&map, "usb-5"));
 	assert_null(socket_map_by_path(&map, NULL));
 	socket_map_done(&map);
 }
@@ -67,6 +71,7 @@ static void names_line_and_column_of_a_mistake(void **state)
 		  "no name for a socket" },
 		{ " usb\x01 1\n", "line 1, column 2", "no bus path" },
 		{ "usb'1 1\n", "line 1, column 1", "no bus path" },
+		{ "usb-1 1 pkcs11:colour=red\n", "line 1, column 9", "RFC 7512" },
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
@@ -113,7 +118,8 @@ static void what_is_written_is_read_again(void **state)
 {
 	struct socket_map map, again;
 	struct muster_error err;
-	const char *path = write_map(*state, "usb-1 1\nusb-2 2 swtpm:path=/run/t\nusb-3 3\n");
+	const char *path = write_map(
+		*state, "usb-1 1\nusb-2 2 swtpm:path=/run/t\nusb-3 3\nusb-9 9 pkcs11:token=a\n");
 
 	assert_good(socket_map_read(path, &map, &err), err);
 	/* 1 moves to the port of 3, which keeps none; 4 is new. */
@@ -121,7 +127,8 @@ static void what_is_written_is_read_again(void **state)
 	assert_good(socket_map_set(&map, "4", "usb-4", &err), err);
 	assert_good(socket_map_write(path, &map, &err), err);
 	assert_good(socket_map_read(path, &again, &err), err);
-	assert_int_equal(again.count, 3);
+	assert_int_equal(again.count, 4);
+	assert_string_equal(socket_map_by_name(&again, "9")->token, "pkcs11:token=a");
 	assert_string_equal(socket_map_by_name(&again, "1")->path, "usb-3");
 	assert_string_equal(socket_map_by_name(&again, "2")->tcti, "swtpm:path=/run/t");
 	assert_null(socket_map_by_name(&again, "3"));
