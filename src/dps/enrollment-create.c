@@ -85,8 +85,7 @@ static bool look(const struct creation *creation, const struct http_answer *answ
 	bool exists = answer_is(answer, 409);
 	char name[200];
 
-	if (dps_next_step(answer, true) != DPS_NEXT_READ_BACK ||
-	    (exists && !*was_unclear && !if_not_exists))
+	if (!enrollment_is_unclear(answer) || (exists && !*was_unclear && !if_not_exists))
 		return dps_answer_fail(answer, name_of(creation, name), err);
 	*was_unclear = *was_unclear || !exists;
 	if (!read_back(creation, &found, err))
@@ -108,9 +107,9 @@ static bool send_until_known(struct creation *creation, bool if_not_exists, bool
 
 		if (!put(creation, &answer, err))
 			return false;
-		if (answer_is(&answer, 200)) {
+		if (enrollment_was_written(&answer, creation->id, ret_enrollment)) {
 			*ret_was_created = true;
-			return dps_enrollment_read(&answer, creation->id, ret_enrollment, err);
+			return true;
 		}
 		if (!look(creation, &answer, if_not_exists, &was_unclear, &found, err))
 			return false;

@@ -10,3 +10,9 @@ bool enrollment_get_mechanism(struct dps_client *client, const char *id,
 
 /* A complete answer with this status. */
 bool answer_is(const struct http_answer *answer, int status);
+/* Of a write: a success that tells of this enrollment. */
+bool enrollment_was_written(const struct http_answer *answer, const char *id,
+			    cJSON **ret_enrollment) MUST_CHECK;
+/* Of a write that was not: whether it has to be read back, since the answer may be the echo of an earlier one, was lost, or is
+ * a success that nobody can read. */
+bool enrollment_is_unclear(const struct http_answer *answer);

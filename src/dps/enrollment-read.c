@@ -38,6 +38,19 @@ bool answer_is(const struct http_answer *answer, int status)
 	return answer->outcome == HTTP_ANSWERED && answer->status == status;
 }
 
+bool enrollment_was_written(const struct http_answer *answer, const char *id,
+			    cJSON **ret_enrollment)
+{
+	struct muster_error unread;
+
+	return answer_is(answer, 200) && dps_enrollment_read(answer, id, ret_enrollment, &unread);
+}
+
+bool enrollment_is_unclear(const struct http_answer *answer)
+{
+	return answer_is(answer, 200) || dps_next_step(answer, true) == DPS_NEXT_READ_BACK;
+}
+
 /* -- Reading ------------------------------------------------------------------------------------------- */
 
 bool dps_enrollment_fetch(struct dps_client *client, const char *id, cJSON **ret_enrollment,

@@ -183,8 +183,7 @@ static bool handle(const struct sending *sending, const struct http_answer *answ
 {
 	char what[200];
 
-	if (dps_next_step(answer, true) == DPS_NEXT_READ_BACK &&
-	    (*was_unclear || !answer_is(answer, 412))) {
+	if (enrollment_is_unclear(answer) && (*was_unclear || !answer_is(answer, 412))) {
 		*was_unclear = true;
 		return look(sending, ret_now, err);
 	}
@@ -204,8 +203,8 @@ static bool send_until_known(struct sending *sending, cJSON **ret_enrollment,
 
 		if (!dps_client_fetch(sending->client, build_put, sending, true, &answer, err))
 			return false;
-		if (answer_is(&answer, 200))
-			return dps_enrollment_read(&answer, sending->id, ret_enrollment, err);
+		if (enrollment_was_written(&answer, sending->id, ret_enrollment))
+			return true;
 		if (!handle(sending, &answer, &was_unclear, &now, err))
 			return false;
 		if (now) {

@@ -19,6 +19,8 @@ MUTANTS = [
 
     # What an answer may say.
     ("any-enrollment-will-do", "src/dps/service.c", "if (!found || !text_equal_folded(found, id))", "if (!found)", "unit:dps-service"),
+    ("an-answer-that-is-none-is-final", "src/dps/enrollment-read.c", "return answer_is(answer, 200) || dps_next_step", "return dps_next_step",
+     "tests/stories/test_enrollment_update.py::test_an_update_without_an_answer_is_read_back"),
     ("clock-skew-unnoticed", "src/dps/error.c", "if (cause == CAUSE_CLOUD_UNAUTHORIZED && is_clock_skewed(answer)) {",
      "if (false) {", "unit:dps-answer"),
 

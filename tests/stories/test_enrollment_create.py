@@ -379,7 +379,7 @@ def test_a_certificate_of_another_name(desk, certificates):
 @pytest.mark.difference(7)
 @pytest.mark.parametrize("fault, sent", [
     ("put:status-after=500:count=1", 1), ("put:cut-after:count=1", 1), ("put:status=503:count=1", 2),
-    ("put:cut-before:count=1", 2), ("put:truncated:count=1", 1)])
+    ("put:cut-before:count=1", 2), ("put:truncated:count=1", 1), ("put:garbage:count=1", 1), ("put:garbage=wrong-id:count=1", 1)])
 @pytest.mark.parametrize("attestation", [TPM, ["--at", "symmetricKey"]], ids=["tpm", "symmetricKey"])
 def test_never_a_blind_second_create(desk, fault, sent, attestation):
     desk.restart("--ledger-bodies", "--fault", fault)

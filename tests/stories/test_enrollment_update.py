@@ -241,7 +241,7 @@ def test_an_etag_that_is_old(desk):
 
 @pytest.mark.parametrize("fault, puts", [
     ("put:status-after=500:count=1", 1), ("put:cut-after:count=1", 1), ("put:status=503:count=1", 2),
-    ("put:cut-before:count=1", 2)])
+    ("put:cut-before:count=1", 2), ("put:garbage:count=1", 1), ("put:garbage=wrong-id:count=1", 1)])
 @pytest.mark.parametrize("force", [[], ["--force"]], ids=["etag", "force"])
 def test_an_update_without_an_answer_is_read_back(desk, fault, puts, force):
     put(desk, tpm())
