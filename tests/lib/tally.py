@@ -26,8 +26,8 @@ PARTS = {
     "unit": {"unit.jsonl": count_results},
     "checks": {"checks.jsonl": count_results},
     "campaign": {"fuzz.jsonl": count_results, "crash-states.jsonl": count_results, "grid.jsonl": count_results,
-                 "faults.jsonl": count_results, "allocations.jsonl": count_results, "clock-jumps.jsonl": count_results,
-                 "soak.jsonl": count_results, "mutants.jsonl": count_results},
+                 "grid-verbs.jsonl": count_results, "faults.jsonl": count_results, "allocations.jsonl": count_results,
+                 "clock-jumps.jsonl": count_results, "soak.jsonl": count_results, "mutants.jsonl": count_results},
     "stories": {"stories.xml": count_junit},
     "guest": {"guest.xml": count_junit},
 }
