@@ -20,7 +20,7 @@ class BatchPart(Part):
 
 
 def main():
-    part = BatchPart("batch", __doc__, devices=10000, kills=200)
+    part = BatchPart("batch offline" if "--offline" in sys.argv else "batch", __doc__, devices=10000, kills=200)
     with tempfile.TemporaryDirectory() as name:
         emulator = Emulator(pathlib.Path(name) / "dps", build=RELEASE)
         try:

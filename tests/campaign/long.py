@@ -20,13 +20,16 @@ SIZES = [
     ("faults", [], "faults", "rounds", 1),
     ("torture", [], "torture", "rounds", 1),
     ("grid", [], "ambiguity grid", "rounds", 5),
+    ("grid-verbs", [], "ambiguity grid of verbs", "rounds", 5),
     ("mutants", [], "mutants", "rounds", 1),
-    ("tampering", ["2500"], "tampering", "edits", 10_000),
+    ("tampering", ["--edits", "2500"], "tampering", "edits", 10_000),
+    ("tampered-bytes", [], "tampered bytes", "rounds", 1),
     ("flips", ["--count", "2500"], "flips", "bits", 10_000),
     ("kills", ["--runs", "500"], "kill points", "runs", 5_000),
     ("crash-states", ["--states", "50000"], "crash states", "states", 200_000),
     ("soak", ["--devices", "500", "--kills", "50"], "soak", "killed", 500),
     ("batch", ["--devices", "1000", "--kills", "40"], "batch", "killed", 200),
+    ("batch", ["--offline", "--devices", "1000", "--kills", "40"], "batch offline", "killed", 200),
 ]
 
 
@@ -43,7 +46,7 @@ def goals(only):
 
     for part, arguments, name, size, wanted in SIZES:
         if not only or part in only:
-            yield part, [part, *arguments], done(name, size) / wanted
+            yield name, [part, *arguments], done(name, size) / wanted
     if not only or "fuzz" in only:
         for target in targets():
             yield f"fuzz {target}", ["fuzz", "--runs", str(FUZZ_EACH), target], done("fuzz", "executions", target) / FUZZ_RUNS

@@ -1,13 +1,8 @@
-"""Whoever changes a journal or its export is noticed, by muster and by the verifier that shares no code with it.
-MUSTER_TAMPER_EDITS sets how many edits of a large export are tried (200), MUSTER_TAMPER_STEP every how many-th byte of a small
-database is flipped (211; 1: all), MUSTER_TAMPER_EXPORT_STEP every how many-th of a small export (41; 1: all)."""
+"""Whoever changes a journal or its export is noticed, by muster and by the verifier that shares no code with it. scripts/campaign
+tampering and tampered-bytes try more."""
 import base64
-import hashlib
-import importlib.machinery
-import importlib.util
 import io
 import json
-import os
 import random
 import re
 import shutil
@@ -20,63 +15,12 @@ from lib.custodian import Custodian
 from lib.journal import fill
 from lib.paths import RELEASE, SCRIPTS
 from lib.program import environment
-from lib.record import next_seed, record
+from lib.record import record
+from lib.tampering import Record, VERIFIER, chained, edit, entries_of, flipped
 
-EDITS = int(os.environ.get("MUSTER_TAMPER_EDITS", 200))
-STEP = int(os.environ.get("MUSTER_TAMPER_STEP", 211))
-EXPORT_STEP = int(os.environ.get("MUSTER_TAMPER_EXPORT_STEP", 41))
-SEED = int(os.environ.get("MUSTER_TAMPER_SEED", next_seed("tampering")))
-
-
-def load_verifier():
-    loader = importlib.machinery.SourceFileLoader("verify_journal", str(SCRIPTS / "verify-journal"))
-    module = importlib.util.module_from_spec(importlib.util.spec_from_loader(loader.name, loader))
-    loader.exec_module(module)
-    return module
-
-
-VERIFIER = load_verifier()
-
-
-class Record:
-    """A journal with checkpoints, its export, and the anchor that was kept elsewhere."""
-
-    def __init__(self, home, devices, checkpoints=2):
-        self.home = home
-        self.journal = home / "journal.db"
-        self.anchor = home / "anchor.json"
-        self.public_key = home / "station.pub"
-        self.exports = []
-        for number in range(checkpoints):
-            share = devices // checkpoints
-            fill(self.journal, share, first=number * share)
-            assert self.muster("checkpoint", "--anchor", self.anchor).returncode == 0
-            self.exports.append(self.export())
-        self.lines = self.exports[-1].splitlines(keepends=True)
-
-    def muster(self, verb, *arguments, journal=None, stdin=b"", env=None):
-        return subprocess.run([RELEASE / "muster", "journal", verb, "--journal", journal or self.journal, *arguments],
-                              env=environment(RELEASE, self.home, env), input=stdin, capture_output=True, check=False, timeout=60)
-
-    def export(self, journal=None):
-        done = self.muster("export", "--entries", journal=journal)
-        assert done.returncode == 0, done
-        return done.stdout
-
-    def is_noticed(self, content, anchor=True):
-        """By both, or by neither; whatever is noticed is refused and not only unproven."""
-        ours = subprocess.run([RELEASE / "muster", "journal", "verify", "--export", "-", "-o", "json",
-                               *(("--anchor", self.anchor) if anchor else ())],
-                              env=environment(RELEASE, self.home), input=content, capture_output=True, check=False, timeout=60)
-        assert ours.returncode in (0, 8), ours
-        is_ours = b"E6012" not in ours.stderr and ours.returncode == 8
-        try:
-            VERIFIER.verify(io.BytesIO(content), [VERIFIER.Anchor.of_file(self.anchor)] if anchor else [])
-            is_theirs = False
-        except VERIFIER.Refused:
-            is_theirs = True
-        assert is_ours == is_theirs, (ours, is_theirs)
-        return is_ours
+EDITS, SEED = 200, 1
+# Every how many-th byte of a small export and of a small database.
+EXPORT_STEP, STEP = 41, 211
 
 
 @pytest.fixture
@@ -151,111 +95,15 @@ def test_every_byte_of_a_small_export(tmp_path):
     content = record.exports[-1]
     generator = random.Random(SEED)
     for position in range(generator.randrange(EXPORT_STEP), len(content), EXPORT_STEP):
-        changed = bytearray(content)
-        changed[position] ^= 1 << generator.randrange(8)
-        assert record.is_noticed(bytes(changed)), f"byte {position} (seed {SEED})"
-
-
-def chained(entries, after=0, digest=bytes(32)):
-    """An export of these entries with digests that fit: what somebody would hand in who knows the format."""
-    lines = [{"schema": "muster.journal/1", "after": after, "digest": digest.hex()}]
-    for number, entry in enumerate(entries, after + 1):
-        entry = {**entry, "seq": number}
-        fields = [str(entry[name]).encode() for name in ("seq", "registrationId", "atMs", "stage", "kind", "attempt", "operator",
-                                                         "station", "body")]
-        digest = hashlib.sha256(digest + b"".join(b"%d:%s," % (len(field), field) for field in fields)).digest()
-        lines.append({**entry, "digest": digest.hex()})
-    lines.append({"schema": "muster.journal/1", "last": after + len(entries), "digest": digest.hex()})
-    return "".join(json.dumps(line, ensure_ascii=False, separators=(",", ":")) + "\n" for line in lines).encode()
-
-
-def edit_byte(generator, lines):
-    content = bytearray(b"".join(lines))
-    content[generator.randrange(len(content))] ^= generator.randrange(1, 256)
-    return bytes(content)
-
-
-def drop_byte(generator, lines):
-    content = bytearray(b"".join(lines))
-    del content[generator.randrange(len(content))]
-    return bytes(content)
-
-
-def add_byte(generator, lines):
-    content = bytearray(b"".join(lines))
-    content.insert(generator.randrange(len(content) + 1), generator.randrange(256))
-    return bytes(content)
-
-
-def delete_lines(generator, lines):
-    start = generator.randrange(len(lines))
-    return b"".join(lines[:start] + lines[start + generator.randint(1, 5):])
-
-
-def swap_lines(generator, lines):
-    lines = list(lines)
-    one, other = generator.sample(range(len(lines)), 2)
-    lines[one], lines[other] = lines[other], lines[one]
-    return b"".join(lines)
-
-
-def double_line(generator, lines):
-    lines = list(lines)
-    lines.insert(generator.randrange(len(lines) + 1), generator.choice(lines))
-    return b"".join(lines)
-
-
-def cut_off(generator, lines):
-    content = b"".join(lines)
-    return content[:generator.randrange(len(content))]
-
-
-def entries_of(lines):
-    return [json.loads(line) for line in lines[1:-1]]
-
-
-def shorten_with_a_good_end(generator, lines):
-    """At least the anchored entry is gone, the one before the last."""
-    entries = entries_of(lines)
-    return chained(entries[:generator.randrange(len(entries) - 1)])
-
-
-def rewrite_with_good_digests(generator, lines):
-    entries = entries_of(lines)
-    entry = generator.choice(entries[:-1])
-    name = generator.choice(["registrationId", "operator", "station", "body"])
-    entry[name] = entry[name] + " " if name == "body" else entry[name] + "x"
-    return chained(entries)
-
-
-def rewrite_without_checkpoints(generator, lines):
-    entries = [entry for entry in entries_of(lines) if entry["stage"] != "journal"]
-    generator.choice(entries)["operator"] = "eve"
-    return chained(entries + entries[-8:])
-
-
-def delete_with_good_digests(generator, lines):
-    entries = entries_of(lines)
-    del entries[generator.randrange(len(entries) - 1)]
-    return chained(entries)
-
-
-ATTACKS = [edit_byte, drop_byte, add_byte, delete_lines, swap_lines, double_line, cut_off, shorten_with_a_good_end,
-           rewrite_with_good_digests, rewrite_without_checkpoints, delete_with_good_digests]
+        assert record.is_noticed(flipped(generator, content, position)), f"byte {position}"
 
 
 def test_edits_deletions_swaps_and_truncations_of_a_large_export(large):
     generator = random.Random(SEED)
-    original = large.exports[-1]
-    tried = 0
-    while tried < EDITS:
-        attack = generator.choice(ATTACKS)
-        content = attack(generator, large.lines)
-        if content == original:
-            continue
-        tried += 1
-        assert large.is_noticed(content), f"{attack.__name__}, edit {tried} (seed {SEED})"
-    record("tampering", 0, SEED, {"edits": tried})
+    for number in range(EDITS):
+        name, content = edit(generator, large.lines)
+        assert large.is_noticed(content), f"{name}, edit {number}"
+    record("tampering", 0, SEED, {"edits": EDITS})
 
 
 def test_rollback_is_noticed_with_an_anchor_and_only_then(large):
@@ -343,9 +191,7 @@ def test_bytes_of_a_small_database(small, tmp_path):
     generator = random.Random(SEED)
     noticed = tried = 0
     for position in range(generator.randrange(STEP), len(content), STEP):
-        changed = bytearray(content)
-        changed[position] ^= 1 << generator.randrange(8)
-        copy.write_bytes(changed)
+        copy.write_bytes(flipped(generator, content, position))
         copy.chmod(0o600)
         tried += 1
         done = small.muster("verify", "--anchor", small.anchor, journal=copy)
@@ -353,9 +199,9 @@ def test_bytes_of_a_small_database(small, tmp_path):
             assert done.returncode in (8, 11), done
             noticed += 1
             continue
-        assert small.export(copy) == small.exports[-1], f"byte {position} (seed {SEED})"
-        assert small.muster("export", journal=copy).stdout == devices, f"byte {position} (seed {SEED})"
-        assert small.muster("show", "S0000001", "-o", "json", journal=copy).stdout == shown, f"byte {position} (seed {SEED})"
+        assert small.export(copy) == small.exports[-1], f"byte {position}"
+        assert small.muster("export", journal=copy).stdout == devices, f"byte {position}"
+        assert small.muster("show", "S0000001", "-o", "json", journal=copy).stdout == shown, f"byte {position}"
     assert noticed > 0 and tried > len(content) // STEP - 1
 
 
