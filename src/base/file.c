@@ -182,9 +182,9 @@ bool file_draft_write(const char *path, const void *data, size_t size, unsigned 
 		return muster_fail_memory(err);
 	if (!replace && !file_check_absent(path, err))
 		return false;
-	if (unlink(draft.temporary) < 0 && errno != ENOENT)
-		return fail_write(path, err);
 	fd = create(AT_FDCWD, draft.temporary);
+	if (fd < 0 && errno == EEXIST && unlink(draft.temporary) == 0)
+		fd = create(AT_FDCWD, draft.temporary);
 	if (fd < 0 || !fill(fd, data, size, mode))
 		return fail_write(path, err);
 	*ret_draft = draft;

@@ -304,26 +304,44 @@ static void indent(int level, struct text *out)
 		text_add_bytes(out, "  ", 2);
 }
 
+/* What has no members. Most are short: they are printed in place, without an allocation. */
+static void print_leaf(const cJSON *item, struct text *out)
+{
+	char small[256];
+	CLEANUP(freep) char *large = NULL;
+
+	/* cJSON wants five characters more than it writes. */
+	if (cJSON_PrintPreallocated((cJSON *)(uintptr_t)item, small, sizeof(small), false)) {
+		text_add(out, small);
+		secret_wipe(small, strlen(small));
+		return;
+	}
+	large = cJSON_PrintUnformatted(item);
+	text_add(out, large ? large : "");
+	out->failed = out->failed || !large;
+}
+
+static void print_name(const char *name, struct text *out)
+{
+	cJSON string = { .type = cJSON_String, .valuestring = (char *)(uintptr_t)name };
+
+	print_leaf(&string, out);
+}
+
 static void print_indented(const cJSON *item, int level, struct text *out)
 {
 	bool is_object = cJSON_IsObject(item);
-	CLEANUP(freep) char *leaf = NULL;
 
 	if ((!is_object && !cJSON_IsArray(item)) || !item->child) {
-		leaf = cJSON_PrintUnformatted(item);
-		text_add(out, leaf ? leaf : "");
-		out->failed = out->failed || !leaf;
+		print_leaf(item, out);
 		return;
 	}
 	text_add(out, is_object ? "{\n" : "[\n");
 	for (const cJSON *child = item->child; child; child = child->next) {
 		indent(level + 1, out);
 		if (is_object) {
-			CLEANUP(freep) char *name = json_quote(child->string);
-
-			text_add(out, name ? name : "");
+			print_name(child->string, out);
 			text_add_bytes(out, ": ", 2);
-			out->failed = out->failed || !name;
 		}
 		print_indented(child, level + 1, out);
 		text_add(out, child->next ? ",\n" : "\n");

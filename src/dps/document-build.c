@@ -175,9 +175,10 @@ static bool add_information(cJSON *enrollment, const struct dps_enrollment_terms
 static bool check_own(const cJSON *enrollment, struct muster_error *err)
 {
 	static const struct dps_document_rules rules = { .kind = DPS_DOCUMENT_ENROLLMENT };
-	struct dps_problems problems = { 0 };
+	struct dps_problems problems;
 	const struct dps_problem *first = &problems.list[0];
 
+	problems.count = 0;
 	dps_document_check(enrollment, &rules, &problems);
 	if (problems.count > 0)
 		return muster_fail(err, CAUSE_PROFILE_VALUE, "the enrollment's %s: %s", first->path,

@@ -1,5 +1,4 @@
 /* The chain: what a digest is made of, and whether an entry follows the one before it. */
-#include <stdio.h>
 #include <string.h>
 
 #include "muster/encoding.h"
@@ -7,19 +6,39 @@
 
 #include "journal-internal.h"
 
+#define DECIMAL_SIZE 24
+
+/* As "%lld" does; it is asked for nine times an entry. Its end is that of `out`. */
+static const char *decimal(int64_t value, char out[DECIMAL_SIZE])
+{
+	uint64_t rest = value < 0 ? 0 - (uint64_t)value : (uint64_t)value;
+	char *at = out + DECIMAL_SIZE - 1;
+
+	*at = 0;
+	do
+		*--at = (char)('0' + rest % 10);
+	while (rest /= 10);
+	if (value < 0)
+		*--at = '-';
+	return at;
+}
+
 static void add_text(struct text *out, const char *value)
 {
-	text_addf(out, "%zu:", strlen(value));
-	text_add(out, value);
+	size_t length = strlen(value);
+	char digits[DECIMAL_SIZE];
+
+	text_add(out, decimal((int64_t)length, digits));
+	text_add_char(out, ':');
+	text_add_bytes(out, value, length);
 	text_add_char(out, ',');
 }
 
 static void add_number(struct text *out, int64_t value)
 {
-	char decimal[24];
+	char digits[DECIMAL_SIZE];
 
-	snprintf(decimal, sizeof(decimal), "%lld", (long long)value);
-	add_text(out, decimal);
+	add_text(out, decimal(value, digits));
 }
 
 static const char *or_empty(const char *text)

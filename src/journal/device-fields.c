@@ -7,25 +7,30 @@
 
 #include "journal-internal.h"
 
-#define FIELD(member, name, kind)                                                          \
-	{                                                                                  \
-#member, name, kind, offsetof(struct journal_device, member), false, false \
+#define FIELD(member, name, kind)                                                                 \
+	{                                                                                         \
+#member, name, kind, offsetof(struct journal_device, member), false, false, false \
 	}
-#define ENTRY_FIELD(member, name, kind)                                                   \
-	{                                                                                 \
-#member, name, kind, offsetof(struct journal_device, member), true, false \
+#define KEY_FIELD(member, name)                                                                    \
+	{                                                                                          \
+#member, name, DEVICE_TEXT, offsetof(struct journal_device, member), false, false, \
+			true                                                                       \
+	}
+#define ENTRY_FIELD(member, name, kind)                                                          \
+	{                                                                                        \
+#member, name, kind, offsetof(struct journal_device, member), true, false, false \
 	}
 
 /* clang-format off */
 const struct device_field device_fields[DEVICE_FIELD_COUNT] = {
 	ENTRY_FIELD(registration_id, "registrationId", DEVICE_TEXT),
-	FIELD(serial, "serial", DEVICE_TEXT),
-	FIELD(device_id, "deviceId", DEVICE_TEXT),
+	KEY_FIELD(serial, "serial"),
+	KEY_FIELD(device_id, "deviceId"),
 	FIELD(service, "service", DEVICE_TEXT),
 	FIELD(attestation, "attestation", DEVICE_TEXT),
 	FIELD(key_kind, "keyKind", DEVICE_TEXT),
-	FIELD(key_digest, "keySha256", DEVICE_TEXT),
-	FIELD(key_id, "keyId", DEVICE_TEXT),
+	KEY_FIELD(key_digest, "keySha256"),
+	KEY_FIELD(key_id, "keyId"),
 	FIELD(key_place, "keyPlace", DEVICE_TEXT),
 	FIELD(profile_name, "profile", DEVICE_TEXT),
 	FIELD(profile_digest, "profileSha256", DEVICE_TEXT),
@@ -42,7 +47,7 @@ const struct device_field device_fields[DEVICE_FIELD_COUNT] = {
 	FIELD(etag, "etag", DEVICE_TEXT),
 	FIELD(evidence_path, "evidence", DEVICE_TEXT),
 	FIELD(evidence_digest, "evidenceSha256", DEVICE_TEXT),
-	{ "created_ms", "created", DEVICE_NUMBER, offsetof(struct journal_device, created_ms), false, true },
+	{ "created_ms", "created", DEVICE_NUMBER, offsetof(struct journal_device, created_ms), false, true, false },
 	ENTRY_FIELD(updated_ms, "updated", DEVICE_NUMBER),
 	ENTRY_FIELD(entry, "entry", DEVICE_NUMBER),
 };
@@ -74,6 +79,11 @@ bool journal_state_find(const char *name, enum journal_state *ret_state)
 		}
 	}
 	return false;
+}
+
+bool same_text(const char *a, const char *b)
+{
+	return (!a && !b) || (a && b && strcmp(a, b) == 0);
 }
 
 const char **device_text(const struct journal_device *device, const struct device_field *field)

@@ -56,6 +56,21 @@ static bool prepare_put(struct journal *journal, struct muster_error *err)
 	       journal_statement_prepare(journal, STATEMENT_DEVICE_PUT, sql.data, err);
 }
 
+/* A device that keeps what it is found by: its places in those indexes are not written again. */
+static bool prepare_change(struct journal *journal, struct muster_error *err)
+{
+	CLEANUP(text_done) struct text sql = TEXT_MAX(8192);
+
+	text_add(&sql, "UPDATE device SET ");
+	for (size_t i = 1; i < DEVICE_FIELD_COUNT; i++) {
+		if (!device_fields[i].is_indexed && !device_fields[i].is_set_once)
+			text_addf(&sql, "%s = ?%zu, ", device_fields[i].column, i + 1);
+	}
+	text_add(&sql, "created_ms = created_ms WHERE registration_id = ?1");
+	return text_ok(&sql, err) &&
+	       journal_statement_prepare(journal, STATEMENT_DEVICE_CHANGE, sql.data, err);
+}
+
 static bool prepare_select(struct journal *journal, enum statement which, const char *tail,
 			   struct muster_error *err)
 {
@@ -82,7 +97,7 @@ bool journal_device_prepare(struct journal *journal, struct muster_error *err)
 		if (!prepare_find(journal, (enum journal_key)key, err))
 			return false;
 	}
-	return prepare_put(journal, err) &&
+	return prepare_put(journal, err) && prepare_change(journal, err) &&
 	       prepare_select(journal, STATEMENT_DEVICE_CHANGED,
 			      "(updated_ms, registration_id) > (?3, ?1) "
 			      "ORDER BY updated_ms, registration_id LIMIT ?2",
@@ -122,12 +137,27 @@ static void bind_device(sqlite3_stmt *statement, const struct journal_device *de
 	}
 }
 
+static bool is_found_as_before(const struct journal_device *before,
+			       const struct journal_device *device)
+{
+	for (size_t i = 0; i < DEVICE_FIELD_COUNT; i++) {
+		const struct device_field *field = &device_fields[i];
+
+		if (field->is_indexed &&
+		    !same_text(*device_text(before, field), *device_text(device, field)))
+			return false;
+	}
+	return true;
+}
+
 /* The row and its note. */
 static bool put_row(struct journal *journal, const struct journal_device *before,
 		    const struct journal_device *device, struct muster_error *err)
 {
 	CLEANUP(statement_resetp)
-	sqlite3_stmt *statement = journal->statements[STATEMENT_DEVICE_PUT];
+	sqlite3_stmt *statement = journal->statements[before && is_found_as_before(before, device)
+							      ? STATEMENT_DEVICE_CHANGE
+							      : STATEMENT_DEVICE_PUT];
 	struct journal_device row = *device;
 	int code;
 

@@ -20,6 +20,7 @@ enum statement {
 	STATEMENT_ENTRY_NOTES_OF,
 	STATEMENT_KEY_FIND,
 	STATEMENT_DEVICE_PUT,
+	STATEMENT_DEVICE_CHANGE,
 	STATEMENT_DEVICE_ALL,
 	STATEMENT_DEVICE_UNFINISHED,
 	STATEMENT_DEVICE_CHANGED,
@@ -101,11 +102,14 @@ struct device_field {
 	size_t offset;
 	bool is_in_entry; /* a note has it beside the body */
 	bool is_set_once; /* never changed by a later put */
+	bool is_indexed;  /* devices are found by it */
 };
 
 #define DEVICE_FIELD_COUNT 27
 extern const struct device_field device_fields[DEVICE_FIELD_COUNT];
 
+/* NULL is only NULL. */
+bool same_text(const char *a, const char *b);
 /* The member of `device` that the field is. */
 const char **device_text(const struct journal_device *device, const struct device_field *field);
 int64_t *device_number(const struct journal_device *device, const struct device_field *field);

@@ -12,11 +12,6 @@ static const char *or_empty(const char *text)
 	return text ? text : "";
 }
 
-static bool same_text(const char *a, const char *b)
-{
-	return (!a && !b) || (a && b && strcmp(a, b) == 0);
-}
-
 static bool add_text(cJSON *changes, const struct device_field *field,
 		     const struct journal_device *before, const struct journal_device *after)
 {

@@ -247,7 +247,9 @@ static bool add_job(struct loop *loop, const struct station_device *device,
 	if (!job)
 		return muster_fail_memory(err);
 	loop->jobs[loop->count++] = job;
-	*job = (struct job){ .run = loop->run, .again_in_ms = -1, .started_ms = clock_now_ms() };
+	job->run = loop->run;
+	job->again_in_ms = -1;
+	job->started_ms = clock_now_ms();
 	job_begin_stages(job);
 	if (!job_place(job, device, err))
 		return false;

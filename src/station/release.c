@@ -141,7 +141,7 @@ static bool write_evidence(struct job *job, struct muster_error *err)
 {
 	if (!job->evidence || !job->evidence_path)
 		return true;
-	if (access(job->evidence_path, F_OK) == 0 && job->was_released)
+	if (job->was_released && access(job->evidence_path, F_OK) == 0)
 		return true;
 	return device_file_write(job, job->evidence_path, job->evidence, strlen(job->evidence),
 				 true, err);
@@ -149,8 +149,6 @@ static bool write_evidence(struct job *job, struct muster_error *err)
 
 bool release_write(struct job *job, struct muster_error *err)
 {
-	if (!directory_make(job->run->out_directory, err))
-		return false;
 	if (job->primary_key.data && !write_keys(job, err))
 		return muster_error_prefix(err, "writing the keys of '%s'",
 					   PRINTABLE(job->registration_id));

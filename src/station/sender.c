@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "muster/dps-bulk.h"
+#include "muster/json.h"
 
 struct sender {
 	struct dps_bulk *bulk;
@@ -18,10 +19,10 @@ static bool fill_item(const struct job *job, struct dps_bulk_item *ret_item)
 {
 	*ret_item = (struct dps_bulk_item){
 		.id = strdup(job->registration_id),
-		.document = cJSON_Duplicate(job->enrollment, true),
+		.line = json_print_line(job->enrollment),
 		.tag = (uint64_t)(uintptr_t)job,
 	};
-	return ret_item->id && ret_item->document;
+	return ret_item->id && ret_item->line;
 }
 
 static bool give(void *context, struct dps_bulk_item *ret_item, bool *ret_has,
