@@ -161,9 +161,10 @@ def sign_again(station, path, change):
     path.write_text(json.dumps(document))
 
 
-def test_a_certificate_that_expired_meanwhile_is_not_sent(hsm_station, office, token, tmp_path):
+@pytest.mark.parametrize("which", ["certificate", "secondaryCertificate"])
+def test_a_certificate_that_expired_meanwhile_is_not_sent(hsm_station, office, token, tmp_path, which):
     station = hsm_station
-    profile = station.profile("hsm-x509")
+    profile = station.profile("hsm-x509", {"attestation": {"x509": {"secondaryKey": "own"}}})
     name = spool(station, profile, "stick-x", "--token", token.uri, "--pin-file", token.pin_file)
     of_station = public_key(station)
     bundle = tmp_path / "stick.bundle"
@@ -172,7 +173,7 @@ def test_a_certificate_that_expired_meanwhile_is_not_sent(hsm_station, office, t
     der = subprocess.run(["openssl", "x509", "-in", expired, "-outform", "DER"], check=True, stdout=subprocess.PIPE).stdout
 
     def expire(content):
-        content["devices"][0]["spooled"]["attestation"]["certificate"] = base64.b64encode(der).decode()
+        content["devices"][0]["spooled"]["attestation"][which] = base64.b64encode(der).decode()
 
     sign_again(station, bundle, expire)
     done = send(office, bundle, tmp_path / "r", of_station, "--profile", profile)

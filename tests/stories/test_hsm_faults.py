@@ -92,8 +92,8 @@ def logins(shop):
     return len(shop.logins.read_bytes()) if shop.logins.exists() else 0
 
 
-def provision(shop, serial, pin_file=None):
-    return shop.provision(shop.profile_file, serial, "--token", shop.uri, "--pin-file", pin_file or shop.token.pin_file)
+def provision(shop, serial, pin_file=None, profile=None):
+    return shop.provision(profile or shop.profile_file, serial, "--token", shop.uri, "--pin-file", pin_file or shop.token.pin_file)
 
 
 @pytest.mark.parametrize("number", range(len(FAULTS)), ids=[fault for fault, _ in FAULTS])
@@ -217,6 +217,29 @@ def test_a_key_that_was_made_before_stops_with_both_records(shop):
     bend(shop, "none")
     assert provision(shop, "repeat-2").status == 0
 
+
+# -- Two keys of one device ----------------------------------------------------------------------------------------------
+
+@pytest.mark.parametrize("fault,cause,words", [
+    ("repeats", "E4314", "made the same key a second time"),
+    ("C_GenerateKeyPair=0x31@2", "E4107", "making the device's secondary key"),
+    ("C_SignInit=0x30@2", "E4107", "certifying the key"),
+])
+def test_what_goes_wrong_with_the_second_leaves_none_of_both(shop, fault, cause, words):
+    profile = shop.profile("hsm-x509", {"attestation": {"x509": {"secondaryKey": "own"}}}, "two-keys")
+    serial = f"two-{cause}-{len(words)}"
+    begin(shop, fault)
+    done = provision(shop, serial, profile=profile)
+    assert done.cause == cause and words in done.stderr, done
+    for kind in ("privkey", "pubkey", "cert"):
+        assert shop.token.objects(kind) == [], done.stderr
+    assert serial not in [row["registrationId"] for row in shop.service.enrollments()]
+    bend(shop, "none")
+    assert provision(shop, serial, profile=profile).status == 0
+    assert len(shop.token.objects("privkey")) == 2
+
+
+# -- Random numbers that repeat themselves, for a custodian ---------------------------------------------------------------
 
 def test_a_custodians_key_that_was_made_before_is_destroyed(shop):
     begin(shop, "repeats")

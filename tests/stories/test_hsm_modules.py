@@ -146,6 +146,17 @@ def test_a_key_is_born_in_the_token_and_enrolled(bench, key_type):
     audit(bench)
 
 
+@story("provision, two keys")
+def test_each_certificate_of_a_device_is_of_its_own_key(bench):
+    done = provision(bench, bench.module.key_type, changes={"secondaryKey": "own"})
+    if goes_on("provision, two keys", bench, done):
+        assert done.json["verified"] is True
+        assert len(objects(bench, "private-key")) == len(objects(bench, "certificate")) == 2
+        assert audit(bench) == 2
+    else:
+        assert audit(bench) == 0
+
+
 @story("provision two of a manifest")
 def test_two_devices_share_one_login(bench):
     profile = bench.profile("hsm-x509", {"attestation": {"x509": {"keyType": bench.module.key_type}}})

@@ -1,5 +1,6 @@
 """A device whose secondary certificate is of a key pair of its own: both are made, proven, enrolled and shown."""
 import base64
+import json
 import os
 import pathlib
 import subprocess
@@ -8,6 +9,8 @@ import pytest
 
 from lib.custodian import Custodian, openssl
 from lib.killer import killer, was_killed
+from test_bundle import accept, export, public_key, send
+from test_bundle import office  # noqa: F401
 from test_hsm_wrap import register, unwrap
 from test_hsm_wrap import device  # noqa: F401
 from test_offline import evidence_of, spool
@@ -158,6 +161,25 @@ def test_without_a_network_both_wait(station, token):
     assert audit(station, token) == (2, 6)
 
 
+def test_another_station_sends_both(station, token, office, tmp_path):  # noqa: F811
+    profile = two_keys(station)
+    spool(station, profile, SERIAL, "--token", token.uri, "--pin-file", token.pin_file)
+    of_station = public_key(station)
+    bundle, receipt = tmp_path / "stick.bundle", tmp_path / "stick.receipt"
+    assert export(station, bundle).status == 0
+    sent = send(office, bundle, receipt, of_station, "--profile", profile)
+    assert sent.status == 0 and sent.json[0]["verified"] is False, sent
+    found = station.service.enrollment(SERIAL)["attestation"]["x509"]["clientCertificates"]
+    taken = accept(station, receipt, public_key(office))
+    assert taken.status == 0, taken
+    attestation = json.loads((station.out / f"{SERIAL}.evidence.json").read_text())["attestation"]
+    for ours, theirs in (("certificate", "primary"), ("secondaryCertificate", "secondary")):
+        assert attestation[f"{ours}Sha256"] == found[theirs]["info"]["sha256Thumbprint"].lower()
+    later = provision(station, token, profile)
+    assert later.status == 0 and later.json["verified"] is True, later
+    assert audit(station, token) == (2, 6)
+
+
 def test_what_replaces_a_retired_device_has_two_new_keys(station, token):
     profile = two_keys(station)
     assert provision(station, token, profile).status == 0
@@ -264,6 +286,20 @@ def test_a_device_that_comes_back_gets_new_keys(station, token, device):  # noqa
     cut_short(station, token, profile, "--device-key", device[1])
     done = provision(station, token, profile, "--device-key", device[1])
     assert done.status == 0 and done.json["verified"] is True, done
+    assert token.key_ids() == [] and audit(station, token) == (0, 0)
+
+
+@pytest.mark.parametrize("verify,is_kept", [("none", False), ("register", True)])
+def test_without_a_network_wrapped_keys_wait_only_for_their_verification(station, token, device, verify, is_kept):  # noqa: F811
+    profile = station.profile("hsm-x509", {"attestation": {"x509": {"token": None, "secondaryKey": "own", "key": {
+        "lives": "wrapped-to-device"}}}, "verify": verify})
+    hardware = ["--token", token.uri, "--pin-file", token.pin_file]
+    spool(station, profile, SERIAL, *hardware, "--device-key", device[1])
+    assert len(token.key_ids()) == 2 * is_kept
+    sent = station.sync(*(hardware if is_kept else []))
+    assert sent.status == 0 and [row["verified"] for row in sent.json] == [is_kept], sent
+    attestation = evidence_of(sent.json[0])["attestation"]
+    assert attestation["wrappedKey"]["destroyedInToken"] is attestation["secondaryWrappedKey"]["destroyedInToken"] is True
     assert token.key_ids() == [] and audit(station, token) == (0, 0)
 
 
