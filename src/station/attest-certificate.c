@@ -27,11 +27,14 @@ static bool check_repeated(const struct job *job, const struct attest_key *key,
 }
 
 /* Who is issued a certificate shows that the private half is there; self-signing shows it by itself. */
-static bool prove_possession(const struct pki_plan *plan, struct muster_error *err)
+static bool prove_possession(const struct pki_plan *plan, struct bytes *ret_request,
+			     struct muster_error *err)
 {
 	CLEANUP(X509_REQ_freep) X509_REQ *request = NULL;
 
-	return !plan->issuer_key || pki_request_make(plan->key, plan->subject, &request, err);
+	bytes_done(ret_request);
+	return !plan->issuer_key || (pki_request_make(plan->key, plan->subject, &request, err) &&
+				     pki_request_der(request, ret_request, err));
 }
 
 /* Signs one certificate for the plan's days. */
@@ -57,7 +60,7 @@ static bool certify_key(struct job *job, struct pki_plan *plan, enum attest_whic
 					    profile->x509.secondary_valid_days };
 
 	plan->key = key->key;
-	if (!check_repeated(job, key, err) || !prove_possession(plan, err) ||
+	if (!check_repeated(job, key, err) || !prove_possession(plan, &key->request, err) ||
 	    !certify_for(plan, days[which], &key->certificate, err))
 		return false;
 	key->certificate_is_new = true;
@@ -112,11 +115,11 @@ static bool make_certificates(struct job *job, struct muster_error *err)
 	return true;
 }
 
-static bool add_certificate(cJSON *body, const char *name, const struct bytes *certificate)
+static bool add_der(cJSON *body, const char *name, const struct bytes *der)
 {
-	CLEANUP(freep) char *der = base64_encode(certificate->data, certificate->size);
+	CLEANUP(freep) char *text = base64_encode(der->data, der->size);
 
-	return certificate->size == 0 || (der && json_add_text(body, name, der));
+	return der->size == 0 || (text && json_add_text(body, name, text));
 }
 
 static bool record_key(struct job *job, enum attest_which which, struct muster_error *err)
@@ -125,10 +128,10 @@ static bool record_key(struct job *job, enum attest_which which, struct muster_e
 	CLEANUP(cJSON_freep) cJSON *body = cJSON_CreateObject();
 	char digest[SHA256_HEX_SIZE];
 
-	if (!body || !add_certificate(body, "certificate", &key->certificate) ||
+	if (!body || !add_der(body, "certificate", &key->certificate) ||
+	    !add_der(body, "request", &key->request) ||
 	    (!attest_has_key(job, ATTEST_SECONDARY) &&
-	     !add_certificate(body, "secondaryCertificate",
-			      &job->keys[ATTEST_SECONDARY].certificate)) ||
+	     !add_der(body, "secondaryCertificate", &job->keys[ATTEST_SECONDARY].certificate)) ||
 	    !attest_add_names(job, which, body) ||
 	    !json_add_text(body, "publicSha256",
 			   sha256_hex(digest, key->spki.data, key->spki.size)) ||

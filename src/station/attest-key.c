@@ -17,6 +17,7 @@ void attest_key_done(struct attest_key *key)
 	bytes_done(&key->spki);
 	free(key->attributes);
 	bytes_done(&key->certificate);
+	bytes_done(&key->request);
 	free(key->wrapped.file);
 	free(key->wrapped.method);
 	*key = (struct attest_key){ 0 };

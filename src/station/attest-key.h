@@ -18,7 +18,9 @@ struct attest_key {
 	struct bytes id; /* CKA_ID; empty: there is no such key, or none yet */
 	struct bytes spki;
 	char *attributes;
-	struct bytes certificate;    /* DER */
+	struct bytes certificate; /* DER */
+	struct bytes
+		request; /* PKCS#10, DER: shows possession of the key; empty when self-signed */
 	bool certificate_is_new;     /* made by this run */
 	EVP_PKEY *key;               /* works through the token */
 	struct token_signer *signer; /* behind key */

@@ -47,12 +47,13 @@ static bool add_base64(cJSON *part, const char *name, const void *data, size_t s
 
 /* What is said of each key, and by which names. */
 static const struct key_names {
-	const char *certificate, *certificate_sha256, *id, *attributes, *wrapped;
+	const char *certificate, *certificate_sha256, *request, *id, *attributes, *wrapped;
 } key_names[ATTEST_KEYS] = {
-	[ATTEST_PRIMARY] = { "certificate", "certificateSha256", "keyId", "keyAttributes",
-			     "wrappedKey" },
+	[ATTEST_PRIMARY] = { "certificate", "certificateSha256", "certificateRequest", "keyId",
+			     "keyAttributes", "wrappedKey" },
 	[ATTEST_SECONDARY] = { "secondaryCertificate", "secondaryCertificateSha256",
-			       "secondaryKeyId", "secondaryKeyAttributes", "secondaryWrappedKey" },
+			       "secondaryCertificateRequest", "secondaryKeyId",
+			       "secondaryKeyAttributes", "secondaryWrappedKey" },
 };
 
 static bool add_hex_id(cJSON *part, const char *name, const struct bytes *id)
@@ -96,6 +97,7 @@ static bool add_keys(cJSON *part, const struct job *job)
 		const struct attest_key *key = &job->keys[i];
 
 		if (!add_certificate(part, names, &key->certificate) ||
+		    !add_base64(part, names->request, key->request.data, key->request.size) ||
 		    !add_hex_id(part, names->id, &key->id) ||
 		    !json_add_text(part, names->attributes, key->attributes) ||
 		    !add_wrapped(part, names, key))
@@ -155,6 +157,23 @@ static cJSON *enrollment_part(const struct job *job, struct muster_error *err)
 	return TAKE_PTR(part);
 }
 
+/* A device is verified when it has registered with each of its certificates. */
+static bool add_shown(cJSON *part, const struct job *job)
+{
+	cJSON *shown = NULL;
+
+	for (size_t i = 0; job->verified && i < ATTEST_KEYS; i++) {
+		if (job->keys[i].certificate.size == 0)
+			continue;
+		if (!shown)
+			shown = cJSON_AddArrayToObject(part, "registeredWith");
+		if (!shown ||
+		    !cJSON_AddItemToArray(shown, cJSON_CreateString(key_names[i].certificate)))
+			return false;
+	}
+	return true;
+}
+
 static cJSON *verification_part(const struct job *job)
 {
 	CLEANUP(cJSON_freep) cJSON *part = cJSON_CreateObject();
@@ -164,7 +183,7 @@ static cJSON *verification_part(const struct job *job)
 			   job->verification        ? job->verification
 			   : verify_is_put_off(job) ? SPOOL_NOT_VERIFIED
 						    : "not asked for") ||
-	    !json_add_text(part, "hub", job->hub))
+	    !json_add_text(part, "hub", job->hub) || !add_shown(part, job))
 		return NULL;
 	return TAKE_PTR(part);
 }
@@ -239,6 +258,7 @@ static bool add_outcome(cJSON *body, const cJSON *attestation, enum attest_which
 	return json_add_text(body, "certificate", json_text(attestation, names->certificate)) &&
 	       (has_own || json_add_text(body, "secondaryCertificate",
 					 json_text(attestation, other->certificate))) &&
+	       json_add_text(body, "request", json_text(attestation, names->request)) &&
 	       json_add_text(body, "keyId", json_text(attestation, names->id)) &&
 	       (which == ATTEST_PRIMARY ||
 		json_add_text(body, "secondaryOf", json_text(attestation, "keyId"))) &&

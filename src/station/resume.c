@@ -88,6 +88,7 @@ static bool take_attest(struct job *job, const struct journal_entry *entry, cons
 	if (entry->kind != JOURNAL_OUTCOME ||
 	    !take_base64(&key->certificate, json_text(body, "certificate")))
 		return true;
+	take_base64(&key->request, json_text(body, "request"));
 	take_base64(&job->keys[ATTEST_SECONDARY].certificate,
 		    json_text(body, "secondaryCertificate"));
 	/* What was wrapped before was another key. */

@@ -52,6 +52,15 @@ def certificates(station, attestation):
     return paths
 
 
+def check_possession(station, attestation):
+    """The requests that the keys signed stand beside the certificates that were issued for them."""
+    for name, certificate in zip(("certificateRequest", "secondaryCertificateRequest"), certificates(station, attestation)):
+        request = station.home / f"{name}.der"
+        request.write_bytes(base64.b64decode(attestation[name]))
+        assert "verify OK" in openssl("req", "-inform", "DER", "-in", request, "-noout", "-verify")
+        assert openssl("req", "-inform", "DER", "-in", request, "-noout", "-pubkey") == public_of(certificate)
+
+
 def attestation_of(done):
     return evidence_of(done.json)["attestation"]
 
@@ -76,6 +85,8 @@ def test_each_certificate_is_of_its_own_key(station, token):
     for attributes in (attestation["keyAttributes"], attestation["secondaryKeyAttributes"]):
         assert "local=true" in attributes and "never-extractable=true" in attributes
     assert len(station.emulator.requests("register")) == 2
+    assert evidence_of(done.json)["verification"]["registeredWith"] == ["certificate", "secondaryCertificate"]
+    assert "certificateRequest" not in attestation
     assert audit(station, token) == (2, 6)
     again = provision(station, token, profile)
     assert again.status == 0 and again.json["state"] == "already enrolled", again
@@ -227,6 +238,7 @@ def issued(station, tokens, token):
         "key": custodian.token.key_uri("line", "private"), "certificate": str(root), "crlUrl": "http://crl.example/line.crl"})
     done = provision(station, token, profile)
     assert done.status == 0 and done.json["verified"] is True, done
+    check_possession(station, attestation_of(done))
     leaves = []
     for der in certificates(station, attestation_of(done)):
         leaves.append(der.with_suffix(".pem"))
