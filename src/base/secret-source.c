@@ -155,32 +155,52 @@ static bool read_line(struct secret *line, int tty, const sigset_t *watched)
 	return false;
 }
 
+static bool ask(struct secret *line, int tty, const char *what, const sigset_t *watched)
+{
+	bool is_read;
+
+	say(tty, what);
+	say(tty, ": ");
+	is_read = read_line(line, tty, watched);
+	say(tty, "\n");
+	return is_read;
+}
+
+/* A terminal that does a part of what it is told says that it did it. */
+static bool silence(int tty, const struct termios *before)
+{
+	struct termios silent = *before, now;
+
+	silent.c_lflag &= ~(tcflag_t)(ECHO | ECHONL | ICANON | ISIG);
+	silent.c_cc[VMIN] = 1;
+	silent.c_cc[VTIME] = 0;
+	return tcsetattr(tty, TCSAFLUSH, &silent) == 0 && tcgetattr(tty, &now) == 0 &&
+	       !(now.c_lflag & (ECHO | ICANON));
+}
+
 static bool ask_silently(struct secret *line, int tty, const char *what, struct muster_error *err)
 {
-	struct termios before, silent;
+	struct termios before;
 	sigset_t watched, mask;
-	bool is_read;
+	bool is_silent, is_read;
 
 	if (tcgetattr(tty, &before) < 0)
 		return muster_fail_errno(err, CAUSE_PROMPT_UNAVAILABLE, errno,
 					 "asking for %s at the terminal", what);
-	silent = before;
-	silent.c_lflag &= ~(tcflag_t)(ECHO | ECHONL | ICANON | ISIG);
-	silent.c_cc[VMIN] = 1;
-	silent.c_cc[VTIME] = 0;
 	/* A signal must not end the program while the terminal is silent. */
 	sigemptyset(&watched);
 	sigaddset(&watched, SIGINT);
 	sigaddset(&watched, SIGTERM);
 	sigaddset(&watched, SIGHUP);
 	sigprocmask(SIG_BLOCK, &watched, &mask);
-	tcsetattr(tty, TCSAFLUSH, &silent);
-	say(tty, what);
-	say(tty, ": ");
-	is_read = read_line(line, tty, &watched);
-	say(tty, "\n");
+	is_silent = silence(tty, &before);
+	is_read = is_silent && ask(line, tty, what, &watched);
 	tcsetattr(tty, TCSAFLUSH, &before);
 	sigprocmask(SIG_SETMASK, &mask, NULL);
+	if (!is_silent)
+		return muster_fail(err, CAUSE_PROMPT_UNAVAILABLE,
+				   "%s is to be typed, and the terminal does not turn its echo off",
+				   what);
 	return is_read || muster_fail(err, CAUSE_INTERRUPTED, "%s was not typed to the end", what);
 }
 

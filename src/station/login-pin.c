@@ -37,18 +37,30 @@ static bool wait_for_line(int terminal, int signals, struct muster_error *err)
 	}
 }
 
+/* A terminal that does a part of what it is told says that it did it. */
+static bool turn_echo_off(int terminal, const struct termios *before)
+{
+	struct termios silent = *before, now;
+
+	silent.c_lflag &= ~(tcflag_t)(ECHO | ECHOE | ECHOK | ECHONL);
+	silent.c_lflag |= ICANON | ISIG;
+	return tcsetattr(terminal, TCSAFLUSH, &silent) == 0 && tcgetattr(terminal, &now) == 0 &&
+	       !(now.c_lflag & ECHO);
+}
+
 static bool ask(int terminal, const char *question, int signals, struct muster_error *err)
 {
-	struct termios before, silent;
+	struct termios before;
 	bool is_there;
 
 	if (tcgetattr(terminal, &before) < 0)
 		return muster_fail_errno(err, CAUSE_PIN_MISSING, errno, "asking for the PIN");
-	silent = before;
-	silent.c_lflag &= ~(tcflag_t)(ECHO | ECHOE | ECHOK | ECHONL);
-	silent.c_lflag |= ICANON | ISIG;
-	if (tcsetattr(terminal, TCSAFLUSH, &silent) < 0)
-		return muster_fail_errno(err, CAUSE_PIN_MISSING, errno, "turning the echo off");
+	if (!turn_echo_off(terminal, &before)) {
+		tcsetattr(terminal, TCSANOW, &before);
+		return muster_fail(
+			err, CAUSE_PIN_MISSING,
+			"a PIN is to be typed, and the terminal does not turn its echo off");
+	}
 	dprintf(terminal, "%s", question);
 	is_there = wait_for_line(terminal, signals, err);
 	/* The line stays where it is: only what is typed from now on is echoed. */

@@ -2,6 +2,7 @@
 import fcntl
 import os
 import pty
+import select
 import subprocess
 import termios
 import time
@@ -35,7 +36,13 @@ class Terminal:
         return self.seen
 
     def type(self, text):
-        os.write(self.master, text.encode())
+        keys = text.encode()
+        while keys:
+            assert select.select([], [self.master], [], 60)[1], "the terminal takes no more"
+            try:
+                keys = keys[os.write(self.master, keys):]
+            except BlockingIOError:
+                pass
 
     def finish(self):
         stdout, stderr = self.process.communicate(timeout=120)
