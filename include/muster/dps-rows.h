@@ -44,10 +44,13 @@ struct dps_table_place dps_rows_place(const struct dps_rows *rows, size_t name);
 
 /* -- Texts seen ------------------------------------------------------------------------------------------------ */
 
-/* Which texts came before, and in which line: sixteen bytes a text, by keyed digests. Zero-initialise. */
+/* Which texts came before, and in which line: sixteen bytes a text, by keyed digests. From some ten thousand on they lie in a
+ * file without a name in directory_state(), so that memory does not grow with their number. Zero-initialise. */
 struct id_set {
 	struct hmac_sha256 *hmac;
-	struct id_seen *table;
+	struct id_seen *table; /* NULL: in the file */
+	int fd;                /* of use while `is_in_file` */
+	bool is_in_file;
 	size_t capacity, count;
 };
 

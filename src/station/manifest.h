@@ -14,8 +14,8 @@ struct manifest {
 	char digest[SHA256_HEX_SIZE];
 };
 
-/* Reads it all, and touches nothing else: every mistake goes to the batch's `mistake`. CAUSE_MANIFEST_INVALID. Keyed
- * digests of what has to be unique are kept meanwhile, some hundred bytes a row; behind it nothing is that grows. */
+/* Reads it all, and touches nothing else: every mistake goes to the batch's `mistake`. CAUSE_MANIFEST_INVALID. Of a long one
+ * keyed digests of what has to be unique lie in files meanwhile, so that memory does not grow with it. */
 bool manifest_open(struct manifest *manifest, const struct station_batch *batch,
 		   const struct run *run, struct muster_error *err) MUST_CHECK;
 void manifest_close(struct manifest *manifest);

@@ -1,6 +1,10 @@
 /* Files of enrollments: what a row becomes, what comes back from an export, and where a member stands in a line. */
 #include "unit.h"
 
+#include <dirent.h>
+#include <signal.h>
+#include <sys/resource.h>
+
 #include "muster/dps-table.h"
 #include "muster/json.h"
 
@@ -229,7 +233,10 @@ static void members_have_columns(void **state)
 	assert_int_equal(json_line_column(line, "e"), 1);
 }
 
-static void ids_are_remembered_by_line(void **state)
+/* More than are kept in memory. */
+#define MANY_IDS 60000
+
+static void expect_remembered(void)
 {
 	CLEANUP(id_set_done) struct id_set set = { 0 };
 	struct muster_error err;
@@ -237,16 +244,70 @@ static void ids_are_remembered_by_line(void **state)
 	size_t line;
 	bool is_same;
 
-	(void)state;
-	for (size_t i = 1; i <= 5000; i++) {
+	for (size_t i = 1; i <= MANY_IDS; i++) {
 		snprintf(id, sizeof(id), "dev-%zu", i);
 		assert_good(id_set_add(&set, id, i, &line, &is_same, &err), err);
 		assert_int_equal(line, 0);
 	}
-	assert_good(id_set_add(&set, "dev-77", 5001, &line, &is_same, &err), err);
-	assert_true(line == 77 && is_same);
-	assert_good(id_set_add(&set, "DEV-78", 5001, &line, &is_same, &err), err);
-	assert_true(line == 78 && !is_same);
+	for (size_t i = 1; i <= MANY_IDS; i += 997) {
+		snprintf(id, sizeof(id), i % 2 ? "dev-%zu" : "DEV-%zu", i);
+		assert_good(id_set_add(&set, id, MANY_IDS + 1, &line, &is_same, &err), err);
+		assert_true(line == i && is_same == (i % 2 == 1));
+	}
+	assert_int_equal(set.count, MANY_IDS);
+}
+
+static size_t names_in(const char *path)
+{
+	DIR *directory = opendir(path);
+	size_t count = 0;
+
+	assert_non_null(directory);
+	while (readdir(directory))
+		count++;
+	closedir(directory);
+	return count - 2;
+}
+
+static void ids_are_remembered_by_line(void **state)
+{
+	CLEANUP(freep) char *place = text_format("%s/muster", (const char *)*state);
+
+	setenv("XDG_STATE_HOME", *state, 1);
+	expect_remembered();
+	assert_int_equal(names_in(place), 0);
+	setenv("XDG_STATE_HOME", "/proc/nowhere", 1);
+	expect_remembered();
+	unsetenv("XDG_STATE_HOME");
+}
+
+/* Whatever the disk has no room for is not forgotten silently. */
+static void ids_that_cannot_be_kept_stop_it(void **state)
+{
+	const struct rlimit small = { 1 << 20, RLIM_INFINITY };
+	CLEANUP(id_set_done) struct id_set set = { 0 };
+	struct rlimit before;
+	struct muster_error err;
+	char id[32];
+	size_t line, i = 0;
+	bool is_same, good = true;
+
+	setenv("XDG_STATE_HOME", *state, 1);
+	for (; i < MANY_IDS; i++) {
+		snprintf(id, sizeof(id), "dev-%zu", i);
+		assert_good(id_set_add(&set, id, i, &line, &is_same, &err), err);
+	}
+	signal(SIGXFSZ, SIG_IGN);
+	assert_int_equal(getrlimit(RLIMIT_FSIZE, &before), 0);
+	assert_int_equal(setrlimit(RLIMIT_FSIZE, &small), 0);
+	for (; good && i < 2 * MANY_IDS; i++) {
+		snprintf(id, sizeof(id), "dev-%zu", i);
+		good = id_set_add(&set, id, i, &line, &is_same, &err);
+	}
+	assert_int_equal(setrlimit(RLIMIT_FSIZE, &before), 0);
+	unsetenv("XDG_STATE_HOME");
+	assert_false(good);
+	assert_int_equal(err.cause, CAUSE_OUTPUT_WRITE);
 }
 
 static void names_tell_the_format(void **state)
@@ -269,7 +330,8 @@ int main(void)
 		test_with_directory(a_file_that_changes_meanwhile_is_refused),
 		test_with_directory(what_is_written_reads_back),
 		cmocka_unit_test(members_have_columns),
-		cmocka_unit_test(ids_are_remembered_by_line),
+		test_with_directory(ids_are_remembered_by_line),
+		test_with_directory(ids_that_cannot_be_kept_stop_it),
 		cmocka_unit_test(names_tell_the_format),
 	};
 
