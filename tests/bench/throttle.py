@@ -25,20 +25,30 @@ WINDOWS = 10
 TARGETS = ((200, 12, 0.05, 0.02), (1000, 12, 0.02, 0.01))
 
 
-def make_desk(directory, model, count, quota, window):
+def throttled(directory, model, count, quota, window):
+    """A station and a service that allows it so much."""
+    directory.mkdir()
     emulator = Emulator(directory / "dps", "--throttle", f"{model}:{quota}/{window}:count={count}", build=RELEASE)
-    return EnrollmentDesk(Station(directory / "home", emulator, build=RELEASE))
+    return Station(directory / "home", emulator, build=RELEASE)
 
 
 def moment(row):
     return datetime.datetime.fromisoformat(row["time"]).timestamp()
 
 
+def judged(ledger, rows):
+    """When each was created, in seconds, from the first on, and the share of refusals."""
+    created = [row for row in ledger if row["effect"] == "create"]
+    if len({row["id"] for row in created}) != rows or len(created) != rows:
+        sys.exit(f"bench: {rows} rows became {len(created)} enrollments")
+    answers = [row for row in ledger if row["effect"] != "create" or row["op"] == "put"]
+    times = sorted(moment(row) for row in created)
+    return [time - times[0] for time in times], sum(row["status"] == 429 for row in ledger) / len(answers)
+
+
 def measure(directory, model, count, quota, window):
     """Seconds from the first to the last that was created, and the share of refusals."""
-    directory.mkdir()
-    time.sleep(window * MODELS.index(model) / len(MODELS))
-    desk = make_desk(directory, model, count, quota, window)
+    desk = EnrollmentDesk(throttled(directory, model, count, quota, window))
     try:
         rows = quota * WINDOWS * COUNTS[count]
         table = directory / "devices.jsonl"
@@ -46,15 +56,10 @@ def measure(directory, model, count, quota, window):
         done = desk.run("import", table, "--rate", f"{quota}/{window}", timeout=3600)
         if done.status != 0 or done.json["written"] != rows:
             sys.exit(f"bench: {done}")
-        ledger = desk.emulator.ledger()
+        times, refused = judged(desk.emulator.ledger(), rows)
     finally:
         desk.emulator.stop()
-    created = [row for row in ledger if row["effect"] == "create"]
-    if len({row["id"] for row in created}) != rows or len(created) != rows:
-        sys.exit(f"bench: {rows} rows became {len(created)} enrollments")
-    answers = [row for row in ledger if row["effect"] != "create" or row["op"] == "put"]
-    times = [moment(row) for row in created]
-    return max(times) - min(times), sum(row["status"] == 429 for row in ledger) / len(answers)
+    return times[-1], refused
 
 
 def judge(target, model, count, result):
@@ -67,12 +72,20 @@ def judge(target, model, count, result):
     return is_good
 
 
-def measure_target(directory, target, count):
-    """The models at the same time: they wait most of it."""
-    quota, window = target[:2]
+def together(run, window):
+    """`run(model)` of all at the same time: they wait most of it."""
+    def run_later(model):
+        time.sleep(window * MODELS.index(model) / len(MODELS))
+        return run(model)
+
     with concurrent.futures.ThreadPoolExecutor() as pool:
-        results = pool.map(lambda model: measure(directory / f"{quota}-{model}-{count}", model, count, quota, window), MODELS)
-        return [judge(target, model, count, result) for model, result in zip(MODELS, results)]
+        return list(pool.map(run_later, MODELS))
+
+
+def measure_target(directory, target, count):
+    quota, window = target[:2]
+    results = together(lambda model: measure(directory / f"{quota}-{model}-{count}", model, count, quota, window), window)
+    return [judge(target, model, count, result) for model, result in zip(MODELS, results)]
 
 
 def main():
