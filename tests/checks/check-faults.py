@@ -32,7 +32,8 @@ FAULTS = {
     "a late duplicate": ["test_refused_requests.py::test_a_late_duplicate_changes_nothing"],
     "an address that swallows everything": ["test_batch_troubles.py::test_an_address_that_swallows_everything_costs_a_moment"],
     "a portal in the service's place": ["test_wrong_inputs.py::test_server_certificate_that_is_wrong"],
-    "no room for more enrollments": ["test_batch.py::test_what_nobody_gets_stops_at_the_third"],
+    "no room for more enrollments": ["test_enrollment_cap.py::test_a_batch_that_finds_no_more_room",
+                                     "test_enrollment_cap.py::test_one_device_that_finds_no_room"],
     "one serial scanned twice": ["test_derived_key.py::test_second_run_says_already_enrolled_and_sends_no_put",
                                  "test_same_device.py::test_in_another_socket",
                                  "test_same_device.py::test_under_another_spelling_of_its_serial"],
@@ -44,7 +45,17 @@ FAULTS = {
                                              "test_batch_troubles.py::test_a_profile_that_is_edited_holds_as_it_was",
                                              "test_batch.py::test_an_open_batch_takes_no_other_manifest_or_profile"],
     "fields that no field may be": ["test_batch.py::test_mistakes", "test_wrong_inputs.py::test_serial_with_what_no_serial_has"],
-    "too much at a prompt": ["test_login_sources.py::test_a_person_pastes_far_too_much"],
+    "too much at a prompt": ["test_login_sources.py::test_a_person_pastes_far_too_much",
+                             "test_prompts.py::test_far_too_much_for_a_pin"],
+    "nothing at a prompt": ["test_login_sources.py::test_a_person_types_nothing", "test_prompts.py::test_control_c"],
+    "a PIN of other letters": ["test_prompts.py::test_a_pin_with_spaces_and_other_letters"],
+    "a terminal that shows what is typed": ["test_prompts.py::test_a_terminal_that_goes_on_showing_what_is_typed"],
+    "no terminal": ["test_login_sources.py::test_no_terminal_to_ask_at", "test_hsm_pins.py::test_nobody_is_asked_without_a_terminal"],
+    "consent to something else, a key or words typed wrong": [
+        "test_tpm_doctor.py::test_the_certified_key_that_is_not_persisted_is_named_and_can_be_put_there",
+        "test_bundle.py::test_a_bundle_of_another_station_is_refused",
+        "test_key.py::test_a_master_typed_wrong_shows_by_its_check_value_and_never_itself",
+        "test_journal_tampering.py::test_words_read_aloud_prove_it_too"],
     "variables that would tell or divert": ["test_wrong_inputs.py::test_variables_that_would_tell_or_divert_are_not_heard"],
 }
 

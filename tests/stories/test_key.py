@@ -183,6 +183,23 @@ def test_no_bad_master_from_a_descriptor_reaches_the_token(custodian, text, caus
     assert custodian.token.objects("secrkey") == []
 
 
+def test_a_master_typed_wrong_shows_by_its_check_value_and_never_itself(custodian, masters):
+    """Whoever reads two check values aloud finds out which of the two masters it is."""
+    right = {name: custodian.look("key", "check-value", "--master-file", name).json["checkValue"] for name in ("one", "two")}
+    typed = (custodian.home / "one").read_text().strip()
+    wrong = ("B" if typed[0] == "A" else "A") + typed[1:]
+    for name, text in (("one", wrong), ("two", (custodian.home / "two").read_text().strip())):
+        write_secret(custodian.home / "typed", text + "\n")
+        done = import_master(custodian, name, "typed")
+        assert done.status == 0 and (done.json["checkValue"] == right[name]) == (name == "two"), done
+        assert text not in done.stdout + done.stderr and right[name] != text
+    for text in (typed[:-1], typed[1:] + "?", typed + typed[:3]):
+        write_secret(custodian.home / "typed", text + "\n")
+        done = import_master(custodian, "three", "typed")
+        assert done.status == 2 and "typed" in done.stderr and text not in done.stdout + done.stderr, done
+    assert sorted(custodian.token.objects("secrkey")) == ["one", "two"]
+
+
 def test_several_masters_of_a_name_are_refused(custodian):
     generate(custodian)
     generate(custodian)
