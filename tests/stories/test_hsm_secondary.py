@@ -11,6 +11,7 @@ from lib.custodian import Custodian, openssl
 from lib.killer import killer, was_killed
 from test_bundle import accept, export, public_key, send
 from test_bundle import office  # noqa: F401
+from test_emulator_webhook import webhook  # noqa: F401
 from test_hsm_wrap import register, unwrap
 from test_hsm_wrap import device  # noqa: F401
 from test_offline import evidence_of, spool
@@ -91,6 +92,20 @@ def test_each_certificate_is_of_its_own_key(station, token):
     again = provision(station, token, profile)
     assert again.status == 0 and again.json["state"] == "already enrolled", again
     assert len(token.key_ids()) == 2
+
+
+def test_the_device_registers_once_with_each_certificate(station, token, webhook):  # noqa: F811
+    """A webhook that chooses the hub is told which certificate the device showed."""
+    hub = station.emulator.HUBS[0]
+    webhook.answers = [(200, {"iotHubHostName": hub})] * 2
+    profile = station.profile("hsm-x509", {"attestation": {"x509": {"token": None, "secondaryKey": "own"}}, "iotHubs": [hub],
+                                           "allocationPolicy": "custom", "customAllocation": {
+                                               "webhookUrl": webhook.url, "apiVersion": "2021-10-01"}})
+    done = provision(station, token, profile)
+    assert done.status == 0 and done.json["verified"] is True, done
+    attestation = attestation_of(done)
+    assert [question["deviceRuntimeContext"]["x509"]["clientCertificate"] for _, _, question in webhook.asked] == [
+        attestation["certificate"], attestation["secondaryCertificate"]]
 
 
 def test_each_key_shows_its_certificate_again(station, token):
@@ -296,8 +311,10 @@ def test_a_device_that_comes_back_gets_new_keys(station, token, device):  # noqa
     for path in station.out.iterdir():
         path.unlink()
     cut_short(station, token, profile, "--device-key", device[1])
+    before = len(station.emulator.requests("register"))
     done = provision(station, token, profile, "--device-key", device[1])
     assert done.status == 0 and done.json["verified"] is True, done
+    assert len(station.emulator.requests("register")) == before + 2
     assert token.key_ids() == [] and audit(station, token) == (0, 0)
 
 
