@@ -165,6 +165,19 @@ def test_a_device_gets_a_secondary_key_by_another_profile(station, token):
     assert audit(station, token) == (2, 6)
 
 
+def test_a_key_that_was_announced_is_not_taken_for_one_that_was_certified(release_station, tokens, token):
+    """The certificate that the journal has is of the primary key; the secondary one was cut off while it was made."""
+    station = release_station
+    station.env["SOFTHSM2_CONF"] = tokens.configuration
+    cut_short(station, token, station.profile("hsm-x509", {"attestation": {"x509": {"token": None, "secondaryValidDays": 200}}}))
+    cut = provision(station, token, two_keys(station), wrapper=killer("sendmsg", 6))  # to sign with it
+    assert was_killed(cut.status) and sorted(token.objects("privkey")) == labels(), cut
+    token.pkcs11_tool("--delete-object", "--type", "pubkey", "--label", labels()[1])
+    done = provision(station, token, two_keys(station))
+    assert done.status == 0 and done.json["verified"] is True, done
+    assert audit(station, token) == (2, 6)
+
+
 def test_a_lost_journal_knows_both_again(station, token):
     profile = two_keys(station)
     assert provision(station, token, profile).status == 0
