@@ -9,11 +9,12 @@
 #include "park.h"
 #include "spool.h"
 
-static bool take_base64(struct bytes *target, const char *text)
+static bool take_bytes(struct bytes *target, const char *text,
+		       bool (*decode)(const char *text, size_t size, struct bytes *ret_bytes))
 {
 	struct bytes decoded;
 
-	if (!text || !base64_decode(text, strlen(text), &decoded))
+	if (!text || !decode(text, strlen(text), &decoded))
 		return false;
 	bytes_done(target);
 	*target = decoded;
@@ -31,20 +32,15 @@ static bool is_step(const cJSON *body, const char *step)
 	return text && strcmp(text, step) == 0;
 }
 
+/* Of a step: it says nothing of a key that the entries before it do not. */
+static bool is_failure(const cJSON *body)
+{
+	return json_get(body, "cause") != NULL;
+}
+
 static struct attest_key *key_of(struct job *job, const cJSON *body)
 {
 	return &job->keys[json_text(body, "secondaryOf") ? ATTEST_SECONDARY : ATTEST_PRIMARY];
-}
-
-static bool take_id(struct bytes *target, const char *hex)
-{
-	struct bytes id;
-
-	if (!hex || !hex_decode(hex, strlen(hex), &id))
-		return false;
-	bytes_done(target);
-	*target = id;
-	return true;
 }
 
 static bool replace(char **target, const char *value)
@@ -65,8 +61,11 @@ static bool take_wrapped(struct job *job, const struct journal_entry *entry, con
 	struct attest_key *key = key_of(job, body);
 
 	key->wrapped.is_announced = true;
-	if (entry->kind != JOURNAL_OUTCOME)
+	/* The file may be another since. */
+	if (entry->kind != JOURNAL_OUTCOME) {
+		free(TAKE_PTR(key->wrapped.file));
 		return true;
+	}
 	snprintf(key->wrapped.digest, sizeof(key->wrapped.digest), "%s", digest ? digest : "");
 	snprintf(key->wrapped.recipient, sizeof(key->wrapped.recipient), "%s",
 		 recipient ? recipient : "");
@@ -78,19 +77,22 @@ static bool take_attest(struct job *job, const struct journal_entry *entry, cons
 {
 	struct attest_key *key = key_of(job, body);
 
+	if (is_failure(body))
+		return true;
 	/* The primary's is in the device's row. */
-	if (key == &job->keys[ATTEST_SECONDARY] && !take_id(&key->id, json_text(body, "keyId")))
+	if (key == &job->keys[ATTEST_SECONDARY] &&
+	    !take_bytes(&key->id, json_text(body, "keyId"), hex_decode))
 		return false;
 	if (is_step(body, "key-make"))
 		bytes_done(&key->certificate);
 	if (is_step(body, "wrap-out"))
 		return take_wrapped(job, entry, body);
 	if (entry->kind != JOURNAL_OUTCOME ||
-	    !take_base64(&key->certificate, json_text(body, "certificate")))
+	    !take_bytes(&key->certificate, json_text(body, "certificate"), base64_decode))
 		return true;
-	take_base64(&key->request, json_text(body, "request"));
-	take_base64(&job->keys[ATTEST_SECONDARY].certificate,
-		    json_text(body, "secondaryCertificate"));
+	take_bytes(&key->request, json_text(body, "request"), base64_decode);
+	take_bytes(&job->keys[ATTEST_SECONDARY].certificate,
+		   json_text(body, "secondaryCertificate"), base64_decode);
 	/* What was wrapped before was another key. */
 	free(TAKE_PTR(key->wrapped.file));
 	return replace(&key->attributes, json_text(body, "attributes"));
@@ -127,7 +129,7 @@ static bool take_release(struct job *job, const struct journal_entry *entry, con
 	const char *evidence = json_text(body, "evidence");
 	char *copy;
 
-	if (is_step(body, "key-destroy"))
+	if (is_step(body, "key-destroy") && !is_failure(body))
 		key_of(job, body)->is_gone = true;
 	if (entry->kind != JOURNAL_OUTCOME || !evidence)
 		return true;
@@ -194,7 +196,7 @@ static bool take_row(struct job *job, struct muster_error *err)
 	job->was_released = row->state == JOURNAL_RELEASED;
 	if (row->attempt_id)
 		snprintf(job->attempt_id, sizeof(job->attempt_id), "%s", row->attempt_id);
-	if (row->key_id && !take_id(&job->keys[ATTEST_PRIMARY].id, row->key_id))
+	if (row->key_id && !take_bytes(&job->keys[ATTEST_PRIMARY].id, row->key_id, hex_decode))
 		return muster_fail(err, CAUSE_JOURNAL_DAMAGED,
 				   "the journal's key ID of device '%s' is not hex",
 				   PRINTABLE(job->registration_id));

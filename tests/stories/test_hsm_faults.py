@@ -7,6 +7,7 @@ import yaml
 
 from lib.software_token import SoftwareTokens, write_secret
 from lib.station import Station
+from test_offline import spool
 
 FINE = None
 # What the module does, and the causes that may come of it.
@@ -237,6 +238,25 @@ def test_what_goes_wrong_with_the_second_leaves_none_of_both(shop, fault, cause,
     bend(shop, "none")
     assert provision(shop, serial, profile=profile).status == 0
     assert len(shop.token.objects("privkey")) == 2
+
+
+def test_a_failure_with_the_second_leaves_the_first_as_it_was(shop):
+    """A device that waits for its enrollment gets a second key by another profile."""
+    profile = shop.profile("hsm-x509", {"attestation": {"x509": {"secondaryKey": "own"}}}, "two-keys")
+    serial = "two-later"
+
+    def first_key():
+        shown = shop.muster("hsm", "show", shop.uri, "--pin-file", shop.token.pin_file, "-o", "json")
+        return {row["publicSha256"] for row in shown.json["objects"] if row["kind"] == "private-key" and row["label"] == serial}
+
+    begin(shop, "none")
+    spool(shop, shop.profile_file, serial, "--token", shop.uri, "--pin-file", shop.token.pin_file)
+    before = first_key()
+    bend(shop, "C_GenerateKeyPair=0x31")
+    assert provision(shop, serial, profile=profile).cause == "E4107"
+    bend(shop, "none")
+    assert provision(shop, serial, profile=profile).status == 0
+    assert first_key() == before and len(before) == 1
 
 
 # -- Random numbers that repeat themselves, for a custodian ---------------------------------------------------------------
