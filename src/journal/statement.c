@@ -5,6 +5,11 @@ bool journal_execute(struct journal *journal, const char *sql, struct muster_err
 {
 	int code = sqlite3_exec(journal->db, sql, NULL, NULL, NULL);
 
+	/* Nothing is wrong with the statement: it is a file format of another SQLite. */
+	if (code == SQLITE_ERROR)
+		return muster_fail_native(err, CAUSE_JOURNAL_DAMAGED, ORIGIN_SQLITE, SQLITE_ERROR,
+					  "journal '%s' cannot be read: %s", journal->path,
+					  sqlite3_errmsg(journal->db));
 	return code == SQLITE_OK || journal_fail(journal, code, err, "setting up");
 }
 

@@ -205,6 +205,16 @@ def test_bytes_of_a_small_database(small, tmp_path):
     assert noticed > 0 and tried > len(content) // STEP - 1
 
 
+def test_a_file_format_that_nobody_knows_is_damage(small, tmp_path):
+    content = bytearray(small.journal.read_bytes())
+    content[47] = 5
+    copy = tmp_path / "copy.db"
+    copy.write_bytes(content)
+    copy.chmod(0o600)
+    done = small.muster("verify", "--anchor", small.anchor, journal=copy)
+    assert done.returncode == 8 and b"E6004" in done.stderr, done
+
+
 TRIGGERS = ("DROP TRIGGER entry_is_final; DROP TRIGGER entry_is_kept; DROP TRIGGER entry_is_appended;"
             "DROP TRIGGER device_is_kept; DROP TRIGGER device_keeps_its_name;")
 CHANGES = [
