@@ -1,16 +1,21 @@
 """A run that is asked to stop, or sleeps through its deadlines: it ends in time, and the next run makes one enrollment of it."""
+import fcntl
 import os
+import pty
 import signal
 import subprocess
+import termios
 import time
 
 import pytest
 
+from lib import batch
 from lib.program import environment
 from lib.wait import wait_until
 
 SERIAL = "KEY-0001"
 GRACE_S = 10
+OUTPUT_NOT_WRITABLE = 11
 
 
 class Run:
@@ -72,6 +77,46 @@ def test_while_the_tpm_does_not_answer(station, tpm, number):
     assert run.process.returncode in (128 + number, 4) and ("E7005" in said or "E2102" in said), said
     assert station.service.enrollments() == []
     finishes(station, profile, "--tpm", tpm.tcti)
+
+
+class Window:
+    """A terminal's window, in which a command runs."""
+
+    def __init__(self, station, *words):
+        self.master, slave = pty.openpty()
+        self.process = subprocess.Popen(
+            [station.build / "muster", *map(str, words)], cwd=station.home, env=environment(station.build, station.home), stdin=slave,
+            stdout=slave, stderr=slave, start_new_session=True, preexec_fn=lambda: fcntl.ioctl(slave, termios.TIOCSCTTY, 0))
+        os.close(slave)
+
+    def close(self):
+        """Returns the exit status; what it still says goes nowhere."""
+        os.close(self.master)
+        return self.process.wait(timeout=120)
+
+
+def test_whose_terminal_is_closed(station):
+    restart(station, "put:delay-after=300000:count=1")
+    profile = station.profile("derived-key")
+    window = Window(station, "provision", "--profile", profile, "--serial", SERIAL, *station.common())
+    wait_until(lambda: station.emulator.requests("put"), 60, "a put")
+    assert window.close() == 128 + signal.SIGHUP
+    finishes(station, profile)
+
+
+def test_a_batch_whose_terminal_is_closed(station):
+    """While it shows how far it has come; its report cannot be written any more."""
+    names = batch.serials(60)
+    path, profile = batch.manifest(station, names), station.profile("derived-key")
+    batch.restart(station, "--fault", "bulk:delay-after=300000:count=1:skip=2")
+    window = Window(station, "provision", "--profile", profile, "--manifest", path, *station.common(), "--verify", "none")
+    wait_until(lambda: [row for row in station.emulator.requests("bulk", "") if row["fault"]], 60, "the bulk that is held")
+    assert window.close() in (128 + signal.SIGHUP, OUTPUT_NOT_WRITABLE)
+    batch.restart(station)
+    done = batch.provision(station, path, "--verify", "none")
+    assert done.status == 0 and done.json["before"] > 0, done
+    assert batch.created(station) == dict.fromkeys((name.lower() for name in names), 1)
+    assert batch.released(station) == {name.lower() for name in names}
 
 
 def test_that_slept_beyond_the_deadline_of_a_request(station):
