@@ -1,5 +1,9 @@
 /* Deleting an enrollment or a registration record: what the answer does not say is read, before it is sent again. */
 #include <stdio.h>
+#include <string.h>
+
+#include "muster/clock.h"
+#include "muster/json.h"
 
 #include "dps-internal.h"
 #include "enrollment-internal.h"
@@ -8,11 +12,13 @@ struct removal {
 	const char *id;
 	const char *if_match;
 	const char *kind; /* for messages */
+	bool spares_newcomers;
 	bool (*build_delete)(const char *host, const char *id, const char *if_match,
 			     struct http_request *ret_request, struct muster_error *err);
 	bool (*build_get)(const char *host, const char *id, struct http_request *ret_request,
 			  struct muster_error *err);
 	enum muster_cause not_found;
+	char etag[256]; /* of what was read back */
 };
 
 static bool build_delete(void *context, const char *host, struct http_request *ret_request,
@@ -31,9 +37,44 @@ static bool build_get(void *context, const char *host, struct http_request *ret_
 	return removal->build_get(host, removal->id, ret_request, err);
 }
 
+/* Somebody wrote it when its deletion was under way, which may have had its effect before. The service tells the time in whole
+ * seconds, so what is hardly older counts, too. */
+static bool is_newcomer(const cJSON *found, const struct http_answer *answer, int64_t sent_ms)
+{
+	const char *written = json_text(found, "lastUpdatedDateTimeUtc");
+	int64_t written_ms;
+
+	return answer->date_ms >= 0 && written && rfc3339_parse(written, &written_ms) &&
+	       written_ms >= answer->date_ms - (clock_now_ms() - sent_ms);
+}
+
+/* Whatever is there was to be deleted; from now on it is this, and nothing that comes behind. */
+static bool pin(struct removal *removal, const struct http_answer *answer, int64_t sent_ms,
+		struct muster_error *err)
+{
+	CLEANUP(cJSON_freep) cJSON *found = NULL;
+	struct muster_error ignored;
+	const char *etag;
+
+	if (!removal->spares_newcomers || strcmp(removal->if_match, "*") != 0 ||
+	    !json_parse(answer->body.data, answer->body.length, "the answer", &found, &ignored))
+		return true;
+	if (is_newcomer(found, answer, sent_ms))
+		return muster_fail(
+			err, CAUSE_ETAG_MISMATCH,
+			"deleting %s '%s': the answer was lost, and somebody wrote it meanwhile",
+			removal->kind, PRINTABLE(removal->id));
+	etag = json_text(found, "etag");
+	if (etag && strlen(etag) < sizeof(removal->etag)) {
+		memcpy(removal->etag, etag, strlen(etag) + 1);
+		removal->if_match = removal->etag;
+	}
+	return true;
+}
+
 /* Whether it is gone, after an answer that does not say. */
-static bool read_back(struct dps_client *client, struct removal *removal, bool *ret_is_gone,
-		      struct muster_error *err)
+static bool read_back(struct dps_client *client, struct removal *removal, int64_t sent_ms,
+		      bool *ret_is_gone, struct muster_error *err)
 {
 	CLEANUP(http_answer_done) struct http_answer answer = { 0 };
 	char what[200];
@@ -41,9 +82,11 @@ static bool read_back(struct dps_client *client, struct removal *removal, bool *
 	if (!dps_client_fetch(client, build_get, removal, false, &answer, err))
 		return false;
 	*ret_is_gone = answer_is(&answer, 404);
+	if (answer_is(&answer, 200))
+		return pin(removal, &answer, sent_ms, err);
 	snprintf(what, sizeof(what), "%s '%s', after its deletion was sent", removal->kind,
 		 PRINTABLE(removal->id));
-	return *ret_is_gone || answer_is(&answer, 200) || dps_answer_fail(&answer, what, err);
+	return *ret_is_gone || dps_answer_fail(&answer, what, err);
 }
 
 static bool is_unclear(const struct http_answer *answer)
@@ -54,6 +97,7 @@ static bool is_unclear(const struct http_answer *answer)
 
 static bool remove_it(struct dps_client *client, struct removal *removal, struct muster_error *err)
 {
+	const int64_t sent_ms = clock_now_ms();
 	bool was_unclear = false;
 	char what[200];
 
@@ -70,7 +114,7 @@ static bool remove_it(struct dps_client *client, struct removal *removal, struct
 		if (!is_unclear(&answer) || sends == DPS_RETRY_ATTEMPTS)
 			return dps_answer_fail_as(&answer, what, removal->not_found, err);
 		was_unclear = true;
-		if (!read_back(client, removal, &is_gone, err))
+		if (!read_back(client, removal, sent_ms, &is_gone, err))
 			return false;
 		if (is_gone)
 			return true;
@@ -83,12 +127,13 @@ bool dps_enrollment_remove(struct dps_client *client, const char *id, const char
 			   struct muster_error *err)
 {
 	struct removal removal = {
-		id,
-		if_match,
-		"enrollment",
-		dps_enrollment_delete,
-		dps_enrollment_get,
-		CAUSE_ENROLLMENT_NOT_FOUND,
+		.id = id,
+		.if_match = if_match,
+		.kind = "enrollment",
+		.spares_newcomers = true,
+		.build_delete = dps_enrollment_delete,
+		.build_get = dps_enrollment_get,
+		.not_found = CAUSE_ENROLLMENT_NOT_FOUND,
 	};
 
 	return remove_it(client, &removal, err);
@@ -98,12 +143,12 @@ bool dps_record_remove(struct dps_client *client, const char *id, const char *if
 		       struct muster_error *err)
 {
 	struct removal removal = {
-		id,
-		if_match,
-		"registration record",
-		dps_record_delete,
-		dps_record_get,
-		CAUSE_REGISTRATION_NOT_FOUND,
+		.id = id,
+		.if_match = if_match,
+		.kind = "registration record",
+		.build_delete = dps_record_delete,
+		.build_get = dps_record_get,
+		.not_found = CAUSE_REGISTRATION_NOT_FOUND,
 	};
 
 	return remove_it(client, &removal, err);

@@ -71,12 +71,23 @@ def test_delete_with_an_old_etag(desk):
 @pytest.mark.parametrize("fault", ["delete:status-after=500:count=1", "delete:cut-after:count=1",
                                    "delete:status=500:count=1", "delete:cut-before:count=1"])
 def test_a_deletion_without_an_answer_is_read_back(desk, fault):
+    desk.restart("--clock-offset", "-600")
     put(desk, "e1")
     desk.restart("--fault", fault)
     done = desk.run("delete", "--eid", "e1")
     assert done.status == 0, done
     assert desk.service.enrollment("e1") is None
     assert len(desk.emulator.effects("delete", "e1")) == 1
+
+
+def test_a_deletion_without_an_answer_spares_what_was_written_since(desk):
+    """By the service's clock; so it may be what somebody made anew."""
+    desk.restart("--clock-offset", "600")
+    put(desk, "e1")
+    desk.restart("--fault", "delete:cut-before:count=1")
+    done = desk.run("delete", "--eid", "e1")
+    assert (done.status, done.cause) == (7, "E5110") and "somebody wrote it meanwhile" in done.stderr, done
+    assert desk.service.enrollment("e1") and len(desk.emulator.requests("delete")) == 1
 
 
 @pytest.mark.parametrize("identity", ["", "x" * 129], ids=["empty", "long"])
