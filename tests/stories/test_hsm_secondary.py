@@ -232,6 +232,20 @@ def test_what_replaces_a_retired_device_has_two_new_keys(station, token):
     assert audit(station, token) == (4, 12)
 
 
+def test_devices_of_a_manifest_have_two_keys_each(station, token):
+    profile = two_keys(station, sessions=3)
+    manifest = station.home / "batch.csv"
+    manifest.write_text("serial\n" + "".join(f"many-{number}\n" for number in range(7)))
+    done = station.muster("provision", "--profile", profile, "--manifest", manifest, *station.common(), "-o", "json", "--token",
+                          token.uri, "--pin-file", token.pin_file)
+    assert done.status == 0, done
+    assert (done.json["enrolled"], done.json["verified"]) == (7, 7), done
+    assert len(set(token.key_ids())) == 14 and audit(station, token) == (14, 42)
+    for row in station.service.enrollments():
+        found = row["attestation"]["x509"]["clientCertificates"]
+        assert found["primary"]["info"]["sha256Thumbprint"] != found["secondary"]["info"]["sha256Thumbprint"]
+
+
 # -- Issued ------------------------------------------------------------------------------------------------------------------
 
 
