@@ -75,6 +75,22 @@ class Phase:
         self.start, self.done, self.state = start, done, state
 
 
+class Pace:
+    """How many of a system call a device takes, from what was seen so far: more devices in a transaction take fewer calls each."""
+
+    def __init__(self, calls, devices):
+        self.calls, self.devices = calls, devices
+
+    def calls_of(self, devices):
+        return self.calls / self.devices * devices
+
+    def note(self, calls, devices):
+        """A run that was cut before its first device was done tells nothing."""
+        if devices > 0:
+            self.calls += calls
+            self.devices += devices
+
+
 class Ordeal:
     """Runs a manifest of so many devices with so many kills."""
 
@@ -97,11 +113,11 @@ class Ordeal:
         assert done.status == phase.done, done
 
     def paces(self, phase):
-        """System calls of a short batch, and how many of each a device takes in a long one."""
+        """System calls of a short batch: how many of each, for how many devices of a long one."""
         log = self.station.home / "strace.log"
         self.record(phase, log, manifest(self.station, serials(RECORDED, "REC"), "recorded.csv"))
         points = collections.Counter(call for call, _ in points_of(log))
-        return {call: count / RECORDED / SHARING for call, count in points.items() if count >= LEAST_CALLS}
+        return {call: Pace(count, RECORDED * SHARING) for call, count in points.items() if count >= LEAST_CALLS}
 
     def count(self, phase):
         """How far it has come; a reader may have to play back what a kill left."""
@@ -119,14 +135,13 @@ class Ordeal:
         while self.killed < last:
             call = self.generator.choice(sorted(paces))
             devices = (len(self.names) + begun - before) / (last - self.killed)
-            n = self.generator.randint(1, max(2, round(paces[call] * devices)))
+            n = self.generator.randint(1, max(2, round(paces[call].calls_of(devices))))
             run = self.one_run(phase, killer(call, n))
             if not was_killed(run.status):
                 return
             self.killed += 1
             after = self.count(phase)
-            # More devices in a transaction take fewer calls each.
-            paces[call] += (n / max(1, after - before) - paces[call]) / 4
+            paces[call].note(n, after - before)
             before = after
 
     def run(self):
