@@ -129,20 +129,20 @@ static bool make_in_file(struct id_set *larger)
 {
 	CLEANUP(freep) char *directory = directory_state();
 	CLEANUP(closep) int fd = -1;
+	size_t capacity = larger->capacity < CAPACITY_OF_FILE ? CAPACITY_OF_FILE : larger->capacity;
 	struct muster_error ignored;
 
 	if (larger->capacity <= CAPACITY_IN_MEMORY)
 		return false;
-	if (larger->capacity < CAPACITY_OF_FILE)
-		larger->capacity = CAPACITY_OF_FILE;
 	if (directory && directory_make(directory, &ignored))
 		fd = open(directory, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
-	if (fd < 0 || ftruncate(fd, (off_t)(larger->capacity * sizeof(struct id_seen))) < 0) {
+	if (fd < 0 || ftruncate(fd, (off_t)(capacity * sizeof(struct id_seen))) < 0) {
 		log_info("no place for a file of the IDs that came before, keeping them in memory");
 		return false;
 	}
 	larger->fd = TAKE_FD(fd);
 	larger->is_in_file = true;
+	larger->capacity = capacity;
 	return true;
 }
 
