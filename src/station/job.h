@@ -38,8 +38,8 @@ enum stage {
 
 const char *stage_name(enum stage stage);
 
-/* How many devices are under way at once, and how many of them with a TPM. */
-enum { JOBS_MAX = 128, TPM_JOBS_MAX = 64 };
+/* How many devices are under way at once, so many that they fill whole bulks, and how many of them with a TPM. */
+enum { JOBS_MAX = 120, TPM_JOBS_MAX = 64 };
 
 /* What a job waits for. One operation at a time. */
 enum operation {
