@@ -23,7 +23,7 @@ from lib.program import environment
 from lib.software_token import SoftwareTokens, write_secret
 
 ROUNDS = 3
-TOKEN_COUNT, FILE_COUNT, KEY_COUNT = 128000, 2000000, 960
+TOKEN_COUNT, FILE_COUNT, KEY_COUNT = 128000, 2000000, 640
 SHIFT_COUNT, LATER_COUNT, SHELL_COUNT = 640, 96, 3
 SESSIONS = (1, 4, 16)
 ENGINE = "/usr/lib/{}/engines-3/pkcs11.so"
