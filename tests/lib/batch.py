@@ -12,6 +12,7 @@ LEAST_CALLS = 5  # in a short batch, so that a kill meets them often enough
 SHARING = 4      # so many times fewer calls a device takes in a long one, at least
 RATE = 1000000   # operations a minute: the service of these batches takes what comes
 QUIET_RUNS_MAX = 10
+SHARE_OF_KILLS = 0.75  # of the devices; the others are left for the end
 
 
 def faults(generator, operations="put+get+bulk+mechanism"):
@@ -129,12 +130,12 @@ class Ordeal:
         return run
 
     def kill(self, phase, paces, kills):
-        """So close that all of them fall into the manifest."""
-        before = begun = self.count(phase)
+        """So close that all of them fall into the manifest: half of this way on an average, the last ones, too."""
+        before = self.count(phase)
+        devices = SHARE_OF_KILLS * 2 * len(self.names) / kills
         last = self.killed + kills
         while self.killed < last:
             call = self.generator.choice(sorted(paces))
-            devices = (len(self.names) + begun - before) / (last - self.killed)
             n = self.generator.randint(1, max(2, round(paces[call].calls_of(devices))))
             run = self.one_run(phase, killer(call, n))
             if not was_killed(run.status):
