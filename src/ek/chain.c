@@ -126,9 +126,9 @@ static bool walk_chain(X509 *certificate, STACK_OF(X509) *helpers, struct walk *
 	CLEANUP(X509_STORE_CTX_freep) X509_STORE_CTX *context = X509_STORE_CTX_new();
 	const struct ek_terms *terms = walk->terms;
 	if (!context ||
-	    X509_STORE_CTX_init(context, terms->trust->store, certificate, helpers) != 1)
+	    X509_STORE_CTX_init(context, terms->trust->store, certificate, helpers) != 1 ||
+	    X509_STORE_CTX_set_app_data(context, walk) != 1)
 		return false;
-	X509_STORE_CTX_set_app_data(context, walk);
 	X509_STORE_CTX_set_verify_cb(context, on_problem);
 	X509_STORE_CTX_set_time(context, 0, (time_t)(terms->now_ms / 1000));
 	if (terms->revocation != EK_REVOCATION_OFF)
