@@ -72,8 +72,8 @@ struct dps_bulk {
 
 /* -- Requests and answers (bulk-wire.c) ----------------------------------------------------------------- */
 
-/* What of a bulk stands for this item. Caller frees; NULL: no memory. */
-char *bulk_item_json(enum dps_bulk_mode mode, const struct dps_bulk_item *item);
+/* What of a bulk stands for this item; it gives up its line. Caller frees; NULL: no memory. */
+char *bulk_item_json(enum dps_bulk_mode mode, struct dps_bulk_item *item);
 /* Room that this line takes in a bulk, and what there is. */
 size_t bulk_room_of(const char *json);
 #define BULK_ROOM (SECRET_MAX - 128)

@@ -1,3 +1,4 @@
+#include <stdlib.h>
 #include <string.h>
 
 #include "muster/json.h"
@@ -17,6 +18,19 @@ static const char *const mode_names[] = {
 const char *dps_bulk_mode_name(enum dps_bulk_mode mode)
 {
 	return mode_names[mode];
+}
+
+/* -- Items ----------------------------------------------------------------------------------------------- */
+
+void dps_bulk_item_done(struct dps_bulk_item *item)
+{
+	free(item->id);
+	cJSON_Delete(item->document);
+	if (item->line)
+		secret_wipe(item->line, strlen(item->line));
+	free(item->line);
+	free(item->etag);
+	*item = (struct dps_bulk_item){ 0 };
 }
 
 /* -- Requests -------------------------------------------------------------------------------------------- */
@@ -42,8 +56,10 @@ static char *conditional_json(const struct dps_bulk_item *item)
 	return json_add_text(document, "etag", item->etag) ? json_print_line(document) : NULL;
 }
 
-char *bulk_item_json(enum dps_bulk_mode mode, const struct dps_bulk_item *item)
+char *bulk_item_json(enum dps_bulk_mode mode, struct dps_bulk_item *item)
 {
+	if (item->line)
+		return TAKE_PTR(item->line);
 	if (mode == DPS_BULK_DELETE)
 		return deletion_json(item);
 	if (mode == DPS_BULK_UPDATE_IF_MATCH)

@@ -9,17 +9,6 @@
 
 #define POLL_MAX_MS 1000
 
-void dps_bulk_item_done(struct dps_bulk_item *item)
-{
-	free(item->id);
-	cJSON_Delete(item->document);
-	if (item->line)
-		secret_wipe(item->line, strlen(item->line));
-	free(item->line);
-	free(item->etag);
-	*item = (struct dps_bulk_item){ 0 };
-}
-
 /* -- Slots ----------------------------------------------------------------------------------------------- */
 
 static void slot_done(struct slot *slot)
@@ -67,8 +56,7 @@ static bool fill_slot(struct dps_bulk *bulk, struct slot *slot, struct muster_er
 	bulk->has_source_ended = !has;
 	if (!has)
 		return true;
-	slot->json = slot->item.line ? TAKE_PTR(slot->item.line)
-				     : bulk_item_json(bulk->mode, &slot->item);
+	slot->json = bulk_item_json(bulk->mode, &slot->item);
 	slot->state = SLOT_SEND;
 	return slot->json || muster_fail_memory(err);
 }

@@ -1,26 +1,15 @@
 """A journal with checkpoints, what somebody may do to its export, and the two verifiers that must notice."""
 import functools
 import hashlib
-import importlib.machinery
-import importlib.util
 import io
 import json
 import subprocess
 
 from lib.fork_server import ForkServer
+from lib.history import VERIFIER
 from lib.journal import fill
-from lib.paths import RELEASE, SCRIPTS
+from lib.paths import RELEASE
 from lib.program import environment
-
-
-def load_verifier():
-    loader = importlib.machinery.SourceFileLoader("verify_journal", str(SCRIPTS / "verify-journal"))
-    module = importlib.util.module_from_spec(importlib.util.spec_from_loader(loader.name, loader))
-    loader.exec_module(module)
-    return module
-
-
-VERIFIER = load_verifier()
 
 
 class Record:

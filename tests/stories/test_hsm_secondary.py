@@ -8,11 +8,11 @@ import subprocess
 import pytest
 
 from lib.custodian import Custodian, openssl
-from lib.killer import killer, was_killed
+from lib.killer import killer
 from test_bundle import accept, export, public_key, send
 from test_bundle import office  # noqa: F401
 from test_emulator_webhook import webhook  # noqa: F401
-from test_hsm_wrap import register, unwrap
+from test_hsm_wrap import cut_and_run_again, register, unwrap
 from test_hsm_wrap import device  # noqa: F401
 from test_offline import evidence_of, spool
 from test_retire import retire
@@ -362,21 +362,13 @@ def test_without_a_network_wrapped_keys_wait_only_for_their_verification(station
     assert token.key_ids() == [] and audit(station, token) == (0, 0)
 
 
-WORKER_DIED = 4
 CUTS = [("fsync", n) for n in (6, 12, 18, 24, 30)] + [("sendmsg", n) for n in range(4, 13)] + [("linkat", n) for n in range(1, 5)]
 
 
 @pytest.mark.parametrize("call,n", CUTS)
 def test_a_cut_leaves_nothing_but_what_the_journal_says(release_station, tokens, token, device, tmp_path, call, n):  # noqa: F811
     station = release_station
-    station.env["SOFTHSM2_CONF"] = tokens.configuration
-    profile = wrapped_profile(station)
-    cut = provision(station, token, profile, "--device-key", device[1], wrapper=killer(call, n))
-    assert cut.status in (0, WORKER_DIED) or was_killed(cut.status), cut
-    again = provision(station, token, profile, "--device-key", device[1])
-    assert again.status == 0 and again.json["verified"] is True, (cut, again)
-    for kind in KINDS:
-        assert token.objects(kind) == []
+    cut_and_run_again(station, tokens, token, wrapped_profile(station), device, killer(call, n), SERIAL)
     for wrapped, certificate in (("key.wrapped", "certificate"), ("secondary-key.wrapped", "secondary-certificate")):
         own = unwrap(station.out / f"{SERIAL}.{wrapped}", device[0], tmp_path / "own.key")
         assert openssl("pkey", "-in", own, "-pubout") == public_of(station.out / f"{SERIAL}.{certificate}.pem")

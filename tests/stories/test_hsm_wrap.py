@@ -162,17 +162,21 @@ def test_without_a_network_the_key_waits_only_for_its_verification(hsm_station, 
 POINTS = [("fsync", n) for n in (3, 6, 9, 12, 15, 18, 21)] + [("sendmsg", n) for n in range(3, 9)] + [("renameat2", 1), ("linkat", 1), ("linkat", 2), ("linkat", 3)]
 
 
-@pytest.mark.parametrize("call,n", POINTS)
-def test_a_cut_leaves_nothing_but_what_the_journal_says(release_station, tokens, token, device, tmp_path, call, n):
-    station = release_station
+def cut_and_run_again(station, tokens, token, profile, device, cutter, serial=SERIAL):
+    """In the end the device is verified, and nothing is on the token."""
     station.env["SOFTHSM2_CONF"] = tokens.configuration
-    profile = wrapped_profile(station)
-    cut = provision(station, token, profile, "--device-key", device[1], wrapper=killer(call, n))
+    cut = provision(station, token, profile, "--device-key", device[1], serial=serial, wrapper=cutter)
     assert cut.status in (0, WORKER_DIED) or was_killed(cut.status), cut
-    again = provision(station, token, profile, "--device-key", device[1])
+    again = provision(station, token, profile, "--device-key", device[1], serial=serial)
     assert again.status == 0 and again.json["verified"] is True, (cut, again)
     for kind in ("privkey", "pubkey", "cert"):
         assert token.objects(kind) == []
+
+
+@pytest.mark.parametrize("call,n", POINTS)
+def test_a_cut_leaves_nothing_but_what_the_journal_says(release_station, tokens, token, device, tmp_path, call, n):
+    station = release_station
+    cut_and_run_again(station, tokens, token, wrapped_profile(station), device, killer(call, n))
     own = unwrap(station.out / f"{SERIAL}.key.wrapped", device[0], tmp_path / "own.key")
     certificate = station.out / f"{SERIAL}.certificate.pem"
     assert openssl("pkey", "-in", own, "-pubout") == openssl("x509", "-in", certificate, "-noout", "-pubkey")
