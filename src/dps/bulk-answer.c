@@ -6,6 +6,7 @@
 #include "muster/json.h"
 
 #include "bulk-internal.h"
+#include "enrollment-internal.h"
 
 #define REFUSALS_MAX 3 /* of all requests alike, in a row: then it is not the items */
 
@@ -159,19 +160,53 @@ static void compare(struct dps_bulk *bulk, struct slot *slot, const cJSON *mecha
 	take_different(bulk, slot, differences.data);
 }
 
-/* An enrollment that should be deleted is still there. */
-static void take_undeleted(struct dps_bulk *bulk, struct slot *slot)
+/* Whether what stands there is what was to be deleted. */
+static bool is_to_be_deleted(const struct slot *slot, const struct http_answer *answer)
 {
 	const char *etag = json_text(slot->found, "etag"), *wanted = slot->item.etag;
+
+	if (!wanted)
+		return !slot->is_unclear ||
+		       !enrollment_is_newcomer(slot->found, answer, slot->sent_ms);
+	return !slot->is_refused && etag && strcmp(etag, wanted) == 0;
+}
+
+/* Whatever is there was to be deleted; from now on it is this, and nothing that comes behind. */
+static bool pin(struct slot *slot, struct muster_error *err)
+{
+	const char *etag = json_text(slot->found, "etag");
+	char *json;
+
+	if (slot->item.etag || !slot->is_unclear || !etag)
+		return true;
+	slot->item.etag = strdup(etag);
+	json = slot->item.etag ? bulk_item_json(DPS_BULK_DELETE, &slot->item) : NULL;
+	if (!json)
+		return muster_fail_memory(err);
+	free(slot->json);
+	slot->json = json;
+	return true;
+}
+
+/* An enrollment that should be deleted is still there. */
+static void take_undeleted(struct dps_bulk *bulk, struct slot *slot,
+			   const struct http_answer *answer)
+{
 	struct muster_error why;
 
-	if (!wanted || (!slot->is_refused && etag && strcmp(etag, wanted) == 0)) {
-		send_again(bulk, slot);
+	if (is_to_be_deleted(slot, answer)) {
+		if (pin(slot, &why))
+			send_again(bulk, slot);
+		else
+			bulk_fail(bulk, &why);
 		return;
 	}
-	muster_fail(&why, CAUSE_ETAG_MISMATCH,
-		    "enrollment '%s' has another etag than the one to be deleted",
-		    PRINTABLE(slot->item.id));
+	muster_fail(
+		&why, CAUSE_ETAG_MISMATCH,
+		slot->item.etag
+			? "enrollment '%s' has another etag than the one to be deleted"
+			: "deleting enrollment '%s': the answer was lost, and somebody wrote it meanwhile",
+		PRINTABLE(slot->item.id));
 	bulk_finish(bulk, slot, DPS_BULK_DIFFERS, &why);
 }
 
@@ -202,7 +237,7 @@ static void take_found(struct dps_bulk *bulk, struct slot *slot, const struct ht
 		return;
 	}
 	if (bulk->mode == DPS_BULK_DELETE)
-		take_undeleted(bulk, slot);
+		take_undeleted(bulk, slot, answer);
 	else if (!have_document(slot, &failure))
 		bulk_fail(bulk, &failure);
 	else if (dps_enrollment_needs_mechanism(slot->item.document, slot->found))
@@ -403,12 +438,19 @@ static void take_write_answer(struct call *call, const struct http_answer *answe
 
 void bulk_take_answer(struct call *call, const struct http_answer *answer)
 {
-	for (size_t i = 0; i < call->count; i++)
+	bool is_reading = call->kind == CALL_READ || call->kind == CALL_READ_KEYS;
+
+	for (size_t i = 0; i < call->count; i++) {
+		struct slot *slot = call->slots[i];
+
+		if (!is_reading && !slot->is_unclear)
+			slot->sent_ms = call->started_ms;
 		if (call->kind != CALL_READ_KEYS) {
-			cJSON_Delete(call->slots[i]->found);
-			call->slots[i]->found = NULL;
+			cJSON_Delete(slot->found);
+			slot->found = NULL;
 		}
-	if (call->kind == CALL_READ || call->kind == CALL_READ_KEYS)
+	}
+	if (is_reading)
 		take_read_answer(call, answer);
 	else
 		take_write_answer(call, answer);

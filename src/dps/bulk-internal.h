@@ -23,6 +23,7 @@ struct slot {
 	unsigned refusals; /* of them for the rate: the budget sees to those */
 	bool is_single;    /* its bulk was refused as a whole: find out whose fault it was */
 	bool is_unclear;   /* a write of ours may have taken effect */
+	int64_t sent_ms;   /* that write, the first of them */
 	bool is_refused;   /* 409 or 412: something is there */
 	cJSON *found;      /* between GET and attestationmechanism */
 };

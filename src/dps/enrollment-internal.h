@@ -10,6 +10,9 @@ bool enrollment_get_mechanism(struct dps_client *client, const char *id,
 
 /* A complete answer with this status. */
 bool answer_is(const struct http_answer *answer, int status);
+/* Somebody wrote what was read back when its deletion was under way, which may have had its effect before. sent_ms: when that was
+ * sent first, by clock_now_ms(). */
+bool enrollment_is_newcomer(const cJSON *found, const struct http_answer *answer, int64_t sent_ms);
 /* Of a write: a success that tells of this enrollment. */
 bool enrollment_was_written(const struct http_answer *answer, const char *id,
 			    cJSON **ret_enrollment) MUST_CHECK;

@@ -37,9 +37,8 @@ static bool build_get(void *context, const char *host, struct http_request *ret_
 	return removal->build_get(host, removal->id, ret_request, err);
 }
 
-/* Somebody wrote it when its deletion was under way, which may have had its effect before. The service tells the time in whole
- * seconds, so what is hardly older counts, too. */
-static bool is_newcomer(const cJSON *found, const struct http_answer *answer, int64_t sent_ms)
+/* The service tells the time in whole seconds, so what is hardly older counts, too. */
+bool enrollment_is_newcomer(const cJSON *found, const struct http_answer *answer, int64_t sent_ms)
 {
 	const char *written = json_text(found, "lastUpdatedDateTimeUtc");
 	int64_t written_ms;
@@ -59,7 +58,7 @@ static bool pin(struct removal *removal, const struct http_answer *answer, int64
 	if (!removal->spares_newcomers || strcmp(removal->if_match, "*") != 0 ||
 	    !json_parse(answer->body.data, answer->body.length, "the answer", &found, &ignored))
 		return true;
-	if (is_newcomer(found, answer, sent_ms))
+	if (enrollment_is_newcomer(found, answer, sent_ms))
 		return muster_fail(
 			err, CAUSE_ETAG_MISMATCH,
 			"deleting %s '%s': the answer was lost, and somebody wrote it meanwhile",

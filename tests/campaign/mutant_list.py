@@ -21,7 +21,7 @@ MUTANTS = [
     ("any-enrollment-will-do", "src/dps/service.c", "if (!found || !text_equal_folded(found, id))", "if (!found)", "unit:dps-service"),
     ("an-answer-that-is-none-is-final", "src/dps/enrollment-read.c", "return answer_is(answer, 200) || dps_next_step", "return dps_next_step",
      "tests/stories/test_enrollment_update.py::test_an_update_without_an_answer_is_read_back"),
-    ("newcomers-are-deleted", "src/dps/removal.c", "if (is_newcomer(found, answer, sent_ms))", "if (false)",
+    ("newcomers-are-deleted", "src/dps/removal.c", "if (enrollment_is_newcomer(found, answer, sent_ms))", "if (false)",
      "tests/stories/test_enrollment_show.py::test_a_deletion_without_an_answer_spares_what_was_written_since"),
     ("clock-skew-unnoticed", "src/dps/error.c", "if (cause == CAUSE_CLOUD_UNAUTHORIZED && is_clock_skewed(answer)) {",
      "if (false) {", "unit:dps-answer"),

@@ -29,6 +29,15 @@ def put(scene, document):
     return answer["etag"] if status == 200 else None
 
 
+def replace(scene):
+    """The etag of what now stands there."""
+    status, answer = scene.service.put(ID, symmetric(ID), {"If-Match": "*"})
+    if status == 404:
+        status, answer = scene.service.put(ID, symmetric(ID))
+    assert status == 200, answer
+    return answer["etag"]
+
+
 def bulk(scene, mode, document):
     status, answer = scene.service.request("POST", "/enrollments", {"mode": mode, "enrollments": [document]})
     assert status == 200, answer
@@ -186,6 +195,38 @@ class Import(Verb):
             yield f"status {scene.status}"
 
 
+class DeleteMany(Verb):
+    """The deletion of its rows, without etags. A rival changes one of them, or makes it anew."""
+
+    operation = "bulk"
+    fates = [*DeleteAnything.fates, "partial=3"]
+    rivals = {"other": replace}
+    moments = {"written": (("bulk", 0), f"get:{HOLD}:count=2")}
+
+    def prepare(self, scene):
+        scene.desk.restart("--clock-offset", "-600")
+        for name in NAMES:
+            assert scene.service.put(name, symmetric(name))[0] == 200
+        scene.file = scene.station.home / "rows.csv"
+        scene.file.write_text("registrationId\n" + "".join(f"{name}\n" for name in NAMES))
+
+    def run(self, scene):
+        return scene.run("import", scene.file, "--mode", "delete")
+
+    def problems(self, scene):
+        rivals = scene.rivals()
+        effects = collections.Counter((row["id"], row["effect"]) for row in scene.ours())
+        wanted = {(name, "delete"): 1 for name in NAMES}
+        is_deleted = (ID, "delete") in effects
+        if effects != wanted and not (rivals and effects == {row: 1 for row in wanted if row[0] != ID}):
+            yield f"effects {effects}"
+        left = {row["registrationId"]: row["etag"] for row in scene.service.enrollments()}
+        if left != ({ID: rivals[-1]["etag"]} if rivals else {}):
+            yield f"left: {left}"
+        if scene.status not in ([0, CONFLICT] if is_deleted and rivals else [CONFLICT] if rivals else [0]):
+            yield f"status {scene.status}"
+
+
 class Manifest(Import):
     """The same as a batch of devices with derived keys, whose keys the rival does not know."""
 
@@ -246,6 +287,6 @@ class Export(List):
         return scene.file.read_text()
 
 
-VERBS = {"create": Create(), "update": Update(), "delete": Delete(), "delete-anything": DeleteAnything(), "import": Import(), "manifest": Manifest(), "list": List(),
+VERBS = {"create": Create(), "update": Update(), "delete": Delete(), "delete-anything": DeleteAnything(), "import": Import(), "delete-many": DeleteMany(), "manifest": Manifest(), "list": List(),
          "export": Export()}
 CELLS = [cell for name, verb in VERBS.items() for cell in verb.cells(name)]

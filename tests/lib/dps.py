@@ -59,8 +59,8 @@ class Service:
                 return rows
             headers = {"x-ms-continuation": answered["x-ms-continuation"]}
 
-    def put(self, registration_id, document):
-        return self.request("PUT", f"/enrollments/{urllib.parse.quote(registration_id)}", document)
+    def put(self, registration_id, document, headers=None):
+        return self.request("PUT", f"/enrollments/{urllib.parse.quote(registration_id)}", document, headers)
 
     def delete(self, registration_id):
         status, document = self.request("DELETE", f"/enrollments/{urllib.parse.quote(registration_id)}",

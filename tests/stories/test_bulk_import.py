@@ -36,6 +36,12 @@ def devices_file(desk, count):
     return lines_file(desk, [symmetric(name) for name in names(count)])
 
 
+def deletions_file(desk, count):
+    path = desk.home / "gone.csv"
+    path.write_text("registrationId\n" + "".join(f"{name}\n" for name in names(count)))
+    return path
+
+
 def created(desk):
     """How often each enrollment was created."""
     counts = {}
@@ -230,6 +236,31 @@ def test_unclear_changes_are_read_back(desk, mode, fault):
     assert left == [] if mode == "delete" else {row["provisioningStatus"] for row in left} == {"disabled"}
     effects = [row["id"] for row in desk.emulator.ledger() if row["effect"] != "none"]
     assert sorted(effects) == names(10)
+
+
+@pytest.mark.parametrize("fault", ["bulk:cut-after:count=1", "bulk:cut-before:count=1", "bulk:partial=4:count=1",
+                                   "bulk:status=500:count=1", "delete:status-after=500:count=2", "delete:cut-before:count=2"])
+def test_deletions_without_an_answer_are_read_back(desk, fault):
+    """Without etags; of what stands there since long."""
+    restart(desk, "--clock-offset", "-600")
+    assert desk.run("import", devices_file(desk, 12)).status == 0
+    restart(desk, "--fault", fault)
+    done = desk.run("import", deletions_file(desk, 12), "--mode", "delete", *["--single"] * fault.startswith("delete"))
+    assert done.status == 0 and sums(done) == {"written": 12}, done
+    assert desk.service.enrollments() == []
+    assert sorted(row["id"] for row in desk.emulator.ledger() if row["effect"] == "delete") == names(12)
+
+
+@pytest.mark.parametrize("fault", ["bulk:cut-before:count=1", "bulk:status=503:count=1:retry-after=0", "delete:cut-before:count=3"])
+def test_deletions_without_an_answer_spare_what_was_written_since(desk, fault):
+    """By the service's clock; so it may be what somebody made anew."""
+    restart(desk, "--clock-offset", "600")
+    assert desk.run("import", devices_file(desk, 3)).status == 0
+    restart(desk, "--fault", fault)
+    done = desk.run("import", deletions_file(desk, 3), "--mode", "delete", *["--single"] * fault.startswith("delete"))
+    assert (done.status, sums(done)) == (7, {"differs": 3}), done
+    assert done.stderr.count("[E5110]") == 3 and "somebody wrote it meanwhile" in done.stderr, done
+    assert len(desk.service.enrollments()) == 3
 
 
 @pytest.mark.parametrize("status", [401, 403, 307])
