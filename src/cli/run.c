@@ -1,6 +1,7 @@
 /* From the line to the verb and to the exit status. */
 #include <errno.h>
 #include <locale.h>
+#include <signal.h>
 #include <string.h>
 
 #include "muster/log.h"
@@ -51,10 +52,16 @@ static bool find_command(int argc, char **argv, const struct verb **ret_verb,
 	return true;
 }
 
+/* Who closes the terminal ends the run, and what cannot be said there any more is no failure of its own. */
+static bool is_hangup(const struct muster_error *err, int signal)
+{
+	return signal == SIGHUP && err->cause == CAUSE_OUTPUT_WRITE && err->native == EIO;
+}
+
 static int finish(const struct muster_error *err, enum output_format format)
 {
 	int number = station_signal() ? station_signal() : interrupt_signal();
-	bool is_signal = err->cause == CAUSE_INTERRUPTED && number > 0;
+	bool is_signal = (err->cause == CAUSE_INTERRUPTED && number > 0) || is_hangup(err, number);
 	bool is_broken_pipe = err->origin == ORIGIN_ERRNO && err->native == EPIPE;
 	int status = is_signal ? 128 + number : (int)err->code;
 

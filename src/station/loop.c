@@ -145,13 +145,20 @@ static void stop_run(struct run *run)
 		sender_stop(run->sender, &why);
 }
 
-static void take_signal(struct loop *loop)
+static bool read_signal(const struct loop *loop)
 {
 	struct signalfd_siginfo info;
 
 	if (read(loop->signals, &info, sizeof(info)) != sizeof(info))
-		return;
+		return false;
 	caught_signal = (int)info.ssi_signo;
+	return true;
+}
+
+static void take_signal(struct loop *loop)
+{
+	if (!read_signal(loop))
+		return;
 	if (loop->park_by_ms == INT64_MAX)
 		loop->park_by_ms = clock_now_ms() + PARK_GRACE_MS;
 	log_info("stopping; the device will be left in a recorded state");
@@ -429,6 +436,8 @@ bool loop_run(struct run *run, struct feed *feed, struct muster_error *err)
 	if (run->journal)
 		journal_rollback(run->journal);
 	hooks_batch_done(run->hooks);
+	/* One that came with the end has nothing left to stop, and would end the process once it is let through. */
+	read_signal(&loop);
 	closep(&loop.signals);
 	sigprocmask(SIG_SETMASK, &before, NULL);
 	return good;
