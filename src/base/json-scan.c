@@ -18,6 +18,9 @@ struct member {
 /* As many characters of a number as cJSON takes. */
 enum { NUMBER_MAX = 63 };
 
+/* So many names are compared with each other sooner than sorted. */
+enum { FEW = 16 };
+
 struct scanner {
 	const char *data;
 	size_t size;
@@ -122,12 +125,30 @@ static bool scan_escape(struct scanner *scanner, struct text *out)
 	return true;
 }
 
+/* Of eight bytes: none is a quote, a backslash or below a space. In a word, (byte - n) & ~byte has its top bit set only where
+ * the byte is below n, or where one behind it is, which is right just the same. */
+static bool is_plain_word(uint64_t word)
+{
+	const uint64_t each = 0x0101010101010101, top = 0x80 * each;
+	uint64_t quote = word ^ '"' * each, backslash = word ^ '\\' * each;
+
+	return !((((word - ' ' * each) & ~word) | ((quote - each) & ~quote) |
+		  ((backslash - each) & ~backslash)) &
+		 top);
+}
+
 /* To the next character that is not plain. */
 static void skip_plain(struct scanner *scanner)
 {
 	const unsigned char *data = (const unsigned char *)scanner->data;
 	size_t at = scanner->at;
+	uint64_t word;
 
+	for (; scanner->size - at >= sizeof(word); at += sizeof(word)) {
+		memcpy(&word, data + at, sizeof(word));
+		if (!is_plain_word(word))
+			break;
+	}
 	while (at < scanner->size && data[at] >= 0x20 && data[at] != '"' && data[at] != '\\')
 		at++;
 	scanner->at = at;
@@ -272,24 +293,45 @@ static int compare_members(const void *a, const void *b)
 	return left->offset < right->offset ? -1 : 1;
 }
 
-/* When an object ends. Sorting keeps a text of nothing but names from taking quadratic time. */
+static bool is_same_name(const struct member *a, const struct member *b)
+{
+	return a->length == b->length && memcmp(a->name, b->name, a->length) == 0;
+}
+
+/* Where the first name stands that an earlier one has already; SIZE_MAX: nowhere. */
+static size_t find_twice_of_few(const struct member *members, size_t count)
+{
+	for (size_t i = 1; i < count; i++)
+		for (size_t before = 0; before < i; before++)
+			if (is_same_name(&members[i], &members[before]))
+				return members[i].offset;
+	return SIZE_MAX;
+}
+
+/* Sorting keeps a text of nothing but names from taking quadratic time. */
+static size_t find_twice_of_many(struct member *members, size_t count)
+{
+	size_t twice = SIZE_MAX;
+
+	qsort(members, count, sizeof(*members), compare_members);
+	for (size_t i = 1; i < count; i++)
+		if (members[i].offset < twice && is_same_name(&members[i], &members[i - 1]))
+			twice = members[i].offset;
+	return twice;
+}
+
+/* When an object ends. */
 static bool check_members(struct scanner *scanner)
 {
-	size_t first = scanner->member_count, twice = SIZE_MAX;
+	size_t first = scanner->member_count, count, twice;
 
 	while (first > 0 && scanner->members[first - 1].depth >= scanner->depth)
 		first--;
-	if (scanner->may_repeat || scanner->member_count - first < 2)
+	count = scanner->member_count - first;
+	if (scanner->may_repeat || count < 2)
 		return true;
-	qsort(scanner->members + first, scanner->member_count - first, sizeof(struct member),
-	      compare_members);
-	for (size_t i = first + 1; i < scanner->member_count; i++) {
-		const struct member *before = &scanner->members[i - 1], *member = before + 1;
-
-		if (member->length == before->length && member->offset < twice &&
-		    memcmp(member->name, before->name, member->length) == 0)
-			twice = member->offset;
-	}
+	twice = count <= FEW ? find_twice_of_few(scanner->members + first, count)
+			     : find_twice_of_many(scanner->members + first, count);
 	if (twice == SIZE_MAX)
 		return true;
 	scanner->at = twice;

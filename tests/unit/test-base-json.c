@@ -120,6 +120,37 @@ static void refuses_a_name_twice(void **state)
 		       "line 3, column 3: ");
 }
 
+/* A name a line, `count` of them; the one in line `twice` is that of line `first`. */
+static void write_names(struct text *out, int count, int first, int twice)
+{
+	text_add(out, "{");
+	for (int i = 1; i <= count; i++) {
+		int number = i == twice ? first : i;
+
+		text_addf(out, "%s\"%c%d\":0", i == 1 ? "" : ",\n", 'a' + number % 3, number);
+	}
+	text_add(out, "}");
+}
+
+/* Few names are looked at in another way than many. */
+static void refuses_a_name_twice_wherever_it_stands(void **state)
+{
+	(void)state;
+	for (int count = 2; count <= 40; count++)
+		for (int twice = 1; twice <= count; twice++) {
+			CLEANUP(text_done) struct text text = TEXT_MAX(JSON_SIZE_MAX);
+			char place[32];
+
+			write_names(&text, count, (twice + 1) / 2, twice);
+			snprintf(place, sizeof(place), "line %d, column %d: ", twice,
+				 twice == 1 ? 2 : 1);
+			if (twice == 1)
+				assert_taken(text.data, text.length);
+			else
+				assert_refused(text.data, text.length, place);
+		}
+}
+
 static void refuses_nul(void **state)
 {
 	(void)state;
@@ -170,6 +201,26 @@ static void refuses_control_characters_in_strings(void **state)
 		assert_refused(text, 3, "control character");
 	}
 	assert_taken(LITERAL("\"\x20\x7f\""));
+}
+
+/* Strings are looked at in words of eight bytes. */
+static void sees_each_character_of_a_string(void **state)
+{
+	char text[40];
+
+	(void)state;
+	for (size_t length = 1; length < sizeof(text) - 2; length++)
+		for (size_t at = 1; at <= length; at++) {
+			memset(text, at % 2 ? '!' : '~', sizeof(text));
+			text[0] = text[length + 1] = '"';
+			assert_taken(text, length + 2);
+			text[at] = '\x1f';
+			assert_refused(text, length + 2, "control character");
+			text[at] = '"';
+			assert_refused(text, length + 2, NULL);
+			text[at] = '\\';
+			assert_refused(text, length + 2, NULL);
+		}
 }
 
 static void refuses_what_is_not_utf8(void **state)
@@ -514,9 +565,11 @@ int main(void)
 		cmocka_unit_test(takes_json),
 		cmocka_unit_test(refuses_what_is_not_json),
 		cmocka_unit_test(refuses_a_name_twice),
+		cmocka_unit_test(refuses_a_name_twice_wherever_it_stands),
 		cmocka_unit_test(refuses_nul),
 		cmocka_unit_test(refuses_lone_surrogates_and_bad_escapes),
 		cmocka_unit_test(refuses_control_characters_in_strings),
+		cmocka_unit_test(sees_each_character_of_a_string),
 		cmocka_unit_test(refuses_what_is_not_utf8),
 		cmocka_unit_test(refuses_lax_numbers),
 		cmocka_unit_test(refuses_numbers_that_are_too_long),
