@@ -175,6 +175,11 @@ bool journal_device_find(struct journal *journal, enum journal_key key, const ch
 			 struct journal_device *ret_device, bool *ret_found,
 			 struct muster_error *err) MUST_CHECK;
 
+/* The same by the name of its secondary key or certificate; JOURNAL_BY_KEY_DIGEST or JOURNAL_BY_KEY_ID. */
+bool journal_device_find_second(struct journal *journal, enum journal_key key, const char *value,
+				struct journal_device *ret_device, bool *ret_found,
+				struct muster_error *err) MUST_CHECK;
+
 /* False with *err stops the walk. Must be quick: the reader's lock is held meanwhile. No writing inside. */
 typedef bool (*journal_device_fn)(void *context, const struct journal_device *device,
 				  struct muster_error *err);

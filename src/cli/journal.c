@@ -164,11 +164,12 @@ static bool find_by(struct journal *journal, enum journal_key key, const char *n
 {
 	char digest[256];
 
-	if (key == JOURNAL_BY_KEY_DIGEST || key == JOURNAL_BY_KEY_ID) {
-		copy_digest(digest, sizeof(digest), name);
-		name = digest;
-	}
-	return journal_device_find(journal, key, name, ret_device, ret_found, err);
+	if (key != JOURNAL_BY_KEY_DIGEST && key != JOURNAL_BY_KEY_ID)
+		return journal_device_find(journal, key, name, ret_device, ret_found, err);
+	copy_digest(digest, sizeof(digest), name);
+	return journal_device_find(journal, key, digest, ret_device, ret_found, err) &&
+	       (*ret_found ||
+		journal_device_find_second(journal, key, digest, ret_device, ret_found, err));
 }
 
 static bool fail_ambiguous(const char *name, enum journal_key first_key,

@@ -19,6 +19,8 @@ enum statement {
 	STATEMENT_ENTRY_OF,
 	STATEMENT_ENTRY_NOTES_OF,
 	STATEMENT_KEY_FIND,
+	STATEMENT_SECOND_CERTIFICATE,
+	STATEMENT_SECOND_KEY,
 	STATEMENT_DEVICE_PUT,
 	STATEMENT_DEVICE_CHANGE,
 	STATEMENT_DEVICE_ALL,
@@ -141,6 +143,12 @@ bool journal_note_changes(struct journal *journal, const struct journal_device *
 /* The public key that an entry's body names, or NULL; an index has this very expression. Bodies are JSON as we print it,
  * in whose texts no bare quote stands. (SQLite's own functions for JSON are refused in a schema that is not trusted.) */
 #define JOURNAL_KEY_OF_ENTRY "substr(body, nullif(instr(body, '\"publicSha256\":\"'), 0) + 16, 64)"
+
+/* The same of what a secondary certificate or key is found by; the latter in entries that say beside which key it stands. */
+#define JOURNAL_SECOND_CERTIFICATE_OF_ENTRY \
+	"substr(body, nullif(instr(body, '\"secondaryCertificateSha256\":\"'), 0) + 30, 64)"
+#define JOURNAL_SECOND_KEY_OF_ENTRY "substr(body, nullif(instr(body, '\"keyId\":\"'), 0) + 9, 32)"
+#define JOURNAL_HAS_SECOND_KEY "instr(body, '\"secondaryOf\":\"') > 0"
 
 bool journal_key_prepare(struct journal *journal, struct muster_error *err) MUST_CHECK;
 

@@ -1,4 +1,5 @@
-/* Which keys this station has made: an outcome that says "publicSha256" is found by it, through an index. */
+/* What is found by the entries, each through an index of its own: which keys this station has made, by the "publicSha256" of an
+ * outcome, and whose a secondary key or certificate is. */
 #include "journal-internal.h"
 
 bool journal_key_find(struct journal *journal, const char *public_sha256, int64_t *ret_seq,
@@ -16,11 +17,43 @@ bool journal_key_find(struct journal *journal, const char *public_sha256, int64_
 	return true;
 }
 
+bool journal_device_find_second(struct journal *journal, enum journal_key key, const char *value,
+				struct journal_device *ret_device, bool *ret_found,
+				struct muster_error *err)
+{
+	CLEANUP(statement_resetp)
+	sqlite3_stmt *statement =
+		journal->statements[key == JOURNAL_BY_KEY_ID ? STATEMENT_SECOND_KEY
+							     : STATEMENT_SECOND_CERTIFICATE];
+	int code;
+
+	*ret_found = false;
+	statement_bind_text(statement, 1, value);
+	code = sqlite3_step(statement);
+	if (code == SQLITE_DONE)
+		return true;
+	if (code != SQLITE_ROW)
+		return journal_fail(journal, code, err, "looking for a secondary key in");
+	return journal_device_find(journal, JOURNAL_BY_REGISTRATION_ID,
+				   statement_text(statement, 0), ret_device, ret_found, err);
+}
+
 bool journal_key_prepare(struct journal *journal, struct muster_error *err)
 {
 	return journal_statement_prepare(
-		journal, STATEMENT_KEY_FIND,
-		"SELECT seq FROM entry WHERE kind = 'outcome' AND " JOURNAL_KEY_OF_ENTRY " = ?1 "
-		"ORDER BY seq LIMIT 1",
-		err);
+		       journal, STATEMENT_KEY_FIND,
+		       "SELECT seq FROM entry WHERE kind = 'outcome' AND " JOURNAL_KEY_OF_ENTRY
+		       " = ?1 ORDER BY seq LIMIT 1",
+		       err) &&
+	       journal_statement_prepare(journal, STATEMENT_SECOND_CERTIFICATE,
+					 "SELECT registration_id FROM entry WHERE kind = 'outcome' "
+					 "AND " JOURNAL_SECOND_CERTIFICATE_OF_ENTRY
+					 " = ?1 ORDER BY seq DESC LIMIT 1",
+					 err) &&
+	       journal_statement_prepare(journal, STATEMENT_SECOND_KEY,
+					 "SELECT registration_id FROM entry WHERE kind = 'outcome' "
+					 "AND " JOURNAL_HAS_SECOND_KEY
+					 " AND " JOURNAL_SECOND_KEY_OF_ENTRY
+					 " = ?1 ORDER BY seq DESC LIMIT 1",
+					 err);
 }

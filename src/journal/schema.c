@@ -106,6 +106,11 @@ static const char *const migrations[] = {
 	/* 5 -> 6: the same in the words of today's statements */
 	"DROP INDEX device_unfinished;"
 	"CREATE INDEX device_unfinished ON device(registration_id) WHERE " JOURNAL_IS_UNFINISHED ";",
+	/* 6 -> 7 */
+	"CREATE INDEX entry_second_certificate ON entry(" JOURNAL_SECOND_CERTIFICATE_OF_ENTRY ")"
+	"	WHERE kind = 'outcome' AND " JOURNAL_SECOND_CERTIFICATE_OF_ENTRY " IS NOT NULL;"
+	"CREATE INDEX entry_second_key ON entry(" JOURNAL_SECOND_KEY_OF_ENTRY ")"
+	"	WHERE kind = 'outcome' AND " JOURNAL_HAS_SECOND_KEY ";",
 };
 
 #define VERSION_WITH_NOTES 3

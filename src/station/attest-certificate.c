@@ -122,6 +122,20 @@ static bool add_der(cJSON *body, const char *name, const struct bytes *der)
 	return der->size == 0 || (text && json_add_text(body, name, text));
 }
 
+/* The secondary certificate stands in the entry of the key that it is for. */
+static bool add_secondary(const struct job *job, enum attest_which which, cJSON *body)
+{
+	const struct bytes *der = &job->keys[ATTEST_SECONDARY].certificate;
+	bool has_own = attest_has_key(job, ATTEST_SECONDARY);
+	char digest[SHA256_HEX_SIZE];
+
+	if (der->size == 0 || has_own != (which == ATTEST_SECONDARY))
+		return true;
+	return (has_own || add_der(body, "secondaryCertificate", der)) &&
+	       json_add_text(body, "secondaryCertificateSha256",
+			     sha256_hex(digest, der->data, der->size));
+}
+
 static bool record_key(struct job *job, enum attest_which which, struct muster_error *err)
 {
 	const struct attest_key *key = &job->keys[which];
@@ -129,9 +143,7 @@ static bool record_key(struct job *job, enum attest_which which, struct muster_e
 	char digest[SHA256_HEX_SIZE];
 
 	if (!body || !add_der(body, "certificate", &key->certificate) ||
-	    !add_der(body, "request", &key->request) ||
-	    (!attest_has_key(job, ATTEST_SECONDARY) &&
-	     !add_der(body, "secondaryCertificate", &job->keys[ATTEST_SECONDARY].certificate)) ||
+	    !add_der(body, "request", &key->request) || !add_secondary(job, which, body) ||
 	    !attest_add_names(job, which, body) ||
 	    !json_add_text(body, "publicSha256",
 			   sha256_hex(digest, key->spki.data, key->spki.size)) ||

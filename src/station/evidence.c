@@ -258,6 +258,9 @@ static bool add_outcome(cJSON *body, const cJSON *attestation, enum attest_which
 	return json_add_text(body, "certificate", json_text(attestation, names->certificate)) &&
 	       (has_own || json_add_text(body, "secondaryCertificate",
 					 json_text(attestation, other->certificate))) &&
+	       (has_own != (which == ATTEST_SECONDARY) ||
+		json_add_text(body, other->certificate_sha256,
+			      json_text(attestation, other->certificate_sha256))) &&
 	       json_add_text(body, "request", json_text(attestation, names->request)) &&
 	       json_add_text(body, "keyId", json_text(attestation, names->id)) &&
 	       (which == ATTEST_PRIMARY ||

@@ -21,6 +21,12 @@ SERIAL = "two-1"
 KINDS = ("privkey", "pubkey", "cert")
 
 
+def shown_as(station, name, *arguments):
+    """The device that the journal has by this name, or the exit status."""
+    done = station.muster("journal", "show", name, "--journal", station.journal, "-o", "json", *arguments)
+    return done.json["registrationId"] if done.status == 0 else done.status
+
+
 @pytest.fixture
 def station(hsm_station):
     return hsm_station
@@ -92,6 +98,24 @@ def test_each_certificate_is_of_its_own_key(station, token):
     again = provision(station, token, profile)
     assert again.status == 0 and again.json["state"] == "already enrolled", again
     assert len(token.key_ids()) == 2
+
+
+def test_the_journal_shows_a_device_by_the_names_of_both_keys(station, token):
+    attestation = attestation_of(provision(station, token, two_keys(station)))
+    assert provision(station, token, two_keys(station), serial="two-2").status == 0
+    for name in ("keyId", "secondaryKeyId", "certificateSha256", "secondaryCertificateSha256"):
+        assert shown_as(station, attestation[name]) == shown_as(station, attestation[name].upper()) == SERIAL
+        assert shown_as(station, attestation[name], "--by", "key-id" if "Id" in name else "key") == SERIAL
+        assert shown_as(station, attestation[name], "--by", "key" if "Id" in name else "key-id") == 3
+        assert shown_as(station, "0" * len(attestation[name])) == 3
+
+
+def test_the_journal_shows_a_device_by_both_certificates_of_its_key(station, token):
+    profile = station.profile("hsm-x509", {"attestation": {"x509": {"token": None, "secondaryValidDays": 200}}})
+    attestation = attestation_of(provision(station, token, profile))
+    for name in ("certificateSha256", "secondaryCertificateSha256"):
+        assert shown_as(station, attestation[name]) == SERIAL
+    assert shown_as(station, attestation["certificateSha256"][::-1]) == 3
 
 
 def test_the_device_registers_once_with_each_certificate(station, token, webhook):  # noqa: F811
@@ -183,12 +207,13 @@ def test_a_key_that_was_announced_is_not_taken_for_one_that_was_certified(releas
 
 def test_a_lost_journal_knows_both_again(station, token):
     profile = two_keys(station)
-    assert provision(station, token, profile).status == 0
+    attestation = attestation_of(provision(station, token, profile))
     for path in station.home.glob("journal.db*"):
         path.unlink()
     made = station.muster("journal", "reconcile", "--evidence", station.out, "--journal", station.journal, "--login-file",
                           station.login_file, "--ca-file", station.emulator.ca_file, "-o", "json")
     assert made.status == 0 and made.json["released"] == 1, made
+    assert shown_as(station, attestation["secondaryKeyId"]) == shown_as(station, attestation["secondaryCertificateSha256"]) == SERIAL
     again = provision(station, token, profile)
     assert again.status == 0 and again.json["state"] == "already enrolled", again
     assert audit(station, token) == (2, 6)

@@ -449,6 +449,9 @@ static void gives_the_rows_of_an_older_journal_their_notes(void **state)
 	       "key_id, key_place, profile_name, profile_digest, batch, operator, station, socket, state, stage, attempt, "
 	       "attempt_id, cause, hub, etag, evidence_path, evidence_digest, created_ms, updated_ms, entry FROM device;"
 	       "ALTER TABLE device DROP COLUMN entry; DROP INDEX device_updated; DROP INDEX entry_key; "
+	       "DROP INDEX entry_second_certificate; DROP INDEX entry_second_key; "
+	       "CREATE TRIGGER entry_is_kept BEFORE DELETE ON entry"
+	       "	BEGIN SELECT raise(ABORT, 'entries are never deleted'); END;"
 	       "PRAGMA user_version = 1;");
 	refuses_to_open(JOURNAL_READ, CAUSE_JOURNAL_VERSION);
 	journal_close(must_open(JOURNAL_WRITE));
@@ -462,7 +465,9 @@ static void gives_the_rows_of_an_older_journal_their_notes(void **state)
 
 static void append_outcome(struct journal *journal, const char *body)
 {
-	struct journal_entry entry = { .stage = "attest", .kind = JOURNAL_OUTCOME, .body = body };
+	struct journal_entry entry = {
+		.registration_id = "dev-1", .stage = "attest", .kind = JOURNAL_OUTCOME, .body = body
+	};
 
 	assert_true(journal_append(journal, &entry, &err));
 }
@@ -491,6 +496,41 @@ static void finds_who_made_a_key(void **state)
 	must_commit(journal);
 	assert_int_equal(entry_of_key(journal, KEY_A), 3);
 	assert_int_equal(entry_of_key(journal, KEY_B), 0);
+	journal_close(journal);
+}
+
+static bool is_second(struct journal *journal, enum journal_key key, const char *value)
+{
+	CLEANUP(journal_device_done) struct journal_device device = { 0 };
+	bool is_found;
+
+	assert_true(journal_device_find_second(journal, key, value, &device, &is_found, &err));
+	assert_true(!is_found || strcmp(device.registration_id, "dev-1") == 0);
+	return is_found;
+}
+
+/* Not by a primary key's names, by a text that only quotes one, nor by the other kind of name. */
+static void finds_whose_a_secondary_key_is(void **state)
+{
+#define KEY_ID "000102030405060708090a0b0c0d0e0f"
+#define OTHER_ID "f00102030405060708090a0b0c0d0e0f"
+	struct journal *journal = must_open(JOURNAL_WRITE);
+	struct journal_device device = device_of("dev-1", KEY_A);
+
+	(void)state;
+	must_begin(journal);
+	must_put(journal, &device);
+	append_outcome(journal,
+		       "{\"keyId\":\"" OTHER_ID "\",\"note\":\"\\\"secondaryOf\\\":\\\"\"}");
+	assert_false(is_second(journal, JOURNAL_BY_KEY_ID, OTHER_ID));
+	append_outcome(journal, "{\"secondaryCertificateSha256\":\"" KEY_B "\",\"keyId\":\"" KEY_ID
+				"\",\"secondaryOf\":\"" OTHER_ID "\"}");
+	must_commit(journal);
+	assert_true(is_second(journal, JOURNAL_BY_KEY_ID, KEY_ID));
+	assert_true(is_second(journal, JOURNAL_BY_KEY_DIGEST, KEY_B));
+	assert_false(is_second(journal, JOURNAL_BY_KEY_ID, OTHER_ID));
+	assert_false(is_second(journal, JOURNAL_BY_KEY_DIGEST, KEY_A));
+	assert_false(is_second(journal, JOURNAL_BY_KEY_DIGEST, KEY_ID));
 	journal_close(journal);
 }
 
@@ -541,6 +581,7 @@ int main(void)
 		CASE(notices_a_row_that_was_taken_away),
 		CASE(gives_the_rows_of_an_older_journal_their_notes),
 		CASE(finds_who_made_a_key),
+		CASE(finds_whose_a_secondary_key_is),
 		CASE(refuses_to_write_behind_a_last_entry_that_was_changed),
 		CASE(refuses_a_body_that_is_no_line_of_json),
 	};
