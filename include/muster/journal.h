@@ -235,6 +235,8 @@ bool journal_verify_chain(struct journal *journal, journal_entry_fn callback, vo
  * else *ret_was_checked is false. */
 bool journal_verify_structure(struct journal *journal, bool *ret_was_checked,
 			      struct muster_error *err) MUST_CHECK;
+/* Holds the tables, indexes and triggers against those of a new journal: CAUSE_JOURNAL_DAMAGED names the first that differs. */
+bool journal_verify_schema(struct journal *journal, struct muster_error *err) MUST_CHECK;
 /* Holds every device's row against its notes in a chain that is good. */
 bool journal_verify_devices(struct journal *journal, size_t *ret_count, struct muster_error *err)
 	MUST_CHECK;

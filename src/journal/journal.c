@@ -116,7 +116,8 @@ static bool check_content(struct journal *journal, enum journal_mode mode, struc
 	if (!is_large(journal) && !answers(journal, "PRAGMA quick_check(1)", "ok", err))
 		return false;
 	return journal_head_load(journal, err) &&
-	       (mode != JOURNAL_WRITE || check_chain(journal, err));
+	       (mode != JOURNAL_WRITE ||
+		(check_chain(journal, err) && journal_verify_schema(journal, err)));
 }
 
 bool journal_verify_structure(struct journal *journal, bool *ret_was_checked,

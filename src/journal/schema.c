@@ -1,5 +1,8 @@
 /* The tables, as migrations: a text per version, applied in order, each in one transaction with its number. */
 #include <stdio.h>
+#include <string.h>
+
+#include "muster/text.h"
 
 #include "journal-internal.h"
 
@@ -180,4 +183,83 @@ bool journal_schema_migrate(struct journal *journal, struct muster_error *err)
 			return muster_error_prefix(err, "migrating to version %d", step + 1);
 	}
 	return true;
+}
+
+/* -- Whether it is ours as a whole ------------------------------------------------------------------------- */
+
+#define SCHEMA_ROWS "SELECT type, name, coalesce(sql, '') FROM sqlite_schema ORDER BY type, name"
+
+static void database_closep(sqlite3 **db)
+{
+	sqlite3_close(*db);
+}
+
+/* What a new journal looks like: the same texts, where no file is. */
+static bool make_model(struct journal *model, struct muster_error *err)
+{
+	int flags = SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_MEMORY |
+		    SQLITE_OPEN_NOMUTEX;
+	int code = sqlite3_open_v2(":memory:", &model->db, flags, NULL);
+
+	if (code != SQLITE_OK)
+		return journal_fail(model, code, err, "making a model of");
+	for (size_t i = 0; i < ARRAY_SIZE(migrations); i++)
+		if (!journal_execute(model, migrations[i], err))
+			return false;
+	return true;
+}
+
+/* By type and name. What has come to its end is behind everything. */
+static int compare_names(sqlite3_stmt *a, sqlite3_stmt *b)
+{
+	int by_type, by_name;
+
+	if (sqlite3_data_count(a) == 0 || sqlite3_data_count(b) == 0)
+		return (sqlite3_data_count(a) == 0) - (sqlite3_data_count(b) == 0);
+	by_type = strcmp(statement_text(a, 0), statement_text(b, 0));
+	by_name = strcmp(statement_text(a, 1), statement_text(b, 1));
+	return by_type ? by_type : by_name;
+}
+
+static bool same_rows(struct journal *journal, sqlite3_stmt *ours, sqlite3_stmt *found,
+		      struct muster_error *err)
+{
+	for (;;) {
+		int code_of_ours = sqlite3_step(ours), code = sqlite3_step(found), order;
+		const char *what;
+		sqlite3_stmt *row;
+
+		if (code_of_ours != SQLITE_ROW && code_of_ours != SQLITE_DONE)
+			return journal_fail(journal, code_of_ours, err, "making a model of");
+		if (code != SQLITE_ROW && code != SQLITE_DONE)
+			return journal_fail(journal, code, err, "reading the tables of");
+		if (code_of_ours == SQLITE_DONE && code == SQLITE_DONE)
+			return true;
+		order = compare_names(ours, found);
+		if (order == 0 && strcmp(statement_text(ours, 2), statement_text(found, 2)) == 0)
+			continue;
+		what = order < 0 ? "is missing" : order > 0 ? "is none of muster's" : "was changed";
+		row = order < 0 ? ours : found;
+		return muster_fail(err, CAUSE_JOURNAL_DAMAGED, "journal '%s': the %s '%s' %s",
+				   journal->path, statement_text(row, 0),
+				   PRINTABLE(statement_text(row, 1)), what);
+	}
+}
+
+bool journal_verify_schema(struct journal *journal, struct muster_error *err)
+{
+	CLEANUP(database_closep) sqlite3 *db = NULL;
+	CLEANUP(statement_finalizep) sqlite3_stmt *ours = NULL, *found = NULL;
+	struct journal model = { .path = journal->path };
+	bool is_made = make_model(&model, err);
+	int code;
+
+	db = model.db;
+	if (!is_made)
+		return false;
+	code = sqlite3_prepare_v2(db, SCHEMA_ROWS, -1, &ours, NULL);
+	if (code == SQLITE_OK)
+		code = sqlite3_prepare_v2(journal->db, SCHEMA_ROWS, -1, &found, NULL);
+	return code == SQLITE_OK ? same_rows(journal, ours, found, err)
+				 : journal_fail(journal, code, err, "reading the tables of");
 }

@@ -256,7 +256,8 @@ static bool audit_journal(struct audit *audit, struct muster_error *err)
 	/* A missing end is told as that, and not as rows that have no entry. */
 	return check_left(audit, err) &&
 	       journal_verify_structure(journal, &audit->result.structure_was_checked, err) &&
-	       journal_verify_devices(journal, &audit->result.device_count, err);
+	       journal_verify_devices(journal, &audit->result.device_count, err) &&
+	       journal_verify_schema(journal, err);
 }
 
 static bool audit_export(struct audit *audit, struct muster_error *err)

@@ -242,6 +242,23 @@ def test_a_changed_database_is_refused_and_the_first_bad_place_named(small, tmp_
         assert small.is_noticed(export.stdout)
 
 
+@pytest.mark.parametrize("change, named", [
+    ("DROP TRIGGER entry_is_final", b"the trigger 'entry_is_final' is missing"),
+    ("CREATE TRIGGER quiet AFTER UPDATE ON device BEGIN SELECT 1; END", b"the trigger 'quiet' is none of muster's"),
+    ("DROP INDEX device_serial; CREATE INDEX device_serial ON device(serial, batch)", b"the index 'device_serial' was changed")])
+def test_a_changed_schema_is_refused_and_named(small, tmp_path, change, named):
+    """Its entries are as they were: an export of them has no tables."""
+    copy = tmp_path / "copy.db"
+    shutil.copy(small.journal, copy)
+    connection = sqlite3.connect(copy)
+    connection.executescript(change)
+    connection.close()
+    for arguments in (("verify", "--anchor", small.anchor), ("checkpoint",)):
+        done = small.muster(*arguments, journal=copy)
+        assert done.returncode == 8 and b"E6004" in done.stderr and named in done.stderr, done
+    assert small.export(journal=copy) == small.exports[-1]
+
+
 def test_a_damaged_journal_is_not_written(station):
     profile = station.profile("derived-key")
     assert station.provision(profile, "A17-0042").status == 0

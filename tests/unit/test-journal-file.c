@@ -136,6 +136,38 @@ static void refuses_a_journal_without_its_tables(void **state)
 	refuses_to_open(JOURNAL_WRITE, CAUSE_JOURNAL_DAMAGED);
 }
 
+/* Nothing in it says so: what the chain proves is that entries are as they were written. */
+static void refuses_to_write_behind_a_changed_table_or_trigger(void **state)
+{
+	static const char *const changes[] = {
+		"DROP TRIGGER entry_is_kept",
+		"DROP TRIGGER entry_is_final; CREATE TRIGGER entry_is_final BEFORE UPDATE ON entry"
+		"	WHEN new.operator IS NULL BEGIN SELECT raise(ABORT, 'entries are never changed'); END",
+		"CREATE TRIGGER zzz AFTER INSERT ON entry BEGIN DELETE FROM device; END",
+		"CREATE TABLE a(b)",
+		"DROP INDEX device_live_key",
+		"PRAGMA writable_schema = ON;"
+		"UPDATE sqlite_schema SET sql = replace(sql, '65536', '65537') WHERE name = 'entry'",
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(changes); i++) {
+		struct journal *journal;
+
+		make_journal(1);
+		journal = must_open(JOURNAL_WRITE);
+		assert_true(journal_verify_schema(journal, &err));
+		journal_close(journal);
+		tamper(changes[i]);
+		refuses_to_open(JOURNAL_WRITE, CAUSE_JOURNAL_DAMAGED);
+		journal = must_open(JOURNAL_INSPECT);
+		assert_false(journal_verify_schema(journal, &err));
+		assert_int_equal(err.cause, CAUSE_JOURNAL_DAMAGED);
+		journal_close(journal);
+		assert_int_equal(unlink(path), 0);
+	}
+}
+
 static void notices_that_it_was_replaced_while_open(void **state)
 {
 	struct journal *journal = must_open(JOURNAL_WRITE);
@@ -178,6 +210,7 @@ int main(void)
 		CASE(refuses_a_newer_version),
 		CASE(migrates_an_empty_file_from_version_zero),
 		CASE(refuses_a_journal_without_its_tables),
+		CASE(refuses_to_write_behind_a_changed_table_or_trigger),
 		CASE(notices_that_it_was_replaced_while_open),
 		CASE(refuses_a_reader_where_nothing_is),
 		CASE(asks_for_room_before_a_run),
