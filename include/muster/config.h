@@ -73,6 +73,12 @@ struct config {
 	char *out;
 	char *operator_name;
 	bool tpm_network; /* TPMs may be reached over TCP */
+	/* Who has to agree. An earlier file's holds: see config_load_file(). */
+	struct config_approvals {
+		int64_t needed;   /* so many people beside the one who asks */
+		char *approvers;  /* file of the public keys that count; NULL: nothing is said */
+		char *requesters; /* and of those that may ask, beside them; or NULL */
+	} approvals;
 	/* In seconds; 0: not said. */
 	struct config_tpm_deadlines {
 		int64_t command, activation, key_creation;
@@ -82,10 +88,11 @@ struct config {
 /* Reads $MUSTER_CONFIG alone when it is set; else /etc/muster/muster.yaml, then $XDG_CONFIG_HOME/muster/muster.yaml
  * or ~/.config/muster/muster.yaml, where the later file's settings win. Files that do not exist are passed over
  * ($MUSTER_CONFIG has to exist); files others could change are refused (CAUSE_FILE_OWNER). With mistakes:
- * CAUSE_PROFILE_INVALID and the report of that file. */
+ * CAUSE_PROFILE_INVALID and the report of that file. What /etc/muster/muster.yaml says of approvals holds in any case. */
 bool config_load(struct config *ret_config, struct profile_report *report, struct muster_error *err)
 	MUST_CHECK;
-/* One file over what *config holds already. */
+/* One file over what *config holds already, but for approvals: to say anything of them again is a mistake
+ * (CAUSE_APPROVALS_FIXED), so that no file of a user's can lower what the system's demands. */
 bool config_load_file(const char *path, struct config *config, struct profile_report *report,
 		      struct muster_error *err) MUST_CHECK;
 void config_done(struct config *config);

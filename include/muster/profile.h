@@ -157,6 +157,7 @@ struct profile {
 		int64_t sample; /* so many devices, spread over the manifest */
 		enum profile_lookalikes lookalikes;
 	} batch;
+	int64_t approvals;    /* so many people have to approve, if the station demands no more */
 	int64_t retry_budget; /* runs in which a device may fail before a person has to look */
 };
 

@@ -64,6 +64,7 @@ struct station_request {
 		*out_directory; /* evidence and key files; NULL: beside the journal, no key files */
 	const char *operator_name; /* NULL: the login user */
 	int64_t key_fd; /* derived keys go to this open descriptor instead of a file; 0: none */
+	const char *approval; /* file, for what is a batch; NULL: none */
 	bool dry_run;
 	/* All of the hardware's work and none of the network's: no credential is needed, and devices end spooled. */
 	bool offline;

@@ -47,6 +47,8 @@ static const struct option_row rows[] = {
 	  offsetof(struct provision_options, batch.begin_anew), NULL, NULL, 0 },
 	{ 0, "verify", NULL, OPTION_TEXT, "WHICH", "Devices of the manifest to verify: all, none or sample:N",
 	  offsetof(struct provision_options, batch.verify), NULL, NULL, 0 },
+	{ 0, "approval", NULL, OPTION_TEXT, "FILE", "Who approved the manifest and the profile (muster approval)",
+	  offsetof(struct provision_options, request.approval), NULL, NULL, 0 },
 	{ 0, "look-alikes", NULL, OPTION_ONE_OF, "WHAT", "Serials that differ by 0 and O, or 1, l and I: warn, refuse or pass",
 	  offsetof(struct provision_options, batch.lookalikes), NULL, provision_lookalikes, 0 },
 	TOKEN_ROWS(struct provision_options, request.token),

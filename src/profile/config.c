@@ -81,6 +81,16 @@ static const struct field deadline_rows[] = {
 };
 static const struct fields deadline_fields = { FIELDS(deadline_rows) };
 
+static const struct field approval_rows[] = {
+	{ "needed", FIELD_INTEGER, AT(approvals.needed), .least = 0, .most = 8,
+	  .help = "how many people beside the one who asks have to approve what is provisioned" },
+	{ "approvers", FIELD_PATH, true, AT(approvals.approvers), .max = 1024,
+	  .help = "file with the public keys (PEM) of those whose approvals count" },
+	{ "requesters", FIELD_PATH, AT(approvals.requesters), .max = 1024,
+	  .help = "file with the public keys of those who may ask beside the approvers" },
+};
+static const struct fields approval_fields = { FIELDS(approval_rows) };
+
 static const struct field config_rows[] = {
 	{ "modules", FIELD_MAP, AT(modules), .group = &module_fields, .max = 64,
 	  .pattern = "^[A-Za-z0-9][A-Za-z0-9._-]*$", .form = "letters, digits, '.', '_' and '-'",
@@ -129,6 +139,7 @@ static const struct field config_rows[] = {
 	{ "operator", FIELD_TEXT, AT(operator_name), .help = "default of --operator" },
 	{ "tpmNetwork", FIELD_BOOL, AT(tpm_network), .fallback = "false",
 	  .help = "whether a TPM may be one that is reached over TCP" },
+	{ "approvals", FIELD_GROUP, .group = &approval_fields, .help = "whose approval is needed" },
 	{ "tpmDeadlines", FIELD_GROUP, .group = &deadline_fields,
 	  .help = "how long a TPM may take" },
 };
@@ -207,6 +218,19 @@ const char *config_key(char out[CONFIG_KEY_SIZE], const char *option)
 	return out;
 }
 
+/* -- A file ---------------------------------------------------------------------------------------------------- */
+
+/* What an earlier file demands is not for a later one to change. */
+static void check_approvals(struct source *source, const struct config *config,
+			    const struct yaml_node *root)
+{
+	const struct yaml_pair *pair = yaml_get(root, "approvals");
+
+	if (pair && config->approvals.approvers)
+		mistake_add(source, CAUSE_APPROVALS_FIXED, pair->span,
+			    "approvals are set in %s already", SYSTEM_CONFIG);
+}
+
 bool config_load_file(const char *path, struct config *config, struct profile_report *report,
 		      struct muster_error *err)
 {
@@ -220,9 +244,10 @@ bool config_load_file(const char *path, struct config *config, struct profile_re
 			 report, err) ||
 	    !yaml_parse(&source, &root, err))
 		return false;
-	if (root && root->kind == YAML_MAP)
+	if (root && root->kind == YAML_MAP) {
+		check_approvals(&source, config, root);
 		fields_read(&source, &config_fields, root, config);
-	else if (root && yaml_type_of(root) != YAML_NULL)
+	} else if (root && yaml_type_of(root) != YAML_NULL)
 		mistake_add(&source, CAUSE_PROFILE_TYPE, root->span,
 			    "a configuration is a mapping of keys to values, not %s",
 			    yaml_describe(root));
@@ -250,6 +275,19 @@ static char *find_user_config(void)
 	return NULL;
 }
 
+/* A file that is named instead of the system's and the user's still cannot do without these. */
+static bool load_system_approvals(struct config *config, struct profile_report *report,
+				  struct muster_error *err)
+{
+	CLEANUP(config_done) struct config system = { 0 };
+
+	if (!load_if_there(SYSTEM_CONFIG, &system, report, err))
+		return false;
+	config->approvals = system.approvals;
+	system.approvals = (struct config_approvals){ 0 };
+	return true;
+}
+
 bool config_load(struct config *ret_config, struct profile_report *report, struct muster_error *err)
 {
 	CLEANUP(config_done) struct config config = { 0 };
@@ -257,7 +295,8 @@ bool config_load(struct config *ret_config, struct profile_report *report, struc
 	const char *only = getenv("MUSTER_CONFIG");
 
 	if (only && *only) {
-		if (!config_load_file(only, &config, report, err))
+		if (!load_system_approvals(&config, report, err) ||
+		    !config_load_file(only, &config, report, err))
 			return false;
 	} else if (!load_if_there(SYSTEM_CONFIG, &config, report, err) ||
 		   (user && !load_if_there(user, &config, report, err))) {

@@ -97,7 +97,8 @@ static enum feed_state next_of_batch(struct feed *feed, struct station_device *r
 
 /* The last that is said of a batch of this name. */
 struct pinned {
-	bool is_open;
+	const cJSON *approval; /* of this run; borrowed */
+	bool is_open, is_approved_so;
 	char manifest[SHA256_HEX_SIZE], profile[SHA256_HEX_SIZE];
 };
 
@@ -113,6 +114,8 @@ static bool take_entry(void *context, const struct journal_entry *entry, struct 
 
 	if (!json_parse(entry->body, strlen(entry->body), "a journal entry", &body, err))
 		return false;
+	pinned->is_approved_so =
+		!pinned->approval || json_equal(json_get(body, "approval"), pinned->approval);
 	pinned->is_open = !json_bool(body, "closed", false);
 	copy_digest(pinned->manifest, json_text(body, "manifest"));
 	copy_digest(pinned->profile, json_text(body, "profile"));
@@ -177,9 +180,20 @@ static bool fail_changed(const struct batch *batch, const struct pinned *pinned,
 		is_manifest ? batch->manifest.digest : batch->run->profile.digest);
 }
 
+static cJSON *approved_body(const struct batch *batch)
+{
+	CLEANUP(cJSON_freep) cJSON *body = cJSON_CreateObject();
+	const cJSON *approval = batch->run->approval;
+
+	if (!body ||
+	    (approval && !json_add_item(body, "approval", cJSON_Duplicate(approval, true))))
+		return NULL;
+	return TAKE_PTR(body);
+}
+
 bool batch_pin(struct batch *batch, struct muster_error *err)
 {
-	struct pinned pinned = { 0 };
+	struct pinned pinned = { .approval = batch->run->approval };
 	bool is_same;
 
 	if (!batch->run->journal)
@@ -191,9 +205,9 @@ bool batch_pin(struct batch *batch, struct muster_error *err)
 	batch->figures.was_resumed = pinned.is_open && is_same;
 	if (pinned.is_open && !is_same && !batch->run->request->batch->begin_anew)
 		return fail_changed(batch, &pinned, err);
-	if (batch->figures.was_resumed || batch->run->request->dry_run)
+	if ((batch->figures.was_resumed && pinned.is_approved_so) || batch->run->request->dry_run)
 		return true;
-	return write_entry(batch, cJSON_CreateObject(), err);
+	return write_entry(batch, approved_body(batch), err);
 }
 
 static bool close_batch(struct batch *batch, struct muster_error *err)

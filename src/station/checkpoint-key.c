@@ -87,9 +87,9 @@ static bool open_tpm(const char *place, struct checkpoint_key *key, struct muste
 bool checkpoint_key_open(const char *where, const char *journal_path,
 			 struct checkpoint_key *ret_key, struct muster_error *err)
 {
-	CLEANUP(freep) char *fallback = file_beside(journal_path, "station.key");
+	CLEANUP(freep) char *fallback = where ? NULL : file_beside(journal_path, "station.key");
 
-	if (!fallback)
+	if (!where && !fallback)
 		return muster_fail_memory(err);
 	if (where && text_has_prefix(where, "pkcs11:"))
 		return open_token(where, ret_key, err);

@@ -216,6 +216,15 @@ static bool add_spooled(cJSON *root, const struct job *job)
 	return json_add_item(root, "spooled", TAKE_PTR(part));
 }
 
+/* Who approved the batch that the device was made in, where it had to be. */
+static bool add_approval(cJSON *root, const struct job *job)
+{
+	const cJSON *approval =
+		job->run->approval ? job->run->approval : json_get(job->spooled, "approval");
+
+	return !approval || json_add_item(root, "approval", cJSON_Duplicate(approval, true));
+}
+
 bool evidence_compose(struct job *job, char **ret_text, struct muster_error *err)
 {
 	const struct run *run = job->run;
@@ -238,7 +247,7 @@ bool evidence_compose(struct job *job, char **ret_text, struct muster_error *err
 	    !json_add_bool(root, "created", job->created) ||
 	    !json_add_item(root, "profile", profile_part(&run->profile)) ||
 	    !json_add_item(root, "attestation", evidence_attestation(job)) ||
-	    !add_spooled(root, job) ||
+	    !add_spooled(root, job) || !add_approval(root, job) ||
 	    !json_add_item(root, "enrollment", enrollment_part(job, err)) ||
 	    !json_add_text(root, "confirmed", job->found ? "read back" : "by the answer") ||
 	    !json_add_item(root, "verification", verification_part(job)) ||

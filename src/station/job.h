@@ -98,6 +98,7 @@ struct run {
 	struct custody *issuer_custody; /* the issuer's token, when it is not the device's */
 	struct tpm_terms tpm_terms;
 	struct worker_deadlines tpm_deadlines;
+	cJSON *approval; /* who approved this run, for the record; NULL: nobody was asked */
 };
 
 struct job;
@@ -330,6 +331,12 @@ bool run_take_endpoint(struct run *run, const char *endpoint, struct muster_erro
 /* Can a device be run by this profile? */
 bool run_check_device(const struct run *run, const struct station_device *device,
 		      struct muster_error *err) MUST_CHECK;
+struct config;
+/* The first part of it: configuration, profile and manifest, checked as a whole. Touches nothing else. */
+bool run_read(struct run *run, const struct station_request *request, struct config *config,
+	      struct profile_report *report, struct muster_error *err) MUST_CHECK;
+/* What of a batch has to be approved, {"profile", "manifest"} by digest; NULL without memory. */
+cJSON *run_subjects(const struct run *run);
 bool run_prepare(struct run *run, const struct station_request *request,
 		 struct profile_report *report, struct muster_error *err) MUST_CHECK;
 void run_done(struct run *run);

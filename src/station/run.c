@@ -1,4 +1,5 @@
 /* Everything that can be known to be wrong before anything outside is touched. */
+#include "approval.h"
 #include "batch.h"
 #include "custody.h"
 #include "kept-profile.h"
@@ -14,6 +15,7 @@
 #include "muster/config.h"
 #include "muster/file.h"
 #include "muster/identity.h"
+#include "muster/json.h"
 #include "recipient.h"
 #include "tpm-master.h"
 
@@ -30,6 +32,7 @@ void run_done(struct run *run)
 	http_free(run->http);
 	dps_meter_close(run->meter);
 	journal_close(run->journal);
+	cJSON_Delete(run->approval);
 	tpm_terms_done(&run->tpm_terms);
 	profile_done(&run->profile);
 	free(run->journal_path);
@@ -384,20 +387,69 @@ static bool load_config(struct config *config, struct profile_report *report,
 	return false;
 }
 
+/* -- Approval ------------------------------------------------------------------------------------------------- */
+
+cJSON *run_subjects(const struct run *run)
+{
+	CLEANUP(cJSON_freep) cJSON *subjects = cJSON_CreateObject();
+
+	if (!subjects || !json_add_text(subjects, "profile", run->profile.digest) ||
+	    !json_add_text(subjects, "manifest", run->batch->manifest.digest))
+		return NULL;
+	return TAKE_PTR(subjects);
+}
+
+/* What was approved is what the profile says. */
+static bool check_options_alone(const struct station_request *request, struct muster_error *err)
+{
+	return !request->approval || !request->batch ||
+	       (!request->batch->verify && !request->batch->lookalikes) ||
+	       muster_fail(err, CAUSE_OPTIONS_CONTRADICT,
+			   "what was approved goes by its profile: --verify and --look-alikes do "
+			   "not go with --approval");
+}
+
+static bool pass_approval(struct run *run, const struct config *config, struct muster_error *err)
+{
+	CLEANUP(cJSON_freep) cJSON *subjects = run->batch ? run_subjects(run) : NULL;
+	const struct approval_gate gate = {
+		.config = config,
+		.demanded = run->profile.approvals,
+		.path = run->request->approval,
+		.verb = "provision",
+		.subjects = subjects,
+		.is_dry = run->request->dry_run,
+	};
+
+	/* What is spooled was approved then. */
+	if (run->way == RUN_SYNC)
+		return true;
+	if (run->batch && !subjects)
+		return muster_fail_memory(err);
+	return check_options_alone(run->request, err) && approval_pass(&gate, &run->approval, err);
+}
+
+bool run_read(struct run *run, const struct station_request *request, struct config *config,
+	      struct profile_report *report, struct muster_error *err)
+{
+	run->request = request;
+	run->steps = &provision_steps;
+	if (!load_config(config, report, err) || !choose_journal(run, config, err) ||
+	    !load_profile(run, report, err))
+		return false;
+	run->may_use_network = config->tpm_network;
+	run->tpm_deadlines = chip_deadlines(config);
+	return check_devices(run, err) && open_batch(run, err);
+}
+
 bool run_prepare(struct run *run, const struct station_request *request,
 		 struct profile_report *report, struct muster_error *err)
 {
 	CLEANUP(config_done) struct config config = { 0 };
 
-	run->request = request;
-	run->steps = &provision_steps;
-	if (!load_config(&config, report, err) || !choose_journal(run, &config, err) ||
-	    !load_profile(run, report, err))
-		return false;
-	run->may_use_network = config.tpm_network;
-	run->tpm_deadlines = chip_deadlines(&config);
-	return check_devices(run, err) && open_batch(run, err) && load_tpm_terms(run, err) &&
-	       check_key_fd(run, err) && find_token(run, err) && read_places(run, &config, err) &&
+	return run_read(run, request, &config, report, err) && pass_approval(run, &config, err) &&
+	       load_tpm_terms(run, err) && check_key_fd(run, err) && find_token(run, err) &&
+	       read_places(run, &config, err) &&
 	       who_is_here(&run->who, request->operator_name, config.operator_name, err) &&
 	       read_masters(run, err) && open_http(run, &config, err) &&
 	       open_journal(run, &config, err) && keep_profile(run, err) &&

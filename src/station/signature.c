@@ -1,5 +1,6 @@
 #include "signature.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 #include <openssl/err.h>
@@ -48,19 +49,99 @@ bool signature_is_good(const struct bytes *spki, const struct bytes *signature, 
 	return is_good;
 }
 
-bool signature_key_read(const char *path, struct bytes *ret_spki, struct muster_error *err)
+/* -- Public keys ------------------------------------------------------------------------------------------------ */
+
+void key_list_done(struct key_list *list)
 {
-	CLEANUP(bytes_done) struct bytes pem = { 0 };
+	for (size_t i = 0; i < list->count; i++)
+		bytes_done(&list->keys[i]);
+	free(list->keys);
+	*list = (struct key_list){ 0 };
+}
+
+bool key_list_has(const struct key_list *list, const struct bytes *spki)
+{
+	for (size_t i = 0; i < list->count; i++)
+		if (bytes_equal(&list->keys[i], spki))
+			return true;
+	return false;
+}
+
+/* The next block of a PEM file, whatever it holds; false behind the last one. */
+static bool next_block(BIO *bio, struct bytes *ret_der, bool *ret_is_key)
+{
+	char *name = NULL, *header = NULL;
+	unsigned char *data = NULL;
+	long size = 0;
+	bool has = PEM_read_bio(bio, &name, &header, &data, &size) == 1;
+	struct muster_error unread;
+
+	ERR_clear_error();
+	*ret_is_key = has && strcmp(name, PEM_STRING_PUBLIC) == 0 &&
+		      bytes_copy(ret_der, data, (size_t)size, &unread);
+	OPENSSL_free(name);
+	OPENSSL_free(header);
+	OPENSSL_free(data);
+	return has;
+}
+
+/* In the form in which muster signs with it. */
+static bool append(struct key_list *list, const struct bytes *der, struct muster_error *err)
+{
+	struct bytes *keys = reallocarray(list->keys, list->count + 1, sizeof(*keys));
 	CLEANUP(EVP_PKEY_freep) EVP_PKEY *key = NULL;
+
+	if (!keys)
+		return muster_fail_memory(err);
+	list->keys = keys;
+	keys[list->count] = (struct bytes){ 0 };
+	return pki_public_key_read(der, &key, err) &&
+	       pki_public_key_der(key, &keys[list->count++], err);
+}
+
+static bool read_keys(BIO *bio, struct key_list *list)
+{
+	for (;;) {
+		CLEANUP(bytes_done) struct bytes der = { 0 };
+		struct muster_error unread;
+		bool is_key;
+
+		if (!next_block(bio, &der, &is_key))
+			return list->count > 0;
+		if (!is_key || !append(list, &der, &unread))
+			return false;
+	}
+}
+
+bool key_list_read(const char *path, struct key_list *ret_list, struct muster_error *err)
+{
+	CLEANUP(key_list_done) struct key_list list = { 0 };
+	CLEANUP(bytes_done) struct bytes pem = { 0 };
 	CLEANUP(BIO_freep) BIO *bio = NULL;
 
 	if (!file_read(path, PUBLIC_KEY_FILE_MAX, &pem, err))
 		return false;
 	bio = BIO_new_mem_buf(pem.data, (int)pem.size);
-	key = bio ? PEM_read_bio_PUBKEY(bio, NULL, NULL, NULL) : NULL;
-	ERR_clear_error();
-	if (!key)
+	if (!bio)
+		return muster_fail_memory(err);
+	if (!read_keys(bio, &list))
 		return muster_fail(err, CAUSE_STATION_KEY_UNUSABLE,
-				   "'%s' holds no public key (PEM)", PRINTABLE(path));
-	return pki_public_key_der(key, ret_spki, err);
+				   list.count == 0
+					   ? "'%s' holds no public key (PEM)"
+					   : "'%s' holds something that is no public key (PEM)",
+				   PRINTABLE(path));
+	*ret_list = list;
+	list = (struct key_list){ 0 };
+	return true;
+}
+
+bool signature_key_read(const char *path, struct bytes *ret_spki, struct muster_error *err)
+{
+	CLEANUP(key_list_done) struct key_list list = { 0 };
+
+	if (!key_list_read(path, &list, err))
+		return false;
+	*ret_spki = list.keys[0];
+	list.keys[0] = (struct bytes){ 0 };
+	return true;
 }

@@ -121,6 +121,8 @@ static cJSON *compose_note(const struct job *job, struct muster_error *err)
 	if (!enrollment)
 		return NULL;
 	if (!json_add_item(note, "enrollment", enrollment) ||
+	    (job->run->approval &&
+	     !json_add_item(note, "approval", cJSON_Duplicate(job->run->approval, true))) ||
 	    !json_add_item(note, "attestation", evidence_attestation(job))) {
 		muster_fail_memory(err);
 		return NULL;

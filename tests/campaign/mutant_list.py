@@ -125,4 +125,14 @@ MUTANTS = [
      "tests/stories/test_wrong_inputs.py::test_two_tokens_with_one_label"),
     ("uninitialised-is-fine", "src/hsm/token.c", "if (!is_usable(&seats[0]))", "if (false)",
      "tests/stories/test_wrong_inputs.py::test_uninitialised_token"),
+
+    # Approvals.
+    ("own-approval-counts", "src/station/approval.c", "if (bytes_equal(&signer->spki, &approval->requester.spki))", "if (false)",
+     "tests/stories/test_approvals.py::test_an_own_approval_that_was_written_by_hand_does_not_count"),
+    ("an-approver-counts-twice", "src/station/approval.c", "if (bytes_equal(&approval->grants[i].spki, &signer->spki) &&",
+     "if (false &&", "tests/stories/test_approvals.py::test_one_approver_counts_once"),
+    ("expired-approval-counts", "src/station/approval.c", "return signer->until_ms > now_ms ?", "return signer->until_ms > 0 ?",
+     "tests/stories/test_approvals.py::test_an_approval_out_of_its_time"),
+    ("any-manifest-was-approved", "src/station/approval.c", "if (!digest || strcmp(digest, subject->valuestring) != 0)",
+     "if (!digest)", "tests/stories/test_approvals.py::test_an_approval_of_another_manifest"),
 ]

@@ -60,6 +60,10 @@ FAULTS = {
         "test_bundle.py::test_a_bundle_of_another_station_is_refused",
         "test_key.py::test_a_master_typed_wrong_shows_by_its_check_value_and_never_itself",
         "test_journal_tampering.py::test_words_read_aloud_prove_it_too"],
+    "approved by oneself, for something else, too late, by too few": [
+        "test_approvals.py::test_nobody_approves_his_own_request_under_whatever_name",
+        "test_approvals.py::test_an_approval_of_another_manifest", "test_approvals.py::test_an_approval_out_of_its_time",
+        "test_approvals.py::test_too_few", "test_approvals.py::test_approved_by_two_others_it_is_done"],
     "variables that would tell or divert": ["test_wrong_inputs.py::test_variables_that_would_tell_or_divert_are_not_heard"],
 }
 

@@ -102,6 +102,30 @@ static void the_later_file_wins(void **state)
 	assert_string_equal(config_module_find(&config, "a")->path, "/lib/a2.so");
 }
 
+/* A curious operator has a file of his own. */
+static void approvals_are_for_the_first_file_to_say(void **state)
+{
+	CLEANUP(config_done) struct config config = { 0 };
+	CLEANUP(profile_report_done) struct profile_report report = { 0 };
+	struct muster_error err = { 0 };
+
+	(void)state;
+	write_config("operator: x\n", 0600);
+	assert_true(config_load_file(path, &config, &report, &err));
+	write_config("approvals: {needed: 2, approvers: keys.pem}\n", 0600);
+	assert_true(config_load_file(path, &config, &report, &err));
+	assert_int_equal(config.approvals.needed, 2);
+	assert_null(config.approvals.requesters);
+	write_config("operator: y\n", 0600);
+	assert_true(config_load_file(path, &config, &report, &err));
+	assert_int_equal(config.approvals.needed, 2);
+	write_config("operator: z\napprovals: {needed: 3, approvers: keys.pem}\n", 0600);
+	assert_false(config_load_file(path, &config, &report, &err));
+	assert_int_equal(report.mistakes, 1);
+	assert_int_equal(report.rows[0].cause, CAUSE_APPROVALS_FIXED);
+	assert_int_equal(report.rows[0].line, 2);
+}
+
 static void mistakes_have_a_place(void **state)
 {
 	CLEANUP(config_done) struct config config = { 0 };
@@ -184,6 +208,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(settings_and_modules),
 		cmocka_unit_test(the_later_file_wins),
+		cmocka_unit_test(approvals_are_for_the_first_file_to_say),
 		cmocka_unit_test(mistakes_have_a_place),
 		cmocka_unit_test(an_empty_file_is_fine),
 		cmocka_unit_test(a_file_others_could_change_is_refused),

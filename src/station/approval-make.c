@@ -1,0 +1,277 @@
+/* Asking for approvals, granting them, and showing what there is. */
+#include <string.h>
+
+#include "approval.h"
+#include "batch.h"
+#include "checkpoint-key.h"
+#include "muster/clock.h"
+#include "muster/file.h"
+#include "muster/json.h"
+#include "muster/station-approval.h"
+#include "statement.h"
+
+enum { HOUR_MS = 60 * 60 * 1000, HOURS_MAX = 720, HOURS_TO_ASK = 168, HOURS_TO_GRANT = 8 };
+
+static bool check_hours(int64_t hours, struct muster_error *err)
+{
+	return (hours >= 0 && hours <= HOURS_MAX) ||
+	       muster_fail(err, CAUSE_USAGE, "an approval is valid for 1 to %d hours", HOURS_MAX);
+}
+
+/* -- What there is ------------------------------------------------------------------------------------------------ */
+
+static cJSON *subject_json(const cJSON *subject)
+{
+	CLEANUP(cJSON_freep) cJSON *object = cJSON_CreateObject();
+	CLEANUP(bytes_done) struct bytes digest = { 0 };
+	const char *text = cJSON_GetStringValue(subject);
+	char words[APPROVAL_WORDS_SIZE] = "";
+
+	if (text && strlen(text) == SHA256_HEX_SIZE - 1 && hex_decode(text, strlen(text), &digest))
+		words_encode(words, digest.data, APPROVAL_WORDS_SIZE / 3);
+	if (!object || !json_add_text(object, "subject", subject->string) ||
+	    !json_add_text(object, "sha256", text) || !json_add_text(object, "words", words))
+		return NULL;
+	return TAKE_PTR(object);
+}
+
+static bool add_subjects(cJSON *object, const struct approval *approval)
+{
+	cJSON *array = cJSON_AddArrayToObject(object, "subjects");
+	const cJSON *subject;
+
+	cJSON_ArrayForEach(subject, json_get(approval->plan, "subjects"))
+	{
+		if (!array || !cJSON_AddItemToArray(array, subject_json(subject)))
+			return false;
+	}
+	return true;
+}
+
+static cJSON *signature_json(const struct approval_signer *signer, const char *role,
+			     enum approval_state state)
+{
+	CLEANUP(cJSON_freep) cJSON *object = cJSON_CreateObject();
+	char at[RFC3339_SIZE], until[RFC3339_SIZE];
+
+	if (!object || !json_add_text(object, "role", role) ||
+	    !json_add_text(object, "name", signer->name) ||
+	    !json_add_text(object, "keySha256", signer->key) ||
+	    !json_add_text(object, "at", rfc3339_format(at, signer->at_ms)) ||
+	    !json_add_text(object, "until", rfc3339_format(until, signer->until_ms)) ||
+	    !json_add_text(object, "state", approval_state_word(state)))
+		return NULL;
+	return TAKE_PTR(object);
+}
+
+static bool add_signatures(cJSON *object, const struct approval *approval,
+			   const struct approval_policy *policy, int64_t now_ms)
+{
+	cJSON *array = cJSON_AddArrayToObject(object, "signatures");
+
+	if (!array ||
+	    !cJSON_AddItemToArray(
+		    array, signature_json(&approval->requester, "asks",
+					  approval_requester_state(approval, policy, now_ms))))
+		return false;
+	for (size_t i = 0; i < approval->grant_count; i++)
+		if (!cJSON_AddItemToArray(
+			    array,
+			    signature_json(&approval->grants[i], "approves",
+					   approval_grant_state(approval, policy, i, now_ms))))
+			return false;
+	return true;
+}
+
+static bool describe(const char *path, const struct approval *approval, const struct config *config,
+		     cJSON **ret_result, struct muster_error *err)
+{
+	CLEANUP(approval_policy_done) struct approval_policy policy = { 0 };
+	CLEANUP(cJSON_freep) cJSON *object = cJSON_CreateObject();
+	int64_t now_ms = clock_wall_ms(), devices = 0;
+	size_t count;
+
+	if (!approval_policy_load(config, &policy, err))
+		return false;
+	count = approval_count(approval, &policy, now_ms);
+	if (!object || !json_add_text(object, "approval", path) ||
+	    !json_add_text(object, "verb", json_text(approval->plan, "verb")) ||
+	    (json_int64(approval->plan, "devices", &devices) &&
+	     !json_add_int64(object, "devices", devices)) ||
+	    !json_add_text(object, "words", approval->words) ||
+	    !json_add_int64(object, "needed", config->approvals.needed) ||
+	    !json_add_int64(object, "counting", (int64_t)count) ||
+	    !add_subjects(object, approval) || !add_signatures(object, approval, &policy, now_ms))
+		return muster_fail_memory(err);
+	*ret_result = TAKE_PTR(object);
+	return true;
+}
+
+bool station_approval_show(const char *path, const struct config *config, cJSON **ret_result,
+			   struct muster_error *err)
+{
+	CLEANUP(approval_done) struct approval approval = { 0 };
+
+	return approval_read(path, &approval, err) &&
+	       describe(path, &approval, config, ret_result, err);
+}
+
+/* -- Signing ------------------------------------------------------------------------------------------------------ */
+
+/* Who signs, from when until when. */
+static bool add_signer(cJSON *content, const struct station_approval_terms *terms,
+		       const struct config *config, int64_t hours, struct muster_error *err)
+{
+	CLEANUP(who_done) struct who who = { 0 };
+	char at[RFC3339_SIZE], until[RFC3339_SIZE];
+	int64_t now_ms = clock_wall_ms();
+
+	if (!who_is_here(&who, terms->operator_name, config->operator_name, err))
+		return false;
+	return (content && json_add_text(content, "name", who.operator_name) &&
+		json_add_text(content, "station", who.station) &&
+		json_add_text(content, "at", rfc3339_format(at, now_ms)) &&
+		json_add_text(content, "until", rfc3339_format(until, now_ms + hours * HOUR_MS))) ||
+	       muster_fail_memory(err);
+}
+
+static bool write_file(const char *path, const cJSON *file, bool replace, struct muster_error *err)
+{
+	CLEANUP(freep) char *printed = json_print_pretty(file);
+	CLEANUP(freep) char *text = printed ? text_format("%s\n", printed) : NULL;
+
+	return text ? file_write(path, text, strlen(text), 0644, replace, err)
+		    : muster_fail_memory(err);
+}
+
+/* -- Asking ------------------------------------------------------------------------------------------------------- */
+
+static cJSON *plan_of(const struct run *run)
+{
+	CLEANUP(cJSON_freep) cJSON *plan = cJSON_CreateObject();
+
+	if (!plan || !json_add_text(plan, "verb", "provision") ||
+	    !json_add_item(plan, "subjects", run_subjects(run)) ||
+	    !json_add_int64(plan, "devices", (int64_t)run->batch->manifest.count))
+		return NULL;
+	return TAKE_PTR(plan);
+}
+
+static bool sign_plan(cJSON *plan, EVP_PKEY *key, cJSON *file, struct muster_error *err)
+{
+	CLEANUP(bytes_done) struct bytes spki = { 0 };
+	CLEANUP(cJSON_freep) cJSON *statement = NULL;
+	char digest[SHA256_HEX_SIZE];
+
+	if (!pki_public_key_der(key, &spki, err))
+		return false;
+	if (!json_add_text(plan, "keySha256", sha256_hex(digest, spki.data, spki.size)))
+		return muster_fail_memory(err);
+	if (!statement_make(PLAN_SCHEMA, plan, key, &statement, digest, err))
+		return false;
+	return (file && json_add_text(file, "schema", APPROVAL_SCHEMA) &&
+		json_add_item(file, "plan", TAKE_PTR(statement)) &&
+		cJSON_AddArrayToObject(file, "grants")) ||
+	       muster_fail_memory(err);
+}
+
+bool station_approval_request(const struct station_approval_terms *terms,
+			      const struct station_request *request, struct profile_report *report,
+			      cJSON **ret_result, bool *ret_key_is_new, struct muster_error *err)
+{
+	CLEANUP(run_done) struct run run = { 0 };
+	CLEANUP(config_done) struct config config = { 0 };
+	CLEANUP(checkpoint_key_done) struct checkpoint_key key = { 0 };
+	CLEANUP(cJSON_freep) cJSON *plan = NULL;
+	CLEANUP(cJSON_freep) cJSON *file = cJSON_CreateObject();
+
+	if (!check_hours(terms->hours, err) || !file_check_absent(terms->path, err) ||
+	    !run_read(&run, request, &config, report, err))
+		return false;
+	plan = plan_of(&run);
+	if (!add_signer(plan, terms, &config, terms->hours ? terms->hours : HOURS_TO_ASK, err) ||
+	    !checkpoint_key_open(terms->key, NULL, &key, err) ||
+	    !sign_plan(plan, key.key, file, err) || !write_file(terms->path, file, false, err))
+		return false;
+	*ret_key_is_new = key.is_new;
+	return station_approval_show(terms->path, &config, ret_result, err);
+}
+
+/* -- Granting ----------------------------------------------------------------------------------------------------- */
+
+static bool check_words(const char *words, const struct approval *approval,
+			struct muster_error *err)
+{
+	return !words || text_equal_folded(words, approval->words) ||
+	       muster_fail(err, CAUSE_APPROVAL_OTHER,
+			   "the words of this request are %s, not those that were given",
+			   approval->words);
+}
+
+/* Puts the new signature behind the others and looks what it would be worth. */
+static bool add_grant(struct approval *approval, cJSON *statement, struct muster_error *err)
+{
+	cJSON *grants = json_get(approval->file, "grants");
+	CLEANUP(freep) char *text = NULL;
+	CLEANUP(approval_done) struct approval added = { 0 };
+
+	if (!cJSON_AddItemToArray(grants, statement)) {
+		cJSON_Delete(statement);
+		return muster_fail_memory(err);
+	}
+	text = json_print_line(approval->file);
+	if (!text)
+		return muster_fail_memory(err);
+	if (!approval_parse(text, strlen(text), "the approval", &added, err))
+		return false;
+	approval_done(approval);
+	*approval = added;
+	added = (struct approval){ 0 };
+	return true;
+}
+
+static bool sign_grant(const struct station_approval_terms *terms, const struct config *config,
+		       EVP_PKEY *key, struct approval *approval, struct muster_error *err)
+{
+	CLEANUP(cJSON_freep) cJSON *content = cJSON_CreateObject();
+	cJSON *statement = NULL;
+	char digest[SHA256_HEX_SIZE];
+
+	if (!content || !json_add_text(content, "plan", approval->digest))
+		return muster_fail_memory(err);
+	return add_signer(content, terms, config, terms->hours ? terms->hours : HOURS_TO_GRANT,
+			  err) &&
+	       statement_make(GRANT_SCHEMA, content, key, &statement, digest, err) &&
+	       add_grant(approval, statement, err);
+}
+
+/* What would not count is not written. */
+static bool check_grant(const struct approval *approval, const struct approval_policy *policy,
+			struct muster_error *err)
+{
+	size_t last = approval->grant_count - 1;
+	enum approval_state state = approval_grant_state(approval, policy, last, clock_wall_ms());
+
+	return state == APPROVAL_COUNTS || approval_fail(&approval->grants[last], state, err);
+}
+
+bool station_approval_grant(const struct station_approval_terms *terms, const char *words,
+			    const struct config *config, cJSON **ret_result, bool *ret_key_is_new,
+			    struct muster_error *err)
+{
+	CLEANUP(approval_done) struct approval approval = { 0 };
+	CLEANUP(approval_policy_done) struct approval_policy policy = { 0 };
+	CLEANUP(checkpoint_key_done) struct checkpoint_key key = { 0 };
+
+	if (!check_hours(terms->hours, err) || !approval_read(terms->path, &approval, err) ||
+	    !approval_policy_load(config, &policy, err) ||
+	    !approval_check_request(&approval, &policy, clock_wall_ms(), err) ||
+	    !check_words(words, &approval, err) ||
+	    !checkpoint_key_open(terms->key, NULL, &key, err) ||
+	    !sign_grant(terms, config, key.key, &approval, err) ||
+	    !check_grant(&approval, &policy, err) ||
+	    !write_file(terms->path, approval.file, true, err))
+		return false;
+	*ret_key_is_new = key.is_new;
+	return describe(terms->path, &approval, config, ret_result, err);
+}

@@ -1,0 +1,359 @@
+#include "approval.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "muster/clock.h"
+#include "muster/file.h"
+#include "muster/json.h"
+#include "statement.h"
+
+enum { CLOCKS_DIFFER_MS = 5 * 60 * 1000 };
+
+static void signer_done(struct approval_signer *signer)
+{
+	bytes_done(&signer->spki);
+}
+
+void approval_done(struct approval *approval)
+{
+	cJSON_Delete(approval->file);
+	cJSON_Delete(approval->plan);
+	signer_done(&approval->requester);
+	for (size_t i = 0; i < approval->grant_count; i++)
+		signer_done(&approval->grants[i]);
+	*approval = (struct approval){ 0 };
+}
+
+/* -- Reading ------------------------------------------------------------------------------------------------------ */
+
+/* Who signed this statement, and what: its content is the caller's. */
+static bool take_signer(const cJSON *object, const char *schema, struct approval_signer *signer,
+			cJSON **ret_content, char ret_digest[SHA256_HEX_SIZE])
+{
+	CLEANUP(statement_done) struct statement statement = { 0 };
+	CLEANUP(cJSON_freep) cJSON *content = NULL;
+	struct muster_error unread;
+	const char *name, *at, *until;
+
+	if (!statement_read(object, schema, &statement) ||
+	    !statement_verifies(&statement, schema) ||
+	    !json_parse(statement.content, strlen(statement.content), "what was signed", &content,
+			&unread))
+		return false;
+	name = json_text(content, "name");
+	at = json_text(content, "at");
+	until = json_text(content, "until");
+	if (!name || !at || !until || !rfc3339_parse(at, &signer->at_ms) ||
+	    !rfc3339_parse(until, &signer->until_ms))
+		return false;
+	text_printable(signer->name, sizeof(signer->name), name);
+	sha256_hex(signer->key, statement.spki.data, statement.spki.size);
+	signer->spki = statement.spki;
+	statement.spki = (struct bytes){ 0 };
+	memcpy(ret_digest, statement.digest, SHA256_HEX_SIZE);
+	*ret_content = TAKE_PTR(content);
+	return true;
+}
+
+/* The plan says by which key it has to be signed, so that nobody can put his own under it. */
+static bool take_plan(struct approval *approval)
+{
+	const char *key;
+	uint8_t digest[SHA256_SIZE];
+	const cJSON *content;
+
+	if (!take_signer(json_get(approval->file, "plan"), PLAN_SCHEMA, &approval->requester,
+			 &approval->plan, approval->digest))
+		return false;
+	key = json_text(approval->plan, "keySha256");
+	content = json_get(json_get(approval->file, "plan"), "content");
+	sha256(digest, content->valuestring, strlen(content->valuestring));
+	words_encode(approval->words, digest, APPROVAL_WORDS_SIZE / 3);
+	return key && strcmp(key, approval->requester.key) == 0 &&
+	       json_text(approval->plan, "verb") &&
+	       cJSON_IsObject(json_get(approval->plan, "subjects"));
+}
+
+static bool take_grant(struct approval *approval, const cJSON *object)
+{
+	CLEANUP(cJSON_freep) cJSON *content = NULL;
+	char ignored[SHA256_HEX_SIZE];
+	const char *plan;
+
+	if (approval->grant_count >= APPROVAL_GRANTS_MAX ||
+	    !take_signer(object, GRANT_SCHEMA, &approval->grants[approval->grant_count], &content,
+			 ignored))
+		return false;
+	approval->grant_count++;
+	plan = json_text(content, "plan");
+	return plan && strcmp(plan, approval->digest) == 0;
+}
+
+bool approval_parse(const char *data, size_t size, const char *name, struct approval *ret_approval,
+		    struct muster_error *err)
+{
+	CLEANUP(approval_done) struct approval approval = { 0 };
+	struct muster_error unread;
+	const cJSON *grants, *grant;
+	const char *schema;
+
+	if (!json_parse(data, size, name, &approval.file, &unread))
+		return muster_fail(err, CAUSE_APPROVAL_INVALID, "%s", unread.message);
+	schema = json_text(approval.file, "schema");
+	grants = json_get(approval.file, "grants");
+	if (!schema || strcmp(schema, APPROVAL_SCHEMA) != 0 || !cJSON_IsArray(grants))
+		return muster_fail(err, CAUSE_APPROVAL_INVALID, "'%s' is no approval of muster",
+				   PRINTABLE(name));
+	if (!take_plan(&approval))
+		return muster_fail(err, CAUSE_APPROVAL_INVALID,
+				   "the request in '%s' is not as it was signed", PRINTABLE(name));
+	cJSON_ArrayForEach(grant, grants)
+	{
+		if (!take_grant(&approval, grant))
+			return muster_fail(err, CAUSE_APPROVAL_INVALID,
+					   "approval %zu in '%s' is not as it was signed",
+					   approval.grant_count + 1, PRINTABLE(name));
+	}
+	*ret_approval = approval;
+	approval = (struct approval){ 0 };
+	return true;
+}
+
+bool approval_read(const char *path, struct approval *ret_approval, struct muster_error *err)
+{
+	CLEANUP(bytes_done) struct bytes file = { 0 };
+
+	return file_read(path, APPROVAL_FILE_MAX, &file, err) &&
+	       approval_parse((const char *)file.data, file.size, path, ret_approval, err);
+}
+
+/* -- Whose approvals count ---------------------------------------------------------------------------------------- */
+
+void approval_policy_done(struct approval_policy *policy)
+{
+	key_list_done(&policy->approvers);
+	key_list_done(&policy->requesters);
+	*policy = (struct approval_policy){ 0 };
+}
+
+static bool load_keys(const char *path, struct key_list *list, struct muster_error *err)
+{
+	return !path || (file_check_trusted(path, err) && key_list_read(path, list, err));
+}
+
+bool approval_policy_load(const struct config *config, struct approval_policy *ret_policy,
+			  struct muster_error *err)
+{
+	const struct config_approvals *said = &config->approvals;
+
+	ret_policy->is_set = said->approvers != NULL;
+	return load_keys(said->approvers, &ret_policy->approvers, err) &&
+	       load_keys(said->requesters, &ret_policy->requesters, err);
+}
+
+static const struct {
+	const char *word;
+	enum muster_cause cause;
+} states[] = {
+	[APPROVAL_COUNTS] = { "counts", CAUSE_APPROVALS_TOO_FEW },
+	[APPROVAL_IS_UNKNOWN] = { "not an approver", CAUSE_APPROVER_UNKNOWN },
+	[APPROVAL_IS_OWN] = { "of the one who asked", CAUSE_APPROVAL_OWN },
+	[APPROVAL_IS_REPEATED] = { "a second one by the same key", CAUSE_APPROVAL_TWICE },
+	[APPROVAL_IS_EXPIRED] = { "expired", CAUSE_APPROVAL_EXPIRED },
+	[APPROVAL_IS_EARLY] = { "made in the future", CAUSE_APPROVAL_EXPIRED },
+};
+
+const char *approval_state_word(enum approval_state state)
+{
+	return states[state].word;
+}
+
+static enum approval_state state_in_time(const struct approval_signer *signer, int64_t now_ms)
+{
+	if (signer->at_ms > now_ms + CLOCKS_DIFFER_MS)
+		return APPROVAL_IS_EARLY;
+	return signer->until_ms > now_ms ? APPROVAL_COUNTS : APPROVAL_IS_EXPIRED;
+}
+
+enum approval_state approval_requester_state(const struct approval *approval,
+					     const struct approval_policy *policy, int64_t now_ms)
+{
+	const struct bytes *spki = &approval->requester.spki;
+
+	if (policy->is_set && !key_list_has(&policy->approvers, spki) &&
+	    !key_list_has(&policy->requesters, spki))
+		return APPROVAL_IS_UNKNOWN;
+	return state_in_time(&approval->requester, now_ms);
+}
+
+enum approval_state approval_grant_state(const struct approval *approval,
+					 const struct approval_policy *policy, size_t grant,
+					 int64_t now_ms)
+{
+	const struct approval_signer *signer = &approval->grants[grant];
+
+	if (bytes_equal(&signer->spki, &approval->requester.spki))
+		return APPROVAL_IS_OWN;
+	if (policy->is_set && !key_list_has(&policy->approvers, &signer->spki))
+		return APPROVAL_IS_UNKNOWN;
+	for (size_t i = 0; i < grant; i++)
+		if (bytes_equal(&approval->grants[i].spki, &signer->spki) &&
+		    approval_grant_state(approval, policy, i, now_ms) == APPROVAL_COUNTS)
+			return APPROVAL_IS_REPEATED;
+	return state_in_time(signer, now_ms);
+}
+
+size_t approval_count(const struct approval *approval, const struct approval_policy *policy,
+		      int64_t now_ms)
+{
+	size_t count = 0;
+
+	for (size_t i = 0; i < approval->grant_count; i++)
+		count += approval_grant_state(approval, policy, i, now_ms) == APPROVAL_COUNTS;
+	return count;
+}
+
+bool approval_check_request(const struct approval *approval, const struct approval_policy *policy,
+			    int64_t now_ms, struct muster_error *err)
+{
+	enum approval_state state = approval_requester_state(approval, policy, now_ms);
+
+	return state == APPROVAL_COUNTS ||
+	       muster_fail(err, states[state].cause,
+			   "the request of '%s' (key %.16s...) is of no account: %s",
+			   approval->requester.name, approval->requester.key,
+			   state == APPROVAL_IS_UNKNOWN ? "its key is not known here"
+							: states[state].word);
+}
+
+bool approval_fail(const struct approval_signer *signer, enum approval_state state,
+		   struct muster_error *err)
+{
+	return muster_fail(err, states[state].cause, "the approval of '%s' (key %.16s...) is %s",
+			   signer->name, signer->key, states[state].word);
+}
+
+/* Why the first one that does not count does not. */
+static bool fail_too_few(const struct approval *approval, const struct approval_policy *policy,
+			 int64_t needed, int64_t now_ms, struct muster_error *err)
+{
+	size_t count = approval_count(approval, policy, now_ms);
+
+	for (size_t i = 0; i < approval->grant_count; i++) {
+		const struct approval_signer *signer = &approval->grants[i];
+		enum approval_state state = approval_grant_state(approval, policy, i, now_ms);
+
+		if (state != APPROVAL_COUNTS) {
+			approval_fail(signer, state, err);
+			return muster_error_prefix(err, "%lld approvals are needed and %zu count",
+						   (long long)needed, count);
+		}
+	}
+	return muster_fail(err, CAUSE_APPROVALS_TOO_FEW, "%lld approvals are needed and %zu count",
+			   (long long)needed, count);
+}
+
+/* -- Before something is done ------------------------------------------------------------------------------------- */
+
+static bool check_subjects(const struct approval *approval, const struct approval_gate *gate,
+			   struct muster_error *err)
+{
+	const cJSON *approved = json_get(approval->plan, "subjects"), *subject;
+	const char *verb = json_text(approval->plan, "verb");
+
+	if (strcmp(verb, gate->verb) != 0)
+		return muster_fail(err, CAUSE_APPROVAL_OTHER,
+				   "what was approved is 'muster %s', not 'muster %s'",
+				   PRINTABLE(verb), gate->verb);
+	cJSON_ArrayForEach(subject, gate->subjects)
+	{
+		const char *digest = json_text(approved, subject->string);
+
+		if (!digest || strcmp(digest, subject->valuestring) != 0)
+			return muster_fail(err, CAUSE_APPROVAL_OTHER,
+					   "another %s was approved, of digest %.16s...; this one "
+					   "has %.16s...",
+					   subject->string, digest ? PRINTABLE(digest) : "none",
+					   subject->valuestring);
+	}
+	return json_equal(approved, gate->subjects) ||
+	       muster_fail(err, CAUSE_APPROVAL_OTHER, "more was approved than 'muster %s' does",
+			   gate->verb);
+}
+
+static cJSON *signer_json(const struct approval_signer *signer)
+{
+	CLEANUP(cJSON_freep) cJSON *object = cJSON_CreateObject();
+	char at[RFC3339_SIZE], until[RFC3339_SIZE];
+
+	if (!object || !json_add_text(object, "name", signer->name) ||
+	    !json_add_text(object, "keySha256", signer->key) ||
+	    !json_add_text(object, "at", rfc3339_format(at, signer->at_ms)) ||
+	    !json_add_text(object, "until", rfc3339_format(until, signer->until_ms)))
+		return NULL;
+	return TAKE_PTR(object);
+}
+
+static cJSON *record_of(const struct approval *approval, const struct approval_policy *policy,
+			int64_t now_ms)
+{
+	CLEANUP(cJSON_freep) cJSON *record = cJSON_CreateObject();
+	cJSON *by;
+
+	if (!record || !json_add_text(record, "plan", approval->digest) ||
+	    !json_add_item(record, "requestedBy", signer_json(&approval->requester)))
+		return NULL;
+	by = cJSON_AddArrayToObject(record, "approvedBy");
+	for (size_t i = 0; by && i < approval->grant_count; i++)
+		if (approval_grant_state(approval, policy, i, now_ms) == APPROVAL_COUNTS &&
+		    !cJSON_AddItemToArray(by, signer_json(&approval->grants[i])))
+			return NULL;
+	return by ? TAKE_PTR(record) : NULL;
+}
+
+static bool judge(const struct approval_gate *gate, const struct approval_policy *policy,
+		  int64_t needed, cJSON **ret_record, struct muster_error *err)
+{
+	CLEANUP(approval_done) struct approval approval = { 0 };
+	int64_t now_ms = clock_wall_ms();
+
+	if (!approval_read(gate->path, &approval, err) || !check_subjects(&approval, gate, err) ||
+	    !approval_check_request(&approval, policy, now_ms, err))
+		return false;
+	if ((int64_t)approval_count(&approval, policy, now_ms) < needed)
+		return fail_too_few(&approval, policy, needed, now_ms, err);
+	*ret_record = record_of(&approval, policy, now_ms);
+	return *ret_record || muster_fail_memory(err);
+}
+
+static bool check_given(const struct approval_gate *gate, int64_t needed, struct muster_error *err)
+{
+	if (!gate->config->approvals.approvers)
+		return muster_fail(err, CAUSE_APPROVERS_UNSET,
+				   "no configuration names approvers for 'muster %s'", gate->verb);
+	if (!gate->subjects)
+		return muster_fail(err, CAUSE_APPROVAL_MISSING,
+				   "what 'muster %s' does without a manifest cannot be approved "
+				   "beforehand: name the devices in a --manifest",
+				   gate->verb);
+	return gate->path ||
+	       muster_fail(err, CAUSE_APPROVAL_MISSING,
+			   "'muster %s' needs %lld approvals here, and none was given", gate->verb,
+			   (long long)needed);
+}
+
+bool approval_pass(const struct approval_gate *gate, cJSON **ret_record, struct muster_error *err)
+{
+	CLEANUP(approval_policy_done) struct approval_policy policy = { 0 };
+	int64_t station = gate->config->approvals.needed;
+	int64_t needed = station > gate->demanded ? station : gate->demanded;
+
+	if (!gate->path && (needed == 0 || gate->is_dry))
+		return true;
+	/* One that is given counts for something. */
+	if (needed == 0)
+		needed = 1;
+	return check_given(gate, needed, err) && approval_policy_load(gate->config, &policy, err) &&
+	       judge(gate, &policy, needed, ret_record, err);
+}

@@ -1,0 +1,89 @@
+/* A file of approvals, read and judged. Private to the station. */
+#pragma once
+
+#include <cjson/cJSON.h>
+
+#include "muster/config.h"
+#include "muster/encoding.h"
+#include "muster/error.h"
+#include "signature.h"
+
+#define APPROVAL_SCHEMA "muster.approval/1"
+#define PLAN_SCHEMA "muster.plan/1"
+#define GRANT_SCHEMA "muster.grant/1"
+#define APPROVAL_FILE_MAX (64 * 1024)
+#define APPROVAL_GRANTS_MAX 16
+#define APPROVAL_WORDS_SIZE 36
+
+/* One who signed. */
+struct approval_signer {
+	char name[65]; /* as he calls himself; printable */
+	char key[SHA256_HEX_SIZE];
+	struct bytes spki;
+	int64_t at_ms, until_ms;
+};
+
+struct approval {
+	cJSON *file; /* {"schema", "plan": statement, "grants": [statement]} */
+	cJSON *plan; /* {"verb", "subjects": {NAME: SHA256}, "devices", "name", "keySha256", "at", "until"} */
+	char digest[SHA256_HEX_SIZE]; /* of the plan */
+	char words[APPROVAL_WORDS_SIZE];
+	struct approval_signer requester;
+	struct approval_signer grants[APPROVAL_GRANTS_MAX];
+	size_t grant_count;
+};
+void approval_done(struct approval *approval);
+/* Every signature in it verifies, and every grant is of its plan: CAUSE_APPROVAL_INVALID. */
+bool approval_read(const char *path, struct approval *ret_approval, struct muster_error *err)
+	MUST_CHECK;
+bool approval_parse(const char *data, size_t size, const char *name, struct approval *ret_approval,
+		    struct muster_error *err) MUST_CHECK;
+
+/* -- Whether it is enough -------------------------------------------------------------------------------------- */
+
+struct approval_policy {
+	bool is_set; /* it is known whose approvals count */
+	struct key_list approvers, requesters;
+};
+void approval_policy_done(struct approval_policy *policy);
+bool approval_policy_load(const struct config *config, struct approval_policy *ret_policy,
+			  struct muster_error *err) MUST_CHECK;
+
+enum approval_state {
+	APPROVAL_COUNTS,
+	APPROVAL_IS_UNKNOWN,
+	APPROVAL_IS_OWN,
+	APPROVAL_IS_REPEATED,
+	APPROVAL_IS_EXPIRED,
+	APPROVAL_IS_EARLY,
+};
+const char *approval_state_word(enum approval_state state);
+/* Of a policy that is not set everybody is an approver. */
+enum approval_state approval_requester_state(const struct approval *approval,
+					     const struct approval_policy *policy, int64_t now_ms);
+enum approval_state approval_grant_state(const struct approval *approval,
+					 const struct approval_policy *policy, size_t grant,
+					 int64_t now_ms);
+size_t approval_count(const struct approval *approval, const struct approval_policy *policy,
+		      int64_t now_ms);
+/* By the cause of that state. */
+bool approval_fail(const struct approval_signer *signer, enum approval_state state,
+		   struct muster_error *err);
+/* CAUSE_APPROVAL_EXPIRED, CAUSE_APPROVER_UNKNOWN when the request is of no account. */
+bool approval_check_request(const struct approval *approval, const struct approval_policy *policy,
+			    int64_t now_ms, struct muster_error *err) MUST_CHECK;
+
+/* -- Before something is done ---------------------------------------------------------------------------------- */
+
+struct approval_gate {
+	const struct config *config;
+	int64_t demanded; /* by the profile */
+	const char *path; /* of the file; NULL: none was given */
+	const char *verb; /* "provision" */
+	const cJSON *
+		subjects; /* {NAME: SHA256}; NULL: nothing that could have been approved beforehand */
+	bool is_dry;      /* nothing will be done; only what was given is judged */
+};
+/* *ret_record is what the journal keeps of it, NULL where no approval was given: {"plan", "requestedBy", "approvedBy"}. */
+bool approval_pass(const struct approval_gate *gate, cJSON **ret_record, struct muster_error *err)
+	MUST_CHECK;

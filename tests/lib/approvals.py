@@ -1,0 +1,62 @@
+"""People who ask for approvals and give them, each with a key of his own; and what somebody could write by hand."""
+import base64
+import datetime
+import hashlib
+import json
+import subprocess
+
+from lib.custodian import openssl
+from lib.software_token import write_secret
+
+
+class Person:
+    def __init__(self, home, name):
+        self.name = name
+        self.key, self.public = home / f"{name}.key", home / f"{name}.pub"
+        write_secret(self.key, openssl("genpkey", "-algorithm", "EC", "-pkeyopt", "ec_paramgen_curve:P-256"))
+        self.public.write_text(openssl("pkey", "-in", self.key, "-pubout"))
+
+    @property
+    def der(self):
+        return subprocess.run(["openssl", "pkey", "-in", self.key, "-pubout", "-outform", "DER"], check=True,
+                              stdout=subprocess.PIPE).stdout
+
+    @property
+    def digest(self):
+        return hashlib.sha256(self.der).hexdigest()
+
+    def sign(self, schema, content):
+        """A statement as muster writes it."""
+        text = json.dumps(content)
+        message = f"{schema} {hashlib.sha256(text.encode()).hexdigest()}\n"
+        signature = subprocess.run(["openssl", "dgst", "-sha256", "-sign", self.key], input=message.encode(), check=True,
+                                   stdout=subprocess.PIPE).stdout
+        return {"schema": schema, "content": text, "publicKey": base64.b64encode(self.der).decode(),
+                "signature": base64.b64encode(signature).decode()}
+
+
+def at(hours):
+    """So many hours from now."""
+    moment = datetime.datetime.now(datetime.timezone.utc) + datetime.timedelta(hours=hours)
+    return moment.strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def digest_of(path):
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def plan(person, profile, manifest, since=-1, until=1, **changes):
+    content = {"verb": "provision", "subjects": {"profile": digest_of(profile), "manifest": digest_of(manifest)}, "devices": 3,
+               "name": person.name, "at": at(since), "until": at(until), "keySha256": person.digest}
+    return person.sign("muster.plan/1", {**content, **changes})
+
+
+def grant(person, plan, since=-1, until=1, **changes):
+    content = {"plan": hashlib.sha256(plan["content"].encode()).hexdigest(), "name": person.name, "at": at(since),
+               "until": at(until)}
+    return person.sign("muster.grant/1", {**content, **changes})
+
+
+def write(path, plan, *grants):
+    path.write_text(json.dumps({"schema": "muster.approval/1", "plan": plan, "grants": grants}))
+    return path
