@@ -100,6 +100,11 @@ void config_done(struct config *config);
 /* A setting that is a text, by its key ("loginFile"), and in *ret_path (unless NULL) the file that set it. NULL when no
  * file did or there is no such text. Borrowed. */
 const char *config_text(const struct config *config, const char *key, const char **ret_path);
+/* The same of a text, number or truth value, also of a group ("tpmDeadlines.command"), in words; where no file set it the
+ * default. *ret_path also of a map's entry ("modules.softhsm"), which has no value of its own. */
+#define CONFIG_NUMBER_SIZE 24
+const char *config_setting(const struct config *config, const char *key,
+			   char room[CONFIG_NUMBER_SIZE], const char **ret_path);
 /* The key that belongs to an option: "login-file" -> "loginFile". Returns out. */
 #define CONFIG_KEY_SIZE 64
 const char *config_key(char out[CONFIG_KEY_SIZE], const char *option);

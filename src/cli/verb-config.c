@@ -120,22 +120,71 @@ static bool add_setting(cJSON *array, const char *key, const struct setting *set
 	       json_add_text(object, "place", setting->place);
 }
 
-static bool add_modules(cJSON *array, const struct config *config)
+/* What no option says. */
+static bool add_configured(cJSON *array, const char *key, const char *value, const char *path)
 {
-	const char *path = "";
+	const struct setting setting = {
+		.value = value,
+		.origin = path    ? file_origin(path)
+			  : value ? "default"
+				  : "unset",
+		.place = path,
+	};
 
-	(void)config_text(config, "modules", &path);
-	for (size_t i = 0; i < config->module_count; i++) {
-		const struct config_module *module = &config->modules[i];
-		struct setting setting = { .value = module->path,
-					   .origin = file_origin(path),
-					   .place = path };
-		CLEANUP(freep) char *key = text_format("modules.%s", module->name);
+	return add_setting(array, key, &setting);
+}
 
-		if (!key || !add_setting(array, key, &setting))
+/* One of a map's entries, by what is told of it. */
+static bool add_entry(cJSON *array, const struct config *config, const char *map, const char *name,
+		      const char *value)
+{
+	CLEANUP(freep) char *key = text_format("%s.%s", map, name);
+	char unused[CONFIG_NUMBER_SIZE];
+	const char *path;
+
+	if (!key)
+		return false;
+	(void)config_setting(config, key, unused, &path);
+	return add_configured(array, key, value, path);
+}
+
+/* Not where it is: the address of a webhook may hold a secret. */
+static const char *receiver_of(const struct config_hook *hook)
+{
+	return hook->webhook ? "webhook" : hook->folder ? "folder" : "command";
+}
+
+static bool add_maps(cJSON *array, const struct config *config)
+{
+	for (size_t i = 0; i < config->module_count; i++)
+		if (!add_entry(array, config, "modules", config->modules[i].name,
+			       config->modules[i].path))
+			return false;
+	for (size_t i = 0; i < config->ek_service_count; i++)
+		if (!add_entry(array, config, "ekCertificateServices", config->ek_services[i].name,
+			       config->ek_services[i].url))
+			return false;
+	for (size_t i = 0; i < config->hook_count; i++)
+		if (!add_entry(array, config, "hooks", config->hooks[i].name,
+			       receiver_of(&config->hooks[i])))
+			return false;
+	return true;
+}
+
+static bool add_station(cJSON *array, const struct config *config)
+{
+	static const char *const keys[] = { "ekCertificateCache", "tpmNetwork",
+					    "tpmDeadlines.command", "tpmDeadlines.activation",
+					    "tpmDeadlines.keyCreation" };
+
+	for (size_t i = 0; i < ARRAY_SIZE(keys); i++) {
+		char room[CONFIG_NUMBER_SIZE];
+		const char *path, *value = config_setting(config, keys[i], room, &path);
+
+		if (!add_configured(array, keys[i], value, path))
 			return false;
 	}
-	return true;
+	return add_maps(array, config);
 }
 
 static bool add_all(cJSON *array, const struct config_options *options,
@@ -161,7 +210,7 @@ static bool add_all(cJSON *array, const struct config_options *options,
 		if (!add_setting(array, key, &setting))
 			return false;
 	}
-	return add_modules(array, config);
+	return add_station(array, config);
 }
 
 static bool run(const struct invocation *call, struct muster_error *err)

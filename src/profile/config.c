@@ -73,11 +73,12 @@ static const struct fields service_fields = { FIELDS(service_rows),
 
 static const struct field deadline_rows[] = {
 	{ "command", FIELD_INTEGER, AT(tpm_deadlines.command), .least = 1, .most = 60,
-	  .help = "seconds that a TPM may take for most commands; 5 if not said" },
+	  .fallback = "5", .help = "seconds that a TPM may take for most commands" },
 	{ "activation", FIELD_INTEGER, AT(tpm_deadlines.activation), .least = 1, .most = 300,
-	  .help = "seconds for opening sessions, activating a credential, and reading NV; 30" },
+	  .fallback = "30",
+	  .help = "seconds for opening sessions, activating a credential, and reading NV" },
 	{ "keyCreation", FIELD_INTEGER, AT(tpm_deadlines.key_creation), .least = 1, .most = 300,
-	  .help = "seconds for making a key; 120" },
+	  .fallback = "120", .help = "seconds for making a key" },
 };
 static const struct fields deadline_fields = { FIELDS(deadline_rows) };
 
@@ -168,26 +169,49 @@ struct config_origin {
 	size_t path; /* index */
 };
 
-/* The file is about to become the last of the paths. */
-static bool remember_keys(struct config *config, const struct yaml_node *root,
-			  struct muster_error *err)
+static bool remember_key(struct config *config, const char *group, const char *name,
+			 struct muster_error *err)
 {
-	size_t count = root && root->kind == YAML_MAP ? root->count : 0;
 	struct config_origin *origins =
-		reallocarray(config->origins, config->origin_count + count + 1, sizeof(*origins));
+		reallocarray(config->origins, config->origin_count + 1, sizeof(*origins));
+	char *key;
 
 	if (!origins)
 		return muster_fail_memory(err);
 	config->origins = origins;
-	for (size_t i = 0; i < count; i++) {
-		struct config_origin *origin = &origins[config->origin_count];
+	key = group ? text_format("%s.%s", group, name) : strdup(name);
+	if (!key)
+		return muster_fail_memory(err);
+	origins[config->origin_count++] = (struct config_origin){ key, config->paths.count };
+	return true;
+}
 
-		*origin = (struct config_origin){ strdup(root->pairs[i].key), config->paths.count };
-		if (!origin->key)
-			return muster_fail_memory(err);
-		config->origin_count++;
+/* Of a mapping's own members, too. The file is about to become the last of the paths. */
+static bool remember_keys(struct config *config, const struct yaml_node *root,
+			  struct muster_error *err)
+{
+	for (size_t i = 0; root && root->kind == YAML_MAP && i < root->count; i++) {
+		const struct yaml_pair *pair = &root->pairs[i];
+		const struct yaml_node *value = pair->value;
+
+		if (!remember_key(config, NULL, pair->key, err))
+			return false;
+		for (size_t k = 0; value && value->kind == YAML_MAP && k < value->count; k++)
+			if (!remember_key(config, pair->key, value->pairs[k].key, err))
+				return false;
 	}
 	return true;
+}
+
+/* NULL when no file set it. */
+static const char *origin_of(const struct config *config, const char *key)
+{
+	const char *path = NULL;
+
+	for (size_t i = 0; i < config->origin_count; i++)
+		if (strcmp(config->origins[i].key, key) == 0)
+			path = config->paths.items[config->origins[i].path];
+	return path;
 }
 
 const char *config_text(const struct config *config, const char *key, const char **ret_path)
@@ -200,10 +224,44 @@ const char *config_text(const struct config *config, const char *key, const char
 		if (strcmp(row->name, key) == 0 && row->kind != FIELD_MAP)
 			value = *(char *const *)(const void *)((const char *)config + row->offset);
 	}
-	for (size_t i = 0; ret_path && i < config->origin_count; i++)
-		if (strcmp(config->origins[i].key, key) == 0)
-			*ret_path = config->paths.items[config->origins[i].path];
+	if (ret_path)
+		*ret_path = origin_of(config, key);
 	return value;
+}
+
+static const struct field *find_row(const struct fields *fields, const char *key)
+{
+	for (size_t i = 0; i < fields->count; i++) {
+		const struct field *row = &fields->rows[i];
+		size_t length = strlen(row->name);
+
+		if (strcmp(row->name, key) == 0)
+			return row;
+		if (row->kind == FIELD_GROUP && strncmp(row->name, key, length) == 0 &&
+		    key[length] == '.')
+			return find_row(row->group, key + length + 1);
+	}
+	return NULL;
+}
+
+const char *config_setting(const struct config *config, const char *key,
+			   char room[CONFIG_NUMBER_SIZE], const char **ret_path)
+{
+	const struct field *row = find_row(&config_fields, key);
+	const void *place = (const char *)config + (row ? row->offset : 0);
+
+	*ret_path = origin_of(config, key);
+	if (!row || !*ret_path)
+		return row ? row->fallback : NULL;
+	switch (row->kind) {
+	case FIELD_BOOL:
+		return *(const bool *)place ? "true" : "false";
+	case FIELD_INTEGER:
+		snprintf(room, CONFIG_NUMBER_SIZE, "%lld", (long long)*(const int64_t *)place);
+		return room;
+	default:
+		return config_text(config, key, NULL);
+	}
 }
 
 const char *config_key(char out[CONFIG_KEY_SIZE], const char *option)

@@ -37,6 +37,7 @@ static struct worker *make(const char *program)
 		return NULL;
 	worker->socket = -1;
 	worker->reader.fd = -1;
+	/* As the configuration's table says, too. */
 	worker_set_deadlines(worker, WORKER_DEADLINES(5000, 30000, 120000));
 	snprintf(worker->program, sizeof(worker->program), "%s", program);
 	return worker;

@@ -144,6 +144,24 @@ def test_config_show_says_what_holds_and_from_where(station):
     assert (alone["tenant"]["origin"], alone["tenant"]["place"]) == ("file", path)
 
 
+def test_config_show_says_how_long_a_tpm_may_take(station):
+    rows = config(station)
+    assert [(rows[f"tpmDeadlines.{name}"]["value"], rows[f"tpmDeadlines.{name}"]["origin"])
+            for name in ("command", "activation", "keyCreation")] == [("5", "default"), ("30", "default"), ("120", "default")]
+    assert (rows["tpmNetwork"]["value"], rows["tpmNetwork"]["origin"]) == ("false", "default")
+    assert rows["ekCertificateCache"]["origin"] == "unset"
+    file = station.home / "muster.yaml"
+    file.write_text("tpmDeadlines: {activation: 90}\ntpmNetwork: true\nekCertificateCache: cache\n"
+                    "ekCertificateServices: {INTC: {url: https://ek.example}}\nhooks: {mes: {on: [unit-done], folder: events}}\n"
+                    "modules: {soft: {path: /usr/lib/soft.so}}\n")
+    rows = config(station, env={"MUSTER_CONFIG": file})
+    for name, value in {"tpmDeadlines.activation": "90", "tpmNetwork": "true", "ekCertificateCache": f"{station.home}/cache",
+                        "ekCertificateServices.INTC": "https://ek.example", "hooks.mes": "folder",
+                        "modules.soft": "/usr/lib/soft.so"}.items():
+        assert rows[name] == {"setting": name, "value": value, "origin": "file", "place": str(file)}, rows[name]
+    assert rows["tpmDeadlines.command"] == {"setting": "tpmDeadlines.command", "value": "5", "origin": "default"}
+
+
 def test_config_show_masks_a_secret(station):
     done = station.muster("config", "show", "--login", station.emulator.connection_string)
     assert done.status == 0 and "***" in done.stdout and "SharedAccessKey" not in done.stdout + done.stderr, done

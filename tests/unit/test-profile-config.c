@@ -156,6 +156,39 @@ static void an_empty_file_is_fine(void **state)
 	assert_true(config_load_file(path, &config, &report, &err));
 }
 
+static void expect_setting(const struct config *config, const char *key, const char *value,
+			   bool is_set)
+{
+	char room[CONFIG_NUMBER_SIZE];
+	const char *from, *found = config_setting(config, key, room, &from);
+
+	assert_true(found == value || (found && value && strcmp(found, value) == 0));
+	assert_int_equal(from != NULL, is_set);
+}
+
+static void each_setting_of_a_group_has_its_own_origin(void **state)
+{
+	CLEANUP(config_done) struct config config = { 0 };
+	CLEANUP(profile_report_done) struct profile_report report = { 0 };
+	struct muster_error err = { 0 };
+
+	(void)state;
+	write_config("tpmDeadlines: {command: 7}\nhooks: {mes: {on: [unit-done], folder: /x}}\n",
+		     0600);
+	assert_true(config_load_file(path, &config, &report, &err));
+	write_config("tpmDeadlines: {activation: 9}\ntpmNetwork: true\noperator: jk\n", 0600);
+	assert_true(config_load_file(path, &config, &report, &err));
+	expect_setting(&config, "tpmDeadlines.command", "7", true);
+	expect_setting(&config, "tpmDeadlines.activation", "9", true);
+	expect_setting(&config, "tpmDeadlines.keyCreation", "120", false);
+	expect_setting(&config, "tpmNetwork", "true", true);
+	expect_setting(&config, "operator", "jk", true);
+	expect_setting(&config, "journal", NULL, false);
+	expect_setting(&config, "hooks.mes", NULL, true);
+	expect_setting(&config, "hooks.other", NULL, false);
+	expect_setting(&config, "tpmDeadlines.other", NULL, false);
+}
+
 static void a_file_others_could_change_is_refused(void **state)
 {
 	CLEANUP(config_done) struct config config = { 0 };
@@ -210,6 +243,7 @@ int main(void)
 		cmocka_unit_test(the_later_file_wins),
 		cmocka_unit_test(approvals_are_for_the_first_file_to_say),
 		cmocka_unit_test(mistakes_have_a_place),
+		cmocka_unit_test(each_setting_of_a_group_has_its_own_origin),
 		cmocka_unit_test(an_empty_file_is_fine),
 		cmocka_unit_test(a_file_others_could_change_is_refused),
 		cmocka_unit_test(where_it_is_looked_for),
