@@ -15,7 +15,8 @@ struct attached_tpm {
 	char *node; /* "/dev/tpmrm0" */
 	char *tpm;  /* TCTI: that of the node, or the map's */
 	char *socket; /* the map's name for its port, or without a map udev's MUSTER_SOCKET; or NULL */
-	char *path; /* ID_PATH: where it is plugged in; or NULL */
+	char *path;  /* ID_PATH: where it is plugged in; or NULL */
+	char *since; /* when udev got to know it, in its words: another one comes later; or NULL */
 	bool is_own; /* it has no socket and does not hang on USB: the station's, until the map names its port */
 };
 
@@ -44,7 +45,12 @@ bool station_socket_list(const struct socket_map *map, cJSON **ret_document,
 
 /* -- As it happens --------------------------------------------------------------------------------------------- */
 
-enum plug_kind { PLUG_NONE, PLUG_IN, PLUG_OUT };
+enum plug_kind {
+	PLUG_NONE,
+	PLUG_IN,
+	PLUG_OUT,
+	PLUG_MISSED, /* udev told of more than was taken in: behind what still comes, see what is there */
+};
 
 struct plug_event {
 	enum plug_kind kind;

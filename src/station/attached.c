@@ -14,6 +14,7 @@ void attached_tpm_done(struct attached_tpm *tpm)
 	free(tpm->tpm);
 	free(tpm->socket);
 	free(tpm->path);
+	free(tpm->since);
 	*tpm = (struct attached_tpm){ 0 };
 }
 
@@ -48,7 +49,8 @@ bool attached_tpm_describe(const struct socket_map *map, struct udev_device *dev
 	CLEANUP(attached_tpm_done) struct attached_tpm tpm = { 0 };
 
 	if (!copy(&tpm.node, udev_device_get_devnode(device)) || !copy(&tpm.socket, socket) ||
-	    !copy(&tpm.path, path))
+	    !copy(&tpm.path, path) ||
+	    !copy(&tpm.since, udev_device_get_property_value(device, "USEC_INITIALIZED")))
 		return muster_fail_memory(err);
 	tpm.tpm = row && row->tcti ? strdup(row->tcti) : text_format("device:%s", tpm.node);
 	if (!tpm.tpm)

@@ -1,4 +1,5 @@
 /* TPMs that come and go, as udev tells: after its rules, so that a node has its owner and its names. */
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -65,9 +66,12 @@ bool plug_watch_next(struct plug_watch *watch, struct plug_event *ret_event,
 {
 	*ret_event = (struct plug_event){ .kind = PLUG_NONE };
 	while (ret_event->kind == PLUG_NONE) {
-		CLEANUP(udev_device_freep)
-		struct udev_device *device = udev_monitor_receive_device(watch->monitor);
+		CLEANUP(udev_device_freep) struct udev_device *device = NULL;
 
+		errno = 0;
+		device = udev_monitor_receive_device(watch->monitor);
+		if (!device && errno == ENOBUFS)
+			ret_event->kind = PLUG_MISSED;
 		if (!device)
 			return true;
 		ret_event->kind = kind_of(device);

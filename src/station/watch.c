@@ -82,19 +82,63 @@ static void plug_out(struct watch *watch, const struct attached_tpm *tpm)
 		drop(watch, plugged);
 }
 
+/* The node may have been given to another one meanwhile. */
+static bool is_same(const struct attached_tpm *a, const struct attached_tpm *b)
+{
+	return strcmp(a->node, b->node) == 0 &&
+	       (!a->since || !b->since || strcmp(a->since, b->since) == 0);
+}
+
+static bool is_there(const struct attached_tpms *there, const struct attached_tpm *tpm)
+{
+	for (size_t i = 0; i < there->count; i++)
+		if (is_same(&there->rows[i], tpm))
+			return true;
+	return false;
+}
+
+/* Who came and went while nobody could tell. */
+static bool look_again(struct watch *watch, struct muster_error *err)
+{
+	CLEANUP(attached_tpms_done) struct attached_tpms there = { 0 };
+
+	log_warning("udev told of more than could be taken in: looking at what is there, going on");
+	if (!attached_tpms_list(watch->run->request->watch->sockets, &there, err))
+		return false;
+	/* Backwards: who goes gives up his row to the last one. */
+	for (size_t i = watch->count; i-- > 0;) {
+		struct plugged *plugged = &watch->rows[i];
+
+		if (!plugged->is_gone && !is_there(&there, &plugged->tpm))
+			plug_out(watch, &plugged->tpm);
+	}
+	for (size_t i = 0; i < there.count; i++)
+		plug_in(watch, &there.rows[i]);
+	return true;
+}
+
 static bool hear(struct watch *watch, struct muster_error *err)
 {
+	bool has_missed = false;
+
 	for (;;) {
 		CLEANUP(plug_event_done) struct plug_event event;
 
 		if (!plug_watch_next(watch->plugs, &event, err))
 			return false;
-		if (event.kind == PLUG_NONE)
-			return true;
-		if (event.kind == PLUG_IN)
+		switch (event.kind) {
+		case PLUG_NONE:
+			return !has_missed || look_again(watch, err);
+		case PLUG_IN:
 			plug_in(watch, &event.tpm);
-		else
+			break;
+		case PLUG_OUT:
 			plug_out(watch, &event.tpm);
+			break;
+		case PLUG_MISSED:
+			has_missed = true;
+			break;
+		}
 	}
 }
 

@@ -1,5 +1,9 @@
-/* Preloaded before umockdev's library: muster clears its environment, and the mock would lose its machine. */
+/* Preloaded before umockdev's library: muster clears its environment, and the mock would lose its machine. And loses events as
+ * the kernel does when they come too fast: as many as the file "lost-events" of the machine says. */
 #include <dlfcn.h>
+#include <errno.h>
+#include <libudev.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -18,4 +22,38 @@ __attribute__((constructor)) static void keep(void)
 	const char *value = next("UMOCKDEV_DIR");
 
 	machine = value ? strdup(value) : NULL;
+}
+
+/* Counts one down. */
+static int is_to_be_lost(void)
+{
+	char path[512];
+	FILE *file;
+	int count = 0;
+
+	snprintf(path, sizeof(path), "%s/lost-events", machine ? machine : "");
+	file = fopen(path, "r+");
+	if (!file)
+		return 0;
+	if (fscanf(file, "%d", &count) == 1 && count > 0) {
+		rewind(file);
+		fprintf(file, "%d\n", count - 1);
+	}
+	fclose(file);
+	return count > 0;
+}
+
+__attribute__((visibility("default"))) struct udev_device *
+udev_monitor_receive_device(struct udev_monitor *monitor)
+{
+	struct udev_device *(*next)(struct udev_monitor *) =
+		(struct udev_device * (*)(struct udev_monitor *))
+			dlsym(RTLD_NEXT, "udev_monitor_receive_device");
+	struct udev_device *device = next(monitor);
+
+	if (!device || !is_to_be_lost())
+		return device;
+	udev_device_unref(device);
+	errno = ENOBUFS;
+	return NULL;
 }

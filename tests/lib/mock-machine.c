@@ -21,15 +21,17 @@ static void plug(const char *number, const char *port, const char *path)
 	g_autofree char *usb = NULL;
 	g_autofree char *tpm = NULL;
 	g_autofree char *manager = NULL;
+	static unsigned long clock;
+	g_autofree char *since = g_strdup_printf("%lu", ++clock);
 
 	if (strcmp(port, "usb") == 0)
 		usb = umockdev_testbed_add_device(bed, "usb", usb_name, NULL, NULL, "DEVTYPE",
 						  "usb_device", NULL);
 	tpm = umockdev_testbed_add_device(bed, "tpm", tpm_name, usb, NULL, "DEVNAME", tpm_name,
 					  NULL);
-	manager =
-		umockdev_testbed_add_device(bed, "tpmrm", name, tpm, NULL, "DEVNAME", node,
-					    path ? "ID_PATH" : "NO_PATH", path ? path : "1", NULL);
+	manager = umockdev_testbed_add_device(bed, "tpmrm", name, tpm, NULL, "DEVNAME", node,
+					      path ? "ID_PATH" : "NO_PATH", path ? path : "1",
+					      "USEC_INITIALIZED", since, NULL);
 }
 
 /* From the leaf to the port, as far as they are there. */

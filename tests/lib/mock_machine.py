@@ -1,4 +1,5 @@
 """A mocked machine whose TPMs come and go: muster sees it, its workers do not."""
+import pathlib
 import subprocess
 
 from lib.paths import BUILD, is_sanitized
@@ -33,6 +34,10 @@ class MockMachine:
 
     def unplug(self, number):
         self.tell("unplug", number)
+
+    def lose_events(self, count):
+        """So many of those that come now do not reach muster, which is told that some were lost."""
+        pathlib.Path(self.env["UMOCKDEV_DIR"], "lost-events").write_text(str(count))
 
     def end(self):
         self.process.stdin.close()

@@ -122,6 +122,25 @@ def test_a_board_that_is_unplugged_in_mid_job_is_one_failure(bench, make_bench):
     assert (status, rest) == (4, []) and "E2112" in watch.said, watch.said
 
 
+def test_what_udev_could_not_tell_is_looked_for(bench, make_bench):
+    """A board comes, another is swapped, and none of it is heard of."""
+    make_bench(2)
+    bench.machine.plug(1, port(1))
+    watch = Watch(bench, bench.station.profile("tpm", EMPTY))
+    assert watch.row()["state"] == "enrolled"
+    bench.machine.lose_events(1)
+    bench.machine.plug(2, port(2))
+    row = watch.row()
+    assert (row["socket"], row["state"]) == ("2", "enrolled"), row
+    bench.machine.lose_events(2)
+    bench.machine.unplug(1)
+    bench.machine.plug(1, port(1))
+    row = watch.row()
+    assert (row["socket"], row["state"]) == ("1", "already enrolled"), row
+    assert watch.stop() == (0, []), watch.said
+    assert "udev told of more than could be taken in" in watch.said, watch.said
+
+
 def test_serials_come_as_they_are_scanned(bench, make_bench):
     make_bench(2)
     bench.machine.plug(1, port(1))
