@@ -37,6 +37,7 @@ struct worker_value {
 struct worker_message {
 	enum worker_verb verb;
 	bool is_reply;
+	bool is_out_of_memory; /* for something that was to be added */
 	size_t count;
 	struct worker_value values[WORKER_FIELDS_MAX];
 	int fd; /* one descriptor that travels along (a PIN), or 0 for none; owned by the message */

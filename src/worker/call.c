@@ -161,6 +161,11 @@ bool worker_queue(struct worker *worker, const struct worker_message *request,
 		begin(worker, worker_verb_find(request->verb));
 	if (frame_send(worker->socket, &message, request->fd, err))
 		return true;
+	if (err->cause == CAUSE_MEMORY) {
+		/* Nothing of it was sent. */
+		*(worker->queued ? &worker->queued : &worker->verb) = NULL;
+		return false;
+	}
 	if (!worker->queued)
 		return fail_dead(worker, err);
 	shutdown(worker->socket, SHUT_RDWR); /* who waits for the reply before it is told first */
@@ -267,6 +272,9 @@ bool worker_receive(struct worker *worker, struct worker_message *ret_reply, boo
 		muster_fail(err, CAUSE_WORKER_PROTOCOL, "a message of more than %d bytes",
 			    WORKER_MESSAGE_MAX);
 		return fail_protocol(worker, worker->verb->name, err);
+	case FRAME_NO_MEMORY:
+		end_process(worker);
+		return muster_fail_memory(err);
 	case FRAME_CLOSED:
 	case FRAME_FAILED:
 		break;

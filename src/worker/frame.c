@@ -86,7 +86,7 @@ enum frame_state frame_receive(int socket, struct frame_reader *reader)
 	if (!reader->data) {
 		reader->data = malloc(WORKER_MESSAGE_MAX + LENGTH_SIZE);
 		if (!reader->data)
-			return FRAME_FAILED;
+			return FRAME_NO_MEMORY;
 		reader->fd = -1;
 	}
 	while (reader->used < LENGTH_SIZE || reader->used < wanted(reader)) {

@@ -57,7 +57,7 @@ void worker_add_bytes(struct worker_message *message, enum worker_field field, c
 	struct muster_error ignored;
 
 	if (value && !bytes_copy(&value->bytes, data, size, &ignored))
-		message->count = WORKER_FIELDS_MAX + 1;
+		message->is_out_of_memory = true;
 }
 
 void worker_add_text(struct worker_message *message, enum worker_field field, const char *text)
@@ -159,6 +159,8 @@ static bool check_message(const struct worker_message *message, struct muster_er
 	const struct verb_row *verb = worker_verb_find(message->verb);
 	const struct field_use *uses;
 
+	if (message->is_out_of_memory)
+		return muster_fail_memory(err);
 	if (!verb || (message->verb == WORKER_ERROR && !message->is_reply))
 		return muster_fail(err, CAUSE_WORKER_PROTOCOL, "worker message of unknown verb %u",
 				   message->verb);
@@ -201,11 +203,27 @@ static uint64_t get_number(const uint8_t *data, size_t size)
 	return number;
 }
 
+static size_t size_of(const struct worker_message *message)
+{
+	size_t size = HEADER_SIZE;
+
+	for (size_t i = 0; i < message->count; i++) {
+		const struct worker_value *value = &message->values[i];
+		bool is_number = worker_field_find(value->field)->kind == KIND_U64;
+
+		size += FIELD_HEADER_SIZE + (is_number ? 8 : value->bytes.size);
+	}
+	return size;
+}
+
 bool worker_message_encode(const struct worker_message *message, struct text *out,
 			   struct muster_error *err)
 {
 	if (!check_message(message, err))
 		return false;
+	if (size_of(message) > WORKER_MESSAGE_MAX)
+		return muster_fail(err, CAUSE_WORKER_PROTOCOL,
+				   "worker message of verb %u is too large", message->verb);
 	put_number(out, message->verb, 2);
 	put_number(out, message->is_reply, 1);
 	put_number(out, message->count, 1);
@@ -220,10 +238,7 @@ bool worker_message_encode(const struct worker_message *message, struct text *ou
 		else
 			text_add_bytes(out, value->bytes.data, value->bytes.size);
 	}
-	if (out->failed || out->length > WORKER_MESSAGE_MAX)
-		return muster_fail(err, CAUSE_WORKER_PROTOCOL,
-				   "worker message of verb %u is too large", message->verb);
-	return true;
+	return text_ok(out, err);
 }
 
 static bool malformed(struct muster_error *err)

@@ -47,7 +47,14 @@ struct frame_reader {
 	int fd; /* a descriptor that came along, or -1 */
 };
 
-enum frame_state { FRAME_COMPLETE, FRAME_PARTIAL, FRAME_CLOSED, FRAME_TOO_LARGE, FRAME_FAILED };
+enum frame_state {
+	FRAME_COMPLETE,
+	FRAME_PARTIAL,
+	FRAME_CLOSED,
+	FRAME_TOO_LARGE,
+	FRAME_FAILED,
+	FRAME_NO_MEMORY
+};
 
 bool frame_send(int socket, const struct text *message, int fd, struct muster_error *err)
 	MUST_CHECK;

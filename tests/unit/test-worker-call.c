@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "../../src/worker/worker-internal.h"
+#include "memory.h"
 #include "muster/clock.h"
 #include "muster/worker.h"
 #include "odd-worker.h"
@@ -47,6 +48,28 @@ static bool say_hello(struct worker *worker, struct muster_error *err)
 	worker_request_init(&request, WORKER_HELLO);
 	return worker_call(worker, &request, &reply, err) &&
 	       strcmp(worker_text(&reply, FIELD_VERSION), MUSTER_VERSION) == 0;
+}
+
+/* Whatever could not be made, it is memory that is missing, and not the worker. */
+static bool ask_without_memory(const void *context)
+{
+	CLEANUP(worker_freep) struct worker *worker = NULL;
+	CLEANUP(worker_message_done) struct worker_message reply = { 0 };
+	struct muster_error err;
+
+	(void)context;
+	if (worker_spawn("odd-worker", NULL, &worker, &err) && say_hello(worker, &err) &&
+	    open_as(worker, "nothing odd", &reply, &err))
+		return true;
+	if (err.cause != CAUSE_MEMORY)
+		fail_msg("E%04u %s", (unsigned)err.cause, err.message);
+	return false;
+}
+
+static void says_when_it_is_memory_that_is_missing(void **state)
+{
+	(void)state;
+	each_allocation_fails_of("a worker's messages", ask_without_memory, NULL);
 }
 
 static char *tell(struct worker *worker, uint64_t what)
@@ -553,6 +576,7 @@ int main(void)
 		cmocka_unit_test(fits_into_a_poll_loop),
 		cmocka_unit_test(a_request_can_wait_behind_another),
 		cmocka_unit_test(what_waits_behind_a_failure),
+		cmocka_unit_test(says_when_it_is_memory_that_is_missing),
 		cmocka_unit_test(an_error_reply_comes_through_whole),
 		cmocka_unit_test(an_error_that_is_no_text_comes_through_escaped),
 		cmocka_unit_test(a_bad_request_is_answered_and_forgotten),
@@ -576,6 +600,7 @@ int main(void)
 		test_with_directory(a_program_that_does_not_run_is_named),
 	};
 
+	memory_begin();
 	/* As in muster: writing to a worker that is gone is an error, not the end. */
 	signal(SIGPIPE, SIG_IGN);
 	return cmocka_run_group_tests(tests, NULL, NULL);
