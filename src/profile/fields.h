@@ -82,6 +82,10 @@ void fields_set_defaults(struct source *source, const struct fields *fields, voi
 void fields_free(const struct fields *fields, void *base);
 /* The schema of a mapping with these fields; NULL without memory. */
 cJSON *fields_schema(const struct fields *fields);
+/* Takes the item over, also when it fails; a NULL item or list counts as failed. */
+bool schema_append(cJSON *list, cJSON *item);
+/* [text]; NULL without memory. */
+cJSON *schema_list_of(const char *text);
 
 /* The tree as JSON, numbers as written (cJSON_Raw); NULL when there are mistakes (reported) or no memory. */
 cJSON *yaml_to_json(struct source *source, const struct yaml_node *node);

@@ -74,73 +74,53 @@ void rules_check(struct source *source, const struct rule *rules, size_t count,
 
 /* -- Schema -------------------------------------------------------------------------------------------------------- */
 
-static cJSON *make_list_of(const char *text)
-{
-	cJSON *list = cJSON_CreateArray();
-
-	if (list)
-		cJSON_AddItemToArray(list, cJSON_CreateString(text));
-	return list;
-}
-
-/* A schema that says `inner` of the property at `path`; with `required`, that it is there. */
+/* A schema that says `inner` of the property at `path`; with `required`, that it is there. Takes `inner` over. */
 static cJSON *make_at(const char *path, bool required, cJSON *inner)
 {
+	CLEANUP(cJSON_freep) cJSON *owned = inner, *schema = cJSON_CreateObject();
+	CLEANUP(cJSON_freep) cJSON *properties = cJSON_CreateObject();
 	size_t length = strcspn(path, ".");
 	char name[64];
-	cJSON *schema = cJSON_CreateObject(), *properties = cJSON_CreateObject();
 
 	if (length >= sizeof(name) || !schema || !properties || !inner)
-		goto failed;
+		return NULL;
 	memcpy(name, path, length);
 	name[length] = 0;
 	if (path[length])
-		inner = make_at(path + length + 1, required, inner);
-	if (!json_add_item(properties, name, inner))
-		return cJSON_Delete(schema), cJSON_Delete(properties), NULL;
-	inner = NULL;
-	if (json_add_item(schema, "properties", properties) &&
-	    (!required || json_add_item(schema, "required", make_list_of(name))))
-		return schema;
-	properties = NULL;
-failed:
-	cJSON_Delete(schema);
-	cJSON_Delete(properties);
-	cJSON_Delete(inner);
-	return NULL;
+		owned = make_at(path + length + 1, required, TAKE_PTR(owned));
+	return json_add_item(properties, name, TAKE_PTR(owned)) &&
+			       json_add_item(schema, "properties", TAKE_PTR(properties)) &&
+			       (!required ||
+				json_add_item(schema, "required", schema_list_of(name)))
+		       ? TAKE_PTR(schema)
+		       : NULL;
 }
 
 static cJSON *make_const(const char *value)
 {
-	cJSON *schema = cJSON_CreateObject();
+	CLEANUP(cJSON_freep) cJSON *schema = cJSON_CreateObject();
 
-	if (schema && json_add_text(schema, "const", value))
-		return schema;
-	cJSON_Delete(schema);
-	return NULL;
+	return schema && json_add_text(schema, "const", value) ? TAKE_PTR(schema) : NULL;
 }
 
 /* {"not": {"pattern": value}}; a brace is escaped. */
 static cJSON *make_without(const char *value)
 {
 	CLEANUP(freep) char *pattern = text_format("[%c]%s", value[0], value + 1);
-	cJSON *schema = cJSON_CreateObject(), *inner = cJSON_CreateObject();
+	CLEANUP(cJSON_freep) cJSON *schema = cJSON_CreateObject();
+	CLEANUP(cJSON_freep) cJSON *inner = cJSON_CreateObject();
 
-	if (schema && inner && pattern && json_add_text(inner, "pattern", pattern) &&
-	    json_add_item(schema, "not", inner))
-		return schema;
-	cJSON_Delete(schema);
-	return NULL;
+	return schema && inner && pattern && json_add_text(inner, "pattern", pattern) &&
+			       json_add_item(schema, "not", TAKE_PTR(inner))
+		       ? TAKE_PTR(schema)
+		       : NULL;
 }
 
 static cJSON *make_one_item(void)
 {
-	cJSON *schema = cJSON_CreateObject();
+	CLEANUP(cJSON_freep) cJSON *schema = cJSON_CreateObject();
 
-	if (schema && json_add_int64(schema, "maxItems", 1))
-		return schema;
-	cJSON_Delete(schema);
-	return NULL;
+	return schema && json_add_int64(schema, "maxItems", 1) ? TAKE_PTR(schema) : NULL;
 }
 
 static cJSON *make_then(const struct rule *rule)
@@ -162,20 +142,18 @@ static cJSON *make_then(const struct rule *rule)
 
 bool rules_schema(const struct rule *rules, size_t count, cJSON *schema)
 {
-	cJSON *list = cJSON_CreateArray();
+	CLEANUP(cJSON_freep) cJSON *list = cJSON_CreateArray();
 
-	for (size_t i = 0; list && i < count; i++) {
-		cJSON *row = cJSON_CreateObject();
+	for (size_t i = 0; i < count; i++) {
+		CLEANUP(cJSON_freep) cJSON *row = cJSON_CreateObject();
 		cJSON *condition =
 			rules[i].equals ? make_const(rules[i].equals) : cJSON_CreateTrue();
+		cJSON *when = make_at(rules[i].when, true, condition);
 
-		if (!row || !json_add_item(row, "if", make_at(rules[i].when, true, condition)) ||
-		    !json_add_item(row, "then", make_then(&rules[i]))) {
-			cJSON_Delete(row);
-			cJSON_Delete(list);
+		if (!json_add_item(row, "if", when) ||
+		    !json_add_item(row, "then", make_then(&rules[i])) ||
+		    !schema_append(list, TAKE_PTR(row)))
 			return false;
-		}
-		cJSON_AddItemToArray(list, row);
 	}
-	return json_add_item(schema, "allOf", list);
+	return json_add_item(schema, "allOf", TAKE_PTR(list));
 }

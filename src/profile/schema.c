@@ -7,18 +7,34 @@
 
 /* Every helper takes over what it adds, also when it fails; a NULL item counts as failed. */
 
+bool schema_append(cJSON *list, cJSON *item)
+{
+	if (list && item && cJSON_AddItemToArray(list, item))
+		return true;
+	cJSON_Delete(item);
+	return false;
+}
+
+cJSON *schema_list_of(const char *text)
+{
+	CLEANUP(cJSON_freep) cJSON *list = cJSON_CreateArray();
+
+	return schema_append(list, cJSON_CreateString(text)) ? TAKE_PTR(list) : NULL;
+}
+
 static bool add_words(cJSON *schema, const struct word *words)
 {
-	cJSON *list = cJSON_CreateArray();
+	CLEANUP(cJSON_freep) cJSON *list = cJSON_CreateArray();
 
-	for (; list && words->word; words++)
-		cJSON_AddItemToArray(list, cJSON_CreateString(words->word));
-	return json_add_item(schema, "enum", list);
+	for (; words->word; words++)
+		if (!schema_append(list, cJSON_CreateString(words->word)))
+			return false;
+	return json_add_item(schema, "enum", TAKE_PTR(list));
 }
 
 static bool add_text_rules(cJSON *schema, const struct field *field)
 {
-	cJSON *forbidden = NULL;
+	CLEANUP(cJSON_freep) cJSON *forbidden = NULL;
 
 	if (!json_add_text(schema, "type", "string") || !json_add_int64(schema, "minLength", 1) ||
 	    !json_add_int64(schema, "maxLength",
@@ -29,7 +45,7 @@ static bool add_text_rules(cJSON *schema, const struct field *field)
 		return true;
 	forbidden = cJSON_CreateObject();
 	return forbidden && json_add_text(forbidden, "pattern", field->forbidden) &&
-	       json_add_item(schema, "not", forbidden);
+	       json_add_item(schema, "not", TAKE_PTR(forbidden));
 }
 
 static bool add_integer_rules(cJSON *schema, const struct field *field)
@@ -41,13 +57,10 @@ static bool add_integer_rules(cJSON *schema, const struct field *field)
 
 static bool add_list_rules(cJSON *schema, const struct field *field)
 {
-	cJSON *items = cJSON_CreateObject();
+	CLEANUP(cJSON_freep) cJSON *items = cJSON_CreateObject();
 
-	if (!items || !add_text_rules(items, field)) {
-		cJSON_Delete(items);
-		return false;
-	}
-	return json_add_text(schema, "type", "array") && json_add_item(schema, "items", items) &&
+	return items && add_text_rules(items, field) && json_add_text(schema, "type", "array") &&
+	       json_add_item(schema, "items", TAKE_PTR(items)) &&
 	       json_add_int64(schema, "minItems", 1) &&
 	       json_add_int64(schema, "maxItems", FIELD_ITEMS_MAX) &&
 	       json_add_bool(schema, "uniqueItems", true);
@@ -57,29 +70,20 @@ static bool add_fields(cJSON *schema, const struct fields *fields);
 
 static bool add_word_or_group(cJSON *schema, const struct field *field)
 {
-	cJSON *choices = cJSON_CreateArray();
-	cJSON *words = cJSON_CreateObject();
+	CLEANUP(cJSON_freep) cJSON *choices = cJSON_CreateArray();
+	CLEANUP(cJSON_freep) cJSON *words = cJSON_CreateObject();
 
-	if (!choices || !words || !add_words(words, field->words)) {
-		cJSON_Delete(choices);
-		cJSON_Delete(words);
-		return false;
-	}
-	cJSON_AddItemToArray(choices, words);
-	cJSON_AddItemToArray(choices, fields_schema(field->group));
-	return json_add_item(schema, "anyOf", choices);
+	return words && add_words(words, field->words) && schema_append(choices, TAKE_PTR(words)) &&
+	       schema_append(choices, fields_schema(field->group)) &&
+	       json_add_item(schema, "anyOf", TAKE_PTR(choices));
 }
 
 static bool add_map(cJSON *schema, const struct field *field)
 {
-	cJSON *names = cJSON_CreateObject();
+	CLEANUP(cJSON_freep) cJSON *names = cJSON_CreateObject();
 
-	if (!names || !add_text_rules(names, field)) {
-		cJSON_Delete(names);
-		return false;
-	}
-	return json_add_text(schema, "type", "object") &&
-	       json_add_item(schema, "propertyNames", names) &&
+	return names && add_text_rules(names, field) && json_add_text(schema, "type", "object") &&
+	       json_add_item(schema, "propertyNames", TAKE_PTR(names)) &&
 	       json_add_item(schema, "additionalProperties", fields_schema(field->group));
 }
 
@@ -125,68 +129,59 @@ static bool add_default(cJSON *schema, const struct field *field)
 
 static cJSON *make_field(const struct field *field)
 {
-	cJSON *schema = cJSON_CreateObject();
+	CLEANUP(cJSON_freep) cJSON *schema = cJSON_CreateObject();
 
-	if (schema && json_add_text(schema, "description", field->help) &&
-	    add_kind(schema, field) && add_default(schema, field))
-		return schema;
-	cJSON_Delete(schema);
-	return NULL;
+	return schema && json_add_text(schema, "description", field->help) &&
+			       add_kind(schema, field) && add_default(schema, field)
+		       ? TAKE_PTR(schema)
+		       : NULL;
 }
 
 static bool add_required(cJSON *schema, const struct fields *fields)
 {
-	cJSON *list = cJSON_CreateArray();
+	CLEANUP(cJSON_freep) cJSON *list = cJSON_CreateArray();
 
-	for (size_t i = 0; list && i < fields->count; i++) {
-		if (fields->rows[i].is_required)
-			cJSON_AddItemToArray(list, cJSON_CreateString(fields->rows[i].name));
-	}
-	if (list && cJSON_GetArraySize(list) == 0) {
-		cJSON_Delete(list);
-		return true;
-	}
-	return json_add_item(schema, "required", list);
+	for (size_t i = 0; i < fields->count; i++)
+		if (fields->rows[i].is_required &&
+		    !schema_append(list, cJSON_CreateString(fields->rows[i].name)))
+			return false;
+	return list &&
+	       (cJSON_GetArraySize(list) == 0 || json_add_item(schema, "required", TAKE_PTR(list)));
 }
 
 /* "oneOf": [{"required": ["file"]}, {"required": ["key"]}] */
 static bool add_one_of(cJSON *schema, const struct fields *fields)
 {
-	cJSON *choices = cJSON_CreateArray();
+	CLEANUP(cJSON_freep) cJSON *choices = cJSON_CreateArray();
 
-	for (size_t i = 0; choices && i < fields->count; i++) {
-		cJSON *choice = cJSON_CreateObject(), *names = cJSON_CreateArray();
+	for (size_t i = 0; i < fields->count; i++) {
+		CLEANUP(cJSON_freep) cJSON *choice = cJSON_CreateObject();
 
-		cJSON_AddItemToArray(names, cJSON_CreateString(fields->rows[i].name));
-		if (!json_add_item(choice, "required", names))
-			return cJSON_Delete(choice), cJSON_Delete(choices), false;
-		cJSON_AddItemToArray(choices, choice);
+		if (!choice ||
+		    !json_add_item(choice, "required", schema_list_of(fields->rows[i].name)) ||
+		    !schema_append(choices, TAKE_PTR(choice)))
+			return false;
 	}
-	return json_add_item(schema, "oneOf", choices);
+	return json_add_item(schema, "oneOf", TAKE_PTR(choices));
 }
 
 static bool add_fields(cJSON *schema, const struct fields *fields)
 {
-	cJSON *properties = cJSON_CreateObject();
+	CLEANUP(cJSON_freep) cJSON *properties = cJSON_CreateObject();
 
-	for (size_t i = 0; properties && i < fields->count; i++) {
-		if (json_add_item(properties, fields->rows[i].name, make_field(&fields->rows[i])))
-			continue;
-		cJSON_Delete(properties);
-		return false;
-	}
+	for (size_t i = 0; i < fields->count; i++)
+		if (!properties ||
+		    !json_add_item(properties, fields->rows[i].name, make_field(&fields->rows[i])))
+			return false;
 	return json_add_text(schema, "type", "object") &&
-	       json_add_item(schema, "properties", properties) &&
+	       json_add_item(schema, "properties", TAKE_PTR(properties)) &&
 	       json_add_bool(schema, "additionalProperties", false) &&
 	       add_required(schema, fields) && (!fields->is_one_of || add_one_of(schema, fields));
 }
 
 cJSON *fields_schema(const struct fields *fields)
 {
-	cJSON *schema = cJSON_CreateObject();
+	CLEANUP(cJSON_freep) cJSON *schema = cJSON_CreateObject();
 
-	if (schema && add_fields(schema, fields))
-		return schema;
-	cJSON_Delete(schema);
-	return NULL;
+	return schema && add_fields(schema, fields) ? TAKE_PTR(schema) : NULL;
 }

@@ -29,6 +29,20 @@ static bool load_config(const void *context)
 	return config_load_file(context, &config, &report, &err);
 }
 
+/* Whole, or not at all. */
+static bool print_schema(const void *context)
+{
+	CLEANUP(text_done) struct text schema = TEXT_MAX(1024 * 1024);
+	struct muster_error err;
+
+	if (!profile_schema(&schema, &err)) {
+		assert_int_equal(err.cause, CAUSE_MEMORY);
+		return false;
+	}
+	assert_string_equal(schema.data, context);
+	return true;
+}
+
 static const char *const examples[] = { "derived-key", "hsm-x509", "tpm" };
 
 static void profiles(void **state)
@@ -79,12 +93,23 @@ static void configuration(void **state)
 	unlink(path);
 }
 
+static void schema(void **state)
+{
+	CLEANUP(text_done) struct text whole = TEXT_MAX(1024 * 1024);
+	struct muster_error err;
+
+	(void)state;
+	assert_good(profile_schema(&whole, &err), err);
+	each_allocation_fails_of("the schema", print_schema, whole.data);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(profiles),
 		cmocka_unit_test(profiles_with_mistakes),
 		cmocka_unit_test(configuration),
+		cmocka_unit_test(schema),
 	};
 
 	memory_begin();
