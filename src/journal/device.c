@@ -164,14 +164,15 @@ static bool put_row(struct journal *journal, const struct journal_device *before
 	row.entry = journal->head.seq + 1;
 	bind_device(statement, &row);
 	code = sqlite3_step(statement);
-	if (code == SQLITE_DONE)
-		return journal_note_changes(journal, before, &row, err);
+	if (code == SQLITE_DONE && journal_note_changes(journal, before, &row, err))
+		return true;
 	if (code == SQLITE_CONSTRAINT_UNIQUE)
 		return muster_fail(err, CAUSE_KEY_TAKEN,
 				   "the key of '%s' is already that of another live device",
 				   PRINTABLE(device->registration_id));
+	/* A row without its note must not be committed either. */
 	journal->is_broken = true;
-	return journal_fail(journal, code, err, "writing a device to");
+	return code != SQLITE_DONE && journal_fail(journal, code, err, "writing a device to");
 }
 
 bool journal_device_put(struct journal *journal, const struct journal_device *device,

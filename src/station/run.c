@@ -279,7 +279,14 @@ static bool choose_out(struct run *run, const struct config *config, struct must
 
 	run->writes_keys = out != NULL;
 	run->out_directory = out ? strdup(out) : file_beside(run->journal_path, "evidence");
-	return run->out_directory || muster_fail_memory(err);
+	if (!run->out_directory)
+		return muster_fail_memory(err);
+	/* The journal says where the evidence lies. */
+	return text_is_utf8(run->out_directory, strlen(run->out_directory)) ||
+	       muster_fail(
+		       err, CAUSE_USAGE,
+		       "the folder for evidence, '%s', has a name that is not UTF-8 text; choose another",
+		       PRINTABLE(run->out_directory));
 }
 
 static bool open_journal(struct run *run, const struct config *config, struct muster_error *err)

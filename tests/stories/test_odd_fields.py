@@ -1,5 +1,7 @@
 """Fields of a manifest as scanners, spreadsheets and people with bad intentions leave them: each is refused at its place, before
 anything is begun, and shown without doing any harm; what is only another way to write a table is taken."""
+import os
+
 import pytest
 
 from lib.batch import created, provision
@@ -54,3 +56,18 @@ def test_taken(station, run, content):
     done = run(content)
     assert done.status == 0, done
     assert set(created(station)) == set("abc"[:done.json["enrolled"]]) and done.json["enrolled"] == done.json["rows"] > 0
+
+
+@pytest.mark.parametrize("option", ["--operator", "--out"])
+def test_names_that_are_not_text_are_refused_before_anything_is_sent(station, option):
+    profile = station.profile("derived-key")
+    if option == "--out":
+        station.out = os.fsdecode(os.fsencode(station.home) + b"/B\xfcro")
+        done = station.provision(profile, "A-1")
+    else:
+        done = station.provision(profile, "A-1", option, os.fsdecode(b"J\xfcrg"))
+    assert done.status == 2 and "not UTF-8" in done.stderr, done
+    assert station.emulator.ledger() == [], done
+    station.out = station.home / "B\u00fcro"
+    assert station.provision(profile, "A-1", "--operator", "J\u00fcrg").status == 0
+    assert "not proven" in station.muster("journal", "verify", "--journal", station.journal).stderr

@@ -562,6 +562,29 @@ static void refuses_a_body_that_is_no_line_of_json(void **state)
 	journal_close(journal);
 }
 
+/* A row without its note would look like one that was changed by somebody else. */
+static void commits_no_row_without_its_note(void **state)
+{
+	struct journal *journal = must_open(JOURNAL_WRITE);
+	struct journal_device device = device_of("dev-1", KEY_A), read = { 0 };
+	bool is_found = true;
+
+	(void)state;
+	must_begin(journal);
+	device.evidence_path = "/evidence/B\xfcro";
+	assert_false(journal_device_put(journal, &device, &err));
+	device.evidence_path = NULL;
+	assert_false(journal_device_put(journal, &device, &err));
+	assert_int_equal(err.cause, CAUSE_JOURNAL_WRITE);
+	assert_false(journal_commit(journal, &err));
+	journal_close(journal);
+	journal = must_open(JOURNAL_WRITE);
+	assert_true(journal_device_find(journal, JOURNAL_BY_REGISTRATION_ID, "dev-1", &read,
+					&is_found, &err));
+	assert_false(is_found);
+	journal_close(journal);
+}
+
 int main(void)
 {
 	static const struct CMUnitTest tests[] = {
@@ -584,6 +607,7 @@ int main(void)
 		CASE(finds_whose_a_secondary_key_is),
 		CASE(refuses_to_write_behind_a_last_entry_that_was_changed),
 		CASE(refuses_a_body_that_is_no_line_of_json),
+		CASE(commits_no_row_without_its_note),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
