@@ -327,7 +327,8 @@ bool hsm_wrap_out(struct hsm *hsm, const struct hsm_id *id, const struct bytes *
 	CK_OBJECT_HANDLE key;
 	size_t size;
 
-	return hsm_private_key(hsm, id, &key, err) &&
+	/* Without a login a private key is not to be seen, and would be missing for good. */
+	return hsm_require_login(hsm, err) && hsm_private_key(hsm, id, &key, err) &&
 	       hsm_attributes_hold(hsm, key, HSM_LEAVES, attributes, err) &&
 	       hsm_wrap_object(hsm, key, recipient_spki, wrapped, sizeof(wrapped), &size, method,
 			       err) &&

@@ -326,6 +326,21 @@ static void how_a_token_wraps_is_tried_once(void **state)
 	EVP_PKEY_free(recipient);
 }
 
+/* Nobody sees a private key who is not logged in: it must not look like one that is missing. */
+static void a_key_is_not_missing_for_who_is_not_logged_in(void **state)
+{
+	EVP_PKEY *recipient = EVP_RSA_gen(2048);
+	struct bytes spki = { 0 };
+
+	(void)state;
+	assert_true(spki_write(recipient, &spki));
+	with_fault("none");
+	must(open_lone());
+	must_fail(wrap_out(&spki), CAUSE_PIN_MISSING);
+	bytes_done(&spki);
+	EVP_PKEY_free(recipient);
+}
+
 static bool ask_for_hmac(const char *uri)
 {
 	CLEANUP(worker_message_done) struct worker_message reply = { 0 };
@@ -382,6 +397,7 @@ int main(void)
 		WITHOUT_WORKER(what_a_session_found_serves_the_others),
 		WITHOUT_WORKER(a_pin_that_is_refused_again_is_not_sent_a_third_time),
 		WITHOUT_WORKER(how_a_token_wraps_is_tried_once),
+		WITHOUT_WORKER(a_key_is_not_missing_for_who_is_not_logged_in),
 		WITHOUT_WORKER(a_master_is_looked_for_once),
 		WITHOUT_WORKER(an_hmac_comes_from_the_token_or_not_at_all),
 	};
