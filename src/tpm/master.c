@@ -18,7 +18,7 @@ static const struct {
 	{ TPMA_OBJECT_DECRYPT, "decrypt", CLEAR },
 	{ TPMA_OBJECT_RESTRICTED, "restricted", CLEAR },
 	{ TPMA_OBJECT_USERWITHAUTH, "user-with-auth", SET },
-	{ TPMA_OBJECT_NODA, "no-da", ANY },
+	{ TPMA_OBJECT_NODA, "no-da", SET },
 };
 
 static bool hashes_with_sha256(const TPMT_PUBLIC *public)
@@ -31,7 +31,8 @@ static bool hashes_with_sha256(const TPMT_PUBLIC *public)
 		 scheme->details.hmac.hashAlg == TPM2_ALG_SHA256));
 }
 
-/* The key cannot leave the TPM and is for MACs alone, or it is not used. */
+/* The key cannot leave the TPM, is for MACs alone, and a password that is not the empty one does not count as a failed try; or it is
+ * not used. */
 static bool check(const TPMT_PUBLIC *public, uint32_t handle, char attributes[TPM_ATTRIBUTES_SIZE],
 		  struct muster_error *err)
 {

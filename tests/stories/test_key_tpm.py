@@ -7,7 +7,7 @@ import pytest
 
 from lib.custodian import Custodian
 
-MADE = "fixedtpm|fixedparent|sign|userwithauth|sensitivedataorigin"
+MADE = "fixedtpm|fixedparent|sign|userwithauth|sensitivedataorigin|noda"
 
 
 @pytest.fixture
@@ -76,7 +76,7 @@ def test_beside_a_master_in_a_token(custodian, tpm, tmp_path):
 
 
 @pytest.mark.parametrize("attributes,algorithm", [
-    ("sign|userwithauth|sensitivedataorigin", "hmac:sha256"), (MADE, "hmac:sha1"), (MADE, "ecc256:ecdsa"),
+    ("sign|userwithauth|sensitivedataorigin|noda", "hmac:sha256"), (MADE.removesuffix("|noda"), "hmac:sha256"), (MADE, "hmac:sha1"), (MADE, "ecc256:ecdsa"),
 ])
 def test_a_key_that_is_not_held_by_the_tpm_alone_is_refused(custodian, tpm, tmp_path, attributes, algorithm):
     uri = make_master(tpm, tmp_path, "0x81000010", attributes, algorithm)
