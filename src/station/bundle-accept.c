@@ -213,6 +213,9 @@ static bool accept_device(const struct acceptance *acceptance, const cJSON *answ
 			PRINTABLE(id));
 	if (row.state == JOURNAL_RELEASED)
 		return add_row(acceptance, answer, "already enrolled", err);
+	/* The receipt tells of an earlier life: what a person has ended since stays so. */
+	if (!journal_state_is_live(row.state))
+		return add_row(acceptance, answer, journal_state_name(row.state), err);
 	if (strcmp(state, journal_state_name(JOURNAL_RELEASED)) != 0)
 		return add_row(acceptance, answer, state, err);
 	return find_note(acceptance->journal, id, &note, err) &&

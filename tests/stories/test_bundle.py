@@ -11,6 +11,7 @@ import pytest
 from lib.station import Station
 from lib.tls_server import WrongServer
 from test_offline import evidence_of, spool
+from test_retire import retire
 
 
 @pytest.fixture
@@ -79,6 +80,19 @@ def test_there_and_back(station, office, keys, tmp_path):
     assert station.sync().json == []
     assert send(office, bundle, tmp_path / "again.receipt", of_station).status == 0
     assert station.emulator.requests("put") == puts
+
+
+def test_a_receipt_brings_no_retired_device_back(station, office, keys, tmp_path):
+    (name,), profile, of_station, of_office = prepared(station, office, 1)
+    bundle, receipt = tmp_path / "stick.bundle", tmp_path / "stick.receipt"
+    assert export(station, bundle).status == 0
+    assert send(office, bundle, receipt, of_station, "--profile", profile).status == 0
+    assert accept(station, receipt, of_office).json[0]["state"] == "enrolled"
+    assert retire(station, name).status == 0
+    again = accept(station, receipt, of_office)
+    assert again.json[0]["state"] == "retired", again
+    assert station.rows()[name]["state"] == "retired"
+
 
 
 def test_no_secret_is_on_the_stick(station, office, keys, tmp_path):
