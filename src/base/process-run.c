@@ -5,6 +5,7 @@
 #include <poll.h>
 #include <signal.h>
 #include <string.h>
+#include <sys/pidfd.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -72,6 +73,12 @@ static bool start(const struct process_command *command, struct child *child,
 	       muster_fail_errno(err, CAUSE_INTERNAL, errno, "starting %s", command->arguments[0]);
 }
 
+static bool fail_late(const struct process_command *command, struct muster_error *err)
+{
+	return muster_fail(err, CAUSE_PROGRAM_FAILED, "%s did not end within %lld seconds",
+			   command->arguments[0], (long long)command->deadline_ms / 1000);
+}
+
 /* *fd becomes -1 at the end. False when more came than `room` holds. */
 static bool read_some(int *fd, char *data, size_t room, size_t *used)
 {
@@ -92,11 +99,29 @@ static bool read_some(int *fd, char *data, size_t room, size_t *used)
 	return true;
 }
 
+/* A program may close its outputs and go on. */
+static bool wait_for_end(const struct process_command *command, const struct child *child,
+			 int64_t until_ms, struct muster_error *err)
+{
+	CLEANUP(closep) int end = pidfd_open(child->pid, 0);
+	struct pollfd wait = { .fd = end, .events = POLLIN };
+	int count = 0;
+
+	if (end < 0)
+		return muster_fail_errno(err, CAUSE_INTERNAL, errno, "waiting for %s",
+					 command->arguments[0]);
+	do {
+		int64_t left_ms = until_ms - clock_now_ms();
+
+		count = poll(&wait, 1, left_ms > 0 ? (int)left_ms : 0);
+	} while (count < 0 && errno == EINTR);
+	return count > 0 || fail_late(command, err);
+}
+
 /* Until both ends are closed. Of errors the beginning is kept, of output there must not be too much. */
-static bool collect(const struct process_command *command, struct child *child,
+static bool collect(const struct process_command *command, struct child *child, int64_t until_ms,
 		    struct secret *output, struct process_result *result, struct muster_error *err)
 {
-	int64_t until_ms = clock_now_ms() + command->deadline_ms;
 	size_t used = 0, errors_used = 0;
 
 	while (child->output >= 0 || child->errors >= 0) {
@@ -105,9 +130,7 @@ static bool collect(const struct process_command *command, struct child *child,
 		int64_t left_ms = until_ms - clock_now_ms();
 
 		if (left_ms <= 0)
-			return muster_fail(
-				err, CAUSE_PROGRAM_FAILED, "%s did not end within %lld seconds",
-				command->arguments[0], (long long)command->deadline_ms / 1000);
+			return fail_late(command, err);
 		if (poll(ends, 2, (int)left_ms) < 0 && errno != EINTR)
 			return muster_fail_errno(err, CAUSE_INTERNAL, errno, "waiting for %s",
 						 command->arguments[0]);
@@ -129,11 +152,13 @@ bool process_run(const struct process_command *command, struct secret *ret_outpu
 {
 	CLEANUP(child_done) struct child child = { .output = -1, .errors = -1 };
 	CLEANUP(secret_done) struct secret output = { 0 };
+	int64_t until_ms = clock_now_ms() + command->deadline_ms;
 	int status = 0;
 
 	*ret_result = (struct process_result){ 0 };
 	if (!secret_new(&output, command->output_max, err) || !start(command, &child, err) ||
-	    !collect(command, &child, &output, ret_result, err))
+	    !collect(command, &child, until_ms, &output, ret_result, err) ||
+	    !wait_for_end(command, &child, until_ms, err))
 		return false;
 	while (waitpid(child.pid, &status, 0) < 0 && errno == EINTR)
 		continue;

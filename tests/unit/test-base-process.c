@@ -155,6 +155,35 @@ static void a_closed_standard_descriptor_is_filled(void **state)
 	assert_int_equal(read(STDIN_FILENO, &byte, 1), 0);
 }
 
+static bool run_shell(const char *script, int64_t deadline_ms, struct secret *ret_output,
+		      struct process_result *ret_result, struct muster_error *err)
+{
+	const char *arguments[] = { "/bin/sh", "-c", script, NULL };
+	const char *environment[] = { "PATH=/usr/bin:/bin", NULL };
+	const struct process_command command = { arguments, environment, deadline_ms, 64 };
+
+	return process_run(&command, ret_output, ret_result, err);
+}
+
+static void a_program_has_as_long_as_it_was_given(void **state)
+{
+	static const char *const late[] = { "exec sleep 8", "exec sleep 8 >&- 2>&-" };
+	CLEANUP(secret_done) struct secret output = { 0 };
+	struct process_result result;
+	struct muster_error err;
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(late); i++) {
+		assert_false(run_shell(late[i], 200, &output, &result, &err));
+		assert_int_equal(err.cause, CAUSE_PROGRAM_FAILED);
+	}
+	assert_good(run_shell("echo out; echo why >&2; exit 3", 60000, &output, &result, &err),
+		    err);
+	assert_int_equal(result.status, 3);
+	assert_string_equal(result.errors, "why\n");
+	assert_memory_equal(output.data, "out\n", 4);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -165,6 +194,7 @@ int main(void)
 		cmocka_unit_test(libraries_free_through_us),
 		cmocka_unit_test(memory_is_wiped_when_freed_or_moved),
 		cmocka_unit_test(a_closed_standard_descriptor_is_filled),
+		cmocka_unit_test(a_program_has_as_long_as_it_was_given),
 	};
 	static const char *const variables[] = {
 		"PATH",
