@@ -128,6 +128,40 @@ def test_an_object_without_even_a_class(tmp_path, token):
     assert audit(custodian).status == 0
 
 
+CLASS, TOKEN, PRIVATE, LABEL, VALUE, KEY_TYPE, URL = 0, 1, 2, 3, 0x11, 0x100, 0x89
+CERTIFICATE_CLASS, PRIVATE_KEY_CLASS = 1, 3
+DSA, EC = 1, 3
+
+
+def plant(token, name, **attributes):
+    """An object as SoftHSM keeps it: numbers of eight bytes, texts with their length."""
+    content = [2]
+    for kind, value in {TOKEN: True, PRIVATE: False, **{globals()[key]: value for key, value in attributes.items()}}.items():
+        content += [kind, 1 if isinstance(value, bool) else 2 if isinstance(value, int) else 3]
+        content += [value] if isinstance(value, int) else [len(value), value]
+    directory, = (path for path in token.module.store.iterdir() if path.is_dir())
+    path = directory / f"d47324d2-8d91-2a0b-2db3-{name:012}.object"
+    path.write_bytes(b"".join(part if isinstance(part, bytes) else part.to_bytes(1 if isinstance(part, bool) else 8, "big")
+                              for part in content))
+    path.with_suffix(".lock").touch()
+    return path
+
+
+def test_what_others_made_without_an_id_is_not_swept(tmp_path, token):
+    custodian = Custodian(tmp_path / "home", token, build=RELEASE)
+    list(fill(custodian))
+    others = [plant(token, 1, CLASS=PRIVATE_KEY_CLASS, KEY_TYPE=DSA, VALUE=b"x" * 20, LABEL=b"payroll"),
+              plant(token, 2, CLASS=PRIVATE_KEY_CLASS, KEY_TYPE=DSA, VALUE=b"x" * 20),
+              plant(token, 3, CLASS=PRIVATE_KEY_CLASS, KEY_TYPE=EC, LABEL=b"half of somebody's"),
+              plant(token, 4, CLASS=CERTIFICATE_CLASS, URL=b"https://example.com/1.crt")]
+    torn = [plant(token, 5, CLASS=PRIVATE_KEY_CLASS, KEY_TYPE=EC), plant(token, 6, CLASS=PRIVATE_KEY_CLASS),
+            plant(token, 7, CLASS=CERTIFICATE_CLASS)]
+    custodian.muster("cert", "request", "--key-type", "ec-p256", "--label", "cut", "--subject", "CN=cut", wrapper=killer("sendmsg", 4))
+    assert custodian.muster("key", "generate-master", "--label", "next").status == 0
+    assert [path.exists() for path in others] == [True] * len(others)
+    assert [path.exists() for path in torn] == [False] * len(torn)
+
+
 def test_a_destroyed_key_that_is_back(tmp_path, token):
     """Somebody put an old copy of the token in its place."""
     custodian = Custodian(tmp_path / "home", token, build=RELEASE)
