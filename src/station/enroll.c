@@ -148,16 +148,26 @@ static bool record_put(struct job *job, const char *result, struct muster_error 
 	    (job->operation == OPERATION_HTTP &&
 	     !json_add_int64(body, "status", job->answer.status)) ||
 	    (job->is_confirmed && !json_add_bool(body, "confirmed", true)) ||
+	    (job->operation == OPERATION_SENDER && job->fate_is_unclear && !job->created &&
+	     !json_add_bool(body, "unclear", true)) ||
 	    !json_add_bool(body, result, true))
 		return muster_fail_memory(err);
 	return job_record(job, JOURNAL_OUTCOME, STAGE_ENROLL, TAKE_PTR(body), err);
 }
 
-/* Nothing of ours can have come of it. */
+/* Nothing can have come of this one. */
 static bool put_had_no_effect(struct job *job, const char *result, struct muster_error *err)
 {
-	job->may_exist = job->outcome_is_unknown = false;
+	job->may_exist = job->may_land;
+	job->outcome_is_unknown = false;
 	return record_put(job, result, err);
+}
+
+static bool put_is_unclear(struct job *job, bool may_land, struct muster_error *err)
+{
+	job->outcome_is_unknown = true;
+	job->may_land = job->may_land || may_land;
+	return record_put(job, "unknown", err);
 }
 
 static bool put_was_answered_ok(const struct http_answer *answer)
@@ -173,6 +183,7 @@ static bool take_fate(struct job *job, struct muster_error *err)
 		job->created = job->is_confirmed = true;
 		return record_put(job, "created", err);
 	case DPS_BULK_REFUSED:
+		job->may_land = job->may_land || job->fate_is_unclear;
 		if (!put_had_no_effect(job, "refused", err))
 			return false;
 		break;
@@ -183,8 +194,7 @@ static bool take_fate(struct job *job, struct muster_error *err)
 	case DPS_BULK_ALREADY:
 	case DPS_BULK_DIFFERS:
 		/* Whose it is, the attempt in it says. */
-		job->outcome_is_unknown = true;
-		return record_put(job, "unknown", err);
+		return put_is_unclear(job, job->fate_is_unclear, err);
 	}
 	*err = job->fate_why;
 	return false;
@@ -220,8 +230,8 @@ bool enroll_put_finish(struct job *job, const struct muster_error *outcome,
 		break;
 	}
 	/* A lost answer, a server error, or "exists already", which may be our own sending. */
-	job->outcome_is_unknown = true;
-	return record_put(job, "unknown", err);
+	return put_is_unclear(
+		job, job->answer.outcome != HTTP_ANSWERED || job->answer.status >= 500, err);
 }
 
 /* -- Reading back -------------------------------------------------------------------------------------------- */

@@ -215,6 +215,7 @@ struct job {
 	char body_digest[65];
 	unsigned sends;          /* PUTs of this run */
 	bool may_exist;          /* a PUT of this or an earlier run may have had its effect */
+	bool may_land;           /* one of them had no answer: it may have its effect late */
 	bool outcome_is_unknown; /* read back before anything is sent */
 	bool created;            /* by a PUT of ours */
 	bool is_confirmed;       /* by the service's word on it; not read back */

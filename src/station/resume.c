@@ -108,16 +108,19 @@ static bool take_verify(struct job *job, const struct journal_entry *entry, cons
 	return replace(&job->verification, json_text(body, "result"));
 }
 
-/* A sending that is announced but has no outcome, or one that says unknown, may have had its effect. */
+/* A sending that is announced but has no outcome, or one that says unknown, may have had its effect, or have it yet, whatever became
+ * of those behind it. */
 static bool take_enroll(struct job *job, const struct journal_entry *entry, const cJSON *body)
 {
 	if (json_get(body, "spooled"))
 		return spool_take(job, entry, json_get(body, "spooled"));
 	if (entry->kind == JOURNAL_INTENT) {
+		job->may_land = job->may_land || job->outcome_is_unknown;
 		job->may_exist = job->outcome_is_unknown = true;
 	} else if (entry->kind == JOURNAL_OUTCOME &&
 		   (json_bool(body, "refused", false) || json_bool(body, "undone", false))) {
-		job->may_exist = job->outcome_is_unknown = false;
+		job->may_exist = job->may_land = job->may_land || json_bool(body, "unclear", false);
+		job->outcome_is_unknown = false;
 	} else if (entry->kind == JOURNAL_OUTCOME && json_bool(body, "created", false)) {
 		job->may_exist = job->outcome_is_unknown = job->created = true;
 	}
@@ -154,7 +157,8 @@ static bool take_retire(struct job *job, const struct journal_entry *entry, cons
 	for (size_t i = 0; i < ATTEST_KEYS; i++)
 		attest_key_done(&job->keys[i]);
 	job->keys[ATTEST_PRIMARY].id = id;
-	job->may_exist = job->outcome_is_unknown = job->created = job->verified = false;
+	job->may_exist = job->may_land = job->outcome_is_unknown = job->created = job->verified =
+		false;
 	return true;
 }
 

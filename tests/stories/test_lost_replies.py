@@ -67,3 +67,24 @@ def test_a_station_without_the_journal_recognises_its_device(station):
     assert station.provision(profile, SERIAL).status == 0
     done = station.provision(profile, SERIAL, "--journal", station.home / "other.db", "--out", station.home / "other")
     assert_one_effect(station, done)
+
+
+def test_a_refusal_does_not_end_what_may_still_land(station):
+    """The first sending is lost and not there when it is looked for; the second is refused. The first may still be on its way."""
+    refused = provision_with(station, "put:cut-before:count=1", "put:status=403:skip=1:count=1")
+    assert (refused.status, refused.cause) == (5, "E5201"), refused
+    row, = station.rows().values()
+    assert row["state"] == "parked"
+    again = provision_with(station, "put:status=403:count=1")
+    assert (again.status, again.cause) == (5, "E5201"), again
+    row, = station.rows().values()
+    assert row["state"] == "parked"
+    done = station.sync()
+    assert done.status == 0 and done.json[0]["state"] == "enrolled", done
+    assert_one_effect(station, station.provision(station.profile("derived-key"), SERIAL))
+
+
+def test_a_refusal_alone_leaves_nothing(station):
+    assert provision_with(station, "put:status=403:count=1").status == 5
+    row, = station.rows().values()
+    assert row["state"] == "failed"
