@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "bundle.h"
+#include "evidence.h"
 #include "muster/clock.h"
 #include "muster/file.h"
 #include "muster/json.h"
@@ -83,7 +84,6 @@ static bool compose_evidence(const struct acceptance *acceptance, const cJSON *e
 {
 	CLEANUP(cJSON_freep) cJSON *copy = cJSON_Duplicate(evidence, true);
 	cJSON *receipt = copy ? cJSON_AddObjectToObject(copy, "receipt") : NULL;
-	CLEANUP(freep) char *printed = NULL;
 	char digest[2 * JOURNAL_DIGEST_SIZE + 1];
 	struct journal_head head;
 	cJSON *place;
@@ -100,9 +100,7 @@ static bool compose_evidence(const struct acceptance *acceptance, const cJSON *e
 	    !json_add_int64(place, "entry", head.seq) ||
 	    !json_add_text(place, "digest", hex_encode(digest, head.digest, sizeof(head.digest))))
 		return muster_fail_memory(err);
-	printed = json_print_pretty(copy);
-	*ret_text = printed ? text_format("%s\n", printed) : NULL;
-	return *ret_text || muster_fail_memory(err);
+	return evidence_print(copy, ret_text, err);
 }
 
 static bool append_release(const struct acceptance *acceptance, const struct journal_device *row,

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "evidence.h"
 #include "muster/encoding.h"
 #include "muster/json.h"
 #include "sender.h"
@@ -87,6 +88,8 @@ bool enroll_compose(struct job *job, struct muster_error *err)
 	if (!dps_enrollment_build(&terms, &job->enrollment, err))
 		return muster_error_prefix(err, "composing the enrollment of '%s'",
 					   PRINTABLE(job->registration_id));
+	if (!job->was_released && !evidence_check_room(job, err))
+		return false;
 	if (job_is_absent(job) && !spool_check(job, err))
 		return false;
 	forget_keys(job);

@@ -12,6 +12,9 @@
 
 #define EVIDENCE_SCHEMA "muster.evidence/1"
 
+/* What the evidence has besides the enrollment, certificates mostly; and what the entry has besides the evidence. */
+enum { EVIDENCE_REST_MAX = 12 * 1024, ENTRY_REST_MAX = 256 };
+
 char *station_evidence_path(const char *directory, const char *registration_id, const char *suffix)
 {
 	char *path = text_format("%s/%s.%s", directory, registration_id, suffix);
@@ -225,11 +228,57 @@ static bool add_approval(cJSON *root, const struct job *job)
 	return !approval || json_add_item(root, "approval", cJSON_Duplicate(approval, true));
 }
 
+/* As a text within the body of an entry. */
+static bool fits_an_entry(const char *text, size_t room, bool *ret_fits, struct muster_error *err)
+{
+	CLEANUP(freep) char *quoted = NULL;
+
+	/* A character takes six at most. */
+	*ret_fits = strlen(text) <= room / 6;
+	if (*ret_fits)
+		return true;
+	quoted = json_quote(text);
+	*ret_fits = quoted && strlen(quoted) <= room;
+	return quoted || muster_fail_memory(err);
+}
+
+bool evidence_check_room(const struct job *job, struct muster_error *err)
+{
+	CLEANUP(freep) char *line = json_print_line(job->enrollment);
+	bool fits;
+
+	if (!line)
+		return muster_fail_memory(err);
+	if (!fits_an_entry(line, JOURNAL_BODY_MAX - EVIDENCE_REST_MAX, &fits, err))
+		return false;
+	return fits ||
+	       muster_fail(err, CAUSE_INPUT_TOO_LARGE,
+			   "the enrollment of '%s' is too large to be recorded as evidence; make "
+			   "its initial twin smaller",
+			   PRINTABLE(job->registration_id));
+}
+
+bool evidence_print(const cJSON *root, char **ret_text, struct muster_error *err)
+{
+	CLEANUP(freep) char *printed = json_print_pretty(root);
+	bool fits;
+
+	if (!printed)
+		return muster_fail_memory(err);
+	if (!fits_an_entry(printed, JOURNAL_BODY_MAX - ENTRY_REST_MAX, &fits, err))
+		return false;
+	if (!fits) {
+		free(printed);
+		printed = json_print_line(root);
+	}
+	*ret_text = printed ? text_format("%s\n", printed) : NULL;
+	return *ret_text || muster_fail_memory(err);
+}
+
 bool evidence_compose(struct job *job, char **ret_text, struct muster_error *err)
 {
 	const struct run *run = job->run;
 	CLEANUP(cJSON_freep) cJSON *root = cJSON_CreateObject();
-	CLEANUP(freep) char *printed = NULL;
 	char now[RFC3339_SIZE];
 
 	muster_fail_memory(err);
@@ -253,9 +302,7 @@ bool evidence_compose(struct job *job, char **ret_text, struct muster_error *err
 	    !json_add_item(root, "verification", verification_part(job)) ||
 	    !json_add_item(root, "journal", chain_part(job, err)))
 		return false;
-	printed = json_print_pretty(root);
-	*ret_text = printed ? text_format("%s\n", printed) : NULL;
-	return *ret_text != NULL;
+	return evidence_print(root, ret_text, err);
 }
 
 /* The secondary certificate is recorded with the key that it is for. */

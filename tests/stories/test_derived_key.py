@@ -108,3 +108,24 @@ def test_a_hub_that_the_profile_does_not_name_is_not_verified(station):
                              "--journal", station.home / "another.db", "--out", station.home / "another")
     assert (done.status, done.error["code"]) == (1, "E5301"), done
     assert f"hub '{one}'" in done.stderr, done
+
+
+def twin(groups, value):
+    return {"initialTwin": {"properties": {"desired": {f"g{group}": {"points": {f"p{point}": value for point in range(25)}}
+                                                       for group in range(groups)}}}}
+
+
+def test_a_large_twin_is_recorded_and_the_device_released(station):
+    """Indented it would not fit into an entry of the journal: the evidence is one line then."""
+    done = station.provision(station.profile("derived-key", twin(110, 1)), SERIAL)
+    assert done.status == 0 and done.json["verified"] is True, done
+    text = open(done.json["evidence"]).read()
+    assert text.count("\n") == 1 and json.loads(text)["enrollment"]["initialTwin"]
+    anchored = station.muster("journal", "verify", "--journal", station.journal, "--anchor", done.json["evidence"])
+    assert anchored.status == 0, anchored
+
+
+def test_a_twin_that_could_not_be_recorded_is_refused_before_anything_is_sent(station):
+    done = station.provision(station.profile("derived-key", twin(30, '"' * 40)), SERIAL)
+    assert (done.status, done.cause) == (2, "E1003") and "initial twin" in done.stderr, done
+    assert station.emulator.requests("put") == []
