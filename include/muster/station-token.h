@@ -45,6 +45,9 @@ struct station_token_audit {
 bool station_token_audit(const char *token_uri, const struct station_token_audit *request,
 			 cJSON **ret_document, struct muster_error *err) MUST_CHECK;
 
+/* What was typed for a prompt and no worker has read is taken out of the terminal, where a shell would find it. */
+void station_forget_typed(void);
+
 /* Initialises the one token that the URI matches and sets its user PIN. All but SoftHSM have to be asked for by
  * `is_any_module`, and a token in use by its label (`confirmation`). Gives the token as station_tokens_list does. */
 struct station_init {

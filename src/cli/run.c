@@ -6,6 +6,7 @@
 
 #include "muster/log.h"
 #include "muster/process.h"
+#include "muster/station-token.h"
 #include "muster/station.h"
 #include "muster/text.h"
 
@@ -111,7 +112,9 @@ static int run_verb(const struct verb *verb, int argc, char **argv, struct commo
 	}
 	set_levels(common);
 	tell_removed_variables();
-	if (is_done && verb->run(&call, &err) && fflush(stdout) == 0)
+	is_done = is_done && verb->run(&call, &err);
+	station_forget_typed();
+	if (is_done && fflush(stdout) == 0)
 		return 0;
 	if (err.code == MUSTER_OK)
 		muster_fail_errno(&err, CAUSE_OUTPUT_WRITE, errno, "writing to standard output");

@@ -12,6 +12,7 @@
 
 #include "muster/file.h"
 #include "muster/secret.h"
+#include "muster/station-token.h"
 
 #include "login.h"
 
@@ -48,6 +49,20 @@ static bool turn_echo_off(int terminal, const struct termios *before)
 	       !(now.c_lflag & ECHO);
 }
 
+static bool may_lie_there; /* a line was typed that a worker is to read */
+
+void station_forget_typed(void)
+{
+	CLEANUP(closep) int terminal = -1;
+
+	if (!may_lie_there)
+		return;
+	terminal = open("/dev/tty", O_RDWR | O_CLOEXEC | O_NOCTTY);
+	if (terminal >= 0)
+		tcflush(terminal, TCIFLUSH);
+	may_lie_there = false;
+}
+
 static bool ask(int terminal, const char *question, int signals, struct muster_error *err)
 {
 	struct termios before;
@@ -62,6 +77,7 @@ static bool ask(int terminal, const char *question, int signals, struct muster_e
 			"a PIN is to be typed, and the terminal does not turn its echo off");
 	}
 	dprintf(terminal, "%s", question);
+	may_lie_there = true;
 	is_there = wait_for_line(terminal, signals, err);
 	/* The line stays where it is: only what is typed from now on is echoed. */
 	tcsetattr(terminal, TCSANOW, &before);

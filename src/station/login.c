@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "muster/station-token.h"
 #include "pin.h"
 #include "token.h"
 
@@ -114,6 +115,7 @@ bool token_login_settle(const struct token_facts *token, const struct muster_err
 {
 	struct pin_token remembered = pin_token_of(token);
 
+	station_forget_typed();
 	if (outcome->code == MUSTER_OK)
 		return pin_forget(&remembered, err);
 	*err = *outcome;

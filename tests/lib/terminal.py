@@ -10,12 +10,12 @@ import time
 
 class Terminal:
     def __init__(self, command, environment, home):
-        self.master, slave = pty.openpty()
-        self.process = subprocess.Popen(command, env=environment, cwd=home, stdin=slave, stdout=subprocess.PIPE,
+        self.master, self.slave = pty.openpty()
+        self.process = subprocess.Popen(command, env=environment, cwd=home, stdin=self.slave, stdout=subprocess.PIPE,
                                         stderr=subprocess.PIPE, text=True, start_new_session=True,
-                                        preexec_fn=lambda: self.take(slave))
-        os.close(slave)
+                                        preexec_fn=lambda: self.take(self.slave))
         self.seen = ""
+        self.left = b""  # at the end, what was typed and nobody has read: a shell would run it
 
     @staticmethod
     def take(slave):
@@ -44,11 +44,18 @@ class Terminal:
             except BlockingIOError:
                 pass
 
+    @staticmethod
+    def read_rest(fd):
+        os.set_blocking(fd, False)
+        try:
+            return os.read(fd, 4096)
+        except OSError:
+            return b""
+
     def finish(self):
         stdout, stderr = self.process.communicate(timeout=120)
-        try:
-            self.seen += os.read(self.master, 4096).decode(errors="replace")
-        except OSError:
-            pass
+        self.seen += self.read_rest(self.master).decode(errors="replace")
+        self.left = self.read_rest(self.slave)
         os.close(self.master)
+        os.close(self.slave)
         return self.process.returncode, stdout, stderr

@@ -96,7 +96,21 @@ def test_far_too_much_for_a_pin(pin_prompt, token):
     terminal.type("13579" * 200_000 + "\n")
     status, stdout, stderr = terminal.finish()
     assert status == 2 and "13579" not in terminal.seen + stdout + stderr, (status, terminal.seen, stdout, stderr)
+    assert terminal.left == b""
     assert not token.tries_were_burnt()
+
+
+def test_a_pin_that_nobody_reads_is_not_left_for_the_shell(tmp_path):
+    """The SO-PIN is asked for first, and then the module does not load."""
+    module = tmp_path / "no-module.so"
+    module.write_bytes(b"nothing that could be loaded")
+    prompt = Prompt(tmp_path, {}, "SO-PIN", "hsm", "init", f"pkcs11:token=x?module-path={module}", "--any-module", "--label", "new")
+    terminal = prompt.start()
+    terminal.wait_for(prompt.question)
+    terminal.type("87654321\n")
+    status, stdout, stderr = terminal.finish()
+    assert status == 4 and "87654321" not in terminal.seen + stdout + stderr, (status, terminal.seen, stderr)
+    assert terminal.left == b""
 
 
 def call_that_silences(prompt):
