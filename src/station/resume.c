@@ -158,7 +158,9 @@ static bool take_retire(struct job *job, const struct journal_entry *entry, cons
 		attest_key_done(&job->keys[i]);
 	job->keys[ATTEST_PRIMARY].id = id;
 	job->may_exist = job->may_land = job->outcome_is_unknown = job->created = job->verified =
-		false;
+		job->was_unverified = false;
+	cJSON_Delete(TAKE_PTR(job->spooled));
+	free(TAKE_PTR(job->evidence));
 	return true;
 }
 

@@ -33,6 +33,11 @@ static bool take_note(void *context, const struct journal_entry *entry, struct m
 
 	if (!json_parse(entry->body, strlen(entry->body), "a journal entry", &body, err))
 		return false;
+	/* What came before was another life. */
+	if (strcmp(entry->stage, "retire") == 0 && entry->kind == JOURNAL_OUTCOME) {
+		note->is_spooled = false;
+		*waiting = (struct station_waiting){ 0 };
+	}
 	spooled = json_get(body, "spooled");
 	if (spooled) {
 		note->is_spooled = true;

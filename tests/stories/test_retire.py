@@ -3,6 +3,8 @@ import pytest
 
 from lib import batch
 from lib.killer import choose, killer, points_of, recorder, was_killed
+from test_offline import evidence_of, spool
+from test_outbox import restart
 
 SERIAL = "RMA-1"
 POINTS = 12
@@ -35,6 +37,21 @@ def test_enrollment_goes_and_the_reason_stays(station):
     assert outcome["operator"] == "linh"
     assert outcome["body"] == {"enrollment": "deleted", "reason": "RMA-2231: board replaced"}
     assert "E6012" in station.muster("journal", "verify", "--journal", station.journal).stderr
+
+
+def test_the_former_life_of_a_device_was_spooled(station):
+    """What was noted then is not held against what it is now."""
+    profile = station.profile("derived-key")
+    name = spool(station, profile, SERIAL)
+    assert station.sync().status == 0
+    assert retire(station, SERIAL).status == 0
+    restart(station, "put:cut-before", "get:cut-before")
+    assert station.provision(profile, SERIAL).status != 0
+    assert station.rows()[name]["state"] == "parked"
+    restart(station)
+    done = station.sync()
+    assert done.status == 0 and done.json[0]["state"] == "enrolled", done
+    assert "spooled" not in evidence_of(done.json[0])
 
 
 def test_serial_is_free_for_another_board(station, make_tpm):
