@@ -15,13 +15,14 @@
 /* What the evidence has besides the enrollment, certificates mostly; and what the entry has besides the evidence. */
 enum { EVIDENCE_REST_MAX = 12 * 1024, ENTRY_REST_MAX = 256 };
 
+/* Sticks and other systems want no colon in a file's name, and no registration ID has a plus. */
 char *station_evidence_path(const char *directory, const char *registration_id, const char *suffix)
 {
 	char *path = text_format("%s/%s.%s", directory, registration_id, suffix);
 
 	for (char *c = path ? strrchr(path, '/') : NULL; c && *c; c++)
 		if (*c == ':')
-			*c = '_';
+			*c = '+';
 	return path;
 }
 

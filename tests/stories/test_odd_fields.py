@@ -71,3 +71,10 @@ def test_names_that_are_not_text_are_refused_before_anything_is_sent(station, op
     station.out = station.home / "B\u00fcro"
     assert station.provision(profile, "A-1", "--operator", "J\u00fcrg").status == 0
     assert "not proven" in station.muster("journal", "verify", "--journal", station.journal).stderr
+
+
+def test_two_devices_never_share_a_file(station):
+    profile = station.profile("derived-key", {"registrationId": "{serial}"})
+    names = [station.provision(profile, serial).json["registrationId"] for serial in ("a:1", "a_1", "a.1")]
+    assert names == ["a:1", "a_1", "a.1"]
+    assert sorted(path.name for path in station.out.glob("*.keys.json")) == ["a+1.keys.json", "a.1.keys.json", "a_1.keys.json"]
