@@ -114,18 +114,31 @@ bool station_certificate_verify(const struct station_certificate_check *check, c
 
 /* -- Masters ----------------------------------------------------------------------------------------------------- */
 
+/* What several people hold, each his own part, so that none of them knows the key: their exclusive or is it. */
+struct station_components {
+	const char *const *sources;      /* as for secret_read_source(); base64 */
+	size_t count;                    /* 0: there are none; else 2 to 8 */
+	const char *const *check_values; /* of each, in the same order: ten hex digits */
+	size_t check_count;
+};
+
 struct station_master {
 	struct station_custody custody;
 	const char *label;
 	int64_t bits;     /* of one to be made; 0: 256 */
 	const char *from; /* of one to be imported: a file of mode 0600 with base64 */
 	int64_t from_fd;  /* or an open descriptor; 0: none */
+	struct station_components components; /* or of these */
+	const char *
+		check_value; /* that one to be imported has to have, else nothing is made; or NULL */
 };
 
 /* A secret for HMAC-SHA256, made inside the token. */
 bool station_master_generate(const struct station_master *request, cJSON **ret_result,
 			     struct muster_error *err) MUST_CHECK;
-/* One that was made elsewhere; it cannot show that it never was anywhere else, and the result says "imported". */
+/* One that was made elsewhere; it cannot show that it never was anywhere else, and the result says "imported". A component
+ * that is not the one it has to be is named by its number: CAUSE_CHECK_VALUE_DIFFERS. One that is typed may be typed three
+ * times. */
 bool station_master_import(const struct station_master *request, cJSON **ret_result,
 			   struct muster_error *err) MUST_CHECK;
 
@@ -140,6 +153,7 @@ struct station_master_source {
 struct station_check_value {
 	struct station_custody custody;
 	struct station_master_source master;
+	const char *component; /* or of this, as for secret_read_source() */
 };
 
 /* Tells masters apart without telling anything of them: {"checkValue", "method"}. */

@@ -12,26 +12,33 @@ static const struct column master_columns[] = {
 	{ "token", "TOKEN", false, false },
 };
 
+struct import_options {
+	struct station_master master; /* all but the components */
+	struct option_list components, check_values;
+};
+
 #define MASTER(member) offsetof(struct station_master, member)
-#define LABEL_ROW                                                                                  \
-	{                                                                                          \
-		0, "label", NULL, OPTION_TEXT, "TEXT", "Label of the master", MASTER(label), NULL, \
-			NULL, 0                                                                    \
-	}
+#define IMPORT(member) offsetof(struct import_options, member)
 
 /* clang-format off */
 static const struct option_row generate_rows[] = {
 	CUSTODY_ROWS(struct station_master, custody),
-	LABEL_ROW,
+	{ 0, "label", NULL, OPTION_TEXT, "TEXT", "Label of the master", MASTER(label), NULL, NULL, 0 },
 	{ 0, "bits", NULL, OPTION_NUMBER, "N", "Size, 256 to 512; default: 256", MASTER(bits), NULL, NULL, 0 },
 	{ 0 },
 };
 
 static const struct option_row import_rows[] = {
-	CUSTODY_ROWS(struct station_master, custody),
-	LABEL_ROW,
-	{ 0, "from", NULL, OPTION_TEXT, "FILE", "File of mode 0600 with the key in base64", MASTER(from), NULL, NULL, 0 },
-	{ 0, "from-fd", NULL, OPTION_NUMBER, "N", "Or an open descriptor to read it from", MASTER(from_fd), NULL, NULL, 0 },
+	CUSTODY_ROWS(struct import_options, master.custody),
+	{ 0, "label", NULL, OPTION_TEXT, "TEXT", "Label of the master", IMPORT(master.label), NULL, NULL, 0 },
+	{ 0, "from", NULL, OPTION_TEXT, "FILE", "File of mode 0600 with the key in base64", IMPORT(master.from), NULL, NULL, 0 },
+	{ 0, "from-fd", NULL, OPTION_NUMBER, "N", "Or an open descriptor to read it from", IMPORT(master.from_fd), NULL, NULL, 0 },
+	{ 0, "component", NULL, OPTION_LIST, "SOURCE", "Or a part of it: FILE, fd:N, or prompt; once for each of two or more",
+	  IMPORT(components), NULL, NULL, 0 },
+	{ 0, "component-check-value", NULL, OPTION_LIST, "VALUE", "Check value of a part, once for each, in the same order",
+	  IMPORT(check_values), NULL, NULL, 0 },
+	{ 0, "check-value", NULL, OPTION_TEXT, "VALUE", "Make nothing unless the whole has this check value",
+	  IMPORT(master.check_value), NULL, NULL, 0 },
 	{ 0 },
 };
 /* clang-format on */
@@ -53,10 +60,17 @@ static bool run_generate(const struct invocation *call, struct muster_error *err
 
 static bool run_import(const struct invocation *call, struct muster_error *err)
 {
+	const struct import_options *options = call->options;
 	CLEANUP(cJSON_freep) cJSON *result = NULL;
+	struct station_master request = options->master;
 
-	return station_master_import(call->options, &result, err) &&
-	       print_master(call, result, err);
+	request.components = (struct station_components){
+		.sources = options->components.words,
+		.count = options->components.count,
+		.check_values = options->check_values.words,
+		.check_count = options->check_values.count,
+	};
+	return station_master_import(&request, &result, err) && print_master(call, result, err);
 }
 
 const struct verb verb_key_generate_master = {
@@ -75,12 +89,14 @@ const struct verb verb_key_generate_master = {
 const struct verb verb_key_import_master = {
 	.noun = "key",
 	.name = "import-master",
-	.summary = "Bring a master key from a file into a token",
+	.summary = "Bring a master key, or its components, into a token",
 	.description =
 		"For an enrollment group's key that exists already. The token shows that such a key was\n"
-		"elsewhere before, and the journal says \"imported\". Destroy the file afterwards.",
+		"elsewhere before, and the journal says \"imported\". Destroy the file afterwards. Components\n"
+		"of several people, of whom none knows the key, are read one after the other; their exclusive\n"
+		"or is the key. One that was mistyped is named by its number.",
 	.options = import_rows,
-	.options_size = sizeof(struct station_master),
+	.options_size = sizeof(struct import_options),
 	.default_output = OUTPUT_TABLE,
 	.run = run_import,
 };
@@ -96,6 +112,8 @@ static const struct column check_columns[] = {
 static const struct option_row check_rows[] = {
 	CUSTODY_ROWS(struct station_check_value, custody),
 	SOURCE_ROWS(struct station_check_value, master, "master", "The master"),
+	{ 0, "component", NULL, OPTION_TEXT, "SOURCE", "A component of one: FILE, fd:N, or prompt",
+	  offsetof(struct station_check_value, component), NULL, NULL, 0 },
 	{ 0 },
 };
 /* clang-format on */

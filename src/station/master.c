@@ -8,6 +8,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "components.h"
 #include "muster/identity.h"
 #include "muster/json.h"
 
@@ -18,8 +19,8 @@ enum { MAC_SIZE = 32, CHECK_VALUE_SIZE = 5, BITS_DEFAULT = 256, DISTINCT_BYTES_M
 
 /* -- Deriving ------------------------------------------------------------------------------------------------------ */
 
-/* A master is random. One that a person could have typed is found by trying: its check value would even tell when. */
-static bool check_random(const struct secret *master, const char *what, struct muster_error *err)
+/* One that a person could have typed is found by trying: its check value would even tell when. */
+bool master_check_random(const struct secret *master, const char *what, struct muster_error *err)
 {
 	bool seen[256] = { false };
 	size_t distinct = 0, printable = 0;
@@ -39,7 +40,8 @@ static bool open_file(const char *path, struct master *master, struct muster_err
 {
 	CLEANUP(secret_done) struct secret key = { 0 };
 
-	if (!identity_master_read(path, &key, err) || !check_random(&key, PRINTABLE(path), err))
+	if (!identity_master_read(path, &key, err) ||
+	    !master_check_random(&key, PRINTABLE(path), err))
 		return false;
 	master->software = hmac_sha256_new(key.data, key.size, err);
 	return master->software != NULL;
@@ -150,11 +152,38 @@ static bool add_check_value(struct master *master, cJSON *result, struct muster_
 	       muster_fail_memory(err);
 }
 
-static bool check_source(const struct station_master_source *source, struct muster_error *err)
+bool master_compare(const struct secret *master, const char *what, const char *check_value,
+		    struct muster_error *err)
 {
-	return !source->uri != !source->file ||
-	       muster_fail(err, CAUSE_USAGE,
-			   "a master is needed: --master URI in a token, or --master-file FILE");
+	char hex[2 * CHECK_VALUE_SIZE + 1];
+	uint8_t mac[MAC_SIZE];
+
+	if (!hmac_sha256(master->data, master->size, CHECK_TEXT, strlen(CHECK_TEXT), mac, err))
+		return false;
+	hex_encode(hex, mac, CHECK_VALUE_SIZE);
+	secret_wipe(mac, sizeof(mac));
+	return text_equal_folded(hex, check_value) ||
+	       muster_fail(err, CAUSE_CHECK_VALUE_DIFFERS,
+			   "%s is not the one whose check value is %s", what,
+			   PRINTABLE(check_value));
+}
+
+static bool check_source(const struct station_check_value *request, struct muster_error *err)
+{
+	return !!request->master.uri + !!request->master.file + !!request->component == 1 ||
+	       muster_fail(
+		       err, CAUSE_USAGE,
+		       "a master is needed: --master URI in a token, --master-file FILE, or a --component");
+}
+
+static bool open_component(const char *source, struct master *master, struct muster_error *err)
+{
+	CLEANUP(secret_done) struct secret key = { 0 };
+
+	if (!component_read(source, "the component", NULL, &key, err))
+		return false;
+	master->software = hmac_sha256_new(key.data, key.size, err);
+	return master->software != NULL;
 }
 
 bool station_master_check_value(const struct station_check_value *request, cJSON **ret_result,
@@ -164,10 +193,11 @@ bool station_master_check_value(const struct station_check_value *request, cJSON
 	CLEANUP(master_done) struct master master = { 0 };
 	CLEANUP(cJSON_freep) cJSON *result = cJSON_CreateObject();
 
-	if (!check_source(&request->master, err) ||
+	if (!check_source(request, err) ||
 	    (master_needs_token(&request->master) &&
 	     !custody_open(&custody, &request->custody, request->master.uri, CUSTODY_LOOKS, err)) ||
-	    !master_open(&request->master, &custody, NULL, &master, err))
+	    !(request->component ? open_component(request->component, &master, err)
+				 : master_open(&request->master, &custody, NULL, &master, err)))
 		return false;
 	if (!result)
 		return muster_fail_memory(err);
@@ -179,13 +209,25 @@ bool station_master_check_value(const struct station_check_value *request, cJSON
 
 /* -- Making and importing ------------------------------------------------------------------------------------------- */
 
+/* By their check values, which tell whose they were. */
+static bool add_components(cJSON *object, const struct station_master *request)
+{
+	const struct station_components *components = &request->components;
+
+	return components->count == 0 ||
+	       json_add_item(
+		       object, "components",
+		       cJSON_CreateStringArray(components->check_values, (int)components->count));
+}
+
 static bool announce(struct custody *custody, const struct station_master *request,
 		     const char *origin, const struct bytes *id, struct muster_error *err)
 {
 	CLEANUP(cJSON_freep) cJSON *body = custody_entry(custody, "master", "keyId", id);
 
 	if (!body || !json_add_bool(body, "makesKey", true) ||
-	    !json_add_text(body, "origin", origin) || !json_add_text(body, "label", request->label))
+	    !json_add_text(body, "origin", origin) ||
+	    !json_add_text(body, "label", request->label) || !add_components(body, request))
 		return muster_fail_memory(err);
 	return custody_record(custody, JOURNAL_INTENT, TAKE_PTR(body), err);
 }
@@ -210,7 +252,7 @@ static bool describe(const struct custody *custody, const struct station_master 
 	char hex[2 * 64 + 1];
 
 	return json_add_text(result, "label", request->label) &&
-	       json_add_text(result, "origin", origin) &&
+	       json_add_text(result, "origin", origin) && add_components(result, request) &&
 	       json_add_text(result, "keyId", hex_encode(hex, id->data, id->size)) &&
 	       json_add_text(result, "keyAttributes", attributes) &&
 	       json_add_text(result, "token", custody->token.label) &&
@@ -280,7 +322,7 @@ bool station_master_generate(const struct station_master *request, cJSON **ret_r
 	return run(request, "generated", &asked, ret_result, err);
 }
 
-/* A descriptor can be read once: what came out of it goes to the worker through a pipe, which has room for all of it. */
+/* What was read and looked at goes to the worker through a pipe, which has room for all of it. */
 static int pipe_with(const struct secret *text, struct muster_error *err)
 {
 	int ends[2];
@@ -298,43 +340,45 @@ static int pipe_with(const struct secret *text, struct muster_error *err)
 	return ends[0];
 }
 
-static bool take_descriptor(int64_t fd, int *ret_fd, struct muster_error *err)
+static bool take_descriptor(int64_t fd, struct secret *ret_key, struct muster_error *err)
 {
-	CLEANUP(secret_done) struct secret text = { 0 }, key = { 0 };
+	CLEANUP(secret_done) struct secret text = { 0 };
 	char source[32], what[48];
 
 	snprintf(source, sizeof(source), "fd:%lld", (long long)fd);
 	snprintf(what, sizeof(what), "descriptor %lld", (long long)fd);
-	if (!secret_read_source(&text, source, PIPE_BUF, what, err) ||
-	    !identity_master_decode(&text, what, &key, err) || !check_random(&key, what, err))
-		return false;
-	*ret_fd = pipe_with(&text, err);
-	return *ret_fd >= 0;
+	return secret_read_source(&text, source, PIPE_BUF, what, err) &&
+	       identity_master_decode(&text, what, ret_key, err) &&
+	       master_check_random(ret_key, what, err);
 }
 
-/* The worker reads the key itself; here it is only looked at. */
-static bool open_source(const struct station_master *request, int *ret_fd, struct muster_error *err)
+static bool read_key(const struct station_master *request, struct secret *ret_key,
+		     struct muster_error *err)
 {
-	CLEANUP(secret_done) struct secret key = { 0 };
-
-	if (!request->from == !request->from_fd)
-		return muster_fail(err, CAUSE_USAGE,
-				   "where is the master? pass --from FILE or --from-fd N");
+	if (!!request->from + !!request->from_fd + !!request->components.count != 1)
+		return muster_fail(
+			err, CAUSE_USAGE,
+			"where is the master? pass --from FILE, --from-fd N, or each --component");
+	if (request->components.count > 0)
+		return components_combine(&request->components, ret_key, err);
 	if (request->from_fd)
-		return take_descriptor(request->from_fd, ret_fd, err);
-	if (!identity_master_read(request->from, &key, err) ||
-	    !check_random(&key, PRINTABLE(request->from), err))
-		return false;
-	*ret_fd = secret_open_file(request->from, err);
-	return *ret_fd >= 0;
+		return take_descriptor(request->from_fd, ret_key, err);
+	return identity_master_read(request->from, ret_key, err) &&
+	       master_check_random(ret_key, PRINTABLE(request->from), err);
 }
 
 bool station_master_import(const struct station_master *request, cJSON **ret_result,
 			   struct muster_error *err)
 {
 	CLEANUP(worker_message_done) struct worker_message asked;
+	CLEANUP(secret_done) struct secret key = { 0 }, text = { 0 };
 
 	worker_request_init(&asked, WORKER_HSM_MASTER_IMPORT);
-	return open_source(request, &asked.fd, err) &&
-	       run(request, "imported", &asked, ret_result, err);
+	if (!read_key(request, &key, err) ||
+	    (request->check_value &&
+	     !master_compare(&key, "the master", request->check_value, err)) ||
+	    !secret_to_base64(&text, key.data, key.size, err))
+		return false;
+	asked.fd = pipe_with(&text, err);
+	return asked.fd >= 0 && run(request, "imported", &asked, ret_result, err);
 }

@@ -22,6 +22,12 @@ bool master_open(const struct station_master_source *source, struct custody *cus
 		 const struct master *other, struct master *ret_master, struct muster_error *err)
 	MUST_CHECK;
 void master_done(struct master *master);
+/* A master is random: CAUSE_MASTER_WEAK for one that a person could have typed. `what` names it. */
+bool master_check_random(const struct secret *master, const char *what, struct muster_error *err)
+	MUST_CHECK;
+/* Whether it has that check value, ten hex digits: CAUSE_CHECK_VALUE_DIFFERS, without a word of its own. */
+bool master_compare(const struct secret *master, const char *what, const char *check_value,
+		    struct muster_error *err) MUST_CHECK;
 /* HMAC-SHA256 over each of up to MASTER_BATCH texts, 32 bytes each: begun on one of the custody's lines, so that all of
  * them work at a time, and ended in the same order. A line takes one more while it is busy with one. */
 bool master_begin(struct master *master, size_t line, const char *const *texts, size_t count,

@@ -139,4 +139,6 @@ MUTANTS = [
      "tests/stories/test_approvals.py::test_an_approval_out_of_its_time"),
     ("any-manifest-was-approved", "src/station/approval.c", "if (!digest || strcmp(digest, subject->valuestring) != 0)",
      "if (!digest)", "tests/stories/test_approvals.py::test_an_approval_of_another_manifest"),
+    ("any-component-will-do", "src/station/components.c", "(!check_value || master_compare(ret_component, name, check_value, err))",
+     "(!check_value || true)", "tests/stories/test_key_components.py::test_one_that_is_wrong_is_named_and_not_shown"),
 ]
