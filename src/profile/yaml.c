@@ -389,7 +389,8 @@ static struct span find_place(const struct source *source, int line, int column)
 		line -= source->data[span.at++] == '\n';
 	while (column > 1 && span.at < source->size && source->data[span.at] != '\n') {
 		span.at++;
-		column -= ((unsigned char)source->data[span.at] & 0xc0) != 0x80;
+		column -= span.at == source->size ||
+			  ((unsigned char)source->data[span.at] & 0xc0) != 0x80;
 	}
 	return span;
 }
