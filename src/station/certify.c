@@ -107,7 +107,8 @@ static bool add_device(cJSON *body, const struct certify_device *device)
 	       json_add_text(body, "terms", device->terms) &&
 	       json_add_text(body, "production", device->production) &&
 	       json_add_text(body, "madeKeyId",
-			     hex_encode(hex, device->key_id->data, device->key_id->size));
+			     hex_encode(hex, device->key_id->data, device->key_id->size)) &&
+	       (!device->is_secondary || json_add_bool(body, "secondary", true));
 }
 
 bool certify_keep(struct custody *custody, const struct bytes *certificate,

@@ -26,6 +26,7 @@ bool certify_announce(struct custody *custody, const struct pki_linted *linted,
 struct certify_device {
 	const char *registration_id, *terms, *production;
 	const struct bytes *key_id;
+	bool is_secondary;
 };
 bool certify_keep(struct custody *custody, const struct bytes *certificate,
 		  const struct bytes *signer_id, const struct certify_device *device,

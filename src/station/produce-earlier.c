@@ -26,22 +26,32 @@ void earlier_done(struct earlier *earlier)
 
 /* -- Reading ------------------------------------------------------------------------------------------------------- */
 
-/* Of a device the newest comes last. */
+static int compare_names(const struct earlier_unit *unit, const char *registration_id,
+			 bool is_secondary)
+{
+	int order = strcmp(unit->registration_id, registration_id);
+
+	return order ? order : (int)unit->is_secondary - (int)is_secondary;
+}
+
+/* Of a device's certificate the newest comes last. */
 static int compare(const void *a, const void *b)
 {
 	const struct earlier_unit *one = a, *other = b;
-	int order = strcmp(one->registration_id, other->registration_id);
+	int order = compare_names(one, other->registration_id, other->is_secondary);
 
 	return order ? order : (one->seq > other->seq) - (one->seq < other->seq);
 }
 
-static bool is_last_of_device(const struct earlier *earlier, size_t i)
+static bool is_last_of_its_name(const struct earlier *earlier, size_t i)
 {
-	return i + 1 == earlier->count || strcmp(earlier->units[i].registration_id,
-						 earlier->units[i + 1].registration_id) != 0;
+	const struct earlier_unit *unit = &earlier->units[i], *next = unit + 1;
+
+	return i + 1 == earlier->count ||
+	       compare_names(unit, next->registration_id, next->is_secondary) != 0;
 }
 
-/* Keeps the newest of each device, but for those that this production has put into a file (NULL: none). */
+/* Keeps the newest of each device and kind, but for those that this production has put into a file (NULL: none). */
 static void reduce(struct earlier *earlier, const char *production)
 {
 	size_t kept = 0;
@@ -51,7 +61,7 @@ static void reduce(struct earlier *earlier, const char *production)
 	for (size_t i = 0; i < earlier->count; i++) {
 		struct earlier_unit unit = earlier->units[i];
 
-		if (is_last_of_device(earlier, i) &&
+		if (is_last_of_its_name(earlier, i) &&
 		    (!production || strcmp(unit.production, production) != 0))
 			earlier->units[kept++] = unit;
 		else
@@ -70,6 +80,7 @@ static bool fill(struct earlier_unit *unit, const cJSON *body, int64_t seq)
 		if (!names[i])
 			return false;
 	unit->seq = seq;
+	unit->is_secondary = cJSON_IsTrue(json_get(body, "secondary"));
 	unit->registration_id = strdup(names[0]);
 	unit->terms = strdup(names[1]);
 	unit->production = strdup(names[2]);
@@ -152,14 +163,14 @@ bool earlier_read(struct custody *custody, struct earlier *ret_earlier, struct m
 }
 
 const struct earlier_unit *earlier_find(const struct earlier *earlier, const char *registration_id,
-					const char *terms)
+					bool is_secondary, const char *terms)
 {
 	size_t low = 0, high = earlier->count;
 
 	while (low < high) {
 		size_t middle = low + (high - low) / 2;
 		const struct earlier_unit *unit = &earlier->units[middle];
-		int order = strcmp(unit->registration_id, registration_id);
+		int order = compare_names(unit, registration_id, is_secondary);
 
 		if (order == 0)
 			return unit->is_there && strcmp(unit->terms, terms) == 0 ? unit : NULL;

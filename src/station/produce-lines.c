@@ -7,9 +7,9 @@
 
 #include "muster/clock.h"
 
-struct unit *production_unit(struct production *production, size_t serial)
+struct unit *production_unit(struct production *production, size_t number)
 {
-	return &production->units[serial % UNDER_WAY_MAX];
+	return &production->units[number % UNDER_WAY_MAX];
 }
 
 /* Of those under way, the first in that state. */
@@ -45,7 +45,7 @@ static bool lint(const struct production *production, struct unit *unit, struct 
 		.key = unit->key.public_key,
 		.subject = unit->name.subject,
 		.registration_id = unit->name.registration_id,
-		.valid_days = (unsigned)profile->x509.valid_days,
+		.valid_days = (unsigned)produced_days(profile, unit->is_secondary),
 		.skew_minutes = (unsigned)profile->x509.skew_minutes,
 		.now_ms = clock_wall_ms(),
 		.crl_url = profile->x509.crl_url,
@@ -69,6 +69,28 @@ static bool is_repeated(struct production *production, const struct unit *unit)
 	return false;
 }
 
+bool production_follow(const struct production *production, struct unit *unit,
+		       const struct bytes *key_id, EVP_PKEY *public_key, struct muster_error *err)
+{
+	if (!bytes_copy(&unit->key.id, key_id->data, key_id->size, err))
+		return false;
+	EVP_PKEY_up_ref(public_key);
+	unit->key.public_key = public_key;
+	if (!lint(production, unit, err))
+		return false;
+	unit->state = UNIT_LINTED;
+	return true;
+}
+
+/* A secondary unit that waits for this key has it now. */
+static bool lead(const struct production *production, struct unit *unit, struct muster_error *err)
+{
+	struct unit *next = unit + 1;
+
+	return production->parts == 1 || unit->is_secondary || next->state != UNIT_WAITING ||
+	       production_follow(production, next, &unit->key.id, unit->key.public_key, err);
+}
+
 static bool take_key(struct production *production, struct unit *unit,
 		     const struct worker_message *reply, struct muster_error *err)
 {
@@ -77,7 +99,7 @@ static bool take_key(struct production *production, struct unit *unit,
 	if (is_repeated(production, unit))
 		return muster_fail(err, CAUSE_KEY_REPEATED,
 				   "the token made the same key a second time");
-	if (!lint(production, unit, err))
+	if (!lint(production, unit, err) || !lead(production, unit, err))
 		return false;
 	unit->state = UNIT_LINTED;
 	return true;

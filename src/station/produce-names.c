@@ -40,8 +40,25 @@ bool produced_name_make(const struct profile *profile, const char *serial,
 	return true;
 }
 
+bool produced_name_second(struct produced_name *name, struct muster_error *err)
+{
+	char *label = text_format("%s+secondary", name->label);
+
+	if (!label)
+		return muster_fail_memory(err);
+	free(name->label);
+	name->label = label;
+	return true;
+}
+
+int64_t produced_days(const struct profile *profile, bool is_secondary)
+{
+	return is_secondary ? profile->x509.secondary_valid_days : profile->x509.valid_days;
+}
+
 bool produced_terms(const struct profile *profile, const struct produced_name *name,
-		    const X509 *issuer, char terms[SHA256_HEX_SIZE], struct muster_error *err)
+		    bool is_secondary, const X509 *issuer, char terms[SHA256_HEX_SIZE],
+		    struct muster_error *err)
 {
 	CLEANUP(text_done) struct text text = TEXT_MAX(8192);
 	CLEANUP(bytes_done) struct bytes der = { 0 };
@@ -53,7 +70,7 @@ bool produced_terms(const struct profile *profile, const struct produced_name *n
 		sha256_hex(digest, der.data, der.size);
 	}
 	text_addf(&text, "%s\n%s\n%s\n%lld\n%lld\n%s\n%s", name->subject, name->label,
-		  profile->x509.key_type, (long long)profile->x509.valid_days,
+		  profile->x509.key_type, (long long)produced_days(profile, is_secondary),
 		  (long long)profile->x509.skew_minutes,
 		  profile->x509.crl_url ? profile->x509.crl_url : "", digest);
 	if (!text_ok(&text, err))

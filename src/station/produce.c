@@ -48,6 +48,7 @@ static bool keep(struct production *production, struct unit *unit, struct muster
 		.terms = unit->terms,
 		.production = hex_encode(hex, production->id.data, production->id.size),
 		.key_id = &unit->key.id,
+		.is_secondary = unit->is_secondary,
 	};
 
 	unit->state = UNIT_RECORDED;
@@ -64,12 +65,13 @@ static bool record(struct production *production, struct unit *unit, struct must
 					err);
 	if (unit->state != UNIT_SIGNED)
 		return true;
-	return keep(production, unit, err) && custody_key_keep(custody, &unit->key, err);
+	return keep(production, unit, err) &&
+	       (!unit->has_own_key || custody_key_keep(custody, &unit->key, err));
 }
 
-/* The enrollment that `muster enrollment import` is to make, a line. */
-static bool write_unit(struct production *production, const struct unit *unit,
-		       struct muster_error *err)
+/* The enrollment that `muster enrollment import` is to make, a line. By the device's first unit. */
+static bool write_device(struct production *production, const struct unit *unit,
+			 struct muster_error *err)
 {
 	struct dps_enrollment_terms terms = enroll_terms(&production->profile);
 	CLEANUP(cJSON_freep) cJSON *document = NULL;
@@ -79,6 +81,7 @@ static bool write_unit(struct production *production, const struct unit *unit,
 	terms.registration_id = unit->name.registration_id;
 	terms.device_id = unit->name.device_id;
 	terms.certificate = &unit->certificate;
+	terms.secondary_certificate = production->parts == 2 ? &unit[1].certificate : NULL;
 	if (!dps_enrollment_build(&terms, &document, err))
 		return false;
 	printed = json_print_line(document);
@@ -90,20 +93,29 @@ static bool write_unit(struct production *production, const struct unit *unit,
 	       file_sink_write(&production->sink, line.data, line.length, err);
 }
 
+static bool is_given_up(const struct production *production, const struct unit *unit)
+{
+	return unit->state == UNIT_FAILED ||
+	       (production_is_stopped(production) && unit->state <= UNIT_TO_MAKE);
+}
+
 /* In the order of the serials. One that failed, or was not begun because another had, makes no line. */
 static bool end_units(struct production *production, struct muster_error *err)
 {
-	for (; production->ended < production->begun; production->ended++) {
-		struct unit *unit = production_unit(production, production->ended);
-		bool is_given_up =
-			unit->state == UNIT_FAILED ||
-			(production_is_stopped(production) && unit->state <= UNIT_TO_MAKE);
+	for (; production->ended < production->begun; production->ended += production->parts) {
+		struct unit *units = production_unit(production, production->ended);
+		size_t recorded = 0, given_up = 0;
 
-		if (unit->state != UNIT_RECORDED && !is_given_up)
+		for (size_t i = 0; i < production->parts; i++) {
+			recorded += units[i].state == UNIT_RECORDED;
+			given_up += is_given_up(production, &units[i]);
+		}
+		if (recorded + given_up < production->parts)
 			break;
-		if (!is_given_up && !write_unit(production, unit, err))
+		if (given_up == 0 && !write_device(production, units, err))
 			return false;
-		unit_done(unit);
+		for (size_t i = 0; i < production->parts; i++)
+			unit_done(&units[i]);
 	}
 	return true;
 }
@@ -111,7 +123,7 @@ static bool end_units(struct production *production, struct muster_error *err)
 static bool has_room(const struct production *production)
 {
 	return !production_is_stopped(production) &&
-	       production->begun < production->serials.count &&
+	       production->begun < production->serials.count * production->parts &&
 	       production->begun - production->ended < UNDER_WAY_MAX;
 }
 
@@ -119,29 +131,75 @@ static bool has_room(const struct production *production)
 static bool adopt(struct production *production, struct unit *unit, const struct earlier_unit *made,
 		  struct muster_error *err)
 {
-	production->adopted++;
+	production->adopted += !unit->is_secondary;
 	return bytes_copy(&unit->key.id, made->key_id.data, made->key_id.size, err) &&
 	       bytes_copy(&unit->certificate, made->certificate.data, made->certificate.size,
 			  err) &&
 	       keep(production, unit, err);
 }
 
-static bool begin_unit(struct production *production, struct muster_error *err)
+/* Beside a primary unit that was adopted. */
+static bool follow_adopted(struct production *production, struct unit *unit,
+			   const struct unit *primary, struct muster_error *err)
 {
-	const char *serial = production->serials.items[production->begun].text;
-	struct unit *unit = production_unit(production, production->begun++);
+	CLEANUP(X509_freep) X509 *certificate = NULL;
+
+	return pki_certificate_read(primary->certificate.data, primary->certificate.size, "journal",
+				    &certificate, err) &&
+	       production_follow(production, unit, &primary->key.id, X509_get0_pubkey(certificate),
+				 err);
+}
+
+/* Its key is that of the primary unit, which may be still to be made. */
+static bool begin_second(struct production *production, struct unit *unit,
+			 const struct unit *primary, const struct earlier_unit *made,
+			 struct muster_error *err)
+{
+	if (primary->state != UNIT_RECORDED) {
+		unit->state = UNIT_WAITING;
+		return true;
+	}
+	return made && bytes_equal(&made->key_id, &primary->key.id)
+		       ? adopt(production, unit, made, err)
+		       : follow_adopted(production, unit, primary, err);
+}
+
+static bool begin_unit(struct production *production, const char *serial, struct unit *unit,
+		       struct muster_error *err)
+{
+	const struct profile *profile = &production->profile;
 	const struct earlier_unit *made;
 
-	if (!produced_name_make(&production->profile, serial, &unit->name, err) ||
-	    !produced_terms(&production->profile, &unit->name, production->issuer_certificate,
-			    unit->terms, err))
+	unit->has_own_key = !unit->is_secondary || profile->x509.own_secondary_key;
+	if (!produced_name_make(profile, serial, &unit->name, err) ||
+	    (unit->is_secondary && !produced_name_second(&unit->name, err)) ||
+	    !produced_terms(profile, &unit->name, unit->is_secondary,
+			    production->issuer_certificate, unit->terms, err))
 		return false;
-	made = earlier_find(&production->earlier, unit->name.registration_id, unit->terms);
+	made = earlier_find(&production->earlier, unit->name.registration_id, unit->is_secondary,
+			    unit->terms);
+	if (!unit->has_own_key)
+		return begin_second(production, unit, unit - 1, made, err);
 	if (made)
 		return adopt(production, unit, made, err);
-	unit->choice = (struct station_key_choice){ .type = production->profile.x509.key_type,
+	unit->state = UNIT_NOTED;
+	unit->choice = (struct station_key_choice){ .type = profile->x509.key_type,
 						    .label = unit->name.label };
 	return custody_key_announce(&production->custody, &unit->choice, &unit->key, err);
+}
+
+static bool begin_device(struct production *production, struct muster_error *err)
+{
+	const char *serial = production->serials.items[production->begun / production->parts].text;
+
+	for (size_t i = 0; i < production->parts; i++) {
+		struct unit *unit = production_unit(production, production->begun++);
+
+		unit->is_secondary = i == 1;
+		if (!begin_unit(production, serial, unit, err))
+			return false;
+	}
+	return true;
 }
 
 /* What was announced is on disk. */
@@ -170,7 +228,7 @@ static bool commit(struct production *production, struct muster_error *err)
 	if (!end_units(production, err))
 		return false;
 	while (has_room(production))
-		if (!begin_unit(production, err) || !end_units(production, err))
+		if (!begin_device(production, err) || !end_units(production, err))
 			return false;
 	if (!journal_commit(journal, err))
 		return false;
@@ -215,11 +273,7 @@ static bool load_profile(struct production *production, struct muster_error *err
 			err, CAUSE_USAGE,
 			"profile '%s' wraps keys out for devices, which muster provision does, one at a time",
 			PRINTABLE(production->profile.name));
-	if (production->profile.x509.secondary_valid_days > 0)
-		return muster_fail(
-			err, CAUSE_USAGE,
-			"profile '%s' wants a second certificate, which muster provision makes",
-			PRINTABLE(production->profile.name));
+	production->parts = production->profile.x509.secondary_valid_days > 0 ? 2 : 1;
 	return request->sessions <= CUSTODY_LINES_MAX ||
 	       muster_fail(err, CAUSE_USAGE, "--sessions is 1 to %d", CUSTODY_LINES_MAX);
 }

@@ -18,11 +18,15 @@ struct produced_name {
 void produced_name_done(struct produced_name *name);
 bool produced_name_make(const struct profile *profile, const char *serial,
 			struct produced_name *ret_name, struct muster_error *err) MUST_CHECK;
+/* The same for the device's secondary key: its label is another. */
+bool produced_name_second(struct produced_name *name, struct muster_error *err) MUST_CHECK;
+/* How long the device's certificate is valid, the secondary one or the other. */
+int64_t produced_days(const struct profile *profile, bool is_secondary);
 
-/* A digest of what the device's certificate depends on; `issuer` may be NULL. */
+/* A digest of what that certificate depends on; `issuer` may be NULL. */
 bool produced_terms(const struct profile *profile, const struct produced_name *name,
-		    const X509 *issuer, char terms[SHA256_HEX_SIZE], struct muster_error *err)
-	MUST_CHECK;
+		    bool is_secondary, const X509 *issuer, char terms[SHA256_HEX_SIZE],
+		    struct muster_error *err) MUST_CHECK;
 
 /* Serials, one a line, each one good for the profile and none twice. */
 struct serial {
@@ -43,6 +47,7 @@ struct earlier_unit {
 	char *registration_id, *terms, *production;
 	struct bytes key_id, certificate;
 	int64_t seq;
+	bool is_secondary;
 	bool is_there; /* its key still is in the token, and the certificate is valid */
 };
 struct earlier {
@@ -53,6 +58,6 @@ struct earlier {
 void earlier_done(struct earlier *earlier);
 bool earlier_read(struct custody *custody, struct earlier *ret_earlier, struct muster_error *err)
 	MUST_CHECK;
-/* NULL: the device has to be made. */
+/* NULL: it has to be made. */
 const struct earlier_unit *earlier_find(const struct earlier *earlier, const char *registration_id,
-					const char *terms);
+					bool is_secondary, const char *terms);

@@ -8,8 +8,9 @@
 /* Less than what a next run can settle. */
 enum { UNDER_WAY_MAX = 60 };
 
-/* In their order. What is noted is announced by the next commit, what is signed is recorded by it. */
+/* In their order. What waits has no key before the device's primary unit has one. What is noted is announced by the next commit, what is signed is recorded by it. */
 enum unit_state {
+	UNIT_WAITING,
 	UNIT_NOTED,
 	UNIT_TO_MAKE,
 	UNIT_MAKING,
@@ -21,8 +22,11 @@ enum unit_state {
 	UNIT_FAILED,
 };
 
+/* A certificate to be made, and the key for it. Where the profile wants two, a device has two units, the primary one in front. */
 struct unit {
 	enum unit_state state;
+	bool is_secondary;
+	bool has_own_key; /* else that of the primary one */
 	struct produced_name name;
 	struct station_key_choice choice;
 	struct custody_key key;
@@ -54,20 +58,26 @@ struct production {
 
 	struct line lines[CUSTODY_LINES_MAX + 1];
 	size_t line_count;
-	struct unit units[UNDER_WAY_MAX]; /* a ring: that of serial n is n % UNDER_WAY_MAX */
-	size_t begun, ended;              /* serials */
+	struct unit units[UNDER_WAY_MAX]; /* a ring: unit n is n % UNDER_WAY_MAX */
+	size_t parts;                     /* units of a device, 1 or 2 */
+	size_t begun, ended;              /* units; always whole devices */
 	size_t written, adopted;
 	struct muster_error failure; /* the first; nothing new is begun after it */
 };
 
-/* The unit of a serial; it has to be under way. */
-struct unit *production_unit(struct production *production, size_t serial);
+/* It has to be under way. */
+struct unit *production_unit(struct production *production, size_t number);
 /* Of those under way the first in that state, or NULL. */
 struct unit *production_first(struct production *production, enum unit_state state);
 bool production_is_stopped(const struct production *production);
 /* Nothing new is begun after the first failure. */
 void production_unit_failed(struct production *production, struct unit *unit,
 			    const struct muster_error *failure);
+
+/* Gives the unit the key of the device's primary one, of which there is the public half, and says what is to be signed. */
+bool production_follow(const struct production *production, struct unit *unit,
+		       const struct bytes *key_id, EVP_PKEY *public_key, struct muster_error *err)
+	MUST_CHECK;
 
 /* CKA_ID of the key that signs for the unit: the issuer's, or its own. */
 const struct bytes *production_signer(const struct production *production, const struct unit *unit);

@@ -3,6 +3,7 @@ import base64
 import json
 import pathlib
 import ssl
+import subprocess
 
 import pytest
 
@@ -54,8 +55,8 @@ def rows(custodian):
     return [json.loads(line) for line in (custodian.home / "out.jsonl").read_text().splitlines()]
 
 
-def certificate(row):
-    return base64.b64decode(row["attestation"]["x509"]["clientCertificates"]["primary"]["certificate"])
+def certificate(row, which="primary"):
+    return base64.b64decode(row["attestation"]["x509"]["clientCertificates"][which]["certificate"])
 
 
 @pytest.mark.parametrize("sessions", [1, 4])
@@ -179,10 +180,89 @@ def test_what_was_made_under_other_terms_is_not_taken_over(custodian):
     assert done.status == 0 and done.json["adopted"] == 0, done
 
 
+# -- Two certificates of a device ----------------------------------------------------------------------------------
+
+SECOND = ["secondaryValidDays: 80", "secondaryKey: own"]
+
+
+def want_second(custodian, second):
+    profile = custodian.home / "profile.yaml"
+    profile.write_text(profile.read_text().replace("  x509:\n", f"  x509:\n    {second}\n"))
+
+
+def both_keys(custodian, row):
+    """The public keys of the device's certificates, which are of the authority and say who it is."""
+    keys = []
+    for name in ("primary", "secondary"):
+        path = custodian.home / "one.pem"
+        path.write_text(ssl.DER_cert_to_PEM_cert(certificate(row, name)))
+        openssl("verify", "-CAfile", custodian.home / "line.pem", "-purpose", "sslclient", path)
+        assert f"CN = {row['registrationId']}, O = Example" in openssl("x509", "-in", path, "-noout", "-subject")
+        keys.append(openssl("x509", "-in", path, "-noout", "-pubkey"))
+    return keys
+
+
+def assert_each_key_once(custodian, second):
+    """One of its own for each certificate, or one for both of a device. Returns how many."""
+    pairs = [both_keys(custodian, row) for row in rows(custodian)]
+    assert all((primary == secondary) == (second == SECOND[0]) for primary, secondary in pairs)
+    keys = {key for pair in pairs for key in pair}
+    assert len(keys) == len(pairs) * (1 if second == SECOND[0] else 2)
+    return len(keys)
+
+
+@pytest.mark.parametrize("second", SECOND)
+def test_each_device_gets_both_certificates(custodian, hsm_station, second):
+    prepare(custodian, ["A-1", "a-2", "a-3"], make_authority(custodian))
+    want_second(custodian, second)
+    done = produce(custodian)
+    assert done.status == 0 and done.json["devices"] == 3, done
+    made = assert_each_key_once(custodian, second)
+    assert len(custodian.token.key_ids()) == made + 1
+    wanted = {"a-1", "a-2", "a-3", *({f"{name}+secondary" for name in ("a-1", "a-2", "a-3")} if made == 6 else ())}
+    assert set(custodian.token.objects("privkey")) - {"line"} == wanted
+    for name, days in (("primary", 50), ("secondary", 80 if second == SECOND[0] else 50)):
+        (custodian.home / "one.der").write_bytes(certificate(rows(custodian)[0], name))
+        for seconds, status in ((days * 86400 - 3600, 0), (days * 86400 + 3600, 1)):
+            done = subprocess.run(["openssl", "x509", "-inform", "DER", "-in", custodian.home / "one.der", "-noout", "-checkend", str(seconds)],
+                                  stdout=subprocess.DEVNULL, check=False)
+            assert done.returncode == status, (name, seconds)
+    desk = EnrollmentDesk(hsm_station)
+    assert desk.run("import", custodian.home / "out.jsonl").status == 0
+    for name in ("a-1", "a-2", "a-3"):
+        found = hsm_station.service.enrollment(name)["attestation"]["x509"]["clientCertificates"]
+        assert found["primary"]["info"]["sha256Thumbprint"] != found["secondary"]["info"]["sha256Thumbprint"]
+
+
+@pytest.mark.parametrize("second", SECOND)
+def test_a_run_for_two_certificates_that_was_killed_goes_on_where_it_was(custodian, second):
+    custodian.build = RELEASE
+    authority = make_authority(custodian)
+    prepare(custodian, [f"a-{number}" for number in range(60)], authority)
+    want_second(custodian, second)
+    cut_late(custodian)
+    done = produce(custodian)
+    assert done.status == 0 and done.json["devices"] == 60 and 1 <= done.json["adopted"] < 60, done
+    assert len(custodian.token.key_ids()) == assert_each_key_once(custodian, second) + 1
+    sound = custodian.look("hsm", "audit", custodian.token.uri, "--pin-file", custodian.token.pin_file, "--journal", custodian.journal)
+    assert sound.status == 0, sound
+
+
+def test_a_second_certificate_is_made_for_the_key_of_a_first_that_was_recorded(custodian):
+    """The profile wanted one when the run was cut, and wants two when it goes on."""
+    custodian.build = RELEASE
+    prepare(custodian, [f"a-{number}" for number in range(100)], make_authority(custodian))
+    cut_late(custodian)
+    want_second(custodian, SECOND[0])
+    done = produce(custodian)
+    assert done.status == 0 and done.json["adopted"] >= 20, done
+    assert len(custodian.token.key_ids()) == assert_each_key_once(custodian, SECOND[0]) + 1
+
+
 def test_what_only_provision_makes_is_refused(custodian):
     prepare(custodian, ["A-1"])
     profile = custodian.home / "profile.yaml"
-    profile.write_text(profile.read_text().replace("  x509:\n", "  x509:\n    secondaryValidDays: 200\n"))
+    profile.write_text(profile.read_text().replace("  x509:\n", "  x509:\n    key: {lives: wrapped-to-device}\n"))
     done = produce(custodian)
-    assert (done.status, done.cause) == (2, "E1001") and "second certificate" in done.stderr, done
+    assert (done.status, done.cause) == (2, "E1001") and "wraps keys out" in done.stderr, done
     assert custodian.token.objects("privkey") == []
