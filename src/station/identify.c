@@ -106,6 +106,21 @@ static bool is_of_other_service(const struct job *job)
 	return known && *here && strcmp(known, here) != 0;
 }
 
+/* One that is under way is read back before it is sent, and differs then. Of a released one nothing might be asked. */
+static bool check_attestation(const struct job *job, struct muster_error *err)
+{
+	const char *wanted = profile_attestation_word(job->run->profile.attestation);
+	const char *known = job->device.attestation;
+
+	return job->device.state != JOURNAL_RELEASED || !known ||
+	       text_equal_folded(known, wanted) ||
+	       muster_fail(
+		       err, CAUSE_ATTESTED_OTHERWISE,
+		       "device '%s' was released with attestation %s, and profile '%s' wants %s",
+		       PRINTABLE(job->registration_id), PRINTABLE(known),
+		       PRINTABLE(job->run->profile.name), wanted);
+}
+
 static bool check_known(struct job *job, const struct known_claim *claim, struct muster_error *err)
 {
 	const struct journal_device *known = &job->device;
@@ -122,6 +137,8 @@ static bool check_known(struct job *job, const struct known_claim *claim, struct
 				   PRINTABLE(job->registration_id));
 	if (!journal_state_is_live(known->state))
 		return true;
+	if (!check_attestation(job, err))
+		return false;
 	if (serial && known->serial && strcmp(serial, known->serial) != 0)
 		return known_fail(claim, known, CAUSE_KEY_TAKEN, err);
 	if (tpm_applies(job) && known->key_digest &&

@@ -4,6 +4,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+from lib import batch
+
 SERIAL = "KEY-0001"
 
 
@@ -51,3 +53,53 @@ def test_at_two_stations_at_the_same_time(station):
         assert one.status == 0 and one.json["verified"] is True, one
     assert creates(station) == ["create"]
     assert sorted(one.json["state"] for one in done) == ["already enrolled", "enrolled"]
+
+
+def is_a_conflict_of_attestations(station, done, name, was, wanted):
+    """And the journal says what it did."""
+    assert (done.status, done.cause) == (7, "E3107"), done
+    assert was in done.stderr and wanted in done.stderr and "muster retire" in done.stderr, done
+    row = station.rows()[name]
+    assert (row["state"], row["attestation"]) == ("released", was)
+
+
+@pytest.mark.parametrize("is_gone", [False, True], ids=["", "its enrollment is gone"])
+def test_a_released_device_with_another_attestation(hsm_station, token, is_gone):
+    """Nothing of the device would be shown, nor asked of the service."""
+    station, options = hsm_station, ["--token", token.uri, "--pin-file", token.pin_file]
+    name = station.provision(station.profile("derived-key"), SERIAL).json["registrationId"]
+    if is_gone:
+        station.service.delete(name)
+    for more in ([], ["--dry-run"]):
+        done = station.provision(station.profile("hsm-x509"), SERIAL, *options, *more)
+        is_a_conflict_of_attestations(station, done, name, "symmetricKey", "x509")
+    assert token.key_ids() == []
+
+
+def test_a_released_device_with_another_attestation_in_a_manifest(hsm_station, token):
+    station = hsm_station
+    assert batch.provision(station, batch.manifest(station, ["one"])).status == 0
+    done = batch.provision(station, batch.manifest(station, ["one", "two"]), "--token", token.uri, "--pin-file", token.pin_file,
+                           "--batch", "other", profile=station.profile("hsm-x509"))
+    is_a_conflict_of_attestations(station, done, "one", "symmetricKey", "x509")
+    assert (done.json["before"], done.json["enrolled"]) == (0, 1), done
+
+
+def test_a_chip_with_another_attestation(station, tpm):
+    """The other way round, where the service would have been asked."""
+    name = "gateway-1"
+    profile = station.profile("tpm", {"registrationId": name})
+    assert station.provision(profile, SERIAL, "--tpm", tpm.tcti).status == 0
+    done = station.provision(station.profile("derived-key", {"registrationId": name}), SERIAL)
+    is_a_conflict_of_attestations(station, done, name, "tpm", "symmetricKey")
+
+
+def test_once_retired_it_comes_back_with_another_attestation(hsm_station, token):
+    station, options = hsm_station, ["--token", token.uri, "--pin-file", token.pin_file]
+    name = station.provision(station.profile("derived-key"), SERIAL).json["registrationId"]
+    done = station.muster("retire", name, "--reason", "gets a token", "--journal", station.journal, "--login-file", station.login_file,
+                          "--ca-file", station.emulator.ca_file)
+    assert done.status == 0, done
+    done = station.provision(station.profile("hsm-x509"), SERIAL, *options)
+    assert (done.status, done.json["state"], done.json["verified"]) == (0, "enrolled", True), done
+    assert station.rows()[name]["attestation"] == "x509"
