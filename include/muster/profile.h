@@ -177,5 +177,10 @@ bool profile_initial_twin(const struct profile *profile, cJSON **ret_twin, struc
 /* Any of the templates in use asks for a serial. */
 bool profile_needs_serial(const struct profile *profile);
 
+/* A value that is given elsewhere than in a profile, by the rule of the profile's `key`, a text: CAUSE_USAGE. `what` is its
+ * name for people. */
+bool profile_value_check(const char *key, const char *value, const char *what,
+			 struct muster_error *err) MUST_CHECK;
+
 /* The JSON Schema (draft-07) of profiles, ending in a newline. */
 bool profile_schema(struct text *out, struct muster_error *err) MUST_CHECK;

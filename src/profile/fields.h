@@ -78,6 +78,8 @@ void fields_read(struct source *source, const struct fields *fields, const struc
 		 void *base);
 /* Of the groups inside the struct too, not of a map's entries. The struct has to be zero. */
 void fields_set_defaults(struct source *source, const struct fields *fields, void *base);
+/* Whether a text has the row's length and pattern. */
+bool field_takes(const struct field *field, const char *value);
 /* Frees what the fields own and zeroes it. */
 void fields_free(const struct fields *fields, void *base);
 /* The schema of a mapping with these fields; NULL without memory. */

@@ -189,6 +189,18 @@ bool profile_needs_serial(const struct profile *profile)
 	return false;
 }
 
+bool profile_value_check(const char *key, const char *value, const char *what,
+			 struct muster_error *err)
+{
+	const struct field *field = profile_fields.rows;
+
+	while (strcmp(field->name, key) != 0)
+		field++;
+	return field_takes(field, value) ||
+	       muster_fail(err, CAUSE_USAGE, "%s has to be %s, not '%s'", what, field->form,
+			   PRINTABLE(value));
+}
+
 bool profile_schema(struct text *out, struct muster_error *err)
 {
 	CLEANUP(cJSON_freep) cJSON *schema = cJSON_CreateObject();

@@ -31,6 +31,11 @@ static size_t count_characters(const char *text)
 	return count;
 }
 
+static size_t max_of(const struct field *field)
+{
+	return field->max ? field->max : FIELD_CHARACTERS_MAX;
+}
+
 static bool matches(struct source *source, const char *pattern, const char *text)
 {
 	regex_t regex;
@@ -43,6 +48,14 @@ static bool matches(struct source *source, const char *pattern, const char *text
 	is_match = regexec(&regex, text, 0, NULL, 0) == 0;
 	regfree(&regex);
 	return is_match;
+}
+
+bool field_takes(const struct field *field, const char *value)
+{
+	struct source source = { 0 };
+
+	return count_characters(value) <= max_of(field) &&
+	       matches(&source, field->pattern, value) && !source.is_out_of_memory;
 }
 
 static void fail_type(struct source *source, const struct field *field, const char *wanted,
@@ -69,7 +82,7 @@ static bool has_control(const char *text)
 static bool check_text(struct source *source, const struct field *field, struct span span,
 		       const char *text)
 {
-	size_t max = field->max ? field->max : FIELD_CHARACTERS_MAX;
+	size_t max = max_of(field);
 
 	if (!*text)
 		mistake_add(source, CAUSE_PROFILE_VALUE, span, "%s is empty", field->name);

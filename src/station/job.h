@@ -327,8 +327,9 @@ int loop_signal(void);
 bool run_is_networked(const char *tcti);
 /* Is it one that may be used: over TCP only where the configuration allows it. */
 bool run_check_tpm(const struct run *run, const char *tcti, struct muster_error *err) MUST_CHECK;
-/* HOST[:PORT] of the device API; NULL leaves it open. */
+/* By the same rules as in a profile. HOST[:PORT] of the device API; NULL leaves it open. */
 bool run_take_endpoint(struct run *run, const char *endpoint, struct muster_error *err) MUST_CHECK;
+bool run_take_id_scope(struct run *run, const char *id_scope, struct muster_error *err) MUST_CHECK;
 /* Can a device be run by this profile? */
 bool run_check_device(const struct run *run, const struct station_device *device,
 		      struct muster_error *err) MUST_CHECK;

@@ -149,11 +149,22 @@ static bool check_devices(struct run *run, struct muster_error *err)
 
 bool run_take_endpoint(struct run *run, const char *endpoint, struct muster_error *err)
 {
-	if (endpoint && strlen(endpoint) >= sizeof(run->device_host))
+	if (!endpoint)
+		return true;
+	if (!profile_value_check("deviceEndpoint", endpoint, "the device endpoint", err))
+		return false;
+	if (strlen(endpoint) >= sizeof(run->device_host))
 		return muster_fail(err, CAUSE_USAGE, "the device endpoint is too long");
-	if (endpoint)
-		snprintf(run->device_host, sizeof(run->device_host), "%s", endpoint);
+	snprintf(run->device_host, sizeof(run->device_host), "%s", endpoint);
 	return true;
+}
+
+bool run_take_id_scope(struct run *run, const char *id_scope, struct muster_error *err)
+{
+	if (!profile_value_check("idScope", id_scope, "the ID scope", err))
+		return false;
+	run->id_scope = strdup(id_scope);
+	return run->id_scope || muster_fail_memory(err);
 }
 
 static bool read_places(struct run *run, const struct config *config, struct muster_error *err)
@@ -161,10 +172,12 @@ static bool read_places(struct run *run, const struct config *config, struct mus
 	const struct station_request *request = run->request;
 	const char *endpoint =
 		request->device_endpoint ? request->device_endpoint : run->profile.device_endpoint;
+	const char *id_scope = request->id_scope       ? request->id_scope
+			       : run->profile.id_scope ? run->profile.id_scope
+						       : config->id_scope;
 
 	if (!run_take_endpoint(run, endpoint, err) ||
-	    !COPY_FIRST(&run->id_scope, err, request->id_scope, run->profile.id_scope,
-			config->id_scope))
+	    (id_scope && !run_take_id_scope(run, id_scope, err)))
 		return false;
 	return run->id_scope || run->profile.verify == PROFILE_VERIFY_NONE ||
 	       run->way == RUN_OFFLINE ||

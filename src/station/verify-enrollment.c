@@ -229,11 +229,10 @@ static bool find_places(const struct station_verify *request, struct run *run,
 		return muster_fail(err, CAUSE_USAGE,
 				   "verifying a device needs the ID scope: pass --id-scope, or set "
 				   "idScope in muster.yaml");
-	run->id_scope = strdup(id_scope);
 	run->may_use_network = config.tpm_network;
 	run->tpm_deadlines = chip_deadlines(&config);
-	return run->id_scope ? run_take_endpoint(run, request->device_endpoint, err)
-			     : muster_fail_memory(err);
+	return run_take_id_scope(run, id_scope, err) &&
+	       run_take_endpoint(run, request->device_endpoint, err);
 }
 
 /* All that can be known to be wrong before anything outside is touched. */

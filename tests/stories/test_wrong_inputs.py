@@ -189,6 +189,17 @@ def test_enrollment_exists_with_another_ek(station, make_tpm):
     assert station.service.enrollments() == before
 
 
+# -- Where to ----------------------------------------------------------------------------------------------------------
+
+@pytest.mark.parametrize("option, value", [("--id-scope", "bad scope"), ("--id-scope", "0ne/../x"), ("--id-scope", ""),
+                                           ("--device-endpoint", "https://localhost:1"), ("--device-endpoint", "a b"),
+                                           ("--device-endpoint", "-h")])
+def test_place_that_is_none(station, option, value):
+    done = station.provision(station.profile("derived-key"), SERIAL, f"{option}={value}")
+    assert_refused(station, done, 2, "E1001")
+    assert "has to be" in done.stderr and not station.journal.exists(), done
+
+
 # -- Journal and disk -------------------------------------------------------------------------------------------------
 
 def inject(station, error):
