@@ -119,6 +119,7 @@ bool enroll_put_intend(struct job *job, cJSON *body, struct muster_error *err)
 		return false;
 	sha256_hex(job->body_digest, bytes.data, bytes.size);
 	return (json_add_text(body, "operation", "create") &&
+		json_add_text(body, "host", job_host(job)) &&
 		json_add_int64(body, "send", job->sends + 1) &&
 		json_add_text(body, "attemptId", job->attempt_id) &&
 		json_add_text(body, "bodySha256", job->body_digest)) ||

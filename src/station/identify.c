@@ -94,16 +94,51 @@ static struct known_claim claim_of(const struct job *job)
 	return claim;
 }
 
-static const char *service_of(const struct job *job)
+/* Where its enrollment was sent to. */
+struct sendings {
+	bool are_unknown; /* to whom: an older muster did not say */
+	char host[256];   /* the last one's; "" for none */
+};
+
+static bool take_sending(void *context, const struct journal_entry *entry, struct muster_error *err)
 {
-	return job->run->id_scope ? job->run->id_scope : job_host(job);
+	struct sendings *sendings = context;
+	CLEANUP(cJSON_freep) cJSON *body = NULL;
+	const char *host;
+
+	if (entry->kind != JOURNAL_INTENT || strcmp(entry->stage, stage_name(STAGE_ENROLL)) != 0)
+		return true;
+	if (!json_parse(entry->body, strlen(entry->body), "a journal entry", &body, err))
+		return false;
+	host = json_text(body, "host");
+	sendings->are_unknown = sendings->are_unknown || !host;
+	snprintf(sendings->host, sizeof(sendings->host), "%s", host ? host : "");
+	return true;
 }
 
-static bool is_of_other_service(const struct job *job)
+/* The ID scope is what somebody has typed until the device has registered with it. Before that its service is the one that its
+ * enrollment was sent to. */
+static bool check_service(const struct job *job, struct muster_error *err)
 {
-	const char *known = job->device.service, *here = service_of(job);
+	const struct journal_device *known = &job->device;
+	const char *here = job->run->id_scope;
+	struct sendings sendings = { 0 };
 
-	return known && *here && strcmp(known, here) != 0;
+	if (known->state == JOURNAL_FAILED || !known->service || !here ||
+	    strcmp(known->service, here) == 0)
+		return true;
+	if (!known->hub) {
+		if (!journal_entries_all(job->run->journal, job->registration_id, take_sending,
+					 &sendings, err))
+			return false;
+		if (!sendings.are_unknown &&
+		    (!sendings.host[0] || strcmp(sendings.host, job_host(job)) == 0))
+			return true;
+	}
+	return muster_fail(err, CAUSE_SERVICE_CHANGED,
+			   "device '%s' is in the journal as provisioned into '%s', not '%s'",
+			   PRINTABLE(job->registration_id), PRINTABLE(known->service),
+			   PRINTABLE(here));
 }
 
 /* One that is under way is read back before it is sent, and differs then. Of a released one nothing might be asked. */
@@ -126,12 +161,8 @@ static bool check_known(struct job *job, const struct known_claim *claim, struct
 	const struct journal_device *known = &job->device;
 	const char *serial = job->serial;
 
-	if (is_of_other_service(job))
-		return muster_fail(
-			err, CAUSE_SERVICE_CHANGED,
-			"device '%s' is in the journal as provisioned into '%s', not '%s'",
-			PRINTABLE(job->registration_id), PRINTABLE(known->service),
-			PRINTABLE(service_of(job)));
+	if (!check_service(job, err))
+		return false;
 	if (known->state == JOURNAL_RETIRED && job->run->batch)
 		return muster_fail(err, CAUSE_DEVICE_RETIRED, "device '%s'",
 				   PRINTABLE(job->registration_id));

@@ -5,6 +5,8 @@ import subprocess
 
 import pytest
 
+from lib import batch
+from lib.dps import Service
 from lib.software_token import write_secret
 from lib.tls_server import WrongServer
 from lib.wait import wait_until
@@ -198,6 +200,73 @@ def test_place_that_is_none(station, option, value):
     done = station.provision(station.profile("derived-key"), SERIAL, f"{option}={value}")
     assert_refused(station, done, 2, "E1001")
     assert "has to be" in done.stderr and not station.journal.exists(), done
+
+
+OTHER_SCOPE = "0ne00000000"
+
+
+def mistyped(station, serial, *arguments):
+    """Enrolled, and could not register."""
+    done = station.provision(station.profile("derived-key"), serial, "--id-scope", OTHER_SCOPE, *arguments)
+    assert done.status != 0 and done.cause != "E3105", done
+    return serial.lower()
+
+
+def is_finished(station, name, done):
+    assert done.status == 0 and "true" in done.stdout, done
+    row = station.rows()[name]
+    assert (row["state"], row["service"]) == ("released", station.emulator.id_scope)
+    assert len(station.emulator.effects("put", name)) == 1
+
+
+@pytest.mark.parametrize("way", ["provision", "sync", "outbox retry"])
+def test_mistyped_id_scope_is_corrected(station, way):
+    name = mistyped(station, SERIAL)
+    assert station.rows()[name]["state"] == "parked"
+    if way == "provision":
+        done = station.provision(station.profile("derived-key"), SERIAL)
+    else:
+        done = station.muster(*way.split(), name, *station.common(), "-o", "json")
+    is_finished(station, name, done)
+
+
+def test_mistyped_id_scope_of_what_is_spooled(station):
+    name = mistyped(station, SERIAL, "--offline")
+    is_finished(station, name, station.sync())
+
+
+def test_mistyped_id_scope_of_a_manifest(station):
+    path, profile = batch.manifest(station, ["one", "two"]), station.profile("derived-key")
+    done = batch.provision(station, path, "--id-scope", OTHER_SCOPE, profile=profile)
+    assert done.status != 0, done
+    done = batch.provision(station, path, profile=profile)
+    assert (done.status, done.json["yieldPercent"] if "yieldPercent" in done.json else 100) == (0, 100), done
+    for name in ("one", "two"):
+        is_finished(station, name, station.provision(profile, name))
+
+
+def test_after_a_decision_that_nothing_is_there_any_id_scope_will_do(station):
+    name = mistyped(station, SERIAL)
+    station.service.delete(name)
+    done = station.muster("outbox", "resolve", name, "--as", "failed", "--reason", "mistyped", "--journal", station.journal)
+    assert done.status == 0, done
+    assert station.provision(station.profile("derived-key"), SERIAL).json["verified"] is True
+
+
+def test_device_of_another_service(station, make_emulator):
+    """One that is verified is known to be there; one that waits was sent to that host."""
+    other = make_emulator(name="other")
+    profile, elsewhere = station.profile("derived-key"), station.home / "elsewhere"
+    write_secret(elsewhere, other.connection_string + "\n")
+    assert station.provision(profile, "done").status == 0
+    mistyped(station, "waits")
+    for serial in ("done", "waits"):
+        done = station.provision(profile, serial, "--login-file", elsewhere, "--ca-file", other.ca_file, "--id-scope", other.id_scope,
+                                 "--device-endpoint", other.url.removeprefix("https://"))
+        assert (done.status, done.cause) == (7, "E3105"), done
+    assert Service(other.connection_string, other.ca_file).enrollments() == []
+    done = station.provision(profile, "done", "--id-scope", OTHER_SCOPE)
+    assert (done.status, done.cause) == (7, "E3105"), done
 
 
 # -- Journal and disk -------------------------------------------------------------------------------------------------
