@@ -160,6 +160,7 @@ static bool check_known(struct job *job, const struct known_claim *claim, struct
 {
 	const struct journal_device *known = &job->device;
 	const char *serial = job->serial;
+	bool is_other_key;
 
 	if (!check_service(job, err))
 		return false;
@@ -170,12 +171,14 @@ static bool check_known(struct job *job, const struct known_claim *claim, struct
 		return true;
 	if (!check_attestation(job, err))
 		return false;
+	is_other_key = tpm_applies(job) && known->key_digest &&
+		       strcmp(known->key_digest, job->key_digest) != 0;
 	if (serial && known->serial && strcmp(serial, known->serial) != 0)
-		return known_fail(claim, known, CAUSE_KEY_TAKEN, err);
-	if (tpm_applies(job) && known->key_digest &&
-	    strcmp(known->key_digest, job->key_digest) != 0)
-		return known_fail(claim, known, CAUSE_SERIAL_TAKEN, err);
-	return true;
+		return known_fail(claim, known,
+				  tpm_applies(job) && !is_other_key ? CAUSE_KEY_TAKEN
+								    : CAUSE_REGISTRATION_ID_TAKEN,
+				  err);
+	return !is_other_key || known_fail(claim, known, CAUSE_SERIAL_TAKEN, err);
 }
 
 static bool new_attempt_id(struct job *job, struct muster_error *err)

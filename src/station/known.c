@@ -1,5 +1,6 @@
 #include "known.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #include "muster/clock.h"
@@ -44,21 +45,29 @@ bool known_find_key(struct journal *journal, const struct known_claim *claim,
 					ret_device, ret_found, err));
 }
 
+/* " with key DIGEST", for devices that are known by one. */
+static const char *key_words(const char *digest, char words[40])
+{
+	words[0] = '\0';
+	if (digest && *digest)
+		snprintf(words, 40, " with key %.16s...", digest);
+	return words;
+}
+
 bool known_fail(const struct known_claim *claim, const struct journal_device *other,
 		enum muster_cause cause, struct muster_error *err)
 {
-	char when[RFC3339_SIZE];
+	char when[RFC3339_SIZE], ours[40], theirs[40];
 
 	return muster_fail(
 		err, cause,
-		"serial '%s' with key %.16s... (registration ID '%s') clashes with the journal's serial '%s' with key %.16s... (registration ID '%s', %s since %s)",
+		"serial '%s'%s (registration ID '%s') clashes with the journal's serial '%s'%s (registration ID '%s', %s since %s)",
 		claim->serial ? PRINTABLE(claim->serial) : "none",
-		claim->key_digest[0] ? claim->key_digest : "unknown",
+		key_words(claim->key_digest, ours),
 		claim->registration_id ? PRINTABLE(claim->registration_id) : "none",
 		other->serial ? PRINTABLE(other->serial) : "none",
-		other->key_digest ? other->key_digest : "unknown",
-		PRINTABLE(other->registration_id), journal_state_name(other->state),
-		rfc3339_format(when, other->updated_ms));
+		key_words(other->key_digest, theirs), PRINTABLE(other->registration_id),
+		journal_state_name(other->state), rfc3339_format(when, other->updated_ms));
 }
 
 /* The same device: by its registration ID, or, where that is not known, by its key and no other serial. */
