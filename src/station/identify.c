@@ -191,18 +191,47 @@ static bool new_attempt_id(struct job *job, struct muster_error *err)
 	return true;
 }
 
+/* A live device that was given its serial keeps it, whether or not it is said again. */
+static bool keep_serial(struct job *job, struct muster_error *err)
+{
+	const struct journal_device *row = &job->device;
+
+	if (job->serial || !row->serial || !journal_state_is_live(row->state))
+		return true;
+	job->serial = strdup(row->serial);
+	return job->serial || muster_fail_memory(err);
+}
+
+/* One that was released without a serial gets it now; that of any other is written with its next step. */
+static bool record_serial(const struct job *job, struct muster_error *err)
+{
+	struct journal *journal = job->run->journal;
+	struct journal_device row = job->device;
+
+	if (!job->was_released || !job->serial || row.serial || job_is_dry(job))
+		return true;
+	row.serial = job->serial;
+	row.operator= job->run->who.operator_name;
+	row.station = job->run->who.station;
+	row.updated_ms = clock_wall_ms();
+	return (journal_is_in_transaction(journal) || journal_begin(journal, err)) &&
+	       journal_device_put(journal, &row, err);
+}
+
 static bool look_into_journal(struct job *job, struct muster_error *err)
 {
 	struct journal *journal = job->run->journal;
-	struct known_claim claim = claim_of(job);
+	struct known_claim claim;
 
 	if (!journal_device_find(journal, JOURNAL_BY_REGISTRATION_ID, job->registration_id,
-				 &job->device, &job->was_known, err))
+				 &job->device, &job->was_known, err) ||
+	    !keep_serial(job, err))
 		return false;
+	claim = claim_of(job);
 	if ((job->was_known && !check_known(job, &claim, err)) ||
 	    !known_check(journal, &claim, err))
 		return false;
-	return !job->was_known || resume_from_journal(job, err);
+	return !job->was_known || (resume_from_journal(job, err) && record_serial(job, err));
 }
 
 /* In a batch nothing is asked about a released device; an enrollment that is gone is found by reading all of them. Only a

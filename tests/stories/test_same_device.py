@@ -103,3 +103,52 @@ def test_once_retired_it_comes_back_with_another_attestation(hsm_station, token)
     done = station.provision(station.profile("hsm-x509"), SERIAL, *options)
     assert (done.status, done.json["state"], done.json["verified"]) == (0, "enrolled", True), done
     assert station.rows()[name]["attestation"] == "x509"
+
+
+def test_a_serial_that_comes_later_is_recorded(station, tpm):
+    """And is the device's from then on, said or not."""
+    profile = station.profile("tpm")
+
+    def provision(*arguments):
+        return station.muster("provision", "--profile", profile, "--tpm", tpm.tcti, *station.common(), "-o", "json", *arguments)
+
+    name = provision().json["registrationId"]
+    assert "serial" not in station.rows()[name]
+    assert provision("--serial", "T2", "--dry-run").status == 0
+    assert "serial" not in station.rows()[name]
+    done = provision("--serial", "T2")
+    assert (done.status, done.json["state"], done.json["device"]) == (0, "already enrolled", "T2"), done
+    row = station.rows()[name]
+    assert (row["serial"], row["state"]) == ("T2", "released")
+    assert station.muster("journal", "show", "T2", "--journal", station.journal).status == 0
+    done = provision("--serial", "T9")
+    assert (done.status, done.cause) == (7, "E3103") and "T2" in done.stderr, done
+    done = provision()
+    assert (done.status, done.json["device"]) == (0, "T2"), done
+    assert station.rows()[name]["serial"] == "T2"
+    doctor = station.muster("doctor", "--journal", station.journal)
+    assert "E6004" not in doctor.stdout, doctor
+
+
+def test_a_serial_of_another_device_is_not_recorded(station, make_tpm):
+    profile, first, second = station.profile("tpm"), make_tpm("a"), make_tpm("b")
+    assert station.provision(profile, SERIAL, "--tpm", first.tcti).status == 0
+    done = station.muster("provision", "--profile", profile, "--tpm", second.tcti, *station.common(), "-o", "json")
+    assert done.status == 0, done
+    again = station.provision(profile, SERIAL, "--tpm", second.tcti)
+    assert (again.status, again.cause) == (7, "E3102"), again
+    assert "serial" not in station.rows()[done.json["registrationId"]]
+
+
+def test_a_device_that_waits_keeps_its_serial(station, tpm):
+    profile = station.profile("tpm")
+    station.emulator.restart("--fault", "register:status=400")
+    station.renew_login()
+    done = station.provision(profile, SERIAL, "--tpm", tpm.tcti)
+    assert done.status != 0, done
+    station.emulator.restart()
+    station.renew_login()
+    done = station.muster("provision", "--profile", profile, "--tpm", tpm.tcti, *station.common(), "-o", "json")
+    assert (done.status, done.json["device"]) == (0, SERIAL), done
+    [row] = station.rows().values()
+    assert (row["serial"], row["state"]) == (SERIAL, "released")
