@@ -262,7 +262,7 @@ static bool read_found_nothing(struct job *job, struct muster_error *err)
 		return true;
 	if (job->was_released)
 		return muster_fail(
-			err, CAUSE_ENROLLMENT_NOT_FOUND,
+			err, CAUSE_ENROLLMENT_GONE,
 			"device '%s' was enrolled by this station, but its enrollment is gone from the service",
 			PRINTABLE(job->registration_id));
 	if (job->sends >= DPS_RETRY_ATTEMPTS)
@@ -324,15 +324,19 @@ bool confirm_mechanism_finish(struct job *job, const struct muster_error *outcom
 
 /* -- Comparing ----------------------------------------------------------------------------------------------- */
 
+/* What was written in another run differs because the profile was changed since, or the enrollment was. */
 static bool fail_different(const struct job *job, struct text *differences,
 			   struct muster_error *err)
 {
 	const char *attempt = dps_enrollment_attempt(job->found);
-	bool is_ours = job->created && attempt && strcmp(attempt, job->attempt_id) == 0;
+	bool is_ours = attempt && strcmp(attempt, job->attempt_id) == 0;
+	bool is_new = is_ours && job->created && job->sends > 0;
 
-	return muster_fail(err, is_ours ? CAUSE_READBACK_DIFFERS : CAUSE_ENROLLED_OTHERWISE,
+	return muster_fail(err, is_new ? CAUSE_READBACK_DIFFERS : CAUSE_ENROLLED_OTHERWISE,
 			   "enrollment '%s' %s: %s", PRINTABLE(job->registration_id),
-			   is_ours ? "was written but reads back otherwise"
+			   is_new ? "was written but reads back otherwise"
+			   : is_ours
+				   ? "of this station differs from the profile, nothing was changed"
 				   : "exists with other content, nothing was changed",
 			   text_one_line(differences));
 }

@@ -165,7 +165,7 @@ static bool check_known(struct job *job, const struct known_claim *claim, struct
 	if (!check_service(job, err))
 		return false;
 	if (known->state == JOURNAL_RETIRED && job->run->batch)
-		return muster_fail(err, CAUSE_DEVICE_RETIRED, "device '%s'",
+		return muster_fail(err, CAUSE_DEVICE_RETIRED, "device '%s' was retired",
 				   PRINTABLE(job->registration_id));
 	if (!journal_state_is_live(known->state))
 		return true;

@@ -4,6 +4,8 @@ import hashlib
 import hmac
 import json
 
+import pytest
+
 SERIAL = "KEY-0001"
 
 
@@ -40,6 +42,26 @@ def test_second_run_says_already_enrolled_and_sends_no_put(station):
     assert again.json["state"] == "already enrolled"
     assert again.json["evidence"] == first["evidence"]
     assert station.emulator.requests("put") == puts
+
+
+@pytest.mark.parametrize("more", [(), ("--dry-run",)])
+def test_profile_that_was_changed_since_is_told_from_a_service_that_changes_what_it_is_sent(station, more):
+    assert station.provision(station.profile("derived-key"), SERIAL).status == 0
+    done = station.provision(station.profile("derived-key", {"initialTwin": {"tags": {"product": "other"}}}), SERIAL, *more)
+    assert (done.status, done.cause) == (7, "E3101"), done
+    assert "differs from the profile" in done.stderr and "product" in done.stderr, done
+
+
+def test_enrollment_that_is_gone_has_a_way_out(station):
+    profile = station.profile("derived-key")
+    name = station.provision(profile, SERIAL).json["registrationId"]
+    station.service.delete(name)
+    done = station.provision(profile, SERIAL)
+    assert (done.status, done.cause) == (3, "E3109") and "muster retire --force" in done.stderr, done
+    done = station.muster("retire", name, "--force", "--reason", "deleted", "--journal", station.journal, "--login-file",
+                          station.login_file, "--ca-file", station.emulator.ca_file)
+    assert done.status == 0, done
+    assert station.provision(profile, SERIAL).json["state"] == "enrolled"
 
 
 def test_device_keys_leave_only_to_a_file_of_ones_own(station):

@@ -80,7 +80,7 @@ def test_a_manifest_that_is_run_again_does_not_bring_it_back(station):
     assert retire(station, "rma-1").status == 0
     done = batch.provision(station, path)
     assert done.status == 7, done
-    assert "E6021" in done.stdout + done.stderr
+    assert "E6021" in done.stdout + done.stderr and "'rma-1' was retired" in done.stdout + done.stderr
     assert station.service.enrollment("rma-1") is None
     assert {name: row["state"] for name, row in station.rows().items()} == {"rma-1": "retired", "rma-2": "released"}
 
