@@ -173,9 +173,10 @@ static bool add_maps(cJSON *array, const struct config *config)
 
 static bool add_station(cJSON *array, const struct config *config)
 {
-	static const char *const keys[] = { "ekCertificateCache", "tpmNetwork",
-					    "tpmDeadlines.command", "tpmDeadlines.activation",
-					    "tpmDeadlines.keyCreation" };
+	static const char *const keys[] = { "ekCertificateCache",       "tpmNetwork",
+					    "tpmDeadlines.command",     "tpmDeadlines.activation",
+					    "tpmDeadlines.keyCreation", "approvals.needed",
+					    "approvals.approvers",      "approvals.requesters" };
 
 	for (size_t i = 0; i < ARRAY_SIZE(keys); i++) {
 		char room[CONFIG_NUMBER_SIZE];

@@ -25,6 +25,7 @@ bool journal_device_find_second(struct journal *journal, enum journal_key key, c
 	sqlite3_stmt *statement =
 		journal->statements[key == JOURNAL_BY_KEY_ID ? STATEMENT_SECOND_KEY
 							     : STATEMENT_SECOND_CERTIFICATE];
+	const char *id;
 	int code;
 
 	*ret_found = false;
@@ -34,8 +35,11 @@ bool journal_device_find_second(struct journal *journal, enum journal_key key, c
 		return true;
 	if (code != SQLITE_ROW)
 		return journal_fail(journal, code, err, "looking for a secondary key in");
-	return journal_device_find(journal, JOURNAL_BY_REGISTRATION_ID,
-				   statement_text(statement, 0), ret_device, ret_found, err);
+	id = statement_text(statement, 0);
+	if (!id)
+		return muster_fail_memory(err);
+	return journal_device_find(journal, JOURNAL_BY_REGISTRATION_ID, id, ret_device, ret_found,
+				   err);
 }
 
 bool journal_key_prepare(struct journal *journal, struct muster_error *err)

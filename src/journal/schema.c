@@ -187,7 +187,10 @@ bool journal_schema_migrate(struct journal *journal, struct muster_error *err)
 
 /* -- Whether it is ours as a whole ------------------------------------------------------------------------- */
 
-#define SCHEMA_ROWS "SELECT type, name, coalesce(sql, '') FROM sqlite_schema ORDER BY type, name"
+/* What SQLite itself keeps of an ANALYZE does nothing. */
+#define SCHEMA_ROWS                                                \
+	"SELECT type, name, coalesce(sql, '') FROM sqlite_schema " \
+	"WHERE name NOT LIKE 'sqlite\\_stat_' ESCAPE '\\' ORDER BY type, name"
 
 static void database_closep(sqlite3 **db)
 {
@@ -207,6 +210,13 @@ static bool make_model(struct journal *model, struct muster_error *err)
 		if (!journal_execute(model, migrations[i], err))
 			return false;
 	return true;
+}
+
+/* A text is missing only for want of memory. */
+static bool is_whole(sqlite3_stmt *row)
+{
+	return sqlite3_data_count(row) == 0 ||
+	       (statement_text(row, 0) && statement_text(row, 1) && statement_text(row, 2));
 }
 
 /* By type and name. What has come to its end is behind everything. */
@@ -235,6 +245,8 @@ static bool same_rows(struct journal *journal, sqlite3_stmt *ours, sqlite3_stmt 
 			return journal_fail(journal, code, err, "reading the tables of");
 		if (code_of_ours == SQLITE_DONE && code == SQLITE_DONE)
 			return true;
+		if (!is_whole(ours) || !is_whole(found))
+			return muster_fail_memory(err);
 		order = compare_names(ours, found);
 		if (order == 0 && strcmp(statement_text(ours, 2), statement_text(found, 2)) == 0)
 			continue;

@@ -248,19 +248,24 @@ const char *config_setting(const struct config *config, const char *key,
 			   char room[CONFIG_NUMBER_SIZE], const char **ret_path)
 {
 	const struct field *row = find_row(&config_fields, key);
-	const void *place = (const char *)config + (row ? row->offset : 0);
+	const void *place;
 
 	*ret_path = origin_of(config, key);
 	if (!row || !*ret_path)
 		return row ? row->fallback : NULL;
+	place = (const char *)config + row->offset;
 	switch (row->kind) {
 	case FIELD_BOOL:
 		return *(const bool *)place ? "true" : "false";
 	case FIELD_INTEGER:
 		snprintf(room, CONFIG_NUMBER_SIZE, "%lld", (long long)*(const int64_t *)place);
 		return room;
+	case FIELD_TEXT:
+	case FIELD_PATH:
+	case FIELD_WORD_TEXT:
+		return *(const char *const *)place;
 	default:
-		return config_text(config, key, NULL);
+		return NULL;
 	}
 }
 

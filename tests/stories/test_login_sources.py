@@ -153,11 +153,11 @@ def test_config_show_says_how_long_a_tpm_may_take(station):
     file = station.home / "muster.yaml"
     file.write_text("tpmDeadlines: {activation: 90}\ntpmNetwork: true\nekCertificateCache: cache\n"
                     "ekCertificateServices: {INTC: {url: https://ek.example}}\nhooks: {mes: {on: [unit-done], folder: events}}\n"
-                    "modules: {soft: {path: /usr/lib/soft.so}}\n")
+                    "modules: {soft: {path: /usr/lib/soft.so}}\napprovals: {needed: 1, approvers: people.pem}\n")
     rows = config(station, env={"MUSTER_CONFIG": file})
     for name, value in {"tpmDeadlines.activation": "90", "tpmNetwork": "true", "ekCertificateCache": f"{station.home}/cache",
                         "ekCertificateServices.INTC": "https://ek.example", "hooks.mes": "folder",
-                        "modules.soft": "/usr/lib/soft.so"}.items():
+                        "modules.soft": "/usr/lib/soft.so", "approvals.needed": "1", "approvals.approvers": f"{station.home}/people.pem"}.items():
         assert rows[name] == {"setting": name, "value": value, "origin": "file", "place": str(file)}, rows[name]
     assert rows["tpmDeadlines.command"] == {"setting": "tpmDeadlines.command", "value": "5", "origin": "default"}
 
