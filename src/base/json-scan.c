@@ -34,6 +34,9 @@ struct scanner {
 	size_t member_capacity;
 };
 
+/* Nothing is wrong with the text. */
+static const char no_memory[] = "memory ran out";
+
 static bool wrong(struct scanner *scanner, const char *reason)
 {
 	if (!scanner->wrong)
@@ -201,7 +204,7 @@ static bool note_number(struct scanner *scanner, size_t start)
 		struct json_span *spans = realloc(numbers->spans, capacity * sizeof(*spans));
 
 		if (!spans)
-			return wrong(scanner, "memory ran out");
+			return wrong(scanner, no_memory);
 		numbers->spans = spans;
 		numbers->capacity = capacity;
 	}
@@ -259,7 +262,7 @@ static bool note_member(struct scanner *scanner, size_t offset, struct text *dec
 				 .length = scanner->at - offset - 2 };
 
 	if (decoded->failed)
-		return wrong(scanner, "memory ran out");
+		return wrong(scanner, no_memory);
 	if (decoded->length > 0) {
 		member.length = decoded->length;
 		member.name = member.own = TAKE_PTR(decoded->data);
@@ -270,7 +273,7 @@ static bool note_member(struct scanner *scanner, size_t offset, struct text *dec
 
 		if (!members) {
 			free(member.own);
-			return wrong(scanner, "memory ran out");
+			return wrong(scanner, no_memory);
 		}
 		scanner->members = members;
 		scanner->member_capacity = capacity;
@@ -412,6 +415,8 @@ static bool report(const struct scanner *scanner, const char *what, struct muste
 {
 	size_t line = 1, column = 1;
 
+	if (scanner->wrong == no_memory)
+		return muster_fail_memory(err);
 	for (size_t i = 0; i < scanner->at && i < scanner->size; i++) {
 		/* Columns count characters. */
 		column += ((unsigned char)scanner->data[i] & 0xc0) != 0x80;

@@ -1,5 +1,6 @@
 /* The chain as JSON Lines, for those who have no database: a line that says where it begins, a line per entry, a line that
  * says where it ends. Each line has exactly one spelling, so whatever is changed in it shows. */
+#include <errno.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -83,8 +84,11 @@ static void reader_done(struct reader *reader)
 	cJSON_Delete(reader->tree);
 }
 
+/* Where memory ran out since the line was begun, nothing is known of it. */
 static bool fail_line(const struct reader *reader, const char *what, struct muster_error *err)
 {
+	if (errno == ENOMEM)
+		return muster_fail_memory(err);
 	return muster_fail(err, CAUSE_JOURNAL_DAMAGED, "export '%s': line %lld %s", reader->name,
 			   (long long)reader->line_number, what);
 }
@@ -95,6 +99,7 @@ static bool read_line(struct reader *reader, struct muster_error *err)
 
 	reader->line_number++;
 	reader->line.length = 0;
+	errno = 0;
 	do {
 		size_t length;
 

@@ -1,5 +1,6 @@
 /* Anchors: what somebody outside knows of the chain, in a file, an evidence file or spoken words. */
 #include <ctype.h>
+#include <errno.h>
 #include <string.h>
 
 #include "muster/file.h"
@@ -58,7 +59,7 @@ bool anchor_read_file(const char *path, struct anchor *ret_anchor, struct muster
 		return false;
 	text = (const char *)bytes.data;
 	if (!json_parse(text, bytes.size, path, &tree, err))
-		return fail_unreadable(path, err);
+		return err->cause != CAUSE_MEMORY && fail_unreadable(path, err);
 	schema = json_text(tree, "schema");
 	if (schema && strcmp(schema, ANCHOR_SCHEMA) == 0)
 		is_read = take_checkpoint(tree, &anchor, err);

@@ -1,5 +1,6 @@
 #include "checkpoint.h"
 
+#include <errno.h>
 #include <string.h>
 
 #include "muster/json.h"
@@ -18,18 +19,23 @@ static bool is_digest(const char *text)
 	return text && strlen(text) == 64 && strspn(text, "0123456789abcdef") == 64;
 }
 
+/* Where memory ran out since errno was 0, nothing is known of it. */
+#define fail(err, ...)                             \
+	(errno == ENOMEM ? muster_fail_memory(err) \
+			 : muster_fail((err), CAUSE_CHECKPOINT_INVALID, __VA_ARGS__))
+
 bool checkpoint_read(const cJSON *object, struct checkpoint *ret_checkpoint,
 		     struct muster_error *err)
 {
 	CLEANUP(checkpoint_done) struct checkpoint checkpoint = { 0 };
 	const char *digest = json_text(object, "digest");
 
+	errno = 0;
 	if (cJSON_GetArraySize(object) != 4 || !json_int64(object, "entry", &checkpoint.entry) ||
 	    !is_digest(digest) || !json_base64(object, "publicKey", &checkpoint.spki) ||
 	    !json_base64(object, "signature", &checkpoint.signature))
-		return muster_fail(err, CAUSE_CHECKPOINT_INVALID,
-				   "the checkpoint does not name entry, digest, public key and "
-				   "signature");
+		return fail(err,
+			    "the checkpoint does not name entry, digest, public key and signature");
 	memcpy(checkpoint.digest, digest, sizeof(checkpoint.digest));
 	*ret_checkpoint = checkpoint;
 	checkpoint = (struct checkpoint){ 0 };
@@ -72,8 +78,9 @@ bool checkpoint_verify(const struct checkpoint *checkpoint, struct muster_error 
 	char message[160];
 
 	format_message(checkpoint, message);
-	return signature_is_good(&checkpoint->spki, &checkpoint->signature, message) ||
-	       muster_fail(err, CAUSE_CHECKPOINT_INVALID,
-			   "the signature of the checkpoint of entry %lld does not verify",
-			   (long long)checkpoint->entry);
+	errno = 0;
+	if (signature_is_good(&checkpoint->spki, &checkpoint->signature, message))
+		return true;
+	return fail(err, "the signature of the checkpoint of entry %lld does not verify",
+		    (long long)checkpoint->entry);
 }

@@ -19,6 +19,7 @@ from lib.record import record
 from lib.tampering import Record, VERIFIER, chained, edit, entries_of, flipped
 
 EDITS, SEED = 200, 1
+NO_MEMORY = 10
 # Every how many-th byte of a small export and of a small database.
 EXPORT_STEP, STEP = 41, 211
 
@@ -257,6 +258,19 @@ def test_a_changed_schema_is_refused_and_named(small, tmp_path, change, named):
         done = small.muster(*arguments, journal=copy)
         assert done.returncode == 8 and b"E6004" in done.stderr and named in done.stderr, done
     assert small.export(journal=copy) == small.exports[-1]
+
+
+@pytest.mark.parametrize("export", [False, True])
+def test_what_there_is_no_memory_for_is_not_called_tampering(small, export):
+    what = ["--export", small.home / "export"] if export else []
+    (small.home / "export").write_bytes(small.exports[-1])
+    preload = {"LD_PRELOAD": RELEASE / "tests/muster-fault-malloc.so"}
+    counted = small.muster("verify", "--anchor", small.anchor, *what, env={**preload, "FAULT_MALLOC_COUNT": small.home / "count"})
+    assert counted.returncode == 0, counted
+    for number in range(1, int((small.home / "count").read_text()) + 1):
+        once_or_for_good = "+" if number % 2 else ""
+        done = small.muster("verify", "--anchor", small.anchor, *what, env={**preload, "FAULT_MALLOC": f"{number}{once_or_for_good}"})
+        assert done.returncode == 0 or (done.returncode == NO_MEMORY and b"E9001" in done.stderr), (number, done)
 
 
 def test_a_damaged_journal_is_not_written(station):
