@@ -6,6 +6,11 @@
 #include <openssl/err.h>
 #include <openssl/x509v3.h>
 
+#include "ek-internal.h"
+#include "muster/spki.h"
+
+DEFINE_FREEP(X509_freep, X509 *, X509_free)
+DEFINE_FREEP(EVP_PKEY_freep, EVP_PKEY *, EVP_PKEY_free)
 DEFINE_FREEP(X509_STORE_CTX_freep, X509_STORE_CTX *, X509_STORE_CTX_free)
 
 struct walk {
@@ -121,11 +126,29 @@ static void find_result(X509_STORE_CTX *context, struct walk *walk)
 			"not revoked, by the lists at hand");
 }
 
-static bool walk_chain(X509 *certificate, STACK_OF(X509) *helpers, struct walk *walk)
+/* OpenSSL walks no chain of a certificate whose key it does not understand. A copy gets the key without the mark that it is for
+ * OAEP; what was signed stays as it is encoded. */
+static X509 *copy_to_walk(X509 *certificate)
 {
+	CLEANUP(X509_freep) X509 *copy = X509_dup(certificate);
+	CLEANUP(EVP_PKEY_freep) EVP_PKEY *key = ek_certificate_key(certificate);
+	X509_PUBKEY *place = copy ? X509_get_X509_PUBKEY(copy) : NULL;
+	CLEANUP(bytes_done) struct bytes spki = { 0 };
+	const unsigned char *data;
+	if (copy && X509_get0_pubkey(copy))
+		return TAKE_PTR(copy);
+	if (!copy || !key || !spki_write(key, &spki))
+		return NULL;
+	data = spki.data;
+	return d2i_X509_PUBKEY(&place, &data, (long)spki.size) ? TAKE_PTR(copy) : NULL;
+}
+
+static bool walk_chain(X509 *judged, STACK_OF(X509) *helpers, struct walk *walk)
+{
+	CLEANUP(X509_freep) X509 *certificate = copy_to_walk(judged);
 	CLEANUP(X509_STORE_CTX_freep) X509_STORE_CTX *context = X509_STORE_CTX_new();
 	const struct ek_terms *terms = walk->terms;
-	if (!context ||
+	if (!certificate || !context ||
 	    X509_STORE_CTX_init(context, terms->trust->store, certificate, helpers) != 1 ||
 	    X509_STORE_CTX_set_app_data(context, walk) != 1)
 		return false;

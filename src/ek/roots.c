@@ -34,44 +34,69 @@ static bool take_certificate(struct ek_trust *trust, const X509 *certificate)
 	return X509_STORE_add_cert(trust->store, (X509 *)(uintptr_t)certificate) == 1;
 }
 
-static bool take_roots(struct ek_trust *trust, const char *path, const struct bytes *content,
-		       struct muster_error *err)
+/* The next of a file of them; NULL at its end, and at what is none. */
+static bool take_next_root(struct ek_trust *trust, BIO *bio, bool *ret_taken)
+{
+	CLEANUP(X509_freep) X509 *certificate = PEM_read_bio_X509(bio, NULL, NULL, NULL);
+	*ret_taken = certificate;
+	return !certificate || take_certificate(trust, certificate);
+}
+
+static bool take_next_list(struct ek_trust *trust, BIO *bio, bool *ret_taken)
+{
+	CLEANUP(X509_CRL_freep) X509_CRL *list = PEM_read_bio_X509_CRL(bio, NULL, NULL, NULL);
+	*ret_taken = list;
+	return !list || X509_STORE_add_crl(trust->store, list) == 1;
+}
+
+/* All that a PEM file has. Only its end may end the reading. */
+static bool take_pem(struct ek_trust *trust, const char *path, const struct bytes *content,
+		     const char *what, bool (*take_next)(struct ek_trust *, BIO *, bool *),
+		     struct muster_error *err)
 {
 	CLEANUP(BIO_freep) BIO *bio = BIO_new_mem_buf(content->data, (int)content->size);
 	size_t count = 0;
+	bool taken = false;
 	if (!bio)
 		return muster_fail_memory(err);
-	for (;;) {
-		CLEANUP(X509_freep) X509 *certificate = PEM_read_bio_X509(bio, NULL, NULL, NULL);
-		if (!certificate)
-			break;
-		if (!take_certificate(trust, certificate))
+	do {
+		if (!take_next(trust, bio, &taken))
 			return muster_fail_memory(err);
-		count++;
-	}
-	/* Only the end of the file may end the reading. */
+		count += taken;
+	} while (taken);
 	bool is_at_end = ERR_GET_REASON(ERR_peek_last_error()) == PEM_R_NO_START_LINE;
 	if (count > 0 && is_at_end)
 		return true;
 	return muster_fail(err, CAUSE_VENDOR_ROOTS,
-			   count > 0 ? "'%s' has a damaged certificate behind %zu good ones"
-				     : "'%s' has no certificate in PEM (%zu)",
-			   PRINTABLE(path), count);
+			   count > 0 ? "'%s' has a damaged %s behind %zu good ones"
+				     : "'%s' has no %s in PEM (%zu)",
+			   PRINTABLE(path), what, count);
+}
+
+static bool take_roots(struct ek_trust *trust, const char *path, const struct bytes *content,
+		       struct muster_error *err)
+{
+	return take_pem(trust, path, content, "certificate", take_next_root, err);
 }
 
 /* -- Revocation lists -------------------------------------------------------------------------------------------- */
 
-static bool take_list(struct ek_trust *trust, const char *path, const struct bytes *content,
-		      struct muster_error *err)
+static bool is_der(const struct bytes *content)
+{
+	return content->size > 0 && content->data[0] == (V_ASN1_SEQUENCE | V_ASN1_CONSTRUCTED);
+}
+
+static bool take_lists(struct ek_trust *trust, const char *path, const struct bytes *content,
+		       struct muster_error *err)
 {
 	const unsigned char *next = content->data;
-	CLEANUP(BIO_freep) BIO *bio = BIO_new_mem_buf(content->data, (int)content->size);
+	if (!is_der(content))
+		return take_pem(trust, path, content, "revocation list", take_next_list, err);
 	CLEANUP(X509_CRL_freep)
-	X509_CRL *list = bio ? PEM_read_bio_X509_CRL(bio, NULL, NULL, NULL) : NULL;
-	if (!list)
-		list = d2i_X509_CRL(NULL, &next, (long)content->size);
-	if (!list)
-		return muster_fail(err, CAUSE_VENDOR_ROOTS, "'%s' is no revocation list",
+	X509_CRL *list = d2i_X509_CRL(NULL, &next, (long)content->size);
+	if (!list || next != content->data + content->size)
+		return muster_fail(err, CAUSE_VENDOR_ROOTS,
+				   "'%s' is not one revocation list and nothing else",
 				   PRINTABLE(path));
 	return X509_STORE_add_crl(trust->store, list) == 1 || muster_fail_memory(err);
 }
@@ -134,7 +159,7 @@ bool ek_trust_load(const char *roots, const char *crls, struct ek_trust **ret_tr
 	if (!trust || !(trust->store = X509_STORE_new()))
 		return muster_fail_memory(err);
 	if (!take_folder(trust, roots, root_endings, take_roots, err) ||
-	    (crls && !take_folder(trust, crls, list_endings, take_list, err)))
+	    (crls && !take_folder(trust, crls, list_endings, take_lists, err)))
 		return muster_error_prefix(err, "loading the vendors' roots");
 	if (trust->root_count == 0)
 		return muster_fail(err, CAUSE_VENDOR_ROOTS,
