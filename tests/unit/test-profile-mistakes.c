@@ -53,6 +53,39 @@ static void every_mistake_at_once(void **state)
 		"         ^~~~~\n");
 }
 
+/* What would judge less than it looks like is no profile. */
+static void terms_of_a_tpm_that_judge_nothing(void **state)
+{
+	static const char head[] = "profile: a\nversion: 1\nregistrationId: '{serial}'\n"
+				   "attestation:\n  type: tpm\n  tpm:\n";
+	static const struct {
+		const char *terms, *says;
+	} rows[] = {
+		{ "    certificate: ignore\n    roots: r\n", "roots do not belong here" },
+		{ "    roots: r\n    crls: c\n    revocation: required\n",
+		  "attestation.tpm.certificate has to be required" },
+		{ "    certificate: ignore\n", NULL },
+		{ "    certificate: required\n    roots: r\n    crls: c\n    revocation: required\n",
+		  NULL },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+		CLEANUP(profile_done) struct profile profile = { 0 };
+		CLEANUP(profile_report_done) struct profile_report report = { 0 };
+		CLEANUP(text_done) struct text printed = TEXT_MAX(64 * 1024);
+		CLEANUP(freep) char *yaml = text_format("%s%s", head, rows[i].terms);
+		struct muster_error err = { 0 };
+		bool is_good = profile_parse("p.yaml", yaml, strlen(yaml), &profile, &report, &err);
+
+		for (size_t j = 0; j < report.count; j++)
+			profile_mistake_print(&report, j, &printed);
+		if (is_good != !rows[i].says ||
+		    (rows[i].says && !strstr(printed.data, rows[i].says)))
+			fail_msg("%s: %s", rows[i].terms, printed.data ? printed.data : "taken");
+	}
+}
+
 static void templates_point_at_the_placeholder(void **state)
 {
 	(void)state;
@@ -224,6 +257,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(every_mistake_at_once),
+		cmocka_unit_test(terms_of_a_tpm_that_judge_nothing),
 		cmocka_unit_test(templates_point_at_the_placeholder),
 		cmocka_unit_test(contradictions),
 		cmocka_unit_test(what_is_missing),
