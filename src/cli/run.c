@@ -63,7 +63,7 @@ static int finish(const struct muster_error *err, enum output_format format)
 {
 	int number = station_signal() ? station_signal() : interrupt_signal();
 	bool is_signal = (err->cause == CAUSE_INTERRUPTED && number > 0) || is_hangup(err, number);
-	bool is_broken_pipe = err->origin == ORIGIN_ERRNO && err->native == EPIPE;
+	bool is_broken_pipe = err->origin == ORIGIN_ERRNO && err->native == EPIPE && ferror(stdout);
 	int status = is_signal ? 128 + number : (int)err->code;
 
 	/* Who reads has gone ("| head"): the status says it, a sentence would only be in the way. */

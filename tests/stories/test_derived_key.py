@@ -3,6 +3,7 @@ import base64
 import hashlib
 import hmac
 import json
+import os
 
 import pytest
 
@@ -84,6 +85,15 @@ def test_device_keys_leave_to_a_descriptor_instead(station, tmp_path):
     assert received["secondaryKey"] == derive(station.masters[1], done.json["registrationId"])
     assert "keyFile" not in done.json
     assert not list(station.out.glob("*.keys.json"))
+
+
+def test_keys_that_nobody_takes_are_not_lost_in_silence(station):
+    """Whoever was to read them has gone, which is not what "| head" does."""
+    reader, writer = os.pipe()
+    os.close(reader)
+    done = station.provision(station.profile("derived-key"), SERIAL, "--key-fd", str(writer), pass_fds=[writer])
+    os.close(writer)
+    assert done.status == 11 and "Broken pipe" in done.stderr, done
 
 
 def test_descriptor_that_cannot_be_written_is_refused(station):
