@@ -96,9 +96,14 @@ static bool print_yaml(FILE *stream, const cJSON *document, struct muster_error 
 
 /* -- Rows ------------------------------------------------------------------------------------------------- */
 
+/* Without what would drive a terminal. */
 static void print_escaped(FILE *stream, const char *text)
 {
 	for (; text && *text; text++) {
+		unsigned char c = (unsigned char)*text;
+		bool is_c1 = c == 0xc2 && (unsigned char)text[1] >= 0x80 &&
+			     (unsigned char)text[1] < 0xa0;
+
 		switch (*text) {
 		case '\t':
 			fputs("\\t", stream);
@@ -110,7 +115,12 @@ static void print_escaped(FILE *stream, const char *text)
 			fputs("\\\\", stream);
 			break;
 		default:
-			fputc(*text, stream);
+			if (is_c1)
+				c = (unsigned char)*++text;
+			if (is_c1 || c < 0x20 || c == 0x7f)
+				fprintf(stream, "\\x%02x", c);
+			else
+				fputc(c, stream);
 		}
 	}
 }

@@ -48,6 +48,9 @@ static void prints_tab_separated_values(void **state)
 {
 	(void)state;
 	prints(OUTPUT_TSV, rows, "a\\tb\\\\\t7\nc\t\n");
+	prints(OUTPUT_TSV,
+	       "[{\"name\":\"\\u001b]0;x\\u0007\\r\\u007f\\u009b\\u00e4\",\"count\":1}]",
+	       "\\x1b]0;x\\x07\\x0d\\x7f\\x9b\xc3\xa4\t1\n");
 }
 
 static void prints_yaml_that_nothing_mistakes(void **state)
