@@ -17,37 +17,47 @@
 DEFINE_FREEP(BIO_freep, BIO *, BIO_free_all)
 
 /* NAME.pub beside NAME.key, for those who verify. */
-static bool write_public_half(const char *key_path, EVP_PKEY *key, struct muster_error *err)
+static char *public_path(const char *key_path)
 {
-	CLEANUP(BIO_freep) BIO *bio = BIO_new(BIO_s_mem());
 	size_t length = strlen(key_path);
-	CLEANUP(freep) char *path = NULL;
-	char *data = NULL;
-	long size;
 
 	if (length > 4 && strcmp(key_path + length - 4, ".key") == 0)
 		length -= 4;
-	path = text_format("%.*s.pub", (int)length, key_path);
-	if (!path || !bio || PEM_write_bio_PUBKEY(bio, key) != 1) {
+	return text_format("%.*s.pub", (int)length, key_path);
+}
+
+static bool write_public_half(const char *path, EVP_PKEY *key, struct muster_error *err)
+{
+	CLEANUP(BIO_freep) BIO *bio = BIO_new(BIO_s_mem());
+	char *data = NULL;
+	long size;
+
+	if (!bio || PEM_write_bio_PUBKEY(bio, key) != 1) {
 		ERR_clear_error();
 		return muster_fail_memory(err);
 	}
 	size = BIO_get_mem_data(bio, &data);
-	return file_write(path, data, (size_t)size, 0644, true, err);
+	return file_write(path, data, (size_t)size, 0644, false, err);
 }
 
 static bool make_key(const char *path, EVP_PKEY **ret_key, struct muster_error *err)
 {
 	CLEANUP(EVP_PKEY_freep) EVP_PKEY *key = EVP_EC_gen("P-256");
+	CLEANUP(freep) char *public = public_path(path);
 	CLEANUP(secret_done) struct secret pem = { 0 };
 
+	if (!public)
+		return muster_fail_memory(err);
+	/* It may be another key's, which somebody checks by it. */
+	if (!file_check_absent(public, err))
+		return muster_error_prefix(err, "making the station's key");
 	if (!key) {
 		ERR_clear_error();
 		return muster_fail(err, CAUSE_CRYPTO, "making an EC key");
 	}
 	if (!pki_private_key_pem(key, &pem, err) ||
 	    !file_write(path, pem.data, pem.size, 0600, false, err) ||
-	    !write_public_half(path, key, err))
+	    !write_public_half(public, key, err))
 		return muster_error_prefix(err, "making the station's key");
 	*ret_key = TAKE_PTR(key);
 	return true;

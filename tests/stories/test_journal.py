@@ -184,3 +184,13 @@ def test_reading_a_journal_that_does_not_exist_makes_none(station):
         done = journal(station, verb, *operands)
         assert (done.status, done.cause) == (2, "E1002"), done
     assert not station.journal.exists()
+
+
+def test_a_public_key_that_others_check_by_is_not_replaced(station):
+    """It is of a key that was moved away: a new one gets no place there."""
+    assert station.provision(station.profile("derived-key"), SERIAL).status == 0
+    public = station.home / "station.pub"
+    public.write_text("of the key in the safe")
+    done = station.muster("journal", "checkpoint", "--journal", station.journal)
+    assert (done.status, done.cause) == (11, "E6101"), done
+    assert public.read_text() == "of the key in the safe" and not (station.home / "station.key").exists()
