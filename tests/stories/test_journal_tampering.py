@@ -320,6 +320,12 @@ def both_verdicts(record, counter, export=None):
     return ours.returncode, re.findall(rb"E\d{4}", ours.stderr), theirs.returncode
 
 
+def test_a_counter_that_was_never_raised_is_a_counter(small):
+    done = subprocess.run([SCRIPTS / "verify-journal", "-", "--counter", "0", "--public-key", small.public_key], input=small.exports[-1],
+                          capture_output=True, check=False)
+    assert done.returncode == 8 and b"Traceback" not in done.stderr, done
+
+
 def test_a_counter_of_the_tpm_shows_an_older_copy(small, tpm):
     place = f"tpm:index=0x01800100;tcti={tpm.tcti}"
     for _ in range(2):
