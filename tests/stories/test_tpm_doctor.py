@@ -5,7 +5,7 @@ import sqlite3
 import subprocess
 
 import pytest
-from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives import hashes, serialization
 
 from lib.ek_authority import EkAuthority, der
 from lib.ek_bench import ECC_INDEX, RSA_INDEX, EkBench
@@ -157,3 +157,18 @@ def test_a_folder_of_roots_is_built_from_what_is_brought(station, bench, vendor,
     assert done.stdout.count("passed over") == 2
     bench.write_nv(RSA_INDEX, der(vendor.issue(bench.public_key())))
     assert doctor(station, bench.tpm, "--roots", roots).json["verdict"] == "ok"
+
+
+def test_every_certificate_of_a_bundle_is_taken(vendor, tmp_path):
+    other = EkAuthority(tmp_path / "other").pin()
+    bundle, roots = tmp_path / "bundle.pem", tmp_path / "built"
+    bundle.write_bytes(b"# two\n" + b"".join(one.certificate.public_bytes(serialization.Encoding.PEM) for one in (vendor, other)))
+    done = subprocess.run([SCRIPTS / "vendor-roots", roots, bundle], check=True, text=True, stdout=subprocess.PIPE)
+    assert len(list(roots.iterdir())) == 2 and "2 certificates" in done.stdout, done
+
+
+def test_an_archive_that_cannot_be_unpacked_fails(tmp_path):
+    broken = tmp_path / "roots.zip"
+    broken.write_bytes(b"PK\x03\x04 and no more")
+    done = subprocess.run([SCRIPTS / "vendor-roots", tmp_path / "built", broken], check=False, text=True, capture_output=True)
+    assert done.returncode == 1 and "could not be unpacked" in done.stderr, done
