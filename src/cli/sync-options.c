@@ -1,7 +1,42 @@
 #include "sync-options.h"
 
+#include <stdlib.h>
+#include <string.h>
+
 #include "provision-report.h"
 #include "report.h"
+
+void sync_choice_done(struct sync_choice *choice)
+{
+	for (size_t i = 0; i < choice->count; i++)
+		free(choice->ids[i]);
+	free(choice->ids);
+}
+
+bool sync_choice_add(struct sync_choice *choice, const char *id, struct muster_error *err)
+{
+	char **ids = reallocarray(choice->ids, choice->count + 1, sizeof(*ids));
+
+	if (!ids)
+		return muster_fail_memory(err);
+	choice->ids = ids;
+	ids[choice->count] = strdup(id);
+	return ids[choice->count++] || muster_fail_memory(err);
+}
+
+void sync_tell_waiting(const struct invocation *call, const char *id, enum station_wait what)
+{
+	static const char *const words[] = {
+		[STATION_WAITS_NOT] = "it waits for nothing",
+		[STATION_WAITS_DEVICE] =
+			"its hardware has to be here; run muster provision with it",
+		[STATION_WAITS_PERSON] =
+			"it waits for a person; look at it with muster outbox show",
+	};
+
+	if (what != STATION_WAITS_NETWORK && !call->is_quiet)
+		fprintf(stderr, "muster: %s: %s\n", PRINTABLE(id), words[what]);
+}
 
 bool sync_run(const struct invocation *call, const struct sync_options *options,
 	      const char *const *only, size_t only_count, struct muster_error *err)

@@ -29,6 +29,17 @@ struct sync_options {
 	OPERATOR_ROW(type, sync.request.operator_name)
 /* clang-format on */
 
+/* Registration IDs of the devices that were named. For CLEANUP(sync_choice_done). */
+struct sync_choice {
+	char **ids;
+	size_t count;
+};
+void sync_choice_done(struct sync_choice *choice);
+bool sync_choice_add(struct sync_choice *choice, const char *id, struct muster_error *err)
+	MUST_CHECK;
+/* Tells of a device that no sync takes as it is. */
+void sync_tell_waiting(const struct invocation *call, const char *id, enum station_wait what);
+
 /* Sends what waits for the network and prints a row for each; `only` NULL: all. */
 bool sync_run(const struct invocation *call, const struct sync_options *options,
 	      const char *const *only, size_t only_count, struct muster_error *err) MUST_CHECK;

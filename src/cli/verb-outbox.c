@@ -238,31 +238,12 @@ static const struct option_row retry_rows[] = {
 };
 /* clang-format on */
 
-/* The registration IDs of the devices to put back; owned. */
+/* The devices to put back. */
 struct chosen {
 	struct journal *journal;
 	char last[129];
-	char **ids;
-	size_t count;
+	struct sync_choice *devices;
 };
-
-static void chosen_done(struct chosen *chosen)
-{
-	for (size_t i = 0; i < chosen->count; i++)
-		free(chosen->ids[i]);
-	free(chosen->ids);
-}
-
-static bool choose(struct chosen *chosen, const char *id, struct muster_error *err)
-{
-	char **ids = reallocarray(chosen->ids, chosen->count + 1, sizeof(*ids));
-
-	if (!ids)
-		return muster_fail_memory(err);
-	chosen->ids = ids;
-	ids[chosen->count] = strdup(id);
-	return ids[chosen->count++] || muster_fail_memory(err);
-}
 
 static bool choose_waiting(void *context, const struct journal_device *device,
 			   struct muster_error *err)
@@ -273,7 +254,7 @@ static bool choose_waiting(void *context, const struct journal_device *device,
 	snprintf(chosen->last, sizeof(chosen->last), "%s", device->registration_id);
 	return station_wait_look(chosen->journal, device, &waiting, err) &&
 	       (waiting.what != STATION_WAITS_PERSON ||
-		choose(chosen, device->registration_id, err));
+		sync_choice_add(chosen->devices, device->registration_id, err));
 }
 
 static bool choose_all(struct chosen *chosen, struct muster_error *err)
@@ -299,7 +280,7 @@ static bool choose_named(const struct invocation *call, struct chosen *chosen,
 
 		if (!journal_verb_find(chosen->journal, 0, call->operands[i], &device, err) ||
 		    !station_outbox_check(&device, err) ||
-		    !choose(chosen, device.registration_id, err))
+		    !sync_choice_add(chosen->devices, device.registration_id, err))
 			return false;
 	}
 	return true;
@@ -309,23 +290,21 @@ static bool choose_named(const struct invocation *call, struct chosen *chosen,
 static bool put_back(const struct invocation *call, struct chosen *chosen,
 		     const struct station_decision *decision, struct muster_error *err)
 {
-	for (size_t i = 0; i < chosen->count; i++) {
+	for (size_t i = 0; i < chosen->devices->count; i++) {
 		CLEANUP(journal_device_done) struct journal_device before = { 0 };
 		CLEANUP(journal_device_done) struct journal_device after = { 0 };
+		const char *id = chosen->devices->ids[i];
 		struct station_waiting waiting;
 		bool found;
 
-		if (!journal_device_find(chosen->journal, JOURNAL_BY_REGISTRATION_ID,
-					 chosen->ids[i], &before, &found, err) ||
+		if (!journal_device_find(chosen->journal, JOURNAL_BY_REGISTRATION_ID, id, &before,
+					 &found, err) ||
 		    !station_outbox_retry(chosen->journal, &before, decision, err) ||
-		    !journal_device_find(chosen->journal, JOURNAL_BY_REGISTRATION_ID,
-					 chosen->ids[i], &after, &found, err) ||
+		    !journal_device_find(chosen->journal, JOURNAL_BY_REGISTRATION_ID, id, &after,
+					 &found, err) ||
 		    !station_wait_look(chosen->journal, &after, &waiting, err))
 			return false;
-		if (waiting.what == STATION_WAITS_DEVICE && !call->is_quiet)
-			fprintf(stderr,
-				"muster: %s: its hardware has to be here; run muster provision with it\n",
-				chosen->ids[i]);
+		sync_tell_waiting(call, id, waiting.what);
 	}
 	return true;
 }
@@ -335,7 +314,8 @@ static bool run_retry(const struct invocation *call, struct muster_error *err)
 	const struct retry_options *options = call->options;
 	struct station_decision decision = { options->reason, options->sync.request.operator_name };
 	CLEANUP(journal_freep) struct journal *journal = NULL;
-	CLEANUP(chosen_done) struct chosen chosen = { 0 };
+	CLEANUP(sync_choice_done) struct sync_choice devices = { 0 };
+	struct chosen chosen = { .devices = &devices };
 
 	if (options->all == (call->operand_count > 0))
 		return muster_fail(err, CAUSE_USAGE,
@@ -348,9 +328,9 @@ static bool run_retry(const struct invocation *call, struct muster_error *err)
 		return false;
 	journal_close(TAKE_PTR(journal));
 	return sync_run(call, &options->sync,
-			chosen.count > 0 ? (const char *const *)chosen.ids
-					 : (const char *const[]){ NULL },
-			chosen.count, err);
+			devices.count > 0 ? (const char *const *)devices.ids
+					  : (const char *const[]){ NULL },
+			devices.count, err);
 }
 
 const struct verb verb_outbox_retry = {

@@ -93,6 +93,19 @@ def test_token_device_is_sent_without_its_token_or_verified_with_it(hsm_station,
     assert len(token.key_ids()) == 2
 
 
+def test_sync_takes_any_name_and_refuses_one_that_is_none(station):
+    names = [spool(station, station.profile("derived-key"), serial) for serial in ("OFF-1", "OFF-2", "OFF-3")]
+    asked = len(station.emulator.ledger())
+    done = station.sync("OFF-1", "nope")
+    assert (done.status, done.cause) == (3, "E6010") and "nope" in done.stderr, done
+    assert len(station.emulator.ledger()) == asked
+    done = station.sync("OFF-1", names[1].upper())
+    assert done.status == 0 and sorted(row["registrationId"] for row in done.json) == names[:2], done
+    assert station.rows()[names[2]]["state"] == "spooled"
+    done = station.sync("OFF-1")
+    assert (done.status, done.json) == (0, []) and "waits for nothing" in done.stderr, done
+
+
 def test_ids_given_by_a_manifest_are_kept(station):
     manifest = station.home / "manifest.csv"
     manifest.write_text("serial,registrationId,deviceId\nOFF-1,given-1,device-1\n")
