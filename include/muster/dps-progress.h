@@ -12,10 +12,13 @@
 
 struct dps_progress;
 
-/* In directory_state(). `work` is what was to be done (file, service, mode) and names it; rows is fixed by that. restart:
- * nothing is done yet, whatever the file says. CAUSE_IMPORT_BUSY when another process has it open. */
-bool dps_progress_open(const uint8_t work[SHA256_SIZE], size_t rows, bool restart,
-		       struct dps_progress **ret_progress, struct muster_error *err) MUST_CHECK;
+/* In directory_state(). `place` is what was to be done something with (file, service) and names it; `work` is that and what
+ * (mode); rows is fixed by both. Nothing is done yet, whatever the file says, with `restart`, when the last run on that place was
+ * other work, and when the last one came to its end: what has been done since may have undone it. CAUSE_IMPORT_BUSY when
+ * another process has it open. */
+bool dps_progress_open(const uint8_t place[SHA256_SIZE], const uint8_t work[SHA256_SIZE],
+		       size_t rows, bool restart, struct dps_progress **ret_progress,
+		       struct muster_error *err) MUST_CHECK;
 /* Writes to disk what is not there yet, as well as it can. */
 void dps_progress_close(struct dps_progress *progress);
 DEFINE_FREEP(dps_progress_freep, struct dps_progress *, dps_progress_close)

@@ -35,7 +35,7 @@ static const char *const modes[] = {
 static const struct option_row import_rows[] = {
 	ROW("mode", OPTION_CHOICE, "MODE", "create (the default), update, update-if-match or delete", mode, modes),
 	ROW("dry-run", OPTION_FLAG, NULL, "Check the file and say what would be done; send nothing", dry_run, NULL),
-	ROW("restart", OPTION_FLAG, NULL, "Forget what earlier runs have done", restart, NULL),
+	ROW("restart", OPTION_FLAG, NULL, "Forget what a run that was cut off has done", restart, NULL),
 	ROW("single", OPTION_FLAG, NULL, "One enrollment a request", single, NULL),
 	ROW("bulk", OPTION_FLAG, NULL, "Ten enrollments a request; default: as the service counts them", bulk, NULL),
 	ROW("parallel", OPTION_NUMBER, "N", "Requests at the same time, 1 to 16 (4)", parallel, NULL),
@@ -62,7 +62,7 @@ struct import {
 	struct dps_table *table;
 	struct dps_table_facts facts;
 	struct dps_progress *progress; /* NULL: dry run */
-	size_t before;                 /* rows that earlier runs have done */
+	size_t before;                 /* rows that the run that is gone on with has done */
 	size_t fates[FATE_COUNT];
 	int64_t started_ms, shown_ms;
 	bool shows_progress;
@@ -90,21 +90,36 @@ static bool check_file(struct import *import, struct muster_error *err)
 			   import->facts.mistakes == 1 ? "" : "s");
 }
 
-/* The same file for another service or in another way is other work. */
-static bool open_progress(struct import *import, const char *host, bool restart,
-			  struct muster_error *err)
+/* `mode` is "" for the place alone. */
+static bool work_digest(const struct import *import, const char *host, const char *mode,
+			uint8_t ret_digest[SHA256_SIZE], struct muster_error *err)
 {
 	CLEANUP(text_done) struct text work = { 0 };
-	uint8_t digest[SHA256_SIZE];
 
-	text_addf(&work, "%s\n%s\n", host, dps_bulk_mode_name(import->mode));
+	text_addf(&work, "%s\n%s\n", host, mode);
 	text_add_bytes(&work, import->facts.digest, sizeof(import->facts.digest));
 	if (!text_ok(&work, err))
 		return false;
-	sha256(digest, work.data, work.length);
-	if (!dps_progress_open(digest, import->facts.rows, restart, &import->progress, err))
+	sha256(ret_digest, work.data, work.length);
+	return true;
+}
+
+/* The same file for another service is at another place; in another way it is other work, which undoes what was done. */
+static bool open_progress(struct import *import, const char *host, bool restart,
+			  struct muster_error *err)
+{
+	uint8_t place[SHA256_SIZE], work[SHA256_SIZE];
+
+	if (!work_digest(import, host, "", place, err) ||
+	    !work_digest(import, host, dps_bulk_mode_name(import->mode), work, err) ||
+	    !dps_progress_open(place, work, import->facts.rows, restart, &import->progress, err))
 		return false;
 	import->before = dps_progress_count(import->progress);
+	if (import->before > 0 && !import->call->is_quiet)
+		fprintf(stderr,
+			"muster: going on with an earlier run: %zu of %zu rows are not sent again; "
+			"--restart sends all\n",
+			import->before, import->facts.rows);
 	return true;
 }
 
@@ -290,8 +305,8 @@ const struct verb verb_enrollment_import = {
 	.description =
 		"Reads CSV or JSON Lines (.jsonl), checks the whole file before the first request, and writes\n"
 		"in bulks or singly, as fast as the service allows. Every mistake is listed with line\n"
-		"and column. Run again with the same file it goes on where it stopped, and sends nothing for\n"
-		"what is done.",
+		"and column. Run again with the same file it goes on where it was cut off, and sends nothing\n"
+		"for what is done.",
 	.options = import_rows,
 	.options_size = sizeof(struct import_options),
 	.default_output = OUTPUT_JSON,

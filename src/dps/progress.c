@@ -41,7 +41,8 @@ static bool fail(const struct dps_progress *progress, struct muster_error *err)
 
 /* -- Opening ---------------------------------------------------------------------------------------------- */
 
-static bool open_file(struct dps_progress *progress, struct muster_error *err)
+static bool open_file(struct dps_progress *progress, const uint8_t place[SHA256_SIZE],
+		      struct muster_error *err)
 {
 	CLEANUP(freep) char *directory = directory_state();
 	char hex[SHA256_HEX_SIZE];
@@ -51,7 +52,7 @@ static bool open_file(struct dps_progress *progress, struct muster_error *err)
 				   "there is no home directory to keep progress in");
 	if (!directory_make(directory, err))
 		return false;
-	hex_encode(hex, progress->head.work, SHA256_SIZE);
+	hex_encode(hex, place, SHA256_SIZE);
 	progress->path = text_format("%s/import-%.*s", directory, NAME_DIGITS, hex);
 	if (!progress->path)
 		return muster_fail_memory(err);
@@ -123,18 +124,35 @@ static struct dps_progress *progress_new(const uint8_t work[SHA256_SIZE], size_t
 	return progress;
 }
 
-bool dps_progress_open(const uint8_t work[SHA256_SIZE], size_t rows, bool restart,
-		       struct dps_progress **ret_progress, struct muster_error *err)
+static void unmap(struct dps_progress *progress)
+{
+	if (progress->file)
+		munmap(progress->file, file_size(progress));
+	progress->file = NULL;
+	progress->count = 0;
+}
+
+static bool begin_anew(struct dps_progress *progress, struct muster_error *err)
+{
+	unmap(progress);
+	return begin(progress, err) && map(progress, err);
+}
+
+bool dps_progress_open(const uint8_t place[SHA256_SIZE], const uint8_t work[SHA256_SIZE],
+		       size_t rows, bool restart, struct dps_progress **ret_progress,
+		       struct muster_error *err)
 {
 	CLEANUP(dps_progress_freep) struct dps_progress *progress = progress_new(work, rows);
 
 	if (!progress)
 		return muster_fail_memory(err);
-	if (!open_file(progress, err))
+	if (!open_file(progress, place, err))
 		return false;
 	if ((restart || !is_ours(progress)) && !begin(progress, err))
 		return false;
 	if (!map(progress, err))
+		return false;
+	if (progress->count == rows && !begin_anew(progress, err))
 		return false;
 	*ret_progress = TAKE_PTR(progress);
 	return true;
@@ -144,8 +162,7 @@ void dps_progress_close(struct dps_progress *progress)
 {
 	if (!progress)
 		return;
-	if (progress->file)
-		munmap(progress->file, file_size(progress));
+	unmap(progress);
 	if (progress->fd >= 0)
 		fdatasync(progress->fd);
 	closep(&progress->fd);

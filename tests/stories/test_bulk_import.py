@@ -92,7 +92,7 @@ def test_a_table_becomes_enrollments(desk):
     assert two["attestation"]["type"] == "symmetricKey"
 
 
-def test_ten_a_request_and_nothing_the_second_time(desk):
+def test_ten_a_request_and_nothing_new_the_second_time(desk):
     path = devices_file(desk, 95)
     done = desk.run("import", path)
     assert done.status == 0 and sums(done) == {"written": 95}, done
@@ -100,16 +100,52 @@ def test_ten_a_request_and_nothing_the_second_time(desk):
     assert len([row for row in requests(desk) if row["op"] == "bulk"]) == 10
     restart(desk)
     again = desk.run("import", path)
-    assert again.status == 0 and sums(again) == {} and again.json["before"] == 95, again
-    assert desk.emulator.ledger() == []
+    assert again.status == 0 and sums(again) == {"already": 95} and again.json["before"] == 0, again
+    assert desk.emulator.changes() == []
+
+
+def test_what_was_undone_since_is_done_again(desk):
+    path = devices_file(desk, 15)
+    assert sums(desk.run("import", path)) == {"written": 15}
+    assert sums(desk.run("import", path, "--mode", "delete")) == {"written": 15}
+    again = desk.run("import", path)
+    assert again.status == 0 and sums(again) == {"written": 15}, again
+    assert sums(desk.run("import", path, "--mode", "delete")) == {"written": 15}
+    assert desk.service.put("dev-0001", symmetric("dev-0001"))[0] == 200
+    again = desk.run("import", path, "--mode", "delete")
+    assert again.status == 0 and sums(again) == {"written": 1, "already": 14}, again
+    assert desk.service.enrollments() == []
+
+
+def stopped_at_one_row(desk):
+    """A run that did not come to its end."""
+    path = devices_file(desk, 15)
+    assert desk.service.put("dev-0001", symmetric("dev-0001", deviceId="theirs"))[0] == 200
+    done = desk.run("import", path)
+    assert done.status == 7 and sums(done) == {"written": 14, "differs": 1}, done
+    desk.service.delete("dev-0001")
+    return path
+
+
+def test_an_earlier_run_that_is_gone_on_with_is_told(desk):
+    path = stopped_at_one_row(desk)
+    again = desk.run("import", path)
+    assert again.status == 0 and again.json["before"] == 14 and sums(again) == {"written": 1}, again
+    assert "14 of 15 rows" in again.stderr and "--restart" in again.stderr, again
+
+
+def test_a_run_in_another_mode_ends_what_was_open(desk):
+    path = stopped_at_one_row(desk)
+    assert desk.run("import", path, "--mode", "delete").status == 0
+    again = desk.run("import", path)
+    assert again.status == 0 and again.json["before"] == 0 and sums(again) == {"written": 15}, again
 
 
 def test_restart_compares_instead(desk):
-    path = devices_file(desk, 15)
-    assert desk.run("import", path).status == 0
+    path = stopped_at_one_row(desk)
     again = desk.run("import", path, "--restart")
-    assert again.status == 0 and sums(again) == {"already": 15}, again
-    assert_each_once(desk, 15)
+    assert again.status == 0 and sums(again) == {"already": 14, "written": 1}, again
+    assert_each_once_in_all(desk, 15)
 
 
 def test_singles(desk):
@@ -196,9 +232,9 @@ def test_no_row_is_lost_or_doubled(desk, fault):
     assert done.status == 0 and sum(sums(done).values()) == 45, done
     assert set(sums(done)) <= {"written", "already"}, done
     assert_each_once(desk, 45)
-    asked = len(desk.emulator.ledger())
-    assert desk.run("import", path).json["before"] == 45
-    assert len(desk.emulator.ledger()) == asked
+    again = desk.run("import", path)
+    assert again.status == 0 and sums(again) == {"already": 45}, again
+    assert_each_once(desk, 45)
 
 
 def test_late_duplicates_of_a_bulk_change_nothing(desk):
@@ -209,8 +245,8 @@ def test_late_duplicates_of_a_bulk_change_nothing(desk):
     assert done.status == 0 and sums(done) == {"written": 45}, done
     wait_until(lambda: len(desk.emulator.ledger()) == 50 + 22, what="the duplicates")
     assert_each_once(desk, 45)
-    assert desk.run("import", path).json["before"] == 45
-    assert len(desk.emulator.ledger()) == 50 + 22
+    assert sums(desk.run("import", path)) == {"already": 45}
+    assert_each_once(desk, 45)
 
 
 @pytest.mark.parametrize("reading", ["get:status=500:count=1", "get:cut-before:count=2", "get:garbage:count=1",
@@ -332,7 +368,7 @@ def test_killed_anywhere_and_run_again(release_station):
         counts = {name: count for name, count in created(desk).items() if name.startswith(f"kill{number}-")}
         assert counts == dict.fromkeys(names(32, f"kill{number}"), 1), (point, cut, again)
         third = desk.run("import", path)
-        assert third.json["before"] == 32, (point, third)
+        assert sums(third) == {"already": 32}, (point, third)
     assert killed >= len(points) // 2
 
 

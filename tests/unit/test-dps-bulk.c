@@ -148,7 +148,8 @@ static void answers_that_cannot_be_are_not_believed(void **state)
 
 /* -- Progress --------------------------------------------------------------------------------------------- */
 
-static const uint8_t work[SHA256_SIZE] = { 1, 2, 3 };
+static const uint8_t place[SHA256_SIZE] = { 1, 2, 3 }, work[SHA256_SIZE] = { 4 },
+		     other_work[SHA256_SIZE] = { 5 };
 
 static struct dps_progress *open_progress(const char *directory, bool restart)
 {
@@ -156,7 +157,7 @@ static struct dps_progress *open_progress(const char *directory, bool restart)
 	struct muster_error err;
 
 	setenv("XDG_STATE_HOME", directory, 1);
-	assert_good(dps_progress_open(work, 100, restart, &progress, &err), err);
+	assert_good(dps_progress_open(place, work, 100, restart, &progress, &err), err);
 	return progress;
 }
 
@@ -168,13 +169,43 @@ static void progress_is_there_again(void **state)
 	assert_good(dps_progress_mark(progress, 0, &err), err);
 	assert_good(dps_progress_mark(progress, 99, &err), err);
 	assert_good(dps_progress_mark(progress, 99, &err), err);
-	assert_fails(dps_progress_open(work, 100, false, &second, &err), err, CAUSE_IMPORT_BUSY);
+	assert_fails(dps_progress_open(place, work, 100, false, &second, &err), err,
+		     CAUSE_IMPORT_BUSY);
 	dps_progress_close(progress);
 	progress = open_progress(*state, false);
 	assert_int_equal(dps_progress_count(progress), 2);
 	assert_true(dps_progress_is_done(progress, 99) && !dps_progress_is_done(progress, 98));
 	dps_progress_close(progress);
 	progress = open_progress(*state, true);
+	assert_int_equal(dps_progress_count(progress), 0);
+	dps_progress_close(progress);
+}
+
+static void progress_that_came_to_its_end_is_begun_anew(void **state)
+{
+	struct dps_progress *progress = open_progress(*state, false);
+	struct muster_error err;
+
+	for (size_t row = 0; row < 100; row++)
+		assert_good(dps_progress_mark(progress, row, &err), err);
+	dps_progress_close(progress);
+	progress = open_progress(*state, false);
+	assert_int_equal(dps_progress_count(progress), 0);
+	assert_false(dps_progress_is_done(progress, 0));
+	dps_progress_close(progress);
+}
+
+static void other_work_at_the_same_place_is_begun_anew(void **state)
+{
+	struct dps_progress *progress = open_progress(*state, false);
+	struct muster_error err;
+
+	assert_good(dps_progress_mark(progress, 5, &err), err);
+	dps_progress_close(progress);
+	assert_good(dps_progress_open(place, other_work, 100, false, &progress, &err), err);
+	assert_int_equal(dps_progress_count(progress), 0);
+	dps_progress_close(progress);
+	progress = open_progress(*state, false);
 	assert_int_equal(dps_progress_count(progress), 0);
 	dps_progress_close(progress);
 }
@@ -208,6 +239,8 @@ int main(void)
 		cmocka_unit_test(errors_belong_to_items),
 		cmocka_unit_test(answers_that_cannot_be_are_not_believed),
 		test_with_directory(progress_is_there_again),
+		test_with_directory(progress_that_came_to_its_end_is_begun_anew),
+		test_with_directory(other_work_at_the_same_place_is_begun_anew),
 		test_with_directory(progress_that_was_cut_off_is_less_progress),
 	};
 
