@@ -151,8 +151,8 @@ void journal_rollback(struct journal *journal);
 bool journal_is_in_transaction(const struct journal *journal);
 
 /* Inserts or replaces the row of device->registration_id (created_ms stays), and appends a note of stage "device" with
- * what that changes: rows can always be held against the chain. CAUSE_KEY_TAKEN, and nothing changed,
- * when another live device holds key_digest. */
+ * what that changes: rows can always be held against the chain, and one of before the journal was opened is.
+ * CAUSE_KEY_TAKEN, and nothing changed, when another live device holds key_digest. */
 bool journal_device_put(struct journal *journal, const struct journal_device *device,
 			struct muster_error *err) MUST_CHECK;
 /* Appends; sets entry->seq and entry->digest. */
@@ -237,6 +237,9 @@ bool journal_verify_structure(struct journal *journal, bool *ret_was_checked,
 			      struct muster_error *err) MUST_CHECK;
 /* Holds the tables, indexes and triggers against those of a new journal: CAUSE_JOURNAL_DAMAGED names the first that differs. */
 bool journal_verify_schema(struct journal *journal, struct muster_error *err) MUST_CHECK;
+/* Holds a device's row, as the writer has found it, against its notes: CAUSE_JOURNAL_DAMAGED, and nothing is written any more. */
+bool journal_device_verify(struct journal *journal, const struct journal_device *device,
+			   struct muster_error *err) MUST_CHECK;
 /* Holds every device's row against its notes in a chain that is good. */
 bool journal_verify_devices(struct journal *journal, size_t *ret_count, struct muster_error *err)
 	MUST_CHECK;

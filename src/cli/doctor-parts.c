@@ -73,6 +73,7 @@ void doctor_journal(struct doctor *doctor)
 	const char *path = doctor->options.journal ? doctor->options.journal : standard;
 	struct journal_head head = { 0 };
 	struct muster_error err = { 0 };
+	size_t devices = 0;
 
 	if (!path) {
 		doctor_find(doctor, VERDICT_FAIL, "Pass --journal FILE.", "no home directory");
@@ -85,14 +86,15 @@ void doctor_journal(struct doctor *doctor)
 		return;
 	}
 	if (!journal_open(path, JOURNAL_READ, &journal, &err) ||
-	    !journal_verify_chain(journal, NULL, NULL, &head, &err))
+	    !journal_verify_chain(journal, NULL, NULL, &head, &err) ||
+	    !journal_verify_devices(journal, &devices, &err))
 		doctor_find_error(doctor, VERDICT_FAIL, &err);
 	else if (access(path, W_OK) < 0)
 		doctor_find(doctor, VERDICT_FAIL, "Check owner and mode.", "'%s': %s",
 			    PRINTABLE(path), strerror(errno));
 	else
-		doctor_find(doctor, VERDICT_OK, NULL, "'%s': %lld entries, chain holds",
-			    PRINTABLE(path), (long long)head.seq);
+		doctor_find(doctor, VERDICT_OK, NULL, "'%s': %lld entries, %zu devices, all hold",
+			    PRINTABLE(path), (long long)head.seq, devices);
 }
 
 /* -- Sockets ---------------------------------------------------------------------------------------------- */

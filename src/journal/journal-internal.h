@@ -38,7 +38,10 @@ struct journal {
 	bool is_writer;
 	bool is_in_transaction;
 	bool is_broken; /* a write failed: what the file holds is not known */
+	/* A device whose row is not what its entries say, or "": nothing is written any more. */
+	char damaged[129];
 	struct journal_head head, committed_head;
+	int64_t opened_seq; /* the last entry when it was opened; what is behind it is ours */
 	sqlite3_stmt *statements[STATEMENT_COUNT];
 };
 
@@ -90,7 +93,9 @@ DEFINE_FREEP(statement_finalizep, sqlite3_stmt *, sqlite3_finalize)
 void statement_bind_text(sqlite3_stmt *statement, int index, const char *value);
 /* NULL for NULL; valid until the next step. */
 const char *statement_text(sqlite3_stmt *statement, int column);
-/* CAUSE_INTERNAL outside a transaction, CAUSE_JOURNAL_WRITE when an earlier write failed. */
+bool journal_fail_damaged(const struct journal *journal, struct muster_error *err);
+/* CAUSE_INTERNAL outside a transaction, CAUSE_JOURNAL_WRITE when an earlier write failed, CAUSE_JOURNAL_DAMAGED when a row
+ * was found to be damaged. */
 bool journal_may_write(const struct journal *journal, struct muster_error *err) MUST_CHECK;
 
 /* -- device-fields.c: the columns of a device -- */

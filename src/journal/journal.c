@@ -115,9 +115,11 @@ static bool check_content(struct journal *journal, enum journal_mode mode, struc
 		return true;
 	if (!is_large(journal) && !answers(journal, "PRAGMA quick_check(1)", "ok", err))
 		return false;
-	return journal_head_load(journal, err) &&
-	       (mode != JOURNAL_WRITE ||
-		(check_chain(journal, err) && journal_verify_schema(journal, err)));
+	if (!journal_head_load(journal, err))
+		return false;
+	journal->opened_seq = journal->head.seq;
+	return mode != JOURNAL_WRITE ||
+	       (check_chain(journal, err) && journal_verify_schema(journal, err));
 }
 
 bool journal_verify_structure(struct journal *journal, bool *ret_was_checked,
@@ -212,7 +214,7 @@ bool journal_begin(struct journal *journal, struct muster_error *err)
 	if (journal->is_in_transaction || !journal->is_writer)
 		return muster_fail(err, CAUSE_INTERNAL,
 				   "journal '%s': a transaction cannot begin here", journal->path);
-	if (journal->is_broken)
+	if (journal->is_broken || journal->damaged[0])
 		return journal_may_write(journal, err);
 	if (!check_place(journal, err) ||
 	    !step_once(journal, STATEMENT_BEGIN, "beginning a transaction in", err))

@@ -63,25 +63,6 @@ static cJSON *changes_between(const struct journal_device *before,
 	return TAKE_PTR(changes);
 }
 
-bool journal_note_changes(struct journal *journal, const struct journal_device *before,
-			  const struct journal_device *after, struct muster_error *err)
-{
-	CLEANUP(cJSON_freep) cJSON *changes = changes_between(before, after);
-	CLEANUP(freep) char *body = changes ? json_print_line(changes) : NULL;
-	struct journal_entry entry = {
-		.registration_id = after->registration_id,
-		.at_ms = after->updated_ms,
-		.stage = JOURNAL_DEVICE_STAGE,
-		.kind = JOURNAL_NOTE,
-		.attempt = after->attempt,
-		.operator= after->operator,
-		.station = after->station,
-		.body = body,
-	};
-
-	return body ? journal_entry_append(journal, &entry, err) : muster_fail_memory(err);
-}
-
 /* -- Verifying -------------------------------------------------------------------------------------------- */
 
 /* What the notes of a device add up to. */
@@ -127,6 +108,28 @@ static bool take_note(void *context, const struct journal_entry *entry, struct m
 	return apply(folded->members, changes) || muster_fail_memory(err);
 }
 
+bool journal_device_verify(struct journal *journal, const struct journal_device *device,
+			   struct muster_error *err)
+{
+	CLEANUP(cJSON_freep) cJSON *members = cJSON_CreateObject();
+	CLEANUP(cJSON_freep) cJSON *expected = changes_between(NULL, device);
+	struct folded folded = { .members = members, .row = device };
+	size_t count = 0;
+
+	if (!members || !expected)
+		return muster_fail_memory(err);
+	do {
+		if (!journal_device_notes(journal, device->registration_id, folded.last_seq,
+					  take_note, &folded, &count, err))
+			return muster_error_prefix(err, "verifying device '%s'",
+						   PRINTABLE(device->registration_id));
+	} while (count > 0);
+	if (folded.fits && json_equal(members, expected))
+		return true;
+	snprintf(journal->damaged, sizeof(journal->damaged), "%s", device->registration_id);
+	return journal_fail_damaged(journal, err);
+}
+
 struct verification {
 	struct journal *journal;
 	size_t count;
@@ -137,24 +140,9 @@ static bool verify_device(void *context, const struct journal_device *device,
 			  struct muster_error *err)
 {
 	struct verification *verification = context;
-	CLEANUP(cJSON_freep) cJSON *members = cJSON_CreateObject();
-	CLEANUP(cJSON_freep) cJSON *expected = changes_between(NULL, device);
-	struct folded folded = { .members = members, .row = device };
-	size_t count = 0;
 
-	if (!members || !expected)
-		return muster_fail_memory(err);
-	do {
-		if (!journal_device_notes(verification->journal, device->registration_id,
-					  folded.last_seq, take_note, &folded, &count, err))
-			return muster_error_prefix(err, "verifying device '%s'",
-						   PRINTABLE(device->registration_id));
-	} while (count > 0);
-	if (!folded.fits || !json_equal(members, expected))
-		return muster_fail(
-			err, CAUSE_JOURNAL_DAMAGED,
-			"journal '%s': the row of device '%s' is not what its entries say",
-			verification->journal->path, PRINTABLE(device->registration_id));
+	if (!journal_device_verify(verification->journal, device, err))
+		return false;
 	verification->count++;
 	snprintf(verification->last, sizeof(verification->last), "%s", device->registration_id);
 	return true;
@@ -175,4 +163,35 @@ bool journal_verify_devices(struct journal *journal, size_t *ret_count, struct m
 	} while (count > 0);
 	*ret_count = verification.count;
 	return true;
+}
+
+/* -- Writing ---------------------------------------------------------------------------------------------- */
+
+/* A row that somebody else may have changed since it was written, before it is written over. */
+static bool check_before(struct journal *journal, const struct journal_device *before,
+			 struct muster_error *err)
+{
+	return !before || before->entry > journal->opened_seq ||
+	       journal_device_verify(journal, before, err);
+}
+
+bool journal_note_changes(struct journal *journal, const struct journal_device *before,
+			  const struct journal_device *after, struct muster_error *err)
+{
+	CLEANUP(cJSON_freep) cJSON *changes = changes_between(before, after);
+	CLEANUP(freep) char *body = changes ? json_print_line(changes) : NULL;
+	struct journal_entry entry = {
+		.registration_id = after->registration_id,
+		.at_ms = after->updated_ms,
+		.stage = JOURNAL_DEVICE_STAGE,
+		.kind = JOURNAL_NOTE,
+		.attempt = after->attempt,
+		.operator= after->operator,
+		.station = after->station,
+		.body = body,
+	};
+
+	if (!body)
+		return muster_fail_memory(err);
+	return check_before(journal, before, err) && journal_entry_append(journal, &entry, err);
 }

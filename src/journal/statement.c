@@ -63,8 +63,17 @@ const char *statement_text(sqlite3_stmt *statement, int column)
 	return (const char *)sqlite3_column_text(statement, column);
 }
 
+bool journal_fail_damaged(const struct journal *journal, struct muster_error *err)
+{
+	return muster_fail(err, CAUSE_JOURNAL_DAMAGED,
+			   "journal '%s': the row of device '%s' is not what its entries say",
+			   journal->path, PRINTABLE(journal->damaged));
+}
+
 bool journal_may_write(const struct journal *journal, struct muster_error *err)
 {
+	if (journal->damaged[0])
+		return journal_fail_damaged(journal, err);
 	if (journal->is_broken)
 		return muster_fail(err, CAUSE_JOURNAL_WRITE,
 				   "journal '%s': an earlier write failed; it must be opened "

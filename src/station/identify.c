@@ -225,6 +225,8 @@ static bool look_into_journal(struct job *job, struct muster_error *err)
 
 	if (!journal_device_find(journal, JOURNAL_BY_REGISTRATION_ID, job->registration_id,
 				 &job->device, &job->was_known, err) ||
+	    (job->was_known && !job_is_dry(job) &&
+	     !journal_device_verify(journal, &job->device, err)) ||
 	    !keep_serial(job, err))
 		return false;
 	claim = claim_of(job);

@@ -204,6 +204,8 @@ bool station_retire(struct journal *journal, const struct journal_device *device
 		.journal = journal, .device = device, .terms = terms, .client = client
 	};
 
+	if (!journal_device_verify(journal, device, err))
+		return false;
 	if (device->state == JOURNAL_RETIRED)
 		return true;
 	return check_state(device, err) &&

@@ -289,6 +289,40 @@ def test_a_damaged_journal_is_not_written(station):
     assert [row["registrationId"] for row in station.service.enrollments()] == ["a17-0042"]
 
 
+@pytest.mark.parametrize("change", ["serial = 'A17-0099'", "state = 'parked'", "hub = 'other'"])
+def test_a_device_whose_row_was_changed_is_not_believed(station, change):
+    """Its entries are as they were, and so are the other devices."""
+    profile = station.profile("derived-key")
+    for serial in ("A17-0042", "A17-0043"):
+        assert station.provision(profile, serial).status == 0
+    connection = sqlite3.connect(station.journal)
+    connection.executescript(f"UPDATE device SET {change} WHERE registration_id = 'a17-0042'")
+    connection.close()
+    before = station.journal.read_bytes()
+    place, decision = ("--journal", station.journal), ("a17-0042", "--reason", "broken")
+    for command in (lambda: station.provision(profile, "A17-0042"),
+                    lambda: station.muster("retire", *decision, *place, "--login-file", station.login_file, "--ca-file",
+                                           station.emulator.ca_file),
+                    lambda: station.muster("journal", "verify", *place)):
+        done = command()
+        assert (done.status, done.cause) == (8, "E6004") and "'a17-0042'" in done.stderr, done
+    assert station.journal.read_bytes() == before and station.service.enrollment("a17-0042")
+    doctor = station.muster("doctor", *place)
+    assert "the row of device 'a17-0042' is not what its entries say" in doctor.stdout, doctor
+    assert station.provision(profile, "A17-0043").status == 0
+
+
+def test_a_decision_is_not_written_over_a_row_that_was_changed(station):
+    assert station.provision(station.profile("derived-key"), "A17-0042", "--offline").status == 6
+    connection = sqlite3.connect(station.journal)
+    connection.executescript("UPDATE device SET serial = 'A17-0099'")
+    connection.close()
+    before = station.journal.read_bytes()
+    done = station.muster("outbox", "resolve", "a17-0042", "--as", "failed", "--reason", "broken", "--journal", station.journal)
+    assert (done.status, done.cause) == (8, "E6004"), done
+    assert station.journal.read_bytes() == before
+
+
 def test_a_key_in_a_token_signs_too(small, token, tmp_path):
     custodian = Custodian(tmp_path / "desk", token, build=RELEASE)
     made = custodian.muster("cert", "self-sign", "--key-type", "ec-p256", "--label", "station", "--subject", "CN=line 3",
