@@ -21,6 +21,7 @@ enum { PAGE_SIZE = 100, FILES_PER_COMMIT = 100 };
 
 struct reconcile {
 	const struct station_reconcile_request *request;
+	DIR *evidence;
 	struct journal *journal;
 	struct who who;
 	struct station_reconciliation result;
@@ -209,17 +210,12 @@ static bool is_evidence_name(const char *name)
 
 static bool restore_unenrolled(struct reconcile *reconcile, struct muster_error *err)
 {
-	const char *path = reconcile->request->evidence_directory;
-	CLEANUP(closedirp) DIR *directory = opendir(path);
 	const struct dirent *entry;
 	size_t files = 0;
 
-	if (!directory)
-		return muster_fail_errno(err, CAUSE_INPUT_NOT_FOUND, errno,
-					 "evidence directory '%s'", PRINTABLE(path));
 	if (!journal_begin(reconcile->journal, err))
 		return false;
-	while ((entry = readdir(directory))) {
+	while ((entry = readdir(reconcile->evidence))) {
 		if (!is_evidence_name(entry->d_name))
 			continue;
 		if (!restore_file(reconcile, entry->d_name, err))
@@ -297,6 +293,16 @@ static bool take_first(void *context, const struct journal_entry *entry, struct 
 	return true;
 }
 
+/* Before there is a journal: a device that was parked for want of its evidence would not be looked at again. */
+static bool open_evidence(struct reconcile *reconcile, struct muster_error *err)
+{
+	const char *path = reconcile->request->evidence_directory;
+
+	reconcile->evidence = opendir(path);
+	return reconcile->evidence || muster_fail_errno(err, CAUSE_INPUT_NOT_FOUND, errno,
+							"evidence directory '%s'", PRINTABLE(path));
+}
+
 static bool open_journal(struct reconcile *reconcile, struct muster_error *err)
 {
 	const char *path = reconcile->request->journal_path;
@@ -319,6 +325,7 @@ static bool open_journal(struct reconcile *reconcile, struct muster_error *err)
 
 static void reconcile_done(struct reconcile *reconcile)
 {
+	closedirp(&reconcile->evidence);
 	journal_close(reconcile->journal);
 	who_done(&reconcile->who);
 }
@@ -329,8 +336,9 @@ bool station_reconcile(const struct station_reconcile_request *request,
 	CLEANUP(reconcile_done) struct reconcile reconcile = { .request = request };
 
 	if (!who_is_here(&reconcile.who, request->operator_name, NULL, err) ||
-	    !open_journal(&reconcile, err) || !restore_enrolled(&reconcile, err) ||
-	    !restore_unenrolled(&reconcile, err) || !record(&reconcile, end_body(&reconcile), err))
+	    !open_evidence(&reconcile, err) || !open_journal(&reconcile, err) ||
+	    !restore_enrolled(&reconcile, err) || !restore_unenrolled(&reconcile, err) ||
+	    !record(&reconcile, end_body(&reconcile), err))
 		return false;
 	*ret_reconciliation = reconcile.result;
 	return true;

@@ -123,6 +123,15 @@ def test_a_journal_that_is_there_is_not_touched(station):
     assert station.journal.read_bytes() == before
 
 
+def test_a_folder_that_is_not_there_makes_no_journal(station):
+    assert station.provision(station.profile("derived-key"), "A17-0042").status == 0
+    lose_journal(station)
+    done = reconcile(station, "--evidence", station.home / "evidnce")
+    assert (done.status, done.cause) == (2, "E1002") and "evidnce" in done.stderr, done
+    assert not station.journal.exists()
+    assert reconcile(station).json["released"] == 1
+
+
 def test_a_cut_reconcile_goes_on(make_emulator, tmp_path):
     station = Station(tmp_path / "home", make_emulator("--fault", "query:status=400:count=1"))
     profile = station.profile("derived-key", {"verify": "none"})
