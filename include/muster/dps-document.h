@@ -38,6 +38,7 @@ struct dps_document_rules {
 	void *context;
 	bool unknown_members_pass;    /* as the service does, for SDKs of other versions */
 	bool certificate_may_be_info; /* an update may send `info` back in place of `certificate` */
+	bool keys_must_be_there;      /* an update without symmetric keys would make new ones */
 };
 
 struct dps_problem {

@@ -28,7 +28,7 @@ static const char *const formats[] = {
 	{ 0, name, NULL, kind, placeholder, help, offsetof(struct export_options, field), NULL, choices, 0 }
 static const struct option_row export_rows[] = {
 	ROW("format", OPTION_ONE_OF, "FORMAT", "csv or jsonl; default: by the name of the file", format, formats),
-	ROW("include-keys", OPTION_FLAG, NULL, "Symmetric keys too, with a request for each", include_keys, NULL),
+	ROW("include-keys", OPTION_FLAG, NULL, "Symmetric keys too, with a request for each: an update needs them", include_keys, NULL),
 	LOGIN_ROWS(struct export_options, login),
 	{ 0 },
 };
@@ -125,7 +125,9 @@ const struct verb verb_enrollment_export = {
 	.description =
 		"Writes CSV, or JSON Lines (.jsonl), as muster enrollment import takes them; - is standard\n"
 		"output. The file is new, of mode 0600, and there only when it is whole. The service keeps\n"
-		"symmetric keys apart and gives certificates away to nobody: CSV has their thumbprint.",
+		"symmetric keys apart, and without them import creates but does not update; it gives\n"
+		"certificates away to nobody: CSV has their thumbprint, with which nothing can be written,\n"
+		"and JSON Lines have what an update takes.",
 	.options = export_rows,
 	.options_size = sizeof(struct export_options),
 	.default_output = OUTPUT_JSON,

@@ -246,6 +246,16 @@ void rule_x509(struct check *check, const cJSON *item)
 				     "signingCertificates and caReferences");
 }
 
+static void rule_keys_there(struct check *check, const cJSON *attestation)
+{
+	const cJSON *keys = document_get(attestation, "symmetricKey");
+
+	if (!document_get(keys, "primaryKey") || !document_get(keys, "secondaryKey"))
+		check_problem_at(check, "symmetricKey",
+				 "lacks keys, so the service would make new ones and the device's "
+				 "would end; export them with --include-keys");
+}
+
 /* Symmetric keys may be left out as a whole: the service makes them. */
 void rule_attestation(struct check *check, const cJSON *item)
 {
@@ -258,6 +268,8 @@ void rule_attestation(struct check *check, const cJSON *item)
 
 		if (is_own && !is_there && i < 2)
 			check_problem_at(check, members[i], "is missing");
+		if (is_own && i == 2 && check->rules->keys_must_be_there)
+			rule_keys_there(check, item);
 		if (!is_own && is_there)
 			check_problem_at(check, members[i], "does not go with type '%s'",
 					 PRINTABLE(type));

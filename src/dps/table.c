@@ -98,15 +98,21 @@ static void report_problem(struct dps_table *table, struct table_report *report,
 			   const struct dps_problem *problem)
 {
 	struct dps_table_place place = place_of(table, problem->path);
+	bool is_certificate = table->file.format == DPS_TABLE_CSV &&
+			      strcmp(problem->path, "attestation.x509") == 0;
 
-	report_mistake(report, &place, "%s%s%s", problem->path, *problem->path ? ": " : "",
-		       problem->message);
+	report_mistake(report, &place, "%s%s%s%s", problem->path, *problem->path ? ": " : "",
+		       problem->message,
+		       is_certificate ? "; put the certificate into the column 'certificate', or "
+					"export to JSON Lines, whose rows can be updated without it"
+				      : "");
 }
 
 static void check_whole(struct dps_table *table, const cJSON *document, struct table_report *report)
 {
 	const struct dps_document_rules rules = {
 		.certificate_may_be_info = table->mode != DPS_BULK_CREATE,
+		.keys_must_be_there = table->mode != DPS_BULK_CREATE,
 	};
 	struct dps_problems problems;
 

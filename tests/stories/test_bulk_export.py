@@ -67,6 +67,41 @@ def test_what_is_exported_can_be_imported(desk, name):
         assert {k: v for k, v in old.items() if k not in changing} == {k: v for k, v in new.items() if k not in changing}
 
 
+@pytest.mark.parametrize("name", ["all.csv", "all.jsonl"])
+@pytest.mark.parametrize("mode", ["update", "update-if-match"])
+def test_an_update_without_keys_is_refused(desk, name, mode):
+    """The service would make new ones, which no device has."""
+    path = desk.home / name
+    assert desk.run("export", path).status == 0
+    done = desk.run("import", path, "--mode", mode)
+    assert (done.status, done.cause) == (2, "E1430"), done
+    assert done.stderr.count("attestation.symmetricKey: lacks keys") == 2 and "--include-keys" in done.stderr, done
+    path.unlink()
+    assert desk.run("export", path, "--include-keys").status == 0
+    done = desk.run("import", path, "--mode", mode)
+    assert done.status == 0 and done.json["written"] == 2, done
+    status, mechanism = desk.service.request("POST", "/enrollments/one/attestationmechanism")
+    assert mechanism["symmetricKey"] == KEYS, status
+
+
+def test_certificates_are_updated_from_json_lines(desk, certificates):
+    certificate = certificates.make("first", "three").read_text()
+    document = {"registrationId": "three", "attestation": {"type": "x509", "x509": {"clientCertificates": {
+        "primary": {"certificate": certificate}}}}}
+    assert desk.service.put("three", document)[0] == 200
+    before = desk.service.enrollment("three")["attestation"]
+    table, lines = desk.home / "all.csv", desk.home / "all.jsonl"
+    for path in (table, lines):
+        assert desk.run("export", path, "--include-keys").status == 0
+    done = desk.run("import", table, "--mode", "update")
+    assert (done.status, done.cause) == (2, "E1430") and "'certificate'" in done.stderr and "JSON Lines" in done.stderr, done
+    lines.write_text(lines.read_text().replace('"provisioningStatus":"enabled"', '"provisioningStatus":"disabled"'))
+    done = desk.run("import", lines, "--mode", "update")
+    assert done.status == 0 and done.json["written"] == 3, done
+    after = desk.service.enrollment("three")
+    assert after["provisioningStatus"] == "disabled" and after["attestation"] == before
+
+
 def test_an_existing_file_stays(desk):
     path = desk.home / "all.csv"
     path.write_text("mine")

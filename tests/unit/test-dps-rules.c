@@ -116,7 +116,8 @@ static bool takes_any(void *context, const uint8_t *ek, size_t size, struct must
 static void rules_of_others_are_asked(void **state)
 {
 	const struct dps_document_rules any_ek = { .ek_check = takes_any };
-	const struct dps_document_rules update = { .certificate_may_be_info = true };
+	const struct dps_document_rules update = { .certificate_may_be_info = true,
+						   .keys_must_be_there = true };
 	const struct dps_document_rules group = { .kind = DPS_DOCUMENT_GROUP };
 	struct dps_problems problems;
 
@@ -127,6 +128,11 @@ static void rules_of_others_are_asked(void **state)
 	assert_int_equal(problems.count, 0);
 	check(X509_OF("\"clientCertificates\":{\"primary\":{}}"), &update, &problems);
 	assert_int_equal(problems.count, 1);
+	check(KEY(KEY16), &update, &problems);
+	assert_int_equal(problems.count, 0);
+	check("{" ID "\"attestation\":{\"type\":\"symmetricKey\"}}", &update, &problems);
+	assert_int_equal(problems.count, 1);
+	assert_string_equal(problems.list[0].path, "attestation.symmetricKey");
 	check("{\"enrollmentGroupId\":\"a b\",\"attestation\":{\"type\":\"symmetricKey\"}}", &group,
 	      &problems);
 	assert_int_equal(problems.count, 1);

@@ -133,7 +133,7 @@ static void one_line_to_be_changed_is_enough_to_read_them_all(void **state)
 	for (size_t i = 0; i < ARRAY_SIZE(others); i++) {
 		CLEANUP(freep) char *lines = text_format("%s\n%s\n", PLAIN("\"one\""), others[i]);
 		CLEANUP(freep) char *path = temporary_file(*state, "a.jsonl", lines, 0600);
-		struct dps_table *table = open_checked(path, DPS_BULK_UPDATE, 2);
+		struct dps_table *table = open_checked(path, DPS_BULK_CREATE, 2);
 
 		expect_next(table, "one", AS_IT_STANDS("\"one\""), NULL, 1);
 		expect_next(table, "two", AS_IT_STANDS("\"two\""), NULL, 2);
