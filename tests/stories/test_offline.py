@@ -130,7 +130,7 @@ def test_lost_copy_of_the_profile_is_told_and_nothing_is_sent(station):
     for path in (station.home / "profiles").iterdir():
         path.unlink()
     done = station.sync()
-    assert (done.status, done.cause) == (2, "E5182"), done
+    assert (done.status, done.cause) == (1, "E5182"), done
     assert station.emulator.changes() == []
 
 
