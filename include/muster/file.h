@@ -66,7 +66,8 @@ bool file_check_absent(const char *path, struct muster_error *err) MUST_CHECK;
 bool directory_make(const char *path, struct muster_error *err) MUST_CHECK;
 /* The path of a file called `name` in the directory of `path`. Caller frees; NULL: no memory. */
 char *file_beside(const char *path, const char *name);
-/* $XDG_STATE_HOME/muster, or ~/.local/state/muster, or /var/lib/muster for root. Caller frees. */
+/* $XDG_STATE_HOME/muster, or ~/.local/state/muster, or /var/lib/muster for root. Caller frees; NULL with ENOENT: there is no
+ * home, else no memory. */
 char *directory_state(void);
 
 /* The file of the service manager's credential of that name; NULL when there is none. Caller frees. */

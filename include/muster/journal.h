@@ -131,8 +131,11 @@ bool journal_open(const char *path, enum journal_mode mode, struct journal **ret
 void journal_close(struct journal *journal);
 DEFINE_FREEP(journal_freep, struct journal *, journal_close)
 
-/* directory_state()/journal.db: where the journal is when nothing else is said. Caller frees; NULL: no memory. */
+/* directory_state()/journal.db: where the journal is when nothing else is said. Caller frees; NULL as there. */
 char *journal_default_path(void);
+/* The first that is said, else the default. CAUSE_JOURNAL_UNSET when there is no home directory to have one in. */
+bool journal_path_choose(const char *given, const char *configured, char **ret_path,
+			 struct muster_error *err) MUST_CHECK;
 /* Refuses (CAUSE_DISK_FULL) when the journal's file system has not the room for that many more devices plus a
  * reserve of 10 MiB. Asked before a run starts; the journal need not exist yet. */
 bool journal_check_space(const char *path, size_t devices, struct muster_error *err) MUST_CHECK;

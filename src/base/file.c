@@ -319,7 +319,10 @@ char *directory_state(void)
 	if (geteuid() == 0)
 		return strdup("/var/lib/muster");
 	base = getenv("HOME");
-	return base && *base == '/' ? text_format("%s/.local/state/muster", base) : NULL;
+	if (base && *base == '/')
+		return text_format("%s/.local/state/muster", base);
+	errno = ENOENT;
+	return NULL;
 }
 
 char *credential_path(const char *name)

@@ -17,10 +17,7 @@ bool journal_verb_path(const char *given, char **ret_path, struct muster_error *
 
 	if (!given && !report_config_load(&config, err))
 		return false;
-	*ret_path = given            ? strdup(given)
-		    : config.journal ? strdup(config.journal)
-				     : journal_default_path();
-	return *ret_path || muster_fail_memory(err);
+	return journal_path_choose(given, config.journal, ret_path, err);
 }
 
 bool journal_verb_open(const char *given, struct journal **ret_journal, struct muster_error *err)

@@ -37,6 +37,21 @@ char *journal_default_path(void)
 	return directory ? text_format("%s/journal.db", directory) : NULL;
 }
 
+bool journal_path_choose(const char *given, const char *configured, char **ret_path,
+			 struct muster_error *err)
+{
+	if (!given)
+		given = configured;
+	errno = 0;
+	*ret_path = given ? strdup(given) : journal_default_path();
+	if (*ret_path)
+		return true;
+	return errno == ENOENT ? muster_fail(err, CAUSE_JOURNAL_UNSET,
+					     "looking for the journal: no path is given, and there "
+					     "is no home directory")
+			       : muster_fail_memory(err);
+}
+
 /* dirname() without its writing into the argument. */
 static char *directory_of(const char *path)
 {

@@ -34,16 +34,11 @@ static bool open_journal(struct custody *custody, const struct station_custody *
 			 struct muster_error *err)
 {
 	CLEANUP(config_done) struct config config = { 0 };
-	CLEANUP(freep) char *fallback = journal_default_path();
-	const char *path = request->journal_path;
+	CLEANUP(freep) char *path = NULL;
 
-	if (!load_config(&config, err))
-		return false;
-	if (!path)
-		path = config.journal ? config.journal : fallback;
-	if (!path)
-		return muster_fail_memory(err);
-	return who_is_here(&custody->who, request->operator_name, config.operator_name, err) &&
+	return load_config(&config, err) &&
+	       journal_path_choose(request->journal_path, config.journal, &path, err) &&
+	       who_is_here(&custody->who, request->operator_name, config.operator_name, err) &&
 	       journal_check_space(path, KEYS_PER_RUN, err) &&
 	       journal_open(path, JOURNAL_WRITE, &custody->journal, err);
 }

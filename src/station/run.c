@@ -50,21 +50,6 @@ void run_done(struct run *run)
 	*run = (struct run){ 0 };
 }
 
-static bool copy_first(char **target, const char *const *candidates, size_t count,
-		       struct muster_error *err)
-{
-	for (size_t i = 0; i < count; i++) {
-		if (!candidates[i])
-			continue;
-		*target = strdup(candidates[i]);
-		return *target || muster_fail_memory(err);
-	}
-	return true;
-}
-#define COPY_FIRST(target, err, ...)                             \
-	copy_first(target, (const char *const[]){ __VA_ARGS__ }, \
-		   ARRAY_SIZE(((const char *const[]){ __VA_ARGS__ })), err)
-
 /* -- Parts ----------------------------------------------------------------------------------------------------- */
 
 static bool check_serial(const struct run *run, const struct station_device *device,
@@ -318,11 +303,8 @@ static bool open_journal(struct run *run, const struct config *config, struct mu
 
 static bool choose_journal(struct run *run, const struct config *config, struct muster_error *err)
 {
-	CLEANUP(freep) char *fallback = journal_default_path();
-
-	return COPY_FIRST(&run->journal_path, err, run->request->journal_path, config->journal,
-			  fallback) &&
-	       (run->journal_path || muster_fail_memory(err));
+	return journal_path_choose(run->request->journal_path, config->journal, &run->journal_path,
+				   err);
 }
 
 /* Devices that are not here go by the profile they were begun with. */

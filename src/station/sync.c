@@ -230,10 +230,7 @@ static bool find_journal(const struct station_request *request, struct profile_r
 
 	if (!request->journal_path && !config_load(&config, report, err))
 		return false;
-	*ret_path = request->journal_path ? strdup(request->journal_path)
-		    : config.journal      ? strdup(config.journal)
-					  : journal_default_path();
-	return *ret_path || muster_fail_memory(err);
+	return journal_path_choose(request->journal_path, config.journal, ret_path, err);
 }
 
 /* Hooks whose events wait are served even when no device waits. */

@@ -53,11 +53,10 @@ static bool load_certificate(struct visit *visit, struct muster_error *err)
 static bool open_journal(struct visit *visit, struct muster_error *err)
 {
 	const struct station_tpm_request *request = visit->request;
-	CLEANUP(freep) char *standard = journal_default_path();
-	const char *path = request->journal_path ? request->journal_path : standard;
+	CLEANUP(freep) char *path = NULL;
 
-	if (!path)
-		return muster_fail_memory(err);
+	if (!journal_path_choose(request->journal_path, NULL, &path, err))
+		return err->cause == CAUSE_JOURNAL_UNSET && !request->persist;
 	if (!request->persist && !request->journal_path && access(path, F_OK) != 0)
 		return true;
 	return journal_open(path, request->persist ? JOURNAL_WRITE : JOURNAL_READ, &visit->journal,

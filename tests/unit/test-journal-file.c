@@ -196,6 +196,26 @@ static void asks_for_room_before_a_run(void **state)
 	assert_int_equal(err.cause, CAUSE_DISK_FULL);
 }
 
+/* Root has one everywhere. */
+static void without_a_home_it_has_to_be_named(void **state)
+{
+	CLEANUP(freep) char *chosen = NULL;
+	bool is_root = geteuid() == 0;
+
+	(void)state;
+	unsetenv("XDG_STATE_HOME");
+	unsetenv("HOME");
+	assert_true(!is_root || seteuid(65534) == 0);
+	assert_false(journal_path_choose(NULL, NULL, &chosen, &err));
+	assert_true(!is_root || seteuid(0) == 0);
+	assert_int_equal(err.cause, CAUSE_JOURNAL_UNSET);
+	assert_true(journal_path_choose(NULL, "/b", &chosen, &err));
+	assert_string_equal(chosen, "/b");
+	free(chosen);
+	assert_true(journal_path_choose("/a", "/b", &chosen, &err));
+	assert_string_equal(chosen, "/a");
+}
+
 int main(void)
 {
 	static const struct CMUnitTest tests[] = {
@@ -215,6 +235,7 @@ int main(void)
 		CASE(notices_that_it_was_replaced_while_open),
 		CASE(refuses_a_reader_where_nothing_is),
 		CASE(asks_for_room_before_a_run),
+		CASE(without_a_home_it_has_to_be_named),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
