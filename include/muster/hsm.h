@@ -125,9 +125,10 @@ void hsm_key_done(struct hsm_key *key);
 
 /* What is other than usual about a key. */
 enum hsm_trait {
-	HSM_LEAVES = 1,   /* extractable by design: it is going to be wrapped out */
-	HSM_SESSION = 2,  /* lives as long as the session */
-	HSM_IMPORTED = 4, /* made elsewhere; it may not claim that it was made inside */
+	HSM_LEAVES = 1,     /* extractable by design: it is going to be wrapped out */
+	HSM_SESSION = 2,    /* lives as long as the session */
+	HSM_IMPORTED = 4,   /* made elsewhere; it may not claim that it was made inside */
+	HSM_LABEL_ONCE = 8, /* people name it by its label, which no private key may have yet */
 };
 /* Makes a key pair under an ID that no object of the token may have yet. The private half is sensitive, not
  * extractable (without HSM_LEAVES) and may only sign; what is read back otherwise is destroyed: CAUSE_KEY_ATTRIBUTES. */
@@ -184,11 +185,12 @@ bool hsm_hmac(struct hsm *hsm, const char *uri, const struct bytes *data, uint8_
 bool hsm_derive(struct hsm *hsm, const char *uri, const struct bytes *ids,
 		uint8_t macs[WORKER_IDS_MAX * 32], size_t *ret_count,
 		char attributes[HSM_ATTRIBUTES_SIZE], struct muster_error *err) MUST_CHECK;
-/* A secret that was made elsewhere: the token shows that it is not local and was extractable once. */
+/* A secret that was made elsewhere: the token shows that it is not local and was extractable once. CAUSE_LABEL_TAKEN when a
+ * secret key of the token has the label, which is how people name masters. */
 bool hsm_master_import(struct hsm *hsm, const struct hsm_id *id, const char *label,
 		       const struct secret *value, unsigned traits,
 		       char attributes[HSM_ATTRIBUTES_SIZE], struct muster_error *err) MUST_CHECK;
-/* A generic secret of 256 to 512 bits, made inside, that can only be used for HMAC. */
+/* A generic secret of 256 to 512 bits, made inside, that can only be used for HMAC. CAUSE_LABEL_TAKEN likewise. */
 bool hsm_master_generate(struct hsm *hsm, const struct hsm_id *id, const char *label, unsigned bits,
 			 unsigned traits, char attributes[HSM_ATTRIBUTES_SIZE],
 			 struct muster_error *err) MUST_CHECK;

@@ -64,20 +64,18 @@ static bool check_present(struct hsm *hsm, const struct hsm_id *id, const struct
 bool hsm_certificate_find(struct hsm *hsm, const char *uri, bool *ret_found, struct hsm_id *ret_id,
 			  struct bytes *ret_der, struct muster_error *err)
 {
-	CK_OBJECT_HANDLE handle = 0;
+	CK_OBJECT_HANDLE handles[2] = { 0 };
 	size_t count = 0;
 
 	if (!hsm_require_token(hsm, err) ||
-	    !hsm_object_of_uri(hsm, CKO_CERTIFICATE, uri, &handle, &count, err))
+	    !hsm_object_of_uri(hsm, CKO_CERTIFICATE, uri, handles, &count, err))
 		return false;
 	if (count > 1)
-		return muster_fail(err, CAUSE_KEY_AMBIGUOUS,
-				   "several certificates on token '%s' match",
-				   HSM_LABEL(&hsm->token));
+		return hsm_fail_several(hsm, "certificates", handles, count, err);
 	*ret_found = count == 1;
 	return count == 0 ||
-	       (hsm_id_read(hsm, handle, ret_id, err) &&
-		hsm_attribute_bytes(hsm, handle, CKA_VALUE, HSM_CERTIFICATE_MAX, ret_der, err));
+	       (hsm_id_read(hsm, handles[0], ret_id, err) &&
+		hsm_attribute_bytes(hsm, handles[0], CKA_VALUE, HSM_CERTIFICATE_MAX, ret_der, err));
 }
 
 /* The DER of a part of the certificate, as the object's attribute wants it. */

@@ -149,10 +149,16 @@ bool hsm_objects_of_id(struct hsm *hsm, CK_OBJECT_CLASS class, const struct hsm_
 		       struct muster_error *err) MUST_CHECK;
 /* The one object of that class which the URI matches; *ret_count is 0, 1, or 2 for several. */
 bool hsm_object_of_uri(struct hsm *hsm, CK_OBJECT_CLASS class, const char *uri,
-		       CK_OBJECT_HANDLE *ret_handle, size_t *ret_count, struct muster_error *err)
+		       CK_OBJECT_HANDLE ret_handles[2], size_t *ret_count, struct muster_error *err)
 	MUST_CHECK;
+/* CAUSE_KEY_AMBIGUOUS, naming the objects' IDs; `what` is "private keys". */
+bool hsm_fail_several(struct hsm *hsm, const char *what, const CK_OBJECT_HANDLE *handles,
+		      size_t count, struct muster_error *err);
 /* Fails with CAUSE_KEY_EXISTS when any object of the token has the ID. */
 bool hsm_id_is_free(struct hsm *hsm, const struct hsm_id *id, struct muster_error *err) MUST_CHECK;
+/* Fails with CAUSE_LABEL_TAKEN when an object of that class has the label. */
+bool hsm_label_is_free(struct hsm *hsm, CK_OBJECT_CLASS class, const char *label,
+		       struct muster_error *err) MUST_CHECK;
 /* CK_UNAVAILABLE_INFORMATION of an object that has none: it was cut off while it was made. */
 bool hsm_class_read(struct hsm *hsm, CK_OBJECT_HANDLE object, CK_OBJECT_CLASS *ret_class,
 		    struct muster_error *err) MUST_CHECK;

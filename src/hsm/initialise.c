@@ -44,6 +44,39 @@ static bool check_seat(const struct seat *seat, const char *confirmation, struct
 	return true;
 }
 
+/* A token that is wiped may keep its label. */
+static bool check_label(struct hsm *hsm, const struct seat *chosen, const char *label,
+			struct muster_error *err)
+{
+	CLEANUP(freep) struct seat *seats = NULL;
+	size_t count;
+
+	if (!hsm_seats_of_uri(hsm, "pkcs11:", &seats, &count, err))
+		return false;
+	for (size_t i = 0; i < count; i++) {
+		struct hsm_token token = hsm_token_of_seat(&seats[i]);
+
+		if (seats[i].id != chosen->id && (token.flags & CKF_TOKEN_INITIALIZED) &&
+		    strcmp(token.label, label) == 0)
+			return muster_fail(err, CAUSE_LABEL_TAKEN,
+					   "token '%s' (serial %s) has this label already",
+					   token.label, token.serial);
+	}
+	return true;
+}
+
+/* CKR_PIN_INCORRECT, too: SoftHSM says so of one that is too short. */
+static bool fail_new_pin(CK_RV rv, const char *what, struct muster_error *err)
+{
+	const struct hsm_error_row *row = hsm_error_find(rv);
+
+	if (row->cause != CAUSE_PIN_REFUSED)
+		return hsm_fail(err, rv, "%s of the new token", what);
+	return muster_fail_native(err, CAUSE_NEW_PIN_REFUSED, ORIGIN_PKCS11, rv,
+				  "%s of the new token: the token does not take it (%s)", what,
+				  row->name);
+}
+
 static bool officer_login(struct hsm *hsm, const struct seat *seat, const struct secret *so_pin,
 			  struct muster_error *err)
 {
@@ -78,11 +111,13 @@ bool hsm_token_initialise(struct hsm *hsm, const char *uri, const char *label,
 		return muster_fail(err, CAUSE_USAGE, "a token's label has 1 to %zu bytes",
 				   sizeof(padded));
 	if (!hsm_seats_of_uri(hsm, uri, &seats, &count, err) || !choose(seats, count, &seat, err) ||
-	    !check_seat(seat, confirmation, err))
+	    !check_seat(seat, confirmation, err) || !check_label(hsm, seat, label, err))
 		return false;
 	memset(padded, ' ', sizeof(padded));
 	memcpy(padded, label, length);
 	rv = hsm->calls->C_InitToken(seat->id, so_pin->data, so_pin->size, padded);
+	if (rv != CKR_OK && !(seat->token.flags & CKF_TOKEN_INITIALIZED))
+		return fail_new_pin(rv, "setting the SO-PIN", err);
 	if (rv != CKR_OK)
 		return hsm_fail(err, rv, "initialising the token in slot %lu", seat->id);
 	return officer_login(hsm, seat, so_pin, err);
@@ -100,7 +135,7 @@ bool hsm_token_set_pin(struct hsm *hsm, const struct secret *pin, struct hsm_tok
 		return muster_fail(err, CAUSE_PIN_MISSING, "the new user PIN is empty");
 	rv = hsm->calls->C_InitPIN(hsm->officer_session, pin->data, pin->size);
 	if (rv != CKR_OK)
-		return hsm_fail(err, rv, "setting the user PIN of the new token");
+		return fail_new_pin(rv, "setting the user PIN", err);
 	hsm->calls->C_Logout(hsm->officer_session);
 	hsm->calls->C_CloseSession(hsm->officer_session);
 	hsm->officer_session = 0;

@@ -155,7 +155,9 @@ bool hsm_key_generate(struct hsm *hsm, const struct hsm_id *id, const char *labe
 		return muster_fail(err, CAUSE_WORKER_PROTOCOL, "a label has at most 255 bytes");
 	if (!hsm_require_mechanism(hsm, type->generation, CKF_GENERATE_KEY_PAIR, type->name, err) ||
 	    ((traits & HSM_LEAVES) && !hsm_require_wrapping(hsm, err)) ||
-	    !hsm_id_is_free(hsm, id, err) || !pair_make(hsm, type, id, label, traits, &pair, err) ||
+	    !hsm_id_is_free(hsm, id, err) ||
+	    ((traits & HSM_LABEL_ONCE) && !hsm_label_is_free(hsm, CKO_PRIVATE_KEY, label, err)) ||
+	    !pair_make(hsm, type, id, label, traits, &pair, err) ||
 	    !pair_check(hsm, &pair, type, traits, &key, err))
 		return false;
 	pair.is_made = false;
@@ -165,12 +167,6 @@ bool hsm_key_generate(struct hsm *hsm, const struct hsm_id *id, const char *labe
 }
 
 /* -- Finding ----------------------------------------------------------------------------------------------- */
-
-static bool fail_several(struct hsm *hsm, struct muster_error *err)
-{
-	return muster_fail(err, CAUSE_KEY_AMBIGUOUS, "several private keys on token '%s' match",
-			   HSM_LABEL(&hsm->token));
-}
 
 bool hsm_private_key(struct hsm *hsm, const struct hsm_id *id, CK_OBJECT_HANDLE *ret_key,
 		     struct muster_error *err)
@@ -185,7 +181,7 @@ bool hsm_private_key(struct hsm *hsm, const struct hsm_id *id, CK_OBJECT_HANDLE 
 				   "token '%s' has no private key of that ID",
 				   HSM_LABEL(&hsm->token));
 	if (count > 1)
-		return fail_several(hsm, err);
+		return hsm_fail_several(hsm, "private keys", handles, count, err);
 	*ret_key = handles[0];
 	return true;
 }
@@ -230,10 +226,10 @@ bool hsm_key_find(struct hsm *hsm, const struct hsm_id *id, const char *uri, boo
 	if (!hsm_require_login(hsm, err))
 		return false;
 	if (id ? !hsm_objects_of_id(hsm, CKO_PRIVATE_KEY, id, handles, 2, &count, err)
-	       : !hsm_object_of_uri(hsm, CKO_PRIVATE_KEY, uri, &handles[0], &count, err))
+	       : !hsm_object_of_uri(hsm, CKO_PRIVATE_KEY, uri, handles, &count, err))
 		return false;
 	if (count > 1)
-		return fail_several(hsm, err);
+		return hsm_fail_several(hsm, "private keys", handles, count, err);
 	if (count == 1 && !key_read(hsm, handles[0], ret_key, err))
 		return false;
 	*ret_found = count == 1;

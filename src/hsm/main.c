@@ -85,12 +85,33 @@ HANDLER(handle_login)
 	       hsm_login(context, &pin, worker_u64(request, FIELD_PIN_STATE) == 1, err);
 }
 
+/* A new PIN as a person typed it the first time. */
+static struct secret typed;
+
+static bool read_new_pin(const struct worker_message *request, struct secret *pin,
+			 struct muster_error *err)
+{
+	CLEANUP(secret_done) struct secret first = typed;
+
+	typed = (struct secret){ 0 };
+	if (!read_pin(request, pin, err))
+		return false;
+	return !first.data || secret_equal(&first, pin) ||
+	       muster_fail(err, CAUSE_NEW_PIN_REFUSED, "the PINs that were typed differ");
+}
+
 HANDLER(handle_init)
 {
 	CLEANUP(secret_done) struct secret pin = { 0 };
 
 	(void)reply;
-	return load_module(context, request, err) && read_pin(request, &pin, err) &&
+	if (!load_module(context, request, err))
+		return false;
+	if (worker_u64(request, FIELD_FIRST_TIME) == 1) {
+		secret_done(&typed);
+		return read_pin(request, &typed, err);
+	}
+	return read_new_pin(request, &pin, err) &&
 	       hsm_token_initialise(context, worker_text(request, FIELD_TOKEN_URI),
 				    worker_text(request, FIELD_LABEL),
 				    worker_text(request, FIELD_CONFIRMATION), &pin, err);
@@ -101,7 +122,7 @@ HANDLER(handle_init_pin)
 	CLEANUP(secret_done) struct secret pin = { 0 };
 	struct hsm_token token;
 
-	if (!read_pin(request, &pin, err) || !hsm_token_set_pin(context, &pin, &token, err))
+	if (!read_new_pin(request, &pin, err) || !hsm_token_set_pin(context, &pin, &token, err))
 		return false;
 	add_token(reply, &token);
 	return true;
@@ -170,12 +191,13 @@ static bool id_of(const struct worker_message *request, struct hsm_id *ret_id,
 HANDLER(handle_key_generate)
 {
 	CLEANUP(hsm_key_done) struct hsm_key key = { 0 };
+	unsigned traits = (worker_u64(request, FIELD_LEAVES) == 1 ? HSM_LEAVES : 0) |
+			  (worker_u64(request, FIELD_LABEL_ONCE) == 1 ? HSM_LABEL_ONCE : 0);
 	struct hsm_id id;
 
 	if (!id_of(request, &id, err) ||
 	    !hsm_key_generate(context, &id, worker_text(request, FIELD_LABEL),
-			      worker_text(request, FIELD_KEY_TYPE),
-			      worker_u64(request, FIELD_LEAVES) == 1 ? HSM_LEAVES : 0, &key, err))
+			      worker_text(request, FIELD_KEY_TYPE), traits, &key, err))
 		return false;
 	worker_add_bytes(reply, FIELD_PUBLIC, key.spki.data, key.spki.size);
 	worker_add_text(reply, FIELD_ATTRIBUTES, key.attributes);

@@ -9,17 +9,19 @@
 static bool master_find(struct hsm *hsm, const char *uri, CK_OBJECT_HANDLE *ret_key,
 			struct muster_error *err)
 {
+	CK_OBJECT_HANDLE handles[2] = { 0 };
 	size_t count;
 
-	if (!hsm_object_of_uri(hsm, CKO_SECRET_KEY, uri, ret_key, &count, err))
+	if (!hsm_object_of_uri(hsm, CKO_SECRET_KEY, uri, handles, &count, err))
 		return false;
 	if (count == 0)
 		return muster_fail(err, CAUSE_KEY_NOT_FOUND,
 				   "no secret key on token '%s' matches '%s'",
 				   HSM_LABEL(&hsm->token), PRINTABLE(uri));
-	return count == 1 ||
-	       muster_fail(err, CAUSE_KEY_AMBIGUOUS, "several secret keys on token '%s' match '%s'",
-			   HSM_LABEL(&hsm->token), PRINTABLE(uri));
+	if (count > 1)
+		return hsm_fail_several(hsm, "secret keys", handles, count, err);
+	*ret_key = handles[0];
+	return true;
 }
 
 /* Finds the key and reads what it is; once for all batches of a session. */
@@ -159,15 +161,17 @@ static bool master_check(struct hsm *hsm, CK_OBJECT_HANDLE key, unsigned traits,
 	return good;
 }
 
+/* Masters are named by their labels; those of a trial by nobody. */
 static bool master_check_place(struct hsm *hsm, const struct hsm_id *id, const char *label,
-			       struct muster_error *err)
+			       unsigned traits, struct muster_error *err)
 {
 	if (!hsm_require_login(hsm, err))
 		return false;
 	if (strlen(label) > 255)
 		return muster_fail(err, CAUSE_WORKER_PROTOCOL, "a label has at most 255 bytes");
 	return hsm_require_mechanism(hsm, CKM_SHA256_HMAC, CKF_SIGN, "HMAC-SHA256", err) &&
-	       hsm_id_is_free(hsm, id, err);
+	       hsm_id_is_free(hsm, id, err) &&
+	       ((traits & HSM_SESSION) || hsm_label_is_free(hsm, CKO_SECRET_KEY, label, err));
 }
 
 bool hsm_master_generate(struct hsm *hsm, const struct hsm_id *id, const char *label, unsigned bits,
@@ -180,7 +184,7 @@ bool hsm_master_generate(struct hsm *hsm, const struct hsm_id *id, const char *l
 
 	if (bits < 256 || bits > 512 || bits % 8 != 0)
 		return muster_fail(err, CAUSE_WORKER_PROTOCOL, "a master key has 256 to 512 bits");
-	return master_check_place(hsm, id, label, err) &&
+	return master_check_place(hsm, id, label, traits, err) &&
 	       hsm_require_mechanism(hsm, CKM_GENERIC_SECRET_KEY_GEN, CKF_GENERATE,
 				     "making a generic secret", err) &&
 	       master_make(hsm, id, label, &length, traits, &key, err) &&
@@ -194,7 +198,7 @@ bool hsm_master_import(struct hsm *hsm, const struct hsm_id *id, const char *lab
 	CK_ATTRIBUTE content = { CKA_VALUE, value->data, value->size };
 	CK_OBJECT_HANDLE key;
 
-	return master_check_place(hsm, id, label, err) &&
+	return master_check_place(hsm, id, label, traits, err) &&
 	       master_make(hsm, id, label, &content, traits, &key, err) &&
 	       master_check(hsm, key, traits | HSM_IMPORTED, attributes, err);
 }

@@ -1,4 +1,5 @@
 #include <pthread.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -106,6 +107,55 @@ bool hsm_id_is_free(struct hsm *hsm, const struct hsm_id *id, struct muster_erro
 			   HSM_LABEL(&hsm->token));
 }
 
+/* "id=%01%AB", as a URI has it, of each. */
+static bool ids_of(struct hsm *hsm, const CK_OBJECT_HANDLE *handles, size_t count,
+		   struct text *ret_ids, struct muster_error *err)
+{
+	struct hsm_id id;
+
+	for (size_t i = 0; i < count; i++) {
+		if (!hsm_id_read(hsm, handles[i], &id, err))
+			return false;
+		text_addf(ret_ids, "%s%s", i > 0 ? " and " : "",
+			  id.size > 0 ? "id=" : "one without an ID");
+		for (size_t k = 0; k < id.size; k++)
+			text_addf(ret_ids, "%%%02X", id.data[k]);
+	}
+	return text_ok(ret_ids, err);
+}
+
+bool hsm_fail_several(struct hsm *hsm, const char *what, const CK_OBJECT_HANDLE *handles,
+		      size_t count, struct muster_error *err)
+{
+	CLEANUP(text_done) struct text ids = { 0 };
+
+	return ids_of(hsm, handles, count, &ids, err) &&
+	       muster_fail(err, CAUSE_KEY_AMBIGUOUS, "several %s on token '%s' match, such as %s",
+			   what, HSM_LABEL(&hsm->token), ids.data);
+}
+
+bool hsm_label_is_free(struct hsm *hsm, CK_OBJECT_CLASS class, const char *label,
+		       struct muster_error *err)
+{
+	CLEANUP(text_done) struct text ids = { 0 };
+	CK_OBJECT_HANDLE handles[2];
+	char name[256];
+	CK_ATTRIBUTE template[] = {
+		{ CKA_CLASS, &class, sizeof(class) },
+		{ CKA_LABEL, name, strlen(label) },
+	};
+	size_t count;
+
+	snprintf(name, sizeof(name), "%s", label);
+	if (!hsm_objects_find(hsm, template, ARRAY_SIZE(template), handles, ARRAY_SIZE(handles),
+			      &count, err))
+		return false;
+	return count == 0 || (ids_of(hsm, handles, count, &ids, err) &&
+			      muster_fail(err, CAUSE_LABEL_TAKEN,
+					  "token '%s' has a key of the label '%s' already: %s",
+					  HSM_LABEL(&hsm->token), PRINTABLE(label), ids.data));
+}
+
 /* The URI's own attributes and the class, which the URI must not contradict. */
 static bool uri_template(P11KitUri *uri, CK_OBJECT_CLASS *class,
 			 CK_ATTRIBUTE template[HSM_TEMPLATE_MAX], size_t *ret_count,
@@ -129,11 +179,10 @@ static bool uri_template(P11KitUri *uri, CK_OBJECT_CLASS *class,
 }
 
 bool hsm_object_of_uri(struct hsm *hsm, CK_OBJECT_CLASS class, const char *text,
-		       CK_OBJECT_HANDLE *ret_handle, size_t *ret_count, struct muster_error *err)
+		       CK_OBJECT_HANDLE ret_handles[2], size_t *ret_count, struct muster_error *err)
 {
 	CLEANUP(p11_kit_uri_freep) P11KitUri *uri = hsm_uri_new(text, err);
 	CK_ATTRIBUTE template[HSM_TEMPLATE_MAX];
-	CK_OBJECT_HANDLE handles[2];
 	size_t template_count = 0;
 	bool matches = false;
 
@@ -142,11 +191,7 @@ bool hsm_object_of_uri(struct hsm *hsm, CK_OBJECT_CLASS class, const char *text,
 	*ret_count = 0;
 	if (!matches || !p11_kit_uri_match_token_info(uri, &hsm->token))
 		return true;
-	if (!hsm_objects_find(hsm, template, template_count, handles, ARRAY_SIZE(handles),
-			      ret_count, err))
-		return false;
-	*ret_handle = handles[0];
-	return true;
+	return hsm_objects_find(hsm, template, template_count, ret_handles, 2, ret_count, err);
 }
 
 /* -- Reading ----------------------------------------------------------------------------------------------- */

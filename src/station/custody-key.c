@@ -140,6 +140,7 @@ static bool make(struct custody *custody, const struct station_key_choice *choic
 	    !journal_commit(custody->journal, err))
 		return false;
 	custody_key_ask(choice, key, &request);
+	worker_add_u64(&request, FIELD_LABEL_ONCE, 1);
 	if (!worker_call(custody->hsm, &request, &reply, err))
 		return muster_error_prefix(err, "making a key on token '%s'",
 					   PRINTABLE(custody->token.label));

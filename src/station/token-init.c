@@ -23,45 +23,74 @@ static bool check_module(const struct visit *visit, bool is_any_module, struct m
 			   PRINTABLE(visit->module.path));
 }
 
-/* What can be opened is opened before anything is done with the token; what has to be typed is asked for when its turn
- * comes. */
-static bool open_pin(const struct station_pin *pin, const char *question,
-		     struct worker_message *request, struct muster_error *err)
+static bool put_fd(struct worker_message *request, int fd)
+{
+	request->fd = fd > 0 ? fd : 0;
+	return fd > 0;
+}
+
+/* What can be opened is opened before anything is done with the token. */
+static bool open_pin(const struct station_pin *pin, struct worker_message *request,
+		     struct muster_error *err)
 {
 	static const struct token_uri no_source;
-	bool is_at_hand = pin->fd > 0 || pin->file, typed;
+	bool typed;
 
-	if (request->fd > 0 || (!is_at_hand && !question))
+	return (pin->fd <= 0 && !pin->file) ||
+	       put_fd(request, login_open_pin(pin, &no_source, "", &typed, err));
+}
+
+static void init_request(const struct visit *visit, const struct station_init *request,
+			 struct worker_message *ret_message)
+{
+	worker_request_init(ret_message, WORKER_HSM_INIT);
+	token_add_module(ret_message, &visit->module);
+	worker_add_text(ret_message, FIELD_TOKEN_URI, visit->uri_text);
+	worker_add_text(ret_message, FIELD_LABEL, request->label);
+}
+
+/* What has to be typed is asked for when its turn comes, and twice: whoever mistypes a new PIN does not know it. The worker
+ * compares. */
+static bool type_pin(const struct visit *visit, const struct station_init *request,
+		     const char *question, struct worker_message *message, struct muster_error *err)
+{
+	CLEANUP(worker_message_done) struct worker_message first = { 0 }, nothing = { 0 };
+
+	if (message->fd > 0)
 		return true;
-	request->fd = is_at_hand ? login_open_pin(pin, &no_source, question, &typed, err)
-				 : login_ask(question, err);
-	if (request->fd > 0)
-		return true;
-	request->fd = 0;
-	return false;
+	init_request(visit, request, &first);
+	worker_add_u64(&first, FIELD_FIRST_TIME, 1);
+	return put_fd(&first, login_ask(question, err)) &&
+	       worker_call(visit->worker, &first, &nothing, err) &&
+	       put_fd(message, login_ask("Once more: ", err));
+}
+
+static bool set_pin(struct visit *visit, const struct station_init *request,
+		    struct worker_message *message, struct muster_error *err)
+{
+	CLEANUP(worker_message_done) struct worker_message reply = { 0 };
+
+	if (!type_pin(visit, request, "User PIN of the new token: ", message, err) ||
+	    !worker_call(visit->worker, message, &reply, err))
+		return muster_error_prefix(err, "it has no user PIN yet, so run again with --yes");
+	return token_facts_take(&visit->token, &reply, err);
 }
 
 static bool initialise(struct visit *visit, const struct station_init *request,
 		       struct muster_error *err)
 {
 	CLEANUP(worker_message_done) struct worker_message first = { 0 }, second = { 0 };
-	CLEANUP(worker_message_done) struct worker_message nothing = { 0 }, reply = { 0 };
+	CLEANUP(worker_message_done) struct worker_message nothing = { 0 };
 
-	worker_request_init(&first, WORKER_HSM_INIT);
+	init_request(visit, request, &first);
 	worker_request_init(&second, WORKER_HSM_INIT_PIN);
-	if (!open_pin(&request->so_pin, NULL, &first, err) ||
-	    !open_pin(&request->pin, NULL, &second, err))
+	if (!open_pin(&request->so_pin, &first, err) || !open_pin(&request->pin, &second, err))
 		return false;
-	token_add_module(&first, &visit->module);
-	worker_add_text(&first, FIELD_TOKEN_URI, visit->uri_text);
-	worker_add_text(&first, FIELD_LABEL, request->label);
 	if (request->confirmation)
 		worker_add_text(&first, FIELD_CONFIRMATION, request->confirmation);
-	return open_pin(&request->so_pin, "SO-PIN of the new token: ", &first, err) &&
+	return type_pin(visit, request, "SO-PIN of the new token: ", &first, err) &&
 	       worker_call(visit->worker, &first, &nothing, err) &&
-	       open_pin(&request->pin, "User PIN of the new token: ", &second, err) &&
-	       worker_call(visit->worker, &second, &reply, err) &&
-	       token_facts_take(&visit->token, &reply, err);
+	       set_pin(visit, request, &second, err);
 }
 
 bool station_token_init(const char *token_uri, const struct station_init *request,

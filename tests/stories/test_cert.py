@@ -45,6 +45,13 @@ def test_request_with_a_key_that_is_there(custodian):
     assert custodian.entries() == entries
 
 
+def test_a_second_key_of_a_name_is_not_made(custodian):
+    made = request(custodian, "--key-type", "ec-p256", "--label", "dev-1", "--out", "one.csr").json
+    again = request(custodian, "--key-type", "ec-p256", "--label", "dev-1", "--out", "two.csr")
+    assert (again.status, again.cause) == (7, "E1451") and "%" + made["keyId"][:2].upper() in again.stderr, again
+    assert custodian.token.key_ids() == [made["keyId"]]
+
+
 def test_key_is_announced_before_it_is_made(custodian):
     made = request(custodian, "--key-type", "ec-p256", "--label", "dev-1").json
     (first, intent), (second, outcome) = custodian.entries()

@@ -87,6 +87,22 @@ def test_init_wipes_only_what_is_named(hsm, token, pins, tmp_path):
     assert hsm("show", done.json["uri"], *pins[2:]).json["objects"] == []
 
 
+def test_init_makes_no_second_token_of_a_label(hsm, token, pins, tmp_path):
+    refused = hsm("init", MODULE, "--label", "line-3", *pins)
+    assert (refused.status, refused.cause) == (7, "E1451") and token.serial in refused.stderr, refused
+    so_pin = ["--so-pin-file", write_secret(tmp_path / "so-line", "so-246810"), *pins[2:]]
+    assert hsm("init", token.uri, "--label", "line-3", *so_pin, "--yes", "line-3").status == 0
+
+
+def test_init_says_which_pin_the_token_does_not_take(hsm, pins, tmp_path):
+    short = write_secret(tmp_path / "short", "1")
+    refused = hsm("init", MODULE, "--label", "fresh", "--so-pin-file", short, *pins[2:])
+    assert (refused.status, refused.cause) == (2, "E1452") and "SO-PIN" in refused.stderr, refused
+    refused = hsm("init", MODULE, "--label", "fresh", *pins[:2], "--pin-file", short)
+    assert (refused.status, refused.cause) == (2, "E1452") and "user PIN" in refused.stderr and "--yes" in refused.stderr, refused
+    assert hsm("init", "pkcs11:token=fresh", "--label", "fresh", *pins, "--yes", "fresh").status in (0, 4)
+
+
 def test_init_of_another_module_has_to_be_asked_for(hsm, pins, tmp_path):
     other = tmp_path / "other.so"
     other.write_bytes(open(SOFTHSM_MODULE, "rb").read())

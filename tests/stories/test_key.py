@@ -200,9 +200,18 @@ def test_a_master_typed_wrong_shows_by_its_check_value_and_never_itself(custodia
     assert sorted(custodian.token.objects("secrkey")) == ["one", "two"]
 
 
+def test_a_second_master_of_a_name_is_not_made(custodian):
+    made = generate(custodian)
+    typed = write_secret(custodian.home / "typed", base64.b64encode(os.urandom(32)).decode())
+    for again in (generate(custodian), import_master(custodian, "master", typed.name)):
+        assert (again.status, again.cause) == (7, "E1451") and "%" + made.json["keyId"][:2].upper() in again.stderr, again
+    assert custodian.token.objects("secrkey") == ["master"]
+    assert generate(custodian, "other").status == 0
+
+
 def test_several_masters_of_a_name_are_refused(custodian):
-    generate(custodian)
-    generate(custodian)
+    for number in (1, 2):
+        custodian.token.write_master("master", bytes(range(number, 32 + number)))
     done = custodian.muster("key", "derive", "dev-1", "--master", "pkcs11:object=master", "--out", "keys")
-    assert done.cause == "E4303", done
+    assert done.cause == "E4303" and done.stderr.count("id=%") == 2, done
     assert not (custodian.home / "keys").exists()

@@ -6,7 +6,7 @@ import subprocess
 
 import pytest
 
-from lib.paths import RELEASE
+from lib.paths import RELEASE, SOFTHSM_MODULE
 from lib.program import environment
 from lib.software_token import write_secret
 from lib.terminal import Terminal
@@ -75,6 +75,28 @@ def test_a_pin_with_spaces_and_other_letters(pin_prompt, token, tmp_path):
     done = subprocess.run([RELEASE / "muster", "hsm", "show", uri, "--pin-file", write_secret(tmp_path / "pin", PIN), "-o", "json"],
                           env=pin_prompt.environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0 and json.loads(done.stdout)["loggedIn"] is True, done
+
+
+@pytest.mark.parametrize("words, status", [(["so-246810", "so-246810", PIN, PIN], 0), (["so-246810", "so-24681", "", ""], 2),
+                                           (["so-246810", "so-246810", PIN, PIN + " "], 2)])
+def test_new_pins_are_typed_twice(tmp_path, tokens, words, status):
+    prompt = Prompt(tmp_path, {"SOFTHSM2_CONF": tokens.configuration}, "", "hsm", "init",
+                    f"pkcs11:?module-path={SOFTHSM_MODULE}", "--label", "fresh", "-o", "json")
+    terminal = prompt.start()
+    for question, word in zip(("SO-PIN of the new token: ", "Once more: ", "User PIN of the new token: ", "Once more: "), words):
+        if word:
+            terminal.wait_for(question)
+            terminal.seen = ""
+            assert not terminal.echoes()
+            terminal.type(word + "\n")
+    ended, stdout, stderr = terminal.finish()
+    assert ended == status and ("E1452" in stderr) == (status == 2), (stdout, stderr)
+    assert "24681" not in terminal.seen + stdout + stderr and "Ampel" not in terminal.seen + stdout + stderr
+    if status == 0:
+        uri = json.loads(stdout)["uri"]
+        done = subprocess.run([RELEASE / "muster", "hsm", "show", uri, "--pin-file", write_secret(tmp_path / "pin", PIN), "-o", "json"],
+                              env=prompt.environment, capture_output=True, text=True, check=False)
+        assert done.returncode == 0 and json.loads(done.stdout)["loggedIn"] is True, done
 
 
 def test_control_c(prompt, request):
