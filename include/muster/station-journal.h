@@ -18,8 +18,10 @@
 /* All borrowed. */
 struct station_checkpoint_request {
 	const char *journal_path;
-	/* A file (PEM, mode 0600, made when missing) a PKCS#11 URI with pin-source, or "tpm:handle=...;tcti=..."; NULL: station.key beside the journal. */
+	/* A file (PEM, mode 0600), a PKCS#11 URI with pin-source, or "tpm:handle=...;tcti=..."; NULL: station.key beside the journal,
+	 * made when missing. */
 	const char *key;
+	bool may_make_key; /* a file that was named may be made, too */
 	/* "tpm:index=0x01800100;tcti=TCTI": a counter of the station's TPM that this raises; NULL: none. Made when missing. */
 	const char *counter;
 	const char *anchor_path;   /* where the anchor goes, NULL: nowhere */

@@ -10,6 +10,7 @@ struct checkpoint_options {
 	const char *anchor;
 	const char *counter;
 	const char *operator_name;
+	bool new_key;
 };
 
 /* clang-format off */
@@ -18,6 +19,8 @@ static const struct option_row rows[] = {
 	{ 0, "station-key", NULL, OPTION_TEXT, "FILE|URI",
 	  "Key to sign with: PEM, mode 0600, or in a token or a TPM; default: station.key beside the journal",
 	  offsetof(struct checkpoint_options, key), NULL, NULL, 0 },
+	{ 0, "new-key", NULL, OPTION_FLAG, NULL, "Make the key of --station-key, if it is a file that is not there",
+	  offsetof(struct checkpoint_options, new_key), NULL, NULL, 0 },
 	{ 0, "anchor", NULL, OPTION_TEXT, "FILE", "Write what others need to know there: on a stick, another machine",
 	  offsetof(struct checkpoint_options, anchor), NULL, NULL, 0 },
 	{ 0, "counter", NULL, OPTION_TEXT, "TPM", "Raise this counter of the station's TPM, tpm:index=0x01800100;tcti=...",
@@ -39,6 +42,7 @@ static bool run(const struct invocation *call, struct muster_error *err)
 	CLEANUP(freep) char *path = NULL;
 	CLEANUP(cJSON_freep) cJSON *object = cJSON_CreateObject();
 	struct station_checkpoint_request request = { .key = options->key,
+						      .may_make_key = options->new_key,
 						      .anchor_path = options->anchor,
 						      .counter = options->counter,
 						      .operator_name = options->operator_name };

@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "bundle.h"
+#include "checkpoint-key.h"
 #include "evidence.h"
 #include "kept-profile.h"
 #include "muster/clock.h"
@@ -165,7 +166,8 @@ bool station_bundle_take(const struct station_bundle_request *request, const cha
 	taking.digest = digest;
 	if (!ids)
 		return muster_fail_memory(err);
-	if (!bundle_read(request->path, BUNDLE_SCHEMA, request->public_key, &content, digest,
+	if (!checkpoint_key_is_there(request->key, err) ||
+	    !bundle_read(request->path, BUNDLE_SCHEMA, request->public_key, &content, digest,
 			 err) ||
 	    !who_is_here(&taking.who, request->operator_name, NULL, err) ||
 	    !journal_open(request->journal_path, JOURNAL_WRITE, &taking.journal, err) ||

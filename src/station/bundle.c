@@ -18,7 +18,8 @@ bool bundle_write(const char *path, const char *schema, const cJSON *content, co
 	CLEANUP(cJSON_freep) cJSON *object = NULL;
 	CLEANUP(freep) char *line = NULL;
 
-	if (!checkpoint_key_open(key, journal_path, &signer, err) ||
+	if (!checkpoint_key_is_there(key, err) ||
+	    !checkpoint_key_open(key, journal_path, &signer, err) ||
 	    !statement_make(schema, content, signer.key, &object, ret_digest, err))
 		return false;
 	line = json_print_line(object);

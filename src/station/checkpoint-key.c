@@ -94,6 +94,21 @@ static bool open_tpm(const char *place, struct checkpoint_key *key, struct muste
 	return EVP_PKEY_up_ref(key->key) == 1 || muster_fail_memory(err);
 }
 
+static bool is_file(const char *where)
+{
+	return where && !text_has_prefix(where, "pkcs11:") &&
+	       !text_has_prefix(where, TPM_PLACE_SCHEME);
+}
+
+bool checkpoint_key_is_there(const char *where, struct muster_error *err)
+{
+	return !is_file(where) || access(where, F_OK) == 0 ||
+	       muster_fail_errno(err, CAUSE_INPUT_NOT_FOUND, errno,
+				 "the station's key '%s' (muster journal checkpoint --new-key "
+				 "makes one)",
+				 PRINTABLE(where));
+}
+
 bool checkpoint_key_open(const char *where, const char *journal_path,
 			 struct checkpoint_key *ret_key, struct muster_error *err)
 {

@@ -18,6 +18,8 @@ struct checkpoint_key {
 	bool is_new;               /* made by opening it */
 };
 
+/* Whoever names a key means one that is there: a slip of the finger would make another one. CAUSE_INPUT_NOT_FOUND. */
+bool checkpoint_key_is_there(const char *where, struct muster_error *err) MUST_CHECK;
 /* `where` is a file, made when missing; a PKCS#11 URI that names the key and by pin-source its PIN; or
  * "tpm:handle=0x81000100;tcti=TCTI"; NULL: station.key beside the journal. A token blocks up to the deadlines of opening and logging in; its PIN is tried once. */
 bool checkpoint_key_open(const char *where, const char *journal_path,

@@ -144,7 +144,8 @@ bool station_checkpoint_make(const struct station_checkpoint_request *request,
 	if (access(request->journal_path, F_OK) < 0)
 		return muster_fail_errno(err, CAUSE_INPUT_NOT_FOUND, errno, "journal '%s'",
 					 PRINTABLE(request->journal_path));
-	if (!who_is_here(&who, request->operator_name, NULL, err) ||
+	if ((!request->may_make_key && !checkpoint_key_is_there(request->key, err)) ||
+	    !who_is_here(&who, request->operator_name, NULL, err) ||
 	    !journal_open(request->journal_path, JOURNAL_WRITE, &journal, err) ||
 	    !check_old_anchor(journal, request->anchor_path, err) ||
 	    !checkpoint_key_open(request->key, request->journal_path, &key, err) ||

@@ -173,6 +173,16 @@ def test_the_station_key_is_private(small):
     assert done.returncode == 2 and b"E6017" in done.stderr, done
 
 
+def test_a_key_that_is_named_is_not_made_by_mistake(small):
+    typo = small.home / "staton.key"
+    done = small.muster("checkpoint", "--station-key", typo)
+    assert done.returncode == 2 and b"E1002" in done.stderr and b"--new-key" in done.stderr, done
+    assert not typo.exists()
+    done = small.muster("checkpoint", "--station-key", typo, "--new-key")
+    assert done.returncode == 0 and typo.exists() and typo.with_suffix(".pub").exists(), done
+    assert small.muster("checkpoint", "--station-key", typo).returncode == 0
+
+
 def test_a_checkpoint_needs_a_journal(tmp_path):
     done = subprocess.run([RELEASE / "muster", "journal", "checkpoint", "--journal", tmp_path / "none.db"], check=False,
                           env=environment(RELEASE, tmp_path), capture_output=True)
