@@ -1,6 +1,10 @@
 /* muster enrollment verify: can the device itself register with what is enrolled? */
+#include <stdlib.h>
+#include <string.h>
+
 #include "muster/json.h"
 #include "muster/station-verify.h"
+#include "muster/text.h"
 
 #include "enrollment.h"
 #include "token-options.h"
@@ -58,6 +62,21 @@ static bool take_id(const struct invocation *call, struct station_verify *reques
 	return true;
 }
 
+static bool is_file(const char *text)
+{
+	return text && !text_has_prefix(text, "pkcs11:");
+}
+
+/* What the line says holds over the environment: of a certificate and a key in files no token is asked. */
+static void drop_token_of_environment(struct station_material *material)
+{
+	const char *named = getenv("MUSTER_TOKEN");
+
+	if (is_file(material->certificate) && (!material->key || is_file(material->key)) && named &&
+	    material->token.uri && strcmp(material->token.uri, named) == 0)
+		material->token.uri = NULL;
+}
+
 static bool run(const struct invocation *call, struct muster_error *err)
 {
 	const struct verify_options *options = call->options;
@@ -65,6 +84,7 @@ static bool run(const struct invocation *call, struct muster_error *err)
 	CLEANUP(service_done) struct service service = { 0 };
 	CLEANUP(cJSON_freep) cJSON *result = NULL;
 
+	drop_token_of_environment(&request.material);
 	return take_id(call, &request, err) &&
 	       enrollment_id_check(call, request.registration_id, err) &&
 	       station_verify_check(&request, err) &&

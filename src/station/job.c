@@ -145,10 +145,13 @@ static bool copy_text(char **target, const char *text)
 
 bool job_place(struct job *job, const struct station_device *device, struct muster_error *err)
 {
+	/* The one that the environment names is of no concern to a device of another kind. */
+	const char *tcti = job->run->profile.attestation == PROFILE_TPM ? device->tpm : NULL;
+
 	job->plug = device->plug;
 	job->skips_verification = device->skips_verification;
-	return (copy_text(&job->tcti, device->tpm) && copy_text(&job->serial, device->serial) &&
-		copy_text(&job->socket, device->socket ? device->socket : device->tpm) &&
+	return (copy_text(&job->tcti, tcti) && copy_text(&job->serial, device->serial) &&
+		copy_text(&job->socket, device->socket ? device->socket : tcti) &&
 		copy_text(&job->device_key, device->device_key) &&
 		copy_text(job_is_absent(job) ? &job->registration_id : &job->given_registration_id,
 			  device->registration_id) &&

@@ -107,6 +107,8 @@ def test_by_a_certificate_and_its_key_in_files(desk, certificates):
     os.chmod(path.with_suffix(".key"), 0o600)
     create(desk, "--eid", "dev-1", "--at", "x509", "--cp", path)
     is_verified(verify(desk, "dev-1", "--cp", path, "--key", path.with_suffix(".key")), "x509")
+    elsewhere = {"MUSTER_TOKEN": "pkcs11:token=another"}
+    is_verified(verify(desk, "dev-1", "--cp", path, "--key", path.with_suffix(".key"), env=elsewhere), "x509")
     both = write_secret(desk.home / "both.pem", path.read_text() + path.with_suffix(".key").read_text())
     is_verified(verify(desk, "dev-1", "--certificate-path", both), "x509")
 
