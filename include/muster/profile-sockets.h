@@ -33,6 +33,9 @@ const char *socket_map_file(const char *named);
  * could change it: it decides what is programmed. */
 bool socket_map_read(const char *file, struct socket_map *ret_map, struct muster_error *err)
 	MUST_CHECK;
+/* The same of socket_map_file(named); one that was named has to be there. CAUSE_INPUT_NOT_FOUND. */
+bool socket_map_open(const char *named, struct socket_map *ret_map, struct muster_error *err)
+	MUST_CHECK;
 /* The whole map at once, readable by all (udev's rules need it not, people do); makes no directory. */
 bool socket_map_write(const char *file, const struct socket_map *map, struct muster_error *err)
 	MUST_CHECK;

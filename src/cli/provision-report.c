@@ -1,5 +1,7 @@
 #include "provision-report.h"
 
+#include <string.h>
+
 #include "muster/json.h"
 #include "muster/text.h"
 
@@ -133,6 +135,19 @@ static void note_failure(struct provision_report *report, const struct station_r
 			(unsigned)result->failure.cause, result->failure.message);
 }
 
+/* A device that got a key nowhere but in its enrollment cannot use it. */
+static void note_keys(const struct provision_report *report, const struct station_result *result)
+{
+	if (report->is_quiet || report->has_key_fd || result->key_file ||
+	    strcmp(result->state, "enrolled") != 0 || !result->attestation ||
+	    strcmp(result->attestation, "symmetricKey") != 0)
+		return;
+	fprintf(stderr,
+		"muster: %s: its keys were written nowhere; --out DIR or --key-fd N says where to, "
+		"and muster key derive makes them again\n",
+		PRINTABLE(result->device));
+}
+
 bool provision_report_add(void *context, struct station_result *result, struct muster_error *err)
 {
 	struct provision_report *report = context;
@@ -144,6 +159,7 @@ bool provision_report_add(void *context, struct station_result *result, struct m
 		note_failure(report, &own);
 	if (report->is_single && report->failed > 0 && own.failure.cause != CAUSE_DEVICE_SPOOLED)
 		return true;
+	note_keys(report, &own);
 	object = provision_describe(&own);
 	if (!object)
 		return muster_fail_memory(err);

@@ -9,6 +9,8 @@ struct provision_report {
 	enum output_format output;
 	bool is_single;  /* one device: it is printed alone, and its failure is that of the run */
 	bool is_endless; /* every row is printed as it comes */
+	bool is_quiet;   /* only results and failures */
+	bool has_key_fd; /* the caller gets the keys of devices */
 	struct output_rows stream; /* then */
 	cJSON *rows;               /* those not printed yet */
 	size_t count, failed;

@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -55,5 +56,24 @@ bool provision_watch_open(const struct provision_choice *choice, struct provisio
 		if (!add_serial(ret_watch, choice->serials.words[i], err))
 			return false;
 	return (!choice->serials_file || open_serials(ret_watch, choice->serials_file, err)) &&
-	       socket_map_read(socket_map_file(choice->map_file), &ret_watch->map, err);
+	       socket_map_open(choice->map_file, &ret_watch->map, err);
+}
+
+void provision_watch_announce(const struct provision_choice *choice,
+			      const struct provision_watch *watch)
+{
+	const char *file = socket_map_file(choice->map_file);
+
+	if (!watch->map.is_there) {
+		fprintf(stderr,
+			"muster: there is no map '%s' (muster socket map makes one): waiting for "
+			"boards in the sockets that udev names\n",
+			PRINTABLE(file));
+		return;
+	}
+	fprintf(stderr, "muster: waiting for boards in the sockets of '%s':", PRINTABLE(file));
+	for (size_t i = 0; i < watch->map.count; i++)
+		fprintf(stderr, " %s", watch->map.rows[i].name);
+	fprintf(stderr, "%s\n",
+		watch->map.count > 0 ? "" : " it names none, so no board will be programmed");
 }

@@ -17,3 +17,6 @@ struct provision_watch {
 void provision_watch_done(struct provision_watch *watch);
 bool provision_watch_open(const struct provision_choice *choice, struct provision_watch *ret_watch,
 			  struct muster_error *err) MUST_CHECK;
+/* Says on standard error which sockets are waited for. */
+void provision_watch_announce(const struct provision_choice *choice,
+			      const struct provision_watch *watch);

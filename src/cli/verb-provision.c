@@ -188,8 +188,13 @@ static bool run(const struct invocation *call, struct muster_error *err)
 	if (options->device_key)
 		devices.rows[0].device_key = options->device_key;
 	report.is_single = devices.count == 1 && !options->choice.all_attached;
-	if (request.watch)
+	report.has_key_fd = request.key_fd > 0;
+	report.is_quiet = call->is_quiet;
+	if (request.watch) {
 		provision_report_stream(&report);
+		if (!call->is_quiet)
+			provision_watch_announce(&options->choice, &watch);
+	}
 	request.finished = provision_report_add;
 	request.context = &report;
 	if (!call->is_quiet && (isatty(STDERR_FILENO) || log_get_level() >= LOG_INFO))

@@ -46,10 +46,15 @@ static bool run_list(const struct invocation *call, struct muster_error *err)
 {
 	CLEANUP(socket_map_done) struct socket_map map = { 0 };
 	CLEANUP(cJSON_freep) cJSON *document = NULL;
+	const struct socket_options *options = call->options;
 
-	return socket_map_read(map_file(call), &map, err) &&
-	       station_socket_list(&map, &document, err) &&
-	       output_print(stdout, call->output, document, columns, ARRAY_SIZE(columns), err);
+	if (!socket_map_open(options->map, &map, err) || !station_socket_list(&map, &document, err))
+		return false;
+	if (cJSON_GetArraySize(document) == 0 && !call->is_quiet)
+		fprintf(stderr,
+			"muster: '%s' names no socket, and neither a TPM nor a token is plugged in\n",
+			PRINTABLE(map_file(call)));
+	return output_print(stdout, call->output, document, columns, ARRAY_SIZE(columns), err);
 }
 
 const struct verb verb_socket_list = {

@@ -172,7 +172,7 @@ static bool run_list(const struct invocation *call, struct muster_error *err)
 	CLEANUP(socket_map_done) struct socket_map map = { 0 };
 	CLEANUP(cJSON_freep) cJSON *document = NULL;
 
-	return socket_map_read(socket_map_file(options->map), &map, err) &&
+	return socket_map_open(options->map, &map, err) &&
 	       station_tpm_list(&map, options->named.words, options->named.count, options->own,
 				&document, err) &&
 	       output_print(stdout, call->output, document, list_columns, ARRAY_SIZE(list_columns),

@@ -221,6 +221,15 @@ bool socket_map_read(const char *file, struct socket_map *ret_map, struct muster
 	return true;
 }
 
+bool socket_map_open(const char *named, struct socket_map *ret_map, struct muster_error *err)
+{
+	return socket_map_read(socket_map_file(named), ret_map, err) &&
+	       (!named || ret_map->is_there ||
+		muster_fail(err, CAUSE_INPUT_NOT_FOUND,
+			    "there is no map of sockets '%s' (muster socket map makes one)",
+			    PRINTABLE(named)));
+}
+
 /* -- Changing ----------------------------------------------------------------------------------------------- */
 
 bool socket_map_set(struct socket_map *map, const char *name, const char *path,

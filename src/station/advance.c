@@ -160,8 +160,9 @@ static bool begin(struct job *job, struct muster_error *err)
 	struct muster_error failure;
 
 	log_debug("%s: %s", stage_name(step->stage), step->name);
-	if (request->progress)
+	if (request->progress && job->told_stage != stage_name(step->stage))
 		request->progress(request->context, job_name(job), stage_name(step->stage));
+	job->told_stage = stage_name(step->stage);
 	if (step->start && !step->start(job, &failure))
 		return job_fail(job, &failure, err);
 	return job->operation != OPERATION_NONE || job_complete(job, &fine, err);

@@ -147,8 +147,9 @@ struct job {
 	int64_t again_in_ms;   /* set by job_again, else -1 */
 	struct muster_error failure;
 	int64_t started_ms;
-	uint64_t plug;    /* the device's number in the feed, 0: none */
-	enum stage stage; /* the present one, and since when */
+	uint64_t plug;          /* the device's number in the feed, 0: none */
+	enum stage stage;       /* the present one, and since when */
+	const char *told_stage; /* that progress was last told of; static */
 	int64_t stage_since_ms;
 	int64_t stage_ms[STATION_STAGES]; /* spent in each; -1: never begun */
 

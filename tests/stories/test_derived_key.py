@@ -65,6 +65,27 @@ def test_enrollment_that_is_gone_has_a_way_out(station):
     assert station.provision(profile, SERIAL).json["state"] == "enrolled"
 
 
+def test_each_stage_is_said_once(station):
+    done = station.provision(station.profile("derived-key"), SERIAL, "-v")
+    said = [line for line in done.stderr.splitlines() if line.startswith(f"muster: {SERIAL}: ")]
+    assert done.status == 0 and len(said) > 3 and len(said) == len(set(said)), done
+
+
+def test_a_tpm_that_the_environment_names_is_not_its_socket(station):
+    done = station.provision(station.profile("derived-key"), SERIAL, env={"MUSTER_TPM": "swtpm:path=/none"})
+    assert done.status == 0 and "socket" not in done.json, done
+    assert not station.rows()[done.json["registrationId"]].get("socket")
+
+
+def test_keys_that_go_nowhere_are_told_of(station):
+    where = station.common()
+    at = where.index("--out")
+    arguments = (*where[:at], *where[at + 2:], "-o", "json")
+    done = station.muster("provision", "--profile", station.profile("derived-key"), "--serial", SERIAL, *arguments)
+    assert done.status == 0 and "--out DIR" in done.stderr and "keyFile" not in done.json, done
+    assert "--out DIR" not in station.provision(station.profile("derived-key"), "KEY-0002").stderr
+
+
 def test_device_keys_leave_only_to_a_file_of_ones_own(station):
     result = station.provision(station.profile("derived-key"), SERIAL)
     key = derive(station.masters[0], result.json["registrationId"])

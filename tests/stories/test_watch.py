@@ -200,6 +200,19 @@ def test_what_points_nowhere_is_refused_at_once(bench, arguments, words):
     assert done.status == 2 and words in done.stderr, done
 
 
+def test_it_says_which_sockets_it_waits_for(bench):
+    bench.write(["swtpm:path=/none"])
+    watch = Watch(bench, bench.station.profile("tpm"), "--serial", "s1=A17-0042")
+    watch.hear("waiting for boards in the sockets of")
+    assert watch.stop()[1] == []
+
+
+def test_a_map_that_is_named_has_to_be_there(bench):
+    done = bench.provision(bench.station.profile("tpm"), "--watch")
+    assert (done.status, done.error["code"]) == (2, "E1002") and "muster socket map" in done.stderr, done
+
+
 def test_only_tpm_devices_can_be_plugged_in(bench):
+    bench.write([])
     done = bench.provision(bench.station.profile("derived-key"), "--watch")
     assert done.status == 2 and "can be several" in done.stderr, done
