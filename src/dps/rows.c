@@ -81,14 +81,12 @@ static size_t find_name(const struct dps_rows *rows, const char *name)
 	return i;
 }
 
-static void report_unknown(struct dps_rows *rows, const struct dps_table_place *place,
+static void report_no_name(struct dps_rows *rows, const struct dps_table_place *place,
 			   const char *what, const char *name)
 {
-	const char *nearest = text_nearest(name, rows->names, rows->name_count);
-
-	report_mistake(&rows->report, place, "there is no %s '%s'%s%s%s", what, PRINTABLE(name),
-		       nearest ? "; did you mean '" : "", nearest ? nearest : "",
-		       nearest ? "'?" : "");
+	report_unknown(&rows->report, place, what, name,
+		       text_nearest(name, rows->names, rows->name_count), rows->names,
+		       rows->name_count);
 }
 
 static bool take_name(struct dps_rows *rows, const struct csv_row *row, size_t number)
@@ -97,7 +95,7 @@ static bool take_name(struct dps_rows *rows, const struct csv_row *row, size_t n
 	size_t name = find_name(rows, csv_cell(row, number));
 
 	if (name == rows->name_count) {
-		report_unknown(rows, place, "column", csv_cell(row, number));
+		report_no_name(rows, place, "column", csv_cell(row, number));
 		return false;
 	}
 	if (rows->cells[name] > 0) {
@@ -184,7 +182,7 @@ static void take_member(struct dps_rows *rows, const cJSON *member, const char *
 	while (name < rows->name_count && strcmp(rows->names[name], member->string) != 0)
 		name++;
 	if (name == rows->name_count)
-		report_unknown(rows, &place, "member", member->string);
+		report_no_name(rows, &place, "member", member->string);
 	else if (!cJSON_IsString(member) && !cJSON_IsNull(member))
 		report_mistake(&rows->report, &place, "%s is not a text", rows->names[name]);
 	else if (cJSON_IsString(member) && *member->valuestring)

@@ -54,17 +54,20 @@ static size_t find_column(const char *name)
 	return i;
 }
 
-/* Or the one of the member that has this name in JSON. */
-static const char *nearest_column(const char *name)
+/* Near is also the one of the member that has this name in JSON. */
+static void report_no_column(struct table_report *report, const struct dps_table_place *place,
+			     const char *name)
 {
-	const char *names[ARRAY_SIZE(columns)];
+	const char *names[ARRAY_SIZE(columns)], *nearest = NULL;
 
 	for (size_t i = 0; i < ARRAY_SIZE(columns); i++) {
 		if (text_equal_folded(columns[i].path, name))
-			return columns[i].name;
+			nearest = columns[i].name;
 		names[i] = columns[i].name;
 	}
-	return text_nearest(name, names, ARRAY_SIZE(columns));
+	if (!nearest)
+		nearest = text_nearest(name, names, ARRAY_SIZE(columns));
+	report_unknown(report, place, "column", name, nearest, names, ARRAY_SIZE(columns));
 }
 
 static size_t cell_of_column(const struct table_head *head, size_t column)
@@ -79,13 +82,11 @@ static size_t cell_of_column(const struct table_head *head, size_t column)
 static bool take_name(struct table_head *head, const struct csv_row *row, size_t number,
 		      struct table_report *report)
 {
-	const char *name = csv_cell(row, number), *nearest = nearest_column(name);
+	const char *name = csv_cell(row, number);
 	size_t column = find_column(name);
 
 	if (column == ARRAY_SIZE(columns)) {
-		report_mistake(report, &row->cells[number].place, "there is no column '%s'%s%s%s",
-			       PRINTABLE(name), nearest ? "; did you mean '" : "",
-			       nearest ? nearest : "", nearest ? "'?" : "");
+		report_no_column(report, &row->cells[number].place, name);
 		return false;
 	}
 	if (cell_of_column(head, column) < head->count) {

@@ -27,6 +27,25 @@ void report_mistake(struct table_report *report, const struct dps_table_place *p
 	report->mistake(report->context, place, message);
 }
 
+void report_unknown(struct table_report *report, const struct dps_table_place *place,
+		    const char *what, const char *name, const char *nearest,
+		    const char *const *names, size_t count)
+{
+	CLEANUP(text_done) struct text list = TEXT_MAX(400);
+
+	for (size_t i = 0; i < count; i++)
+		text_addf(&list, "%s%s", i > 0 ? ", " : "", names[i]);
+	if (strpbrk(name, ";\t"))
+		report_mistake(report, place, "there is no %s '%s'; cells are separated by commas",
+			       what, PRINTABLE(name));
+	else if (nearest)
+		report_mistake(report, place, "there is no %s '%s'; did you mean '%s'?", what,
+			       PRINTABLE(name), nearest);
+	else
+		report_mistake(report, place, "there is no %s '%s', but %s", what, PRINTABLE(name),
+			       list.data);
+}
+
 /* -- Opening ---------------------------------------------------------------------------------------------- */
 
 enum dps_table_format dps_table_format_of(const char *path)

@@ -40,6 +40,11 @@ struct table_report {
 void report_mistake(struct table_report *report, const struct dps_table_place *place,
 		    const char *format, ...) PRINTF_LIKE(3, 4);
 
+/* There is no such `what` ("column"): did you mean `nearest` (or NULL), and which there are. */
+void report_unknown(struct table_report *report, const struct dps_table_place *place,
+		    const char *what, const char *name, const char *nearest,
+		    const char *const *names, size_t count);
+
 /* -- CSV (table-csv.c) ------------------------------------------------------------------------------------ */
 
 struct cell {

@@ -473,6 +473,15 @@ def test_the_name_of_a_member_leads_to_its_column(tmp_path):
     assert "did you mean 'attestation'?" in done.stderr and "did you mean 'primaryKey'?" in done.stderr, done
 
 
+@pytest.mark.parametrize("head, words", [("registrationId,colour", "registrationId, deviceId, attestation"),
+                                         ("registrationId;deviceId", "separated by commas")])
+def test_a_column_that_is_none_is_told_which_there_are(tmp_path, head, words):
+    path = tmp_path / "devices.csv"
+    path.write_text(f"{head}\na,b\n")
+    done = run("enrollment", "import", path, home=tmp_path)
+    assert (done.status, done.cause) == (2, "E1430") and words in done.stderr, done
+
+
 def test_mistakes_send_nothing(desk):
     done = desk.run("import", lines_file(desk, [GOOD, {**GOOD, "registrationId": "GOOD"}]))
     assert (done.status, done.cause) == (2, "E1430"), done
