@@ -5,6 +5,8 @@
 
 #include "token-options.h"
 
+extern const char *const custody_key_types[]; /* verb-cert.c */
+
 /* clang-format off */
 /* `member`: struct station_custody. */
 #define CUSTODY_ROWS(options, member) \
@@ -17,8 +19,8 @@
 #define KEY_CHOICE_ROWS(options, member) \
 	{ 0, "key", NULL, OPTION_TEXT, "URI", "The key to use, pkcs11:object=... or pkcs11:id=...", \
 	  offsetof(options, member.uri), NULL, NULL, 0 }, \
-	{ 0, "key-type", NULL, OPTION_TEXT, "TYPE", "Make a key: ec-p256, ec-p384, ec-p521, ed25519, rsa-2048, rsa-3072, rsa-4096", \
-	  offsetof(options, member.type), NULL, NULL, 0 }, \
+	{ 0, "key-type", NULL, OPTION_ONE_OF, "TYPE", "Make a key: ec-p256, ec-p384, ec-p521, ed25519, rsa-2048, rsa-3072, rsa-4096", \
+	  offsetof(options, member.type), NULL, custody_key_types, 0 }, \
 	{ 0, "label", NULL, OPTION_TEXT, "TEXT", "Label of the key to be made", \
 	  offsetof(options, member.label), NULL, NULL, 0 }
 

@@ -417,7 +417,9 @@ static bool take_word(struct parse *parse, const char *word, bool *ret_is_taken,
 		return true;
 	if (parse->rows[row]->kind == OPTION_BOOL) {
 		parse->open_row = -1;
-		if (!text_equal_folded(word, "true") && !text_equal_folded(word, "false"))
+		/* What is neither may be an operand, where there is room for one. */
+		if (!text_equal_folded(word, "true") && !text_equal_folded(word, "false") &&
+		    parse->operand_count < parse->verb->operands_max)
 			return true;
 	}
 	*ret_is_taken = true;

@@ -129,7 +129,7 @@ static int run_help(int argc, char **argv, struct muster_error *err)
 	const struct noun *noun = NULL;
 	int used = 0;
 
-	if (argc == 0) {
+	if (argc == 0 || strcmp(argv[0], "--help") == 0 || strcmp(argv[0], "-h") == 0) {
 		help_main(stdout);
 		return 0;
 	}

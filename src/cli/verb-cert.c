@@ -32,6 +32,9 @@ static const struct column request_columns[] = {
 
 #define REQUEST(member) offsetof(struct station_certificate_request, member)
 
+const char *const custody_key_types[] = { "ec-p256",  "ec-p384",  "ec-p521",  "ed25519",
+					  "rsa-2048", "rsa-3072", "rsa-4096", NULL };
+
 /* clang-format off */
 static const struct option_row request_rows[] = {
 	CUSTODY_ROWS(struct station_certificate_request, custody),

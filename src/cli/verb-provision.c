@@ -1,4 +1,5 @@
 /* muster provision: devices through all stages. */
+#include <errno.h>
 #include <unistd.h>
 
 #include "muster/log.h"
@@ -84,9 +85,16 @@ static void show_stage(void *context, const char *device, const char *stage)
 
 static bool check_options(const struct provision_options *options, struct muster_error *err)
 {
-	return options->request.profile_path ||
-	       muster_fail(err, CAUSE_USAGE,
-			   "'muster provision' needs --profile FILE (see muster provision --help)");
+	const char *profile = options->request.profile_path;
+
+	if (!profile)
+		return muster_fail(
+			err, CAUSE_USAGE,
+			"'muster provision' needs --profile FILE (see muster provision --help)");
+	/* Before a login is looked for, or asked for. */
+	return access(profile, R_OK) == 0 ||
+	       muster_fail_errno(err, CAUSE_INPUT_NOT_FOUND, errno, "reading profile '%s'",
+				 PRINTABLE(profile));
 }
 
 /* What the request gets is borrowed from the options and from *config. */

@@ -127,23 +127,37 @@ static bool show_request(const X509_REQ *request, cJSON *result, struct muster_e
 	       muster_fail_memory(err);
 }
 
+/* What is wrong with a request is of interest where it is one. */
+static bool fail_unread(const char *path, const struct bytes *file, const struct muster_error *why,
+			struct muster_error *err)
+{
+	static const char mark[] = "CERTIFICATE REQUEST-----";
+
+	*err = *why;
+	return memmem(file->data, file->size, mark, strlen(mark)) == NULL &&
+	       muster_fail(err, CAUSE_CERTIFICATE_UNREADABLE,
+			   "'%s' holds neither a certificate nor a certificate request",
+			   PRINTABLE(path));
+}
+
 bool station_certificate_show(const char *path, cJSON **ret_result, struct muster_error *err)
 {
 	CLEANUP(bytes_done) struct bytes file = { 0 };
 	CLEANUP(X509_freep) X509 *certificate = NULL;
 	CLEANUP(X509_REQ_freep) X509_REQ *request = NULL;
 	CLEANUP(cJSON_freep) cJSON *result = cJSON_CreateObject();
-	struct muster_error no_certificate;
+	struct muster_error unread;
 
 	if (!file_read(path, INPUT_MAX, &file, err))
 		return false;
 	if (!result || !json_add_text(result, "file", path))
 		return muster_fail_memory(err);
-	if (pki_certificate_read(file.data, file.size, path, &certificate, &no_certificate)) {
+	if (pki_certificate_read(file.data, file.size, path, &certificate, &unread)) {
 		if (!show_certificate(certificate, result, err))
 			return false;
-	} else if (!pki_request_read(file.data, file.size, path, &request, err) ||
-		   !show_request(request, result, err)) {
+	} else if (!pki_request_read(file.data, file.size, path, &request, &unread)) {
+		return fail_unread(path, &file, &unread, err);
+	} else if (!show_request(request, result, err)) {
 		return false;
 	}
 	*ret_result = TAKE_PTR(result);

@@ -22,6 +22,18 @@ static bool check_choice(const struct station_key_choice *key, struct muster_err
 	       muster_fail(err, CAUSE_USAGE, "a key to be made needs a --label");
 }
 
+static bool check_subject(const char *subject, struct muster_error *err)
+{
+	struct muster_error why;
+
+	return pki_name_check(subject, &why) ||
+	       muster_fail(
+		       err, CAUSE_USAGE,
+		       "--subject '%s': %s; write it as CN=dev-1,O=Maker, of CN, O, OU, C, ST, L "
+		       "and serialNumber",
+		       PRINTABLE(subject), why.message);
+}
+
 static enum custody_effect effect_of(const struct station_key_choice *key)
 {
 	return key->uri ? CUSTODY_LOOKS : CUSTODY_CHANGES;
@@ -54,7 +66,7 @@ bool station_certificate_request(const struct station_certificate_request *reque
 	CLEANUP(X509_REQ_freep) X509_REQ *made = NULL;
 	CLEANUP(cJSON_freep) cJSON *result = cJSON_CreateObject();
 
-	if (!check_choice(&request->key, err) || !pki_name_check(request->subject, err) ||
+	if (!check_choice(&request->key, err) || !check_subject(request->subject, err) ||
 	    (request->out && !file_check_absent(request->out, err)) ||
 	    !custody_open(&custody, &request->custody, request->key.uri, effect_of(&request->key),
 			  err) ||
@@ -254,8 +266,7 @@ bool station_certificate_self_sign(const struct station_self_sign *request, cJSO
 	CLEANUP(cJSON_freep) cJSON *result = cJSON_CreateObject();
 
 	if (!check_choice(&request->key, err) || !certify_check_terms(&request->terms, err) ||
-	    !pki_name_check(request->subject, err) ||
-	    !certify_check_output(&request->output, err) ||
+	    !check_subject(request->subject, err) || !certify_check_output(&request->output, err) ||
 	    !custody_open(&custody, &request->custody, request->key.uri, CUSTODY_CHANGES, err) ||
 	    !custody_key_take(&custody, &request->key, &key, err))
 		return false;

@@ -70,8 +70,9 @@ def test_people_get_the_request_itself(custodian):
     (["--key", "pkcs11:object=x", "--key-type", "ec-p256"], "E1001"),
     (["--key-type", "ec-p256"], "E1001"),
     (["--key", "pkcs11:object=nobody"], "E4302"),
-    (["--key-type", "ec-p255", "--label", "x"], "E4108"),
-    (["--key-type", "ec-p256", "--label", "x", "--subject", "CN=a,XX=b"], "E4305"),
+    (["--key-type", "ec-p255", "--label", "x"], "E1001"),
+    (["--key-type", "ec-p256", "--label", "x", "--subject", "CN=a,XX=b"], "E1001"),
+    (["--key-type", "ec-p256", "--label", "x", "--subject", "dev-2"], "E1001"),
     (["--key-type", "ec-p256", "--label", "x", "--out", "there"], "E6101"),
 ])
 def test_refused_without_a_key_made(custodian, arguments, cause):
@@ -268,7 +269,10 @@ def test_show_says_what_is_in_a_file(custodian):
     assert (authority["kind"], authority["isAuthority"], authority["keyType"]) == ("certificate", True, "ec-p256")
     assert "pathlen:0" in authority["basicConstraints"]
     assert (wanted["kind"], wanted["subject"]) == ("request", "CN=dev-1")
-    assert custodian.look("cert", "show", custodian.token.pin_file).cause == "E4311"
+    (custodian.home / "x.pfx").write_bytes(bytes.fromhex("3082 0a00 0201 03") + bytes(100))
+    for neither in (custodian.token.pin_file, "x.pfx"):
+        done = custodian.look("cert", "show", neither)
+        assert done.cause == "E1401" and "neither a certificate nor" in done.stderr and "openssl pkcs12" in done.stderr, done
 
 
 def test_verify_says_what_is_wrong(custodian):

@@ -12,7 +12,7 @@ def test_version(tmp_path):
 
 
 def test_help_goes_to_standard_output(tmp_path):
-    for words in (["--help"], ["provision", "--help"], ["profile", "--help"], ["profile", "check", "--help"]):
+    for words in (["--help"], ["help", "--help"], ["provision", "--help"], ["profile", "--help"], ["profile", "check", "--help"]):
         done = run(*words, home=tmp_path)
         assert done.status == 0 and "Usage:" in done.stdout and done.stderr == "", done
 
@@ -52,6 +52,17 @@ def test_errors_are_sentences_when_no_format_is_asked_for(tmp_path):
     """Also those of verbs that print JSON by themselves."""
     done = run("enrollment", "show", "--enrollment-id", "a", home=tmp_path)
     assert done.status == 2 and done.stderr.startswith("muster: [E1101] "), done
+
+
+def test_a_profile_that_is_not_there_is_told_before_a_login_is_looked_for(tmp_path):
+    done = run("provision", "--profile", "missing.yaml", "--serial", "a", home=tmp_path)
+    assert (done.status, done.cause) == (2, "E1002") and "missing.yaml" in done.stderr, done
+
+
+def test_a_truth_that_is_none_is_told_of_its_option(tmp_path):
+    done = run("enrollment", "create", "--eid", "a", "--at", "symmetricKey", "--ee", "yes", home=tmp_path)
+    assert (done.status, done.cause) == (2, "E1001") and "'yes' is neither true nor false" in done.stderr, done
+    assert "edge-enabled" in done.stderr or "--ee" in done.stderr, done
 
 
 def test_every_example_profile_passes(tmp_path):
