@@ -1,11 +1,16 @@
 /* muster config show: what holds here, and where each setting came from. */
+#include <pwd.h>
+#include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
+#include "muster/file.h"
 #include "muster/journal.h"
 #include "muster/json.h"
 
 #include "login-options.h"
 #include "report.h"
+#include "socket-options.h"
 
 #define SYSTEM_CONFIG "/etc/muster/muster.yaml"
 
@@ -15,6 +20,12 @@ struct config_options {
 	const char *journal;
 	const char *out;
 	const char *operator_name;
+	const char *device_endpoint;
+	const char *profile;
+	const char *tpm;
+	const char *token;
+	const char *pin_file;
+	const char *socket_map;
 };
 
 /* clang-format off */
@@ -28,6 +39,18 @@ static const struct option_row rows[] = {
 	  offsetof(struct config_options, out), "MUSTER_OUT", NULL, 0 },
 	{ 0, "operator", NULL, OPTION_TEXT, "NAME", "Who is working here",
 	  offsetof(struct config_options, operator_name), "MUSTER_OPERATOR", NULL, 0 },
+	{ 0, "device-endpoint", NULL, OPTION_TEXT, "HOST", "Where devices register, HOST[:PORT]",
+	  offsetof(struct config_options, device_endpoint), "MUSTER_DEVICE_ENDPOINT", NULL, 0 },
+	{ 'p', "profile", NULL, OPTION_TEXT, "FILE", "Profile of the devices",
+	  offsetof(struct config_options, profile), "MUSTER_PROFILE", NULL, 0 },
+	{ 'T', "tpm", "tcti", OPTION_TEXT, "TCTI", "The device's TPM",
+	  offsetof(struct config_options, tpm), "MUSTER_TPM", NULL, 0 },
+	{ 0, "token", NULL, OPTION_TEXT, "URI", "PKCS#11 token",
+	  offsetof(struct config_options, token), "MUSTER_TOKEN", NULL, 0 },
+	{ 0, "pin-file", NULL, OPTION_TEXT, "FILE", "The token's user PIN, in a file of mode 0600",
+	  offsetof(struct config_options, pin_file), "MUSTER_PIN_FILE", NULL, 0 },
+	SOCKET_MAP_ROW(struct config_options, socket_map),
+	RATE_ROW(struct config_options, login),
 	{ 0 },
 };
 /* clang-format on */
@@ -64,8 +87,35 @@ static bool is_from_environment(const struct option_row *row, const char *value)
 	       (value == variable || (row->kind == OPTION_ONE_OF && strcmp(value, variable) == 0));
 }
 
+/* What the station's other verbs fall back to. */
+struct fallbacks {
+	char *journal, *out; /* NULL: there is no home directory */
+	const char *user;
+};
+
+static void fallbacks_done(struct fallbacks *fallbacks)
+{
+	free(fallbacks->journal);
+	free(fallbacks->out);
+}
+
+static bool find_fallbacks(const struct config_options *options, const struct config *config,
+			   struct fallbacks *ret_fallbacks, struct muster_error *err)
+{
+	CLEANUP(freep) char *journal = NULL;
+	const struct passwd *user = getpwuid(getuid());
+
+	ret_fallbacks->journal = journal_default_path();
+	ret_fallbacks->user = user ? user->pw_name : "unknown";
+	if (!journal_path_choose(options->journal, config->journal, &journal, err))
+		return err->cause == CAUSE_JOURNAL_UNSET;
+	ret_fallbacks->out = file_beside(journal, "evidence");
+	return ret_fallbacks->out || muster_fail_memory(err);
+}
+
 static const char *default_of(const struct option_row *row, const struct login_options *login,
-			      const struct dps_endpoints *endpoints, const char *journal)
+			      const struct dps_endpoints *endpoints,
+			      const struct fallbacks *fallbacks)
 {
 	const struct {
 		const char *option, *value;
@@ -77,7 +127,10 @@ static const char *default_of(const struct option_row *row, const struct login_o
 		{ "metadata-endpoint", endpoints->metadata },
 		{ "dps-suffix", endpoints->suffix },
 		{ "dps-resource", endpoints->resource },
-		{ "journal", journal },
+		{ "journal", fallbacks->journal },
+		{ "out", fallbacks->out },
+		{ "operator", fallbacks->user },
+		{ "socket-map", SOCKETS_FILE },
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(defaults); i++)
@@ -190,10 +243,8 @@ static bool add_station(cJSON *array, const struct config *config)
 
 static bool add_all(cJSON *array, const struct config_options *options,
 		    const struct login_options *complete, const struct config *config,
-		    const struct dps_endpoints *endpoints)
+		    const struct dps_endpoints *endpoints, const struct fallbacks *fallbacks)
 {
-	CLEANUP(freep) char *journal = journal_default_path();
-
 	for (const struct option_row *row = rows; row->name; row++) {
 		const char *given =
 			*(const char *const *)(const void *)((const char *)options + row->offset);
@@ -207,7 +258,7 @@ static bool add_all(cJSON *array, const struct config_options *options,
 		    (strcmp(key, "dpsName") == 0 && !complete->dps_name))
 			configured = NULL;
 		find_setting(row, given, configured, path,
-			     default_of(row, complete, endpoints, journal), &setting);
+			     default_of(row, complete, endpoints, fallbacks), &setting);
 		if (!add_setting(array, key, &setting))
 			return false;
 	}
@@ -218,6 +269,7 @@ static bool run(const struct invocation *call, struct muster_error *err)
 {
 	CLEANUP(cJSON_freep) cJSON *array = cJSON_CreateArray();
 	CLEANUP(config_done) struct config config = { 0 };
+	CLEANUP(fallbacks_done) struct fallbacks fallbacks = { 0 };
 	struct config_options options = *(const struct config_options *)call->options;
 	struct login_options complete = options.login;
 	struct dps_endpoints endpoints;
@@ -227,9 +279,10 @@ static bool run(const struct invocation *call, struct muster_error *err)
 	(void)login_options_choose(&options.login);
 	login_options_complete(&complete, &config);
 	endpoints = complete.endpoints;
-	if (!dps_endpoints_complete(&endpoints, err))
+	if (!dps_endpoints_complete(&endpoints, err) ||
+	    !find_fallbacks(&options, &config, &fallbacks, err))
 		return false;
-	if (!array || !add_all(array, &options, &complete, &config, &endpoints))
+	if (!array || !add_all(array, &options, &complete, &config, &endpoints, &fallbacks))
 		return muster_fail_memory(err);
 	return output_print(stdout, call->output, array, columns, ARRAY_SIZE(columns), err);
 }

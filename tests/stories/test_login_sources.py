@@ -162,6 +162,17 @@ def test_config_show_says_how_long_a_tpm_may_take(station):
     assert rows["tpmDeadlines.command"] == {"setting": "tpmDeadlines.command", "value": "5", "origin": "default"}
 
 
+def test_config_show_says_what_else_a_run_goes_by(station):
+    rows = config(station, "--rate", "100", "--device-endpoint", "devices.example", "--journal", station.journal,
+                  env={"MUSTER_TPM": "device:/dev/tpmrm1", "MUSTER_TOKEN": "pkcs11:token=a"})
+    seen = {key: (row.get("value"), row["origin"]) for key, row in rows.items()}
+    assert seen["rate"] == ("100", "option") and seen["deviceEndpoint"] == ("devices.example", "option")
+    assert seen["tpm"] == ("device:/dev/tpmrm1", "environment") and seen["token"] == ("pkcs11:token=a", "environment")
+    assert seen["out"] == (str(station.journal.parent / "evidence"), "default")
+    assert seen["socketMap"] == ("/etc/muster/sockets", "default") and seen["operator"][1] == "default"
+    assert seen["pinFile"] == seen["profile"] == (None, "unset")
+
+
 def test_config_show_masks_a_secret(station):
     done = station.muster("config", "show", "--login", station.emulator.connection_string)
     assert done.status == 0 and "***" in done.stdout and "SharedAccessKey" not in done.stdout + done.stderr, done
