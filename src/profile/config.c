@@ -84,7 +84,7 @@ static const struct fields deadline_fields = { FIELDS(deadline_rows) };
 
 static const struct field approval_rows[] = {
 	{ "needed", FIELD_INTEGER, AT(approvals.needed), .least = 0, .most = 8,
-	  .help = "how many people beside the one who asks have to approve what is provisioned" },
+	  .help = "how many people beside the one who asks have to approve what is made" },
 	{ "approvers", FIELD_PATH, true, AT(approvals.approvers), .max = 1024,
 	  .help = "file with the public keys (PEM) of those whose approvals count" },
 	{ "requesters", FIELD_PATH, AT(approvals.requesters), .max = 1024,
@@ -346,9 +346,15 @@ static bool load_system_approvals(struct config *config, struct profile_report *
 
 	if (!load_if_there(SYSTEM_CONFIG, &system, report, err))
 		return false;
+	if (!system.approvals.approvers)
+		return true;
+	for (size_t i = 0; i < system.origin_count; i++)
+		if (text_has_prefix(system.origins[i].key, "approvals.") &&
+		    !remember_key(config, NULL, system.origins[i].key, err))
+			return false;
 	config->approvals = system.approvals;
 	system.approvals = (struct config_approvals){ 0 };
-	return true;
+	return remember_path(config, SYSTEM_CONFIG, err);
 }
 
 bool config_load(struct config *ret_config, struct profile_report *report, struct muster_error *err)
