@@ -5,6 +5,7 @@
 #include <cjson/cJSON.h>
 
 #include "muster/config.h"
+#include "muster/station-custody.h"
 #include "muster/station.h"
 
 /* All borrowed. */
@@ -24,6 +25,10 @@ bool station_approval_request(const struct station_approval_terms *terms,
 			      const struct station_request *request, struct profile_report *report,
 			      cJSON **ret_result, bool *ret_key_is_new, struct muster_error *err)
 	MUST_CHECK;
+/* Likewise, certificates for these serials by this profile. */
+bool station_approval_request_produce(const struct station_approval_terms *terms,
+				      const struct station_produce *produce, cJSON **ret_result,
+				      bool *ret_key_is_new, struct muster_error *err) MUST_CHECK;
 /* Adds a signature. `words` (or NULL) have to be those of the request. Refuses the key that asked (CAUSE_APPROVAL_OWN), one
  * that has granted it (CAUSE_APPROVAL_TWICE), and one that the configuration does not name, where it names any. */
 bool station_approval_grant(const struct station_approval_terms *terms, const char *words,

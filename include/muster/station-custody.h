@@ -90,7 +90,8 @@ struct station_produce {
 	const char *profile_path; /* for X.509 devices; the issuer's PIN is where its URI says */
 	const char *serials_path; /* one a line; "-": standard input */
 	const char *out;          /* file to create: enrollments, JSON Lines */
-	int64_t sessions; /* with the token, 1 to 32; 0: the profile's, the module's, or 1 */
+	int64_t sessions;     /* with the token, 1 to 32; 0: the profile's, the module's, or 1 */
+	const char *approval; /* file; NULL: none */
 };
 
 /* A key in the token and its certificate for each device. What was made when a device failed is in the file; a key whose

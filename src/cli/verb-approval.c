@@ -65,7 +65,7 @@ static bool check_key(const struct invocation *call, const char *key, struct mus
 
 struct request_options {
 	struct station_approval_terms terms;
-	const char *profile;
+	const char *profile, *serials;
 	struct provision_batch_options batch;
 };
 
@@ -75,34 +75,51 @@ static const struct option_row request_rows[] = {
 	  offsetof(struct request_options, profile), "MUSTER_PROFILE", NULL, 0 },
 	{ 'm', "manifest", NULL, OPTION_TEXT, "FILE", "Devices, one a row: CSV, or JSON Lines (.jsonl)",
 	  offsetof(struct request_options, batch.manifest), NULL, NULL, 0 },
+	{ 0, "serials", NULL, OPTION_TEXT, "FILE", "Or serials, one a line, for muster cert produce",
+	  offsetof(struct request_options, serials), NULL, NULL, 0 },
 	TERMS_ROWS(struct request_options, "168"),
 	{ 0 },
 };
 /* clang-format on */
 
-static bool run_request(const struct invocation *call, struct muster_error *err)
+static bool ask_for_batch(const struct invocation *call, const struct station_approval_terms *terms,
+			  cJSON **ret_result, bool *ret_key_is_new, struct muster_error *err)
 {
 	const struct request_options *options = call->options;
 	CLEANUP(profile_report_done) struct profile_report mistakes = { 0 };
-	CLEANUP(cJSON_freep) cJSON *result = NULL;
-	struct station_approval_terms terms = options->terms;
 	struct station_request request = { .profile_path = options->profile };
 	struct provision_batch batch;
-	bool key_is_new, is_done;
+	bool is_done;
 
-	if (!options->profile || !options->batch.manifest)
-		return muster_fail(
-			err, CAUSE_USAGE,
-			"'muster approval request' needs --profile FILE and --manifest FILE");
-	if (!check_key(call, terms.key, err) ||
-	    !provision_batch_begin(&options->batch, call, &batch, err))
+	if (!provision_batch_begin(&options->batch, call, &batch, err))
 		return false;
 	request.batch = &batch.request;
-	terms.path = call->operands[0];
-	is_done = station_approval_request(&terms, &request, &mistakes, &result, &key_is_new, err);
+	is_done = station_approval_request(terms, &request, &mistakes, ret_result, ret_key_is_new,
+					   err);
 	if (!is_done || !call->is_quiet)
 		report_print(&mistakes);
-	return is_done && print_signed(call, result, key_is_new, err);
+	return is_done;
+}
+
+static bool run_request(const struct invocation *call, struct muster_error *err)
+{
+	const struct request_options *options = call->options;
+	const struct station_produce produce = { .profile_path = options->profile,
+						 .serials_path = options->serials };
+	CLEANUP(cJSON_freep) cJSON *result = NULL;
+	struct station_approval_terms terms = options->terms;
+	bool key_is_new;
+
+	if (!options->profile || !options->batch.manifest == !options->serials)
+		return muster_fail(
+			err, CAUSE_USAGE,
+			"'muster approval request' needs --profile FILE, and either --manifest FILE or --serials FILE");
+	terms.path = call->operands[0];
+	return check_key(call, terms.key, err) &&
+	       (options->serials ? station_approval_request_produce(&terms, &produce, &result,
+								    &key_is_new, err)
+				 : ask_for_batch(call, &terms, &result, &key_is_new, err)) &&
+	       print_signed(call, result, key_is_new, err);
 }
 
 const struct verb verb_approval_request = {
@@ -111,7 +128,7 @@ const struct verb verb_approval_request = {
 	.operands = "FILE",
 	.operands_min = 1,
 	.operands_max = 1,
-	.summary = "Write down what is going to be provisioned, for others to approve",
+	.summary = "Write down what is going to be made, for others to approve",
 	.description =
 		"Checks profile and manifest as provisioning would, writes their digests to FILE, and signs\n"
 		"that with your key. Whoever approves can compare the files by digest, or by words.",

@@ -183,6 +183,7 @@ static const struct option_row produce_rows[] = {
 	  PRODUCE(serials_path), NULL, NULL, 0 },
 	{ 0, "out", NULL, OPTION_TEXT, "FILE", "Create this file, JSON Lines", PRODUCE(out), NULL, NULL, 0 },
 	{ 0, "sessions", NULL, OPTION_NUMBER, "N", "Sessions with the token at a time, 1 to 32", PRODUCE(sessions), NULL, NULL, 0 },
+	{ 0, "approval", NULL, OPTION_TEXT, "FILE", "Who approved the serials and the profile (muster approval)", PRODUCE(approval), NULL, NULL, 0 },
 	{ 0 },
 };
 /* clang-format on */

@@ -19,7 +19,7 @@ const struct noun nouns[] = {
 	{ "tpm", "Look at TPMs, and judge whether to trust them" },
 	{ "hsm", "Look after tokens and their PINs" },
 	{ "outbox", "Look after devices that wait for the network or a person" },
-	{ "approval", "Let other people approve what is going to be provisioned" },
+	{ "approval", "Let other people approve what is going to be made" },
 	{ "bundle", "Carry spooled devices to another station that sends them" },
 	{ "hook", "Look after events that others are told of" },
 	{ "journal", "Read the station's record of devices" },

@@ -305,8 +305,8 @@ static const struct field profile_rows[] = {
 	{ "deviceInformation", FIELD_JSON, AT(device_information),
 	  .help = "Anything about the device that goes into the enrollment." },
 	{ "approvals", FIELD_INTEGER, AT(approvals), .least = 0, .most = 8, .fallback = "0",
-	  .help = "How many people beside the one who asks have to approve a manifest; a station may "
-		  "demand more." },
+	  .help = "How many people beside the one who asks have to approve a manifest or a production; a "
+		  "station may demand more." },
 	{ "retryBudget", FIELD_INTEGER, AT(retry_budget), .least = 1, .most = 1000,
 	  .fallback = "10",
 	  .help = "Runs in which a device may fail before it is put aside for a person; what ails the "

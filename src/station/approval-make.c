@@ -8,6 +8,7 @@
 #include "muster/file.h"
 #include "muster/json.h"
 #include "muster/station-approval.h"
+#include "production.h"
 #include "statement.h"
 
 enum { HOUR_MS = 60 * 60 * 1000, HOURS_MAX = 720, HOURS_TO_ASK = 168, HOURS_TO_GRANT = 8 };
@@ -146,13 +147,13 @@ static bool write_file(const char *path, const cJSON *file, bool replace, struct
 
 /* -- Asking ------------------------------------------------------------------------------------------------------- */
 
-static cJSON *plan_of(const struct run *run)
+/* Takes `subjects`. */
+static cJSON *plan_of(const char *verb, cJSON *subjects, size_t devices)
 {
 	CLEANUP(cJSON_freep) cJSON *plan = cJSON_CreateObject();
 
-	if (!plan || !json_add_text(plan, "verb", "provision") ||
-	    !json_add_item(plan, "subjects", run_subjects(run)) ||
-	    !json_add_int64(plan, "devices", (int64_t)run->batch->manifest.count))
+	if (!json_add_item(plan, "subjects", subjects) || !json_add_text(plan, "verb", verb) ||
+	    !json_add_int64(plan, "devices", (int64_t)devices))
 		return NULL;
 	return TAKE_PTR(plan);
 }
@@ -175,26 +176,51 @@ static bool sign_plan(cJSON *plan, EVP_PKEY *key, cJSON *file, struct muster_err
 	       muster_fail_memory(err);
 }
 
+/* Takes `plan`, which may be missing for want of memory. */
+static bool ask(const struct station_approval_terms *terms, const struct config *config,
+		cJSON *new_plan, cJSON **ret_result, bool *ret_key_is_new, struct muster_error *err)
+{
+	CLEANUP(cJSON_freep) cJSON *plan = new_plan;
+	CLEANUP(cJSON_freep) cJSON *file = cJSON_CreateObject();
+	CLEANUP(checkpoint_key_done) struct checkpoint_key key = { 0 };
+
+	if (!add_signer(plan, terms, config, terms->hours ? terms->hours : HOURS_TO_ASK, err) ||
+	    !checkpoint_key_open(terms->key, NULL, &key, err) ||
+	    !sign_plan(plan, key.key, file, err) || !write_file(terms->path, file, false, err))
+		return false;
+	*ret_key_is_new = key.is_new;
+	return station_approval_show(terms->path, config, ret_result, err);
+}
+
 bool station_approval_request(const struct station_approval_terms *terms,
 			      const struct station_request *request, struct profile_report *report,
 			      cJSON **ret_result, bool *ret_key_is_new, struct muster_error *err)
 {
 	CLEANUP(run_done) struct run run = { 0 };
 	CLEANUP(config_done) struct config config = { 0 };
-	CLEANUP(checkpoint_key_done) struct checkpoint_key key = { 0 };
-	CLEANUP(cJSON_freep) cJSON *plan = NULL;
-	CLEANUP(cJSON_freep) cJSON *file = cJSON_CreateObject();
 
-	if (!check_hours(terms->hours, err) || !file_check_absent(terms->path, err) ||
-	    !run_read(&run, request, &config, report, err))
-		return false;
-	plan = plan_of(&run);
-	if (!add_signer(plan, terms, &config, terms->hours ? terms->hours : HOURS_TO_ASK, err) ||
-	    !checkpoint_key_open(terms->key, NULL, &key, err) ||
-	    !sign_plan(plan, key.key, file, err) || !write_file(terms->path, file, false, err))
-		return false;
-	*ret_key_is_new = key.is_new;
-	return station_approval_show(terms->path, &config, ret_result, err);
+	return check_hours(terms->hours, err) && file_check_absent(terms->path, err) &&
+	       run_read(&run, request, &config, report, err) &&
+	       ask(terms, &config,
+		   plan_of(APPROVAL_OF_PROVISION, run_subjects(&run), run.batch->manifest.count),
+		   ret_result, ret_key_is_new, err);
+}
+
+bool station_approval_request_produce(const struct station_approval_terms *terms,
+				      const struct station_produce *produce, cJSON **ret_result,
+				      bool *ret_key_is_new, struct muster_error *err)
+{
+	CLEANUP(production_done)
+	struct production production = { .request = produce, .sink = FILE_SINK_NONE };
+	CLEANUP(config_done) struct config config = { 0 };
+	CLEANUP(profile_report_done) struct profile_report report = { 0 };
+
+	return check_hours(terms->hours, err) && file_check_absent(terms->path, err) &&
+	       config_load(&config, &report, err) && production_read(&production, err) &&
+	       ask(terms, &config,
+		   plan_of(APPROVAL_OF_PRODUCE, production_subjects(&production),
+			   production.serials.count),
+		   ret_result, ret_key_is_new, err);
 }
 
 /* -- Granting ----------------------------------------------------------------------------------------------------- */

@@ -75,11 +75,14 @@ bool approval_check_request(const struct approval *approval, const struct approv
 
 /* -- Before something is done ---------------------------------------------------------------------------------- */
 
+#define APPROVAL_OF_PROVISION "provision"
+#define APPROVAL_OF_PRODUCE "cert produce"
+
 struct approval_gate {
 	const struct config *config;
 	int64_t demanded; /* by the profile */
 	const char *path; /* of the file; NULL: none was given */
-	const char *verb; /* "provision" */
+	const char *verb;
 	const cJSON *
 		subjects; /* {NAME: SHA256}; NULL: nothing that could have been approved beforehand */
 	bool is_dry;      /* nothing will be done; only what was given is judged */

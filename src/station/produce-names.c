@@ -160,6 +160,7 @@ bool serials_read(const char *path, const struct profile *profile, struct serial
 	if (!file_read(path, SERIALS_FILE_MAX, &file, err))
 		return false;
 	serials.text = (char *)file.data;
+	sha256_hex(serials.digest, file.data, file.size);
 	if (!split(&serials, profile, path, file.size, err))
 		return false;
 	if (serials.count == 0)

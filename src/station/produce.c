@@ -2,6 +2,7 @@
  * Nothing is asked for before it was announced; when nothing that was is left to be asked for, one transaction
  * of the journal records what was signed and announces what comes next, while the lines are busy with the last of it. A cut
  * leaves no more keys than there are units under way, which the next run destroys; what was recorded it takes over. */
+#include "approval.h"
 #include "production.h"
 
 #include <stdlib.h>
@@ -23,7 +24,7 @@ static void unit_done(struct unit *unit)
 	*unit = (struct unit){ 0 };
 }
 
-static void production_done(struct production *production)
+void production_done(struct production *production)
 {
 	for (size_t i = 0; i < UNDER_WAY_MAX; i++)
 		unit_done(&production->units[i]);
@@ -34,6 +35,7 @@ static void production_done(struct production *production)
 	file_sink_done(&production->sink);
 	earlier_done(&production->earlier);
 	bytes_done(&production->id);
+	cJSON_Delete(production->approval);
 	serials_done(&production->serials);
 	profile_done(&production->profile);
 }
@@ -360,7 +362,9 @@ static bool record_file(struct production *production, struct muster_error *err)
 	cJSON *body = custody_entry(custody, "produced", "production", &production->id);
 
 	if (!body || !json_add_text(body, "file", production->request->out) ||
-	    !json_add_int64(body, "devices", (int64_t)production->written))
+	    !json_add_int64(body, "devices", (int64_t)production->written) ||
+	    (production->approval &&
+	     !json_add_item(body, "approval", cJSON_Duplicate(production->approval, true))))
 		return muster_fail_memory(err);
 	return custody_record(custody, JOURNAL_OUTCOME, TAKE_PTR(body), err);
 }
@@ -378,6 +382,44 @@ static bool finish(struct production *production, struct muster_error *err)
 				   production->serials.count);
 }
 
+bool production_read(struct production *production, struct muster_error *err)
+{
+	return load_profile(production, err) &&
+	       serials_read(production->request->serials_path, &production->profile,
+			    &production->serials, err);
+}
+
+/* -- Approval ------------------------------------------------------------------------------------------------------ */
+
+cJSON *production_subjects(const struct production *production)
+{
+	CLEANUP(cJSON_freep) cJSON *subjects = cJSON_CreateObject();
+
+	if (!subjects || !json_add_text(subjects, "profile", production->profile.digest) ||
+	    !json_add_text(subjects, "serials", production->serials.digest))
+		return NULL;
+	return TAKE_PTR(subjects);
+}
+
+static bool pass_approval(struct production *production, struct muster_error *err)
+{
+	CLEANUP(config_done) struct config config = { 0 };
+	CLEANUP(profile_report_done) struct profile_report report = { 0 };
+	CLEANUP(cJSON_freep) cJSON *subjects = production_subjects(production);
+	const struct approval_gate gate = {
+		.config = &config,
+		.demanded = production->profile.approvals,
+		.path = production->request->approval,
+		.verb = APPROVAL_OF_PRODUCE,
+		.subjects = subjects,
+	};
+
+	if (!subjects)
+		return muster_fail_memory(err);
+	return config_load(&config, &report, err) &&
+	       approval_pass(&gate, &production->approval, err);
+}
+
 bool station_produce(const struct station_produce *request, cJSON **ret_result,
 		     struct muster_error *err)
 {
@@ -385,8 +427,7 @@ bool station_produce(const struct station_produce *request, cJSON **ret_result,
 	CLEANUP(production_done)
 	struct production production = { .request = request, .sink = FILE_SINK_NONE };
 
-	if (!load_profile(&production, err) ||
-	    !serials_read(request->serials_path, &production.profile, &production.serials, err) ||
+	if (!production_read(&production, err) || !pass_approval(&production, err) ||
 	    !file_check_absent(request->out, err) || !open_all(&production, err) ||
 	    !run(&production, err) || !finish(&production, err))
 		return false;

@@ -37,6 +37,7 @@ struct serials {
 	char *text; /* owned; what the items point into */
 	struct serial *items;
 	size_t count;
+	char digest[SHA256_HEX_SIZE]; /* of the file */
 };
 void serials_done(struct serials *serials);
 bool serials_read(const char *path, const struct profile *profile, struct serials *ret_serials,

@@ -55,6 +55,7 @@ struct production {
 	struct file_sink sink;
 	struct earlier earlier;
 	struct bytes id; /* of this production; random */
+	cJSON *approval; /* who approved it, for the record; NULL: nobody was asked */
 
 	struct line lines[CUSTODY_LINES_MAX + 1];
 	size_t line_count;
@@ -64,6 +65,12 @@ struct production {
 	size_t written, adopted;
 	struct muster_error failure; /* the first; nothing new is begun after it */
 };
+
+/* Profile and serials, checked as a whole. Touches nothing else. */
+bool production_read(struct production *production, struct muster_error *err) MUST_CHECK;
+/* What of it has to be approved, {"profile", "serials"} by digest; NULL without memory. */
+cJSON *production_subjects(const struct production *production);
+void production_done(struct production *production);
 
 /* It has to be under way. */
 struct unit *production_unit(struct production *production, size_t number);

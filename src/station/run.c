@@ -418,7 +418,7 @@ static bool pass_approval(struct run *run, const struct config *config, struct m
 		.config = config,
 		.demanded = run->profile.approvals,
 		.path = run->request->approval,
-		.verb = "provision",
+		.verb = APPROVAL_OF_PROVISION,
 		.subjects = subjects,
 		.is_dry = run->request->dry_run,
 	};

@@ -5,6 +5,7 @@ import pytest
 
 from lib.approvals import Person, digest_of, grant, plan, write
 from lib.batch import manifest, provision, serials
+from lib.custodian import Custodian
 
 HOURS_APART = 0.2  # more than the five minutes that clocks may differ
 
@@ -359,6 +360,57 @@ def test_an_unfinished_batch_needs_an_approval_that_holds_then(ceremony):
     assert [[row["name"] for row in approval["approvedBy"]] for approval in approvals] == [["carol", "dave"], ["carol", "erin"]]
 
 
+# -- Certificates -------------------------------------------------------------------------------------------------------------
+
+
+CERTIFICATES = """profile: batch
+attestation: {type: x509, x509: {subject: "CN={registrationId}", validDays: 50}}
+registrationId: "{serial.lower}"
+"""
+
+
+@pytest.fixture
+def custodian(ceremony, token):
+    """Whose token makes keys only for serials that two others have approved."""
+    home = ceremony.station.home
+    (home / "cert.yaml").write_text(CERTIFICATES)
+    (home / "serials").write_text("A-1\nA-2\n")
+    return Custodian(home, token)
+
+
+def produce(custodian, *arguments):
+    return custodian.muster("cert", "produce", "--profile", "cert.yaml", "--serials", "serials", "--out", "out.jsonl", *arguments,
+                            env={"MUSTER_CONFIG": custodian.home / "muster.yaml"})
+
+
+def no_key_was_made(custodian, done, cause):
+    assert (done.status, done.cause) == (5, cause), done
+    assert custodian.token.key_ids() == [] and not custodian.journal.exists() and not (custodian.home / "out.jsonl").exists()
+
+
+def test_a_production_is_approved_likewise(ceremony, custodian):
+    no_key_was_made(custodian, produce(custodian), "E6150")
+    done = ceremony.station.muster("approval", "request", ceremony.file, "--profile", "cert.yaml", "--serials", "serials", "--key",
+                                   ceremony.alice.key, "-o", "json")
+    assert done.status == 0 and (done.json["verb"], done.json["devices"]) == ("cert produce", 2), done
+    assert ceremony.grant(ceremony.carol).status == 0
+    no_key_was_made(custodian, produce(custodian, "--approval", ceremony.file), "E6154")
+    assert ceremony.grant(ceremony.dave).status == 0
+    serials = (custodian.home / "serials").read_text()
+    (custodian.home / "serials").write_text(serials + "A-3\n")
+    no_key_was_made(custodian, produce(custodian, "--approval", ceremony.file), "E6152")
+    (custodian.home / "serials").write_text(serials)
+    done = produce(custodian, "--approval", ceremony.file)
+    assert done.status == 0 and done.json["devices"] == 2, done
+    approval, = [body["approval"] for _, body in custodian.entries() if "approval" in body]
+    assert [row["keySha256"] for row in approval["approvedBy"]] == [ceremony.carol.digest, ceremony.dave.digest]
+
+
+def test_a_manifest_and_serials_are_not_asked_for_at_once(ceremony):
+    done = ceremony.ask(None, "--serials", ceremony.manifest)
+    assert (done.status, done.cause) == (2, "E1001"), done
+
+
 # -- A curious operator -------------------------------------------------------------------------------------------------------
 
 # The system's own configuration, without touching this machine's.
@@ -410,6 +462,26 @@ def test_a_file_that_is_named_instead_cannot_do_without(guarded):
     guarded.refused(provision(guarded.station, guarded.manifest, profile=guarded.profile), 5, "E6150")
     lowered(guarded, path)
     guarded.refused(provision(guarded.station, guarded.manifest, profile=guarded.profile), 2, "E1420")
+
+
+def shown(ceremony):
+    done = ceremony.station.muster("config", "show", "-o", "json")
+    assert done.status == 0, done
+    return {row["setting"]: (row.get("value"), row["origin"]) for row in done.json if row["setting"].startswith("approvals.")}
+
+
+def test_what_is_demanded_and_by_which_file_is_shown(guarded):
+    expected = {"approvals.needed": ("2", "system file"), "approvals.approvers": ("/etc/muster/approvers.pem", "system file"),
+                "approvals.requesters": ("/etc/muster/requesters.pem", "system file")}
+    assert shown(guarded) == expected
+    path = guarded.station.home / "own.yaml"
+    path.write_text("operator: somebody\n")
+    guarded.station.env["MUSTER_CONFIG"] = path
+    assert shown(guarded) == expected
+
+
+def test_a_file_of_ones_own_may_demand_where_the_system_does_not(ceremony):
+    assert shown(ceremony)["approvals.needed"] == ("2", "file")
 
 
 def test_approvers_that_others_could_change_are_not_believed(ceremony):
