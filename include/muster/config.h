@@ -78,6 +78,7 @@ struct config {
 		int64_t needed;   /* so many people beside the one who asks */
 		char *approvers;  /* file of the public keys that count; NULL: nothing is said */
 		char *requesters; /* and of those that may ask, beside them; or NULL */
+		char *stations;   /* and of those whose bundles are taken; or NULL */
 	} approvals;
 	/* In seconds; 0: not said. */
 	struct config_tpm_deadlines {

@@ -5,6 +5,8 @@
 #include "provision-batch.h"
 #include "report.h"
 
+enum { HOURS_TO_ASK = 168, HOURS_TO_GRANT = 8 };
+
 /* -- What is printed ---------------------------------------------------------------------------------------------- */
 
 static const struct column plan_columns[] = {
@@ -37,27 +39,25 @@ static bool print(const struct invocation *call, const cJSON *result, struct mus
 			     signature_columns, ARRAY_SIZE(signature_columns), err));
 }
 
-static bool print_signed(const struct invocation *call, const cJSON *result, bool key_is_new,
-			 struct muster_error *err)
+static bool complete_terms(const struct invocation *call, const char *hours, int64_t otherwise,
+			   struct station_approval_terms *terms, struct muster_error *err)
 {
-	if (key_is_new && !call->is_quiet)
-		fprintf(stderr,
-			"muster: made a key; give its public half (.pub) to those who keep the lists of keys\n");
-	return print(call, result, err);
-}
-
-static bool check_key(const struct invocation *call, const char *key, struct muster_error *err)
-{
-	return key || muster_fail(err, CAUSE_USAGE, "'muster %s' needs --key KEY, which signs",
-				  verb_full_name(call->verb));
+	terms->path = call->operands[0];
+	terms->hours = otherwise;
+	if (!terms->key)
+		return muster_fail(err, CAUSE_USAGE, "'muster %s' needs --key KEY, which signs",
+				   verb_full_name(call->verb));
+	return !hours || text_to_int64(hours, 1, STATION_APPROVAL_HOURS_MAX, &terms->hours) ||
+	       muster_fail(err, CAUSE_USAGE, "--hours=%s is not a number from 1 to %d",
+			   PRINTABLE(hours), STATION_APPROVAL_HOURS_MAX);
 }
 
 /* clang-format off */
 #define TERMS_ROWS(options, default_hours) \
-	{ 0, "key", NULL, OPTION_TEXT, "KEY", "Your key: a file (PEM, mode 0600; made when missing), in a token or a TPM", \
+	{ 0, "key", NULL, OPTION_TEXT, "KEY", "Your key: a file (PEM, mode 0600), in a token or a TPM", \
 	  offsetof(options, terms.key), NULL, NULL, 0 }, \
-	{ 0, "hours", NULL, OPTION_NUMBER, "N", "Hours until it expires, 1 to 720; default: " default_hours, \
-	  offsetof(options, terms.hours), NULL, NULL, 0 }, \
+	{ 0, "hours", NULL, OPTION_TEXT, "N", "Hours until it expires, 1 to 720; default: " default_hours, \
+	  offsetof(options, hours), NULL, NULL, 0 }, \
 	OPERATOR_ROW(options, terms.operator_name)
 /* clang-format on */
 
@@ -65,7 +65,7 @@ static bool check_key(const struct invocation *call, const char *key, struct mus
 
 struct request_options {
 	struct station_approval_terms terms;
-	const char *profile, *serials;
+	const char *hours, *profile, *serials;
 	struct provision_batch_options batch;
 };
 
@@ -83,7 +83,7 @@ static const struct option_row request_rows[] = {
 /* clang-format on */
 
 static bool ask_for_batch(const struct invocation *call, const struct station_approval_terms *terms,
-			  cJSON **ret_result, bool *ret_key_is_new, struct muster_error *err)
+			  cJSON **ret_result, struct muster_error *err)
 {
 	const struct request_options *options = call->options;
 	CLEANUP(profile_report_done) struct profile_report mistakes = { 0 };
@@ -94,8 +94,7 @@ static bool ask_for_batch(const struct invocation *call, const struct station_ap
 	if (!provision_batch_begin(&options->batch, call, &batch, err))
 		return false;
 	request.batch = &batch.request;
-	is_done = station_approval_request(terms, &request, &mistakes, ret_result, ret_key_is_new,
-					   err);
+	is_done = station_approval_request(terms, &request, &mistakes, ret_result, err);
 	if (!is_done || !call->is_quiet)
 		report_print(&mistakes);
 	return is_done;
@@ -108,18 +107,15 @@ static bool run_request(const struct invocation *call, struct muster_error *err)
 						 .serials_path = options->serials };
 	CLEANUP(cJSON_freep) cJSON *result = NULL;
 	struct station_approval_terms terms = options->terms;
-	bool key_is_new;
 
 	if (!options->profile || !options->batch.manifest == !options->serials)
 		return muster_fail(
 			err, CAUSE_USAGE,
 			"'muster approval request' needs --profile FILE, and either --manifest FILE or --serials FILE");
-	terms.path = call->operands[0];
-	return check_key(call, terms.key, err) &&
-	       (options->serials ? station_approval_request_produce(&terms, &produce, &result,
-								    &key_is_new, err)
-				 : ask_for_batch(call, &terms, &result, &key_is_new, err)) &&
-	       print_signed(call, result, key_is_new, err);
+	return complete_terms(call, options->hours, HOURS_TO_ASK, &terms, err) &&
+	       (options->serials ? station_approval_request_produce(&terms, &produce, &result, err)
+				 : ask_for_batch(call, &terms, &result, err)) &&
+	       print(call, result, err);
 }
 
 const struct verb verb_approval_request = {
@@ -142,12 +138,12 @@ const struct verb verb_approval_request = {
 
 struct grant_options {
 	struct station_approval_terms terms;
-	const char *words;
+	const char *hours, *words;
 };
 
 /* clang-format off */
 static const struct option_row grant_rows[] = {
-	{ 0, "words", NULL, OPTION_TEXT, "WORDS", "The request's words as they were read to you; others are refused",
+	{ 0, "words", NULL, OPTION_TEXT, "WORDS", "The request's words, as shown or read to you. Must be given",
 	  offsetof(struct grant_options, words), NULL, NULL, 0 },
 	TERMS_ROWS(struct grant_options, "8"),
 	{ 0 },
@@ -160,12 +156,17 @@ static bool run_grant(const struct invocation *call, struct muster_error *err)
 	CLEANUP(config_done) struct config config = { 0 };
 	CLEANUP(cJSON_freep) cJSON *result = NULL;
 	struct station_approval_terms terms = options->terms;
-	bool key_is_new;
 
-	terms.path = call->operands[0];
-	return check_key(call, terms.key, err) && report_config_load(&config, err) &&
-	       station_approval_grant(&terms, options->words, &config, &result, &key_is_new, err) &&
-	       print_signed(call, result, key_is_new, err);
+	/* What was looked at is what is signed, whatever the file is by now. */
+	if (!options->words)
+		return muster_fail(
+			err, CAUSE_USAGE,
+			"'muster approval grant' needs --words WORDS, as muster approval "
+			"show tells them");
+	return complete_terms(call, options->hours, HOURS_TO_GRANT, &terms, err) &&
+	       report_config_load(&config, err) &&
+	       station_approval_grant(&terms, options->words, &config, &result, err) &&
+	       print(call, result, err);
 }
 
 const struct verb verb_approval_grant = {

@@ -89,6 +89,8 @@ static const struct field approval_rows[] = {
 	  .help = "file with the public keys (PEM) of those whose approvals count" },
 	{ "requesters", FIELD_PATH, AT(approvals.requesters), .max = 1024,
 	  .help = "file with the public keys of those who may ask beside the approvers" },
+	{ "stations", FIELD_PATH, AT(approvals.stations), .max = 1024,
+	  .help = "file with the public keys of the stations whose bundles are sent" },
 };
 static const struct fields approval_fields = { FIELDS(approval_rows) };
 

@@ -11,13 +11,7 @@
 #include "production.h"
 #include "statement.h"
 
-enum { HOUR_MS = 60 * 60 * 1000, HOURS_MAX = 720, HOURS_TO_ASK = 168, HOURS_TO_GRANT = 8 };
-
-static bool check_hours(int64_t hours, struct muster_error *err)
-{
-	return (hours >= 0 && hours <= HOURS_MAX) ||
-	       muster_fail(err, CAUSE_USAGE, "an approval is valid for 1 to %d hours", HOURS_MAX);
-}
+enum { HOUR_MS = 60 * 60 * 1000 };
 
 /* -- What there is ------------------------------------------------------------------------------------------------ */
 
@@ -121,7 +115,7 @@ bool station_approval_show(const char *path, const struct config *config, cJSON 
 
 /* Who signs, from when until when. */
 static bool add_signer(cJSON *content, const struct station_approval_terms *terms,
-		       const struct config *config, int64_t hours, struct muster_error *err)
+		       const struct config *config, struct muster_error *err)
 {
 	CLEANUP(who_done) struct who who = { 0 };
 	char at[RFC3339_SIZE], until[RFC3339_SIZE];
@@ -132,7 +126,8 @@ static bool add_signer(cJSON *content, const struct station_approval_terms *term
 	return (content && json_add_text(content, "name", who.operator_name) &&
 		json_add_text(content, "station", who.station) &&
 		json_add_text(content, "at", rfc3339_format(at, now_ms)) &&
-		json_add_text(content, "until", rfc3339_format(until, now_ms + hours * HOUR_MS))) ||
+		json_add_text(content, "until",
+			      rfc3339_format(until, now_ms + terms->hours * HOUR_MS))) ||
 	       muster_fail_memory(err);
 }
 
@@ -178,49 +173,48 @@ static bool sign_plan(cJSON *plan, EVP_PKEY *key, cJSON *file, struct muster_err
 
 /* Takes `plan`, which may be missing for want of memory. */
 static bool ask(const struct station_approval_terms *terms, const struct config *config,
-		cJSON *new_plan, cJSON **ret_result, bool *ret_key_is_new, struct muster_error *err)
+		cJSON *new_plan, cJSON **ret_result, struct muster_error *err)
 {
 	CLEANUP(cJSON_freep) cJSON *plan = new_plan;
 	CLEANUP(cJSON_freep) cJSON *file = cJSON_CreateObject();
 	CLEANUP(checkpoint_key_done) struct checkpoint_key key = { 0 };
 
-	if (!add_signer(plan, terms, config, terms->hours ? terms->hours : HOURS_TO_ASK, err) ||
+	if (!add_signer(plan, terms, config, err) || !checkpoint_key_is_there(terms->key, err) ||
 	    !checkpoint_key_open(terms->key, NULL, &key, err) ||
 	    !sign_plan(plan, key.key, file, err) || !write_file(terms->path, file, false, err))
 		return false;
-	*ret_key_is_new = key.is_new;
 	return station_approval_show(terms->path, config, ret_result, err);
 }
 
 bool station_approval_request(const struct station_approval_terms *terms,
 			      const struct station_request *request, struct profile_report *report,
-			      cJSON **ret_result, bool *ret_key_is_new, struct muster_error *err)
+			      cJSON **ret_result, struct muster_error *err)
 {
 	CLEANUP(run_done) struct run run = { 0 };
 	CLEANUP(config_done) struct config config = { 0 };
 
-	return check_hours(terms->hours, err) && file_check_absent(terms->path, err) &&
+	return file_check_absent(terms->path, err) &&
 	       run_read(&run, request, &config, report, err) &&
 	       ask(terms, &config,
 		   plan_of(APPROVAL_OF_PROVISION, run_subjects(&run), run.batch->manifest.count),
-		   ret_result, ret_key_is_new, err);
+		   ret_result, err);
 }
 
 bool station_approval_request_produce(const struct station_approval_terms *terms,
 				      const struct station_produce *produce, cJSON **ret_result,
-				      bool *ret_key_is_new, struct muster_error *err)
+				      struct muster_error *err)
 {
 	CLEANUP(production_done)
 	struct production production = { .request = produce, .sink = FILE_SINK_NONE };
 	CLEANUP(config_done) struct config config = { 0 };
 	CLEANUP(profile_report_done) struct profile_report report = { 0 };
 
-	return check_hours(terms->hours, err) && file_check_absent(terms->path, err) &&
-	       config_load(&config, &report, err) && production_read(&production, err) &&
+	return file_check_absent(terms->path, err) && config_load(&config, &report, err) &&
+	       production_read(&production, err) &&
 	       ask(terms, &config,
 		   plan_of(APPROVAL_OF_PRODUCE, production_subjects(&production),
 			   production.serials.count),
-		   ret_result, ret_key_is_new, err);
+		   ret_result, err);
 }
 
 /* -- Granting ----------------------------------------------------------------------------------------------------- */
@@ -228,7 +222,7 @@ bool station_approval_request_produce(const struct station_approval_terms *terms
 static bool check_words(const char *words, const struct approval *approval,
 			struct muster_error *err)
 {
-	return !words || text_equal_folded(words, approval->words) ||
+	return text_equal_folded(words, approval->words) ||
 	       muster_fail(err, CAUSE_APPROVAL_OTHER,
 			   "the words of this request are %s, not those that were given",
 			   approval->words);
@@ -265,8 +259,7 @@ static bool sign_grant(const struct station_approval_terms *terms, const struct 
 
 	if (!content || !json_add_text(content, "plan", approval->digest))
 		return muster_fail_memory(err);
-	return add_signer(content, terms, config, terms->hours ? terms->hours : HOURS_TO_GRANT,
-			  err) &&
+	return add_signer(content, terms, config, err) &&
 	       statement_make(GRANT_SCHEMA, content, key, &statement, digest, err) &&
 	       add_grant(approval, statement, err);
 }
@@ -282,22 +275,21 @@ static bool check_grant(const struct approval *approval, const struct approval_p
 }
 
 bool station_approval_grant(const struct station_approval_terms *terms, const char *words,
-			    const struct config *config, cJSON **ret_result, bool *ret_key_is_new,
+			    const struct config *config, cJSON **ret_result,
 			    struct muster_error *err)
 {
 	CLEANUP(approval_done) struct approval approval = { 0 };
 	CLEANUP(approval_policy_done) struct approval_policy policy = { 0 };
 	CLEANUP(checkpoint_key_done) struct checkpoint_key key = { 0 };
 
-	if (!check_hours(terms->hours, err) || !approval_read(terms->path, &approval, err) ||
+	if (!approval_read(terms->path, &approval, err) ||
 	    !approval_policy_load(config, &policy, err) ||
 	    !approval_check_request(&approval, &policy, clock_wall_ms(), err) ||
-	    !check_words(words, &approval, err) ||
+	    !check_words(words, &approval, err) || !checkpoint_key_is_there(terms->key, err) ||
 	    !checkpoint_key_open(terms->key, NULL, &key, err) ||
 	    !sign_grant(terms, config, key.key, &approval, err) ||
 	    !check_grant(&approval, &policy, err) ||
 	    !write_file(terms->path, approval.file, true, err))
 		return false;
-	*ret_key_is_new = key.is_new;
 	return describe(terms->path, &approval, config, ret_result, err);
 }

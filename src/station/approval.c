@@ -261,6 +261,7 @@ static bool check_subjects(const struct approval *approval, const struct approva
 {
 	const cJSON *approved = json_get(approval->plan, "subjects"), *subject;
 	const char *verb = json_text(approval->plan, "verb");
+	int64_t devices = 0;
 
 	if (strcmp(verb, gate->verb) != 0)
 		return muster_fail(err, CAUSE_APPROVAL_OTHER,
@@ -277,6 +278,10 @@ static bool check_subjects(const struct approval *approval, const struct approva
 					   subject->string, digest ? PRINTABLE(digest) : "none",
 					   subject->valuestring);
 	}
+	if (!json_int64(approval->plan, "devices", &devices) || devices != gate->devices)
+		return muster_fail(err, CAUSE_APPROVAL_OTHER,
+				   "what was approved says %lld devices, and there are %lld",
+				   (long long)devices, (long long)gate->devices);
 	return json_equal(approved, gate->subjects) ||
 	       muster_fail(err, CAUSE_APPROVAL_OTHER, "more was approved than 'muster %s' does",
 			   gate->verb);
@@ -309,7 +314,18 @@ static cJSON *record_of(const struct approval *approval, const struct approval_p
 		if (approval_grant_state(approval, policy, i, now_ms) == APPROVAL_COUNTS &&
 		    !cJSON_AddItemToArray(by, signer_json(&approval->grants[i])))
 			return NULL;
-	return by ? TAKE_PTR(record) : NULL;
+	if (!by || !json_add_item(record, "signed", cJSON_Duplicate(approval->file, true)))
+		return NULL;
+	return TAKE_PTR(record);
+}
+
+/* Whether enough people whose approvals count have approved it, as of then. */
+static bool check_enough(const struct approval *approval, const struct approval_policy *policy,
+			 int64_t needed, int64_t now_ms, struct muster_error *err)
+{
+	return approval_check_request(approval, policy, now_ms, err) &&
+	       ((int64_t)approval_count(approval, policy, now_ms) >= needed ||
+		fail_too_few(approval, policy, needed, now_ms, err));
 }
 
 static bool judge(const struct approval_gate *gate, const struct approval_policy *policy,
@@ -319,19 +335,38 @@ static bool judge(const struct approval_gate *gate, const struct approval_policy
 	int64_t now_ms = clock_wall_ms();
 
 	if (!approval_read(gate->path, &approval, err) || !check_subjects(&approval, gate, err) ||
-	    !approval_check_request(&approval, policy, now_ms, err))
+	    !check_enough(&approval, policy, needed, now_ms, err))
 		return false;
-	if ((int64_t)approval_count(&approval, policy, now_ms) < needed)
-		return fail_too_few(&approval, policy, needed, now_ms, err);
 	*ret_record = record_of(&approval, policy, now_ms);
 	return *ret_record || muster_fail_memory(err);
 }
 
+bool approval_option_check(const char *option, const char *given, const char *said,
+			   struct muster_error *err)
+{
+	return !given || !said || strcmp(given, said) == 0 ||
+	       muster_fail(err, CAUSE_OPTIONS_CONTRADICT,
+			   "what was approved goes by its profile: %s, or its variable in the "
+			   "environment, says something else",
+			   option);
+}
+
+static int64_t needed_of(const struct config *config, int64_t demanded)
+{
+	return config->approvals.needed > demanded ? config->approvals.needed : demanded;
+}
+
+static bool check_approvers(const struct config *config, const char *verb, struct muster_error *err)
+{
+	return config->approvals.approvers ||
+	       muster_fail(err, CAUSE_APPROVERS_UNSET,
+			   "no configuration names approvers for 'muster %s'", verb);
+}
+
 static bool check_given(const struct approval_gate *gate, int64_t needed, struct muster_error *err)
 {
-	if (!gate->config->approvals.approvers)
-		return muster_fail(err, CAUSE_APPROVERS_UNSET,
-				   "no configuration names approvers for 'muster %s'", gate->verb);
+	if (!check_approvers(gate->config, gate->verb, err))
+		return false;
 	if (!gate->subjects)
 		return muster_fail(err, CAUSE_APPROVAL_MISSING,
 				   "what 'muster %s' does without a manifest cannot be approved "
@@ -346,8 +381,7 @@ static bool check_given(const struct approval_gate *gate, int64_t needed, struct
 bool approval_pass(const struct approval_gate *gate, cJSON **ret_record, struct muster_error *err)
 {
 	CLEANUP(approval_policy_done) struct approval_policy policy = { 0 };
-	int64_t station = gate->config->approvals.needed;
-	int64_t needed = station > gate->demanded ? station : gate->demanded;
+	int64_t needed = needed_of(gate->config, gate->demanded);
 
 	if (!gate->path && (needed == 0 || gate->is_dry))
 		return true;
@@ -356,4 +390,74 @@ bool approval_pass(const struct approval_gate *gate, cJSON **ret_record, struct 
 		needed = 1;
 	return check_given(gate, needed, err) && approval_policy_load(gate->config, &policy, err) &&
 	       judge(gate, &policy, needed, ret_record, err);
+}
+
+/* -- Of what was spooled ------------------------------------------------------------------------------------------ */
+
+bool approval_demand_load(const struct config *config, int64_t demanded,
+			  struct approval_demand **ret_demand, struct muster_error *err)
+{
+	int64_t needed = needed_of(config, demanded);
+	struct approval_demand *demand;
+
+	if (needed == 0)
+		return true;
+	if (!check_approvers(config, "sync", err))
+		return false;
+	demand = calloc(1, sizeof(*demand));
+	if (!demand)
+		return muster_fail_memory(err);
+	*ret_demand = demand;
+	demand->needed = needed;
+	return approval_policy_load(config, &demand->policy, err);
+}
+
+void approval_demand_free(struct approval_demand *demand)
+{
+	if (demand)
+		approval_policy_done(&demand->policy);
+	free(demand);
+}
+
+bool approval_demand_check(const struct approval_demand *demand, const cJSON *record,
+			   const char *profile_digest, int64_t kept_ms, struct muster_error *err)
+{
+	CLEANUP(approval_done) struct approval approval = { 0 };
+	CLEANUP(freep) char *text = NULL;
+	const char *profile;
+
+	if (!record)
+		return muster_fail(err, CAUSE_APPROVAL_MISSING,
+				   "%lld approvals are needed here, and it was spooled without",
+				   (long long)demand->needed);
+	text = json_print_line(json_get(record, "signed"));
+	if (!text)
+		return muster_fail(err, CAUSE_APPROVAL_INVALID, "its approval is not kept whole");
+	if (!approval_parse(text, strlen(text), "the approval that it was spooled with", &approval,
+			    err))
+		return false;
+	profile = json_text(json_get(approval.plan, "subjects"), "profile");
+	if (strcmp(json_text(approval.plan, "verb"), APPROVAL_OF_PROVISION) != 0 || !profile ||
+	    strcmp(profile, profile_digest) != 0)
+		return muster_fail(err, CAUSE_APPROVAL_OTHER,
+				   "the approval that it was spooled with is for another profile");
+	return check_enough(&approval, &demand->policy, demand->needed, kept_ms, err);
+}
+
+bool approval_check_station(const struct config *config, const char *public_key_path,
+			    struct muster_error *err)
+{
+	CLEANUP(key_list_done) struct key_list stations = { 0 };
+	CLEANUP(bytes_done) struct bytes spki = { 0 };
+
+	if (config->approvals.needed == 0 && !config->approvals.stations)
+		return true;
+	if (!load_keys(config->approvals.stations, &stations, err) ||
+	    !signature_key_read(public_key_path, &spki, err))
+		return false;
+	return key_list_has(&stations, &spki) ||
+	       muster_fail(err, CAUSE_STATION_UNLISTED,
+			   "approvals are needed here, and the key in '%s' is of no station whose "
+			   "bundles are taken",
+			   PRINTABLE(public_key_path));
 }

@@ -83,10 +83,34 @@ struct approval_gate {
 	int64_t demanded; /* by the profile */
 	const char *path; /* of the file; NULL: none was given */
 	const char *verb;
+	int64_t devices; /* how many it is about */
 	const cJSON *
 		subjects; /* {NAME: SHA256}; NULL: nothing that could have been approved beforehand */
 	bool is_dry;      /* nothing will be done; only what was given is judged */
 };
-/* *ret_record is what the journal keeps of it, NULL where no approval was given: {"plan", "requestedBy", "approvedBy"}. */
+/* What was approved is what the profile says, where it says anything: CAUSE_OPTIONS_CONTRADICT. NULL: not given, not said. */
+bool approval_option_check(const char *option, const char *given, const char *said,
+			   struct muster_error *err) MUST_CHECK;
+/* *ret_record is what the journal keeps of it, NULL where no approval was given: {"plan", "requestedBy", "approvedBy",
+ * "signed"}, the last being the file. */
 bool approval_pass(const struct approval_gate *gate, cJSON **ret_record, struct muster_error *err)
 	MUST_CHECK;
+
+/* -- Of what was spooled --------------------------------------------------------------------------------------- */
+
+/* What a sync demands of the devices that it sends. */
+struct approval_demand {
+	int64_t needed;
+	struct approval_policy policy;
+};
+/* *ret_demand is NULL where nothing is; else the caller's, also on failure. */
+bool approval_demand_load(const struct config *config, int64_t demanded,
+			  struct approval_demand **ret_demand, struct muster_error *err) MUST_CHECK;
+void approval_demand_free(struct approval_demand *demand);
+/* Whether a record that was kept with a device of this profile was enough when it was kept. `record` may be NULL. */
+bool approval_demand_check(const struct approval_demand *demand, const cJSON *record,
+			   const char *profile_digest, int64_t kept_ms, struct muster_error *err)
+	MUST_CHECK;
+/* Whether bundles of a station with that key are taken, where approvals are demanded: CAUSE_STATION_UNLISTED. */
+bool approval_check_station(const struct config *config, const char *public_key_path,
+			    struct muster_error *err) MUST_CHECK;

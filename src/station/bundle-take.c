@@ -1,6 +1,7 @@
 /* A bundle on the station that sends it: its devices become this journal's, and a receipt says what became of them. */
 #include <string.h>
 
+#include "approval.h"
 #include "bundle.h"
 #include "checkpoint-key.h"
 #include "evidence.h"
@@ -161,12 +162,15 @@ bool station_bundle_take(const struct station_bundle_request *request, const cha
 	CLEANUP(cJSON_freep) cJSON *content = NULL;
 	CLEANUP(cJSON_freep) cJSON *ids = cJSON_CreateArray();
 	CLEANUP(taking_done) struct taking taking = { 0 };
+	CLEANUP(config_done) struct config config = { 0 };
+	CLEANUP(profile_report_done) struct profile_report report = { 0 };
 	char digest[SHA256_HEX_SIZE];
 
 	taking.digest = digest;
 	if (!ids)
 		return muster_fail_memory(err);
-	if (!checkpoint_key_is_there(request->key, err) ||
+	if (!checkpoint_key_is_there(request->key, err) || !config_load(&config, &report, err) ||
+	    !approval_check_station(&config, request->public_key, err) ||
 	    !bundle_read(request->path, BUNDLE_SCHEMA, request->public_key, &content, digest,
 			 err) ||
 	    !who_is_here(&taking.who, request->operator_name, NULL, err) ||

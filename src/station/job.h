@@ -98,6 +98,8 @@ struct run {
 	struct custody *issuer_custody; /* the issuer's token, when it is not the device's */
 	struct tpm_terms tpm_terms;
 	struct worker_deadlines tpm_deadlines;
+	struct approval_demand
+		*demand; /* SYNC: on what devices have to have been spooled; NULL: nothing */
 	cJSON *approval; /* who approved this run, for the record; NULL: nobody was asked */
 };
 

@@ -411,11 +411,15 @@ static bool pass_approval(struct production *production, struct muster_error *er
 		.demanded = production->profile.approvals,
 		.path = production->request->approval,
 		.verb = APPROVAL_OF_PRODUCE,
+		.devices = (int64_t)production->serials.count,
 		.subjects = subjects,
 	};
 
 	if (!subjects)
 		return muster_fail_memory(err);
+	if (gate.path && !approval_option_check("--token", production->request->custody.token.uri,
+						production->profile.x509.token, err))
+		return false;
 	return config_load(&config, &report, err) &&
 	       approval_pass(&gate, &production->approval, err);
 }

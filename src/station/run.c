@@ -33,6 +33,7 @@ void run_done(struct run *run)
 	dps_meter_close(run->meter);
 	journal_close(run->journal);
 	cJSON_Delete(run->approval);
+	approval_demand_free(run->demand);
 	tpm_terms_done(&run->tpm_terms);
 	profile_done(&run->profile);
 	free(run->journal_path);
@@ -401,14 +402,24 @@ cJSON *run_subjects(const struct run *run)
 	return TAKE_PTR(subjects);
 }
 
-/* What was approved is what the profile says. */
-static bool check_options_alone(const struct station_request *request, struct muster_error *err)
+static bool check_options_alone(const struct run *run, struct muster_error *err)
 {
-	return !request->approval || !request->batch ||
-	       (!request->batch->verify && !request->batch->lookalikes) ||
-	       muster_fail(err, CAUSE_OPTIONS_CONTRADICT,
-			   "what was approved goes by its profile: --verify and --look-alikes do "
-			   "not go with --approval");
+	const struct station_request *request = run->request;
+	const struct profile *profile = &run->profile;
+	const char *token = profile->attestation == PROFILE_X509 ? profile->x509.token
+			    : profile->master.primary.uri        ? profile->master.primary.uri
+								 : profile->master.secondary.uri;
+
+	if (!request->approval || !request->batch)
+		return true;
+	if (request->batch->verify || request->batch->lookalikes)
+		return muster_fail(err, CAUSE_OPTIONS_CONTRADICT,
+				   "what was approved goes by its profile: --verify and "
+				   "--look-alikes do not go with --approval");
+	return approval_option_check("--token", request->token.uri, token, err) &&
+	       approval_option_check("--id-scope", request->id_scope, profile->id_scope, err) &&
+	       approval_option_check("--device-endpoint", request->device_endpoint,
+				     profile->device_endpoint, err);
 }
 
 static bool pass_approval(struct run *run, const struct config *config, struct muster_error *err)
@@ -419,16 +430,16 @@ static bool pass_approval(struct run *run, const struct config *config, struct m
 		.demanded = run->profile.approvals,
 		.path = run->request->approval,
 		.verb = APPROVAL_OF_PROVISION,
+		.devices = run->batch ? (int64_t)run->batch->manifest.count : 0,
 		.subjects = subjects,
 		.is_dry = run->request->dry_run,
 	};
 
-	/* What is spooled was approved then. */
 	if (run->way == RUN_SYNC)
-		return true;
+		return approval_demand_load(config, run->profile.approvals, &run->demand, err);
 	if (run->batch && !subjects)
 		return muster_fail_memory(err);
-	return check_options_alone(run->request, err) && approval_pass(&gate, &run->approval, err);
+	return check_options_alone(run, err) && approval_pass(&gate, &run->approval, err);
 }
 
 bool run_read(struct run *run, const struct station_request *request, struct config *config,

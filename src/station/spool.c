@@ -5,6 +5,7 @@
 #include <openssl/evp.h>
 #include <openssl/hmac.h>
 
+#include "approval.h"
 #include "evidence.h"
 #include "muster/encoding.h"
 #include "muster/json.h"
@@ -207,8 +208,25 @@ static bool take_ek(struct job *job, struct muster_error *err)
 	return job->has_ek;
 }
 
+/* By the approvals that were given then. */
+static bool check_approval(const struct job *job, struct muster_error *err)
+{
+	const char *at = json_text(job->spooled, "at");
+	int64_t kept_ms = 0;
+
+	if (!job->run->demand)
+		return true;
+	if (at && !rfc3339_parse(at, &kept_ms))
+		kept_ms = 0;
+	return approval_demand_check(job->run->demand, json_get(job->spooled, "approval"),
+				     job->run->profile.digest, kept_ms, err) ||
+	       muster_error_prefix(err, "device '%s'", PRINTABLE(job->registration_id));
+}
+
 bool spool_take_up(struct job *job, struct muster_error *err)
 {
+	if (!check_approval(job, err))
+		return false;
 	if (!job->spooled && !attest_derive_applies(job))
 		return muster_fail(err, CAUSE_DEVICE_NEEDED,
 				   "device '%s' was not spooled; its hardware has to be here",

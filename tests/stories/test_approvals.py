@@ -1,11 +1,13 @@
 """What is going to be provisioned is approved by other people first, and nothing is begun without them."""
 import json
+import shutil
 
 import pytest
 
 from lib.approvals import Person, digest_of, grant, plan, write
 from lib.batch import manifest, provision, serials
 from lib.custodian import Custodian
+from lib.station import Station
 
 HOURS_APART = 0.2  # more than the five minutes that clocks may differ
 
@@ -38,6 +40,8 @@ class Ceremony:
                                    (person or self.alice).name, "-o", "json", *arguments)
 
     def grant(self, person, *arguments):
+        """With the words that are shown, unless there are others."""
+        arguments = arguments if "--words" in arguments else (*arguments, "--words", self.words())
         return self.station.muster("approval", "grant", self.file, "--key", person.key, "--operator", person.name, "-o", "json",
                                    *arguments)
 
@@ -45,6 +49,9 @@ class Ceremony:
         done = self.station.muster("approval", "show", self.file, "-o", "json")
         assert done.status == 0, done
         return done.json
+
+    def words(self):
+        return self.show()["words"]
 
     def approved(self):
         for done in (self.ask(), self.grant(self.carol), self.grant(self.dave)):
@@ -245,9 +252,39 @@ def test_an_approval_of_something_else(ceremony, changes):
     ceremony.refused(ceremony.provision(), 5, "E6152")
 
 
+def test_a_number_of_devices_that_is_not_the_manifests(ceremony):
+    """The approver was shown it."""
+    ceremony.forge((ceremony.carol, {}), (ceremony.dave, {}), devices=1)
+    assert "says 1 devices, and there are 3" in ceremony.refused(ceremony.provision(), 5, "E6152")
+
+
+@pytest.mark.parametrize("member,value", [("idScope", "0neOTHER"), ("deviceEndpoint", "elsewhere.example:443")])
+def test_options_that_say_something_else_than_the_profile(ceremony, member, value):
+    ceremony.profile = ceremony.station.profile("derived-key", {member: value})
+    ceremony.refused(ceremony.approved().provision(), 2, "E1411")
+
+
+def test_options_that_say_what_the_profile_says(ceremony):
+    station = ceremony.station
+    ceremony.profile = station.profile("derived-key", {"idScope": station.emulator.id_scope,
+                                                       "deviceEndpoint": station.emulator.url.removeprefix("https://")})
+    assert ceremony.approved().provision().status == 0
+
+
 @pytest.mark.parametrize("option", [["--verify", "none"], ["--look-alikes", "pass"]])
 def test_options_that_hold_over_the_profile_were_not_approved(ceremony, option):
     ceremony.refused(ceremony.approved().provision(*option), 2, "E1411")
+
+
+def test_nothing_is_signed_unseen(ceremony):
+    assert ceremony.ask().status == 0
+    seen, before = ceremony.words(), ceremony.file.read_bytes()
+    done = ceremony.station.muster("approval", "grant", ceremony.file, "--key", ceremony.carol.key)
+    assert (done.status, done.cause) == (2, "E1001") and ceremony.file.read_bytes() == before, done
+    ceremony.forge(devices=4)
+    done = ceremony.grant(ceremony.carol, "--words", seen)
+    assert (done.status, done.cause) == (5, "E6152"), done
+    assert ceremony.show()["counting"] == 0
 
 
 def test_other_words_than_were_read_aloud(ceremony):
@@ -287,11 +324,13 @@ def test_clocks_may_differ_by_some_minutes(ceremony):
     assert ceremony.provision().status == 0
 
 
-@pytest.mark.parametrize("hours", ["721", "999999999999999999"])
+@pytest.mark.parametrize("hours", ["0", "-1", "8h", "721", "999999999999999999"])
 def test_an_approval_for_ever(ceremony, hours):
     done = ceremony.ask(None, "--hours", hours)
     assert (done.status, done.cause) == (2, "E1001"), done
     assert ceremony.ask(None, "--hours", "720").status == 0
+    done = ceremony.grant(ceremony.carol, "--hours", hours)
+    assert (done.status, done.cause) == (2, "E1001"), done
 
 
 # -- The file -----------------------------------------------------------------------------------------------------------------
@@ -334,6 +373,13 @@ def test_files_that_are_none(ceremony, text):
     ceremony.refused(ceremony.provision(), 8, "E6151")
 
 
+def test_a_key_that_is_not_there_is_not_made(ceremony):
+    assert ceremony.ask().status == 0
+    ceremony.carol.key.unlink()
+    done = ceremony.grant(ceremony.carol)
+    assert (done.status, done.cause) == (2, "E1002") and not ceremony.carol.key.exists(), done
+
+
 def test_a_request_is_not_written_over_a_file(ceremony):
     ceremony.file.write_text("mine")
     done = ceremony.ask()
@@ -358,6 +404,90 @@ def test_an_unfinished_batch_needs_an_approval_that_holds_then(ceremony):
     assert done.status == 0 and done.json["resumed"] is True, done
     approvals = [body["approval"] for body in ceremony.bodies() if "approval" in body and "batch" in body]
     assert [[row["name"] for row in approval["approvedBy"]] for approval in approvals] == [["carol", "dave"], ["carol", "erin"]]
+
+
+# -- What was spooled ---------------------------------------------------------------------------------------------------------
+
+
+def spool(station, profile, path, *arguments):
+    done = station.muster("provision", "--profile", profile, "--manifest", path, "--offline", "--journal", station.journal, "--out",
+                          station.out, "-o", "json", *arguments)
+    assert done.status == 6, done
+
+
+def test_what_was_spooled_without_is_not_sent(ceremony):
+    ceremony.demand(0)
+    spool(ceremony.station, ceremony.profile, ceremony.manifest)
+    ceremony.demand(1)
+    done = ceremony.station.sync()
+    assert done.status == 5 and "E6150" in done.stdout + done.stderr, done
+    assert ceremony.station.emulator.requests("put") == []
+    ceremony.demand(0)
+    assert ceremony.station.sync().status == 0
+
+
+def test_what_was_spooled_with_too_few_is_not_sent(ceremony):
+    ceremony.demand(1)
+    assert ceremony.ask().status == 0 and ceremony.grant(ceremony.carol).status == 0
+    spool(ceremony.station, ceremony.profile, ceremony.manifest, "--approval", ceremony.file)
+    ceremony.demand(2)
+    done = ceremony.station.sync()
+    assert done.status == 5 and "E6154" in done.stdout + done.stderr, done
+    assert ceremony.station.emulator.requests("put") == []
+    ceremony.demand(1)
+    assert ceremony.station.sync().status == 0
+
+
+class Stick:
+    """Devices that another station spooled, which may ask for nothing."""
+
+    def __init__(self, ceremony, home):
+        self.ceremony, self.laptop = ceremony, Station(home, ceremony.station.emulator)
+        (home / "keys").rename(home / "unused")
+        shutil.copytree(ceremony.station.home / "keys", home / "keys")
+        self.profile = home / "derived-key.yaml"
+        shutil.copy(ceremony.profile, self.profile)
+        self.bundle, self.key = home / "stick.bundle", home / "laptop.pub"
+
+    def write(self, *arguments):
+        spool(self.laptop, self.profile, self.ceremony.manifest, *arguments)
+        Person(self.laptop.home, "laptop")
+        done = self.laptop.muster("bundle", "export", self.bundle, "--journal", self.laptop.journal, "--key", self.laptop.home / "laptop.key")
+        assert done.status == 0, done
+        return self
+
+    def list(self):
+        path = self.ceremony.station.home / "muster.yaml"
+        path.write_text(path.read_text().replace("}", ", stations: stations.pem}"))
+        (self.ceremony.station.home / "stations.pem").write_text(self.key.read_text())
+
+    def send(self, receipt):
+        station = self.ceremony.station
+        return station.muster("bundle", "send", self.bundle, "--from", self.key, "--receipt", station.home / receipt, *station.common(),
+                              "--profile", self.profile, "-o", "json")
+
+
+@pytest.fixture
+def stick(ceremony, tmp_path):
+    return Stick(ceremony, tmp_path / "laptop")
+
+
+def test_a_bundle_of_any_station_is_no_way_round(stick):
+    stick.write()
+    stick.ceremony.refused(stick.send("one"), 5, "E6159")
+    stick.list()
+    done = stick.send("two")
+    assert done.status == 5 and "E6150" in done.stdout + done.stderr, done
+    assert stick.ceremony.station.emulator.requests("put") == []
+
+
+def test_a_bundle_of_a_listed_station_with_approvals_is_sent(stick):
+    station = stick.ceremony.approved().station
+    stick.laptop.env["MUSTER_CONFIG"] = station.env["MUSTER_CONFIG"]
+    stick.write("--approval", stick.ceremony.file)
+    stick.list()
+    done = stick.send("receipt")
+    assert done.status == 0 and [row["state"] for row in done.json] == ["enrolled"] * 3, done
 
 
 # -- Certificates -------------------------------------------------------------------------------------------------------------
