@@ -191,12 +191,14 @@ bool station_approval_request(const struct station_approval_terms *terms,
 			      cJSON **ret_result, struct muster_error *err)
 {
 	CLEANUP(run_done) struct run run = { 0 };
+	CLEANUP(cJSON_freep) cJSON *subjects = NULL;
 	CLEANUP(config_done) struct config config = { 0 };
 
 	return file_check_absent(terms->path, err) &&
 	       run_read(&run, request, &config, report, err) &&
+	       run_subjects(&run, &subjects, err) &&
 	       ask(terms, &config,
-		   plan_of(APPROVAL_OF_PROVISION, run_subjects(&run), run.batch->manifest.count),
+		   plan_of(APPROVAL_OF_PROVISION, TAKE_PTR(subjects), run.batch->manifest.count),
 		   ret_result, err);
 }
 
@@ -206,14 +208,15 @@ bool station_approval_request_produce(const struct station_approval_terms *terms
 {
 	CLEANUP(production_done)
 	struct production production = { .request = produce, .sink = FILE_SINK_NONE };
+	CLEANUP(cJSON_freep) cJSON *subjects = NULL;
 	CLEANUP(config_done) struct config config = { 0 };
 	CLEANUP(profile_report_done) struct profile_report report = { 0 };
 
 	return file_check_absent(terms->path, err) && config_load(&config, &report, err) &&
 	       production_read(&production, err) &&
+	       production_subjects(&production, &subjects, err) &&
 	       ask(terms, &config,
-		   plan_of(APPROVAL_OF_PRODUCE, production_subjects(&production),
-			   production.serials.count),
+		   plan_of(APPROVAL_OF_PRODUCE, TAKE_PTR(subjects), production.serials.count),
 		   ret_result, err);
 }
 

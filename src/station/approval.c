@@ -367,7 +367,7 @@ static bool check_given(const struct approval_gate *gate, int64_t needed, struct
 {
 	if (!check_approvers(gate->config, gate->verb, err))
 		return false;
-	if (!gate->subjects)
+	if (!gate->can_be_approved)
 		return muster_fail(err, CAUSE_APPROVAL_MISSING,
 				   "what 'muster %s' does without a manifest cannot be approved "
 				   "beforehand: name the devices in a --manifest",

@@ -75,6 +75,11 @@ bool approval_check_request(const struct approval *approval, const struct approv
 
 /* -- Before something is done ---------------------------------------------------------------------------------- */
 
+/* Adds what the profile names: "issuer", "roots", "deviceKeys", each by the digest of its content. Revocation lists are not
+ * among them, because they change from day to day. */
+bool approval_add_files(cJSON *subjects, const struct profile *profile, struct muster_error *err)
+	MUST_CHECK;
+
 #define APPROVAL_OF_PROVISION "provision"
 #define APPROVAL_OF_PRODUCE "cert produce"
 
@@ -83,10 +88,10 @@ struct approval_gate {
 	int64_t demanded; /* by the profile */
 	const char *path; /* of the file; NULL: none was given */
 	const char *verb;
-	int64_t devices; /* how many it is about */
-	const cJSON *
-		subjects; /* {NAME: SHA256}; NULL: nothing that could have been approved beforehand */
-	bool is_dry;      /* nothing will be done; only what was given is judged */
+	int64_t devices;       /* how many it is about */
+	bool can_be_approved;  /* beforehand: it is known what will be done */
+	const cJSON *subjects; /* {NAME: SHA256}, where a file was given */
+	bool is_dry;           /* nothing will be done; only what was given is judged */
 };
 /* What was approved is what the profile says, where it says anything: CAUSE_OPTIONS_CONTRADICT. NULL: not given, not said. */
 bool approval_option_check(const char *option, const char *given, const char *said,

@@ -340,8 +340,8 @@ struct config;
 /* The first part of it: configuration, profile and manifest, checked as a whole. Touches nothing else. */
 bool run_read(struct run *run, const struct station_request *request, struct config *config,
 	      struct profile_report *report, struct muster_error *err) MUST_CHECK;
-/* What of a batch has to be approved, {"profile", "manifest"} by digest; NULL without memory. */
-cJSON *run_subjects(const struct run *run);
+/* What of a batch has to be approved, by digest: profile, manifest, and the files that the profile names. */
+bool run_subjects(const struct run *run, cJSON **ret_subjects, struct muster_error *err) MUST_CHECK;
 bool run_prepare(struct run *run, const struct station_request *request,
 		 struct profile_report *report, struct muster_error *err) MUST_CHECK;
 void run_done(struct run *run);

@@ -391,35 +391,41 @@ bool production_read(struct production *production, struct muster_error *err)
 
 /* -- Approval ------------------------------------------------------------------------------------------------------ */
 
-cJSON *production_subjects(const struct production *production)
+bool production_subjects(const struct production *production, cJSON **ret_subjects,
+			 struct muster_error *err)
 {
 	CLEANUP(cJSON_freep) cJSON *subjects = cJSON_CreateObject();
 
 	if (!subjects || !json_add_text(subjects, "profile", production->profile.digest) ||
 	    !json_add_text(subjects, "serials", production->serials.digest))
-		return NULL;
-	return TAKE_PTR(subjects);
+		return muster_fail_memory(err);
+	if (!approval_add_files(subjects, &production->profile, err))
+		return false;
+	*ret_subjects = TAKE_PTR(subjects);
+	return true;
 }
 
 static bool pass_approval(struct production *production, struct muster_error *err)
 {
+	const struct station_produce *request = production->request;
+	const struct profile *profile = &production->profile;
 	CLEANUP(config_done) struct config config = { 0 };
 	CLEANUP(profile_report_done) struct profile_report report = { 0 };
-	CLEANUP(cJSON_freep) cJSON *subjects = production_subjects(production);
-	const struct approval_gate gate = {
+	CLEANUP(cJSON_freep) cJSON *subjects = NULL;
+	struct approval_gate gate = {
 		.config = &config,
-		.demanded = production->profile.approvals,
-		.path = production->request->approval,
+		.demanded = profile->approvals,
+		.path = request->approval,
 		.verb = APPROVAL_OF_PRODUCE,
+		.can_be_approved = true,
 		.devices = (int64_t)production->serials.count,
-		.subjects = subjects,
 	};
 
-	if (!subjects)
-		return muster_fail_memory(err);
-	if (gate.path && !approval_option_check("--token", production->request->custody.token.uri,
-						production->profile.x509.token, err))
+	if (gate.path && (!approval_option_check("--token", request->custody.token.uri,
+						 profile->x509.token, err) ||
+			  !production_subjects(production, &subjects, err)))
 		return false;
+	gate.subjects = subjects;
 	return config_load(&config, &report, err) &&
 	       approval_pass(&gate, &production->approval, err);
 }

@@ -68,8 +68,9 @@ struct production {
 
 /* Profile and serials, checked as a whole. Touches nothing else. */
 bool production_read(struct production *production, struct muster_error *err) MUST_CHECK;
-/* What of it has to be approved, {"profile", "serials"} by digest; NULL without memory. */
-cJSON *production_subjects(const struct production *production);
+/* What of it has to be approved, by digest: profile, serials, and the files that the profile names. */
+bool production_subjects(const struct production *production, cJSON **ret_subjects,
+			 struct muster_error *err) MUST_CHECK;
 void production_done(struct production *production);
 
 /* It has to be under way. */

@@ -392,14 +392,17 @@ static bool load_config(struct config *config, struct profile_report *report,
 
 /* -- Approval ------------------------------------------------------------------------------------------------- */
 
-cJSON *run_subjects(const struct run *run)
+bool run_subjects(const struct run *run, cJSON **ret_subjects, struct muster_error *err)
 {
 	CLEANUP(cJSON_freep) cJSON *subjects = cJSON_CreateObject();
 
 	if (!subjects || !json_add_text(subjects, "profile", run->profile.digest) ||
 	    !json_add_text(subjects, "manifest", run->batch->manifest.digest))
-		return NULL;
-	return TAKE_PTR(subjects);
+		return muster_fail_memory(err);
+	if (!approval_add_files(subjects, &run->profile, err))
+		return false;
+	*ret_subjects = TAKE_PTR(subjects);
+	return true;
 }
 
 static bool check_options_alone(const struct run *run, struct muster_error *err)
@@ -424,22 +427,24 @@ static bool check_options_alone(const struct run *run, struct muster_error *err)
 
 static bool pass_approval(struct run *run, const struct config *config, struct muster_error *err)
 {
-	CLEANUP(cJSON_freep) cJSON *subjects = run->batch ? run_subjects(run) : NULL;
-	const struct approval_gate gate = {
+	CLEANUP(cJSON_freep) cJSON *subjects = NULL;
+	struct approval_gate gate = {
 		.config = config,
 		.demanded = run->profile.approvals,
 		.path = run->request->approval,
 		.verb = APPROVAL_OF_PROVISION,
+		.can_be_approved = run->batch != NULL,
 		.devices = run->batch ? (int64_t)run->batch->manifest.count : 0,
-		.subjects = subjects,
 		.is_dry = run->request->dry_run,
 	};
 
 	if (run->way == RUN_SYNC)
 		return approval_demand_load(config, run->profile.approvals, &run->demand, err);
-	if (run->batch && !subjects)
-		return muster_fail_memory(err);
-	return check_options_alone(run, err) && approval_pass(&gate, &run->approval, err);
+	if (!check_options_alone(run, err) ||
+	    (gate.path && run->batch && !run_subjects(run, &subjects, err)))
+		return false;
+	gate.subjects = subjects;
+	return approval_pass(&gate, &run->approval, err);
 }
 
 bool run_read(struct run *run, const struct station_request *request, struct config *config,

@@ -536,6 +536,44 @@ def test_a_production_is_approved_likewise(ceremony, custodian):
     assert [row["keySha256"] for row in approval["approvedBy"]] == [ceremony.carol.digest, ceremony.dave.digest]
 
 
+def test_a_certificate_of_another_issuer_was_not_approved(ceremony, custodian):
+    home = custodian.home
+    for name in ("line", "other"):
+        made = custodian.muster("cert", "self-sign", "--key-type", "ec-p256", "--label", name, "--subject", f"CN={name} CA", "--ca",
+                                "--days", "100", "--out", f"{name}.pem")
+        assert made.status == 0, made
+    issuer = f'issuer: {{key: "{custodian.token.key_uri("line", "private")}", certificate: line.pem}}'
+    (home / "cert.yaml").write_text(CERTIFICATES.replace("validDays: 50", f"validDays: 50, {issuer}"))
+    done = ceremony.station.muster("approval", "request", ceremony.file, "--profile", "cert.yaml", "--serials", "serials", "--key",
+                                   ceremony.alice.key)
+    assert done.status == 0 and ceremony.grant(ceremony.carol).status == ceremony.grant(ceremony.dave).status == 0, done
+    (home / "line.pem").rename(home / "meant.pem")
+    (home / "other.pem").rename(home / "line.pem")
+    done = produce(custodian, "--approval", ceremony.file)
+    assert (done.status, done.cause) == (5, "E6152") and "another issuer" in done.error["detail"], done
+    (home / "meant.pem").rename(home / "line.pem")
+    assert produce(custodian, "--approval", ceremony.file).status == 0
+
+
+def test_other_roots_were_not_approved(ceremony):
+    """Nor any other content of a folder that the profile names; no TPM is opened before."""
+    station = ceremony.station
+    roots = station.home / "roots"
+    roots.mkdir()
+    (roots / "maker.pem").write_text("as approved")
+    ceremony.profile = station.profile("tpm", {"attestation": {"tpm": {"roots": str(roots), "crls": None}}})
+    ceremony.manifest = station.home / "tpms.csv"
+    ceremony.manifest.write_text("serial,tpm\nSN-1,device:/dev/nowhere\n")
+    ceremony.approved()
+    (roots / "maker.pem").write_text("changed since")
+    assert "another roots" in ceremony.refused(ceremony.provision(), 5, "E6152")
+    (roots / "maker.pem").write_text("as approved")
+    (roots / "mine.pem").write_text("added since")
+    assert "another roots" in ceremony.refused(ceremony.provision(), 5, "E6152")
+    (roots / "mine.pem").unlink()
+    assert ceremony.provision().cause != "E6152"
+
+
 def test_a_manifest_and_serials_are_not_asked_for_at_once(ceremony):
     done = ceremony.ask(None, "--serials", ceremony.manifest)
     assert (done.status, done.cause) == (2, "E1001"), done

@@ -1,0 +1,98 @@
+/* What a profile names is as much a part of what is approved as the profile itself. */
+#include <dirent.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "approval.h"
+#include "muster/file.h"
+#include "muster/json.h"
+
+enum { NAMED_FILE_MAX = 1024 * 1024 };
+
+static bool file_digest(const char *path, char out[SHA256_HEX_SIZE], struct muster_error *err)
+{
+	CLEANUP(bytes_done) struct bytes file = { 0 };
+
+	if (!file_read(path, NAMED_FILE_MAX, &file, err))
+		return false;
+	sha256_hex(out, file.data, file.size);
+	return true;
+}
+
+/* -- Folders ------------------------------------------------------------------------------------------------------ */
+
+struct listing {
+	struct dirent **items;
+	int count;
+};
+
+static void listing_done(struct listing *listing)
+{
+	for (int i = 0; i < listing->count; i++)
+		free(listing->items[i]);
+	free(listing->items);
+}
+
+static int is_visible(const struct dirent *entry)
+{
+	return entry->d_name[0] != '.' && entry->d_type != DT_DIR;
+}
+
+/* By bytes, in whatever language. */
+static int compare(const struct dirent **a, const struct dirent **b)
+{
+	return strcmp((*a)->d_name, (*b)->d_name);
+}
+
+/* Of the lines "DIGEST NAME" of its files, in their order. */
+static bool folder_digest(const char *path, char out[SHA256_HEX_SIZE], struct muster_error *err)
+{
+	CLEANUP(text_done) struct text lines = TEXT_MAX(64 * 1024 * 1024);
+	CLEANUP(listing_done) struct listing listing = { 0 };
+
+	listing.count = scandir(path, &listing.items, is_visible, compare);
+	if (listing.count < 0)
+		return muster_fail_errno(err, CAUSE_INPUT_NOT_FOUND, errno, "reading folder '%s'",
+					 PRINTABLE(path));
+	for (int i = 0; i < listing.count; i++) {
+		CLEANUP(freep) char *file = text_format("%s/%s", path, listing.items[i]->d_name);
+		char digest[SHA256_HEX_SIZE];
+
+		if (!file)
+			return muster_fail_memory(err);
+		if (!file_digest(file, digest, err))
+			return false;
+		text_addf(&lines, "%s %s\n", digest, listing.items[i]->d_name);
+	}
+	if (!text_ok(&lines, err))
+		return false;
+	sha256_hex(out, lines.data ? lines.data : "", lines.length);
+	return true;
+}
+
+/* -- The profile's ------------------------------------------------------------------------------------------------ */
+
+bool approval_add_files(cJSON *subjects, const struct profile *profile, struct muster_error *err)
+{
+	const struct {
+		const char *name, *path;
+		bool (*digest)(const char *, char[SHA256_HEX_SIZE], struct muster_error *);
+	} named[] = {
+		{ "issuer", profile->x509.issuer_certificate, file_digest },
+		{ "roots", profile->tpm.roots, folder_digest },
+		{ "deviceKeys", profile->x509.device_keys, folder_digest },
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(named); i++) {
+		char digest[SHA256_HEX_SIZE];
+
+		if (!named[i].path)
+			continue;
+		if (!named[i].digest(named[i].path, digest, err))
+			return false;
+		if (!json_add_text(subjects, named[i].name, digest))
+			return muster_fail_memory(err);
+	}
+	return true;
+}
