@@ -144,12 +144,16 @@ bool spool_applies(const struct job *job)
 	return job_is_offline(job) && !job_is_dry(job) && !job->was_released;
 }
 
-/* A device that is spooled already with the same content needs no second note. */
+/* A device that is spooled already with the same content needs no second note, but for a new approval. */
 static bool is_noted(const struct job *job, const cJSON *body)
 {
 	static const char *const members[] = { "enrollment", "keyCheck" };
 	const cJSON *note = json_get(body, "spooled");
+	const cJSON *approval = json_get(note, "approval");
+	const cJSON *before = json_get(job->spooled, "approval");
 
+	if (approval && (!before || !json_equal(before, approval)))
+		return false;
 	for (size_t i = 0; i < ARRAY_SIZE(members); i++) {
 		const cJSON *old = json_get(job->spooled, members[i]);
 		const cJSON *new = json_get(note, members[i]);

@@ -422,7 +422,8 @@ def test_what_was_spooled_without_is_not_sent(ceremony):
     done = ceremony.station.sync()
     assert done.status == 5 and "E6150" in done.stdout + done.stderr, done
     assert ceremony.station.emulator.requests("put") == []
-    ceremony.demand(0)
+    assert ceremony.ask().status == 0 and ceremony.grant(ceremony.carol).status == 0
+    spool(ceremony.station, ceremony.profile, ceremony.manifest, "--approval", ceremony.file)
     assert ceremony.station.sync().status == 0
 
 
