@@ -93,6 +93,12 @@ static bool fail_line(const struct reader *reader, const char *what, struct must
 			   (long long)reader->line_number, what);
 }
 
+/* What fgets gave is a line, or the next part of one. */
+static bool has_nul(const char *chunk, size_t length, size_t size, FILE *stream)
+{
+	return length == 0 || (chunk[length - 1] != '\n' && length < size - 1 && !feof(stream));
+}
+
 static bool read_line(struct reader *reader, struct muster_error *err)
 {
 	char chunk[16 * 1024];
@@ -107,7 +113,7 @@ static bool read_line(struct reader *reader, struct muster_error *err)
 			return fail_line(reader, "is missing: the export was cut off", err);
 		length = strlen(chunk);
 		text_add_bytes(&reader->line, chunk, length);
-		if (length == 0 || reader->line.failed)
+		if (has_nul(chunk, length, sizeof(chunk), reader->stream) || reader->line.failed)
 			return fail_line(reader, "is not one of an export", err);
 	} while (reader->line.data[reader->line.length - 1] != '\n');
 	cJSON_Delete(TAKE_PTR(reader->tree));
