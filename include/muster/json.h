@@ -22,7 +22,10 @@ DEFINE_FREEP(cJSON_freep, cJSON *, cJSON_Delete)
  * line and column. Size is at most JSON_SIZE_MAX. *ret_root is the caller's (cJSON_Delete). */
 bool json_parse(const char *data, size_t size, const char *what, cJSON **ret_root,
 		struct muster_error *err) MUST_CHECK;
-/* The same, but of a name that stands twice in an object the last value counts, as elsewhere: for what people write
+/* The same for what thousands of devices make that long. */
+bool json_parse_large(const char *data, size_t size, size_t max, const char *what, cJSON **ret_root,
+		      struct muster_error *err) MUST_CHECK;
+/* As json_parse(), but of a name that stands twice in an object the last value counts, as elsewhere: for what people write
  * themselves. *ret_dropped values were of no account. */
 bool json_parse_last(const char *data, size_t size, const char *what, cJSON **ret_root,
 		     size_t *ret_dropped, struct muster_error *err) MUST_CHECK;

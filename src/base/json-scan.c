@@ -429,7 +429,7 @@ static bool report(const struct scanner *scanner, const char *what, struct muste
 			   column, scanner->wrong);
 }
 
-bool json_scan(const char *data, size_t size, const char *what, bool may_repeat,
+bool json_scan(const char *data, size_t size, size_t max, const char *what, bool may_repeat,
 	       struct json_numbers *ret_numbers, struct muster_error *err)
 {
 	struct json_numbers numbers = { 0 };
@@ -438,9 +438,9 @@ bool json_scan(const char *data, size_t size, const char *what, bool may_repeat,
 	};
 	bool good;
 
-	if (size > JSON_SIZE_MAX)
-		return muster_fail(err, CAUSE_JSON_INVALID, "%s is larger than %d bytes", what,
-				   JSON_SIZE_MAX);
+	if (size > max)
+		return muster_fail(err, CAUSE_JSON_INVALID, "%s is larger than %zu bytes", what,
+				   max);
 	if (!text_is_utf8(data, size))
 		return muster_fail(err, CAUSE_JSON_INVALID, "%s is not UTF-8", what);
 	good = scan_value(&scanner);

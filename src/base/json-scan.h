@@ -19,5 +19,5 @@ struct json_numbers {
 };
 
 /* may_repeat: names may stand twice in an object. */
-bool json_scan(const char *data, size_t size, const char *what, bool may_repeat,
+bool json_scan(const char *data, size_t size, size_t max, const char *what, bool may_repeat,
 	       struct json_numbers *ret_numbers, struct muster_error *err) MUST_CHECK;

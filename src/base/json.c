@@ -50,13 +50,13 @@ bool json_check(const char *data, size_t size, const char *what, struct muster_e
 {
 	struct json_numbers numbers = { 0 };
 
-	if (!json_scan(data, size, what, false, &numbers, err))
+	if (!json_scan(data, size, JSON_SIZE_MAX, what, false, &numbers, err))
 		return false;
 	free(numbers.spans);
 	return true;
 }
 
-static bool parse(const char *data, size_t size, const char *what, bool may_repeat,
+static bool parse(const char *data, size_t size, size_t max, const char *what, bool may_repeat,
 		  cJSON **ret_root, struct muster_error *err)
 {
 	CLEANUP(cJSON_freep) cJSON *root = NULL;
@@ -64,7 +64,7 @@ static bool parse(const char *data, size_t size, const char *what, bool may_repe
 	size_t next = 0;
 	bool good;
 
-	if (!json_scan(data, size, what, may_repeat, &numbers, err))
+	if (!json_scan(data, size, max, what, may_repeat, &numbers, err))
 		return false;
 	root = cJSON_ParseWithLength(data, size);
 	good = root && keep_numbers(root, data, &numbers, &next) && next == numbers.count;
@@ -78,7 +78,13 @@ static bool parse(const char *data, size_t size, const char *what, bool may_repe
 bool json_parse(const char *data, size_t size, const char *what, cJSON **ret_root,
 		struct muster_error *err)
 {
-	return parse(data, size, what, false, ret_root, err);
+	return parse(data, size, JSON_SIZE_MAX, what, false, ret_root, err);
+}
+
+bool json_parse_large(const char *data, size_t size, size_t max, const char *what, cJSON **ret_root,
+		      struct muster_error *err)
+{
+	return parse(data, size, max, what, false, ret_root, err);
 }
 
 /* The first of a name keeps its place and gets the last one's value. */
@@ -111,7 +117,7 @@ static size_t keep_last_below(cJSON *root)
 bool json_parse_last(const char *data, size_t size, const char *what, cJSON **ret_root,
 		     size_t *ret_dropped, struct muster_error *err)
 {
-	if (!parse(data, size, what, true, ret_root, err))
+	if (!parse(data, size, JSON_SIZE_MAX, what, true, ret_root, err))
 		return false;
 	*ret_dropped = keep_last_below(*ret_root);
 	return true;

@@ -55,10 +55,12 @@ bool bundle_read(const char *path, const char *schema, const char *public_key_pa
 	if (!signature_key_read(public_key_path, &trusted, err) ||
 	    !file_read(path, BUNDLE_FILE_MAX, &file, err))
 		return false;
-	if (!json_parse((const char *)file.data, file.size, path, &object, &unread))
+	if (!json_parse_large((const char *)file.data, file.size, BUNDLE_FILE_MAX, path, &object,
+			      &unread))
 		return muster_fail(err, CAUSE_BUNDLE_INVALID, "%s", unread.message);
 	if (!check(path, schema, object, &trusted, &statement, err))
 		return false;
 	memcpy(ret_digest, statement.digest, SHA256_HEX_SIZE);
-	return json_parse(statement.content, strlen(statement.content), path, ret_content, err);
+	return json_parse_large(statement.content, strlen(statement.content), BUNDLE_FILE_MAX, path,
+				ret_content, err);
 }

@@ -8,6 +8,7 @@ import subprocess
 
 import pytest
 
+from lib.paths import RELEASE
 from lib.station import Station
 from lib.tls_server import WrongServer
 from test_offline import evidence_of, spool
@@ -30,13 +31,14 @@ def export(station, path):
     return station.muster("bundle", "export", path, "--journal", station.journal, "-o", "json")
 
 
-def send(office, path, receipt, key, *arguments):
-    return office.muster("bundle", "send", path, "--from", key, "--receipt", receipt, *office.common(), "-o", "json", *arguments)
+def send(office, path, receipt, key, *arguments, **options):
+    return office.muster("bundle", "send", path, "--from", key, "--receipt", receipt, *office.common(), "-o", "json", *arguments,
+                         **options)
 
 
-def accept(station, receipt, key):
+def accept(station, receipt, key, **options):
     return station.muster("bundle", "accept", receipt, "--from", key, "--journal", station.journal, "--out", station.out,
-                          "-o", "json")
+                          "-o", "json", **options)
 
 
 @pytest.fixture
@@ -218,3 +220,25 @@ def test_a_tpm_goes_there_and_back_unverified(station, office, tpm, tmp_path, ki
     back = station.provision(profile, "STICK-T", "--tpm", tpm.tcti)
     assert (back.status, back.json["verified"], back.json["registrationId"]) == (0, True, name), back
     assert evidence_of(back.json)["verification"]["verified"] is True
+
+
+def test_as_many_devices_as_a_line_makes_in_a_day(emulator, tmp_path):
+    """Of eleven hundred the bundle is more than a megabyte."""
+    station, office = [Station(tmp_path / name, emulator, build=RELEASE) for name in ("line", "office")]
+    shutil.copytree(station.home / "keys", office.home / "keys", dirs_exist_ok=True)
+    profile, manifest = station.profile("derived-key", {"verify": "none"}), station.home / "devices.csv"
+    manifest.write_text("serial\n" + "".join(f"DAY-{number:04}\n" for number in range(1100)))
+    other = office.home / "derived-key.yaml"
+    shutil.copy(profile, other)
+    assert office.provision(other, "OFFICE-1").status == 0
+    spooled = station.muster("provision", "--profile", profile, "--manifest", manifest, "--offline", "--journal", station.journal, "--out",
+                             station.out, "--id-scope", station.emulator.id_scope, timeout=600)
+    assert spooled.status == 6 and "ready and waits to be sent" in spooled.stderr, spooled
+    bundle, receipt = tmp_path / "stick.bundle", tmp_path / "stick.receipt"
+    assert export(station, bundle).status == 0
+    assert bundle.stat().st_size > 1024 * 1024
+    sent = send(office, bundle, receipt, public_key(station), "--profile", other, "--rate", "1000000", timeout=900)
+    assert sent.status == 0 and {row["state"] for row in sent.json} == {"enrolled"}, sent.stderr
+    taken = accept(station, receipt, public_key(office), timeout=900)
+    assert taken.status == 0 and len(taken.json) == 1100, taken.stderr
+    assert {row["state"] for row in station.rows().values()} == {"released"}
