@@ -56,13 +56,13 @@ def test_a_tpm_that_is_never_ready_is_busy_before_that(station, tpm, short, dead
         return RETRY
 
     proxy.instead = instead
-    deadlines("tpmDeadlines: {command: 2, activation: 3}\n")
+    deadlines("tpmDeadlines: {command: 5, activation: 6}\n")
     try:
         done = doctor(station, proxy.tcti)
     finally:
         proxy.stop()
     assert (done.status, done.cause) == (4, "E2105"), done
-    assert 2 <= len(asked) <= 40 and tpm.loaded() == []
+    assert 2 <= len(asked) <= 50 and tpm.loaded() == []
 
 
 @pytest.mark.parametrize("text", ["tpmDeadlines: {command: 0}", "tpmDeadlines: {keyCreation: 301}", "tpmDeadlines: 5",
