@@ -221,10 +221,14 @@ static bool add_spooled(cJSON *root, const struct job *job)
 }
 
 /* Who approved the batch that the device was made in, where it had to be. */
+static const cJSON *approval_of(const struct job *job)
+{
+	return job->run->approval ? job->run->approval : json_get(job->spooled, "approval");
+}
+
 static bool add_approval(cJSON *root, const struct job *job)
 {
-	const cJSON *approval =
-		job->run->approval ? job->run->approval : json_get(job->spooled, "approval");
+	const cJSON *approval = approval_of(job);
 
 	return !approval || json_add_item(root, "approval", cJSON_Duplicate(approval, true));
 }
@@ -245,12 +249,17 @@ static bool fits_an_entry(const char *text, size_t room, bool *ret_fits, struct 
 
 bool evidence_check_room(const struct job *job, struct muster_error *err)
 {
-	CLEANUP(freep) char *line = json_print_line(job->enrollment);
+	const cJSON *approval = approval_of(job);
+	CLEANUP(freep) char *enrollment = json_print_line(job->enrollment);
+	CLEANUP(freep) char *approved = approval ? json_print_line(approval) : strdup("");
+	CLEANUP(freep) char *both = NULL;
 	bool fits;
 
-	if (!line)
+	if (enrollment && approved)
+		both = text_format("%s%s", enrollment, approved);
+	if (!both)
 		return muster_fail_memory(err);
-	if (!fits_an_entry(line, JOURNAL_BODY_MAX - EVIDENCE_REST_MAX, &fits, err))
+	if (!fits_an_entry(both, JOURNAL_BODY_MAX - EVIDENCE_REST_MAX, &fits, err))
 		return false;
 	return fits ||
 	       muster_fail(err, CAUSE_INPUT_TOO_LARGE,

@@ -126,6 +126,17 @@ def test_what_is_spooled_keeps_who_approved_it(ceremony):
 # -- Without ------------------------------------------------------------------------------------------------------------------
 
 
+def test_the_evidence_has_room_for_who_approved_it(ceremony):
+    """Or nothing is sent: a twin that fits alone would leave every device enrolled and none released."""
+    desired = {f"k{number:03}": "x" * 500 for number in range(101)}
+    ceremony.profile = ceremony.station.profile("derived-key", {"initialTwin": {"properties": {"desired": desired}}}, "large")
+    alone = provision(ceremony.station, ceremony.manifest, "--dry-run", profile=ceremony.profile)
+    assert alone.status == 0, alone
+    done = ceremony.approved().provision()
+    assert done.status == 2 and "too large to be recorded" in done.stderr, done
+    assert not ceremony.station.emulator.requests("put") + ceremony.station.emulator.requests("bulk")
+
+
 def test_without_an_approval_nothing_is_begun(ceremony):
     ceremony.refused(provision(ceremony.station, ceremony.manifest, profile=ceremony.profile), 5, "E6150")
     ceremony.demand(0)
