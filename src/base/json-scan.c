@@ -10,9 +10,16 @@
 struct member {
 	size_t depth;
 	size_t offset;    /* where it stands in the text */
-	const char *name; /* decoded: in the text, or where it has escapes, in `own` */
+	const char *name; /* decoded: in the tree, in the text, or where it has escapes, in `own` */
 	char *own;
 	size_t length;
+};
+
+/* A string as it stands, with its quotes. */
+struct literal {
+	size_t offset;
+	size_t size;
+	bool has_escapes;
 };
 
 /* As many characters of a number as cJSON takes. */
@@ -28,7 +35,6 @@ struct scanner {
 	size_t depth;
 	bool may_repeat;
 	const char *wrong; /* what is wrong at `at`; NULL while all is well */
-	struct json_numbers *numbers;
 	struct member *members;
 	size_t member_count;
 	size_t member_capacity;
@@ -89,7 +95,7 @@ static bool scan_hex4(struct scanner *scanner, unsigned *ret_value)
 	return true;
 }
 
-static bool scan_unicode_escape(struct scanner *scanner, struct text *out)
+static bool scan_unicode_escape(struct scanner *scanner)
 {
 	unsigned code, low;
 
@@ -99,33 +105,21 @@ static bool scan_unicode_escape(struct scanner *scanner, struct text *out)
 		return wrong(scanner, "\\u0000 is not allowed");
 	if (code >= 0xdc00 && code <= 0xdfff)
 		return wrong(scanner, "a low surrogate without a high one");
-	if (code >= 0xd800 && code <= 0xdbff) {
-		if (!take(scanner, '\\') || !take(scanner, 'u') || !scan_hex4(scanner, &low) ||
-		    low < 0xdc00 || low > 0xdfff)
-			return wrong(scanner, "a high surrogate without a low one");
-		code = 0x10000 + ((code - 0xd800) << 10) + (low - 0xdc00);
-	}
-	if (out)
-		text_add_utf8(out, code);
+	if (code >= 0xd800 && code <= 0xdbff &&
+	    (!take(scanner, '\\') || !take(scanner, 'u') || !scan_hex4(scanner, &low) ||
+	     low < 0xdc00 || low > 0xdfff))
+		return wrong(scanner, "a high surrogate without a low one");
 	return true;
 }
 
-static bool scan_escape(struct scanner *scanner, struct text *out)
+static bool scan_escape(struct scanner *scanner)
 {
-	static const char letters[] = "\"\\/bfnrt", values[] = "\"\\/\b\f\n\r\t";
 	int c = peek(scanner);
-	const char *found = c > 0 ? strchr(letters, c) : NULL;
 
-	if (c == 'u') {
-		scanner->at++;
-		return scan_unicode_escape(scanner, out);
-	}
-	if (!found)
+	if (c <= 0 || !strchr("\"\\/bfnrtu", c))
 		return wrong(scanner, "an unknown escape");
 	scanner->at++;
-	if (out)
-		text_add_char(out, values[found - letters]);
-	return true;
+	return c != 'u' || scan_unicode_escape(scanner);
 }
 
 /* Of eight bytes: none is a quote, a backslash or below a space. In a word, (byte - n) & ~byte has its top bit set only where
@@ -157,10 +151,9 @@ static void skip_plain(struct scanner *scanner)
 	scanner->at = at;
 }
 
-/* With `out`, collects the decoded text from the first escape on: before that it is as it stands. */
-static bool scan_string(struct scanner *scanner, struct text *out)
+static bool scan_string(struct scanner *scanner, struct literal *ret_literal)
 {
-	size_t start = scanner->at + 1;
+	struct literal literal = { .offset = scanner->at };
 
 	if (!take(scanner, '"'))
 		return wrong(scanner, "a string is expected here");
@@ -173,15 +166,66 @@ static bool scan_string(struct scanner *scanner, struct text *out)
 			return wrong(scanner, "a string without an end");
 		if (c < 0x20)
 			return wrong(scanner, "a control character in a string");
-		if (out && (c == '\\' || out->length > 0))
-			text_add_bytes(out, scanner->data + start, scanner->at - start);
 		scanner->at++;
 		if (c == '"')
-			return true;
-		if (!scan_escape(scanner, out))
+			break;
+		literal.has_escapes = true;
+		if (!scan_escape(scanner))
 			return false;
-		start = scanner->at;
 	}
+	literal.size = scanner->at - literal.offset;
+	*ret_literal = literal;
+	return true;
+}
+
+/* -- The tree ------------------------------------------------------------------------------------------ */
+
+/* By cJSON's own allocator, which also frees it. */
+static char *copy_span(const char *start, size_t length)
+{
+	char *copy = cJSON_malloc(length + 1);
+
+	if (copy) {
+		memcpy(copy, start, length);
+		copy[length] = 0;
+	}
+	return copy;
+}
+
+static char *decode(const struct scanner *scanner, const struct literal *literal)
+{
+	const char *start = scanner->data + literal->offset;
+	CLEANUP(cJSON_freep) cJSON *decoded = NULL;
+
+	if (!literal->has_escapes)
+		return copy_span(start + 1, literal->size - 2);
+	decoded = cJSON_ParseWithLength(start, literal->size);
+	return decoded ? TAKE_PTR(decoded->valuestring) : NULL;
+}
+
+/* An item that is null until it is filled. Takes the name over. */
+static cJSON *add_item(struct scanner *scanner, cJSON *parent, char *name)
+{
+	cJSON *item = cJSON_CreateNull();
+
+	if (!item) {
+		cJSON_free(name);
+		wrong(scanner, no_memory);
+		return NULL;
+	}
+	item->string = name;
+	cJSON_AddItemToArray(parent, item);
+	return item;
+}
+
+/* Takes the text over; NULL is no memory for it. */
+static bool fill(struct scanner *scanner, cJSON *item, int type, char *text)
+{
+	if (!text)
+		return wrong(scanner, no_memory);
+	item->type = type;
+	item->valuestring = text;
+	return true;
 }
 
 /* -- Numbers and words --------------------------------------------------------------------------------- */
@@ -195,24 +239,7 @@ static size_t scan_digits(struct scanner *scanner)
 	return scanner->at - start;
 }
 
-static bool note_number(struct scanner *scanner, size_t start)
-{
-	struct json_numbers *numbers = scanner->numbers;
-
-	if (numbers->count == numbers->capacity) {
-		size_t capacity = numbers->capacity ? numbers->capacity * 2 : 32;
-		struct json_span *spans = realloc(numbers->spans, capacity * sizeof(*spans));
-
-		if (!spans)
-			return wrong(scanner, no_memory);
-		numbers->spans = spans;
-		numbers->capacity = capacity;
-	}
-	numbers->spans[numbers->count++] = (struct json_span){ start, scanner->at - start };
-	return true;
-}
-
-static bool scan_number(struct scanner *scanner)
+static bool scan_number(struct scanner *scanner, cJSON *item)
 {
 	size_t start = scanner->at;
 
@@ -230,49 +257,51 @@ static bool scan_number(struct scanner *scanner)
 	}
 	if (scanner->at - start > NUMBER_MAX)
 		return wrong(scanner, "a number of more than 63 characters");
-	return note_number(scanner, start);
+	return !item || fill(scanner, item, cJSON_Raw,
+			     copy_span(scanner->data + start, scanner->at - start));
 }
 
-static bool scan_word(struct scanner *scanner)
+static bool scan_word(struct scanner *scanner, cJSON *item)
 {
-	static const char *const words[] = { "true", "false", "null" };
+	static const struct {
+		const char *word;
+		int type;
+	} words[] = { { "true", cJSON_True }, { "false", cJSON_False }, { "null", cJSON_NULL } };
 
 	for (size_t i = 0; i < ARRAY_SIZE(words); i++) {
-		size_t length = strlen(words[i]);
+		size_t length = strlen(words[i].word);
 
-		if (scanner->size - scanner->at >= length &&
-		    memcmp(scanner->data + scanner->at, words[i], length) == 0) {
-			scanner->at += length;
-			return true;
-		}
+		if (scanner->size - scanner->at < length ||
+		    memcmp(scanner->data + scanner->at, words[i].word, length) != 0)
+			continue;
+		scanner->at += length;
+		if (item)
+			item->type = words[i].type;
+		return true;
 	}
 	return wrong(scanner, "not a value");
 }
 
 /* -- Objects and arrays -------------------------------------------------------------------------------- */
 
-static bool scan_value(struct scanner *scanner);
+static bool scan_value(struct scanner *scanner, cJSON *item);
 
-/* From its quotes at `offset` to where the scanner is; `decoded` is empty when it has no escapes. */
-static bool note_member(struct scanner *scanner, size_t offset, struct text *decoded)
+/* decoded: NULL where it is as it stands. */
+static bool note_member(struct scanner *scanner, const struct literal *name, const char *decoded,
+			char *own)
 {
 	struct member member = { .depth = scanner->depth,
-				 .offset = offset,
-				 .name = scanner->data + offset + 1,
-				 .length = scanner->at - offset - 2 };
+				 .offset = name->offset,
+				 .name = decoded ? decoded : scanner->data + name->offset + 1,
+				 .own = own,
+				 .length = decoded ? strlen(decoded) : name->size - 2 };
 
-	if (decoded->failed)
-		return wrong(scanner, no_memory);
-	if (decoded->length > 0) {
-		member.length = decoded->length;
-		member.name = member.own = TAKE_PTR(decoded->data);
-	}
 	if (scanner->member_count == scanner->member_capacity) {
 		size_t capacity = scanner->member_capacity ? scanner->member_capacity * 2 : 16;
 		struct member *members = realloc(scanner->members, capacity * sizeof(*members));
 
 		if (!members) {
-			free(member.own);
+			cJSON_free(own);
 			return wrong(scanner, no_memory);
 		}
 		scanner->members = members;
@@ -345,25 +374,50 @@ static void forget_members(struct scanner *scanner, size_t depth)
 {
 	while (scanner->member_count > 0 &&
 	       scanner->members[scanner->member_count - 1].depth >= depth)
-		free(scanner->members[--scanner->member_count].own);
+		cJSON_free(scanner->members[--scanner->member_count].own);
 }
 
-static bool scan_member(struct scanner *scanner)
+static bool scan_name(struct scanner *scanner, cJSON *object, cJSON **ret_item)
 {
-	CLEANUP(text_done) struct text name = TEXT_MAX(JSON_SIZE_MAX);
-	size_t offset;
+	struct literal name;
+	char *decoded = NULL;
+
+	*ret_item = NULL;
+	if (!scan_string(scanner, &name))
+		return false;
+	if (object || name.has_escapes) {
+		decoded = decode(scanner, &name);
+		if (!decoded)
+			return wrong(scanner, no_memory);
+	}
+	if (!object)
+		return note_member(scanner, &name, decoded, decoded);
+	*ret_item = add_item(scanner, object, decoded);
+	return *ret_item && note_member(scanner, &name, decoded, NULL);
+}
+
+static bool scan_member(struct scanner *scanner, cJSON *object)
+{
+	cJSON *item;
 
 	skip_space(scanner);
-	offset = scanner->at;
-	if (!scan_string(scanner, &name) || !note_member(scanner, offset, &name))
+	if (!scan_name(scanner, object, &item))
 		return false;
 	skip_space(scanner);
 	if (!take(scanner, ':'))
 		return wrong(scanner, "':' is expected here");
-	return scan_value(scanner);
+	return scan_value(scanner, item);
 }
 
-static bool scan_list(struct scanner *scanner, char end, bool (*scan_item)(struct scanner *))
+static bool scan_element(struct scanner *scanner, cJSON *array)
+{
+	cJSON *item = array ? add_item(scanner, array, NULL) : NULL;
+
+	return (!array || item) && scan_value(scanner, item);
+}
+
+static bool scan_list(struct scanner *scanner, cJSON *list, char end,
+		      bool (*scan_item)(struct scanner *, cJSON *))
 {
 	bool good = false;
 
@@ -375,7 +429,7 @@ static bool scan_list(struct scanner *scanner, char end, bool (*scan_item)(struc
 		scanner->depth--;
 		return true;
 	}
-	while (scan_item(scanner)) {
+	while (scan_item(scanner, list)) {
 		skip_space(scanner);
 		if (take(scanner, end)) {
 			good = check_members(scanner);
@@ -392,21 +446,43 @@ static bool scan_list(struct scanner *scanner, char end, bool (*scan_item)(struc
 	return good;
 }
 
-static bool scan_value(struct scanner *scanner)
+static bool scan_object(struct scanner *scanner, cJSON *item)
+{
+	if (item)
+		item->type = cJSON_Object;
+	return scan_list(scanner, item, '}', scan_member);
+}
+
+static bool scan_array(struct scanner *scanner, cJSON *item)
+{
+	if (item)
+		item->type = cJSON_Array;
+	return scan_list(scanner, item, ']', scan_element);
+}
+
+static bool scan_text(struct scanner *scanner, cJSON *item)
+{
+	struct literal literal;
+
+	return scan_string(scanner, &literal) &&
+	       (!item || fill(scanner, item, cJSON_String, decode(scanner, &literal)));
+}
+
+static bool scan_value(struct scanner *scanner, cJSON *item)
 {
 	int c;
 
 	skip_space(scanner);
 	c = peek(scanner);
 	if (c == '{')
-		return scan_list(scanner, '}', scan_member);
+		return scan_object(scanner, item);
 	if (c == '[')
-		return scan_list(scanner, ']', scan_value);
+		return scan_array(scanner, item);
 	if (c == '"')
-		return scan_string(scanner, NULL);
+		return scan_text(scanner, item);
 	if (c == '-' || (c >= '0' && c <= '9'))
-		return scan_number(scanner);
-	return scan_word(scanner);
+		return scan_number(scanner, item);
+	return scan_word(scanner, item);
 }
 
 /* -- The whole ----------------------------------------------------------------------------------------- */
@@ -430,12 +506,9 @@ static bool report(const struct scanner *scanner, const char *what, struct muste
 }
 
 bool json_scan(const char *data, size_t size, size_t max, const char *what, bool may_repeat,
-	       struct json_numbers *ret_numbers, struct muster_error *err)
+	       cJSON *root, struct muster_error *err)
 {
-	struct json_numbers numbers = { 0 };
-	struct scanner scanner = {
-		.data = data, .size = size, .may_repeat = may_repeat, .numbers = &numbers
-	};
+	struct scanner scanner = { .data = data, .size = size, .may_repeat = may_repeat };
 	bool good;
 
 	if (size > max)
@@ -443,7 +516,7 @@ bool json_scan(const char *data, size_t size, size_t max, const char *what, bool
 				   max);
 	if (!text_is_utf8(data, size))
 		return muster_fail(err, CAUSE_JSON_INVALID, "%s is not UTF-8", what);
-	good = scan_value(&scanner);
+	good = scan_value(&scanner, root);
 	if (good) {
 		skip_space(&scanner);
 		if (scanner.at < size)
@@ -451,10 +524,5 @@ bool json_scan(const char *data, size_t size, size_t max, const char *what, bool
 	}
 	forget_members(&scanner, 0);
 	free(scanner.members);
-	if (!good) {
-		free(numbers.spans);
-		return report(&scanner, what, err);
-	}
-	*ret_numbers = numbers;
-	return true;
+	return good || report(&scanner, what, err);
 }

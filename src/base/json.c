@@ -10,67 +10,20 @@
 #include "muster/secret.h"
 #include "muster/text.h"
 
-/* By cJSON's own allocator, which also frees it. */
-static char *copy_span(const char *start, size_t length)
-{
-	char *copy = cJSON_malloc(length + 1);
-
-	if (copy) {
-		memcpy(copy, start, length);
-		copy[length] = 0;
-	}
-	return copy;
-}
-
-/* Turns every number of the tree into a raw item that prints as it was written. Both the scanner and this walk
- * go in document order. */
-static bool keep_numbers(cJSON *item, const char *data, const struct json_numbers *numbers,
-			 size_t *next)
-{
-	for (; item; item = item->next) {
-		if (cJSON_IsNumber(item)) {
-			const struct json_span *span = &numbers->spans[*next];
-			char *text = *next < numbers->count
-					     ? copy_span(data + span->offset, span->length)
-					     : NULL;
-
-			if (!text)
-				return false;
-			item->type = cJSON_Raw | (item->type & ~0xff);
-			item->valuestring = text;
-			(*next)++;
-		} else if (!keep_numbers(item->child, data, numbers, next)) {
-			return false;
-		}
-	}
-	return true;
-}
-
 bool json_check(const char *data, size_t size, const char *what, struct muster_error *err)
 {
-	struct json_numbers numbers = { 0 };
-
-	if (!json_scan(data, size, JSON_SIZE_MAX, what, false, &numbers, err))
-		return false;
-	free(numbers.spans);
-	return true;
+	return json_scan(data, size, JSON_SIZE_MAX, what, false, NULL, err);
 }
 
 static bool parse(const char *data, size_t size, size_t max, const char *what, bool may_repeat,
 		  cJSON **ret_root, struct muster_error *err)
 {
-	CLEANUP(cJSON_freep) cJSON *root = NULL;
-	struct json_numbers numbers = { 0 };
-	size_t next = 0;
-	bool good;
+	CLEANUP(cJSON_freep) cJSON *root = cJSON_CreateNull();
 
-	if (!json_scan(data, size, max, what, may_repeat, &numbers, err))
+	if (!root)
+		return muster_fail_memory(err);
+	if (!json_scan(data, size, max, what, may_repeat, root, err))
 		return false;
-	root = cJSON_ParseWithLength(data, size);
-	good = root && keep_numbers(root, data, &numbers, &next) && next == numbers.count;
-	free(numbers.spans);
-	if (!root || !good)
-		return muster_fail(err, CAUSE_MEMORY, "reading %s: memory ran out", what);
 	*ret_root = TAKE_PTR(root);
 	return true;
 }
