@@ -49,7 +49,8 @@ struct dps_problem {
 #define DPS_PROBLEMS_MAX 32
 
 struct dps_problems {
-	size_t count; /* of entries in list; what is beyond the maximum is dropped */
+	size_t count;   /* of entries in list; what is beyond the maximum is dropped */
+	bool is_normal; /* dps_document_normalise() would find nothing to do */
 	struct dps_problem list[DPS_PROBLEMS_MAX];
 };
 
@@ -58,8 +59,8 @@ void dps_document_check(const cJSON *document, const struct dps_document_rules *
 			struct dps_problems *problems);
 
 /* In place: words of an enumeration in their canonical spelling, null members dropped. Free JSON (twins, device
- * information) stays as it is. For a document that passed the check. True when there was something to do. */
-bool dps_document_normalise(cJSON *document);
+ * information) stays as it is. For a document that passed the check. */
+void dps_document_normalise(cJSON *document);
 
 /* 1..128 letters, digits, - . _ : and a letter, digit or dash at the end. CAUSE_REGISTRATION_ID_INVALID. */
 bool dps_registration_id_check(const char *id, struct muster_error *err) MUST_CHECK;

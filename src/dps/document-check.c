@@ -119,6 +119,16 @@ static void complain_about_word(struct check *check, const struct field *field, 
 
 /* -- The walk ------------------------------------------------------------------------------------------ */
 
+static void check_word(struct check *check, const struct field *field, const char *value)
+{
+	const char *word = find_word(field->words, value);
+
+	if (!word)
+		complain_about_word(check, field, value);
+	else if (strcmp(word, value) != 0)
+		check->problems->is_normal = false;
+}
+
 static void check_object(struct check *check, const cJSON *object, const struct field *fields);
 
 static void check_value(struct check *check, const cJSON *item, const struct field *field)
@@ -127,8 +137,8 @@ static void check_value(struct check *check, const cJSON *item, const struct fie
 		check_problem(check, "must be %s", kind_words(field->kind));
 		return;
 	}
-	if (field->kind == FIELD_WORD && !find_word(field->words, item->valuestring))
-		complain_about_word(check, field, item->valuestring);
+	if (field->kind == FIELD_WORD)
+		check_word(check, field, item->valuestring);
 	if (field->kind == FIELD_OBJECT)
 		check_object(check, item, field->members);
 	if (field->rule)
@@ -138,6 +148,7 @@ static void check_value(struct check *check, const cJSON *item, const struct fie
 /* item: NULL when there is none. */
 static void check_field(struct check *check, const cJSON *item, const struct field *field)
 {
+	check->problems->is_normal &= !cJSON_IsNull(item);
 	if (field->flags & FIELD_READ_ONLY)
 		return;
 	assert(check->depth < CHECK_DEPTH_MAX);
@@ -189,6 +200,7 @@ void dps_document_check(const cJSON *document, const struct dps_document_rules *
 {
 	struct check check = { .rules = rules, .problems = problems };
 
+	problems->is_normal = true;
 	if (!cJSON_IsObject(document)) {
 		check_problem(&check, "must be an object");
 		return;
@@ -199,43 +211,37 @@ void dps_document_check(const cJSON *document, const struct dps_document_rules *
 
 /* -- Normalising --------------------------------------------------------------------------------------- */
 
-static bool normalise_word(const cJSON *item, const struct field *field)
+static void normalise_word(const cJSON *item, const struct field *field)
 {
 	const char *word = find_word(field->words, item->valuestring);
 
-	if (!word || strcmp(word, item->valuestring) == 0)
-		return false;
 	/* Only letters change their case, so it fits in place. */
-	memcpy(item->valuestring, word, strlen(word));
-	return true;
+	if (word)
+		memcpy(item->valuestring, word, strlen(word));
 }
 
-static bool normalise_object(cJSON *object, const struct field *fields)
+static void normalise_object(cJSON *object, const struct field *fields)
 {
 	cJSON *item = object->child;
-	bool has_changed = false;
 
 	while (item) {
 		const struct field *field = find_field(fields, item->string);
 		cJSON *next = item->next;
 
-		if (field && cJSON_IsNull(item)) {
+		if (field && cJSON_IsNull(item))
 			cJSON_Delete(cJSON_DetachItemViaPointer(object, item));
-			has_changed = true;
-		} else if (field && field->kind == FIELD_OBJECT && cJSON_IsObject(item)) {
-			has_changed |= normalise_object(item, field->members);
-		} else if (field && field->kind == FIELD_WORD && cJSON_IsString(item)) {
-			has_changed |= normalise_word(item, field);
-		}
+		else if (field && field->kind == FIELD_OBJECT && cJSON_IsObject(item))
+			normalise_object(item, field->members);
+		else if (field && field->kind == FIELD_WORD && cJSON_IsString(item))
+			normalise_word(item, field);
 		item = next;
 	}
-	return has_changed;
 }
 
-bool dps_document_normalise(cJSON *document)
+void dps_document_normalise(cJSON *document)
 {
 	bool is_group = json_get(document, "enrollmentGroupId") != NULL;
 
-	return normalise_object(document,
-				fields_of(is_group ? DPS_DOCUMENT_GROUP : DPS_DOCUMENT_ENROLLMENT));
+	normalise_object(document,
+			 fields_of(is_group ? DPS_DOCUMENT_GROUP : DPS_DOCUMENT_ENROLLMENT));
 }

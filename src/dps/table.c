@@ -82,6 +82,41 @@ static bool read_document(struct dps_table *table, struct table_report *report,
 	return table_file_next_object(&table->file, report, ret_document, err);
 }
 
+/* -- What goes to the service ------------------------------------------------------------------------------ */
+
+static const char *const service_members[] = { "etag", "registrationState", "createdDateTimeUtc",
+					       "lastUpdatedDateTimeUtc" };
+
+static bool is_of_service(const char *name)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(service_members); i++)
+		if (name[0] == service_members[i][0] && strcmp(name, service_members[i]) == 0)
+			return true;
+	return false;
+}
+
+/* What is the service's own does not go back. */
+static void make_sendable(cJSON *document)
+{
+	cJSON *next;
+
+	for (cJSON *item = document->child; item; item = next) {
+		next = item->next;
+		if (is_of_service(item->string))
+			cJSON_Delete(cJSON_DetachItemViaPointer(document, item));
+	}
+	dps_document_normalise(document);
+}
+
+/* A longer line than a bulk has room for may be shorter without its spaces. */
+static bool is_sendable(const struct table_file *file, const cJSON *document)
+{
+	const cJSON *item;
+
+	cJSON_ArrayForEach(item, document) if (is_of_service(item->string)) return false;
+	return file->line.length <= BULK_ROOM;
+}
+
 /* -- Checking a row --------------------------------------------------------------------------------------- */
 
 static struct dps_table_place place_of(const struct dps_table *table, const char *path)
@@ -121,6 +156,8 @@ static void check_whole(struct dps_table *table, const cJSON *document, struct t
 	dps_document_check(document, &rules, &problems);
 	for (size_t i = 0; i < problems.count; i++)
 		report_problem(table, report, &problems.list[i]);
+	table->goes_as_it_stands = table->goes_as_it_stands && problems.is_normal &&
+				   is_sendable(&table->file, document);
 }
 
 /* Only the ID matters. */
@@ -180,39 +217,6 @@ static bool check_twice(struct dps_table *table, struct id_set *seen, const cJSO
 	return true;
 }
 
-static const char *const service_members[] = { "etag", "registrationState", "createdDateTimeUtc",
-					       "lastUpdatedDateTimeUtc" };
-
-static bool is_of_service(const char *name)
-{
-	for (size_t i = 0; i < ARRAY_SIZE(service_members); i++)
-		if (name[0] == service_members[i][0] && strcmp(name, service_members[i]) == 0)
-			return true;
-	return false;
-}
-
-/* What is the service's own does not go back. True when there was something to do. */
-static bool make_sendable(cJSON *document)
-{
-	bool has_changed = false;
-	cJSON *next;
-
-	for (cJSON *item = document->child; item; item = next) {
-		next = item->next;
-		if (!is_of_service(item->string))
-			continue;
-		cJSON_Delete(cJSON_DetachItemViaPointer(document, item));
-		has_changed = true;
-	}
-	return dps_document_normalise(document) || has_changed;
-}
-
-/* A longer line than a bulk has room for may be shorter without its spaces. */
-static bool is_sendable(const struct table_file *file, cJSON *document)
-{
-	return file->line.length <= BULK_ROOM && !make_sendable(document);
-}
-
 static bool check_rows(struct dps_table *table, struct table_report *report,
 		       struct muster_error *err)
 {
@@ -231,8 +235,6 @@ static bool check_rows(struct dps_table *table, struct table_report *report,
 			check_document(table, document, report);
 		if (!check_twice(table, &seen, document, report, err))
 			return false;
-		table->goes_as_it_stands =
-			table->goes_as_it_stands && is_sendable(&table->file, document);
 		if (table->rows >= DPS_TABLE_ROWS_MAX)
 			return muster_fail(err, CAUSE_INPUT_TOO_LARGE, "'%s' has more than %d rows",
 					   table->file.input.path, DPS_TABLE_ROWS_MAX);

@@ -217,6 +217,45 @@ static void normalises_words_and_nulls(void **state)
 			    "\"optionalDeviceInformation\":{\"a\":null}}");
 }
 
+/* The check says the same as a document that normalising leaves as it is. */
+static void says_whether_normalising_would_change_something(void **state)
+{
+	static const struct {
+		const char *rest;
+		bool is_normal;
+	} rows[] = {
+		{ "", true },
+		{ ",\"allocationPolicy\":\"geoLatency\"", true },
+		{ ",\"allocationPolicy\":\"GeoLatency\"", false },
+		{ ",\"deviceId\":null", false },
+		{ ",\"registrationState\":null", false },
+		{ ",\"initialTwin\":{\"tags\":null}", false },
+		{ ",\"initialTwin\":{\"tags\":{\"a\":null}}", true },
+		{ ",\"capabilities\":{\"iotEdge\":true}", true },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+		const struct dps_document_rules rules = { 0 };
+		CLEANUP(text_done) struct text text = TEXT_MAX(1024);
+		CLEANUP(cJSON_freep) cJSON *document = NULL;
+		CLEANUP(cJSON_freep) cJSON *before = NULL;
+		struct dps_problems problems = { 0 };
+
+		text_addf(
+			&text,
+			"{\"registrationId\":\"d\",\"attestation\":{\"type\":\"symmetricKey\"}%s}",
+			rows[i].rest);
+		document = parse(text.data);
+		before = cJSON_Duplicate(document, true);
+		dps_document_check(document, &rules, &problems);
+		assert_int_equal(problems.count, 0);
+		assert_int_equal(problems.is_normal, rows[i].is_normal);
+		dps_document_normalise(document);
+		assert_int_equal(json_equal(before, document), rows[i].is_normal);
+	}
+}
+
 static void reads_certificates_in_three_forms(void **state)
 {
 	const char *forms[] = { certificates[0].pem, certificates[0].base64,
@@ -379,6 +418,7 @@ int main(void)
 		cmocka_unit_test(asks_about_the_endorsement_key),
 		cmocka_unit_test(other_rules_for_groups_and_updates),
 		cmocka_unit_test(normalises_words_and_nulls),
+		cmocka_unit_test(says_whether_normalising_would_change_something),
 		cmocka_unit_test(reads_certificates_in_three_forms),
 		cmocka_unit_test(knows_host_names),
 		cmocka_unit_test(builds_a_tpm_enrollment),
