@@ -93,8 +93,8 @@ void doctor_journal(struct doctor *doctor)
 		doctor_find(doctor, VERDICT_FAIL, "Check owner and mode.", "'%s': %s",
 			    PRINTABLE(path), strerror(errno));
 	else
-		doctor_find(doctor, VERDICT_OK, NULL, "'%s': %lld entries, %zu devices, all hold",
-			    PRINTABLE(path), (long long)head.seq, devices);
+		doctor_find(doctor, VERDICT_OK, NULL, "'%s': %lld entries, %zu device%s, all hold",
+			    PRINTABLE(path), (long long)head.seq, devices, devices == 1 ? "" : "s");
 }
 
 /* -- Sockets ---------------------------------------------------------------------------------------------- */
@@ -110,8 +110,8 @@ void doctor_sockets(struct doctor *doctor)
 	else if (!map.is_there)
 		doctor_find(doctor, VERDICT_OK, NULL, "no map of sockets");
 	else
-		doctor_find(doctor, VERDICT_OK, NULL, "'%s': %zu sockets", PRINTABLE(file),
-			    map.count);
+		doctor_find(doctor, VERDICT_OK, NULL, "'%s': %zu socket%s", PRINTABLE(file),
+			    map.count, map.count == 1 ? "" : "s");
 }
 
 /* -- Workers ---------------------------------------------------------------------------------------------- */

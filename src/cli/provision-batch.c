@@ -340,6 +340,7 @@ bool provision_batch_end(const struct provision_batch *batch, struct muster_erro
 		muster_fail(err, CAUSE_DEVICES_FAILED, "%zu devices failed, each with its own line",
 			    batch->failed);
 	else
-		muster_error_prefix(err, "%zu devices failed", batch->failed);
+		muster_error_prefix(err, "%zu device%s failed", batch->failed,
+				    batch->failed == 1 ? "" : "s");
 	return false;
 }

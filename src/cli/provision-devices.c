@@ -81,8 +81,8 @@ static bool add_attached(const char *map_file, struct provision_devices *devices
 			return false;
 	return devices->count > 0 ||
 	       muster_fail(err, CAUSE_TPM_NONE_ATTACHED,
-			   "%zu TPMs are plugged in, none of them in a socket of '%s'",
-			   devices->attached.count, PRINTABLE(socket_map_file(map_file)));
+			   "no TPM is plugged into a socket of '%s' (at other ports: %zu)",
+			   PRINTABLE(socket_map_file(map_file)), devices->attached.count);
 }
 
 /* A TPM that is named is meant, but for the one that the station cannot do without. */

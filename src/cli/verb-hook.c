@@ -58,7 +58,8 @@ static bool run_deliver(const struct invocation *call, struct muster_error *err)
 		return muster_fail_memory(err);
 	if (!output_print(stdout, call->output, object, columns, ARRAY_SIZE(columns), err))
 		return false;
-	return left == 0 || muster_fail(err, CAUSE_HOOK_FAILED, "%zu events were not taken", left);
+	return left == 0 ||
+	       muster_fail(err, CAUSE_HOOK_FAILED, "events that were not taken: %zu", left);
 }
 
 const struct verb verb_hook_deliver = {

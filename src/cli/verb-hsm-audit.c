@@ -49,13 +49,13 @@ static bool run(const struct invocation *call, struct muster_error *err)
 	count = cJSON_GetArraySize(json_get(document, "findings"));
 	if (count > 0)
 		return muster_fail(err, CAUSE_AUDIT_DIFFERS,
-				   "token '%s' and journal '%s' differ in %d points",
+				   "token '%s' and journal '%s' differ in %d point%s",
 				   PRINTABLE(json_text(json_get(document, "token"), "label")),
-				   PRINTABLE(path), count);
+				   PRINTABLE(path), count, count == 1 ? "" : "s");
 	if (!call->is_quiet && json_int64(document, "objects", &objects) &&
 	    json_int64(document, "keys", &keys))
 		fprintf(stderr,
-			"muster: the token's %lld objects are what the journal says of %lld keys\n",
+			"muster: the token's objects (%lld) are what the journal says of its keys (%lld)\n",
 			(long long)objects, (long long)keys);
 	return true;
 }

@@ -246,11 +246,11 @@ static bool fail_too_few(const struct approval *approval, const struct approval_
 
 		if (state != APPROVAL_COUNTS) {
 			approval_fail(signer, state, err);
-			return muster_error_prefix(err, "%lld approvals are needed and %zu count",
+			return muster_error_prefix(err, "approvals needed: %lld, that count: %zu",
 						   (long long)needed, count);
 		}
 	}
-	return muster_fail(err, CAUSE_APPROVALS_TOO_FEW, "%lld approvals are needed and %zu count",
+	return muster_fail(err, CAUSE_APPROVALS_TOO_FEW, "approvals needed: %lld, that count: %zu",
 			   (long long)needed, count);
 }
 
@@ -280,7 +280,7 @@ static bool check_subjects(const struct approval *approval, const struct approva
 	}
 	if (!json_int64(approval->plan, "devices", &devices) || devices != gate->devices)
 		return muster_fail(err, CAUSE_APPROVAL_OTHER,
-				   "what was approved says %lld devices, and there are %lld",
+				   "devices that were approved: %lld; devices here: %lld",
 				   (long long)devices, (long long)gate->devices);
 	return json_equal(approved, gate->subjects) ||
 	       muster_fail(err, CAUSE_APPROVAL_OTHER, "more was approved than 'muster %s' does",
@@ -373,9 +373,11 @@ static bool check_given(const struct approval_gate *gate, int64_t needed, struct
 				   "beforehand: name the devices in a --manifest",
 				   gate->verb);
 	return gate->path ||
-	       muster_fail(err, CAUSE_APPROVAL_MISSING,
-			   "'muster %s' needs %lld approvals here, and none was given", gate->verb,
-			   (long long)needed);
+	       muster_fail(
+		       err, CAUSE_APPROVAL_MISSING,
+		       "'muster %s' has to be approved by others here (%lld), and no approval was "
+		       "given",
+		       gate->verb, (long long)needed);
 }
 
 bool approval_pass(const struct approval_gate *gate, cJSON **ret_record, struct muster_error *err)
@@ -427,9 +429,10 @@ bool approval_demand_check(const struct approval_demand *demand, const cJSON *re
 	const char *profile;
 
 	if (!record)
-		return muster_fail(err, CAUSE_APPROVAL_MISSING,
-				   "%lld approvals are needed here, and it was spooled without",
-				   (long long)demand->needed);
+		return muster_fail(
+			err, CAUSE_APPROVAL_MISSING,
+			"it has to be approved by others here (%lld), and was spooled without",
+			(long long)demand->needed);
 	text = json_print_line(json_get(record, "signed"));
 	if (!text)
 		return muster_fail(err, CAUSE_APPROVAL_INVALID, "its approval is not kept whole");

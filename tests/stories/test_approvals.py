@@ -159,7 +159,7 @@ def test_a_dry_run_needs_none(ceremony):
 def test_a_profile_may_demand_more_and_never_less(ceremony):
     ceremony.profile = ceremony.station.profile("derived-key", {"approvals": 3})
     ceremony.approved()
-    assert "3 approvals are needed and 2 count" in ceremony.refused(ceremony.provision(), 5, "E6154")
+    assert "approvals needed: 3, that count: 2" in ceremony.refused(ceremony.provision(), 5, "E6154")
     assert ceremony.grant(ceremony.erin).status == 0
     assert ceremony.provision().status == 0
 
@@ -181,7 +181,7 @@ def test_a_profile_whose_station_knows_no_approvers(ceremony):
 
 def test_too_few(ceremony):
     assert ceremony.ask().status == 0
-    assert "2 approvals are needed and 0 count" in ceremony.refused(ceremony.provision(), 5, "E6154")
+    assert "approvals needed: 2, that count: 0" in ceremony.refused(ceremony.provision(), 5, "E6154")
     assert ceremony.grant(ceremony.carol).status == 0
     ceremony.refused(ceremony.provision(), 5, "E6154")
     assert ceremony.grant(ceremony.dave).status == 0
@@ -266,7 +266,7 @@ def test_an_approval_of_something_else(ceremony, changes):
 def test_a_number_of_devices_that_is_not_the_manifests(ceremony):
     """The approver was shown it."""
     ceremony.forge((ceremony.carol, {}), (ceremony.dave, {}), devices=1)
-    assert "says 1 devices, and there are 3" in ceremony.refused(ceremony.provision(), 5, "E6152")
+    assert "approved: 1; devices here: 3" in ceremony.refused(ceremony.provision(), 5, "E6152")
 
 
 @pytest.mark.parametrize("member,value", [("idScope", "0neOTHER"), ("deviceEndpoint", "elsewhere.example:443")])

@@ -181,4 +181,4 @@ def test_people_get_a_table_and_a_sentence(custodian):
     said = custodian.look("hsm", "audit", custodian.token.uri, "--pin-file", custodian.token.pin_file, "--journal",
                           custodian.journal, "-o", "table")
     assert "key-missing" in said.stdout and "FINDING" in said.stdout, said
-    assert "differ in 1 points" in said.stderr, said
+    assert "differ in 1 point" in said.stderr, said

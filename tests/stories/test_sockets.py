@@ -100,7 +100,7 @@ def test_a_broken_map_names_the_place(bench):
         assert (done.status, done.cause) == (2, "E7012") and f"line 2, column {len(port(2)) + 4}" in done.stderr, done
     assert doctor_on_sockets(bench)["verdict"] == "fail"
     bench.write_lines([f"{port(1)} 1"])
-    assert doctor_on_sockets(bench) == {"check": "sockets", "verdict": "ok", "seen": f"'{bench.map}': 1 sockets"}
+    assert doctor_on_sockets(bench) == {"check": "sockets", "verdict": "ok", "seen": f"'{bench.map}': 1 socket"}
 
 
 def test_list_shows_sockets_and_what_is_in_them(bench, make_tpm):
