@@ -62,6 +62,14 @@ die() {
 	exit 1
 }
 
+# The help of a script is the comment that it begins with.
+case ${1:-} in
+-h | --help)
+	sed -n '2,/^[^#]/s/^# \{0,1\}//p' "$0"
+	exit 0
+	;;
+esac
+
 # as_root COMMAND...
 as_root() {
 	if [ "$(id -u)" -eq 0 ]; then
