@@ -22,9 +22,11 @@ bool dps_rows_open(const char *path, const char *const *names, size_t count,
 void dps_rows_close(struct dps_rows *rows);
 DEFINE_FREEP(dps_rows_freep, struct dps_rows *, dps_rows_close)
 
-/* Of the whole file, and that it is still as it was opened: CAUSE_TABLE_CHANGED. */
-bool dps_rows_digest(struct dps_rows *rows, uint8_t digest[SHA256_SIZE], struct muster_error *err)
-	MUST_CHECK;
+/* SHA-256 of the whole file, when it was read to its end without a mistake. Whoever begins again then reads the same bytes, or
+ * CAUSE_TABLE_CHANGED. */
+bool dps_rows_digest(const struct dps_rows *rows, uint8_t digest[SHA256_SIZE],
+		     struct muster_error *err) MUST_CHECK;
+/* An early word of the file's size and time, before anything is read again. */
 bool dps_rows_check_unchanged(const struct dps_rows *rows, struct muster_error *err) MUST_CHECK;
 
 /* Goes to the first row; mistakes of the rows are told from there on. `mistake` may be NULL. */

@@ -42,7 +42,7 @@ DEFINE_FREEP(dps_table_freep, struct dps_table *, dps_table_close)
 struct dps_table_facts {
 	size_t rows;
 	size_t mistakes;
-	uint8_t digest[SHA256_SIZE]; /* of the whole file */
+	uint8_t digest[SHA256_SIZE]; /* of the whole file, where there are no mistakes */
 };
 /* Reads it all: every mistake, registration IDs that come twice, or differ by letter case only, included. False when it could
  * not be read to the end; mistakes are true. */

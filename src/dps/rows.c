@@ -41,9 +41,12 @@ void dps_rows_close(struct dps_rows *rows)
 	free(rows);
 }
 
-bool dps_rows_digest(struct dps_rows *rows, uint8_t digest[SHA256_SIZE], struct muster_error *err)
+bool dps_rows_digest(const struct dps_rows *rows, uint8_t digest[SHA256_SIZE],
+		     struct muster_error *err)
 {
-	return table_file_digest(&rows->file, digest, err);
+	return table_digest_whole(&rows->file.input.digest, digest) ||
+	       muster_fail(err, CAUSE_INTERNAL, "'%s' was not read to its end",
+			   rows->file.input.path);
 }
 
 bool dps_rows_check_unchanged(const struct dps_rows *rows, struct muster_error *err)

@@ -4,8 +4,6 @@
 #include <string.h>
 #include <unistd.h>
 
-#include <openssl/evp.h>
-
 #include "muster/json.h"
 
 #include "table-internal.h"
@@ -87,6 +85,7 @@ void table_file_close(struct table_file *file)
 	closep(&file->input.fd);
 	csv_reader_done(&file->csv);
 	text_done(&file->line);
+	table_digest_done(&file->input.digest);
 	secret_wipe(file->input.buffer, sizeof(file->input.buffer));
 }
 
@@ -99,28 +98,10 @@ bool table_file_begin(struct table_file *file, struct muster_error *err)
 
 /* -- Which file it is --------------------------------------------------------------------------------------- */
 
-DEFINE_FREEP(EVP_MD_CTX_freep, EVP_MD_CTX *, EVP_MD_CTX_free)
-
-bool table_file_digest(struct table_file *file, uint8_t digest[SHA256_SIZE],
-		       struct muster_error *err)
+bool table_fail_changed(const struct table_input *input, struct muster_error *err)
 {
-	CLEANUP(EVP_MD_CTX_freep) EVP_MD_CTX *context = EVP_MD_CTX_new();
-	char *buffer = file->input.buffer;
-	ssize_t count;
-	off_t offset = 0;
-
-	if (!context || EVP_DigestInit_ex(context, EVP_sha256(), NULL) != 1)
-		return muster_fail(err, CAUSE_CRYPTO, "computing a digest");
-	while ((count = pread(file->input.fd, buffer, sizeof(file->input.buffer), offset)) > 0) {
-		offset += count;
-		if (EVP_DigestUpdate(context, buffer, (size_t)count) != 1)
-			return muster_fail(err, CAUSE_CRYPTO, "computing a digest");
-	}
-	if (count < 0)
-		return muster_fail_errno(err, CAUSE_INPUT_NOT_FOUND, errno, "reading '%s'",
-					 file->input.path);
-	return EVP_DigestFinal_ex(context, digest, NULL) == 1 ||
-	       muster_fail(err, CAUSE_CRYPTO, "computing a digest");
+	return muster_fail(err, CAUSE_TABLE_CHANGED, "'%s' was changed while it was read",
+			   input->path);
 }
 
 bool table_file_check_unchanged(const struct table_file *file, struct muster_error *err)
@@ -131,8 +112,7 @@ bool table_file_check_unchanged(const struct table_file *file, struct muster_err
 	    now.st_mtim.tv_sec == file->status.st_mtim.tv_sec &&
 	    now.st_mtim.tv_nsec == file->status.st_mtim.tv_nsec)
 		return true;
-	return muster_fail(err, CAUSE_TABLE_CHANGED, "'%s' was changed while it was read",
-			   file->input.path);
+	return table_fail_changed(&file->input, err);
 }
 
 /* -- Rows ----------------------------------------------------------------------------------------------------- */

@@ -4,20 +4,34 @@
 
 #include "table-internal.h"
 
-static bool refill(struct table_input *input, struct muster_error *err)
+/* As much as there is room for, so that blocks are the same each time. */
+static bool read_block(struct table_input *input, struct muster_error *err)
 {
 	ssize_t count;
 
-	do
-		count = read(input->fd, input->buffer, sizeof(input->buffer));
-	while (count < 0 && errno == EINTR);
-	if (count < 0)
-		return muster_fail_errno(err, CAUSE_INPUT_NOT_FOUND, errno, "reading '%s'",
-					 input->path);
-	input->refills++;
-	input->filled = (size_t)count;
+	input->filled = 0;
+	do {
+		count = read(input->fd, input->buffer + input->filled,
+			     sizeof(input->buffer) - input->filled);
+		if (count > 0)
+			input->filled += (size_t)count;
+	} while (count > 0 ? input->filled < sizeof(input->buffer) : count < 0 && errno == EINTR);
+	return count >= 0 ||
+	       muster_fail_errno(err, CAUSE_INPUT_NOT_FOUND, errno, "reading '%s'", input->path);
+}
+
+static bool refill(struct table_input *input, struct muster_error *err)
+{
+	bool is_same;
+
 	input->used = 0;
-	return true;
+	input->refills++;
+	if (!read_block(input, err) ||
+	    !table_digest_add(&input->digest, input->buffer, input->filled, &is_same, err)) {
+		input->filled = 0;
+		return false;
+	}
+	return is_same || table_fail_changed(input, err);
 }
 
 /* A line ends with LF, CR LF or a lone CR; columns count characters, not bytes. */
@@ -104,5 +118,5 @@ bool input_rewind(struct table_input *input, struct muster_error *err)
 	if (lseek(input->fd, 0, SEEK_SET) < 0)
 		return muster_fail_errno(err, CAUSE_INPUT_NOT_FOUND, errno, "reading '%s'",
 					 input->path);
-	return skip_mark(input, err);
+	return table_digest_begin(&input->digest, err) && skip_mark(input, err);
 }

@@ -4,11 +4,36 @@
 #include <csv.h>
 #include <sys/stat.h>
 
+#include <openssl/evp.h>
+
 #include "muster/dps-document.h"
 #include "muster/dps-rows.h"
 #include "muster/dps-table.h"
 
 #define CELLS_MAX 64
+
+/* -- The same bytes each time (table-digest.c) -------------------------------------------------------------- */
+
+/* What is read a second time has to be what was read the first time, whatever the file system says of its times: of each
+ * block the digest of all up to its end is kept. */
+struct table_digest {
+	EVP_MD_CTX *running;
+	uint8_t (*prefixes)[SHA256_SIZE];
+	size_t count, room;
+	size_t at;     /* the block that comes next */
+	bool is_whole; /* the end was seen: all prefixes are known */
+};
+
+DEFINE_FREEP(EVP_MD_CTX_freep, EVP_MD_CTX *, EVP_MD_CTX_free)
+
+/* From the first byte on. */
+bool table_digest_begin(struct table_digest *digest, struct muster_error *err) MUST_CHECK;
+void table_digest_done(struct table_digest *digest);
+/* The next block; size 0 is the end. *ret_is_same false: another stood there before. */
+bool table_digest_add(struct table_digest *digest, const void *data, size_t size, bool *ret_is_same,
+		      struct muster_error *err) MUST_CHECK;
+/* SHA-256 of it all; false as long as the end was not seen. */
+bool table_digest_whole(const struct table_digest *digest, uint8_t whole[SHA256_SIZE]) MUST_CHECK;
 
 /* -- Bytes with a place (table-input.c) ------------------------------------------------------------------- */
 
@@ -17,6 +42,7 @@ struct table_input {
 	char path[256]; /* printable, for messages */
 	char buffer[64 * 1024];
 	size_t filled, used;
+	struct table_digest digest;
 	size_t refills;               /* how often the buffer was filled */
 	struct dps_table_place place; /* of the next byte */
 	bool after_return;            /* the last byte was CR */
@@ -92,10 +118,10 @@ bool table_file_open(struct table_file *file, const char *path, struct muster_er
 void table_file_close(struct table_file *file);
 /* Goes to the first row. */
 bool table_file_begin(struct table_file *file, struct muster_error *err) MUST_CHECK;
-bool table_file_digest(struct table_file *file, uint8_t digest[SHA256_SIZE],
-		       struct muster_error *err) MUST_CHECK;
-/* CAUSE_TABLE_CHANGED when it is not as it was opened. */
+/* CAUSE_TABLE_CHANGED when it is not as it was opened. An early word: reading what is not as it was read before fails, too. */
 bool table_file_check_unchanged(const struct table_file *file, struct muster_error *err) MUST_CHECK;
+/* CAUSE_TABLE_CHANGED, said of this file. */
+bool table_fail_changed(const struct table_input *input, struct muster_error *err);
 /* CSV: the next row, in file->csv.row. */
 bool table_file_next_cells(struct table_file *file, struct table_report *report, bool *ret_has,
 			   struct muster_error *err) MUST_CHECK;

@@ -249,22 +249,19 @@ bool dps_table_check(struct dps_table *table, dps_table_mistake *mistake, void *
 
 	table->goes_as_it_stands =
 		table->file.format == DPS_TABLE_JSONL && table->mode <= DPS_BULK_UPDATE;
-	if (!table_file_digest(&table->file, facts.digest, err) || !begin(table, err) ||
-	    !check_rows(table, &report, err) || !table_file_check_unchanged(&table->file, err))
+	if (!begin(table, err) || !check_rows(table, &report, err) ||
+	    !table_file_check_unchanged(&table->file, err))
 		return false;
 	facts.rows = table->rows;
 	facts.mistakes = report.count;
+	if (report.count == 0 && !table_digest_whole(&table->file.input.digest, facts.digest))
+		return muster_fail(err, CAUSE_INTERNAL, "'%s' was not read to its end",
+				   table->file.input.path);
 	*ret_facts = facts;
 	return begin(table, err);
 }
 
 /* -- The second time through ------------------------------------------------------------------------------ */
-
-static bool fail_changed(const struct dps_table *table, struct muster_error *err)
-{
-	return muster_fail(err, CAUSE_TABLE_CHANGED, "'%s' was changed while it was read",
-			   table->file.input.path);
-}
 
 /* The etag goes where the mode has it. */
 static bool fill_item(const struct dps_table *table, cJSON *document, struct dps_bulk_item *item)
@@ -286,7 +283,7 @@ static bool next_document(struct dps_table *table, struct dps_bulk_item *item, b
 	if (!read_document(table, &report, &document, err))
 		return false;
 	if (report.count > 0 || (document && !json_text(document, "registrationId")))
-		return fail_changed(table, err);
+		return table_fail_changed(&table->file.input, err);
 	*ret_has = document;
 	if (!document)
 		return true;
@@ -310,7 +307,7 @@ static bool take_id(const struct dps_table *table, struct dps_bulk_item *item,
 
 	if (!json_text_find(line->data, line->length, "registrationId", &value, &length) ||
 	    *value != '"')
-		return fail_changed(table, err);
+		return table_fail_changed(&table->file.input, err);
 	id = cJSON_ParseWithLength(value, length);
 	item->id = id ? strdup(id->valuestring) : NULL;
 	return item->id || muster_fail_memory(err);
@@ -324,7 +321,7 @@ static bool next_line(struct dps_table *table, struct dps_bulk_item *item, bool 
 	if (!table_file_next_line(&table->file, &report, ret_has, err))
 		return false;
 	if (report.count > 0)
-		return fail_changed(table, err);
+		return table_fail_changed(&table->file.input, err);
 	if (!*ret_has)
 		return true;
 	item->line = strdup(table->file.line.data);

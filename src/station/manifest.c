@@ -264,9 +264,9 @@ bool manifest_open(struct manifest *manifest, const struct station_batch *batch,
 	manifest->batch = batch;
 	text_printable(manifest->path, sizeof(manifest->path), batch->manifest);
 	if (!dps_rows_open(batch->manifest, names_of_columns, NAME_COUNT, &manifest->rows, err) ||
-	    !dps_rows_digest(manifest->rows, digest, err) ||
 	    !dps_rows_begin(manifest->rows, tell, manifest, err) || !check_rows(&check, err) ||
-	    !dps_rows_check_unchanged(manifest->rows, err) || !judge(manifest, err))
+	    !dps_rows_check_unchanged(manifest->rows, err) || !judge(manifest, err) ||
+	    !dps_rows_digest(manifest->rows, digest, err))
 		return false;
 	hex_encode(manifest->digest, digest, sizeof(digest));
 	return dps_rows_begin(manifest->rows, NULL, NULL, err);

@@ -2,10 +2,13 @@
 #include "unit.h"
 
 #include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <sys/resource.h>
 
 #include "muster/dps-table.h"
+#include "muster/file.h"
 #include "muster/json.h"
 
 #include "../../src/dps/table-internal.h"
@@ -184,6 +187,86 @@ static void a_file_that_changes_meanwhile_is_refused(void **state)
 	dps_table_close(table);
 }
 
+enum { MANY_ROWS = 20000 };
+
+static char *write_many(const char *directory)
+{
+	CLEANUP(text_done) struct text text = TEXT_MAX(1 << 20);
+
+	text_add(&text, "registrationId,attestation\n");
+	for (int i = 0; i < MANY_ROWS; i++)
+		text_addf(&text, "r-%d,symmetricKey\n", i);
+	assert_true(text.length > 3 * sizeof(((struct table_input *)NULL)->buffer));
+	return temporary_file(directory, "many.csv", text.data, 0600);
+}
+
+/* The last row gets another ID of the same length; the file system tells nothing of it. */
+static void edit_unseen(const char *path)
+{
+	static const char row[] = "x-19999,symmetricKey\n";
+	int fd = open(path, O_WRONLY | O_CLOEXEC);
+	struct stat status;
+
+	assert_return_code(fstat(fd, &status), errno);
+	assert_int_equal(pwrite(fd, row, strlen(row), status.st_size - (off_t)strlen(row)),
+			 strlen(row));
+	assert_return_code(futimens(fd, (struct timespec[]){ status.st_atim, status.st_mtim }),
+			   errno);
+	close(fd);
+}
+
+/* How many rows there are until it fails or ends. */
+static int read_on(struct dps_table *table, bool *ret_good, struct muster_error *err)
+{
+	int rows = 0;
+	bool has = true;
+
+	for (;; rows++) {
+		CLEANUP(dps_bulk_item_done) struct dps_bulk_item item = { 0 };
+
+		*ret_good = dps_table_next(table, &item, &has, err);
+		if (!*ret_good || !has)
+			return rows;
+		assert_int_equal(*item.id, 'r');
+	}
+}
+
+static void other_bytes_are_refused_whatever_the_times_say(void **state)
+{
+	for (int is_edited = 0; is_edited < 2; is_edited++) {
+		CLEANUP(freep) char *path = write_many(*state);
+		struct dps_table *table = open_checked(path, DPS_BULK_CREATE, MANY_ROWS);
+		struct muster_error err = { 0 };
+		bool good;
+		int rows;
+
+		if (is_edited)
+			edit_unseen(path);
+		rows = read_on(table, &good, &err);
+		assert_int_equal(good, !is_edited);
+		assert_int_equal(err.cause, is_edited ? CAUSE_TABLE_CHANGED : 0);
+		assert_true(is_edited ? rows < MANY_ROWS : rows == MANY_ROWS);
+		dps_table_close(table);
+	}
+}
+
+static void the_digest_is_of_the_whole_file(void **state)
+{
+	CLEANUP(freep) char *path = write_many(*state);
+	CLEANUP(bytes_done) struct bytes content = { 0 };
+	struct dps_table *table;
+	struct dps_table_facts facts;
+	uint8_t digest[SHA256_SIZE];
+	struct muster_error err;
+
+	assert_good(file_read(path, 1 << 20, &content, &err), err);
+	sha256(digest, content.data, content.size);
+	assert_good(dps_table_open(path, DPS_BULK_CREATE, &table, &err), err);
+	assert_good(dps_table_check(table, NULL, NULL, &facts, &err), err);
+	assert_memory_equal(facts.digest, digest, sizeof(digest));
+	dps_table_close(table);
+}
+
 static void what_is_written_reads_back(void **state)
 {
 	static const char document[] =
@@ -328,6 +411,8 @@ int main(void)
 		test_with_directory(one_line_to_be_changed_is_enough_to_read_them_all),
 		test_with_directory(a_line_that_changes_meanwhile_is_refused),
 		test_with_directory(a_file_that_changes_meanwhile_is_refused),
+		test_with_directory(other_bytes_are_refused_whatever_the_times_say),
+		test_with_directory(the_digest_is_of_the_whole_file),
 		test_with_directory(what_is_written_reads_back),
 		cmocka_unit_test(members_have_columns),
 		test_with_directory(ids_are_remembered_by_line),
