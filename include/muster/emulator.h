@@ -51,7 +51,8 @@ struct emulator;
  * Signals that end the program must be blocked by the caller before this. */
 bool emulator_start(const struct emulator_config *config, struct emulator **ret_emulator,
 		    struct muster_error *err) MUST_CHECK;
-/* One line of JSON, without newline: url, connectionString, idScope, caFile, hubs. Caller frees. */
+/* One line of JSON, without newline: url, connectionString, idScope, caFile, hubs, and with applications authority.
+ * Caller frees; NULL: no memory. */
 char *emulator_ready_line(const struct emulator *emulator);
 /* Finishes the requests under way, closes everything and frees; accepts NULL. */
 void emulator_stop(struct emulator *emulator);
