@@ -112,8 +112,8 @@ struct station_module {
 	int64_t sessions;   /* as configured, or 0 */
 };
 void station_module_done(struct station_module *module);
-/* By module-path, module-name (muster.yaml, then p11-kit's configuration files) or the only one configured. The
- * file and its parents must be trusted. */
+/* By module-path, module-name (muster.yaml, then p11-kit's configuration files, then libNAME.so where modules are
+ * installed) or the only one configured. The file and its parents must be trusted. */
 bool station_module_find(const char *token_uri, struct station_module *ret_module,
 			 struct muster_error *err) MUST_CHECK;
 
