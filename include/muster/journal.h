@@ -22,6 +22,8 @@ struct journal;
 #define JOURNAL_DIGEST_SIZE 32
 #define JOURNAL_BODY_MAX (64 * 1024)
 #define JOURNAL_PAGE_MAX 500
+/* Of the notes that the journal itself adds to each change of a device. */
+#define JOURNAL_DEVICE_STAGE "device"
 
 /* -- Devices: the summary, always derivable from the entries -------------------------------------------------- */
 

@@ -135,7 +135,6 @@ bool journal_kind_find(const char *name, enum journal_kind *ret_kind);
 
 /* -- note.c -- */
 
-#define JOURNAL_DEVICE_STAGE "device"
 #define JOURNAL_FIRST_NOTE \
 	"\"created\":" /* stands in the first note of a device, and in no other */
 

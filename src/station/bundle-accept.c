@@ -28,37 +28,6 @@ static void acceptance_done(struct acceptance *acceptance)
 
 /* -- Is it the same? ---------------------------------------------------------------------------------------------- */
 
-struct note {
-	cJSON *spooled;
-};
-
-static bool take_note(void *context, const struct journal_entry *entry, struct muster_error *err)
-{
-	struct note *note = context;
-	CLEANUP(cJSON_freep) cJSON *body = NULL;
-
-	if (!json_parse(entry->body, strlen(entry->body), "a journal entry", &body, err))
-		return false;
-	if (!json_get(body, "spooled"))
-		return true;
-	cJSON_Delete(note->spooled);
-	note->spooled = cJSON_DetachItemFromObjectCaseSensitive(body, "spooled");
-	return true;
-}
-
-static bool find_note(struct journal *journal, const char *id, cJSON **ret_note,
-		      struct muster_error *err)
-{
-	struct note note = { 0 };
-
-	if (!journal_entries_all(journal, id, take_note, &note, err)) {
-		cJSON_Delete(note.spooled);
-		return false;
-	}
-	*ret_note = note.spooled;
-	return true;
-}
-
 /* The key, the terms and the attempt are those that were spooled here. */
 static bool check_same(const struct journal_device *row, const cJSON *note, const cJSON *evidence,
 		       struct muster_error *err)
@@ -216,7 +185,7 @@ static bool accept_device(const struct acceptance *acceptance, const cJSON *answ
 		return add_row(acceptance, answer, journal_state_name(row.state), err);
 	if (strcmp(state, journal_state_name(JOURNAL_RELEASED)) != 0)
 		return add_row(acceptance, answer, state, err);
-	return find_note(acceptance->journal, id, &note, err) &&
+	return spool_find(acceptance->journal, &row, &note, err) &&
 	       check_same(&row, note, json_get(answer, "evidence"), err) &&
 	       release(acceptance, &row, answer, err) &&
 	       add_row(acceptance, answer, "enrolled", err);

@@ -22,24 +22,9 @@ static const char *const members[] = { "registrationId", "serial",  "deviceId", 
 				       "attestation",    "keyKind", "keySha256",     "keyId",
 				       "keyPlace",       "profile", "profileSha256", "attemptId" };
 
-static bool take_facts(void *context, const struct journal_entry *entry, struct muster_error *err)
+static cJSON *describe(const struct journal_device *device, cJSON *note)
 {
-	cJSON *object = context; /* the device's in the bundle */
-	CLEANUP(cJSON_freep) cJSON *body = NULL;
-	cJSON *note;
-
-	if (!json_parse(entry->body, strlen(entry->body), "a journal entry", &body, err))
-		return false;
-	if (!json_get(body, "spooled"))
-		return true;
-	note = cJSON_DetachItemFromObjectCaseSensitive(body, "spooled");
-	cJSON_DeleteItemFromObjectCaseSensitive(object, "spooled");
-	return (spool_sign_note(note, entry) && json_add_item(object, "spooled", note)) ||
-	       muster_fail_memory(err);
-}
-
-static cJSON *describe(const struct journal_device *device)
-{
+	CLEANUP(cJSON_freep) cJSON *spooled = note;
 	CLEANUP(cJSON_freep) cJSON *row = journal_device_json(device);
 	CLEANUP(cJSON_freep) cJSON *object = cJSON_CreateObject();
 
@@ -48,14 +33,15 @@ static cJSON *describe(const struct journal_device *device)
 	for (size_t i = 0; i < ARRAY_SIZE(members); i++)
 		if (!json_add_text(object, members[i], json_text(row, members[i])))
 			return NULL;
-	return TAKE_PTR(object);
+	return json_add_item(object, "spooled", TAKE_PTR(spooled)) ? TAKE_PTR(object) : NULL;
 }
 
 static bool take_device(void *context, const struct journal_device *device,
 			struct muster_error *err)
 {
 	struct export *export = context;
-	CLEANUP(cJSON_freep) cJSON *object = NULL;
+	CLEANUP(cJSON_freep) cJSON *note = NULL;
+	cJSON *object;
 	struct station_waiting waiting;
 
 	snprintf(export->last, sizeof(export->last), "%s", device->registration_id);
@@ -63,13 +49,12 @@ static bool take_device(void *context, const struct journal_device *device,
 		return false;
 	if (waiting.what != STATION_WAITS_NETWORK)
 		return true;
-	object = describe(device);
-	if (!object)
-		return muster_fail_memory(err);
-	if (!journal_entries_all(export->journal, device->registration_id, take_facts, object, err))
+	if (!spool_find(export->journal, device, &note, err))
 		return false;
-	return !json_get(object, "spooled") ||
-	       cJSON_AddItemToArray(export->devices, TAKE_PTR(object)) || muster_fail_memory(err);
+	if (!note)
+		return true;
+	object = describe(device, TAKE_PTR(note));
+	return (object && cJSON_AddItemToArray(export->devices, object)) || muster_fail_memory(err);
 }
 
 static bool collect(struct export *export, struct muster_error *err)

@@ -315,6 +315,13 @@ bool evidence_compose(struct job *job, char **ret_text, struct muster_error *err
 	return evidence_print(root, ret_text, err);
 }
 
+const char *evidence_key_digest(const cJSON *attestation)
+{
+	const char *digest = json_text(attestation, "ekSha256");
+
+	return digest ? digest : json_text(attestation, "certificateSha256");
+}
+
 /* The secondary certificate is recorded with the key that it is for. */
 static bool add_outcome(cJSON *body, const cJSON *attestation, enum attest_which which)
 {

@@ -12,6 +12,8 @@ bool evidence_check_room(const struct job *job, struct muster_error *err) MUST_C
 bool evidence_compose(struct job *job, char **ret_text, struct muster_error *err) MUST_CHECK;
 /* The device's key and what was found out about it. NULL without memory. */
 cJSON *evidence_attestation(const struct job *job);
+/* SHA-256 of the key that it is of, as rows of the journal have it; NULL for derived keys. */
+const char *evidence_key_digest(const cJSON *attestation);
 /* What the attest stage would have recorded of a key with a certificate, made again from that; for a journal that did not see
  * it. NULL when there is no such key. */
 bool evidence_attest_outcome(const cJSON *attestation, enum attest_which which, cJSON **ret_body,

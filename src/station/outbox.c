@@ -3,9 +3,8 @@
 #include "muster/clock.h"
 #include "muster/json.h"
 
+#include "life.h"
 #include "who.h"
-
-#define OUTBOX_STAGE "outbox"
 
 bool station_outbox_check(const struct journal_device *device, struct muster_error *err)
 {

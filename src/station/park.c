@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "kept-profile.h"
+#include "life.h"
 #include "muster/json.h"
 #include "muster/log.h"
 #include "steps.h"
@@ -29,7 +30,7 @@ int64_t park_count(int64_t failures, const struct journal_entry *entry, const cJ
 {
 	int64_t cause;
 
-	if (json_get(body, "released") || json_get(body, "retry"))
+	if (json_get(body, "released") || json_get(body, "retry") || life_ends(entry, body))
 		return 0;
 	return failures + (entry->kind == JOURNAL_OUTCOME && json_int64(body, "cause", &cause) &&
 			   counts(entry->stage, cause));

@@ -14,11 +14,8 @@
 /* What the evidence's and the enrollment's keys are compared by; "" when they cannot be. */
 static void key_of_evidence(const cJSON *evidence, char ret_digest[SHA256_HEX_SIZE])
 {
-	const cJSON *attestation = json_get(evidence, "attestation");
-	const char *digest = json_text(attestation, "ekSha256");
+	const char *digest = evidence_key_digest(json_get(evidence, "attestation"));
 
-	if (!digest)
-		digest = json_text(attestation, "certificateSha256");
 	snprintf(ret_digest, SHA256_HEX_SIZE, "%s", digest ? digest : "");
 }
 

@@ -4,10 +4,16 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "life.h"
 #include "muster/encoding.h"
 #include "muster/json.h"
 #include "park.h"
 #include "spool.h"
+
+struct resumption {
+	struct job *job;
+	bool has_ended; /* a life, and no other began yet */
+};
 
 static bool take_bytes(struct bytes *target, const char *text,
 		       bool (*decode)(const char *text, size_t size, struct bytes *ret_bytes))
@@ -112,8 +118,6 @@ static bool take_verify(struct job *job, const struct journal_entry *entry, cons
  * of those behind it. */
 static bool take_enroll(struct job *job, const struct journal_entry *entry, const cJSON *body)
 {
-	if (json_get(body, "spooled"))
-		return spool_take(job, entry, json_get(body, "spooled"));
 	if (entry->kind == JOURNAL_INTENT) {
 		job->may_land = job->may_land || job->outcome_is_unknown;
 		job->may_exist = job->outcome_is_unknown = true;
@@ -145,23 +149,14 @@ static bool take_release(struct job *job, const struct journal_entry *entry, con
 	return true;
 }
 
-/* What the device was until it was retired says nothing of what it is now. The row has its primary key's ID. */
-static bool take_retire(struct job *job, const struct journal_entry *entry, const cJSON *body)
+/* What the device was in an earlier life says nothing of what it is now. */
+static void forget(struct job *job)
 {
-	struct bytes id = job->keys[ATTEST_PRIMARY].id;
-
-	(void)body;
-	if (entry->kind != JOURNAL_OUTCOME)
-		return true;
-	job->keys[ATTEST_PRIMARY].id = (struct bytes){ 0 };
 	for (size_t i = 0; i < ATTEST_KEYS; i++)
 		attest_key_done(&job->keys[i]);
-	job->keys[ATTEST_PRIMARY].id = id;
 	job->may_exist = job->may_land = job->outcome_is_unknown = job->created = job->verified =
 		job->was_unverified = false;
-	cJSON_Delete(TAKE_PTR(job->spooled));
 	free(TAKE_PTR(job->evidence));
-	return true;
 }
 
 static bool take_entry(void *context, const struct journal_entry *entry, struct muster_error *err)
@@ -170,20 +165,29 @@ static bool take_entry(void *context, const struct journal_entry *entry, struct 
 		const char *stage;
 		bool (*take)(struct job *job, const struct journal_entry *entry, const cJSON *body);
 	} takers[] = {
-		{ "attest", take_attest },   { "enroll", take_enroll }, { "verify", take_verify },
-		{ "release", take_release }, { "retire", take_retire },
+		{ "attest", take_attest },
+		{ "enroll", take_enroll },
+		{ "verify", take_verify },
+		{ "release", take_release },
 	};
 	CLEANUP(cJSON_freep) cJSON *body = NULL;
-	struct job *job = context;
+	struct resumption *resumption = context;
+	struct job *job = resumption->job;
 
 	if (!json_parse(entry->body, strlen(entry->body), "a journal entry", &body, err))
 		return muster_error_prefix(err, "reading entry %lld of the journal",
 					   (long long)entry->seq);
+	if (life_ends(entry, body)) {
+		forget(job);
+		resumption->has_ended = true;
+	} else if (strcmp(entry->stage, JOURNAL_DEVICE_STAGE) != 0) {
+		resumption->has_ended = false;
+	}
 	for (size_t i = 0; i < ARRAY_SIZE(takers); i++)
 		if (strcmp(entry->stage, takers[i].stage) == 0 && !takers[i].take(job, entry, body))
 			return muster_fail_memory(err);
 	job->failures = park_count(job->failures, entry, body);
-	return true;
+	return spool_follow(&job->spooled, entry, body) || muster_fail_memory(err);
 }
 
 static bool copy_optional(char **target, const char *value, struct muster_error *err)
@@ -212,13 +216,27 @@ static bool take_row(struct job *job, struct muster_error *err)
 	       copy_optional(&job->evidence_path, row->evidence_path, err);
 }
 
+static void drop_note_of_another_key(struct job *job)
+{
+	if (job->spooled && !spool_is_of(job->spooled, &job->device))
+		cJSON_Delete(TAKE_PTR(job->spooled));
+}
+
 bool resume_from_journal(struct job *job, struct muster_error *err)
 {
+	struct resumption resumption = { .job = job };
+
 	if (job->device.state == JOURNAL_RETIRED)
 		return true;
-	if (!take_row(job, err) ||
-	    !journal_entries_all(job->run->journal, job->registration_id, take_entry, job, err))
+	if (!journal_entries_all(job->run->journal, job->registration_id, take_entry, &resumption,
+				 err))
 		return false;
+	/* What begins now is another life, and has nothing of that one's row either. */
+	if (resumption.has_ended && !journal_state_is_live(job->device.state))
+		return true;
+	if (!take_row(job, err))
+		return false;
+	drop_note_of_another_key(job);
 	/* What could not be verified without the device is verified with it. */
 	if (job->was_unverified && job->run->way == RUN_WHOLE && !job_is_dry(job))
 		job->was_released = false;

@@ -3,6 +3,6 @@
 
 #include "job.h"
 
-/* Takes over from job->device and its entries: attempt ID, key ID, certificate, evidence, and whether something was
- * sent whose outcome is not known. */
+/* Takes over from job->device and the entries of its present life: attempt ID, key ID, certificate, evidence, and whether
+ * something was sent whose outcome is not known. */
 bool resume_from_journal(struct job *job, struct muster_error *err) MUST_CHECK;

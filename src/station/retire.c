@@ -7,9 +7,8 @@
 #include "muster/dps-enrollment.h"
 #include "muster/json.h"
 
+#include "life.h"
 #include "who.h"
-
-#define RETIRE_STAGE "retire"
 
 struct retiring {
 	struct journal *journal;

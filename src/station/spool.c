@@ -7,6 +7,7 @@
 
 #include "approval.h"
 #include "evidence.h"
+#include "life.h"
 #include "muster/encoding.h"
 #include "muster/json.h"
 #include "muster/log.h"
@@ -176,9 +177,10 @@ bool spool_record(struct job *job, struct muster_error *err)
 	       job_put_row(job, JOURNAL_SPOOLED, STAGE_ENROLL, CAUSE_NONE, err);
 }
 
-/* -- Taking it up again ----------------------------------------------------------------------------------------------- */
+/* -- Finding it again ------------------------------------------------------------------------------------------------- */
 
-bool spool_sign_note(cJSON *note, const struct journal_entry *entry)
+/* Who made the note and when, unless it says so already because it came from another station. */
+static bool sign_note(cJSON *note, const struct journal_entry *entry)
 {
 	char at[RFC3339_SIZE];
 
@@ -188,15 +190,57 @@ bool spool_sign_note(cJSON *note, const struct journal_entry *entry)
 		json_add_text(note, "station", entry->station));
 }
 
-bool spool_take(struct job *job, const struct journal_entry *entry, const cJSON *spooled)
+bool spool_follow(cJSON **note, const struct journal_entry *entry, cJSON *body)
 {
-	CLEANUP(cJSON_freep) cJSON *note = cJSON_Duplicate(spooled, true);
+	cJSON *spooled = cJSON_DetachItemFromObjectCaseSensitive(body, "spooled");
 
-	if (!note || !spool_sign_note(note, entry))
+	if (spooled || life_ends(entry, body)) {
+		cJSON_Delete(*note);
+		*note = spooled;
+	}
+	return !spooled || sign_note(spooled, entry);
+}
+
+bool spool_is_of(const cJSON *note, const struct journal_device *row)
+{
+	const char *digest = evidence_key_digest(json_get(note, "attestation"));
+
+	return !digest || (row->key_digest && strcmp(digest, row->key_digest) == 0);
+}
+
+static bool follow_entry(void *context, const struct journal_entry *entry, struct muster_error *err)
+{
+	cJSON **note = context;
+	CLEANUP(cJSON_freep) cJSON *body = NULL;
+
+	if (!json_parse(entry->body, strlen(entry->body), "a journal entry", &body, err))
 		return false;
-	cJSON_Delete(job->spooled);
-	job->spooled = TAKE_PTR(note);
+	return spool_follow(note, entry, body) || muster_fail_memory(err);
+}
+
+bool spool_find(struct journal *journal, const struct journal_device *row, cJSON **ret_note,
+		struct muster_error *err)
+{
+	CLEANUP(cJSON_freep) cJSON *note = NULL;
+
+	if (!journal_entries_all(journal, row->registration_id, follow_entry, &note, err))
+		return false;
+	*ret_note = note && spool_is_of(note, row) ? TAKE_PTR(note) : NULL;
 	return true;
+}
+
+/* -- Taking it up again ----------------------------------------------------------------------------------------------- */
+
+static bool check_ek(const struct job *job, struct muster_error *err)
+{
+	char digest[SHA256_HEX_SIZE];
+
+	return strcmp(sha256_hex(digest, job->ek.data, job->ek.size), job->key_digest) == 0 ||
+	       muster_fail(
+		       err, CAUSE_SPOOLED_OTHERWISE,
+		       "the endorsement key that was spooled of device '%s' is not the one that "
+		       "the journal has of it",
+		       PRINTABLE(job->registration_id));
 }
 
 static bool take_ek(struct job *job, struct muster_error *err)
@@ -209,7 +253,7 @@ static bool take_ek(struct job *job, struct muster_error *err)
 				   "the journal spools device '%s' without its endorsement key",
 				   PRINTABLE(job->registration_id));
 	job->has_ek = ek_public_parse(bytes.data, bytes.size, &job->ek, err);
-	return job->has_ek;
+	return job->has_ek && check_ek(job, err);
 }
 
 /* By the approvals that were given then. */

@@ -7,11 +7,15 @@
 
 #define SPOOL_NOT_VERIFIED "not possible: the device was not at hand"
 
-/* A note that was read: {"enrollment", "attestation", "keyCheck", "expires"}; it gets "at", "operator" and "station" of
- * its entry. False without memory. */
-bool spool_take(struct job *job, const struct journal_entry *entry, const cJSON *spooled);
-/* Adds who made the note and when, unless it says so already because it came from another station. */
-bool spool_sign_note(cJSON *note, const struct journal_entry *entry);
+/* The note of a device, one entry further on: {"enrollment", "attestation", "keyCheck", "expires"}, with "at", "operator" and
+ * "station" of its entry. A later one is taken out of the body and replaces it; the end of a life ends it: NULL. False without
+ * memory. */
+bool spool_follow(cJSON **note, const struct journal_entry *entry, cJSON *body);
+/* Whether it is of the key that the row has: in place of the spooled one another may have been made since. */
+bool spool_is_of(const cJSON *note, const struct journal_device *row);
+/* The note that holds for a device; NULL: none. */
+bool spool_find(struct journal *journal, const struct journal_device *row, cJSON **ret_note,
+		struct muster_error *err) MUST_CHECK;
 /* What a job without its device goes by, after the journal was read. CAUSE_DEVICE_NEEDED when that is not enough. */
 bool spool_take_up(struct job *job, struct muster_error *err) MUST_CHECK;
 /* Whether what is about to be sent is what was spooled: CAUSE_SPOOLED_OTHERWISE, CAUSE_CERTIFICATE_EXPIRED. */

@@ -4,7 +4,9 @@
 #include "muster/json.h"
 #include "muster/station-sync.h"
 
+#include "life.h"
 #include "park.h"
+#include "spool.h"
 
 const char *station_wait_word(enum station_wait what)
 {
@@ -15,9 +17,14 @@ const char *station_wait_word(enum station_wait what)
 
 /* What the entries say. */
 struct note {
-	bool is_spooled;
+	cJSON *spooled; /* or NULL */
 	struct station_waiting *waiting;
 };
+
+static void note_done(struct note *note)
+{
+	cJSON_Delete(note->spooled);
+}
 
 static void keep(char *out, size_t size, const char *text)
 {
@@ -29,20 +36,13 @@ static bool take_note(void *context, const struct journal_entry *entry, struct m
 	struct note *note = context;
 	struct station_waiting *waiting = note->waiting;
 	CLEANUP(cJSON_freep) cJSON *body = NULL;
-	const cJSON *spooled;
 
 	if (!json_parse(entry->body, strlen(entry->body), "a journal entry", &body, err))
 		return false;
-	/* What came before was another life. */
-	if (strcmp(entry->stage, "retire") == 0 && entry->kind == JOURNAL_OUTCOME) {
-		note->is_spooled = false;
+	if (life_ends(entry, body))
 		*waiting = (struct station_waiting){ 0 };
-	}
-	spooled = json_get(body, "spooled");
-	if (spooled) {
-		note->is_spooled = true;
-		keep(waiting->expires, sizeof(waiting->expires), json_text(spooled, "expires"));
-	}
+	if (!spool_follow(&note->spooled, entry, body))
+		return muster_fail_memory(err);
 	if (entry->kind == JOURNAL_OUTCOME && json_get(body, "cause"))
 		keep(waiting->reason, sizeof(waiting->reason), json_text(body, "message"));
 	if (json_get(body, "retry"))
@@ -59,19 +59,19 @@ static bool is_derived(const struct journal_device *device)
 static enum station_wait wait_of(const struct journal_device *device, const struct note *note)
 {
 	const struct muster_cause_info *info = muster_cause_find((enum muster_cause)device->cause);
+	bool can_be_sent = note->spooled || is_derived(device);
 
 	switch (device->state) {
-	case JOURNAL_SPOOLED:
-		return STATION_WAITS_NETWORK;
 	case JOURNAL_DEAD:
 		return STATION_WAITS_PERSON;
 	case JOURNAL_WORKING:
-		return note->is_spooled ? STATION_WAITS_NETWORK : STATION_WAITS_DEVICE;
+		return note->spooled ? STATION_WAITS_NETWORK : STATION_WAITS_DEVICE;
+	case JOURNAL_SPOOLED:
+		return can_be_sent ? STATION_WAITS_NETWORK : STATION_WAITS_DEVICE;
 	case JOURNAL_PARKED:
 		if (info && info->code == MUSTER_E_CONFLICT)
 			return STATION_WAITS_PERSON;
-		return note->is_spooled || is_derived(device) ? STATION_WAITS_NETWORK
-							      : STATION_WAITS_DEVICE;
+		return can_be_sent ? STATION_WAITS_NETWORK : STATION_WAITS_DEVICE;
 	case JOURNAL_RELEASED:
 	case JOURNAL_FAILED:
 	case JOURNAL_RETIRED:
@@ -84,11 +84,14 @@ bool station_wait_look(struct journal *journal, const struct journal_device *dev
 		       struct station_waiting *ret_waiting, struct muster_error *err)
 {
 	struct station_waiting waiting = { 0 };
-	struct note note = { .waiting = &waiting };
+	CLEANUP(note_done) struct note note = { .waiting = &waiting };
 
 	if (journal_state_is_live(device->state) && device->state != JOURNAL_RELEASED &&
 	    !journal_entries_all(journal, device->registration_id, take_note, &note, err))
 		return false;
+	if (note.spooled && !spool_is_of(note.spooled, device))
+		cJSON_Delete(TAKE_PTR(note.spooled));
+	keep(waiting.expires, sizeof(waiting.expires), json_text(note.spooled, "expires"));
 	waiting.what = wait_of(device, &note);
 	*ret_waiting = waiting;
 	return true;

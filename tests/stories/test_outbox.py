@@ -1,4 +1,7 @@
 """Devices that wait for the network or a person: seen, put back, or decided about."""
+import base64
+import hashlib
+
 import pytest
 
 from test_offline import offline, spool
@@ -143,6 +146,39 @@ def test_a_decision_ends_the_waiting_and_is_recorded(station, state):
     assert (entry["operator"], entry["body"]) == ("linh", {"resolved": state, "reason": "scrapped"})
     verified = station.muster("journal", "verify", "--journal", station.journal)
     assert "E6012" in verified.stderr, verified
+
+
+@pytest.mark.parametrize("state", ["failed", "retired"])
+def test_board_that_was_given_up_is_not_enrolled_for_the_one_in_its_place(station, make_tpm, tmp_path, state):
+    profile = station.profile("tpm", {"registrationId": "{serial.lower}"})
+    scrapped, good = make_tpm("s"), make_tpm("g")
+    name = spool(station, profile, "WAIT-T", "--tpm", scrapped.tcti)
+    assert resolve(station, name, "--as", state, "--reason", "scrapped").status == 0
+    restart(station, f"put:status=503:id={name}")
+    assert station.provision(profile, "WAIT-T", "--tpm", good.tcti).status in (6, 9)
+    assert list(outbox(station, "--waits", "device")) == [name]
+    restart(station)
+    assert station.sync().json == []
+    exported = station.muster("bundle", "export", tmp_path / "stick.bundle", "--journal", station.journal)
+    assert exported.cause == "E5185", exported
+    done = station.provision(profile, "WAIT-T", "--tpm", good.tcti)
+    assert (done.status, done.json["verified"]) == (0, True), done
+    key = base64.b64decode(station.service.enrollment(name)["attestation"]["tpm"]["endorsementKey"])
+    assert hashlib.sha256(key).hexdigest() == station.rows()[name]["keySha256"]
+
+
+@pytest.mark.parametrize("state", ["failed", "retired"])
+def test_device_that_was_given_up_gets_a_new_certificate(hsm_station, token, state):
+    station = hsm_station
+    profile = station.profile("hsm-x509")
+    hardware = ["--token", token.uri, "--pin-file", token.pin_file]
+    name = spool(station, profile, "wait-x", *hardware)
+    before = station.rows()[name]
+    assert resolve(station, name, "--as", state, "--reason", "board scrapped").status == 0
+    done = station.provision(profile, "wait-x", *hardware)
+    assert (done.status, done.json["verified"]) == (0, True), done
+    after = station.rows()[name]
+    assert not {before["keySha256"], before["keyId"], before["attemptId"]} & {after["keySha256"], after["keyId"], after["attemptId"]}
 
 
 @pytest.mark.parametrize("arguments", [[], ["--as", "failed"], ["--reason", "x"], ["--as", "released", "--reason", "x"]])
