@@ -453,14 +453,17 @@ bool approval_check_station(const struct config *config, const char *public_key_
 	CLEANUP(key_list_done) struct key_list stations = { 0 };
 	CLEANUP(bytes_done) struct bytes spki = { 0 };
 
-	if (config->approvals.needed == 0 && !config->approvals.stations)
+	/* Without a demand of the station's own a profile may have one. */
+	if (config->approvals.needed == 0 && !config->approvals.approvers &&
+	    !config->approvals.stations)
 		return true;
 	if (!load_keys(config->approvals.stations, &stations, err) ||
 	    !signature_key_read(public_key_path, &spki, err))
 		return false;
 	return key_list_has(&stations, &spki) ||
-	       muster_fail(err, CAUSE_STATION_UNLISTED,
-			   "approvals are needed here, and the key in '%s' is of no station whose "
-			   "bundles are taken",
-			   PRINTABLE(public_key_path));
+	       muster_fail(
+		       err, CAUSE_STATION_UNLISTED,
+		       "approvals count here, and the key in '%s' is of no station whose bundles "
+		       "are taken",
+		       PRINTABLE(public_key_path));
 }

@@ -116,6 +116,6 @@ void approval_demand_free(struct approval_demand *demand);
 bool approval_demand_check(const struct approval_demand *demand, const cJSON *record,
 			   const char *profile_digest, int64_t kept_ms, struct muster_error *err)
 	MUST_CHECK;
-/* Whether bundles of a station with that key are taken, where approvals are demanded: CAUSE_STATION_UNLISTED. */
+/* Whether bundles of a station with that key are taken, where approvals may be demanded: CAUSE_STATION_UNLISTED. */
 bool approval_check_station(const struct config *config, const char *public_key_path,
 			    struct muster_error *err) MUST_CHECK;

@@ -493,6 +493,18 @@ def test_a_bundle_of_any_station_is_no_way_round(stick):
     assert stick.ceremony.station.emulator.requests("put") == []
 
 
+def test_nor_is_it_where_only_the_profile_demands_approvals(ceremony, tmp_path):
+    """A genuine approval by the same profile would let pass whatever devices a station has put it beside."""
+    ceremony.demand(0)
+    ceremony.profile = ceremony.station.profile("derived-key", {"approvals": 2})
+    stick = Stick(ceremony.approved(), tmp_path / "laptop")
+    stick.laptop.env["MUSTER_CONFIG"] = ceremony.station.env["MUSTER_CONFIG"]
+    stick.write("--approval", ceremony.file)
+    ceremony.refused(stick.send("one"), 5, "E6159")
+    stick.list()
+    assert stick.send("two").status == 0
+
+
 def test_a_bundle_of_a_listed_station_with_approvals_is_sent(stick):
     station = stick.ceremony.approved().station
     stick.laptop.env["MUSTER_CONFIG"] = station.env["MUSTER_CONFIG"]
