@@ -130,7 +130,8 @@ static bool take_folder(struct ek_trust *trust, const char *directory, const cha
 		bool is_wanted = false;
 		for (const char *const *ending = endings; *ending; ending++)
 			is_wanted = is_wanted || has_ending(entry->d_name, *ending);
-		if (!is_wanted)
+		/* What nobody sees in a listing nobody means to trust. */
+		if (!is_wanted || entry->d_name[0] == '.')
 			continue;
 		if (++count > FILES_MAX)
 			return muster_fail(err, CAUSE_VENDOR_ROOTS,

@@ -34,9 +34,11 @@ static void listing_done(struct listing *listing)
 	free(listing->items);
 }
 
-static int is_visible(const struct dirent *entry)
+/* Hidden ones too: who reads the folder may ask for one of them by its name. */
+static int is_content(const struct dirent *entry)
 {
-	return entry->d_name[0] != '.' && entry->d_type != DT_DIR;
+	return entry->d_type != DT_DIR && strcmp(entry->d_name, ".") != 0 &&
+	       strcmp(entry->d_name, "..") != 0;
 }
 
 /* By bytes, in whatever language. */
@@ -45,25 +47,38 @@ static int compare(const struct dirent **a, const struct dirent **b)
 	return strcmp((*a)->d_name, (*b)->d_name);
 }
 
-/* Of the lines "DIGEST NAME" of its files, in their order. */
+/* One with a line feed would read like two files. */
+static bool check_name(const char *folder, const char *name, struct muster_error *err)
+{
+	for (const char *c = name; *c; c++)
+		if ((unsigned char)*c < ' ' || *c == '\\')
+			return muster_fail(
+				err, CAUSE_APPROVAL_UNFIT,
+				"folder '%s' has a file '%s', whose name cannot be approved",
+				PRINTABLE(folder), PRINTABLE(name));
+	return true;
+}
+
+/* Of the lines "DIGEST  NAME" of its files, in their order, as sha256sum writes them. */
 static bool folder_digest(const char *path, char out[SHA256_HEX_SIZE], struct muster_error *err)
 {
 	CLEANUP(text_done) struct text lines = TEXT_MAX(64 * 1024 * 1024);
 	CLEANUP(listing_done) struct listing listing = { 0 };
 
-	listing.count = scandir(path, &listing.items, is_visible, compare);
+	listing.count = scandir(path, &listing.items, is_content, compare);
 	if (listing.count < 0)
 		return muster_fail_errno(err, CAUSE_INPUT_NOT_FOUND, errno, "reading folder '%s'",
 					 PRINTABLE(path));
 	for (int i = 0; i < listing.count; i++) {
-		CLEANUP(freep) char *file = text_format("%s/%s", path, listing.items[i]->d_name);
+		const char *name = listing.items[i]->d_name;
+		CLEANUP(freep) char *file = text_format("%s/%s", path, name);
 		char digest[SHA256_HEX_SIZE];
 
 		if (!file)
 			return muster_fail_memory(err);
-		if (!file_digest(file, digest, err))
+		if (!check_name(path, name, err) || !file_digest(file, digest, err))
 			return false;
-		text_addf(&lines, "%s %s\n", digest, listing.items[i]->d_name);
+		text_addf(&lines, "%s  %s\n", digest, name);
 	}
 	if (!text_ok(&lines, err))
 		return false;

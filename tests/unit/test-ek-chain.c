@@ -187,6 +187,26 @@ static void a_file_that_is_not_lists_alone_is_refused(void **state)
 	drop("lists.crl");
 }
 
+static void what_is_hidden_in_a_folder_is_not_trusted(void **state)
+{
+	static const char *const names[] = { "roots/hidden.pem", "roots/.hidden.pem" };
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
+		CLEANUP(ek_trust_freep) struct ek_trust *trust = NULL;
+		FILE *file = open_in(names[i]);
+
+		fputs("no certificate", file);
+		fclose(file);
+		if (i == 0)
+			assert_fails(ek_trust_load(roots_directory, NULL, &trust, &err), err,
+				     CAUSE_VENDOR_ROOTS);
+		else
+			assert_good(ek_trust_load(roots_directory, NULL, &trust, &err), err);
+		drop(names[i]);
+	}
+}
+
 static int set_up(void **state)
 {
 	FILE *file;
@@ -228,6 +248,7 @@ int main(void)
 		cmocka_unit_test(a_key_marked_for_oaep_has_a_chain_too),
 		cmocka_unit_test(every_list_of_a_file_counts),
 		cmocka_unit_test(a_file_that_is_not_lists_alone_is_refused),
+		cmocka_unit_test(what_is_hidden_in_a_folder_is_not_trusted),
 	};
 
 	return cmocka_run_group_tests(tests, set_up, tear_down);

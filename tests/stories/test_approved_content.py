@@ -1,0 +1,112 @@
+"""An approval is about what was looked at: the files that a profile names too, and one production alone."""
+import subprocess
+
+import pytest
+
+from lib.custodian import Custodian
+from test_approvals import ceremony  # noqa: F401, a fixture
+from test_hsm_wrap import wrapped_profile
+
+# -- Certificates -------------------------------------------------------------------------------------------------------------
+
+
+CERTIFICATES = """profile: batch
+attestation: {type: x509, x509: {subject: "CN={registrationId}", validDays: 50}}
+registrationId: "{serial.lower}"
+"""
+
+
+@pytest.fixture
+def custodian(ceremony, token):
+    """Whose token makes keys only for serials that two others have approved."""
+    home = ceremony.station.home
+    (home / "cert.yaml").write_text(CERTIFICATES)
+    (home / "serials").write_text("A-1\nA-2\n")
+    return Custodian(home, token)
+
+
+def produce(custodian, *arguments):
+    return custodian.muster("cert", "produce", "--profile", "cert.yaml", "--serials", "serials", "--out", "out.jsonl", *arguments,
+                            env={"MUSTER_CONFIG": custodian.home / "muster.yaml"})
+
+
+def no_key_was_made(custodian, done, cause):
+    assert (done.status, done.cause) == (5, cause), done
+    assert custodian.token.key_ids() == [] and not custodian.journal.exists() and not (custodian.home / "out.jsonl").exists()
+
+
+def test_a_production_is_approved_likewise(ceremony, custodian):
+    no_key_was_made(custodian, produce(custodian), "E6150")
+    done = ceremony.station.muster("approval", "request", ceremony.file, "--profile", "cert.yaml", "--serials", "serials", "--key",
+                                   ceremony.alice.key, "-o", "json")
+    assert done.status == 0 and (done.json["verb"], done.json["devices"]) == ("cert produce", 2), done
+    assert ceremony.grant(ceremony.carol).status == 0
+    no_key_was_made(custodian, produce(custodian, "--approval", ceremony.file), "E6154")
+    assert ceremony.grant(ceremony.dave).status == 0
+    serials = (custodian.home / "serials").read_text()
+    (custodian.home / "serials").write_text(serials + "A-3\n")
+    no_key_was_made(custodian, produce(custodian, "--approval", ceremony.file), "E6152")
+    (custodian.home / "serials").write_text(serials)
+    done = produce(custodian, "--approval", ceremony.file)
+    assert done.status == 0 and done.json["devices"] == 2, done
+    approval, = [body["approval"] for _, body in custodian.entries() if "approval" in body]
+    assert [row["keySha256"] for row in approval["approvedBy"]] == [ceremony.carol.digest, ceremony.dave.digest]
+
+
+def test_a_certificate_of_another_issuer_was_not_approved(ceremony, custodian):
+    home = custodian.home
+    for name in ("line", "other"):
+        made = custodian.muster("cert", "self-sign", "--key-type", "ec-p256", "--label", name, "--subject", f"CN={name} CA", "--ca",
+                                "--days", "100", "--out", f"{name}.pem")
+        assert made.status == 0, made
+    issuer = f'issuer: {{key: "{custodian.token.key_uri("line", "private")}", certificate: line.pem}}'
+    (home / "cert.yaml").write_text(CERTIFICATES.replace("validDays: 50", f"validDays: 50, {issuer}"))
+    done = ceremony.station.muster("approval", "request", ceremony.file, "--profile", "cert.yaml", "--serials", "serials", "--key",
+                                   ceremony.alice.key)
+    assert done.status == 0 and ceremony.grant(ceremony.carol).status == ceremony.grant(ceremony.dave).status == 0, done
+    (home / "line.pem").rename(home / "meant.pem")
+    (home / "other.pem").rename(home / "line.pem")
+    done = produce(custodian, "--approval", ceremony.file)
+    assert (done.status, done.cause) == (5, "E6152") and "another issuer" in done.error["detail"], done
+    (home / "meant.pem").rename(home / "line.pem")
+    assert produce(custodian, "--approval", ceremony.file).status == 0
+
+
+# -- Files that the profile names -----------------------------------------------------------------------------------------
+
+
+def test_other_roots_were_not_approved(ceremony):
+    """Nor any other content of a folder that the profile names; no TPM is opened before."""
+    station = ceremony.station
+    roots = station.home / "roots"
+    roots.mkdir()
+    (roots / "maker.pem").write_text("as approved")
+    ceremony.profile = station.profile("tpm", {"attestation": {"tpm": {"roots": str(roots), "crls": None}}})
+    ceremony.manifest = station.home / "tpms.csv"
+    ceremony.manifest.write_text("serial,tpm\nSN-1,device:/dev/nowhere\n")
+    ceremony.approved()
+    (roots / "maker.pem").write_text("changed since")
+    assert "another roots" in ceremony.refused(ceremony.provision(), 5, "E6152")
+    (roots / "maker.pem").write_text("as approved")
+    for name in ("mine.pem", ".hidden.pem"):
+        (roots / name).write_text("added since")
+        assert "another roots" in ceremony.refused(ceremony.provision(), 5, "E6152")
+        (roots / name).unlink()
+    assert ceremony.provision().cause != "E6152"
+
+
+def test_a_folder_is_compared_as_the_manual_says(ceremony):
+    """And two folders that differ never read alike, which a line feed in a name could do."""
+    keys = ceremony.station.home / "keys-of-devices"
+    keys.mkdir()
+    for name in ("b.pem", "A.pem", ".c.pem"):
+        (keys / name).write_text(name)
+    ceremony.profile = wrapped_profile(ceremony.station, deviceKeys=str(keys))
+    told = subprocess.run(["sh", "-c", "LC_ALL=C ls -A | xargs -d '\\n' sha256sum | sha256sum"], cwd=keys, check=True, text=True,
+                          stdout=subprocess.PIPE).stdout.split()[0]
+    asked = ceremony.ask()
+    assert {row["subject"]: row["sha256"] for row in asked.json["subjects"]}["deviceKeys"] == told, asked
+    ceremony.file.unlink()
+    (keys / "a.pem\nb.pem").write_text("")
+    done = ceremony.ask()
+    assert (done.status, done.cause) == (2, "E6173"), done
