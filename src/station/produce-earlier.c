@@ -105,6 +105,18 @@ static bool add(struct earlier *earlier, const cJSON *body, int64_t seq, struct 
 			   (long long)seq);
 }
 
+/* Whose file is made has its keys; by the same approval there would be others. */
+static bool check_unused(const struct earlier *earlier, const cJSON *produced,
+			 struct muster_error *err)
+{
+	const char *plan = json_text(json_get(produced, "approval"), "plan");
+	const char *file = json_text(produced, "file");
+
+	return !earlier->plan || !plan || strcmp(plan, earlier->plan) != 0 ||
+	       muster_fail(err, CAUSE_APPROVAL_USED, "by this approval '%s' was made already",
+			   PRINTABLE(file));
+}
+
 static bool look_at_entry(void *context, const struct journal_entry *entry,
 			  struct muster_error *err)
 {
@@ -116,6 +128,8 @@ static bool look_at_entry(void *context, const struct journal_entry *entry,
 	    !strstr(entry->body, "\"production\""))
 		return true;
 	if (!json_parse(entry->body, strlen(entry->body), "a journal entry", &body, err))
+		return false;
+	if (!check_unused(earlier, body, err))
 		return false;
 	serial = json_text(body, "tokenSerial");
 	production = json_text(body, "production");
@@ -147,9 +161,10 @@ static bool look_at_key(struct custody *custody, struct earlier_unit *unit,
 	return true;
 }
 
-bool earlier_read(struct custody *custody, struct earlier *ret_earlier, struct muster_error *err)
+bool earlier_read(struct custody *custody, const char *plan, struct earlier *ret_earlier,
+		  struct muster_error *err)
 {
-	struct earlier earlier = { .token_serial = custody->token.serial };
+	struct earlier earlier = { .token_serial = custody->token.serial, .plan = plan };
 	bool good = journal_entries_all(custody->journal, "", look_at_entry, &earlier, err);
 
 	reduce(&earlier, NULL);

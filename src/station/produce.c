@@ -334,7 +334,8 @@ static bool open_all(struct production *production, struct muster_error *err)
 
 	if (!custody_open(&production->custody, &request->custody, production->profile.x509.token,
 			  CUSTODY_CHANGES, err) ||
-	    !earlier_read(&production->custody, &production->earlier, err) ||
+	    !earlier_read(&production->custody, json_text(production->approval, "plan"),
+			  &production->earlier, err) ||
 	    !custody_id_make(&production->id, err) ||
 	    !custody_join(&production->custody, sessions_of(production), err))
 		return false;

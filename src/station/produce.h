@@ -53,12 +53,14 @@ struct earlier_unit {
 };
 struct earlier {
 	const char *token_serial; /* borrowed */
+	const char *plan;         /* borrowed: digest of what was approved; NULL: nothing was */
 	struct earlier_unit *units;
 	size_t count;
 };
 void earlier_done(struct earlier *earlier);
-bool earlier_read(struct custody *custody, struct earlier *ret_earlier, struct muster_error *err)
-	MUST_CHECK;
+/* CAUSE_APPROVAL_USED when a production by the same approval did reach its file. */
+bool earlier_read(struct custody *custody, const char *plan, struct earlier *ret_earlier,
+		  struct muster_error *err) MUST_CHECK;
 /* NULL: it has to be made. */
 const struct earlier_unit *earlier_find(const struct earlier *earlier, const char *registration_id,
 					bool is_secondary, const char *terms);

@@ -53,6 +53,20 @@ def test_a_production_is_approved_likewise(ceremony, custodian):
     assert [row["keySha256"] for row in approval["approvedBy"]] == [ceremony.carol.digest, ceremony.dave.digest]
 
 
+def test_what_was_approved_is_produced_once(ceremony, custodian):
+    """Else who runs it keeps a second set of keys and certificates for himself, approved like the first."""
+    asked = ["approval", "request", ceremony.file, "--profile", "cert.yaml", "--serials", "serials", "--key", ceremony.alice.key]
+    for made in (2, 4):
+        assert ceremony.station.muster(*asked).status == 0
+        assert ceremony.grant(ceremony.carol).status == ceremony.grant(ceremony.dave).status == 0
+        assert produce(custodian, "--approval", ceremony.file).status == 0
+        (custodian.home / "out.jsonl").unlink()
+        again = produce(custodian, "--approval", ceremony.file)
+        assert (again.status, again.cause) == (5, "E6172") and "out.jsonl" in again.error["detail"], again
+        assert len(custodian.token.key_ids()) == made and not (custodian.home / "out.jsonl").exists()
+        ceremony.file.unlink()
+
+
 def test_a_certificate_of_another_issuer_was_not_approved(ceremony, custodian):
     home = custodian.home
     for name in ("line", "other"):
