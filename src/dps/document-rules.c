@@ -158,14 +158,47 @@ void rule_srk(struct check *check, const cJSON *item)
 		check_problem(check, "Storage root key is not base64");
 }
 
-static X509 *read_pem(OSSL_LIB_CTX *context, const void *data, size_t size)
+static bool is_space(char c)
+{
+	return isascii((unsigned char)c) && isspace((unsigned char)c);
+}
+
+static bool equal_but_for_space(const char *a, size_t a_size, const char *b, size_t b_size)
+{
+	for (size_t i = 0, k = 0;; i++, k++) {
+		while (i < a_size && is_space(a[i]))
+			i++;
+		while (k < b_size && is_space(b[k]))
+			k++;
+		if (i == a_size || k == b_size)
+			return i == a_size && k == b_size;
+		if (a[i] != b[k])
+			return false;
+	}
+}
+
+/* No key, no chain, no word beside it. */
+static bool is_alone(X509 *certificate, const char *pem, size_t size)
+{
+	CLEANUP(BIO_freep) BIO *bio = BIO_new(BIO_s_mem());
+	char *own;
+	long length;
+
+	if (!bio || PEM_write_bio_X509(bio, certificate) != 1)
+		return false;
+	length = BIO_get_mem_data(bio, &own);
+	return equal_but_for_space(pem, size, own, (size_t)length);
+}
+
+static X509 *read_pem(OSSL_LIB_CTX *context, const void *data, size_t size, bool *ret_is_alone)
 {
 	CLEANUP(BIO_freep) BIO *bio = BIO_new_mem_buf(data, (int)size);
 	CLEANUP(X509_freep) X509 *certificate = X509_new_ex(context, NULL);
 
-	return bio && certificate && PEM_read_bio_X509(bio, &certificate, NULL, NULL)
-		       ? TAKE_PTR(certificate)
-		       : NULL;
+	if (!bio || !certificate || !PEM_read_bio_X509(bio, &certificate, NULL, NULL))
+		return NULL;
+	*ret_is_alone = is_alone(certificate, data, size);
+	return TAKE_PTR(certificate);
 }
 
 static X509 *read_der(OSSL_LIB_CTX *context, const struct bytes *der)
@@ -179,30 +212,31 @@ static X509 *read_der(OSSL_LIB_CTX *context, const struct bytes *der)
 		       : NULL;
 }
 
-static X509 *read_certificate(OSSL_LIB_CTX *context, const char *text)
+static X509 *read_certificate(OSSL_LIB_CTX *context, const char *text, bool *ret_is_alone)
 {
 	static const char begin[] = "-----BEGIN";
 	CLEANUP(bytes_done) struct bytes decoded = { 0 };
 	size_t length = strlen(text);
 
+	*ret_is_alone = true;
 	if (strstr(text, begin))
-		return read_pem(context, text, length);
-	while (length > 0 && isspace((unsigned char)text[length - 1]))
+		return read_pem(context, text, length, ret_is_alone);
+	while (length > 0 && is_space(text[length - 1]))
 		length--;
 	if (!base64_decode(text, length, &decoded))
 		return NULL;
 	if (memmem(decoded.data, decoded.size, begin, strlen(begin)))
-		return read_pem(context, decoded.data, decoded.size);
+		return read_pem(context, decoded.data, decoded.size, ret_is_alone);
 	return read_der(context, &decoded);
 }
 
 static bool decode(OSSL_LIB_CTX *context, const char *text, X509 **ret_certificate,
-		   struct muster_error *err)
+		   bool *ret_is_alone, struct muster_error *err)
 {
 	X509 *certificate;
 
 	ERR_set_mark();
-	certificate = read_certificate(context, text);
+	certificate = read_certificate(context, text, ret_is_alone);
 	ERR_pop_to_mark();
 	if (!certificate)
 		return muster_fail(
@@ -214,7 +248,9 @@ static bool decode(OSSL_LIB_CTX *context, const char *text, X509 **ret_certifica
 
 bool dps_certificate_decode(const char *text, X509 **ret_certificate, struct muster_error *err)
 {
-	return decode(NULL, text, ret_certificate, err);
+	bool ignored;
+
+	return decode(NULL, text, ret_certificate, &ignored, err);
 }
 
 void rule_certificate(struct check *check, const cJSON *item)
@@ -222,9 +258,15 @@ void rule_certificate(struct check *check, const cJSON *item)
 	CLEANUP(X509_freep) X509 *certificate = NULL;
 	const char *text = document_text(item, "certificate");
 	struct muster_error error;
+	bool is_alone = true;
 
-	if (text && !decode(x509_bare_context(), text, &certificate, &error))
+	if (text && !decode(x509_bare_context(), text, &certificate, &is_alone, &error))
 		check_problem(check, "%s", error.message);
+	else if (!is_alone)
+		check_problem(check,
+			      "holds more than the device's certificate, and no key or chain "
+			      "may leave: give only what is from -----BEGIN CERTIFICATE----- "
+			      "to -----END CERTIFICATE-----");
 	if (!text && !(check->rules->certificate_may_be_info && document_get(item, "info")))
 		check_problem_at(check, "certificate", "is missing");
 }

@@ -1,4 +1,5 @@
 """muster enrollment import: every row once, whatever happens on the way, and never a request for a file with mistakes."""
+import base64
 import json
 import signal
 import subprocess
@@ -486,6 +487,41 @@ def test_mistakes_send_nothing(desk):
     done = desk.run("import", lines_file(desk, [GOOD, {**GOOD, "registrationId": "GOOD"}]))
     assert (done.status, done.cause) == (2, "E1430"), done
     assert desk.emulator.ledger() == []
+
+
+def beside_a_certificate(certificates):
+    """Texts that hold a certificate, and what must not go with it."""
+    pem, chain = certificates.make("dev-1").read_text(), certificates.make("ca").read_text()
+    key = (certificates.directory / "dev-1.key").read_text()
+    texts = {"key before": key + pem, "key behind": pem + key, "chain": pem + chain, "words": f"subject=CN = dev-1\n{pem}"}
+    return {**texts, **{f"base64 of {name}": base64.b64encode(text.encode()).decode() for name, text in texts.items()}}
+
+
+@pytest.mark.parametrize("end", ["csv", "jsonl"])
+@pytest.mark.parametrize("which", ["primary", "secondary"])
+def test_of_a_certificate_no_key_and_no_chain_leaves(desk, certificates, end, which):
+    path = desk.home / f"devices.{end}"
+    desk.restart("--ledger-bodies")
+    for name, text in beside_a_certificate(certificates).items():
+        if end == "csv":
+            column = "certificate" if which == "primary" else "secondaryCertificate"
+            path.write_text(f'registrationId,attestation,{column}\ndev-1,x509,"{text}"\n')
+        else:
+            x509 = {"clientCertificates": {which: {"certificate": text}}}
+            lines_file(desk, [{"registrationId": "dev-1", "attestation": {"type": "x509", "x509": x509}}])
+        for mode in ("create", "update"):
+            done = desk.run("import", path, "--mode", mode)
+            assert (done.status, done.cause) == (2, "E1430") and f"{path}:{2 if end == 'csv' else 1}:" in done.stderr, (name, done)
+            assert "holds more than the device's certificate" in done.stderr and "MII" not in done.stderr, (name, done)
+    assert desk.emulator.ledger() == []
+
+
+def test_a_certificate_alone_is_enrolled(desk, certificates):
+    pem = certificates.make("dev-1").read_text()
+    path = desk.home / "devices.csv"
+    path.write_text(f'registrationId,attestation,certificate,secondaryCertificate\ndev-1,x509,"{pem}",'
+                    f'{base64.b64encode(pem.encode()).decode()}\n')
+    assert sums(desk.run("import", path)) == {"written": 1}
 
 
 def test_update_if_match_needs_etags(desk):

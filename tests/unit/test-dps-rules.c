@@ -166,6 +166,59 @@ static void a_certificate_ends_where_its_base64_does(void **state)
 	assert_fails(dps_certificate_decode(more, &certificate, &err), err, CAUSE_CLOUD_REFUSED);
 }
 
+#define PRIVATE_KEY "-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n"
+
+/* As it is, and as base64. */
+static void expect_certificate(const char *before, const char *pem, const char *after, size_t count)
+{
+	static const struct dps_document_rules rules = { 0 };
+	CLEANUP(freep) char *text = text_format("%s%s%s", before, pem, after);
+	CLEANUP(freep) char *encoded = base64_encode(text, strlen(text));
+	const char *forms[] = { text, encoded };
+
+	for (size_t i = 0; i < ARRAY_SIZE(forms); i++) {
+		CLEANUP(cJSON_freep) cJSON *document = parse(CERTIFICATE(""));
+		struct dps_problems problems = { 0 };
+		cJSON *member = json_get(json_get(document, "attestation"), "x509");
+
+		member = json_get(json_get(member, "clientCertificates"), "primary");
+		assert_true(cJSON_ReplaceItemInObject(member, "certificate",
+						      cJSON_CreateString(forms[i])));
+		dps_document_check(document, &rules, &problems);
+		if (problems.count != count)
+			fail_msg("%s: %zu problems: %s", forms[i], problems.count,
+				 problems.list[0].message);
+		if (count > 0)
+			assert_non_null(strstr(problems.list[0].message, "holds more than"));
+	}
+}
+
+static void a_certificate_comes_without_a_key_or_a_chain(void **state)
+{
+	const char *pem = certificates[0].pem;
+	CLEANUP(freep) char *crlf = text_format("\r\n%.*s\r%s \r\n", 27, pem, pem + 27);
+	CLEANUP(freep) char *longer = malloc(certificates[0].der.size + 1);
+	CLEANUP(freep) char *hidden = NULL, *encoded = NULL;
+
+	(void)state;
+	expect_certificate("", pem, "", 0);
+	expect_certificate("", crlf, "", 0);
+	expect_certificate(PRIVATE_KEY, pem, "", 1);
+	expect_certificate("", pem, PRIVATE_KEY, 1);
+	expect_certificate("", pem, certificates[1].pem, 1);
+	expect_certificate("", pem, pem, 1);
+	expect_certificate("Bag Attributes\n", pem, "", 1);
+	expect_certificate("", pem, "MIIB", 1);
+	/* Behind it in its own block. */
+	assert_non_null(longer);
+	memcpy(longer, certificates[0].der.data, certificates[0].der.size);
+	longer[certificates[0].der.size] = 'k';
+	encoded = base64_encode(longer, certificates[0].der.size + 1);
+	hidden = text_format("-----BEGIN CERTIFICATE-----\n%s\n-----END CERTIFICATE-----\n",
+			     encoded);
+	expect_certificate("", hidden, "", 1);
+}
+
 static void a_webhook_without_a_query_is_printed_as_it_is(void **state)
 {
 	CLEANUP(cJSON_freep) cJSON *document = parse(WEBHOOK("https://x.y/z", "2021-10-01"));
@@ -185,6 +238,7 @@ int main(void)
 		cmocka_unit_test(rules_of_others_are_asked),
 		cmocka_unit_test(device_ids_have_a_length),
 		cmocka_unit_test(a_certificate_ends_where_its_base64_does),
+		cmocka_unit_test(a_certificate_comes_without_a_key_or_a_chain),
 		cmocka_unit_test(a_webhook_without_a_query_is_printed_as_it_is),
 	};
 
