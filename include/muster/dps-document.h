@@ -28,13 +28,14 @@
 
 enum dps_document_kind { DPS_DOCUMENT_ENROLLMENT, DPS_DOCUMENT_GROUP };
 
+/* Is this TPM2B_PUBLIC an endorsement key that DPS takes? On false the sentence in *err becomes the problem. */
+typedef bool dps_ek_check(void *context, const uint8_t *ek, size_t size, struct muster_error *err);
+
 /* What the rules cannot know by themselves. Zero-initialised it means: an individual enrollment, any well-formed
  * endorsement key, unknown members refused. */
 struct dps_document_rules {
 	enum dps_document_kind kind;
-	/* Is this TPM2B_PUBLIC an endorsement key that DPS takes? NULL: only the base64 is looked at. On false
-	 * the sentence in *err becomes the problem. */
-	bool (*ek_check)(void *context, const uint8_t *ek, size_t size, struct muster_error *err);
+	dps_ek_check *ek_check; /* NULL: only the base64 is looked at */
 	void *context;
 	bool unknown_members_pass;    /* as the service does, for SDKs of other versions */
 	bool certificate_may_be_info; /* an update may send `info` back in place of `certificate` */

@@ -10,6 +10,7 @@
 
 #include "muster/cleanup.h"
 #include "muster/dps-bulk.h"
+#include "muster/dps-document.h"
 #include "muster/encoding.h"
 #include "muster/error.h"
 #include "muster/text.h"
@@ -39,12 +40,16 @@ bool dps_table_open(const char *path, enum dps_bulk_mode mode, struct dps_table 
 void dps_table_close(struct dps_table *table);
 DEFINE_FREEP(dps_table_freep, struct dps_table *, dps_table_close)
 
+/* Before the check: what judges endorsement keys, with no context. */
+void dps_table_set_ek_check(struct dps_table *table, dps_ek_check *check);
+
 struct dps_table_facts {
 	size_t rows;
 	size_t mistakes;
 	uint8_t digest[SHA256_SIZE]; /* of the whole file, where there are no mistakes */
 };
-/* Reads it all: every mistake, registration IDs that come twice, or differ by letter case only, included. False when it could
+/* Reads it all: every mistake, registration IDs that come twice, or differ by letter case only, and rows that are longer than
+ * a request, included. False when it could
  * not be read to the end; mistakes are true. */
 bool dps_table_check(struct dps_table *table, dps_table_mistake *mistake, void *context,
 		     struct dps_table_facts *ret_facts, struct muster_error *err) MUST_CHECK;

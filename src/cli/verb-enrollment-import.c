@@ -8,6 +8,8 @@
 #include "muster/dps-table.h"
 #include "muster/encoding.h"
 #include "muster/json.h"
+#include "muster/log.h"
+#include "muster/station.h"
 
 #include "enrollment.h"
 #include "interrupt.h"
@@ -80,9 +82,13 @@ static void print_mistake(void *context, const struct dps_table_place *place, co
 
 static bool check_file(struct import *import, struct muster_error *err)
 {
-	if (!dps_table_open(import->path, import->mode, &import->table, err) ||
-	    !dps_table_check(import->table, print_mistake, import, &import->facts, err))
+	if (!dps_table_open(import->path, import->mode, &import->table, err))
 		return false;
+	dps_table_set_ek_check(import->table, station_ek_check);
+	if (!dps_table_check(import->table, print_mistake, import, &import->facts, err))
+		return false;
+	if (import->facts.mistakes == 0 && import->facts.rows == 0)
+		log_warning("'%s' has no rows, nothing to do", PRINTABLE(import->path));
 	if (import->facts.mistakes == 0)
 		return true;
 	return muster_fail(err, CAUSE_TABLE_INVALID, "'%s' has %zu mistake%s; nothing was sent",

@@ -78,6 +78,8 @@ char *bulk_item_json(enum dps_bulk_mode mode, struct dps_bulk_item *item);
 /* Room that this line takes in a bulk, and what there is. */
 size_t bulk_room_of(const char *json);
 #define BULK_ROOM (SECRET_MAX - 128)
+/* The longest line that can be sent at all, with a request of its own. */
+#define BULK_ALONE_MAX SECRET_MAX
 
 bool bulk_build(const char *host, enum dps_bulk_mode mode, struct slot *const *slots, size_t count,
 		struct http_request *ret_request, struct muster_error *err) MUST_CHECK;

@@ -10,6 +10,7 @@
 struct dps_table {
 	struct table_file file;
 	enum dps_bulk_mode mode;
+	dps_ek_check *ek_check;
 	struct table_head head;
 	size_t rows;            /* read since the beginning */
 	size_t checked_refills; /* of the file's buffer, when it was last seen to be unchanged */
@@ -41,6 +42,11 @@ void dps_table_close(struct dps_table *table)
 	free(table);
 }
 
+void dps_table_set_ek_check(struct dps_table *table, dps_ek_check *check)
+{
+	table->ek_check = check;
+}
+
 static bool begin(struct dps_table *table, struct muster_error *err)
 {
 	table->head = (struct table_head){ 0 };
@@ -55,11 +61,16 @@ static bool begin(struct dps_table *table, struct muster_error *err)
 static bool read_csv(struct dps_table *table, struct table_report *report, cJSON **ret_document,
 		     struct muster_error *err)
 {
+	static const struct dps_table_place first = { 1, 1 };
 	struct csv_row *row = &table->file.csv.row;
+	size_t before = report->count;
 	bool has;
 
 	if (!table_file_next_cells(&table->file, report, &has, err))
 		return false;
+	if (!has && table->is_at_start && report->count == before)
+		report_mistake(report, &first,
+			       "the file is empty; its first row must name the columns");
 	if (has && table->is_at_start) {
 		table->is_at_start = false;
 		if (!head_read(&table->head, row, report))
@@ -146,6 +157,7 @@ static void report_problem(struct dps_table *table, struct table_report *report,
 static void check_whole(struct dps_table *table, const cJSON *document, struct table_report *report)
 {
 	const struct dps_document_rules rules = {
+		.ek_check = table->ek_check,
 		.certificate_may_be_info = table->mode != DPS_BULK_CREATE,
 		.keys_must_be_there = table->mode != DPS_BULK_CREATE,
 	};
@@ -175,20 +187,42 @@ static void check_deletion(struct dps_table *table, const cJSON *document,
 	report_problem(table, report, &problem);
 }
 
+/* What cannot be an If-Match header would otherwise be found when the row is sent. NULL: none, or the check of the whole
+ * document has it. */
+static const char *etag_mistake(enum dps_bulk_mode mode, const cJSON *etag)
+{
+	const char *text = cJSON_GetStringValue(etag);
+
+	if (!etag || cJSON_IsNull(etag) || (text && !*text))
+		return mode == DPS_BULK_UPDATE_IF_MATCH
+			       ? "is missing; the mode updates only what still has it"
+			       : NULL;
+	if (!text)
+		return mode == DPS_BULK_DELETE ? "must be a string" : NULL;
+	return strpbrk(text, "\r\n") ? "must be one line" : NULL;
+}
+
+/* Of a mode that has it as a condition. */
+static void check_etag(struct dps_table *table, const cJSON *document, struct table_report *report)
+{
+	struct dps_problem problem = { .path = "etag" };
+	const char *mistake = etag_mistake(table->mode, json_get(document, "etag"));
+
+	if (!mistake)
+		return;
+	snprintf(problem.message, sizeof(problem.message), "%s", mistake);
+	report_problem(table, report, &problem);
+}
+
 static void check_document(struct dps_table *table, const cJSON *document,
 			   struct table_report *report)
 {
-	const char *etag = json_text(document, "etag");
-	struct dps_table_place place;
-
 	if (table->mode == DPS_BULK_DELETE)
 		check_deletion(table, document, report);
 	else
 		check_whole(table, document, report);
-	if (table->mode != DPS_BULK_UPDATE_IF_MATCH || (etag && *etag))
-		return;
-	place = place_of(table, "etag");
-	report_mistake(report, &place, "etag: is missing; the mode updates only what still has it");
+	if (table->mode == DPS_BULK_UPDATE_IF_MATCH || table->mode == DPS_BULK_DELETE)
+		check_etag(table, document, report);
 }
 
 /* -- The first time through ------------------------------------------------------------------------------- */
@@ -217,6 +251,36 @@ static bool check_twice(struct dps_table *table, struct id_set *seen, const cJSO
 	return true;
 }
 
+/* A byte of a row becomes six at most ("\u0001"), and the members have names. */
+static bool may_be_too_long(const struct table_file *file)
+{
+	const struct text *row = file->format == DPS_TABLE_CSV ? &file->csv.row.text : &file->line;
+
+	return row->length > (BULK_ALONE_MAX - 1024) / 6;
+}
+
+static bool check_size(struct dps_table *table, cJSON *document, struct table_report *report,
+		       struct muster_error *err)
+{
+	char *line;
+	size_t length;
+
+	if (table->mode == DPS_BULK_DELETE || !may_be_too_long(&table->file))
+		return true;
+	make_sendable(document);
+	line = json_print_line(document);
+	if (!line)
+		return muster_fail_memory(err);
+	length = strlen(line);
+	secret_wipe(line, length);
+	free(line);
+	if (length > BULK_ALONE_MAX)
+		report_mistake(report, &table->file.row_place,
+			       "the enrollment has %zu bytes, at most %d can be sent", length,
+			       BULK_ALONE_MAX);
+	return true;
+}
+
 static bool check_rows(struct dps_table *table, struct table_report *report,
 		       struct muster_error *err)
 {
@@ -233,7 +297,8 @@ static bool check_rows(struct dps_table *table, struct table_report *report,
 		/* A cell that could not be read is missing; that would be said twice. */
 		if (report->count == before)
 			check_document(table, document, report);
-		if (!check_twice(table, &seen, document, report, err))
+		if (!check_twice(table, &seen, document, report, err) ||
+		    !check_size(table, document, report, err))
 			return false;
 		if (table->rows >= DPS_TABLE_ROWS_MAX)
 			return muster_fail(err, CAUSE_INPUT_TOO_LARGE, "'%s' has more than %d rows",

@@ -8,7 +8,7 @@ import time
 import pytest
 
 from lib.bulk import KEYS, run_measured, symmetric
-from lib.enrollment import EnrollmentDesk
+from lib.enrollment import EnrollmentDesk, endorsement_key
 from lib.killer import choose, killer, points_of, recorder, was_killed
 from lib.paths import RELEASE
 from lib.program import environment, run
@@ -216,6 +216,16 @@ def test_a_large_row_takes_a_smaller_bulk(desk):
     assert_each_once(desk, 8)
 
 
+def test_the_largest_rows_go_alone_and_larger_ones_not_at_all(desk):
+    rows = [*map(symmetric, names(3)), of_length("dev-0003", LONGEST), *map(symmetric, names(6)[4:])]
+    assert sums(desk.run("import", lines_file(desk, rows))) == {"written": 6}
+    rows[3] = of_length("dev-0003", LONGEST + 1)
+    for mode in ("create", "update"):
+        done = desk.run("import", lines_file(desk, rows), "--mode", mode)
+        assert (done.status, done.cause) == (2, "E1430") and "has 98305 bytes, at most 98304" in done.stderr, done
+    assert sums(desk.run("import", lines_file(desk, rows), "--mode", "delete")) == {"written": 6}
+
+
 # -- Faults ----------------------------------------------------------------------------------------------------
 
 
@@ -416,6 +426,24 @@ def jsonl(*rows):
 
 
 GOOD = symmetric("good")
+LONGEST = 98304  # bytes of a document that still goes into a request
+
+
+def of_length(name, size):
+    """An enrollment of so many bytes, without spaces."""
+    def made(text):
+        return symmetric(name, initialTwin={"tags": {"text": text}})
+
+    return made("x" * (size - len(json.dumps(made(""), separators=(",", ":")))))
+
+
+def as_dump(key):
+    """The endorsement key as tpm2-tools write it down: numbers of this machine's byte order."""
+    text = base64.b64decode(key)
+    return base64.b64encode(text[1::-1] + text[3:1:-1] + text[5:3:-1] + text[6:]).decode()
+
+
+EK_DUMP = as_dump(endorsement_key())
 MISTAKES = {
     "unknown-column.csv": ("registrationId,colour\na,red\n", ["1:16"]),
     "near-column.csv": ("registrationId,atestation\na,tpm\n", ["1:16"]),
@@ -442,6 +470,10 @@ MISTAKES = {
     "twin.csv": ('registrationId,attestation,tags\na,symmetricKey,"{""a"":}"\n', ["2:16"]),
     "umlauts.csv": ('registrationId,tags,attestation\na,"{""\u00fc"": 1}",tpmm\n', ["2:16"]),
     "lone-returns.csv": ("registrationId,attestation\ra,symmetricKey\rb,tpmm\r", ["3:3"]),
+    "empty.csv": ("", ["1:1"]),
+    "blank.csv": (b"\xef\xbb\xbf\r\n\n", ["1:1"]),
+    "ek-dump.csv": (f"registrationId,attestation,endorsementKey\na,tpm,{EK_DUMP}\nb,tpm,{endorsement_key()}\n", ["2:7"]),
+    "large.csv": (f'registrationId,attestation,tags\na,symmetricKey,\nb,symmetricKey,"{{""text"": ""{"x" * 100000}""}}"\n', ["3:1"]),
     "broken.jsonl": (jsonl(GOOD, '{"registrationId": "b" "attestation": 1}'), ["2:24"]),
     "array.jsonl": (jsonl(GOOD, "[]"), ["2:1"]),
     "unknown.jsonl": (jsonl({**GOOD, "colour": "red"}), [f"1:{len(json.dumps(GOOD)) + 2}"]),
@@ -451,6 +483,9 @@ MISTAKES = {
     "deep.jsonl": (jsonl("[" * 1000), ["1:34"]),
     "empty-id.jsonl": (jsonl({**GOOD, "registrationId": ""}), ["1:2"]),
     "no-attestation.jsonl": (jsonl({"registrationId": "a"}), ["1:1"]),
+    "ek-dump.jsonl": (jsonl({"registrationId": "a", "attestation": {"type": "tpm", "tpm": {"endorsementKey": EK_DUMP}}}), ["1:64"]),
+    "large.jsonl": (jsonl(GOOD, of_length("a", LONGEST + 1), of_length("b", LONGEST), " " * 1000 + json.dumps(of_length("c", 150000))),
+                    ["2:1", "4:1"]),
     "long.jsonl": (jsonl(GOOD, "x" * 300000), ["2:1"]),
 }
 
@@ -529,6 +564,16 @@ def test_update_if_match_needs_etags(desk):
     assert done.status == 2 and "etag: is missing" in done.stderr, done
 
 
+@pytest.mark.parametrize("mode", ["update-if-match", "delete"])
+@pytest.mark.parametrize("etag", ["a\nb", 5])
+def test_an_etag_is_a_string_of_one_line(tmp_path, mode, etag):
+    path = tmp_path / "devices.jsonl"
+    path.write_text(jsonl({**GOOD, "etag": "good"}, {**symmetric("other"), "etag": etag}))
+    done = run("enrollment", "import", path, "--mode", mode, home=tmp_path)
+    assert (done.status, done.cause) == (2, "E1430"), done
+    assert done.stderr.count("devices.jsonl:") == 1 and ":2:" in done.stderr and "etag: must be" in done.stderr, done
+
+
 @pytest.mark.parametrize("words", [["nothing.csv"], ["/dev/null"], [], ["a.csv", "b.csv"], ["a.csv", "--mode", "replace"]])
 def test_wrong_lines(desk, words):
     done = desk.run("import", *words)
@@ -536,11 +581,12 @@ def test_wrong_lines(desk, words):
     assert desk.emulator.ledger() == []
 
 
-def test_an_empty_file_is_done_at_once(desk):
-    path = desk.home / "empty.csv"
-    path.write_text("")
+@pytest.mark.parametrize("name, text", [("head.csv", "registrationId,attestation\n"), ("none.jsonl", ""), ("blank.jsonl", "\n\n")])
+def test_a_file_without_rows_is_done_at_once_and_says_so(desk, name, text):
+    path = desk.home / name
+    path.write_text(text)
     done = desk.run("import", path)
-    assert done.status == 0 and done.json["rows"] == 0, done
+    assert done.status == 0 and done.json["rows"] == 0 and "has no rows" in done.stderr, done
 
 
 # -- Size ------------------------------------------------------------------------------------------------------
