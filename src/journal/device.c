@@ -229,6 +229,10 @@ static bool device_from_row(const struct journal *journal, sqlite3_stmt *row,
 			break;
 		}
 	}
+	if (!statement_texts_are_whole(row))
+		return muster_fail(err, CAUSE_JOURNAL_DAMAGED,
+				   "journal '%s': the row of device '%s' is malformed",
+				   journal->path, PRINTABLE(device.registration_id));
 	*ret_device = device;
 	return true;
 }

@@ -182,7 +182,7 @@ static bool entry_from_row(const struct journal *journal, sqlite3_stmt *row,
 	const char *kind = statement_text(row, 4);
 	const void *digest = sqlite3_column_blob(row, 9);
 
-	if (!kind || !journal_kind_find(kind, &entry.kind) ||
+	if (!kind || !journal_kind_find(kind, &entry.kind) || !statement_texts_are_whole(row) ||
 	    sqlite3_column_bytes(row, 9) != JOURNAL_DIGEST_SIZE)
 		return muster_fail(err, CAUSE_JOURNAL_DAMAGED,
 				   "journal '%s': entry %lld is malformed", journal->path,

@@ -93,6 +93,8 @@ DEFINE_FREEP(statement_finalizep, sqlite3_stmt *, sqlite3_finalize)
 void statement_bind_text(sqlite3_stmt *statement, int index, const char *value);
 /* NULL for NULL; valid until the next step. */
 const char *statement_text(sqlite3_stmt *statement, int column);
+/* False when a text of the row goes on behind a NUL: our readers would not see it, other tools do. */
+bool statement_texts_are_whole(sqlite3_stmt *statement);
 bool journal_fail_damaged(const struct journal *journal, struct muster_error *err);
 /* CAUSE_INTERNAL outside a transaction, CAUSE_JOURNAL_WRITE when an earlier write failed, CAUSE_JOURNAL_DAMAGED when a row
  * was found to be damaged. */

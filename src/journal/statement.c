@@ -1,4 +1,6 @@
 /* Prepared statements, and the few that are not worth preparing. */
+#include <string.h>
+
 #include "journal-internal.h"
 
 bool journal_execute(struct journal *journal, const char *sql, struct muster_error *err)
@@ -61,6 +63,19 @@ void statement_bind_text(sqlite3_stmt *statement, int index, const char *value)
 const char *statement_text(sqlite3_stmt *statement, int column)
 {
 	return (const char *)sqlite3_column_text(statement, column);
+}
+
+bool statement_texts_are_whole(sqlite3_stmt *statement)
+{
+	for (int i = 0; i < sqlite3_column_count(statement); i++) {
+		const char *text = sqlite3_column_type(statement, i) == SQLITE_TEXT
+					   ? statement_text(statement, i)
+					   : NULL;
+
+		if (text && strlen(text) != (size_t)sqlite3_column_bytes(statement, i))
+			return false;
+	}
+	return true;
 }
 
 bool journal_fail_damaged(const struct journal *journal, struct muster_error *err)

@@ -231,9 +231,12 @@ TRIGGERS = ("DROP TRIGGER entry_is_final; DROP TRIGGER entry_is_kept; DROP TRIGG
 CHANGES = [
     ("UPDATE entry SET body = '{\"operation\":\"none\"}' WHERE seq = 2", b"entry 2 "),
     ("UPDATE entry SET operator = 'eve' WHERE seq = 5", b"entry 5 "),
+    ("UPDATE entry SET body = body || char(0) || 'more' WHERE seq = 4", b"entry 4 "),
+    ("UPDATE entry SET station = station || char(0) WHERE seq = 6", b"entry 6 "),
     ("DELETE FROM entry WHERE seq = 3", b"entry 3 is missing"),
     ("UPDATE entry SET seq = 0 - seq WHERE seq IN (2, 3); UPDATE entry SET seq = 5 + seq WHERE seq < 0", b"entry 2 "),
     ("UPDATE device SET serial = 'S0000009' WHERE registration_id = 'dev-0000001'", b"'dev-0000001'"),
+    ("UPDATE device SET serial = serial || char(0) || 'more' WHERE registration_id = 'dev-0000001'", b"'dev-0000001'"),
     ("DELETE FROM device WHERE registration_id = 'dev-0000000'", b"'dev-0000000'"),
     ("DELETE FROM entry WHERE seq >= (SELECT max(seq) - 1 FROM entry)", b"E6013"),
 ]
