@@ -132,7 +132,8 @@ void doctor_workers(struct doctor *doctor)
 
 static bool is_whole(const char *words)
 {
-	return strstr(words, "seccomp") && strstr(words, "Landlock");
+	return strstr(words, "seccomp") && strstr(words, "Landlock") &&
+	       (!text_has_prefix(words, "socket:") || strstr(words, "own root and network"));
 }
 
 void doctor_sandbox(struct doctor *doctor)
@@ -150,7 +151,8 @@ void doctor_sandbox(struct doctor *doctor)
 			doctor_find(doctor, is_whole(words) ? VERDICT_OK : VERDICT_WARN,
 				    is_whole(words)
 					    ? NULL
-					    : "Use a kernel with Landlock, and a build for use.",
+					    : "Use a kernel with Landlock and user name spaces "
+					      "(user.max_user_namespaces), and a build for use.",
 				    "TPM worker, %s", words);
 	}
 }

@@ -9,6 +9,7 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
@@ -57,18 +58,24 @@ static void load_libraries(const char *tcti)
 
 /* -- Root of its own ------------------------------------------------------------------------------------------ */
 
-/* Nothing but a name space keeps a program from the UNIX sockets of others: its root becomes the directory of the
- * socket. Where we are not root, that is root's privilege in a user name space of our own. */
+/* Nothing but name spaces keeps a program from the UNIX sockets of others: its root becomes the directory of the socket,
+ * and sockets whose names are no paths are those of a network that has none. Where we are not root, that is root's
+ * privilege in a user name space of our own. */
+static bool leave_network(void)
+{
+	if (unshare(CLONE_NEWNET) == 0)
+		return true;
+	if (errno != EPERM || unshare(CLONE_NEWUSER | CLONE_NEWNET) < 0)
+		return false;
+	/* Credentials that change take these back. */
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	prctl(PR_SET_DUMPABLE, 0);
+	return true;
+}
+
 static bool change_root(const char *directory)
 {
-	if (chroot(directory) < 0) {
-		if (errno != EPERM || unshare(CLONE_NEWUSER) < 0 || chroot(directory) < 0)
-			return false;
-		/* Credentials that change take these back. */
-		prctl(PR_SET_PDEATHSIG, SIGKILL);
-		prctl(PR_SET_DUMPABLE, 0);
-	}
-	return chdir("/") == 0;
+	return chroot(directory) == 0 && chdir("/") == 0;
 }
 
 static bool enter_directory(const char *tcti, struct sandbox *sandbox)
@@ -79,7 +86,7 @@ static bool enter_directory(const char *tcti, struct sandbox *sandbox)
 	if (!slash || strchr(path, ','))
 		return false;
 	snprintf(directory, sizeof(directory), "%.*s/", (int)(slash - path), path);
-	if (!change_root(directory))
+	if (!leave_network() || !change_root(directory))
 		return false;
 	snprintf(sandbox->tcti, sizeof(sandbox->tcti), "swtpm:path=%s", slash);
 	return true;
@@ -137,30 +144,51 @@ static bool restrict_files(enum sandbox_class class, const char *tcti, bool *ret
 /* -- System calls --------------------------------------------------------------------------------------------- */
 
 static const int always_allowed[] = {
-	SCMP_SYS(read),          SCMP_SYS(write),
-	SCMP_SYS(writev),        SCMP_SYS(close),
-	SCMP_SYS(fstat),         SCMP_SYS(newfstatat),
-	SCMP_SYS(lseek),         SCMP_SYS(fcntl),
-	SCMP_SYS(poll),          SCMP_SYS(ppoll),
-	SCMP_SYS(recvmsg),       SCMP_SYS(sendmsg),
-	SCMP_SYS(recvfrom),      SCMP_SYS(sendto),
-	SCMP_SYS(shutdown),      SCMP_SYS(munmap),
-	SCMP_SYS(mremap),        SCMP_SYS(madvise),
-	SCMP_SYS(brk),           SCMP_SYS(mlock),
-	SCMP_SYS(mlock2),        SCMP_SYS(munlock),
-	SCMP_SYS(futex),         SCMP_SYS(getrandom),
-	SCMP_SYS(clock_gettime), SCMP_SYS(clock_nanosleep),
-	SCMP_SYS(nanosleep),     SCMP_SYS(gettimeofday),
-	SCMP_SYS(rt_sigaction),  SCMP_SYS(rt_sigprocmask),
-	SCMP_SYS(rt_sigreturn),  SCMP_SYS(restart_syscall),
-	SCMP_SYS(getpid),        SCMP_SYS(gettid),
-	SCMP_SYS(exit),          SCMP_SYS(exit_group),
+	SCMP_SYS(read),
+	SCMP_SYS(write),
+	SCMP_SYS(writev),
+	SCMP_SYS(close),
+	SCMP_SYS(fstat),
+	SCMP_SYS(newfstatat),
+	SCMP_SYS(lseek),
+	SCMP_SYS(poll),
+	SCMP_SYS(ppoll),
+	SCMP_SYS(recvmsg),
+	SCMP_SYS(sendmsg),
+	SCMP_SYS(recvfrom),
+	SCMP_SYS(sendto),
+	SCMP_SYS(shutdown),
+	SCMP_SYS(munmap),
+	SCMP_SYS(mremap),
+	SCMP_SYS(madvise),
+	SCMP_SYS(brk),
+	SCMP_SYS(mlock),
+	SCMP_SYS(mlock2),
+	SCMP_SYS(munlock),
+	SCMP_SYS(futex),
+	SCMP_SYS(getrandom),
+	SCMP_SYS(clock_gettime),
+	SCMP_SYS(clock_nanosleep),
+	SCMP_SYS(nanosleep),
+	SCMP_SYS(gettimeofday),
+	SCMP_SYS(rt_sigaction),
+	SCMP_SYS(rt_sigprocmask),
+	SCMP_SYS(rt_sigreturn),
+	SCMP_SYS(restart_syscall),
+	SCMP_SYS(getpid),
+	SCMP_SYS(gettid),
+	SCMP_SYS(exit),
+	SCMP_SYS(exit_group),
 };
 
 static const int network_allowed[] = {
 	SCMP_SYS(getsockname), SCMP_SYS(getpeername), SCMP_SYS(getsockopt), SCMP_SYS(setsockopt),
-	SCMP_SYS(bind),        SCMP_SYS(ioctl),       SCMP_SYS(uname),      SCMP_SYS(sendmmsg),
+	SCMP_SYS(bind),        SCMP_SYS(uname),       SCMP_SYS(sendmmsg),
 };
+
+/* Others could make a descriptor send signals to any process of the user. */
+static const int fcntl_allowed[] = { F_DUPFD_CLOEXEC, F_GETFD, F_SETFD, F_GETFL, F_SETFL };
+static const int ioctl_allowed[] = { FIONREAD, FIONBIO };
 
 static bool allow_all(scmp_filter_ctx filter, const int *calls, size_t count)
 {
@@ -173,6 +201,19 @@ static bool allow_all(scmp_filter_ctx filter, const int *calls, size_t count)
 static bool allow_when(scmp_filter_ctx filter, int call, const struct scmp_arg_cmp *when)
 {
 	return seccomp_rule_add_array(filter, SCMP_ACT_ALLOW, call, 1, when) == 0;
+}
+
+static bool allow_commands(scmp_filter_ctx filter, int call, const int *commands, size_t count)
+{
+	for (size_t i = 0; i < count; i++) {
+		const struct scmp_arg_cmp when = { .arg = 1,
+						   .op = SCMP_CMP_EQ,
+						   .datum_a = (scmp_datum_t)commands[i] };
+
+		if (!allow_when(filter, call, &when))
+			return false;
+	}
+	return true;
 }
 
 static bool allow_socket(scmp_filter_ctx filter, int family)
@@ -212,7 +253,9 @@ static bool allow_for_class(scmp_filter_ctx filter, enum sandbox_class class)
 		return allow_socket(filter, AF_UNIX) && allow_socket(filter, AF_INET) &&
 		       allow_socket(filter, AF_INET6) && allow_socket(filter, AF_NETLINK) &&
 		       allow(filter, SCMP_SYS(connect)) && allow(filter, SCMP_SYS(openat)) &&
-		       allow_all(filter, network_allowed, ARRAY_SIZE(network_allowed));
+		       allow_all(filter, network_allowed, ARRAY_SIZE(network_allowed)) &&
+		       allow_commands(filter, SCMP_SYS(ioctl), ioctl_allowed,
+				      ARRAY_SIZE(ioctl_allowed));
 	}
 	return false;
 }
@@ -222,6 +265,7 @@ static bool restrict_calls(enum sandbox_class class, struct muster_error *err)
 	CLEANUP(seccomp_freep) scmp_filter_ctx filter = seccomp_init(SCMP_ACT_ERRNO(EPERM));
 
 	if (!filter || !allow_all(filter, always_allowed, ARRAY_SIZE(always_allowed)) ||
+	    !allow_commands(filter, SCMP_SYS(fcntl), fcntl_allowed, ARRAY_SIZE(fcntl_allowed)) ||
 	    !allow_memory(filter, class) || !allow_for_class(filter, class))
 		return muster_fail(err, CAUSE_SANDBOX, "composing the filter of system calls");
 	int rc = seccomp_load(filter);
@@ -244,7 +288,7 @@ static bool enter(const char *tcti, struct sandbox *sandbox, struct muster_error
 	if (!restrict_files(class, tcti, &has_landlock, err) || !restrict_calls(class, err))
 		return false;
 	snprintf(sandbox->words, sizeof(sandbox->words), "%s: seccomp%s%s", class_names[class],
-		 has_landlock ? ", Landlock" : "", has_root ? ", own root" : "");
+		 has_landlock ? ", Landlock" : "", has_root ? ", own root and network" : "");
 	return true;
 }
 

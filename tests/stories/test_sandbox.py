@@ -49,7 +49,7 @@ def test_a_whole_job_needs_no_more_than_that(release_station, tpm):
     done = release_station.provision(release_station.profile("tpm"), "S-1", "--tpm", tpm.tcti)
     assert done.status == 0 and done.json["verified"], done
     evidence = open(done.json["evidence"]).read()
-    assert '"workerSandbox": "socket: seccomp, Landlock, own root"' in evidence
+    assert '"workerSandbox": "socket: seccomp, Landlock, own root and network"' in evidence
 
 
 def test_a_tpm_over_the_network_has_to_be_allowed(station):

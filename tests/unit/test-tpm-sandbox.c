@@ -12,6 +12,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/mount.h>
 #include <sys/ptrace.h>
@@ -28,6 +29,7 @@
 #include "muster/cleanup.h"
 
 static char place[32], own_socket[64], other_socket[64], secret_file[64];
+static int own_listener;
 
 /* -- What is tried: true when it succeeded ---------------------------------------------------------------------- */
 
@@ -115,6 +117,30 @@ static bool reaches_another_socket(void)
 	return can_connect(other_socket) || can_connect(path);
 }
 
+/* A name that is no path. */
+static struct sockaddr_un abstract_address(void)
+{
+	struct sockaddr_un address = { .sun_family = AF_UNIX };
+	snprintf(address.sun_path + 1, sizeof(address.sun_path) - 1, "%s", place);
+	return address;
+}
+
+static bool reaches_an_abstract_socket(void)
+{
+	struct sockaddr_un address = abstract_address();
+	CLEANUP(closep) int fd = socket(AF_UNIX, SOCK_STREAM, 0);
+	return fd >= 0 && connect(fd, (struct sockaddr *)&address, sizeof(address)) == 0;
+}
+
+/* What then happens to the descriptor would raise a signal there, and which one can be chosen. */
+static bool directs_signals_at_another_process(void)
+{
+	int owner = getppid();
+	return fcntl(own_listener, F_SETOWN, owner) == 0 ||
+	       fcntl(own_listener, F_SETSIG, SIGUSR1) == 0 ||
+	       ioctl(own_listener, FIOSETOWN, &owner) == 0;
+}
+
 static const struct attempt {
 	const char *what;
 	bool (*succeeds)(void);
@@ -129,6 +155,8 @@ static const struct attempt {
 	{ "running written pages", runs_written_pages, true },
 	{ "reaching the network", reaches_the_network, true },
 	{ "reaching another UNIX socket", reaches_another_socket, true },
+	{ "reaching an abstract UNIX socket", reaches_an_abstract_socket, true },
+	{ "directing signals at another process", directs_signals_at_another_process, false },
 };
 
 /* -- Trying it in a process of its own ------------------------------------------------------------------------------ */
@@ -199,21 +227,30 @@ static void outside_each_attempt_that_can_do_no_harm_succeeds(void **state)
 	assert_true(runs_written_pages());
 	assert_true(reaches_the_network());
 	assert_true(reaches_another_socket());
+	assert_true(reaches_an_abstract_socket());
+	assert_true(directs_signals_at_another_process());
 }
 
 /* -- Set-up ------------------------------------------------------------------------------------------------------- */
 
-static void listen_at(const char *path)
+static int listen_at(const struct sockaddr_un *address)
+{
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	assert_int_equal(bind(fd, (const struct sockaddr *)address, sizeof(*address)), 0);
+	assert_int_equal(listen(fd, 8), 0);
+	return fd;
+}
+
+static int listen_at_path(const char *path)
 {
 	struct sockaddr_un address = { .sun_family = AF_UNIX };
-	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	snprintf(address.sun_path, sizeof(address.sun_path), "%s", path);
-	assert_int_equal(bind(fd, (struct sockaddr *)&address, sizeof(address)), 0);
-	assert_int_equal(listen(fd, 8), 0);
+	return listen_at(&address);
 }
 
 static int make_place(void **state)
 {
+	struct sockaddr_un abstract;
 	char directory[64];
 	(void)state;
 	snprintf(place, sizeof(place), "/tmp/mu-XXXXXX");
@@ -223,8 +260,10 @@ static int make_place(void **state)
 	snprintf(own_socket, sizeof(own_socket), "%s/own/s", place);
 	snprintf(other_socket, sizeof(other_socket), "%s/o", place);
 	snprintf(secret_file, sizeof(secret_file), "%s/secret", place);
-	listen_at(own_socket);
-	listen_at(other_socket);
+	own_listener = listen_at_path(own_socket);
+	listen_at_path(other_socket);
+	abstract = abstract_address();
+	listen_at(&abstract);
 	CLEANUP(closep) int fd = open(secret_file, O_CREAT | O_WRONLY, 0600);
 	return fd >= 0 ? 0 : -1;
 }
