@@ -41,6 +41,9 @@ bool secret_read_file(struct secret *secret, const char *path, size_t max, struc
 	MUST_CHECK;
 /* Opens such a file after the same checks, for handing the descriptor to a worker. -1 on failure. */
 int secret_open_file(const char *path, struct muster_error *err) MUST_CHECK;
+/* A credential of the service manager's by its name, which others cannot read; the manager may have let this user in by an
+ * access control list. `what` is read by it, in messages. -1: CAUSE_SECRET_INVALID, CAUSE_INPUT_NOT_FOUND, CAUSE_SECRET_FILE_MODE. */
+int secret_open_credential(const char *name, const char *what, struct muster_error *err) MUST_CHECK;
 
 /* From where an option or a setting says: "fd:N", an open descriptor; "credential:NAME", one that the service manager gave
  * ($CREDENTIALS_DIRECTORY); "prompt", a person at the terminal, who does not see what he types (CAUSE_PROMPT_UNAVAILABLE

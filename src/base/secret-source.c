@@ -65,7 +65,7 @@ static bool is_private(int fd)
 	       (status.st_uid == 0 || status.st_uid == geteuid()) && (status.st_mode & 027) == 0;
 }
 
-static bool read_credential(struct secret *secret, const char *name, size_t max, const char *what,
+static bool open_credential(const char *name, const char *what, int *ret_fd,
 			    struct muster_error *err)
 {
 	const char *directory = getenv("CREDENTIALS_DIRECTORY");
@@ -92,7 +92,23 @@ static bool read_credential(struct secret *secret, const char *name, size_t max,
 		return muster_fail(err, CAUSE_SECRET_FILE_MODE,
 				   "%s: the credential '%s' is readable by others", what,
 				   PRINTABLE(name));
-	return read_all(secret, fd, max, what, err);
+	*ret_fd = TAKE_FD(fd);
+	return true;
+}
+
+int secret_open_credential(const char *name, const char *what, struct muster_error *err)
+{
+	int fd;
+
+	return open_credential(name, what, &fd, err) ? fd : -1;
+}
+
+static bool read_credential(struct secret *secret, const char *name, size_t max, const char *what,
+			    struct muster_error *err)
+{
+	CLEANUP(closep) int fd = secret_open_credential(name, what, err);
+
+	return fd >= 0 && read_all(secret, fd, max, what, err);
 }
 
 /* -- The terminal -------------------------------------------------------------------------------------- */

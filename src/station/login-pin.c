@@ -156,7 +156,7 @@ int login_open_pin(const struct station_pin *pin, const struct token_uri *uri, c
 	if (pin->file || uri->pin_source)
 		return open_file(pin->file ? pin->file : uri->pin_source, err);
 	if (credential)
-		return secret_open_file(credential, err);
+		return secret_open_credential(CREDENTIAL, "the PIN", err);
 	*ret_typed = true;
 	return login_ask(question, err);
 }

@@ -56,6 +56,13 @@ def test_from_the_service_manager(show, token, tmp_path):
     assert show(env={"CREDENTIALS_DIRECTORY": tmp_path / "credentials"}).json["loggedIn"] is True
 
 
+def test_a_credential_that_an_access_list_lets_in(show, token, tmp_path):
+    """The list's mask shows as the group's rights."""
+    (tmp_path / "credentials").mkdir(mode=0o700)
+    write_secret(tmp_path / "credentials/hsm-pin", token.pin).chmod(0o440)
+    assert show(env={"CREDENTIALS_DIRECTORY": tmp_path / "credentials"}).json["loggedIn"] is True
+
+
 def test_a_credential_that_others_can_read(show, token, tmp_path):
     (tmp_path / "credentials").mkdir(mode=0o700)
     write_secret(tmp_path / "credentials/hsm-pin", token.pin).chmod(0o644)
