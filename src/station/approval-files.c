@@ -5,8 +5,11 @@
 #include <string.h>
 
 #include "approval.h"
+#include "master.h"
 #include "muster/file.h"
 #include "muster/json.h"
+
+#define MASTER_TEXT "muster approval 1"
 
 enum { NAMED_FILE_MAX = 1024 * 1024 };
 
@@ -86,6 +89,18 @@ static bool folder_digest(const char *path, char out[SHA256_HEX_SIZE], struct mu
 	return true;
 }
 
+/* Of a folder whose content changes from day to day: which one it is. */
+static bool place_digest(const char *path, char out[SHA256_HEX_SIZE], struct muster_error *err)
+{
+	CLEANUP(freep) char *real = realpath(path, NULL);
+
+	if (!real)
+		return muster_fail_errno(err, CAUSE_INPUT_NOT_FOUND, errno, "looking for '%s'",
+					 PRINTABLE(path));
+	sha256_hex(out, real, strlen(real));
+	return true;
+}
+
 /* -- The profile's ------------------------------------------------------------------------------------------------ */
 
 bool approval_add_files(cJSON *subjects, const struct profile *profile, struct muster_error *err)
@@ -96,6 +111,7 @@ bool approval_add_files(cJSON *subjects, const struct profile *profile, struct m
 	} named[] = {
 		{ "issuer", profile->x509.issuer_certificate, file_digest },
 		{ "roots", profile->tpm.roots, folder_digest },
+		{ "crls", profile->tpm.crls, place_digest },
 		{ "deviceKeys", profile->x509.device_keys, folder_digest },
 	};
 
@@ -110,4 +126,20 @@ bool approval_add_files(cJSON *subjects, const struct profile *profile, struct m
 			return muster_fail_memory(err);
 	}
 	return true;
+}
+
+/* Whoever sees the file of approvals may try masters against it, so it has to be one that nobody finds. */
+bool approval_add_master(cJSON *subjects, const char *name, const struct secret *master,
+			 struct muster_error *err)
+{
+	uint8_t mac[SHA256_SIZE];
+	char digest[SHA256_HEX_SIZE];
+
+	if (master->size == 0)
+		return true;
+	if (!master_check_random(master, name, err) ||
+	    !hmac_sha256(master->data, master->size, MASTER_TEXT, strlen(MASTER_TEXT), mac, err))
+		return false;
+	hex_encode(digest, mac, sizeof(mac));
+	return json_add_text(subjects, name, digest) || muster_fail_memory(err);
 }

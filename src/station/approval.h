@@ -6,6 +6,7 @@
 #include "muster/config.h"
 #include "muster/encoding.h"
 #include "muster/error.h"
+#include "muster/secret.h"
 #include "signature.h"
 
 #define APPROVAL_SCHEMA "muster.approval/1"
@@ -75,10 +76,13 @@ bool approval_check_request(const struct approval *approval, const struct approv
 
 /* -- Before something is done ---------------------------------------------------------------------------------- */
 
-/* Adds what the profile names: "issuer", "roots", "deviceKeys", each by the digest of its content. Revocation lists are not
- * among them, because they change from day to day. */
+/* Adds what the profile names: "issuer", "roots", "deviceKeys", each by the digest of its content, and "crls" by that of its
+ * path, because revocation lists change from day to day. */
 bool approval_add_files(cJSON *subjects, const struct profile *profile, struct muster_error *err)
 	MUST_CHECK;
+/* And a master, empty or not, by a MAC that it makes: CAUSE_MASTER_WEAK. */
+bool approval_add_master(cJSON *subjects, const char *name, const struct secret *master,
+			 struct muster_error *err) MUST_CHECK;
 
 #define APPROVAL_OF_PROVISION "provision"
 #define APPROVAL_OF_PRODUCE "cert produce"

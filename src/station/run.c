@@ -262,10 +262,7 @@ static bool read_masters(struct run *run, struct muster_error *err)
 {
 	const struct profile *profile = &run->profile;
 
-	if (profile->attestation != PROFILE_SYMMETRIC_KEY)
-		return true;
-	return open_tpm_masters(run, err) &&
-	       (!profile->master.primary.file ||
+	return (!profile->master.primary.file ||
 		identity_master_read(profile->master.primary.file, &run->primary_master, err)) &&
 	       (!profile->master.secondary.file ||
 		identity_master_read(profile->master.secondary.file, &run->secondary_master, err));
@@ -399,7 +396,9 @@ bool run_subjects(const struct run *run, cJSON **ret_subjects, struct muster_err
 	if (!subjects || !json_add_text(subjects, "profile", run->profile.digest) ||
 	    !json_add_text(subjects, "manifest", run->batch->manifest.digest))
 		return muster_fail_memory(err);
-	if (!approval_add_files(subjects, &run->profile, err))
+	if (!approval_add_files(subjects, &run->profile, err) ||
+	    !approval_add_master(subjects, "primaryMaster", &run->primary_master, err) ||
+	    !approval_add_master(subjects, "secondaryMaster", &run->secondary_master, err))
 		return false;
 	*ret_subjects = TAKE_PTR(subjects);
 	return true;
@@ -457,7 +456,7 @@ bool run_read(struct run *run, const struct station_request *request, struct con
 		return false;
 	run->may_use_network = config->tpm_network;
 	run->tpm_deadlines = chip_deadlines(config);
-	return check_devices(run, err) && open_batch(run, err);
+	return check_devices(run, err) && open_batch(run, err) && read_masters(run, err);
 }
 
 bool run_prepare(struct run *run, const struct station_request *request,
@@ -469,7 +468,7 @@ bool run_prepare(struct run *run, const struct station_request *request,
 	       load_tpm_terms(run, err) && check_key_fd(run, err) && find_token(run, err) &&
 	       read_places(run, &config, err) &&
 	       who_is_here(&run->who, request->operator_name, config.operator_name, err) &&
-	       read_masters(run, err) && open_http(run, &config, err) &&
+	       open_tpm_masters(run, err) && open_http(run, &config, err) &&
 	       open_journal(run, &config, err) && keep_profile(run, err) &&
 	       (request->dry_run || hooks_open(&config, run->journal_path, &run->hooks, err)) &&
 	       connect_service(run, err) && open_sender(run, err);

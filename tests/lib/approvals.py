@@ -2,6 +2,7 @@
 import base64
 import datetime
 import hashlib
+import hmac
 import json
 import subprocess
 
@@ -45,8 +46,15 @@ def digest_of(path):
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
+def masters(home):
+    """What stands for the masters in these files."""
+    return {f"{name}Master": hmac.new(base64.b64decode((home / f"keys/{name}.key").read_text()), b"muster approval 1",
+                                      hashlib.sha256).hexdigest() for name in ("primary", "secondary")}
+
+
 def plan(person, profile, manifest, since=-1, until=1, **changes):
-    content = {"verb": "provision", "subjects": {"profile": digest_of(profile), "manifest": digest_of(manifest)}, "devices": 3,
+    content = {"verb": "provision", "devices": 3,
+               "subjects": {"profile": digest_of(profile), "manifest": digest_of(manifest), **masters(profile.parent)},
                "name": person.name, "at": at(since), "until": at(until), "keySha256": person.digest}
     return person.sign("muster.plan/1", {**content, **changes})
 

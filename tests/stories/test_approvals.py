@@ -4,7 +4,7 @@ import shutil
 
 import pytest
 
-from lib.approvals import Person, digest_of, grant, plan, write
+from lib.approvals import Person, digest_of, grant, masters, plan, write
 from lib.batch import manifest, provision, serials
 from lib.station import Station
 
@@ -90,7 +90,7 @@ def test_approved_by_two_others_it_is_done(ceremony):
     assert asked.status == 0, asked
     assert (asked.json["devices"], asked.json["needed"], asked.json["counting"]) == (3, 2, 0)
     assert {row["subject"]: row["sha256"] for row in asked.json["subjects"]} == {
-        "profile": digest_of(ceremony.profile), "manifest": digest_of(ceremony.manifest)}
+        "profile": digest_of(ceremony.profile), "manifest": digest_of(ceremony.manifest), **masters(ceremony.station.home)}
     assert ceremony.grant(ceremony.carol, "--words", asked.json["words"].upper()).json["counting"] == 1
     assert ceremony.grant(ceremony.dave).json["counting"] == 2
     assert [(row["role"], row["name"], row["state"]) for row in ceremony.show()["signatures"]] == [

@@ -1,9 +1,13 @@
 """An approval is about what was looked at: the files that a profile names too, and one production alone."""
+import base64
+import os
+import shutil
 import subprocess
 
 import pytest
 
 from lib.custodian import Custodian
+from lib.software_token import write_secret
 from test_approvals import ceremony  # noqa: F401, a fixture
 from test_hsm_wrap import wrapped_profile
 
@@ -124,3 +128,38 @@ def test_a_folder_is_compared_as_the_manual_says(ceremony):
     (keys / "a.pem\nb.pem").write_text("")
     done = ceremony.ask()
     assert (done.status, done.cause) == (2, "E6173"), done
+
+
+def test_other_masters_were_not_approved(ceremony):
+    """The same profile, byte for byte, in a folder of the operator's, beside masters of his own."""
+    own = ceremony.approved().station.home / "own"
+    shutil.copytree(ceremony.station.home / "keys", own / "keys")
+    shutil.copy(ceremony.profile, own)
+    write_secret(own / "keys/secondary.key", base64.b64encode(os.urandom(32)).decode())
+    detail = ceremony.refused(ceremony.provision(profile=own / ceremony.profile.name), 5, "E6152")
+    assert "another secondaryMaster" in detail
+    shutil.copy(ceremony.station.home / "keys/secondary.key", own / "keys")
+    assert ceremony.provision(profile=own / ceremony.profile.name).status == 0
+
+
+def test_a_master_that_could_be_found_is_not_asked_for(ceremony):
+    """What stands for it in the file of approvals would tell when."""
+    write_secret(ceremony.station.home / "keys/primary.key", base64.b64encode(b"correct horse battery staple").decode())
+    done = ceremony.ask()
+    assert (done.status, done.cause) == (5, "E4313") and not ceremony.file.exists(), done
+
+
+def test_revocation_lists_of_ones_own_were_not_approved(ceremony):
+    """They change, so it is their folder that is approved."""
+    home, own = ceremony.station.home, ceremony.station.home / "own"
+    for folder in (home, own):
+        (folder / "roots").mkdir(parents=True)
+        (folder / "crls").mkdir()
+    ceremony.profile = ceremony.station.profile("tpm", {"attestation": {"tpm": {"roots": "roots", "crls": "crls"}}})
+    ceremony.manifest = home / "tpms.csv"
+    ceremony.manifest.write_text("serial,tpm\nSN-1,device:/dev/nowhere\n")
+    ceremony.approved()
+    (home / "crls/new.crl").write_text("of today")
+    shutil.copy(ceremony.profile, own)
+    assert "another crls" in ceremony.refused(ceremony.provision(profile=own / ceremony.profile.name), 5, "E6152")
+    assert ceremony.provision().cause != "E6152"
