@@ -20,17 +20,25 @@ struct station_bundle_request {
 bool station_bundle_export(const struct station_bundle_request *request, size_t *ret_count,
 			   struct muster_error *err) MUST_CHECK;
 
-/* Takes the devices of a bundle into this station's journal, where they are spooled, and hands out their registration IDs
- * (an array of texts). Profiles are files that devices of the bundle were begun with; each is kept. A device that is here
- * as another one is CAUSE_RECEIPT_DIFFERS, and nothing is taken. */
+struct station_bundle_taken {
+	cJSON *ids;     /* registration IDs of the devices that are here now, an array of texts */
+	cJSON *refused; /* an object for each of the others: registrationId, cause, detail */
+};
+
+void station_bundle_taken_done(struct station_bundle_taken *taken);
+
+/* Takes the devices of a bundle into this station's journal, where they are spooled. Profiles are files that devices of the
+ * bundle were begun with; each is kept. A device that is another one here, was retired here since, or has the serial or the key of
+ * another is refused by itself. A bundle that cannot be of a muster is CAUSE_BUNDLE_INVALID, and nothing of it is taken. */
 bool station_bundle_take(const struct station_bundle_request *request, const char *const *profiles,
-			 size_t profile_count, cJSON **ret_ids, struct muster_error *err)
-	MUST_CHECK;
+			 size_t profile_count, struct station_bundle_taken *ret_taken,
+			 struct muster_error *err) MUST_CHECK;
 /* What became of them, signed by this station; of the bundle at request->path to `receipt`. */
 bool station_bundle_answer(const struct station_bundle_request *request, const char *receipt,
 			   struct muster_error *err) MUST_CHECK;
 
 /* Takes a receipt in: devices that the other station has released are released here, with evidence that names the receipt.
- * *ret_rows has an object for each: registrationId, state, verified, hub, cause. */
+ * *ret_rows has an object for each: registrationId, state, verified, hub, cause, detail. It is there, too, when it fails because
+ * some are not enrolled: with the status that they share, else CAUSE_DEVICES_FAILED. */
 bool station_bundle_accept(const struct station_bundle_request *request, cJSON **ret_rows,
 			   struct muster_error *err) MUST_CHECK;

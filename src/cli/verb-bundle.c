@@ -109,12 +109,40 @@ static const struct option_row send_rows[] = {
 };
 /* clang-format on */
 
+/* They are all conflicts. */
+static bool check_refused(const struct station_bundle_taken *taken, struct muster_error *err)
+{
+	const cJSON *first = cJSON_GetArrayItem(taken->refused, 0);
+	int count = cJSON_GetArraySize(taken->refused);
+
+	return !first ||
+	       muster_fail(err, CAUSE_RECEIPT_DIFFERS,
+			   "%d of %d devices of the bundle were not taken: %s", count,
+			   count + cJSON_GetArraySize(taken->ids), json_text(first, "detail"));
+}
+
+/* Each of the devices with a cause in words. */
+static void tell_failures(const cJSON *rows)
+{
+	const cJSON *row;
+
+	cJSON_ArrayForEach(row, rows)
+	{
+		const char *detail = json_text(row, "detail");
+
+		if (detail)
+			fprintf(stderr, "muster: %s: [%s] %s\n",
+				PRINTABLE(json_text(row, "registrationId")),
+				json_text(row, "cause"), detail);
+	}
+}
+
 /* The receipt is written whatever became of the devices: it says so. */
 static bool send(const struct invocation *call, const struct send_options *options,
-		 const struct station_bundle_request *request, const cJSON *ids,
-		 struct muster_error *err)
+		 const struct station_bundle_request *request,
+		 const struct station_bundle_taken *taken, struct muster_error *err)
 {
-	size_t count = (size_t)cJSON_GetArraySize(ids), used = 0;
+	size_t count = (size_t)cJSON_GetArraySize(taken->ids), used = 0;
 	CLEANUP(freep) const char **names = calloc(count + 1, sizeof(*names));
 	struct muster_error unwritten;
 	const cJSON *id;
@@ -122,19 +150,20 @@ static bool send(const struct invocation *call, const struct send_options *optio
 
 	if (!names)
 		return muster_fail_memory(err);
-	cJSON_ArrayForEach(id, ids) names[used++] = id->valuestring;
+	cJSON_ArrayForEach(id, taken->ids) names[used++] = id->valuestring;
 	are_sent = sync_run(call, &options->sync, names, count, err);
-	if (station_bundle_answer(request, options->receipt, &unwritten))
-		return are_sent;
-	*err = unwritten;
-	return false;
+	if (!station_bundle_answer(request, options->receipt, &unwritten)) {
+		*err = unwritten;
+		return false;
+	}
+	return are_sent && check_refused(taken, err);
 }
 
 static bool run_send(const struct invocation *call, struct muster_error *err)
 {
 	const struct send_options *options = call->options;
 	CLEANUP(freep) char *journal = NULL;
-	CLEANUP(cJSON_freep) cJSON *ids = NULL;
+	CLEANUP(station_bundle_taken_done) struct station_bundle_taken taken = { 0 };
 	struct station_bundle_request request = {
 		.path = call->operands[0],
 		.key = options->key,
@@ -150,9 +179,11 @@ static bool run_send(const struct invocation *call, struct muster_error *err)
 	    !journal_verb_path(options->sync.request.journal_path, &journal, err))
 		return false;
 	request.journal_path = journal;
-	return station_bundle_take(&request, options->profiles.words, options->profiles.count, &ids,
-				   err) &&
-	       send(call, options, &request, ids, err);
+	if (!station_bundle_take(&request, options->profiles.words, options->profiles.count, &taken,
+				 err))
+		return false;
+	tell_failures(taken.refused);
+	return send(call, options, &request, &taken, err);
 }
 
 const struct verb verb_bundle_send = {
@@ -199,6 +230,8 @@ static bool run_accept(const struct invocation *call, struct muster_error *err)
 	CLEANUP(freep) char *journal = NULL;
 	CLEANUP(freep) char *out = NULL;
 	CLEANUP(cJSON_freep) cJSON *rows = NULL;
+	struct muster_error unprinted;
+	bool are_enrolled;
 	struct station_bundle_request request = {
 		.path = call->operands[0],
 		.public_key = options->from,
@@ -211,8 +244,14 @@ static bool run_accept(const struct invocation *call, struct muster_error *err)
 		return false;
 	request.journal_path = journal;
 	request.out_directory = out;
-	return station_bundle_accept(&request, &rows, err) &&
-	       output_print(stdout, call->output, rows, columns, ARRAY_SIZE(columns), err);
+	are_enrolled = station_bundle_accept(&request, &rows, err);
+	tell_failures(rows);
+	if (rows &&
+	    !output_print(stdout, call->output, rows, columns, ARRAY_SIZE(columns), &unprinted)) {
+		*err = unprinted;
+		return false;
+	}
+	return are_enrolled;
 }
 
 const struct verb verb_bundle_accept = {

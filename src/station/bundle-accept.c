@@ -18,6 +18,9 @@ struct acceptance {
 	const char *digest; /* of the receipt */
 	const cJSON *receipt;
 	cJSON *rows;
+	size_t failed;
+	struct muster_error failure; /* the first */
+	bool differ;                 /* failures have different exit statuses */
 };
 
 static void acceptance_done(struct acceptance *acceptance)
@@ -140,31 +143,116 @@ static bool release(const struct acceptance *acceptance, const struct journal_de
 
 /* -- Each device --------------------------------------------------------------------------------------------------- */
 
-static bool add_row(const struct acceptance *acceptance, const cJSON *answer, const char *state,
+/* How a device stands now. */
+struct standing {
+	const char *state;
+	const char *hub;
+	const cJSON *evidence;
+	struct muster_error
+		why; /* it is not enrolled; code MUSTER_OK: it is, or it was ended by decision */
+};
+
+static void count_failure(struct acceptance *acceptance, const struct muster_error *why)
+{
+	if (why->code == MUSTER_OK)
+		return;
+	if (acceptance->failed++ == 0)
+		acceptance->failure = *why;
+	acceptance->differ |= acceptance->failure.code != why->code;
+}
+
+static bool add_row(struct acceptance *acceptance, const char *id, const struct standing *standing,
 		    struct muster_error *err)
 {
-	const cJSON *verification = json_get(json_get(answer, "evidence"), "verification");
+	const cJSON *verification = json_get(standing->evidence, "verification");
+	const struct muster_error *why = &standing->why;
 	CLEANUP(cJSON_freep) cJSON *row = cJSON_CreateObject();
-	int64_t cause = 0;
-	char code[8];
 
-	if (json_int64(answer, "cause", &cause) && cause)
-		snprintf(code, sizeof(code), "E%04d", (int)cause);
-	if (!row || !json_add_text(row, "registrationId", json_text(answer, "registrationId")) ||
-	    !json_add_text(row, "state", state) ||
+	count_failure(acceptance, why);
+	if (!row || !json_add_text(row, "registrationId", id) ||
+	    !json_add_text(row, "state", standing->state) ||
 	    !json_add_bool(row, "verified", json_bool(verification, "verified", false)) ||
-	    !json_add_text(row, "hub", json_text(answer, "hub")) ||
-	    !json_add_text(row, "cause", cause ? code : NULL))
+	    !json_add_text(row, "hub", standing->hub) ||
+	    (why->code != MUSTER_OK && !bundle_add_why(row, why)))
 		return muster_fail_memory(err);
 	return cJSON_AddItemToArray(acceptance->rows, TAKE_PTR(row)) || muster_fail_memory(err);
 }
 
-static bool accept_device(const struct acceptance *acceptance, const cJSON *answer,
+/* Of a device that the other station did not release. */
+static void say_why(const struct acceptance *acceptance, const cJSON *answer,
+		    struct standing *standing)
+{
+	const char *detail = json_text(answer, "detail");
+	const char *station = json_text(acceptance->receipt, "station");
+	int64_t cause = 0;
+
+	if (!json_int64(answer, "cause", &cause) || !muster_cause_find((enum muster_cause)cause))
+		cause = CAUSE_DEVICE_SPOOLED;
+	muster_fail(&standing->why, (enum muster_cause)cause,
+		    "device '%s' is %s at station '%s'%s%s",
+		    PRINTABLE(json_text(answer, "registrationId")), PRINTABLE(standing->state),
+		    station ? PRINTABLE(station) : "?", detail ? ": " : "",
+		    detail ? PRINTABLE(detail) : "");
+}
+
+/* What a person has ended here stays so; but the other station may have enrolled it since. */
+static void say_ended(const struct acceptance *acceptance, const struct journal_device *row,
+		      const cJSON *evidence, struct standing *standing)
+{
+	const char *at = json_text(evidence, "at");
+	const char *station = json_text(acceptance->receipt, "station");
+	int64_t at_ms;
+
+	if (!at || !rfc3339_parse(at, &at_ms) || at_ms <= row->updated_ms)
+		return;
+	muster_fail(
+		&standing->why,
+		row->state == JOURNAL_RETIRED ? CAUSE_DEVICE_RETIRED : CAUSE_RECEIPT_DIFFERS,
+		"device '%s' is %s here, but station '%s' enrolled it since, at %s: retire it there",
+		PRINTABLE(row->registration_id), standing->state,
+		station ? PRINTABLE(station) : "?", PRINTABLE(at));
+}
+
+static bool add_released(struct acceptance *acceptance, const struct journal_device *row,
+			 struct muster_error *err)
+{
+	CLEANUP(cJSON_freep) cJSON *evidence = NULL;
+	struct standing standing = { .state = "already enrolled", .hub = row->hub };
+
+	if (!evidence_find(acceptance->journal, row->registration_id, &evidence, err))
+		return false;
+	standing.evidence = evidence;
+	return add_row(acceptance, row->registration_id, &standing, err);
+}
+
+static bool take_release(struct acceptance *acceptance, const struct journal_device *row,
+			 const cJSON *answer, struct muster_error *err)
+{
+	CLEANUP(cJSON_freep) cJSON *note = NULL;
+	const cJSON *evidence = json_get(answer, "evidence");
+	struct standing standing = { .state = "enrolled",
+				     .hub = json_text(answer, "hub"),
+				     .evidence = evidence };
+
+	if (!spool_find(acceptance->journal, row, &note, err))
+		return false;
+	if (!check_same(row, note, evidence, &standing.why)) {
+		standing.state = journal_state_name(row->state);
+		standing.hub = NULL;
+		standing.evidence = NULL;
+	} else if (!release(acceptance, row, answer, err)) {
+		return false;
+	}
+	return add_row(acceptance, row->registration_id, &standing, err);
+}
+
+/* One that is another one here, or is not enrolled, is no matter of the others. */
+static bool accept_device(struct acceptance *acceptance, const cJSON *answer,
 			  struct muster_error *err)
 {
 	const char *id = json_text(answer, "registrationId"), *state = json_text(answer, "state");
 	CLEANUP(journal_device_done) struct journal_device row = { 0 };
-	CLEANUP(cJSON_freep) cJSON *note = NULL;
+	struct standing standing = { .state = state };
 	bool found = false;
 
 	if (!id || !state)
@@ -173,22 +261,37 @@ static bool accept_device(const struct acceptance *acceptance, const cJSON *answ
 	if (!journal_device_find(acceptance->journal, JOURNAL_BY_REGISTRATION_ID, id, &row, &found,
 				 err))
 		return false;
-	if (!found)
+	if (found && row.state == JOURNAL_RELEASED)
+		return add_released(acceptance, &row, err);
+	if (found && journal_state_is_live(row.state) &&
+	    strcmp(state, journal_state_name(JOURNAL_RELEASED)) == 0)
+		return take_release(acceptance, &row, answer, err);
+	if (!found) {
+		muster_fail(&standing.why, CAUSE_RECEIPT_DIFFERS,
+			    "the receipt speaks of device '%s', which is not in this journal",
+			    PRINTABLE(id));
+	} else if (!journal_state_is_live(row.state)) {
+		standing.state = journal_state_name(row.state);
+		say_ended(acceptance, &row, json_get(answer, "evidence"), &standing);
+	} else {
+		say_why(acceptance, answer, &standing);
+	}
+	return add_row(acceptance, id, &standing, err);
+}
+
+static bool fail_together(const struct acceptance *acceptance, struct muster_error *err)
+{
+	int count = cJSON_GetArraySize(acceptance->rows);
+
+	*err = acceptance->failure;
+	if (acceptance->differ)
 		return muster_fail(
-			err, CAUSE_RECEIPT_DIFFERS,
-			"the receipt speaks of device '%s', which is not in this journal",
-			PRINTABLE(id));
-	if (row.state == JOURNAL_RELEASED)
-		return add_row(acceptance, answer, "already enrolled", err);
-	/* The receipt tells of an earlier life: what a person has ended since stays so. */
-	if (!journal_state_is_live(row.state))
-		return add_row(acceptance, answer, journal_state_name(row.state), err);
-	if (strcmp(state, journal_state_name(JOURNAL_RELEASED)) != 0)
-		return add_row(acceptance, answer, state, err);
-	return spool_find(acceptance->journal, &row, &note, err) &&
-	       check_same(&row, note, json_get(answer, "evidence"), err) &&
-	       release(acceptance, &row, answer, err) &&
-	       add_row(acceptance, answer, "enrolled", err);
+			err, CAUSE_DEVICES_FAILED,
+			"%zu of %d devices of the receipt are not enrolled, each with its "
+			"own line",
+			acceptance->failed, count);
+	return muster_error_prefix(err, "%zu of %d devices of the receipt are not enrolled",
+				   acceptance->failed, count);
 }
 
 bool station_bundle_accept(const struct station_bundle_request *request, cJSON **ret_rows,
@@ -217,5 +320,5 @@ bool station_bundle_accept(const struct station_bundle_request *request, cJSON *
 			return false;
 	}
 	*ret_rows = TAKE_PTR(rows);
-	return true;
+	return acceptance.failed == 0 || fail_together(&acceptance, err);
 }

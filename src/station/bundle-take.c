@@ -20,11 +20,6 @@ struct taking {
 
 /* -- Taking it --------------------------------------------------------------------------------------------------- */
 
-static bool fail_broken(struct muster_error *err)
-{
-	return muster_fail(err, CAUSE_BUNDLE_INVALID, "the bundle has a device without its names");
-}
-
 static bool append(const struct taking *taking, const char *id, const char *stage,
 		   enum journal_kind kind, cJSON *body, struct muster_error *err)
 {
@@ -94,28 +89,18 @@ static bool put_row(const struct taking *taking, const cJSON *object, struct mus
 	return journal_device_put(taking->journal, &row, err);
 }
 
-/* One that is here already with the same attempt came with this bundle before. */
+/* The row first: nothing was written when its key is taken. */
 static bool take_device(const struct taking *taking, const cJSON *object, struct muster_error *err)
 {
 	const char *id = json_text(object, "registrationId");
-	const char *attempt = json_text(object, "attemptId");
 	const cJSON *note = json_get(object, "spooled");
-	CLEANUP(journal_device_done) struct journal_device known = { 0 };
-	bool is_known;
+	bool is_here;
 
-	if (!id || !attempt || !cJSON_IsObject(note) || !json_text(object, "profileSha256"))
-		return fail_broken(err);
-	if (!journal_device_find(taking->journal, JOURNAL_BY_REGISTRATION_ID, id, &known, &is_known,
-				 err))
+	if (!bundle_judge_device(taking->journal, object, &is_here, err))
 		return false;
-	if (is_known && known.attempt_id && strcmp(known.attempt_id, attempt) == 0)
-		return true;
-	if (is_known && journal_state_is_live(known.state))
-		return muster_fail(err, CAUSE_RECEIPT_DIFFERS,
-				   "device '%s' of the bundle is %s here by another attempt",
-				   PRINTABLE(id), journal_state_name(known.state));
-	return append_certificates(taking, id, json_get(note, "attestation"), err) &&
-	       append_note(taking, id, note, err) && put_row(taking, object, err);
+	return is_here || (put_row(taking, object, err) &&
+			   append_certificates(taking, id, json_get(note, "attestation"), err) &&
+			   append_note(taking, id, note, err));
 }
 
 static bool keep_profiles(const char *journal_path, const char *const *paths, size_t count,
@@ -132,8 +117,31 @@ static bool keep_profiles(const char *journal_path, const char *const *paths, si
 	return true;
 }
 
-static bool take_all(const struct taking *taking, const cJSON *devices, cJSON *ids,
-		     struct muster_error *err)
+static bool check_all(const cJSON *devices, struct muster_error *err)
+{
+	const cJSON *object;
+
+	cJSON_ArrayForEach(object, devices)
+	{
+		if (!bundle_check_device(object, err))
+			return false;
+	}
+	return true;
+}
+
+static bool add_refused(cJSON *refused, const char *id, const struct muster_error *why,
+			struct muster_error *err)
+{
+	cJSON *row = cJSON_CreateObject();
+
+	return (row && cJSON_AddItemToArray(refused, row) &&
+		json_add_text(row, "registrationId", id) && bundle_add_why(row, why)) ||
+	       muster_fail_memory(err);
+}
+
+/* What one device clashes with is no matter of the others. */
+static bool take_all(const struct taking *taking, const cJSON *devices,
+		     struct station_bundle_taken *taken, struct muster_error *err)
 {
 	const cJSON *object;
 
@@ -141,11 +149,18 @@ static bool take_all(const struct taking *taking, const cJSON *devices, cJSON *i
 		return false;
 	cJSON_ArrayForEach(object, devices)
 	{
-		if (!take_device(taking, object, err))
+		const char *id = json_text(object, "registrationId");
+		struct muster_error why;
+
+		if (take_device(taking, object, &why)) {
+			if (!cJSON_AddItemToArray(taken->ids, cJSON_CreateString(id)))
+				return muster_fail_memory(err);
+		} else if (why.code != MUSTER_E_CONFLICT) {
+			*err = why;
 			return false;
-		if (!cJSON_AddItemToArray(ids,
-					  cJSON_CreateString(json_text(object, "registrationId"))))
-			return muster_fail_memory(err);
+		} else if (!add_refused(taken->refused, id, &why, err)) {
+			return false;
+		}
 	}
 	return journal_commit(taking->journal, err);
 }
@@ -156,94 +171,90 @@ static void taking_done(struct taking *taking)
 	who_done(&taking->who);
 }
 
+void station_bundle_taken_done(struct station_bundle_taken *taken)
+{
+	cJSON_Delete(taken->ids);
+	cJSON_Delete(taken->refused);
+}
+
 bool station_bundle_take(const struct station_bundle_request *request, const char *const *profiles,
-			 size_t profile_count, cJSON **ret_ids, struct muster_error *err)
+			 size_t profile_count, struct station_bundle_taken *ret_taken,
+			 struct muster_error *err)
 {
 	CLEANUP(cJSON_freep) cJSON *content = NULL;
-	CLEANUP(cJSON_freep) cJSON *ids = cJSON_CreateArray();
+	CLEANUP(station_bundle_taken_done)
+	struct station_bundle_taken taken = { cJSON_CreateArray(), cJSON_CreateArray() };
 	CLEANUP(taking_done) struct taking taking = { 0 };
 	CLEANUP(config_done) struct config config = { 0 };
 	CLEANUP(profile_report_done) struct profile_report report = { 0 };
 	char digest[SHA256_HEX_SIZE];
+	const cJSON *devices;
 
 	taking.digest = digest;
-	if (!ids)
+	if (!taken.ids || !taken.refused)
 		return muster_fail_memory(err);
 	if (!checkpoint_key_is_there(request->key, err) || !config_load(&config, &report, err) ||
 	    !approval_check_station(&config, request->public_key, err) ||
-	    !bundle_read(request->path, BUNDLE_SCHEMA, request->public_key, &content, digest,
-			 err) ||
+	    !bundle_read(request->path, BUNDLE_SCHEMA, request->public_key, &content, digest, err))
+		return false;
+	devices = json_get(content, "devices");
+	if (!check_all(devices, err) ||
 	    !who_is_here(&taking.who, request->operator_name, NULL, err) ||
 	    !journal_open(request->journal_path, JOURNAL_WRITE, &taking.journal, err) ||
 	    !keep_profiles(request->journal_path, profiles, profile_count, err) ||
-	    !take_all(&taking, json_get(content, "devices"), ids, err))
+	    !take_all(&taking, devices, &taken, err))
 		return false;
-	*ret_ids = TAKE_PTR(ids);
+	*ret_taken = taken;
+	taken = (struct station_bundle_taken){ 0 };
 	return true;
 }
 
 /* -- The answer -------------------------------------------------------------------------------------------------- */
 
-struct evidence {
-	cJSON *tree; /* of the release, parsed; NULL: none */
-};
-
-static bool take_release(void *context, const struct journal_entry *entry, struct muster_error *err)
+/* What this station has of it; evidence where it was released. */
+static bool add_row(cJSON *answer, struct journal *journal, const char *id,
+		    struct muster_error *err)
 {
-	struct evidence *evidence = context;
-	CLEANUP(cJSON_freep) cJSON *body = NULL;
-	const char *text;
+	CLEANUP(journal_device_done) struct journal_device row = { 0 };
+	CLEANUP(cJSON_freep) cJSON *evidence = NULL;
+	bool found;
 
-	if (strcmp(entry->stage, "release") != 0 || entry->kind != JOURNAL_OUTCOME)
-		return true;
-	if (!json_parse(entry->body, strlen(entry->body), "a journal entry", &body, err))
+	if (!journal_device_find(journal, JOURNAL_BY_REGISTRATION_ID, id, &row, &found, err) ||
+	    (row.state == JOURNAL_RELEASED && !evidence_find(journal, id, &evidence, err)))
 		return false;
-	text = json_text(body, "evidence");
-	if (!text)
-		return true;
-	cJSON_Delete(TAKE_PTR(evidence->tree));
-	return json_parse(text, strlen(text), "the evidence", &evidence->tree, err);
+	return (json_add_text(answer, "state", journal_state_name(row.state)) &&
+		json_add_int64(answer, "cause", row.cause) &&
+		json_add_text(answer, "hub", row.hub) && json_add_text(answer, "etag", row.etag) &&
+		(!evidence || json_add_item(answer, "evidence", TAKE_PTR(evidence)))) ||
+	       muster_fail_memory(err);
 }
 
-static bool find_evidence(struct journal *journal, const char *id, cJSON **ret_tree,
-			  struct muster_error *err)
+static bool add_refusal(cJSON *answer, const struct muster_error *why, struct muster_error *err)
 {
-	struct evidence evidence = { 0 };
-
-	if (!journal_entries_all(journal, id, take_release, &evidence, err)) {
-		cJSON_Delete(evidence.tree);
-		return false;
-	}
-	*ret_tree = evidence.tree;
-	return true;
+	return (json_add_text(answer, "state", "refused") &&
+		json_add_int64(answer, "cause", why->cause) &&
+		json_add_text(answer, "detail", why->message)) ||
+	       muster_fail_memory(err);
 }
 
 static bool answer_device(struct journal *journal, const cJSON *object, cJSON *answers,
 			  struct muster_error *err)
 {
 	const char *id = json_text(object, "registrationId");
-	CLEANUP(journal_device_done) struct journal_device row = { 0 };
 	CLEANUP(cJSON_freep) cJSON *answer = cJSON_CreateObject();
-	CLEANUP(cJSON_freep) cJSON *evidence = NULL;
-	bool found;
+	struct muster_error why = { 0 };
+	bool is_here;
 
-	if (!id)
-		return fail_broken(err);
-	if (!answer)
-		return muster_fail_memory(err);
-	if (!journal_device_find(journal, JOURNAL_BY_REGISTRATION_ID, id, &row, &found, err) ||
-	    !find_evidence(journal, id, &evidence, err))
+	if (!bundle_judge_device(journal, object, &is_here, &why) &&
+	    why.code != MUSTER_E_CONFLICT) {
+		*err = why;
 		return false;
-	if (!found)
-		return true;
-	if (!json_add_text(answer, "registrationId", id) ||
-	    !json_add_text(answer, "attemptId", row.attempt_id) ||
-	    !json_add_text(answer, "state", journal_state_name(row.state)) ||
-	    !json_add_int64(answer, "cause", row.cause) || !json_add_text(answer, "hub", row.hub) ||
-	    !json_add_text(answer, "etag", row.etag) ||
-	    (evidence && row.state == JOURNAL_RELEASED &&
-	     !json_add_item(answer, "evidence", TAKE_PTR(evidence))))
+	}
+	if (!answer || !json_add_text(answer, "registrationId", id) ||
+	    !json_add_text(answer, "attemptId", json_text(object, "attemptId")))
 		return muster_fail_memory(err);
+	if (is_here ? !add_row(answer, journal, id, err) : !add_refusal(answer, &why, err))
+		return false;
 	return cJSON_AddItemToArray(answers, TAKE_PTR(answer)) || muster_fail_memory(err);
 }
 
@@ -261,6 +272,7 @@ bool station_bundle_answer(const struct station_bundle_request *request, const c
 	if (!answers)
 		return muster_fail_memory(err);
 	if (!bundle_read(request->path, BUNDLE_SCHEMA, request->public_key, &bundle, digest, err) ||
+	    !check_all(json_get(bundle, "devices"), err) ||
 	    !who_is_here(&who, request->operator_name, NULL, err) ||
 	    !journal_open(request->journal_path, JOURNAL_READ, &journal, err))
 		return false;

@@ -64,3 +64,11 @@ bool bundle_read(const char *path, const char *schema, const char *public_key_pa
 	return json_parse_large(statement.content, strlen(statement.content), BUNDLE_FILE_MAX, path,
 				ret_content, err);
 }
+
+bool bundle_add_why(cJSON *row, const struct muster_error *why)
+{
+	char code[8];
+
+	snprintf(code, sizeof(code), "E%04u", (unsigned)why->cause);
+	return json_add_text(row, "cause", code) && json_add_text(row, "detail", why->message);
+}

@@ -315,6 +315,34 @@ bool evidence_compose(struct job *job, char **ret_text, struct muster_error *err
 	return evidence_print(root, ret_text, err);
 }
 
+static bool take_release(void *context, const struct journal_entry *entry, struct muster_error *err)
+{
+	cJSON **evidence = context;
+	CLEANUP(cJSON_freep) cJSON *body = NULL;
+	const char *text;
+
+	if (strcmp(entry->stage, stage_name(STAGE_RELEASE)) != 0 || entry->kind != JOURNAL_OUTCOME)
+		return true;
+	if (!json_parse(entry->body, strlen(entry->body), "a journal entry", &body, err))
+		return false;
+	text = json_text(body, "evidence");
+	if (!text)
+		return true;
+	cJSON_Delete(TAKE_PTR(*evidence));
+	return json_parse(text, strlen(text), "the evidence", evidence, err);
+}
+
+bool evidence_find(struct journal *journal, const char *registration_id, cJSON **ret_evidence,
+		   struct muster_error *err)
+{
+	CLEANUP(cJSON_freep) cJSON *evidence = NULL;
+
+	if (!journal_entries_all(journal, registration_id, take_release, &evidence, err))
+		return false;
+	*ret_evidence = TAKE_PTR(evidence);
+	return true;
+}
+
 const char *evidence_key_digest(const cJSON *attestation)
 {
 	const char *digest = json_text(attestation, "ekSha256");

@@ -12,6 +12,9 @@ bool evidence_check_room(const struct job *job, struct muster_error *err) MUST_C
 bool evidence_compose(struct job *job, char **ret_text, struct muster_error *err) MUST_CHECK;
 /* The device's key and what was found out about it. NULL without memory. */
 cJSON *evidence_attestation(const struct job *job);
+/* That of a device's last release, as the journal has it; NULL: none. */
+bool evidence_find(struct journal *journal, const char *registration_id, cJSON **ret_evidence,
+		   struct muster_error *err) MUST_CHECK;
 /* SHA-256 of the key that it is of, as rows of the journal have it; NULL for derived keys. */
 const char *evidence_key_digest(const cJSON *attestation);
 /* What the attest stage would have recorded of a key with a certificate, made again from that; for a journal that did not see

@@ -208,6 +208,17 @@ bool spool_is_of(const cJSON *note, const struct journal_device *row)
 	return !digest || (row->key_digest && strcmp(digest, row->key_digest) == 0);
 }
 
+bool spool_ek(const cJSON *note, struct ek_public *ret_ek, struct muster_error *err)
+{
+	const char *text = json_text(json_get(note, "attestation"), "endorsementKey");
+	CLEANUP(bytes_done) struct bytes bytes = { 0 };
+
+	if (!text || !base64_decode(text, strlen(text), &bytes))
+		return muster_fail(err, CAUSE_JOURNAL_DAMAGED,
+				   "it was spooled without its endorsement key");
+	return ek_public_parse(bytes.data, bytes.size, ret_ek, err);
+}
+
 static bool follow_entry(void *context, const struct journal_entry *entry, struct muster_error *err)
 {
 	cJSON **note = context;
@@ -245,15 +256,10 @@ static bool check_ek(const struct job *job, struct muster_error *err)
 
 static bool take_ek(struct job *job, struct muster_error *err)
 {
-	const char *text = json_text(json_get(job->spooled, "attestation"), "endorsementKey");
-	CLEANUP(bytes_done) struct bytes bytes = { 0 };
-
-	if (!text || !base64_decode(text, strlen(text), &bytes))
-		return muster_fail(err, CAUSE_JOURNAL_DAMAGED,
-				   "the journal spools device '%s' without its endorsement key",
-				   PRINTABLE(job->registration_id));
-	job->has_ek = ek_public_parse(bytes.data, bytes.size, &job->ek, err);
-	return job->has_ek && check_ek(job, err);
+	job->has_ek = spool_ek(job->spooled, &job->ek, err);
+	return job->has_ek
+		       ? check_ek(job, err)
+		       : muster_error_prefix(err, "device '%s'", PRINTABLE(job->registration_id));
 }
 
 /* By the approvals that were given then. */

@@ -13,6 +13,8 @@
 bool spool_follow(cJSON **note, const struct journal_entry *entry, cJSON *body);
 /* Whether it is of the key that the row has: in place of the spooled one another may have been made since. */
 bool spool_is_of(const cJSON *note, const struct journal_device *row);
+/* The endorsement key that it is of. */
+bool spool_ek(const cJSON *note, struct ek_public *ret_ek, struct muster_error *err) MUST_CHECK;
 /* The note that holds for a device; NULL: none. */
 bool spool_find(struct journal *journal, const struct journal_device *row, cJSON **ret_note,
 		struct muster_error *err) MUST_CHECK;

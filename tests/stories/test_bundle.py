@@ -11,7 +11,8 @@ import pytest
 from lib.paths import RELEASE
 from lib.station import Station
 from lib.tls_server import WrongServer
-from test_offline import evidence_of, spool
+from test_offline import evidence_of, offline, spool
+from test_outbox import outbox, resolve
 from test_retire import retire
 
 
@@ -97,6 +98,119 @@ def test_a_receipt_brings_no_retired_device_back(station, office, keys, tmp_path
 
 
 
+def there(station, office, tmp_path, name="stick", **options):
+    """A bundle of all that is spooled goes to the office, which has the profile, and the receipt comes."""
+    bundle, receipt = tmp_path / f"{name}.bundle", tmp_path / f"{name}.receipt"
+    assert export(station, bundle).status == 0
+    return send(office, bundle, receipt, public_key(station), "--profile", office.home / "derived-key.yaml", **options), receipt
+
+
+def by_name(done):
+    return {row["registrationId"]: (row["state"], row.get("cause")) for row in done.json}
+
+
+def test_one_device_that_differs_holds_up_no_other(station, office, keys, tmp_path):
+    names, profile, _, of_office = prepared(station, office, 3)
+    assert office.provision(profile, "STICK-0").status == 0
+    sent, receipt = there(station, office, tmp_path)
+    assert (sent.status, sent.cause) == (7, "E5186"), sent
+    assert sent.stderr.count("stick-0") >= 1 and "1 of 3 devices" in sent.error["detail"], sent
+    assert by_name(sent) == {name: ("enrolled", None) for name in names[1:]}
+    taken = accept(station, receipt, of_office)
+    assert (taken.status, taken.cause) == (7, "E5186"), taken
+    assert by_name(taken) == {names[0]: ("refused", "E5186"), names[1]: ("enrolled", None), names[2]: ("enrolled", None)}
+    assert list(outbox(station)) == [names[0]]
+    done = station.sync(names[0])
+    assert (done.status, done.json[0]["state"]) == (0, "already enrolled"), done
+    assert station.emulator.writes(names[0]) == ["create"]
+
+
+def test_a_device_that_is_unknown_or_another_one_holds_up_no_other_of_a_receipt(station, office, keys, tmp_path):
+    names, _, _, of_office = prepared(station, office, 3)
+    sent, receipt = there(station, office, tmp_path)
+    assert sent.status == 0, sent
+    assert resolve(station, names[0], "--as", "retired", "--reason", "lost").status == 0
+    assert spool(station, station.home / "derived-key.yaml", "STICK-0") == names[0]
+    taken = accept(station, receipt, of_office)
+    assert (taken.status, taken.cause) == (7, "E5186"), taken
+    assert by_name(taken) == {names[0]: ("spooled", "E5186"), names[1]: ("enrolled", None), names[2]: ("enrolled", None)}
+    other = Station(tmp_path / "other", station.emulator)
+    shutil.copytree(station.home / "keys", other.home / "keys", dirs_exist_ok=True)
+    spool(other, other.profile("derived-key"), "STICK-1")
+    taken = accept(other, receipt, of_office)
+    assert taken.status == 7 and by_name(taken)[names[2]] == ("released", "E5186"), taken
+
+
+def test_a_serial_that_is_another_device_here_is_refused(station, office, keys, tmp_path):
+    names, profile, _, of_office = prepared(station, office, 2)
+    manifest = office.home / "devices.csv"
+    manifest.write_text("serial,registrationId\nSTICK-0,other-0\n")
+    done = office.muster("provision", "--profile", profile, "--manifest", manifest, *office.common())
+    assert done.status == 0, done
+    sent, receipt = there(station, office, tmp_path)
+    assert sent.status == 7 and "[E3102]" in sent.stderr, sent
+    assert station.service.enrollment(names[0]) is None
+    assert by_name(accept(station, receipt, of_office)) == {names[0]: ("refused", "E3102"), names[1]: ("enrolled", None)}
+
+
+def test_an_endorsement_key_that_is_another_device_here_is_refused(station, office, keys, tpm, tmp_path):
+    names, _, _, of_office = prepared(station, office, 1)
+    mine = spool(station, station.profile("tpm", {"registrationId": "{serial.lower}"}), "STICK-T", "--tpm", tpm.tcti)
+    theirs = office.profile("tpm", {"registrationId": "{serial.lower}"})
+    assert office.provision(theirs, "OFFICE-T", "--tpm", tpm.tcti).status == 0
+    sent, receipt = there(station, office, tmp_path)
+    assert sent.status == 7 and "[E3103]" in sent.stderr and "office-t" in sent.stderr, sent
+    assert station.service.enrollment(mine) is None
+    assert by_name(accept(station, receipt, of_office)) == {mine: ("refused", "E3103"), names[0]: ("enrolled", None)}
+
+
+def test_a_bundle_from_before_brings_no_retired_device_back(station, office, keys, tmp_path):
+    (name,), profile, of_station, of_office = prepared(station, office, 1)
+    bundle, receipt = tmp_path / "stick.bundle", tmp_path / "stick.receipt"
+    assert export(station, bundle).status == 0
+    assert office.provision(profile, "STICK-0").status == 0
+    assert retire(office, name).status == 0
+    sent = send(office, bundle, receipt, of_station, "--profile", profile)
+    assert sent.status == 7 and "[E6021]" in sent.stderr, sent
+    assert station.service.enrollment(name) is None
+    assert resolve(station, name, "--as", "failed", "--reason", "another board").status == 0
+    assert spool(station, station.home / "derived-key.yaml", "STICK-0") == name
+    sent, receipt = there(station, office, tmp_path, "again")
+    assert sent.status == 0, sent
+    assert by_name(accept(station, receipt, of_office)) == {name: ("enrolled", None)}
+
+
+def test_a_receipt_for_what_was_retired_before_says_so(station, office, keys, tmp_path):
+    (name,), profile, of_station, of_office = prepared(station, office, 1)
+    bundle, receipt = tmp_path / "stick.bundle", tmp_path / "stick.receipt"
+    assert export(station, bundle).status == 0
+    assert station.sync().status == 0
+    assert retire(station, name).status == 0
+    assert send(office, bundle, receipt, of_station, "--profile", profile).status == 0
+    taken = accept(station, receipt, of_office)
+    assert (taken.status, by_name(taken)) == (7, {name: ("retired", "E6021")}), taken
+
+
+def test_a_receipt_of_what_was_not_sent_says_that_it_waits(station, office, keys, tmp_path):
+    names, profile, of_station, of_office = prepared(station, office)
+    for path in (office.home / "profiles").glob("*"):
+        path.unlink()
+    bundle, receipt = tmp_path / "stick.bundle", tmp_path / "stick.receipt"
+    assert export(station, bundle).status == 0
+    assert send(office, bundle, receipt, of_station).status == 1
+    taken = accept(station, receipt, of_office)
+    assert (taken.status, taken.cause) == (6, "E5180"), taken
+    assert by_name(taken) == {name: ("spooled", "E5180") for name in names}
+    assert set(outbox(station)) == set(names)
+    older = receipt
+    newer = tmp_path / "newer.receipt"
+    assert send(office, bundle, newer, of_station, "--profile", profile).status == 0
+    first = accept(station, newer, of_office)
+    again = accept(station, older, of_office)
+    assert (again.status, by_name(again)) == (0, {name: ("already enrolled", None) for name in names}), again
+    assert [(row["verified"], row["hub"]) for row in again.json] == [(True, row["hub"]) for row in first.json]
+
+
 def test_no_secret_is_on_the_stick(station, office, keys, tmp_path):
     names, profile, of_station, _ = prepared(station, office)
     bundle, receipt = tmp_path / "stick.bundle", tmp_path / "stick.receipt"
@@ -175,6 +289,26 @@ def sign_again(station, path, change):
                           input=f"muster.bundle/1 {digest}\n".encode())
     document["signature"] = base64.b64encode(done.stdout).decode()
     path.write_text(json.dumps(document))
+
+
+@pytest.mark.parametrize("member, value", [
+    ("registrationId", "batch/devices.csv"), ("registrationId", "../../../../tmp/pwned"), ("registrationId", "Stick-0"),
+    ("registrationId", ""), ("serial", "S\n1"), ("deviceId", "a/b"), ("profileSha256", "abc"), ("keySha256", "ab" * 31), ("attemptId", "x" * 32),
+    ("keyId", "../id"), ("attemptId", None), ("spooled", None), ("spooled", [])])
+def test_a_bundle_of_no_such_device_is_refused_whole(station, office, keys, tmp_path, member, value):
+    _, profile, of_station, _ = prepared(station, office)
+    bundle = tmp_path / "stick.bundle"
+    assert export(station, bundle).status == 0
+
+    def rename(content):
+        content["devices"][-1][member] = value
+
+    sign_again(station, bundle, rename)
+    before = office.muster("journal", "export", "--journal", office.journal).stdout
+    done = send(office, bundle, tmp_path / "r", of_station, "--profile", profile)
+    assert (done.status, done.cause) == (8, "E6030"), done
+    assert office.muster("journal", "export", "--journal", office.journal).stdout == before
+    assert not (tmp_path / "r").exists()
 
 
 @pytest.mark.parametrize("which", ["certificate", "secondaryCertificate"])
