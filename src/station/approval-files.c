@@ -13,6 +13,17 @@
 
 enum { NAMED_FILE_MAX = 1024 * 1024 };
 
+struct approved_file {
+	char *name;
+	char digest[SHA256_HEX_SIZE];
+};
+
+/* In the order of their names. */
+struct approved_folder {
+	struct approved_file *files;
+	size_t count;
+};
+
 static bool file_digest(const char *path, char out[SHA256_HEX_SIZE], struct muster_error *err)
 {
 	CLEANUP(bytes_done) struct bytes file = { 0 };
@@ -62,31 +73,99 @@ static bool check_name(const char *folder, const char *name, struct muster_error
 	return true;
 }
 
-/* Of the lines "DIGEST  NAME" of its files, in their order, as sha256sum writes them. */
-static bool folder_digest(const char *path, char out[SHA256_HEX_SIZE], struct muster_error *err)
+static bool take_file(struct approved_folder *folder, const char *path, const char *name,
+		      struct muster_error *err)
 {
-	CLEANUP(text_done) struct text lines = TEXT_MAX(64 * 1024 * 1024);
+	CLEANUP(freep) char *whole = text_format("%s/%s", path, name);
+	struct approved_file *file = &folder->files[folder->count];
+
+	if (!whole)
+		return muster_fail_memory(err);
+	if (!check_name(path, name, err) || !file_digest(whole, file->digest, err))
+		return false;
+	file->name = strdup(name);
+	folder->count += file->name != NULL;
+	return file->name || muster_fail_memory(err);
+}
+
+void approved_folder_free(struct approved_folder *folder)
+{
+	for (size_t i = 0; folder && i < folder->count; i++)
+		free(folder->files[i].name);
+	if (folder)
+		free(folder->files);
+	free(folder);
+}
+
+bool approved_folder_read(const char *path, struct approved_folder **ret_folder,
+			  struct muster_error *err)
+{
 	CLEANUP(listing_done) struct listing listing = { 0 };
+	CLEANUP(approved_folder_freep)
+	struct approved_folder *folder = calloc(1, sizeof(*folder));
 
 	listing.count = scandir(path, &listing.items, is_content, compare);
 	if (listing.count < 0)
 		return muster_fail_errno(err, CAUSE_INPUT_NOT_FOUND, errno, "reading folder '%s'",
 					 PRINTABLE(path));
-	for (int i = 0; i < listing.count; i++) {
-		const char *name = listing.items[i]->d_name;
-		CLEANUP(freep) char *file = text_format("%s/%s", path, name);
-		char digest[SHA256_HEX_SIZE];
-
-		if (!file)
-			return muster_fail_memory(err);
-		if (!check_name(path, name, err) || !file_digest(file, digest, err))
+	if (folder)
+		folder->files = calloc((size_t)listing.count + 1, sizeof(*folder->files));
+	if (!folder || !folder->files)
+		return muster_fail_memory(err);
+	for (int i = 0; i < listing.count; i++)
+		if (!take_file(folder, path, listing.items[i]->d_name, err))
 			return false;
-		text_addf(&lines, "%s  %s\n", digest, name);
-	}
+	*ret_folder = TAKE_PTR(folder);
+	return true;
+}
+
+static int compare_name(const void *name, const void *file)
+{
+	return strcmp(name, ((const struct approved_file *)file)->name);
+}
+
+bool approved_folder_check(const struct approved_folder *folder, const char *path,
+			   const char *digest, struct muster_error *err)
+{
+	const char *slash = strrchr(path, '/');
+	const struct approved_file *file =
+		bsearch(slash ? slash + 1 : path, folder->files, folder->count,
+			sizeof(*folder->files), compare_name);
+
+	return (file && strcmp(file->digest, digest) == 0) ||
+	       muster_fail(err, CAUSE_APPROVAL_OTHER, "'%s' is not the file that was approved",
+			   PRINTABLE(path));
+}
+
+/* Of the lines "DIGEST  NAME" of its files, in their order, as sha256sum writes them. */
+static bool digest_of(const struct approved_folder *folder, char out[SHA256_HEX_SIZE],
+		      struct muster_error *err)
+{
+	CLEANUP(text_done) struct text lines = TEXT_MAX(64 * 1024 * 1024);
+
+	for (size_t i = 0; i < folder->count; i++)
+		text_addf(&lines, "%s  %s\n", folder->files[i].digest, folder->files[i].name);
 	if (!text_ok(&lines, err))
 		return false;
 	sha256_hex(out, lines.data ? lines.data : "", lines.length);
 	return true;
+}
+
+static bool folder_digest(const char *path, char out[SHA256_HEX_SIZE], struct muster_error *err)
+{
+	CLEANUP(approved_folder_freep) struct approved_folder *folder = NULL;
+
+	return approved_folder_read(path, &folder, err) && digest_of(folder, out, err);
+}
+
+bool approval_add_folder(cJSON *subjects, const char *name, const struct approved_folder *folder,
+			 struct muster_error *err)
+{
+	char digest[SHA256_HEX_SIZE];
+
+	if (!digest_of(folder, digest, err))
+		return false;
+	return json_add_text(subjects, name, digest) || muster_fail_memory(err);
 }
 
 /* Of a folder whose content changes from day to day: which one it is. */
@@ -112,7 +191,6 @@ bool approval_add_files(cJSON *subjects, const struct profile *profile, struct m
 		{ "issuer", profile->x509.issuer_certificate, file_digest },
 		{ "roots", profile->tpm.roots, folder_digest },
 		{ "crls", profile->tpm.crls, place_digest },
-		{ "deviceKeys", profile->x509.device_keys, folder_digest },
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(named); i++) {

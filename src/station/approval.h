@@ -76,8 +76,19 @@ bool approval_check_request(const struct approval *approval, const struct approv
 
 /* -- Before something is done ---------------------------------------------------------------------------------- */
 
-/* Adds what the profile names: "issuer", "roots", "deviceKeys", each by the digest of its content, and "crls" by that of its
- * path, because revocation lists change from day to day. */
+/* The files of a folder by their content: what was looked at, to hold what is read later against it. */
+struct approved_folder;
+bool approved_folder_read(const char *path, struct approved_folder **ret_folder,
+			  struct muster_error *err) MUST_CHECK;
+void approved_folder_free(struct approved_folder *folder);
+DEFINE_FREEP(approved_folder_freep, struct approved_folder *, approved_folder_free)
+/* The file at `path`, which is in that folder and whose content has that digest: CAUSE_APPROVAL_OTHER. */
+bool approved_folder_check(const struct approved_folder *folder, const char *path,
+			   const char *digest, struct muster_error *err) MUST_CHECK;
+bool approval_add_folder(cJSON *subjects, const char *name, const struct approved_folder *folder,
+			 struct muster_error *err) MUST_CHECK;
+/* Adds what the profile names: "issuer" and "roots", each by the digest of its content, and "crls" by that of its path,
+ * because revocation lists change from day to day. */
 bool approval_add_files(cJSON *subjects, const struct profile *profile, struct muster_error *err)
 	MUST_CHECK;
 /* And a master, empty or not, by a MAC that it makes: CAUSE_MASTER_WEAK. */

@@ -101,6 +101,7 @@ struct run {
 	struct approval_demand
 		*demand; /* SYNC: on what devices have to have been spooled; NULL: nothing */
 	cJSON *approval; /* who approved this run, for the record; NULL: nobody was asked */
+	struct approved_folder *approved_keys; /* the devices', as approved; NULL: any */
 };
 
 struct job;
@@ -341,7 +342,7 @@ struct config;
 bool run_read(struct run *run, const struct station_request *request, struct config *config,
 	      struct profile_report *report, struct muster_error *err) MUST_CHECK;
 /* What of a batch has to be approved, by digest: profile, manifest, and the files that the profile names. */
-bool run_subjects(const struct run *run, cJSON **ret_subjects, struct muster_error *err) MUST_CHECK;
+bool run_subjects(struct run *run, cJSON **ret_subjects, struct muster_error *err) MUST_CHECK;
 bool run_prepare(struct run *run, const struct station_request *request,
 		 struct profile_report *report, struct muster_error *err) MUST_CHECK;
 void run_done(struct run *run);

@@ -212,6 +212,7 @@ static bool check_row(struct check *check, const struct station_device *device,
 		complain(check, name_of_cause(wrong.cause, device), wrong.message);
 		return true;
 	}
+	check->manifest->has_device_keys |= device->device_key != NULL;
 	if (device->tpm && !check->run->needs_tpm)
 		complain(check, NAME_TPM, "a TPM is named, and the profile is not for TPM devices");
 	return check_own(check, device, &good, err) &&

@@ -12,6 +12,7 @@ struct manifest {
 	size_t count;   /* of rows */
 	size_t next;    /* number of the next row, from 0 */
 	char digest[SHA256_HEX_SIZE];
+	bool has_device_keys; /* a row names a file with the device's key */
 };
 
 /* Reads it all, and touches nothing else: every mistake goes to the batch's `mistake`. CAUSE_MANIFEST_INVALID. Of a long one

@@ -34,7 +34,8 @@ static bool read_certificate(const struct bytes *file, const char *path, EVP_PKE
 	return *ret_key != NULL;
 }
 
-bool recipient_read(const char *path, struct bytes *ret_spki, struct muster_error *err)
+bool recipient_read(const char *path, struct bytes *ret_spki, char ret_digest[SHA256_HEX_SIZE],
+		    struct muster_error *err)
 {
 	CLEANUP(EVP_PKEY_freep) EVP_PKEY *key = NULL;
 	CLEANUP(bytes_done) struct bytes file = { 0 };
@@ -43,6 +44,7 @@ bool recipient_read(const char *path, struct bytes *ret_spki, struct muster_erro
 	if (!file_read(path, FILE_MAX, &file, err))
 		return muster_error_prefix(err, "reading the device's public key");
 	is_read = read_public_key(&file, &key) || read_certificate(&file, path, &key);
+	sha256_hex(ret_digest, file.data, file.size);
 	/* A private key may lie beside the certificate. */
 	secret_wipe(file.data, file.size);
 	if (!is_read)

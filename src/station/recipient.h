@@ -2,8 +2,10 @@
 #pragma once
 
 #include "muster/cleanup.h"
+#include "muster/encoding.h"
 #include "muster/error.h"
 #include "muster/text.h"
 
-/* A public key or certificate, PEM or DER, RSA of 2048 bits or more, as DER SubjectPublicKeyInfo: CAUSE_DEVICE_KEY_INVALID. */
-bool recipient_read(const char *path, struct bytes *ret_spki, struct muster_error *err) MUST_CHECK;
+/* A public key or certificate, PEM or DER, RSA of 2048 bits or more, as DER SubjectPublicKeyInfo: CAUSE_DEVICE_KEY_INVALID. *ret_digest is of the file. */
+bool recipient_read(const char *path, struct bytes *ret_spki, char ret_digest[SHA256_HEX_SIZE],
+		    struct muster_error *err) MUST_CHECK;

@@ -34,6 +34,7 @@ void run_done(struct run *run)
 	journal_close(run->journal);
 	cJSON_Delete(run->approval);
 	approval_demand_free(run->demand);
+	approved_folder_free(run->approved_keys);
 	tpm_terms_done(&run->tpm_terms);
 	profile_done(&run->profile);
 	free(run->journal_path);
@@ -95,6 +96,7 @@ static bool check_device_key(const struct run *run, const struct station_device 
 {
 	const struct profile *profile = &run->profile;
 	CLEANUP(bytes_done) struct bytes spki = { 0 };
+	char digest[SHA256_HEX_SIZE];
 
 	if (!device->device_key)
 		return !profile->x509.key_leaves || profile->x509.device_keys ||
@@ -107,7 +109,7 @@ static bool check_device_key(const struct run *run, const struct station_device 
 			err, CAUSE_USAGE,
 			"profile '%s' lets no key leave its token: --device-key is for key.lives wrapped-to-device",
 			PRINTABLE(profile->name));
-	return recipient_read(device->device_key, &spki, err);
+	return recipient_read(device->device_key, &spki, digest, err);
 }
 
 bool run_check_device(const struct run *run, const struct station_device *device,
@@ -389,7 +391,22 @@ static bool load_config(struct config *config, struct profile_report *report,
 
 /* -- Approval ------------------------------------------------------------------------------------------------- */
 
-bool run_subjects(const struct run *run, cJSON **ret_subjects, struct muster_error *err)
+/* Each key is read when its device's turn comes, so what was looked at is kept. */
+static bool add_device_keys(struct run *run, cJSON *subjects, struct muster_error *err)
+{
+	const char *path = run->profile.x509.device_keys;
+
+	if (run->batch->manifest.has_device_keys)
+		return muster_fail(
+			err, CAUSE_APPROVAL_UNFIT,
+			"manifest '%s' names files with devices' keys, which it does not hold: "
+			"put them into the folder that the profile names as deviceKeys",
+			run->batch->manifest.path);
+	return !path || (approved_folder_read(path, &run->approved_keys, err) &&
+			 approval_add_folder(subjects, "deviceKeys", run->approved_keys, err));
+}
+
+bool run_subjects(struct run *run, cJSON **ret_subjects, struct muster_error *err)
 {
 	CLEANUP(cJSON_freep) cJSON *subjects = cJSON_CreateObject();
 
@@ -397,6 +414,7 @@ bool run_subjects(const struct run *run, cJSON **ret_subjects, struct muster_err
 	    !json_add_text(subjects, "manifest", run->batch->manifest.digest))
 		return muster_fail_memory(err);
 	if (!approval_add_files(subjects, &run->profile, err) ||
+	    !add_device_keys(run, subjects, err) ||
 	    !approval_add_master(subjects, "primaryMaster", &run->primary_master, err) ||
 	    !approval_add_master(subjects, "secondaryMaster", &run->secondary_master, err))
 		return false;

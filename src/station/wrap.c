@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "advance.h"
+#include "approval.h"
 #include "evidence.h"
 #include "muster/encoding.h"
 #include "muster/file.h"
@@ -29,7 +30,9 @@ bool wrap_recipient_applies(const struct job *job)
 bool wrap_recipient_start(struct job *job, struct muster_error *err)
 {
 	CLEANUP(freep) char *in_folder = NULL;
+	const struct approved_folder *approved = job->run->approved_keys;
 	const char *path = job->device_key;
+	char digest[SHA256_HEX_SIZE];
 
 	if (!path) {
 		in_folder = station_evidence_path(job->run->profile.x509.device_keys,
@@ -38,7 +41,8 @@ bool wrap_recipient_start(struct job *job, struct muster_error *err)
 	}
 	if (!path)
 		return muster_fail_memory(err);
-	return recipient_read(path, &job->recipient, err);
+	return recipient_read(path, &job->recipient, digest, err) &&
+	       (!approved || approved_folder_check(approved, path, digest, err));
 }
 
 /* -- Wrapping out --------------------------------------------------------------------------------------------------- */

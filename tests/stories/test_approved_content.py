@@ -1,13 +1,16 @@
 """An approval is about what was looked at: the files that a profile names too, and one production alone."""
 import base64
+import concurrent.futures
 import os
 import shutil
 import subprocess
 
 import pytest
 
-from lib.custodian import Custodian
+from lib.batch import manifest
+from lib.custodian import Custodian, openssl
 from lib.software_token import write_secret
+from lib.wait import wait_until
 from test_approvals import ceremony  # noqa: F401, a fixture
 from test_hsm_wrap import wrapped_profile
 
@@ -163,3 +166,60 @@ def test_revocation_lists_of_ones_own_were_not_approved(ceremony):
     shutil.copy(ceremony.profile, own)
     assert "another crls" in ceremony.refused(ceremony.provision(profile=own / ceremony.profile.name), 5, "E6152")
     assert ceremony.provision().cause != "E6152"
+
+
+# -- Keys of devices ----------------------------------------------------------------------------------------------------------
+
+
+def device_keys(folder, *names):
+    folder.mkdir(exist_ok=True)
+    for name in names:
+        openssl("genpkey", "-algorithm", "RSA", "-pkeyopt", "rsa_keygen_bits:2048", "-out", folder / f"{name}.key")
+        openssl("pkey", "-in", folder / f"{name}.key", "-pubout", "-out", folder / f"{name}.pem")
+    return folder
+
+
+@pytest.fixture
+def wrapping(ceremony, tokens, token, tmp_path):
+    """A device that gets a key for its own, which lies in a folder that is approved."""
+    station, keys = ceremony.station, device_keys(ceremony.station.home / "device-keys", "w-1")
+    station.env["SOFTHSM2_CONF"] = tokens.configuration
+    ceremony.others = device_keys(tmp_path / "others", "w-1")
+    ceremony.token, ceremony.pin = token.uri, token.pin_file.read_bytes()
+    ceremony.token_options = ["--token", token.uri, "--pin-file", token.pin_file]
+    ceremony.profile = wrapped_profile(station, deviceKeys=str(keys))
+    ceremony.manifest = manifest(station, ["W-1"])
+    return ceremony
+
+
+def test_keys_of_devices_in_the_manifest_are_not_asked_for(wrapping):
+    """Its digest is of their paths alone."""
+    own = wrapping.station.home / "own.csv"
+    own.write_text(f"serial,deviceKey\nW-1,{wrapping.others / 'w-1.pem'}\n")
+    done = wrapping.ask(path=own)
+    assert (done.status, done.cause) == (2, "E6173") and not wrapping.file.exists(), done
+    wrapping.approved()
+    wrapping.refused(wrapping.provision(*wrapping.token_options, path=own), 2, "E6173")
+
+
+def test_a_key_of_a_device_that_is_exchanged_meanwhile(wrapping):
+    """Behind the comparison, before the token has its PIN."""
+    station, key = wrapping.approved().station, wrapping.station.home / "device-keys/w-1.pem"
+    meant, (reader, writer) = key.read_bytes(), os.pipe()
+
+    def exchange():
+        wait_until(station.journal.exists, 60, "the journal")
+        key.write_bytes((wrapping.others / "w-1.pem").read_bytes())
+        os.write(writer, wrapping.pin)
+        os.close(writer)
+
+    with concurrent.futures.ThreadPoolExecutor() as other:
+        exchanged = other.submit(exchange)
+        done = wrapping.provision("--token", wrapping.token, "--pin-fd", str(reader), pass_fds=[reader])
+        exchanged.result()
+    os.close(reader)
+    assert done.status == 5 and "E6152" in done.stderr, done
+    assert not list(station.out.glob("*.wrapped"))
+    key.write_bytes(meant)
+    assert wrapping.provision(*wrapping.token_options).status == 0
+    assert len(list(station.out.glob("*.wrapped"))) == 1
