@@ -76,3 +76,6 @@ char *credential_path(const char *name);
 /* Refuses (CAUSE_FILE_OWNER) when the file or any parent could be changed by somebody who is neither root nor
  * the caller; directories with the sticky bit are excepted. For modules and configuration. */
 bool file_check_trusted(const char *path, struct muster_error *err) MUST_CHECK;
+/* file_read() of such a file. */
+bool file_read_trusted(const char *path, size_t max, struct bytes *ret_bytes,
+		       struct muster_error *err) MUST_CHECK;

@@ -94,3 +94,9 @@ bool file_check_trusted(const char *path, struct muster_error *err)
 	whole = text_format("%s/%s", here, path);
 	return whole ? check_path(&walk, whole) : muster_fail_memory(err);
 }
+
+bool file_read_trusted(const char *path, size_t max, struct bytes *ret_bytes,
+		       struct muster_error *err)
+{
+	return file_check_trusted(path, err) && file_read(path, max, ret_bytes, err);
+}

@@ -303,7 +303,7 @@ bool config_load_file(const char *path, struct config *config, struct profile_re
 	CLEANUP(yaml_node_freep) struct yaml_node *root = NULL;
 	struct source source;
 
-	if (!file_check_trusted(path, err) || !file_read(path, CONFIG_SIZE_MAX, &bytes, err))
+	if (!file_read_trusted(path, CONFIG_SIZE_MAX, &bytes, err))
 		return false;
 	if (!source_open(&source, path, bytes.data ? (const char *)bytes.data : "", bytes.size,
 			 report, err) ||

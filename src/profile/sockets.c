@@ -212,7 +212,7 @@ bool socket_map_read(const char *file, struct socket_map *ret_map, struct muster
 		*ret_map = (struct socket_map){ 0 };
 		return true;
 	}
-	if (!file_check_trusted(file, err) || !file_read(file, MAP_SIZE_MAX, &bytes, err))
+	if (!file_read_trusted(file, MAP_SIZE_MAX, &bytes, err))
 		return muster_error_prefix(err, "reading the map of sockets");
 	if (!read_lines(&map, file, &bytes, err))
 		return false;

@@ -1,5 +1,6 @@
 """What is wrong is named: its own E-code, its exit code, a sentence with a remedy, and nothing enrolled."""
 import os
+import pathlib
 import re
 import subprocess
 
@@ -7,6 +8,7 @@ import pytest
 
 from lib import batch
 from lib.dps import Service
+from lib.ek_authority import EkAuthority
 from lib.software_token import write_secret
 from lib.tls_server import WrongServer
 from lib.wait import wait_until
@@ -322,3 +324,28 @@ def test_journal_busy(station, tpm):
 def busy(station):
     done = station.provision(station.profile("derived-key"), "BAD-0002")
     return done if done.status == 11 else None
+
+
+# -- Files that others can change -------------------------------------------------------------------------------------
+
+@pytest.mark.parametrize("mode", [0o666, 0o664])
+@pytest.mark.parametrize("which", ["profile", "the CA file", "a vendor's root", "a revocation list"])
+def test_what_others_can_change_is_not_believed(station, tpm, tmp_path, which, mode):
+    vendor = EkAuthority(tmp_path / "vendor").pin()
+    vendor.list_revoked()
+    changes = {"attestation": {"tpm": {"certificate": "optional", "roots": str(vendor.roots), "crls": str(vendor.lists)}}}
+    files = {"profile": station.profile("tpm", changes), "the CA file": pathlib.Path(station.emulator.ca_file),
+             "a vendor's root": vendor.roots / "vendor.pem", "a revocation list": vendor.lists / "vendor.crl"}
+    files[which].chmod(mode)
+    done = station.provision(files["profile"], SERIAL, "--tpm", tpm.tcti)
+    assert_refused(station, done, 2, "E1007")
+    assert files[which].name in done.stderr
+    files[which].chmod(0o644)
+    assert "E1007" not in station.provision(files["profile"], SERIAL, "--tpm", tpm.tcti).stderr
+
+
+def test_a_folder_of_roots_that_others_can_add_to_is_not_believed(station, tpm, tmp_path):
+    vendor = EkAuthority(tmp_path / "vendor").pin()
+    vendor.roots.chmod(0o777)
+    profile = station.profile("tpm", {"attestation": {"tpm": {"certificate": "optional", "roots": str(vendor.roots), "crls": None}}})
+    assert_refused(station, station.provision(profile, SERIAL, "--tpm", tpm.tcti), 2, "E1007")
