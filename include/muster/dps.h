@@ -180,10 +180,6 @@ void dps_registration_done(struct dps_registration *registration);
 bool dps_registration_read(const struct http_answer *answer, const char *id,
 			   struct dps_registration *ret_registration, struct muster_error *err)
 	MUST_CHECK;
-/* Of the service's registration record. */
-bool dps_record_read(const struct http_answer *answer, const char *id,
-		     struct dps_registration *ret_registration, struct muster_error *err)
-	MUST_CHECK;
 /* True for ASSIGNED; FAILED and DISABLED become errors with the service's words. Not for others. */
 bool dps_registration_check(const struct dps_registration *registration, struct muster_error *err)
 	MUST_CHECK;

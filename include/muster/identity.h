@@ -58,7 +58,6 @@ struct identity_values {
 bool identity_template_check(const char *text, enum identity_template kind, size_t *mistake_at,
 			     size_t *mistake_length, struct muster_error *err) MUST_CHECK;
 bool identity_template_uses_serial(const char *text);
-bool identity_template_uses_ek(const char *text);
 /* The text with values put in; the caller frees *ret_text and checks it as what it is going to be. A serial that is
  * needed and not there is CAUSE_SERIAL_MISSING. */
 bool identity_template_expand(const char *text, enum identity_template kind,

@@ -79,9 +79,8 @@ enum profile_lookalikes {
 	PROFILE_LOOKALIKES_PASS
 };
 
-/* DPS's own words, which are the profile's too: "symmetricKey", "geoLatency". Static; NULL for UNSET. */
+/* DPS's own word, which is the profile's too: "symmetricKey". Static. */
 const char *profile_attestation_word(enum profile_attestation value);
-const char *profile_allocation_word(enum profile_allocation value);
 
 /* Where a key is: exactly one of them is set. */
 struct profile_key_source {
@@ -171,9 +170,6 @@ bool profile_parse(const char *path, const char *data, size_t size, struct profi
 		   struct profile_report *report, struct muster_error *err) MUST_CHECK;
 void profile_done(struct profile *profile);
 
-/* {"tags":…,"properties":{"desired":…}} as DPS takes it, or NULL when the profile has no twin. The caller's. */
-bool profile_initial_twin(const struct profile *profile, cJSON **ret_twin, struct muster_error *err)
-	MUST_CHECK;
 /* Any of the templates in use asks for a serial. */
 bool profile_needs_serial(const struct profile *profile);
 

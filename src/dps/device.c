@@ -243,28 +243,6 @@ bool dps_registration_read(const struct http_answer *answer, const char *id,
 	return true;
 }
 
-bool dps_record_read(const struct http_answer *answer, const char *id,
-		     struct dps_registration *ret_registration, struct muster_error *err)
-{
-	CLEANUP(dps_registration_done) struct dps_registration registration = { 0 };
-	CLEANUP(cJSON_freep) cJSON *body = NULL;
-	char what[200];
-
-	snprintf(what, sizeof(what), "registration record of '%s'", PRINTABLE(id));
-	if (answer->outcome != HTTP_ANSWERED || answer->status != 200)
-		return dps_answer_fail_as(answer, what, CAUSE_REGISTRATION_NOT_FOUND, err);
-	if (!dps_answer_json(answer, what, false, &body, err))
-		return false;
-	registration.retry_after_ms = -1;
-	if (!find_status(json_text(body, "status"), &registration.status) ||
-	    !read_state(body, &registration) || !is_whole(&registration, id))
-		return muster_fail(err, CAUSE_CLOUD_ANSWER_INVALID,
-				   "%s: the service's answer is not a record", what);
-	*ret_registration = registration;
-	registration = (struct dps_registration){ 0 };
-	return true;
-}
-
 bool dps_registration_check(const struct dps_registration *registration, struct muster_error *err)
 {
 	if (registration->status == DPS_STATUS_ASSIGNED)

@@ -168,11 +168,6 @@ bool identity_template_uses_serial(const char *text)
 	return uses_value(text, offsetof(struct identity_values, serial));
 }
 
-bool identity_template_uses_ek(const char *text)
-{
-	return uses_value(text, offsetof(struct identity_values, ek_sha256_base32));
-}
-
 /* -- Expanding ------------------------------------------------------------------------------------------------ */
 
 /* RFC 4514 section 2.4: what would end or change the value gets a backslash. */

@@ -21,11 +21,6 @@ const char *profile_attestation_word(enum profile_attestation value)
 	return find_word_of(profile_attestation_words, (int)value);
 }
 
-const char *profile_allocation_word(enum profile_allocation value)
-{
-	return find_word_of(profile_allocation_words, (int)value);
-}
-
 /* -- What follows from what was read ------------------------------------------------------------------------------ */
 
 static bool set_text(char **text, const char *value, struct muster_error *err)
@@ -145,33 +140,6 @@ void profile_done(struct profile *profile)
 }
 
 /* -- Questions --------------------------------------------------------------------------------------------------------- */
-
-static bool add_copy(cJSON *object, const char *name, const cJSON *item)
-{
-	return !item || json_add_item(object, name, cJSON_Duplicate(item, true));
-}
-
-bool profile_initial_twin(const struct profile *profile, cJSON **ret_twin, struct muster_error *err)
-{
-	CLEANUP(cJSON_freep) cJSON *twin = NULL;
-	cJSON *properties;
-
-	if (!profile->twin_tags && !profile->twin_desired) {
-		*ret_twin = NULL;
-		return true;
-	}
-	twin = cJSON_CreateObject();
-	properties = cJSON_CreateObject();
-	if (!twin || !properties || !add_copy(properties, "desired", profile->twin_desired)) {
-		cJSON_Delete(properties);
-		return muster_fail_memory(err);
-	}
-	if (!json_add_item(twin, "properties", properties) ||
-	    !add_copy(twin, "tags", profile->twin_tags))
-		return muster_fail_memory(err);
-	*ret_twin = TAKE_PTR(twin);
-	return true;
-}
 
 bool profile_needs_serial(const struct profile *profile)
 {

@@ -173,16 +173,13 @@ static void a_name_may_be_written_with_escapes(void **state)
 	http_answer_done(&answer);
 }
 
-static void a_missing_record_is_not_a_missing_enrollment(void **state)
+static void what_is_missing_is_an_enrollment(void **state)
 {
 	struct http_answer answer = answer_of(404, "{\"errorCode\":404202}");
-	struct dps_registration record = { 0 };
 	cJSON *enrollment = NULL;
 	struct muster_error err;
 
 	(void)state;
-	assert_false(dps_record_read(&answer, "d", &record, &err));
-	assert_int_equal(err.cause, CAUSE_REGISTRATION_NOT_FOUND);
 	assert_false(dps_enrollment_read(&answer, "d", &enrollment, &err));
 	assert_int_equal(err.cause, CAUSE_ENROLLMENT_NOT_FOUND);
 	assert_false(dps_delete_read(&answer, &err));
@@ -307,7 +304,7 @@ int main(void)
 		cmocka_unit_test(takes_the_enrollment_that_was_asked_for),
 		cmocka_unit_test(never_takes_nonsense_for_success),
 		cmocka_unit_test(a_name_may_be_written_with_escapes),
-		cmocka_unit_test(a_missing_record_is_not_a_missing_enrollment),
+		cmocka_unit_test(what_is_missing_is_an_enrollment),
 		cmocka_unit_test(follows_a_registration_to_its_hub),
 		cmocka_unit_test(tells_a_challenge_from_a_refusal),
 		cmocka_unit_test(an_accepted_registration_may_still_fail),

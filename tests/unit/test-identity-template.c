@@ -123,8 +123,6 @@ static void what_a_template_uses(void **state)
 	(void)state;
 	assert_true(identity_template_uses_serial("O=\xc3\xa4,CN={serial.lower}"));
 	assert_false(identity_template_uses_serial("gw-{ek.sha256.base32}"));
-	assert_true(identity_template_uses_ek("gw-{ek.sha256.base32}"));
-	assert_false(identity_template_uses_ek("{serial}"));
 }
 
 int main(void)

@@ -38,7 +38,6 @@ static void the_least_gets_defaults(void **state)
 	assert_null(p.device_id);
 	assert_false(p.is_disabled);
 	assert_int_equal(p.allocation, PROFILE_ALLOCATION_UNSET);
-	assert_null(profile_allocation_word(p.allocation));
 	assert_int_equal(p.reprovision, PROFILE_MIGRATE);
 	assert_true(p.update_hub_assignment && p.migrate_device_data);
 	assert_int_equal(p.verify, PROFILE_VERIFY_REGISTER);
@@ -102,7 +101,7 @@ static void x509(void **state)
 	assert_string_equal(p.x509.issuer_certificate, "/etc/line/ca.pem");
 	assert_string_equal(p.registration_id, "{serial.lower}");
 	assert_string_equal(p.device_id, "gw-{serial}");
-	assert_string_equal(profile_allocation_word(p.allocation), "static");
+	assert_int_equal(p.allocation, PROFILE_STATIC);
 	assert_int_equal(p.iot_hubs.count, 1);
 	assert_string_equal(p.iot_hubs.items[0], "hub-1.azure-devices.net");
 	assert_true(p.update_hub_assignment && !p.migrate_device_data);
@@ -128,9 +127,8 @@ static void master_keys(void **state)
 static void twins_keep_numbers_and_quotes(void **state)
 {
 	CLEANUP(profile_done) struct profile p = { 0 };
-	CLEANUP(cJSON_freep) cJSON *twin = NULL;
-	CLEANUP(freep) char *line = NULL;
-	struct muster_error err;
+	CLEANUP(freep) char *tags = NULL;
+	CLEANUP(freep) char *desired = NULL;
 
 	(void)state;
 	parse("profile: a\n"
@@ -147,24 +145,22 @@ static void twins_keep_numbers_and_quotes(void **state)
 	      "  properties:\n"
 	      "    desired: {interval: 60}\n",
 	      &p, 0);
-	assert_true(profile_initial_twin(&p, &twin, &err));
-	line = json_print_line(twin);
-	assert_string_equal(line, "{\"properties\":{\"desired\":{\"interval\":60}},"
-				  "\"tags\":{\"batch\":\"012\",\"big\":12345678901234567890123,"
+	tags = json_print_line(p.twin_tags);
+	desired = json_print_line(p.twin_desired);
+	assert_string_equal(tags, "{\"batch\":\"012\",\"big\":12345678901234567890123,"
 				  "\"rate\":1.50e+3,\"no\":\"no\",\"on\":true,\"none\":null,"
-				  "\"list\":[1,\"2\",{\"a\":null}]}}");
+				  "\"list\":[1,\"2\",{\"a\":null}]}");
+	assert_string_equal(desired, "{\"interval\":60}");
 }
 
 static void no_twin_is_none(void **state)
 {
 	CLEANUP(profile_done) struct profile p = { 0 };
-	cJSON *twin = NULL;
-	struct muster_error err;
 
 	(void)state;
 	parse("profile: a\nattestation: {type: tpm}\n", &p, 0);
-	assert_true(profile_initial_twin(&p, &twin, &err));
-	assert_null(twin);
+	assert_null(p.twin_tags);
+	assert_null(p.twin_desired);
 }
 
 static void lasting_verification_draws_a_warning(void **state)
