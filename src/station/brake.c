@@ -19,17 +19,30 @@ bool brake_holds(const struct brake *brake)
 	       (brake->under_way >= AT_FIRST && !brake->has_success);
 }
 
-/* Of the token or the service, so that it would be the next device's failure too. */
-static bool is_general(enum muster_cause cause)
+/* Of the token, the service, the credential or the station's disk. What a service says of one enrollment, and what a device that
+ * waited has become, is that device's. */
+bool brake_is_general(enum muster_cause cause)
 {
-	return (cause >= 4100 && cause < 4300) || (cause >= 5100 && cause < 5300);
+	static const struct {
+		unsigned from, to;
+	} families[] = {
+		{ 4100, 4299 },
+		{ CAUSE_CLOUD_UNREACHABLE, CAUSE_ENROLLMENT_NOT_FOUND },
+		{ 5200, 5299 },
+		{ CAUSE_OUTPUT_WRITE, CAUSE_OUTPUT_WRITE },
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(families); i++)
+		if (cause >= families[i].from && cause <= families[i].to)
+			return true;
+	return false;
 }
 
 static void note_failure(struct brake *brake, const struct muster_error *failure)
 {
 	struct muster_error why = *failure;
 
-	if (failure->cause == CAUSE_INTERRUPTED || !is_general(failure->cause)) {
+	if (failure->cause == CAUSE_INTERRUPTED || !brake_is_general(failure->cause)) {
 		brake->alike = 0;
 		return;
 	}

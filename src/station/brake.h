@@ -20,3 +20,5 @@ bool brake_has_stopped(const struct brake *brake);
  * came through. */
 bool brake_holds(const struct brake *brake);
 void brake_device_ended(struct brake *brake, const struct job *job);
+/* Whether a failure for this cause would be the next device's too. */
+bool brake_is_general(enum muster_cause cause);

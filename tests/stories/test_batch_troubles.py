@@ -79,3 +79,16 @@ def test_an_address_that_swallows_everything_costs_a_moment(tmp_path):
         assert json.loads(counters.stdout)[0]["stats64"]["tx"]["packets"] > 0
     finally:
         emulator.stop()
+
+
+def test_a_full_output_folder_stops_a_batch(station):
+    """No lot is enrolled whose keys and evidence have no room; once there is some, the next run goes on."""
+    names = serials(40)
+    station.out.mkdir()
+    full = 'mount -t tmpfs -o size=4k none "$1"; head -c 4096 /dev/zero >"$1/lots"; shift; exec "$@"'
+    done = provision(station, manifest(station, names), "--verify", "none",
+                     wrapper=["unshare", "--map-root-user", "--mount", "sh", "-ec", full, "sh", station.out])
+    assert (done.status, done.cause) == (11, "E6102") and "stopped after 3 devices in a row" in done.stderr, done
+    assert len(created(station)) < 20
+    assert provision(station, manifest(station, names), "--verify", "none").status == 0
+    assert created(station) == {name.lower(): 1 for name in names}

@@ -332,6 +332,29 @@ def test_a_certificate_that_expired_meanwhile_is_not_sent(hsm_station, office, t
     assert station.emulator.changes() == []
 
 
+def test_expired_ones_hold_up_no_others(hsm_station, office, token, tmp_path):
+    """However many they are: each is a dead letter, and what comes behind them is sent."""
+    station = hsm_station
+    profile = station.profile("hsm-x509", {"verify": "none"})
+    names = [spool(station, profile, f"stick-{number}", "--token", token.uri, "--pin-file", token.pin_file) for number in range(6)]
+    bundle = tmp_path / "stick.bundle"
+    assert export(station, bundle).status == 0
+    expired = WrongServer(tmp_path / "expired", "expired").directory / "server.pem"
+    der = subprocess.run(["openssl", "x509", "-in", expired, "-outform", "DER"], check=True, stdout=subprocess.PIPE).stdout
+
+    def expire(content):
+        for device in content["devices"]:
+            if device["registrationId"] != names[-1]:
+                device["spooled"]["attestation"]["certificate"] = base64.b64encode(der).decode()
+
+    sign_again(station, bundle, expire)
+    done = send(office, bundle, tmp_path / "r", public_key(station), "--profile", profile)
+    assert done.status == 1 and "in a row" not in done.stderr, done
+    assert {name: row["state"] for name, row in office.rows().items()} == {
+        name: "released" if name == names[-1] else "dead-letter" for name in names}
+    assert [row["id"] for row in station.emulator.ledger() if row["effect"] == "create"] == [names[-1]]
+
+
 def test_nothing_to_export_is_told(station, tmp_path):
     station.provision(station.profile("derived-key"), "STICK-0")
     done = export(station, tmp_path / "stick.bundle")

@@ -1,0 +1,101 @@
+/* What stops a run of many devices: what one of them failed by, and the next would too. */
+#include "unit.h"
+
+#include "../../src/station/brake.h"
+
+enum { ROW = 3 }; /* so many alike stop a run */
+
+static struct brake proven(void)
+{
+	return (struct brake){ .is_proven = true };
+}
+
+static void end(struct brake *brake, enum muster_cause cause)
+{
+	static struct job job;
+
+	job.failure = (struct muster_error){ 0 };
+	if (cause != CAUSE_NONE)
+		muster_fail(&job.failure, cause, "as it is");
+	brake->under_way++;
+	brake_device_ended(brake, &job);
+}
+
+static void what_would_be_the_next_ones_too_stops_the_run(void **state)
+{
+	static const enum muster_cause causes[] = {
+		CAUSE_TOKEN_GONE,         CAUSE_PIN_LOCKED,      CAUSE_CLOUD_UNREACHABLE,
+		CAUSE_CLOUD_SERVER_ERROR, CAUSE_CLOUD_REFUSED,   CAUSE_ENROLLMENT_NOT_FOUND,
+		CAUSE_CLOUD_UNAUTHORIZED, CAUSE_SIGN_IN_REFUSED, CAUSE_POLICY_NOT_FOUND,
+		CAUSE_OUTPUT_WRITE,
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(causes); i++) {
+		struct brake brake = proven();
+
+		for (int round = 1; round < ROW; round++)
+			end(&brake, causes[i]);
+		assert_false(brake_has_stopped(&brake));
+		end(&brake, causes[i]);
+		assert_true(brake_has_stopped(&brake));
+		assert_contains(brake.why.message, "3 devices in a row");
+	}
+}
+
+static void what_is_of_one_device_never_does(void **state)
+{
+	static const enum muster_cause causes[] = {
+		CAUSE_ENROLLED_OTHERWISE,   CAUSE_KEY_NOT_FOUND,        CAUSE_ENROLLMENT_EXISTS,
+		CAUSE_ETAG_MISMATCH,        CAUSE_ENROLLED_FOR_ANOTHER, CAUSE_DEVICE_NEEDED,
+		CAUSE_SPOOLED_OTHERWISE,    CAUSE_CERTIFICATE_EXPIRED,  CAUSE_REGISTRATION_FAILED,
+		CAUSE_REGISTRATION_TIMEOUT, CAUSE_OUTPUT_EXISTS,        CAUSE_INTERRUPTED,
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(causes); i++) {
+		struct brake brake = proven();
+
+		for (int round = 0; round < 2 * ROW; round++)
+			end(&brake, causes[i]);
+		assert_false(brake_has_stopped(&brake));
+	}
+}
+
+static void others_in_between_begin_the_row_anew(void **state)
+{
+	static const enum muster_cause between[] = { CAUSE_NONE, CAUSE_CLOUD_THROTTLED,
+						     CAUSE_CERTIFICATE_EXPIRED };
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(between); i++) {
+		struct brake brake = proven();
+
+		for (int round = 0; round < 2 * ROW; round++)
+			end(&brake, round % ROW == ROW - 1 ? between[i] : CAUSE_CLOUD_UNREACHABLE);
+		assert_false(brake_has_stopped(&brake));
+	}
+}
+
+static void before_anything_is_proven_one_is_enough(void **state)
+{
+	struct brake brake = { 0 };
+
+	(void)state;
+	end(&brake, CAUSE_CERTIFICATE_EXPIRED);
+	assert_false(brake_has_stopped(&brake));
+	end(&brake, CAUSE_CLOUD_UNAUTHORIZED);
+	assert_true(brake_has_stopped(&brake));
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(what_would_be_the_next_ones_too_stops_the_run),
+		cmocka_unit_test(what_is_of_one_device_never_does),
+		cmocka_unit_test(others_in_between_begin_the_row_anew),
+		cmocka_unit_test(before_anything_is_proven_one_is_enough),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
