@@ -2,6 +2,7 @@
 
 #include <string.h>
 
+#include "brake.h"
 #include "kept-profile.h"
 #include "life.h"
 #include "muster/json.h"
@@ -18,9 +19,10 @@ static bool counts(const char *stage, int64_t cause)
 	switch (info ? info->code : MUSTER_E_INTERNAL) {
 	case MUSTER_E_UNIT:
 	case MUSTER_E_CONFLICT:
-	case MUSTER_E_AGAIN:
 	case MUSTER_E_UNKNOWN:
 		return cause != CAUSE_INTERRUPTED;
+	case MUSTER_E_AGAIN:
+		return !brake_is_general((enum muster_cause)cause);
 	default:
 		return false;
 	}
