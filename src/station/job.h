@@ -235,6 +235,8 @@ struct job {
 	int64_t token_expiry_s;
 	int64_t verify_deadline_ms;
 	bool poll_has_waited;
+	unsigned operations_lost; /* to somebody who registered as this device meanwhile */
+	bool registers_anew;      /* that is what the next poll is about */
 	bool shows_second; /* the first certificate has registered, now it is the second's turn */
 	bool verified;
 	char *verification; /* in words */

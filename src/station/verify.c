@@ -13,6 +13,7 @@ enum {
 	POLL_DEFAULT_MS = 2000,
 	POLL_MAX_MS = 30 * 1000,
 	DEVICE_TOKEN_SECONDS = 3600,
+	TRIES_SPARED = 2, /* so that waits begin with more than an assignment takes */
 };
 
 static bool is_asked_for(const struct job *job)
@@ -327,13 +328,38 @@ static int64_t poll_wait(const struct job *job)
 	return wait < POLL_MAX_MS ? wait : POLL_MAX_MS;
 }
 
+/* A device has one operation: whoever registers as it later, another station or itself, ends the one before. The two shall not
+ * go on doing so in turn. */
+static bool lose_operation(struct job *job, struct muster_error *err)
+{
+	uint64_t random;
+	int64_t wait;
+
+	if (!random_bytes(&random, sizeof(random), err))
+		return false;
+	wait = dps_retry_wait_ms(TRIES_SPARED + ++job->operations_lost, -1, random);
+	if (wait < 0)
+		return muster_fail(err, CAUSE_REGISTRATION_TIMEOUT,
+				   "the service forgot the registration of device '%s' %u times",
+				   PRINTABLE(job->registration_id), job->operations_lost);
+	job->registers_anew = true;
+	job_again(job, wait);
+	return true;
+}
+
+static void register_anew(struct job *job)
+{
+	job->registers_anew = job->poll_has_waited = false;
+	job_go_to(job, job->has_ek ? "challenge" : "register");
+}
+
 /* The first round waits, every later one asks. */
 bool verify_poll_start(struct job *job, struct muster_error *err)
 {
 	CLEANUP(http_request_done) struct http_request request = { 0 };
 	struct asker asker;
 
-	if (!job->poll_has_waited)
+	if (!job->poll_has_waited || job->registers_anew)
 		return true;
 	fill_asker(job, &asker);
 	return dps_operation_get(&asker.device, job->registration.operation_id, &request, err) &&
@@ -355,6 +381,12 @@ bool verify_poll_finish(struct job *job, const struct muster_error *outcome,
 		job_again(job, poll_wait(job));
 		return true;
 	}
+	if (job->registers_anew) {
+		register_anew(job);
+		return true;
+	}
+	if (job->answer.outcome == HTTP_ANSWERED && job->answer.status == 404)
+		return lose_operation(job, err);
 	if (!read_registration(job, &was_read, err))
 		return false;
 	if (was_read && !is_settled(job->registration.status))

@@ -55,6 +55,48 @@ def test_at_two_stations_at_the_same_time(station):
     assert sorted(one.json["state"] for one in done) == ["already enrolled", "enrolled"]
 
 
+@pytest.mark.parametrize("kind", ["derived-key", "tpm"])
+def test_a_registration_that_another_one_ended_is_made_anew(station, tpm, kind):
+    """A device has one operation at the service: whoever registers as it later ends the one that is polled."""
+    station.emulator.restart("--fault", "poll:status=404:count=1")
+    station.renew_login()
+    done = station.provision(station.profile(kind), SERIAL, *(["--tpm", tpm.tcti] if kind == "tpm" else []))
+    assert done.status == 0 and done.json["verified"] is True, done
+    assert creates(station) == ["create"]
+
+
+def test_a_registration_that_others_end_again_and_again(station):
+    """It is left for another run, and is no mistake in an ID or a scope."""
+    profile = station.profile("derived-key")
+    station.emulator.restart("--fault", "poll:status=404")
+    station.renew_login()
+    done = station.provision(profile, SERIAL)
+    assert (done.status, done.cause) == (6, "E5303"), done
+    assert len(station.emulator.requests("register")) == 4
+    assert {row["state"] for row in station.rows().values()} == {"parked"}
+    station.emulator.restart()
+    station.renew_login()
+    assert station.provision(profile, SERIAL).json["verified"] is True
+    assert creates(station) == ["create"]
+
+
+def test_a_manifest_at_two_stations_at_the_same_time(station):
+    """Every device is created once, and verified by both."""
+    names = batch.serials(40)
+    path = batch.manifest(station, names)
+    profile = station.profile("derived-key")
+
+    def provision(name):
+        return station.muster("provision", "--profile", profile, "--manifest", path, *station.common(), "--journal",
+                              station.home / f"{name}.db", "--out", station.home / name, "-o", "json")
+
+    with ThreadPoolExecutor() as pool:
+        done = list(pool.map(provision, ["one", "two"]))
+    for one in done:
+        assert one.status == 0 and one.json["verified"] == len(names), one
+    assert batch.created(station) == {name.lower(): 1 for name in names}
+
+
 def is_a_conflict_of_attestations(station, done, name, was, wanted):
     """And the journal says what it did."""
     assert (done.status, done.cause) == (7, "E3107"), done
