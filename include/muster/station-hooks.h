@@ -24,9 +24,36 @@ void hooks_unit_start(struct hooks *hooks, const char *serial, const char *socke
 void hooks_unit_done(struct hooks *hooks, const struct station_result *result);
 void hooks_batch_done(struct hooks *hooks);
 
-/* Delivers what is there, waits for another process that does so, and comes back when nothing is left but what failed.
- * Blocks up to the hooks' time-outs. */
-bool hooks_deliver(const struct config *config, const char *journal_path, size_t *ret_delivered,
-		   size_t *ret_left, struct muster_error *err) MUST_CHECK;
-/* The events that wait: id, hook, event, at, tries, error. Caller deletes. */
+struct hooks_delivery {
+	size_t delivered;
+	size_t left;      /* tried again the next time */
+	size_t set_aside; /* refused too often, or of a hook that is no more: a person has to look */
+};
+
+/* Delivers what is there, waits for another process that does so, and comes back when nothing is left but what failed. What
+ * failed before is tried once; with `only_due` not until a while has passed, which grows with its tries. Blocks up to the hooks'
+ * time-outs. */
+bool hooks_deliver(const struct config *config, const char *journal_path, bool only_due,
+		   struct hooks_delivery *ret_counts, struct muster_error *err) MUST_CHECK;
+
+/* -- Looking and deciding (hooks-look.c) ------------------------------------------------------------------------------ */
+
+/* The events that wait: id, hook, event, at, state, tries, error. Caller deletes. */
 bool hooks_list(const char *journal_path, cJSON **ret_rows, struct muster_error *err) MUST_CHECK;
+
+struct hooks_backlog {
+	size_t waiting; /* for hooks that did not take an event */
+	size_t set_aside;
+	char hooks[256]; /* their names, quoted; "": none */
+};
+bool hooks_backlog(const char *journal_path, struct hooks_backlog *ret_backlog,
+		   struct muster_error *err) MUST_CHECK;
+
+struct hooks_choice {
+	const char *const *ids;
+	size_t count; /* 0: all that are set aside */
+	bool drops;   /* they are taken out; else put back among those that wait */
+};
+/* CAUSE_EVENT_NOT_FOUND before anything is changed. Waits for a delivery under way. */
+bool hooks_decide(const char *journal_path, const struct hooks_choice *choice, size_t *ret_count,
+		  struct muster_error *err) MUST_CHECK;

@@ -7,6 +7,7 @@
 #include "muster/file.h"
 #include "muster/journal.h"
 #include "muster/profile-sockets.h"
+#include "muster/station-hooks.h"
 #include "muster/station.h"
 #include "muster/text.h"
 
@@ -95,6 +96,29 @@ void doctor_journal(struct doctor *doctor)
 	else
 		doctor_find(doctor, VERDICT_OK, NULL, "'%s': %lld entries, %zu device%s, all hold",
 			    PRINTABLE(path), (long long)head.seq, devices, devices == 1 ? "" : "s");
+}
+
+/* -- Hooks ------------------------------------------------------------------------------------------------ */
+
+void doctor_hooks(struct doctor *doctor)
+{
+	CLEANUP(freep) char *standard = journal_default_path();
+	const char *path = doctor->options.journal ? doctor->options.journal : standard;
+	struct hooks_backlog backlog = { 0 };
+	struct muster_error err = { 0 };
+
+	if (path && !hooks_backlog(path, &backlog, &err))
+		doctor_find_error(doctor, VERDICT_WARN, &err);
+	else if (backlog.hooks[0])
+		doctor_find(
+			doctor, VERDICT_WARN,
+			"Look at them with muster hook list; mend the hook, then muster hook deliver or "
+			"retry.",
+			"%zu events wait and %zu are set aside, which hooks (%s) did not take",
+			backlog.waiting, backlog.set_aside, backlog.hooks);
+	else
+		doctor_find(doctor, VERDICT_OK, NULL, "%zu configured, none has failed",
+			    doctor->config.hook_count);
 }
 
 /* -- Sockets ---------------------------------------------------------------------------------------------- */

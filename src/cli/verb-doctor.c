@@ -29,6 +29,7 @@ static const struct doctor_check checks[] = {
 	{ "clock", doctor_clock },
 	{ "configuration", doctor_configuration },
 	{ "journal", doctor_journal },
+	{ "hooks", doctor_hooks },
 	{ "workers", doctor_workers },
 	{ "sandbox", doctor_sandbox },
 	{ "TPM devices", doctor_tpm_devices },

@@ -11,11 +11,14 @@ struct hook_options {
 
 static const struct option_row rows[] = { JOURNAL_ROW(struct hook_options), { 0 } };
 
+/* -- list --------------------------------------------------------------------------------------------------------- */
+
 static bool run_list(const struct invocation *call, struct muster_error *err)
 {
 	static const struct column columns[] = {
-		{ "at", "AT", false, false },      { "event", "EVENT", false, false },
-		{ "hook", "HOOK", false, false },  { "tries", "TRIES", true, false },
+		{ "id", "ID", false, false },       { "at", "AT", false, false },
+		{ "event", "EVENT", false, false }, { "hook", "HOOK", false, false },
+		{ "state", "STATE", false, false }, { "tries", "TRIES", true, false },
 		{ "error", "ERROR", false, true },
 	};
 	const struct hook_options *options = call->options;
@@ -39,27 +42,52 @@ const struct verb verb_hook_list = {
 	.run = run_list,
 };
 
-static bool run_deliver(const struct invocation *call, struct muster_error *err)
+/* -- deliver ------------------------------------------------------------------------------------------------------ */
+
+struct deliver_options {
+	const char *journal;
+	bool due;
+};
+
+/* clang-format off */
+static const struct option_row deliver_rows[] = {
+	JOURNAL_ROW(struct deliver_options),
+	{ 0, "due", NULL, OPTION_FLAG, NULL, "Leave alone what failed a short while ago",
+	  offsetof(struct deliver_options, due), NULL, NULL, 0 },
+	{ 0 },
+};
+/* clang-format on */
+
+static bool deliver(const struct invocation *call, const char *journal, bool only_due,
+		    struct muster_error *err)
 {
 	static const struct column columns[] = { { "delivered", "DELIVERED", true, false },
-						 { "left", "LEFT", true, false } };
-	const struct hook_options *options = call->options;
+						 { "left", "LEFT", true, false },
+						 { "setAside", "SET ASIDE", true, false } };
 	CLEANUP(config_done) struct config config = { 0 };
-	CLEANUP(freep) char *journal = NULL;
 	CLEANUP(cJSON_freep) cJSON *object = cJSON_CreateObject();
-	size_t delivered, left;
+	struct hooks_delivery counts;
 
 	if (!report_config_load(&config, err) ||
-	    !journal_verb_path(options->journal, &journal, err) ||
-	    !hooks_deliver(&config, journal, &delivered, &left, err))
+	    !hooks_deliver(&config, journal, only_due, &counts, err))
 		return false;
-	if (!object || !json_add_int64(object, "delivered", (int64_t)delivered) ||
-	    !json_add_int64(object, "left", (int64_t)left))
+	if (!object || !json_add_int64(object, "delivered", (int64_t)counts.delivered) ||
+	    !json_add_int64(object, "left", (int64_t)counts.left) ||
+	    !json_add_int64(object, "setAside", (int64_t)counts.set_aside))
 		return muster_fail_memory(err);
 	if (!output_print(stdout, call->output, object, columns, ARRAY_SIZE(columns), err))
 		return false;
-	return left == 0 ||
-	       muster_fail(err, CAUSE_HOOK_FAILED, "events that were not taken: %zu", left);
+	return counts.left == 0 ||
+	       muster_fail(err, CAUSE_HOOK_FAILED, "%zu events were not taken", counts.left);
+}
+
+static bool run_deliver(const struct invocation *call, struct muster_error *err)
+{
+	const struct deliver_options *options = call->options;
+	CLEANUP(freep) char *journal = NULL;
+
+	return journal_verb_path(options->journal, &journal, err) &&
+	       deliver(call, journal, options->due, err);
 }
 
 const struct verb verb_hook_deliver = {
@@ -69,8 +97,92 @@ const struct verb verb_hook_deliver = {
 	.description =
 		"Delivers the events that wait beside the journal, as every run of muster provision and\n"
 		"muster sync does by itself.",
-	.options = rows,
-	.options_size = sizeof(struct hook_options),
+	.options = deliver_rows,
+	.options_size = sizeof(struct deliver_options),
 	.default_output = OUTPUT_TABLE,
 	.run = run_deliver,
+};
+
+/* -- retry and drop ----------------------------------------------------------------------------------------------- */
+
+struct decide_options {
+	const char *journal;
+	bool all;
+};
+
+/* clang-format off */
+static const struct option_row decide_rows[] = {
+	JOURNAL_ROW(struct decide_options),
+	{ 0, "all", NULL, OPTION_FLAG, NULL, "All events that are set aside",
+	  offsetof(struct decide_options, all), NULL, NULL, 0 },
+	{ 0 },
+};
+/* clang-format on */
+
+static bool decide(const struct invocation *call, const char *journal, bool drops,
+		   size_t *ret_count, struct muster_error *err)
+{
+	const struct decide_options *options = call->options;
+	struct hooks_choice choice = { .ids = (const char *const *)call->operands,
+				       .count = call->operand_count,
+				       .drops = drops };
+
+	if (options->all == (call->operand_count > 0))
+		return muster_fail(err, CAUSE_USAGE, "'muster hook %s' needs events, or --all",
+				   drops ? "drop" : "retry");
+	return hooks_decide(journal, &choice, ret_count, err);
+}
+
+static bool run_retry(const struct invocation *call, struct muster_error *err)
+{
+	const struct decide_options *options = call->options;
+	CLEANUP(freep) char *journal = NULL;
+	size_t count;
+
+	return journal_verb_path(options->journal, &journal, err) &&
+	       decide(call, journal, false, &count, err) && deliver(call, journal, false, err);
+}
+
+const struct verb verb_hook_retry = {
+	.noun = "hook",
+	.name = "retry",
+	.operands = "[ID...]",
+	.operands_max = 10000,
+	.summary = "Put back events that were set aside, and deliver",
+	.description =
+		"The events named, or all that are set aside, wait again; then all that wait are delivered.",
+	.options = decide_rows,
+	.options_size = sizeof(struct decide_options),
+	.default_output = OUTPUT_TABLE,
+	.run = run_retry,
+};
+
+static bool run_drop(const struct invocation *call, struct muster_error *err)
+{
+	static const struct column columns[] = { { "dropped", "DROPPED", true, false } };
+	const struct decide_options *options = call->options;
+	CLEANUP(freep) char *journal = NULL;
+	CLEANUP(cJSON_freep) cJSON *object = cJSON_CreateObject();
+	size_t count;
+
+	if (!journal_verb_path(options->journal, &journal, err) ||
+	    !decide(call, journal, true, &count, err))
+		return false;
+	if (!object || !json_add_int64(object, "dropped", (int64_t)count))
+		return muster_fail_memory(err);
+	return output_print(stdout, call->output, object, columns, ARRAY_SIZE(columns), err);
+}
+
+const struct verb verb_hook_drop = {
+	.noun = "hook",
+	.name = "drop",
+	.operands = "[ID...]",
+	.operands_max = 10000,
+	.summary = "Take events out that nobody is going to take",
+	.description =
+		"The events named, or all that are set aside, are deleted: their hook is not told of them.",
+	.options = decide_rows,
+	.options_size = sizeof(struct decide_options),
+	.default_output = OUTPUT_TABLE,
+	.run = run_drop,
 };

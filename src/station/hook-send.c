@@ -71,6 +71,18 @@ static _Noreturn void become_command(char *const *arguments, int input)
 	_exit(127);
 }
 
+/* A status of its own is about the event; 126 and 127 say that it did not run. */
+static bool judge_end(const struct config_hook *hook, int status, struct muster_error *err)
+{
+	bool has_ended = WIFEXITED(status);
+	int number = has_ended ? WEXITSTATUS(status) : WTERMSIG(status);
+
+	return (has_ended && number == 0) ||
+	       muster_fail(err, has_ended && number < 126 ? CAUSE_HOOK_REFUSED : CAUSE_HOOK_FAILED,
+			   "hook '%s' ended with %s %d", PRINTABLE(hook->name),
+			   has_ended ? "status" : "signal", number);
+}
+
 /* Whatever it started goes with it. */
 static bool wait_for_command(const struct config_hook *hook, pid_t pid, struct muster_error *err)
 {
@@ -92,10 +104,7 @@ static bool wait_for_command(const struct config_hook *hook, pid_t pid, struct m
 	if (ready <= 0)
 		return muster_fail(err, CAUSE_HOOK_FAILED, "hook '%s' did not end in %lld seconds",
 				   PRINTABLE(hook->name), (long long)timeout_ms(hook) / 1000);
-	return (WIFEXITED(status) && WEXITSTATUS(status) == 0) ||
-	       muster_fail(err, CAUSE_HOOK_FAILED, "hook '%s' ended with %s %d",
-			   PRINTABLE(hook->name), WIFEXITED(status) ? "status" : "signal",
-			   WIFEXITED(status) ? WEXITSTATUS(status) : WTERMSIG(status));
+	return judge_end(hook, status, err);
 }
 
 static bool run_command(const struct config_hook *hook, const char *text, struct muster_error *err)
@@ -161,6 +170,17 @@ static bool fill_request(const struct config_hook *hook, const cJSON *event, con
 	       sign(hook, id, seconds, body, request, err);
 }
 
+/* Of the others the next event would get the same. */
+static bool is_about_event(int status)
+{
+	static const int statuses[] = { 400, 406, 409, 411, 412, 413, 414, 415, 422, 431 };
+
+	for (size_t i = 0; i < ARRAY_SIZE(statuses); i++)
+		if (statuses[i] == status)
+			return true;
+	return false;
+}
+
 static bool call_webhook(const struct config_hook *hook, const cJSON *event, const char *body,
 			 struct http *http, struct muster_error *err)
 {
@@ -179,8 +199,9 @@ static bool call_webhook(const struct config_hook *hook, const cJSON *event, con
 		return muster_fail(err, CAUSE_HOOK_FAILED, "hook '%s': %s", PRINTABLE(hook->name),
 				   answer.error.message);
 	return (answer.status >= 200 && answer.status <= 299) ||
-	       muster_fail(err, CAUSE_HOOK_FAILED, "hook '%s' was answered %d",
-			   PRINTABLE(hook->name), answer.status);
+	       muster_fail(err,
+			   is_about_event(answer.status) ? CAUSE_HOOK_REFUSED : CAUSE_HOOK_FAILED,
+			   "hook '%s' was answered %d", PRINTABLE(hook->name), answer.status);
 }
 
 /* -- A folder ------------------------------------------------------------------------------------------------------ */

@@ -8,6 +8,6 @@
 #include "muster/error.h"
 
 /* `http` is made with the configuration's roots when the first webhook needs it. Blocks for the hook's time-out at most.
- * CAUSE_HOOK_FAILED. */
+ * CAUSE_HOOK_REFUSED: it will not have this event; CAUSE_HOOK_FAILED: it is not there, or takes none. */
 bool hook_send(const struct config *config, const struct config_hook *hook, const cJSON *event,
 	       struct http **http, struct muster_error *err) MUST_CHECK;

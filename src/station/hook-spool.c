@@ -2,8 +2,10 @@
 
 #include <dirent.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <unistd.h>
 
 #include "muster/file.h"
@@ -105,4 +107,41 @@ void hook_spool_remove(const char *directory, const char *name)
 
 	if (path)
 		unlink(path);
+}
+
+bool hook_spool_drop(const char *directory, const cJSON *event, struct muster_error *err)
+{
+	CLEANUP(freep) char *path = path_of(directory, event);
+
+	if (!path)
+		return muster_fail_memory(err);
+	return unlink(path) == 0 || errno == ENOENT ||
+	       muster_fail_errno(err, CAUSE_OUTPUT_WRITE, errno, "removing '%s'", PRINTABLE(path));
+}
+
+bool hook_spool_has(const char *directory, const char *name)
+{
+	CLEANUP(freep) char *path = text_format("%s/%s", directory, name);
+
+	return path && access(path, F_OK) == 0;
+}
+
+bool hook_spool_lock(const char *directory, int *ret_fd, struct muster_error *err)
+{
+	CLEANUP(freep) char *path = text_format("%s/.work", directory);
+	CLEANUP(closep) int fd = -1;
+
+	if (!path)
+		return muster_fail_memory(err);
+	fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+	if (fd < 0)
+		return muster_fail_errno(err, CAUSE_HOOK_FAILED, errno, "opening '%s'",
+					 PRINTABLE(path));
+	while (flock(fd, LOCK_EX) < 0)
+		if (errno != EINTR)
+			return muster_fail_errno(err, CAUSE_HOOK_FAILED, errno,
+						 "waiting for another delivery");
+	*ret_fd = fd;
+	fd = -1;
+	return true;
 }

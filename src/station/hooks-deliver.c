@@ -1,4 +1,5 @@
-/* The other end: events are delivered in their order; a hook that fails is left alone until the next time. */
+/* The other end: events are delivered in their order. A hook that is not there, or has refused several in a row, is left alone until
+ * the next time; one event that is refused holds up no others. */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
@@ -9,17 +10,33 @@
 #include "hook-send.h"
 #include "hook-spool.h"
 #include "hooks.h"
+#include "muster/clock.h"
 #include "muster/file.h"
 #include "muster/json.h"
 #include "muster/log.h"
 #include "muster/station-hooks.h"
 
+enum {
+	REFUSALS_MAX = 5, /* of one event; then a person has to look */
+	ROW_MAX = 3,      /* events refused in a row; then it is not the events */
+	WAIT_MIN_MS = 10 * 1000,
+	WAIT_MAX_MS = 60 * 60 * 1000,
+};
+
+/* How a hook fares, on one way through the events. */
+struct standing {
+	unsigned refused; /* in a row */
+	bool is_left;     /* for this time */
+};
+
 struct delivery {
 	const struct config *config;
 	char *directory;
 	struct http *http;
-	bool *has_failed; /* by hook */
-	size_t delivered, left;
+	struct standing *standings; /* by hook */
+	bool only_due;
+	int64_t begun_ms;
+	struct hooks_delivery counts;
 	int turn, work; /* locks */
 };
 
@@ -27,37 +44,60 @@ static void delivery_done(struct delivery *delivery)
 {
 	http_free(delivery->http);
 	free(delivery->directory);
-	free(delivery->has_failed);
+	free(delivery->standings);
 	closep(&delivery->turn);
 	closep(&delivery->work);
-}
-
-/* -- One at a time ------------------------------------------------------------------------------------------------- */
-
-static int open_lock(const struct delivery *delivery, const char *name)
-{
-	CLEANUP(freep) char *path = text_format("%s/%s", delivery->directory, name);
-
-	return path ? open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600) : -1;
 }
 
 /* Whoever waits for the one at work will see what is there by then, so a third has nothing to do. */
 static bool take_turn(struct delivery *delivery, bool *ret_is_ours, struct muster_error *err)
 {
-	delivery->turn = open_lock(delivery, ".turn");
-	delivery->work = open_lock(delivery, ".work");
-	if (delivery->turn < 0 || delivery->work < 0)
-		return muster_fail_errno(err, CAUSE_HOOK_FAILED, errno, "opening the locks in '%s'",
-					 PRINTABLE(delivery->directory));
+	CLEANUP(freep) char *path = text_format("%s/.turn", delivery->directory);
+
+	if (!path)
+		return muster_fail_memory(err);
+	delivery->turn = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+	if (delivery->turn < 0)
+		return muster_fail_errno(err, CAUSE_HOOK_FAILED, errno, "opening '%s'",
+					 PRINTABLE(path));
 	*ret_is_ours = flock(delivery->turn, LOCK_EX | LOCK_NB) == 0;
 	if (!*ret_is_ours)
 		return true;
-	while (flock(delivery->work, LOCK_EX) < 0)
-		if (errno != EINTR)
-			return muster_fail_errno(err, CAUSE_HOOK_FAILED, errno,
-						 "waiting for another delivery");
+	if (!hook_spool_lock(delivery->directory, &delivery->work, err))
+		return false;
 	flock(delivery->turn, LOCK_UN);
 	return true;
+}
+
+/* -- When it is due ------------------------------------------------------------------------------------------------ */
+
+static int64_t number_of(const cJSON *event, const char *name)
+{
+	int64_t number;
+
+	return json_int64(event, name, &number) ? number : 0;
+}
+
+/* After its first try, its second, and so on. */
+static int64_t wait_after(int64_t tries)
+{
+	int64_t wait_ms = WAIT_MIN_MS;
+
+	while (--tries > 0 && wait_ms < WAIT_MAX_MS)
+		wait_ms *= 2;
+	return wait_ms < WAIT_MAX_MS ? wait_ms : WAIT_MAX_MS;
+}
+
+static bool is_due(const struct delivery *delivery, const cJSON *event)
+{
+	int64_t tries = number_of(event, "tries"), tried_ms = number_of(event, "triedMs");
+	int64_t now_ms = clock_wall_ms();
+
+	/* A clock that was set back keeps nothing waiting. */
+	if (tries == 0 || tried_ms > now_ms)
+		return true;
+	return tried_ms < delivery->begun_ms &&
+	       (!delivery->only_due || now_ms - tried_ms >= wait_after(tries));
 }
 
 /* -- One event ----------------------------------------------------------------------------------------------------- */
@@ -73,19 +113,67 @@ static bool find_hook(const struct delivery *delivery, const char *name, size_t 
 	return false;
 }
 
-static bool note_failure(const struct delivery *delivery, cJSON *event,
-			 const struct muster_error *failure, struct muster_error *err)
+static bool set(cJSON *event, const char *name, cJSON *value)
 {
-	int64_t tries = 0;
+	cJSON_DeleteItemFromObjectCaseSensitive(event, name);
+	return value && json_add_item(event, name, value);
+}
 
-	if (!json_int64(event, "tries", &tries))
-		tries = 0;
-	cJSON_DeleteItemFromObjectCaseSensitive(event, "tries");
-	cJSON_DeleteItemFromObjectCaseSensitive(event, "error");
-	if (!json_add_int64(event, "tries", tries + 1) ||
-	    !json_add_text(event, "error", failure->message))
+static bool set_aside(struct delivery *delivery, cJSON *event, const char *why,
+		      struct muster_error *err)
+{
+	delivery->counts.set_aside++;
+	if (!set(event, "setAside", cJSON_CreateTrue()) ||
+	    !set(event, "error", cJSON_CreateString(why)))
 		return muster_fail_memory(err);
 	return hook_spool_write(delivery->directory, event, err);
+}
+
+static bool note_failure(struct delivery *delivery, cJSON *event,
+			 const struct muster_error *failure, struct muster_error *err)
+{
+	bool was_refused = failure->cause == CAUSE_HOOK_REFUSED;
+	int64_t refusals = was_refused ? number_of(event, "refusals") + 1 : 0;
+	int64_t tries = number_of(event, "tries") + 1;
+
+	log_warning("%s, going on", failure->message);
+	cJSON_DeleteItemFromObjectCaseSensitive(event, "tries");
+	cJSON_DeleteItemFromObjectCaseSensitive(event, "refusals");
+	cJSON_DeleteItemFromObjectCaseSensitive(event, "triedMs");
+	if (!json_add_int64(event, "tries", tries) ||
+	    !json_add_int64(event, "refusals", refusals) ||
+	    !json_add_int64(event, "triedMs", clock_wall_ms()))
+		return muster_fail_memory(err);
+	if (refusals >= REFUSALS_MAX)
+		return set_aside(delivery, event, failure->message, err);
+	delivery->counts.left++;
+	if (!set(event, "error", cJSON_CreateString(failure->message)))
+		return muster_fail_memory(err);
+	return hook_spool_write(delivery->directory, event, err);
+}
+
+static void note_standing(struct standing *standing, bool was_refused)
+{
+	standing->is_left = !was_refused || ++standing->refused == ROW_MAX;
+}
+
+static bool try_one(struct delivery *delivery, size_t index, const char *name, cJSON *event,
+		    bool *ret_was_delivered, struct muster_error *err)
+{
+	const struct config_hook *hook = &delivery->config->hooks[index];
+	struct standing *standing = &delivery->standings[index];
+	struct muster_error failure;
+
+	if (!hook_check(hook, &failure) ||
+	    !hook_send(delivery->config, hook, event, &delivery->http, &failure)) {
+		note_standing(standing, failure.cause == CAUSE_HOOK_REFUSED);
+		return note_failure(delivery, event, &failure, err);
+	}
+	standing->refused = 0;
+	hook_spool_remove(delivery->directory, name);
+	delivery->counts.delivered++;
+	*ret_was_delivered = true;
+	return true;
 }
 
 static bool deliver_one(struct delivery *delivery, const char *name, bool *ret_was_delivered,
@@ -93,25 +181,29 @@ static bool deliver_one(struct delivery *delivery, const char *name, bool *ret_w
 {
 	CLEANUP(cJSON_freep) cJSON *event = NULL;
 	struct muster_error failure;
+	char why[200];
 	size_t index;
 
 	*ret_was_delivered = false;
 	if (!hook_spool_read(delivery->directory, name, &event, &failure)) {
 		log_warning("%s, going on", failure.message);
+		delivery->counts.left++;
 		return true;
 	}
-	if (!find_hook(delivery, json_text(event, "hook"), &index) || delivery->has_failed[index])
+	if (json_bool(event, "setAside", false)) {
+		delivery->counts.set_aside++;
 		return true;
-	if (!hook_check(&delivery->config->hooks[index], &failure) ||
-	    !hook_send(delivery->config, &delivery->config->hooks[index], event, &delivery->http,
-		       &failure)) {
-		delivery->has_failed[index] = true;
-		log_warning("%s, going on", failure.message);
-		return note_failure(delivery, event, &failure, err);
 	}
-	hook_spool_remove(delivery->directory, name);
-	delivery->delivered++;
-	*ret_was_delivered = true;
+	if (!find_hook(delivery, json_text(event, "hook"), &index)) {
+		snprintf(why, sizeof(why), "hook '%s' is not in muster.yaml",
+			 PRINTABLE(json_text(event, "hook") ? json_text(event, "hook") : ""));
+		return set_aside(delivery, event, why, err);
+	}
+	if (!delivery->standings[index].is_left && is_due(delivery, event))
+		return try_one(delivery, index, name, event, ret_was_delivered, err);
+	delivery->counts.left++;
+	if (!delivery->standings[index].is_left)
+		note_standing(&delivery->standings[index], number_of(event, "refusals") > 0);
 	return true;
 }
 
@@ -122,7 +214,8 @@ static bool deliver_all(struct delivery *delivery, bool *ret_any, struct muster_
 	const cJSON *name;
 
 	*ret_any = false;
-	delivery->left = 0;
+	delivery->counts.left = delivery->counts.set_aside = 0;
+	memset(delivery->standings, 0, delivery->config->hook_count * sizeof(*delivery->standings));
 	if (!hook_spool_names(delivery->directory, &names, err))
 		return false;
 	cJSON_ArrayForEach(name, names)
@@ -132,59 +225,35 @@ static bool deliver_all(struct delivery *delivery, bool *ret_any, struct muster_
 		if (!deliver_one(delivery, name->valuestring, &was_delivered, err))
 			return false;
 		*ret_any |= was_delivered;
-		delivery->left += !was_delivered;
 	}
 	return true;
 }
 
-bool hooks_deliver(const struct config *config, const char *journal_path, size_t *ret_delivered,
-		   size_t *ret_left, struct muster_error *err)
+bool hooks_deliver(const struct config *config, const char *journal_path, bool only_due,
+		   struct hooks_delivery *ret_counts, struct muster_error *err)
 {
 	CLEANUP(delivery_done)
-	struct delivery delivery = { .config = config, .turn = -1, .work = -1 };
+	struct delivery delivery = {
+		.config = config, .only_due = only_due, .turn = -1, .work = -1
+	};
 	bool is_ours = false, any;
 
-	*ret_delivered = *ret_left = 0;
+	*ret_counts = (struct hooks_delivery){ 0 };
 	delivery.directory = file_beside(journal_path, HOOK_DIRECTORY);
-	delivery.has_failed = calloc(config->hook_count + 1, sizeof(bool));
-	if (!delivery.directory || !delivery.has_failed)
+	delivery.standings = calloc(config->hook_count + 1, sizeof(*delivery.standings));
+	if (!delivery.directory || !delivery.standings)
 		return muster_fail_memory(err);
 	if (access(delivery.directory, F_OK) < 0)
 		return true;
 	if (!take_turn(&delivery, &is_ours, err))
 		return false;
+	delivery.begun_ms = clock_wall_ms();
 	do {
 		if (!is_ours)
 			return true;
 		if (!deliver_all(&delivery, &any, err))
 			return false;
 	} while (any);
-	*ret_delivered = delivery.delivered;
-	*ret_left = delivery.left;
-	return true;
-}
-
-bool hooks_list(const char *journal_path, cJSON **ret_rows, struct muster_error *err)
-{
-	CLEANUP(freep) char *directory = file_beside(journal_path, HOOK_DIRECTORY);
-	CLEANUP(cJSON_freep) cJSON *names = NULL;
-	CLEANUP(cJSON_freep) cJSON *rows = cJSON_CreateArray();
-	const cJSON *name;
-
-	if (!directory || !rows)
-		return muster_fail_memory(err);
-	if (!hook_spool_names(directory, &names, err))
-		return false;
-	cJSON_ArrayForEach(name, names)
-	{
-		cJSON *event = NULL;
-
-		if (!hook_spool_read(directory, name->valuestring, &event, err))
-			return false;
-		cJSON_DeleteItemFromObjectCaseSensitive(event, "atMs");
-		if (!cJSON_AddItemToArray(rows, event))
-			return muster_fail_memory(err);
-	}
-	*ret_rows = TAKE_PTR(rows);
+	*ret_counts = delivery.counts;
 	return true;
 }

@@ -28,8 +28,12 @@ struct hooks {
 	size_t devices, failed;
 	int64_t last_at_ms; /* of the newest event: no two of a run share a time, since it is their order */
 	bool has_events;
-	pid_t deliverer; /* 0: none was started */
+	pid_t deliverer;       /* 0: none is at work */
+	int64_t not_before_ms; /* the next may be started */
 };
+
+/* After one that left something; so a hook that is away costs no process for each device. */
+enum { PAUSE_MS = 5000 };
 
 static const char *const event_names[] = {
 	[HOOK_UNIT_START] = "unit-start",
@@ -165,16 +169,29 @@ static _Noreturn void become_deliverer(const char *program, const char *const *a
 	_exit(127);
 }
 
-static bool is_delivering(struct hooks *hooks)
+static bool may_deliver(struct hooks *hooks)
 {
-	return hooks->deliverer > 0 && waitpid(hooks->deliverer, NULL, WNOHANG) == 0;
+	int status = 0;
+
+	if (hooks->deliverer > 0) {
+		if (waitpid(hooks->deliverer, &status, WNOHANG) == 0)
+			return false;
+		hooks->deliverer = 0;
+		if (status != 0)
+			hooks->not_before_ms = clock_now_ms() + PAUSE_MS;
+	}
+	return clock_now_ms() >= hooks->not_before_ms;
 }
 
-static void start_deliverer(struct hooks *hooks)
+static void start_deliverer(struct hooks *hooks, bool only_due)
 {
-	const char *const arguments[] = {
-		"muster", "hook", "deliver", "--journal", hooks->journal_path, NULL
-	};
+	const char *const arguments[] = { "muster",
+					  "hook",
+					  "deliver",
+					  "--journal",
+					  hooks->journal_path,
+					  only_due ? "--due" : NULL,
+					  NULL };
 	const char *variables[VARIABLES_MAX];
 	char program[PATH_MAX];
 	ssize_t length = readlink("/proc/self/exe", program, sizeof(program) - 1);
@@ -190,13 +207,28 @@ static void start_deliverer(struct hooks *hooks)
 		log_warning("no process for the hooks could be started, going on");
 }
 
+static void warn_of_backlog(const struct hooks *hooks)
+{
+	struct hooks_backlog backlog;
+	struct muster_error failure;
+
+	if (!hooks_backlog(hooks->journal_path, &backlog, &failure))
+		log_warning("%s, going on", failure.message);
+	else if (backlog.hooks[0])
+		log_warning("%zu events wait and %zu are set aside, which hooks (%s) did not take "
+			    "(muster hook list), going on",
+			    backlog.waiting, backlog.set_aside, backlog.hooks);
+}
+
 /* What came while the one at work was about to end is for another, which waits for it. */
 void hooks_close(struct hooks *hooks)
 {
 	if (!hooks)
 		return;
-	if (hooks->has_events)
-		start_deliverer(hooks);
+	if (hooks->has_events) {
+		warn_of_backlog(hooks);
+		start_deliverer(hooks, false);
+	}
 	hooks_free(hooks);
 }
 
@@ -244,8 +276,8 @@ static void emit(struct hooks *hooks, enum hook_event event, cJSON *data)
 			log_warning("hook '%s' is not told: %s, going on",
 				    PRINTABLE(hooks->wishes[i].name), failure.message);
 	}
-	if (is_wanted && !is_delivering(hooks))
-		start_deliverer(hooks);
+	if (is_wanted && may_deliver(hooks))
+		start_deliverer(hooks, true);
 }
 
 void hooks_unit_start(struct hooks *hooks, const char *serial, const char *socket)

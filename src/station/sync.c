@@ -253,7 +253,7 @@ bool station_sync(const struct station_request *request, const char *const *only
 	if (!digests)
 		return muster_fail_memory(err);
 	return find_journal(request, report, &journal_path, err) &&
-	       serve_hooks(journal_path, report, err) &&
 	       list_digests(journal_path, &choice, digests, err) &&
+	       (digests->count > 0 || serve_hooks(journal_path, report, err)) &&
 	       run_profiles(request, &choice, digests, report, err);
 }

@@ -4,6 +4,7 @@ import hashlib
 import hmac
 import http.server
 import json
+import pathlib
 import ssl
 import threading
 import time
@@ -133,8 +134,111 @@ def test_a_command_that_fails_is_tried_again(station, configure, tmp_path):
     assert (again.status, again.cause, again.json["left"]) == (6, "E5187", 1), again
     mark.write_text("")
     done = deliver(station)
-    assert (done.status, done.json) == (0, {"delivered": 1, "left": 0}), done
+    assert (done.status, done.json) == (0, {"delivered": 1, "left": 0, "setAside": 0}), done
     assert waiting(station) == []
+
+
+def is_at_work(station):
+    """Whether a process delivers, which a run left behind."""
+    for path in pathlib.Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            words = path.read_bytes().split(b"\0")
+        except OSError:
+            continue
+        if b"deliver" in words and str(station.journal).encode() in words:
+            return True
+    return False
+
+
+def wait_for_rest(station):
+    wait_until(lambda: not is_at_work(station), what="the end of what delivers")
+
+
+def refusing(station, tmp_path, serial):
+    """A command that will not have the events of this device."""
+    return program(station, "hook.sh", f"""event=$(cat)
+case $event in *{serial.lower()}*) exit 1 ;; esac
+echo "$event" >>{tmp_path}/taken
+""")
+
+
+def taken(tmp_path):
+    path = tmp_path / "taken"
+    return [json.loads(line)["data"]["device"] for line in path.read_text().splitlines()] if path.exists() else []
+
+
+def test_one_event_that_is_refused_holds_up_no_others(station, configure, tmp_path):
+    """After five refusals a person decides: it is put back, or taken out."""
+    configure({"mes": {"on": ["unit-done"], "command": [refusing(station, tmp_path, "HOOK-1")]}})
+    profile = station.profile("derived-key", {"registrationId": "{serial.lower}"})
+    for serial in ("HOOK-0", "HOOK-1", "HOOK-2", "HOOK-3"):
+        assert station.provision(profile, serial).status == 0
+    wait_until(lambda: len(taken(tmp_path)) == 3, what="the others")
+    assert taken(tmp_path) == ["HOOK-0", "HOOK-2", "HOOK-3"]
+    wait_for_rest(station)
+    wait_until(lambda: deliver(station).json["setAside"] == 1, what="the last try")
+    assert deliver(station).json == {"delivered": 0, "left": 0, "setAside": 1}
+    [row] = waiting(station)
+    assert (row["state"], row["tries"]) == ("set-aside", 5) and "status 1" in row["error"], row
+    assert decide(station, "retry", "nope").cause == "E6036" and decide(station, "drop").status == 2
+    again = decide(station, "retry", "--all")
+    assert (again.status, again.json["left"], waiting(station)[0]["state"]) == (6, 1, "waits"), again
+    (station.home / "hook.sh").write_text("#!/bin/sh\n")
+    assert decide(station, "retry", row["id"]).json == {"delivered": 1, "left": 0, "setAside": 0}
+    assert waiting(station) == []
+
+
+def decide(station, verb, *arguments):
+    return station.muster("hook", verb, *arguments, "--journal", station.journal, "-o", "json")
+
+
+def test_a_hook_that_refuses_all_is_asked_three_times(station, configure, tmp_path):
+    """It is not the events."""
+    configure({"label": {"on": ["unit-done"], "command": [program(station, "hook.sh", f"echo >>{tmp_path}/calls; exit 1\n")]}})
+    assert batch.provision(station, batch.manifest(station, batch.serials(20))).status == 0
+    wait_for_rest(station)
+    calls = len((tmp_path / "calls").read_text().splitlines())
+    done = deliver(station)
+    assert (done.status, done.cause) == (6, "E5187"), done
+    assert calls and len((tmp_path / "calls").read_text().splitlines()) == calls + 3
+
+
+def test_events_of_a_hook_that_is_no_more_are_set_aside(station, configure, tmp_path):
+    configure({"gone": {"on": ["unit-done"], "folder": str(tmp_path / "none")}})
+    provision(station)
+    wait_until(lambda: [row for row in waiting(station) if row["tries"]], what="a try")
+    wait_for_rest(station)
+    configure({})
+    assert deliver(station).json == {"delivered": 0, "left": 0, "setAside": 1}
+    [row] = waiting(station)
+    assert "'gone' is not in muster.yaml" in row["error"]
+    done = decide(station, "drop", "--all")
+    assert (done.status, done.json) == (0, {"dropped": 1}) and waiting(station) == [], done
+
+
+def test_a_hook_that_is_away_is_left_alone(station, configure, tmp_path):
+    """During a run it is tried at times that grow apart; and people are told."""
+    configure({"mes": {"on": ["unit-done"], "webhook": "https://localhost:1/in"}})
+    done = batch.provision(station, batch.manifest(station, batch.serials(100)))
+    assert done.status == 0, done
+    wait_for_rest(station)
+    assert len(waiting(station)) == 100 and sum(row["tries"] for row in waiting(station)) <= 4
+    again = station.provision(station.profile("derived-key"), "HOOK-1")
+    assert again.status == 0 and "101 events wait" in again.stderr and "'mes'" in again.stderr, again
+    found = station.muster("doctor", "--journal", station.journal, "-o", "json").json
+    [finding] = [row for row in found if row["check"] == "hooks"]
+    assert finding["verdict"] == "warn" and "muster hook list" in finding["remedy"], finding
+
+
+def test_a_hook_that_takes_all_is_no_finding(station, configure, tmp_path):
+    (tmp_path / "mes").mkdir()
+    configure({"mes": {"on": ["unit-done"], "folder": str(tmp_path / "mes")}})
+    for number in range(2):
+        done = station.provision(station.profile("derived-key"), f"HOOK-{number}")
+        assert done.status == 0 and "events wait" not in done.stderr, done
+    events(tmp_path / "mes", 2)
+    found = station.muster("doctor", "--journal", station.journal, "-o", "json").json
+    assert [row["verdict"] for row in found if row["check"] == "hooks"] == ["ok"]
 
 
 def test_the_next_run_delivers_what_was_left(station, configure, tmp_path):
