@@ -28,8 +28,14 @@ bool station_wait_look(struct journal *journal, const struct journal_device *dev
 
 /* -- Sending ------------------------------------------------------------------------------------------------------ */
 
+/* How many it passes over, because the network is not all that they wait for. */
+struct station_passed {
+	size_t for_device, for_person;
+};
+
 /* Takes every device that waits for the network through enroll, confirm, verify where its key can be had, and release; the
  * request's profile and devices are not looked at. `only` are registration IDs, NULL: all. Devices of one profile are at work
- * at once; where a profile cannot be had the others are done nevertheless, and then it fails. */
+ * at once; where a profile, its masters or its token cannot be had the others are done nevertheless, and then it fails. */
 bool station_sync(const struct station_request *request, const char *const *only, size_t only_count,
-		  struct profile_report *report, struct muster_error *err) MUST_CHECK;
+		  struct station_passed *ret_passed, struct profile_report *report,
+		  struct muster_error *err) MUST_CHECK;

@@ -38,6 +38,16 @@ void sync_tell_waiting(const struct invocation *call, const char *id, enum stati
 		fprintf(stderr, "muster: %s: %s\n", PRINTABLE(id), words[what]);
 }
 
+/* What waits for more than the network is no failure of this run, but nobody shall think that all is sent. */
+static void tell_passed(const struct station_passed *passed)
+{
+	if (passed->for_device + passed->for_person > 0)
+		fprintf(stderr,
+			"muster: not sent: %zu wait for a person, %zu for their hardware; look at them with "
+			"muster outbox list\n",
+			passed->for_person, passed->for_device);
+}
+
 bool sync_run(const struct invocation *call, const struct sync_options *options,
 	      const char *const *only, size_t only_count, struct muster_error *err)
 {
@@ -47,6 +57,7 @@ bool sync_run(const struct invocation *call, const struct sync_options *options,
 	CLEANUP(dps_credential_freep) struct dps_credential *credential = NULL;
 	struct login_options login = options->login;
 	struct station_request request = options->request;
+	struct station_passed passed = { 0 };
 	bool is_done;
 
 	if (!report_config_load(&config, err))
@@ -62,7 +73,9 @@ bool sync_run(const struct invocation *call, const struct sync_options *options,
 	request.ca_file = login.ca_file;
 	request.finished = provision_report_add;
 	request.context = &report;
-	is_done = station_sync(&request, only, only_count, &mistakes, err);
+	is_done = station_sync(&request, only, only_count, &passed, &mistakes, err);
+	if (!only && !call->is_quiet)
+		tell_passed(&passed);
 	if (!is_done || !call->is_quiet)
 		report_print(&mistakes);
 	return provision_report_end(&report, is_done ? err : &(struct muster_error){ 0 }) &&

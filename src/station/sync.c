@@ -21,8 +21,8 @@ struct choice {
 
 static bool is_chosen(const struct choice *choice, const struct journal_device *device)
 {
-	if (!device->profile_digest ||
-	    (choice->digest && strcmp(choice->digest, device->profile_digest) != 0))
+	if (choice->digest &&
+	    (!device->profile_digest || strcmp(choice->digest, device->profile_digest) != 0))
 		return false;
 	for (size_t i = 0; i < choice->only_count; i++)
 		if (strcmp(choice->only[i], device->registration_id) == 0)
@@ -39,6 +39,7 @@ struct page {
 		char *registration_id, *serial, *profile_digest;
 	} rows[JOURNAL_PAGE_MAX];
 	size_t count, next;
+	struct station_passed *passed; /* NULL: nobody counts */
 };
 
 static void page_clear(struct page *page)
@@ -57,6 +58,12 @@ static bool copy(char **target, const char *value)
 	return !value || *target;
 }
 
+static void count_passed(struct station_passed *passed, enum station_wait what)
+{
+	passed->for_device += what == STATION_WAITS_DEVICE;
+	passed->for_person += what == STATION_WAITS_PERSON;
+}
+
 static bool take_device(void *context, const struct journal_device *device,
 			struct muster_error *err)
 {
@@ -69,7 +76,9 @@ static bool take_device(void *context, const struct journal_device *device,
 		return true;
 	if (!station_wait_look(page->journal, device, &waiting, err))
 		return false;
-	if (waiting.what != STATION_WAITS_NETWORK)
+	if (page->passed)
+		count_passed(page->passed, waiting.what);
+	if (waiting.what != STATION_WAITS_NETWORK || !device->profile_digest)
 		return true;
 	page->count++;
 	return (copy(&row->registration_id, device->registration_id) &&
@@ -95,20 +104,26 @@ static bool page_turn(struct page *page, struct muster_error *err)
 /* -- Which profiles ------------------------------------------------------------------------------------------------ */
 
 struct digests {
-	char rows[PROFILES_MAX][SHA256_HEX_SIZE];
+	struct {
+		char digest[SHA256_HEX_SIZE];
+		size_t devices;
+	} rows[PROFILES_MAX];
 	size_t count;
 };
 
 static bool add_digest(struct digests *digests, const char *digest, struct muster_error *err)
 {
-	for (size_t i = 0; i < digests->count; i++)
-		if (strcmp(digests->rows[i], digest) == 0)
-			return true;
-	if (digests->count == PROFILES_MAX)
+	size_t i = 0;
+
+	while (i < digests->count && strcmp(digests->rows[i].digest, digest) != 0)
+		i++;
+	if (i == PROFILES_MAX)
 		return muster_fail(err, CAUSE_USAGE,
 				   "devices of more than %d profiles wait; name some of them",
 				   PROFILES_MAX);
-	snprintf(digests->rows[digests->count++], SHA256_HEX_SIZE, "%s", digest);
+	if (i == digests->count)
+		snprintf(digests->rows[digests->count++].digest, SHA256_HEX_SIZE, "%s", digest);
+	digests->rows[i].devices++;
 	return true;
 }
 
@@ -125,7 +140,8 @@ static bool find_digests(struct page *page, struct digests *digests, struct must
 }
 
 static bool list_digests(const char *journal_path, const struct choice *choice,
-			 struct digests *digests, struct muster_error *err)
+			 struct digests *digests, struct station_passed *passed,
+			 struct muster_error *err)
 {
 	CLEANUP(journal_freep) struct journal *journal = NULL;
 	CLEANUP(freep) struct page *page = calloc(1, sizeof(*page));
@@ -137,6 +153,7 @@ static bool list_digests(const char *journal_path, const struct choice *choice,
 		return false;
 	page->journal = journal;
 	page->choice = choice;
+	page->passed = passed;
 	good = find_digests(page, digests, err);
 	page_clear(page);
 	return good;
@@ -175,7 +192,7 @@ static enum feed_state next_of_page(struct feed *feed, struct station_device *re
 }
 
 static bool run_profile(const struct station_request *request, const struct choice *choice,
-			struct profile_report *report, struct muster_error *err)
+			size_t devices, struct profile_report *report, struct muster_error *err)
 {
 	CLEANUP(freep) struct page_feed *feed = calloc(1, sizeof(*feed));
 	CLEANUP(run_done)
@@ -184,8 +201,12 @@ static bool run_profile(const struct station_request *request, const struct choi
 
 	if (!feed)
 		return muster_fail_memory(err);
-	if (!run_prepare(&run, request, report, err))
+	if (!run_prepare(&run, request, report, err)) {
+		if (run.profile.name)
+			muster_error_prefix(err, "%zu devices of profile '%s'", devices,
+					    PRINTABLE(run.profile.name));
 		return false;
+	}
 	*feed = (struct page_feed){ .feed = { .next = next_of_page },
 				    .page = { .journal = run.journal, .choice = choice } };
 	good = loop_run(&run, &feed->feed, err);
@@ -195,7 +216,13 @@ static bool run_profile(const struct station_request *request, const struct choi
 	return good && !brake_has_stopped(&feed->brake);
 }
 
-/* What hinders one profile hinders no other. */
+/* The profile's own: its masters, its token, a copy that is gone. A PIN, the service and the journal are all profiles'. */
+static bool is_of_profile(enum muster_cause cause)
+{
+	return cause == CAUSE_PROFILE_NOT_KEPT || cause < 4200 || (cause >= 4300 && cause < 5000);
+}
+
+/* What hinders one profile hinders no other. The first that was hindered is told. */
 static bool run_profiles(const struct station_request *request, struct choice *choice,
 			 const struct digests *digests, struct profile_report *report,
 			 struct muster_error *err)
@@ -206,18 +233,18 @@ static bool run_profiles(const struct station_request *request, struct choice *c
 		CLEANUP(profile_report_done) struct profile_report mistakes = { 0 };
 		struct muster_error failure;
 
-		choice->digest = digests->rows[i];
-		if (run_profile(request, choice, &mistakes, &failure))
+		choice->digest = digests->rows[i].digest;
+		if (run_profile(request, choice, digests->rows[i].devices, &mistakes, &failure))
 			continue;
-		if (failure.cause != CAUSE_PROFILE_NOT_KEPT) {
+		if (all_good || !is_of_profile(failure.cause)) {
 			profile_report_done(report);
 			*report = mistakes;
 			mistakes = (struct profile_report){ 0 };
 			*err = failure;
-			return false;
 		}
+		if (!is_of_profile(failure.cause))
+			return false;
 		log_warning("%s, going on", failure.message);
-		*err = failure;
 		all_good = false;
 	}
 	return all_good;
@@ -244,16 +271,18 @@ static bool serve_hooks(const char *journal_path, struct profile_report *report,
 }
 
 bool station_sync(const struct station_request *request, const char *const *only, size_t only_count,
-		  struct profile_report *report, struct muster_error *err)
+		  struct station_passed *ret_passed, struct profile_report *report,
+		  struct muster_error *err)
 {
 	struct choice choice = { .only = only, .only_count = only_count };
 	CLEANUP(freep) struct digests *digests = calloc(1, sizeof(*digests));
 	CLEANUP(freep) char *journal_path = NULL;
 
+	*ret_passed = (struct station_passed){ 0 };
 	if (!digests)
 		return muster_fail_memory(err);
 	return find_journal(request, report, &journal_path, err) &&
-	       list_digests(journal_path, &choice, digests, err) &&
+	       list_digests(journal_path, &choice, digests, ret_passed, err) &&
 	       (digests->count > 0 || serve_hooks(journal_path, report, err)) &&
 	       run_profiles(request, &choice, digests, report, err);
 }

@@ -134,6 +134,25 @@ def test_lost_copy_of_the_profile_is_told_and_nothing_is_sent(station):
     assert station.emulator.changes() == []
 
 
+def test_a_profile_without_its_master_holds_up_no_other(station):
+    """What it lacks is told with its name, and the others are sent."""
+    first = spool(station, station.profile("derived-key"), "OFF-1")
+    other = station.home / "keys/other.key"
+    other.write_text((station.home / "keys/primary.key").read_text())
+    other.chmod(0o600)
+    profile = station.profile("derived-key", {"profile": "lone", "attestation": {"symmetricKey": {"primaryMaster": {"file": "keys/other.key"}}}},
+                              name="lone")
+    second = spool(station, profile, "OFF-2")
+    away = other.rename(station.home / "keys/away.key")
+    done = station.sync()
+    assert (done.status, done.cause) == (2, "E1002") and "1 devices of profile 'lone'" in done.stderr, done
+    assert "not sent" not in done.stderr
+    assert {name: row["state"] for name, row in station.rows().items()} == {first: "released", second: "spooled"}
+    away.rename(other)
+    assert station.sync().status == 0
+    assert_sent_once(station, [first, second])
+
+
 def test_another_master_is_refused(station):
     name = spool(station, station.profile("derived-key"), "OFF-1")
     path = station.home / "keys/primary.key"

@@ -100,7 +100,8 @@ def test_dead_letter_after_the_budget_and_retry_puts_it_back(station):
     assert (row["state"], row["failures"], row["cause"]) == ("dead-letter", 1, "E3101")
     assert "other content" in row["reason"]
     requests = len(station.emulator.ledger())
-    assert station.sync().json == []
+    done = station.sync()
+    assert (done.status, done.json) == (0, []) and "1 wait for a person, 0 for their hardware" in done.stderr, done
     assert len(station.emulator.ledger()) == requests
     station.service.delete(name)
     done = retry(station, "WAIT-1", "--reason", "deleted the other one")
