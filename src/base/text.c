@@ -279,6 +279,18 @@ bool text_is_utf8(const char *data, size_t length)
 	return true;
 }
 
+/* U+061C, U+200E, U+200F, U+202A..U+202E, U+2066..U+2069 turn the text around them. */
+static bool is_direction(const unsigned char *bytes, size_t size)
+{
+	if (size == 2)
+		return bytes[0] == 0xd8 && bytes[1] == 0x9c;
+	if (size != 3 || bytes[0] != 0xe2)
+		return false;
+	return (bytes[1] == 0x80 &&
+		(bytes[2] == 0x8e || bytes[2] == 0x8f || (bytes[2] >= 0xaa && bytes[2] <= 0xae))) ||
+	       (bytes[1] == 0x81 && bytes[2] >= 0xa6 && bytes[2] <= 0xa9);
+}
+
 /* What stands for the character at bytes, in at most 4 bytes; *ret_used of bytes are spent. */
 static size_t show_character(const unsigned char *bytes, size_t length, char shown[5],
 			     size_t *ret_used)
@@ -286,7 +298,7 @@ static size_t show_character(const unsigned char *bytes, size_t length, char sho
 	size_t size = utf8_size(bytes, length);
 	/* C0, DEL and the C1 controls (U+0080..U+009F) never reach a terminal. */
 	bool control = size == 0 || bytes[0] < 0x20 || bytes[0] == 0x7f ||
-		       (bytes[0] == 0xc2 && bytes[1] < 0xa0);
+		       (bytes[0] == 0xc2 && bytes[1] < 0xa0) || is_direction(bytes, size);
 
 	if (control) {
 		*ret_used = 1;

@@ -158,6 +158,11 @@ static void cuts_only_what_does_not_fit(void **state)
 		{ "12345\xe2\x82\xac", 8, "1234..." },
 		{ "12\xe2\x82\xac\xe2\x82\xac", 8, "12..." },
 		{ "12\xe2\x82\xac\xe2\x82\xac", 9, "12\xe2\x82\xac\xe2\x82\xac" },
+		{ "\xe2\x80\xae", 16, "\\xe2\\x80\\xae" }, /* U+202E turns what follows */
+		{ "\xe2\x81\xa6", 16, "\\xe2\\x81\\xa6" },
+		{ "\xe2\x80\x8f", 16, "\\xe2\\x80\\x8f" },
+		{ "\xd8\x9c", 16, "\\xd8\\x9c" },
+		{ "\xe2\x80\x94\xe2\x80\xaf\xd8\x9b", 16, "\xe2\x80\x94\xe2\x80\xaf\xd8\x9b" },
 		{ "1234", 3, ".." },
 		{ "1234", 1, "" },
 		{ "", 1, "" },
