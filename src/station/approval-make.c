@@ -159,7 +159,7 @@ static bool sign_plan(cJSON *plan, EVP_PKEY *key, cJSON *file, struct muster_err
 	CLEANUP(cJSON_freep) cJSON *statement = NULL;
 	char digest[SHA256_HEX_SIZE];
 
-	if (!pki_public_key_der(key, &spki, err))
+	if (!signature_public_key(key, &spki, err))
 		return false;
 	if (!json_add_text(plan, "keySha256", sha256_hex(digest, spki.data, spki.size)))
 		return muster_fail_memory(err);

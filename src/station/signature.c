@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <openssl/core_names.h>
 #include <openssl/err.h>
 #include <openssl/pem.h>
 
@@ -14,6 +15,41 @@ DEFINE_FREEP(EVP_MD_CTX_freep, EVP_MD_CTX *, EVP_MD_CTX_free)
 
 enum { SIGNATURE_MAX = 1024, PUBLIC_KEY_FILE_MAX = 16 * 1024 };
 
+/* -- The form of a public key ----------------------------------------------------------------------------------- */
+
+static bool make_plain(EVP_PKEY *key)
+{
+	return EVP_PKEY_set_utf8_string_param(key, OSSL_PKEY_PARAM_EC_ENCODING,
+					      OSSL_PKEY_EC_ENCODING_GROUP) == 1 &&
+	       EVP_PKEY_set_utf8_string_param(key, OSSL_PKEY_PARAM_EC_POINT_CONVERSION_FORMAT,
+					      OSSL_PKEY_EC_POINT_CONVERSION_FORMAT_UNCOMPRESSED) ==
+		       1;
+}
+
+bool signature_key_normalise(const struct bytes *spki, struct bytes *ret_spki,
+			     struct muster_error *err)
+{
+	CLEANUP(EVP_PKEY_freep) EVP_PKEY *key = NULL;
+
+	if (!pki_public_key_read(spki, &key, err))
+		return false;
+	if (EVP_PKEY_is_a(key, "EC") && !make_plain(key)) {
+		ERR_clear_error();
+		return muster_fail(err, CAUSE_STATION_KEY_UNUSABLE,
+				   "the public key is on a curve without a name");
+	}
+	return pki_public_key_der(key, ret_spki, err);
+}
+
+bool signature_public_key(const EVP_PKEY *key, struct bytes *ret_spki, struct muster_error *err)
+{
+	CLEANUP(bytes_done) struct bytes spki = { 0 };
+
+	return pki_public_key_der(key, &spki, err) && signature_key_normalise(&spki, ret_spki, err);
+}
+
+/* -- Signing ---------------------------------------------------------------------------------------------------- */
+
 bool signature_make(EVP_PKEY *key, const char *message, struct bytes *ret_spki,
 		    struct bytes *ret_signature, struct muster_error *err)
 {
@@ -21,7 +57,7 @@ bool signature_make(EVP_PKEY *key, const char *message, struct bytes *ret_spki,
 	uint8_t signature[SIGNATURE_MAX];
 	size_t size = sizeof(signature);
 
-	if (!pki_public_key_der(key, ret_spki, err))
+	if (!signature_public_key(key, ret_spki, err))
 		return false;
 	if (!context || EVP_DigestSignInit(context, NULL, EVP_sha256(), NULL, key) != 1 ||
 	    EVP_DigestSign(context, signature, &size, (const uint8_t *)message, strlen(message)) !=
@@ -67,13 +103,14 @@ bool key_list_has(const struct key_list *list, const struct bytes *spki)
 	return false;
 }
 
-/* The next block of a PEM file, whatever it holds; false behind the last one. */
+/* The next block of a PEM file, whatever it holds; false behind the last one. A damaged one is no key. */
 static bool next_block(BIO *bio, struct bytes *ret_der, bool *ret_is_key)
 {
 	char *name = NULL, *header = NULL;
 	unsigned char *data = NULL;
 	long size = 0;
 	bool has = PEM_read_bio(bio, &name, &header, &data, &size) == 1;
+	bool is_end = !has && ERR_GET_REASON(ERR_peek_last_error()) == PEM_R_NO_START_LINE;
 	struct muster_error unread;
 
 	ERR_clear_error();
@@ -82,21 +119,18 @@ static bool next_block(BIO *bio, struct bytes *ret_der, bool *ret_is_key)
 	OPENSSL_free(name);
 	OPENSSL_free(header);
 	OPENSSL_free(data);
-	return has;
+	return !is_end;
 }
 
-/* In the form in which muster signs with it. */
 static bool append(struct key_list *list, const struct bytes *der, struct muster_error *err)
 {
 	struct bytes *keys = reallocarray(list->keys, list->count + 1, sizeof(*keys));
-	CLEANUP(EVP_PKEY_freep) EVP_PKEY *key = NULL;
 
 	if (!keys)
 		return muster_fail_memory(err);
 	list->keys = keys;
 	keys[list->count] = (struct bytes){ 0 };
-	return pki_public_key_read(der, &key, err) &&
-	       pki_public_key_der(key, &keys[list->count++], err);
+	return signature_key_normalise(der, &keys[list->count++], err);
 }
 
 static bool read_keys(BIO *bio, struct key_list *list)

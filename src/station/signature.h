@@ -6,7 +6,13 @@
 #include "muster/encoding.h"
 #include "muster/error.h"
 
-/* *ret_spki is the public key, DER. CAUSE_STATION_KEY_UNUSABLE. */
+/* One key can be written in several ways; here all are DER, on a curve by its name, with a point that is not compressed, so that
+ * keys are one when their bytes are. */
+bool signature_key_normalise(const struct bytes *spki, struct bytes *ret_spki,
+			     struct muster_error *err) MUST_CHECK;
+bool signature_public_key(const EVP_PKEY *key, struct bytes *ret_spki, struct muster_error *err)
+	MUST_CHECK;
+/* *ret_spki is the public key. CAUSE_STATION_KEY_UNUSABLE. */
 bool signature_make(EVP_PKEY *key, const char *message, struct bytes *ret_spki,
 		    struct bytes *ret_signature, struct muster_error *err) MUST_CHECK;
 bool signature_is_good(const struct bytes *spki, const struct bytes *signature,

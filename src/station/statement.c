@@ -55,10 +55,13 @@ bool statement_read(const cJSON *object, const char *schema, struct statement *r
 {
 	CLEANUP(statement_done)
 	struct statement statement = { .content = json_text(object, "content") };
+	CLEANUP(bytes_done) struct bytes spki = { 0 };
 	const char *found = json_text(object, "schema");
+	struct muster_error unread;
 
 	if (!found || strcmp(found, schema) != 0 || !statement.content ||
-	    !json_base64(object, "publicKey", &statement.spki) ||
+	    !json_base64(object, "publicKey", &spki) ||
+	    !signature_key_normalise(&spki, &statement.spki, &unread) ||
 	    !json_base64(object, "signature", &statement.signature))
 		return false;
 	sha256_hex(statement.digest, statement.content, strlen(statement.content));

@@ -1,6 +1,8 @@
 """What is going to be provisioned is approved by other people first, and nothing is begun without them."""
+import base64
 import json
 import shutil
+import subprocess
 
 import pytest
 
@@ -237,6 +239,32 @@ def test_a_key_that_nobody_knows_cannot_ask(ceremony):
     ceremony.refused(ceremony.provision(), 5, "E6157")
     done = ceremony.grant(ceremony.erin)
     assert (done.status, done.cause) == (5, "E6157"), done
+
+
+def test_one_key_in_two_writings_is_one_approver(ceremony):
+    """With its point compressed and not; listed either way alone it counts."""
+    compressed = [subprocess.run(["openssl", "ec", "-in", ceremony.carol.key, "-pubout", "-conv_form", "compressed", "-outform", form],
+                                 check=True, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL).stdout for form in ("PEM", "DER")]
+    asked = plan(ceremony.alice, ceremony.profile, ceremony.manifest)
+    again = {**grant(ceremony.carol, asked, name="erin"), "publicKey": base64.b64encode(compressed[1]).decode()}
+    listed = ceremony.station.home / "approvers.pem"
+    listed.write_text(compressed[0].decode() + ceremony.dave.public.read_text() + ceremony.carol.public.read_text())
+    write(ceremony.file, asked, grant(ceremony.carol, asked), again)
+    ceremony.refused(ceremony.provision(), 5, "E6156")
+    listed.write_text(compressed[0].decode() + ceremony.dave.public.read_text())
+    write(ceremony.file, asked, grant(ceremony.dave, asked), grant(ceremony.carol, asked))
+    assert ceremony.provision().status == 0
+
+
+def test_a_damaged_list_of_approvers_is_not_a_shorter_one(ceremony):
+    ceremony.forge((ceremony.carol, {}), (ceremony.erin, {}))
+    listed = ceremony.station.home / "approvers.pem"
+    whole = listed.read_text()
+    at = whole.index("MF", whole.index("dave:"))
+    listed.write_text(whole[:at] + "!" + whole[at + 1:])
+    ceremony.refused(ceremony.provision(), 2, "E6017")
+    listed.write_text(whole)
+    assert ceremony.provision().status == 0
 
 
 # -- What ---------------------------------------------------------------------------------------------------------------------
