@@ -11,8 +11,6 @@
 #include "production.h"
 #include "statement.h"
 
-enum { HOUR_MS = 60 * 60 * 1000 };
-
 /* -- What there is ------------------------------------------------------------------------------------------------ */
 
 static cJSON *subject_json(const cJSON *subject)
@@ -127,7 +125,7 @@ static bool add_signer(cJSON *content, const struct station_approval_terms *term
 		json_add_text(content, "station", who.station) &&
 		json_add_text(content, "at", rfc3339_format(at, now_ms)) &&
 		json_add_text(content, "until",
-			      rfc3339_format(until, now_ms + terms->hours * HOUR_MS))) ||
+			      rfc3339_format(until, now_ms + terms->hours * APPROVAL_HOUR_MS))) ||
 	       muster_fail_memory(err);
 }
 

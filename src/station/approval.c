@@ -6,6 +6,7 @@
 #include "muster/clock.h"
 #include "muster/file.h"
 #include "muster/json.h"
+#include "muster/station-approval.h"
 #include "statement.h"
 
 enum { CLOCKS_DIFFER_MS = 5 * 60 * 1000 };
@@ -27,9 +28,27 @@ void approval_done(struct approval *approval)
 
 /* -- Reading ------------------------------------------------------------------------------------------------------ */
 
+/* What nobody knows how to show would be signed unseen. */
+static bool has_only(const cJSON *content, const char *const *names)
+{
+	const cJSON *member;
+
+	cJSON_ArrayForEach(member, content)
+	{
+		size_t i = 0;
+
+		while (names[i] && strcmp(names[i], member->string) != 0)
+			i++;
+		if (!names[i])
+			return false;
+	}
+	return true;
+}
+
 /* Who signed this statement, and what: its content is the caller's. */
-static bool take_signer(const cJSON *object, const char *schema, struct approval_signer *signer,
-			cJSON **ret_content, char ret_digest[SHA256_HEX_SIZE])
+static bool take_signer(const cJSON *object, const char *schema, const char *const *names,
+			struct approval_signer *signer, cJSON **ret_content,
+			char ret_digest[SHA256_HEX_SIZE])
 {
 	CLEANUP(statement_done) struct statement statement = { 0 };
 	CLEANUP(cJSON_freep) cJSON *content = NULL;
@@ -40,6 +59,8 @@ static bool take_signer(const cJSON *object, const char *schema, struct approval
 	    !statement_verifies(&statement, schema) ||
 	    !json_parse(statement.content, strlen(statement.content), "what was signed", &content,
 			&unread))
+		return false;
+	if (!cJSON_IsObject(content) || !has_only(content, names))
 		return false;
 	name = json_text(content, "name");
 	at = json_text(content, "at");
@@ -59,11 +80,13 @@ static bool take_signer(const cJSON *object, const char *schema, struct approval
 /* The plan says by which key it has to be signed, so that nobody can put his own under it. */
 static bool take_plan(struct approval *approval)
 {
+	static const char *const names[] = { "verb",      "subjects", "devices", "name", "station",
+					     "keySha256", "at",       "until",   NULL };
 	const char *key;
 	uint8_t digest[SHA256_SIZE];
 	const cJSON *content;
 
-	if (!take_signer(json_get(approval->file, "plan"), PLAN_SCHEMA, &approval->requester,
+	if (!take_signer(json_get(approval->file, "plan"), PLAN_SCHEMA, names, &approval->requester,
 			 &approval->plan, approval->digest))
 		return false;
 	key = json_text(approval->plan, "keySha256");
@@ -77,13 +100,14 @@ static bool take_plan(struct approval *approval)
 
 static bool take_grant(struct approval *approval, const cJSON *object)
 {
+	static const char *const names[] = { "plan", "name", "station", "at", "until", NULL };
 	CLEANUP(cJSON_freep) cJSON *content = NULL;
 	char ignored[SHA256_HEX_SIZE];
 	const char *plan;
 
 	if (approval->grant_count >= APPROVAL_GRANTS_MAX ||
-	    !take_signer(object, GRANT_SCHEMA, &approval->grants[approval->grant_count], &content,
-			 ignored))
+	    !take_signer(object, GRANT_SCHEMA, names, &approval->grants[approval->grant_count],
+			 &content, ignored))
 		return false;
 	approval->grant_count++;
 	plan = json_text(content, "plan");
@@ -162,6 +186,7 @@ static const struct {
 	[APPROVAL_IS_REPEATED] = { "a second one by the same key", CAUSE_APPROVAL_TWICE },
 	[APPROVAL_IS_EXPIRED] = { "expired", CAUSE_APPROVAL_EXPIRED },
 	[APPROVAL_IS_EARLY] = { "made in the future", CAUSE_APPROVAL_EXPIRED },
+	[APPROVAL_IS_ENDLESS] = { "valid for too long", CAUSE_APPROVAL_EXPIRED },
 };
 
 const char *approval_state_word(enum approval_state state)
@@ -173,6 +198,8 @@ static enum approval_state state_in_time(const struct approval_signer *signer, i
 {
 	if (signer->at_ms > now_ms + CLOCKS_DIFFER_MS)
 		return APPROVAL_IS_EARLY;
+	if (signer->until_ms - signer->at_ms > STATION_APPROVAL_HOURS_MAX * APPROVAL_HOUR_MS)
+		return APPROVAL_IS_ENDLESS;
 	return signer->until_ms > now_ms ? APPROVAL_COUNTS : APPROVAL_IS_EXPIRED;
 }
 

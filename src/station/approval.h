@@ -14,7 +14,8 @@
 #define GRANT_SCHEMA "muster.grant/1"
 #define APPROVAL_FILE_MAX (64 * 1024)
 #define APPROVAL_GRANTS_MAX 16
-#define APPROVAL_WORDS_SIZE 36
+#define APPROVAL_WORDS_SIZE 48 /* of 16 bytes: nobody makes two plans with the same words */
+#define APPROVAL_HOUR_MS ((int64_t)60 * 60 * 1000)
 
 /* One who signed. */
 struct approval_signer {
@@ -57,6 +58,7 @@ enum approval_state {
 	APPROVAL_IS_REPEATED,
 	APPROVAL_IS_EXPIRED,
 	APPROVAL_IS_EARLY,
+	APPROVAL_IS_ENDLESS,
 };
 const char *approval_state_word(enum approval_state state);
 /* Of a policy that is not set everybody is an approver. */

@@ -93,6 +93,7 @@ def test_approved_by_two_others_it_is_done(ceremony):
     assert (asked.json["devices"], asked.json["needed"], asked.json["counting"]) == (3, 2, 0)
     assert {row["subject"]: row["sha256"] for row in asked.json["subjects"]} == {
         "profile": digest_of(ceremony.profile), "manifest": digest_of(ceremony.manifest), **masters(ceremony.station.home)}
+    assert len(asked.json["words"].split("-")) == 8
     assert ceremony.grant(ceremony.carol, "--words", asked.json["words"].upper()).json["counting"] == 1
     assert ceremony.grant(ceremony.dave).json["counting"] == 2
     assert [(row["role"], row["name"], row["state"]) for row in ceremony.show()["signatures"]] == [
@@ -328,7 +329,7 @@ def test_nothing_is_signed_unseen(ceremony):
 def test_other_words_than_were_read_aloud(ceremony):
     assert ceremony.ask().status == 0
     before = ceremony.file.read_bytes()
-    done = ceremony.grant(ceremony.carol, "--words", "lusab-babad-gutih-tugad-mudof-sakat")
+    done = ceremony.grant(ceremony.carol, "--words", "lusab-babad-gutih-tugad-mudof-sakat-lusab-babad")
     assert (done.status, done.cause) == (5, "E6152"), done
     assert ceremony.file.read_bytes() == before
 
@@ -364,6 +365,15 @@ def test_a_request_out_of_its_time(ceremony, since, until):
 
 def test_clocks_may_differ_by_some_minutes(ceremony):
     ceremony.forge((ceremony.carol, {"since": 0.05}), (ceremony.dave, {}), since=0.05)
+    assert ceremony.provision().status == 0
+
+
+@pytest.mark.parametrize("of_request,of_grant", [(721, 1), (1, 721)])
+def test_one_that_was_written_by_hand_for_ever(ceremony, of_request, of_grant):
+    """How long it may hold is the station's to say, not the signer's."""
+    ceremony.forge((ceremony.carol, {}), (ceremony.dave, {"since": 0, "until": of_grant}), since=0, until=of_request)
+    assert "valid for too long" in ceremony.refused(ceremony.provision(), 5, "E6153")
+    ceremony.forge((ceremony.carol, {}), (ceremony.dave, {"since": 0, "until": 719}), since=0, until=719)
     assert ceremony.provision().status == 0
 
 
@@ -406,6 +416,15 @@ def test_a_grant_from_another_request_is_none(ceremony):
     asked = plan(ceremony.alice, ceremony.profile, ceremony.manifest)
     write(ceremony.file, asked, grant(ceremony.carol, asked), grant(ceremony.dave, other))
     ceremony.refused(ceremony.provision(), 8, "E6151")
+
+
+@pytest.mark.parametrize("of_request,of_grant", [({"site": "x"}, {}), ({}, {"site": "x"})])
+def test_what_would_be_signed_unseen(ceremony, of_request, of_grant):
+    """A member that nobody shows could hide what makes two requests have the same words."""
+    ceremony.forge((ceremony.carol, {}), (ceremony.dave, of_grant), **of_request)
+    ceremony.refused(ceremony.provision(), 8, "E6151")
+    ceremony.forge((ceremony.carol, {}), (ceremony.dave, {}), station="x")
+    assert ceremony.provision().status == 0
 
 
 @pytest.mark.parametrize("text", ["", "{}", "[]", '{"schema":"muster.approval/1"}',
