@@ -79,6 +79,7 @@ struct config {
 		char *approvers;  /* file of the public keys that count; NULL: nothing is said */
 		char *requesters; /* and of those that may ask, beside them; or NULL */
 		char *stations;   /* and of those whose bundles are taken; or NULL */
+		bool are_systems; /* /etc/muster/muster.yaml says so */
 	} approvals;
 	/* In seconds; 0: not said. */
 	struct config_tpm_deadlines {

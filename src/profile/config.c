@@ -328,6 +328,15 @@ static bool load_if_there(const char *path, struct config *config, struct profil
 	return config_load_file(path, config, report, err);
 }
 
+static bool load_system(struct config *config, struct profile_report *report,
+			struct muster_error *err)
+{
+	if (!load_if_there(SYSTEM_CONFIG, config, report, err))
+		return false;
+	config->approvals.are_systems = config->approvals.approvers != NULL;
+	return true;
+}
+
 /* $XDG_CONFIG_HOME/muster/muster.yaml or the same under ~/.config; NULL when there is no home. */
 static char *find_user_config(void)
 {
@@ -346,7 +355,7 @@ static bool load_system_approvals(struct config *config, struct profile_report *
 {
 	CLEANUP(config_done) struct config system = { 0 };
 
-	if (!load_if_there(SYSTEM_CONFIG, &system, report, err))
+	if (!load_system(&system, report, err))
 		return false;
 	if (!system.approvals.approvers)
 		return true;
@@ -369,7 +378,7 @@ bool config_load(struct config *ret_config, struct profile_report *report, struc
 		if (!load_system_approvals(&config, report, err) ||
 		    !config_load_file(only, &config, report, err))
 			return false;
-	} else if (!load_if_there(SYSTEM_CONFIG, &config, report, err) ||
+	} else if (!load_system(&config, report, err) ||
 		   (user && !load_if_there(user, &config, report, err))) {
 		return false;
 	}

@@ -383,16 +383,23 @@ static int64_t needed_of(const struct config *config, int64_t demanded)
 	return config->approvals.needed > demanded ? config->approvals.needed : demanded;
 }
 
-static bool check_approvers(const struct config *config, const char *verb, struct muster_error *err)
+/* Who runs it does not say himself whose approvals a profile means. */
+static bool check_approvers(const struct config *config, int64_t demanded, const char *verb,
+			    struct muster_error *err)
 {
-	return config->approvals.approvers ||
+	if (!config->approvals.approvers)
+		return muster_fail(err, CAUSE_APPROVERS_UNSET,
+				   "no configuration names approvers for 'muster %s'", verb);
+	return demanded <= config->approvals.needed || config->approvals.are_systems ||
 	       muster_fail(err, CAUSE_APPROVERS_UNSET,
-			   "no configuration names approvers for 'muster %s'", verb);
+			   "the profile demands approvals, and no configuration of the system's "
+			   "names approvers for 'muster %s'",
+			   verb);
 }
 
 static bool check_given(const struct approval_gate *gate, int64_t needed, struct muster_error *err)
 {
-	if (!check_approvers(gate->config, gate->verb, err))
+	if (!check_approvers(gate->config, gate->demanded, gate->verb, err))
 		return false;
 	if (!gate->can_be_approved)
 		return muster_fail(err, CAUSE_APPROVAL_MISSING,
@@ -431,7 +438,7 @@ bool approval_demand_load(const struct config *config, int64_t demanded,
 
 	if (needed == 0)
 		return true;
-	if (!check_approvers(config, "sync", err))
+	if (!check_approvers(config, demanded, "sync", err))
 		return false;
 	demand = calloc(1, sizeof(*demand));
 	if (!demand)

@@ -12,12 +12,22 @@ from lib.station import Station
 
 HOURS_APART = 0.2  # more than the five minutes that clocks may differ
 
+# The system's own configuration, without touching this machine's.
+ETC = """
+for name in passwd group nsswitch.conf ld.so.cache hosts ssl; do
+	[ ! -e "/etc/$name" ] || cp -a "/etc/$name" "$1/"
+done
+mount --bind "$1" /etc
+shift
+exec "$@"
+"""
+
 
 class Ceremony:
     """A station that wants two approvals: of Carol, Dave and Erin; Alice may only ask."""
 
     def __init__(self, station):
-        self.station, home = station, station.home
+        self.station, self.folder, home = station, station.home, station.home
         self.alice, self.carol, self.dave, self.erin, self.mallory = (
             Person(home, name) for name in ("alice", "carol", "dave", "erin", "mallory"))
         self.keys("approvers.pem", self.carol, self.dave, self.erin)
@@ -28,12 +38,22 @@ class Ceremony:
         self.file = home / "plan.json"
 
     def keys(self, name, *people):
-        (self.station.home / name).write_text("".join(f"{person.name}:\n{person.public.read_text()}" for person in people))
+        (self.folder / name).write_text("".join(f"{person.name}:\n{person.public.read_text()}" for person in people))
 
     def demand(self, needed):
-        path = self.station.home / "muster.yaml"
+        path = self.folder / "muster.yaml"
         path.write_text(f"approvals: {{needed: {needed}, approvers: approvers.pem, requesters: requesters.pem}}\n")
         self.station.env["MUSTER_CONFIG"] = path
+
+    def install(self, etc):
+        """What the system demands instead of who runs it."""
+        (etc / "muster").mkdir(parents=True)
+        for name in ("approvers.pem", "requesters.pem", "muster.yaml"):
+            (self.folder / name).rename(etc / "muster" / name)
+        self.folder = etc / "muster"
+        del self.station.env["MUSTER_CONFIG"]
+        self.station.wrapper = ["unshare", "--mount", "sh", "-ec", ETC, "sh", etc]
+        return self
 
     def ask(self, person=None, *arguments, profile=None, path=None):
         return self.station.muster("approval", "request", self.file, "--profile", profile or self.profile, "--manifest",
@@ -158,9 +178,9 @@ def test_a_dry_run_needs_none(ceremony):
     assert ceremony.station.emulator.requests("put") == [] and not ceremony.station.journal.exists()
 
 
-def test_a_profile_may_demand_more_and_never_less(ceremony):
+def test_a_profile_may_demand_more_and_never_less(ceremony, tmp_path):
     ceremony.profile = ceremony.station.profile("derived-key", {"approvals": 3})
-    ceremony.approved()
+    ceremony.install(tmp_path / "etc").approved()
     assert "approvals needed: 3, that count: 2" in ceremony.refused(ceremony.provision(), 5, "E6154")
     assert ceremony.grant(ceremony.erin).status == 0
     assert ceremony.provision().status == 0
@@ -174,8 +194,18 @@ def test_a_profile_that_demands_less_changes_nothing(ceremony):
 
 def test_a_profile_whose_station_knows_no_approvers(ceremony):
     ceremony.profile = ceremony.station.profile("derived-key", {"approvals": 1})
-    del ceremony.station.env["MUSTER_CONFIG"]
+    configuration = ceremony.station.env.pop("MUSTER_CONFIG")
     ceremony.refused(provision(ceremony.station, ceremony.manifest, profile=ceremony.profile), 2, "E6158")
+    ceremony.station.env["MUSTER_CONFIG"] = configuration
+    assert ceremony.approved().provision().status == 0
+
+
+def test_who_runs_it_does_not_say_who_meets_a_profiles_demand(ceremony, tmp_path):
+    """With three keys of his own he would be all of them."""
+    ceremony.demand(0)
+    ceremony.profile = ceremony.station.profile("derived-key", {"approvals": 2})
+    ceremony.refused(ceremony.approved().provision(), 2, "E6158")
+    assert ceremony.install(tmp_path / "etc").provision().status == 0
 
 
 # -- By whom ------------------------------------------------------------------------------------------------------------------
@@ -520,9 +550,9 @@ class Stick:
         return self
 
     def list(self):
-        path = self.ceremony.station.home / "muster.yaml"
+        path = self.ceremony.folder / "muster.yaml"
         path.write_text(path.read_text().replace("}", ", stations: stations.pem}"))
-        (self.ceremony.station.home / "stations.pem").write_text(self.key.read_text())
+        (self.ceremony.folder / "stations.pem").write_text(self.key.read_text())
 
     def send(self, receipt):
         station = self.ceremony.station
@@ -548,8 +578,8 @@ def test_nor_is_it_where_only_the_profile_demands_approvals(ceremony, tmp_path):
     """A genuine approval by the same profile would let pass whatever devices a station has put it beside."""
     ceremony.demand(0)
     ceremony.profile = ceremony.station.profile("derived-key", {"approvals": 2})
-    stick = Stick(ceremony.approved(), tmp_path / "laptop")
-    stick.laptop.env["MUSTER_CONFIG"] = ceremony.station.env["MUSTER_CONFIG"]
+    stick = Stick(ceremony.install(tmp_path / "etc").approved(), tmp_path / "laptop")
+    stick.laptop.wrapper = ceremony.station.wrapper
     stick.write("--approval", ceremony.file)
     ceremony.refused(stick.send("one"), 5, "E6159")
     stick.list()
@@ -567,27 +597,10 @@ def test_a_bundle_of_a_listed_station_with_approvals_is_sent(stick):
 
 # -- A curious operator -------------------------------------------------------------------------------------------------------
 
-# The system's own configuration, without touching this machine's.
-ETC = """
-for name in passwd group nsswitch.conf ld.so.cache hosts ssl; do
-	[ ! -e "/etc/$name" ] || cp -a "/etc/$name" "$1/"
-done
-mount --bind "$1" /etc
-shift
-exec "$@"
-"""
-
-
 @pytest.fixture
 def guarded(ceremony, tmp_path):
     """The demand stands in /etc/muster/muster.yaml."""
-    etc, station = tmp_path / "etc", ceremony.station
-    (etc / "muster").mkdir(parents=True)
-    for name in ("approvers.pem", "requesters.pem", "muster.yaml"):
-        (station.home / name).rename(etc / "muster" / name)
-    del station.env["MUSTER_CONFIG"]
-    station.wrapper = ["unshare", "--mount", "sh", "-ec", ETC, "sh", etc]
-    return ceremony
+    return ceremony.install(tmp_path / "etc")
 
 
 def lowered(ceremony, path):
