@@ -27,6 +27,8 @@ char *hex_encode(char *out, const void *data, size_t size);
 /* Proquints: five letters for each two bytes, words joined by dashes, for reading aloud. size is even; out has 3 * size
  * bytes. Returns out. */
 char *words_encode(char *out, const void *data, size_t size);
+/* So many lower-case hex digits and nothing else; NULL is none. */
+bool hex_is_lower(const char *text, size_t shortest, size_t longest);
 /* Even number of hex digits, any case. */
 bool hex_decode(const char *text, size_t length, struct bytes *ret_bytes) MUST_CHECK;
 

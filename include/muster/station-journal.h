@@ -92,16 +92,17 @@ struct station_reconcile_request {
 	const char *evidence_directory; /* where evidence files are */
 	struct dps_client *client;      /* the service that the devices are in */
 	const char *operator_name;      /* NULL: the login user */
+	bool needs_evidence;            /* of which there is none is left out */
 };
 
 /* How many devices were put into the journal, and as what. */
 struct station_reconciliation {
-	size_t released;  /* evidence, and an enrollment with that key */
-	size_t retired;   /* evidence, and no enrollment */
-	size_t differing; /* evidence, and an enrollment with another key: parked */
-	size_t parked;    /* no evidence, but an enrollment that muster wrote */
-	size_t foreign;   /* enrollments of others: not put in */
-	size_t known;     /* in the journal already */
+	size_t released; /* evidence, and an enrollment with that key */
+	size_t retired;  /* evidence, and no enrollment, or one that was disabled since */
+	size_t differing; /* evidence, and an enrollment with another key, or the key of another device: parked */
+	size_t parked;  /* no evidence, but an enrollment that muster wrote */
+	size_t foreign; /* enrollments of others: not put in */
+	size_t known;   /* in the journal already */
 };
 
 /* Makes a journal again from the service's enrollments and the evidence files. Reads the service page by page and changes

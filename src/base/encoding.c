@@ -141,6 +141,13 @@ char *hex_encode(char *out, const void *data, size_t size)
 	return out;
 }
 
+bool hex_is_lower(const char *text, size_t shortest, size_t longest)
+{
+	size_t length = text ? strspn(text, "0123456789abcdef") : 0;
+
+	return text && !text[length] && length >= shortest && length <= longest;
+}
+
 static int hex_value(char c)
 {
 	if (c >= '0' && c <= '9')

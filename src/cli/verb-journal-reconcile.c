@@ -13,6 +13,7 @@ struct reconcile_options {
 	const char *journal;
 	const char *evidence;
 	const char *operator_name;
+	bool evidence_only;
 	struct login_options login;
 };
 
@@ -21,6 +22,8 @@ static const struct option_row rows[] = {
 	JOURNAL_ROW(struct reconcile_options),
 	{ 0, "evidence", NULL, OPTION_TEXT, "DIR", "Where evidence files are; default: as muster provision --out",
 	  offsetof(struct reconcile_options, evidence), "MUSTER_OUT", NULL, 0 },
+	{ 0, "evidence-only", NULL, OPTION_FLAG, NULL, "Leave out enrollments of which there is no evidence",
+	  offsetof(struct reconcile_options, evidence_only), NULL, NULL, 0 },
 	OPERATOR_ROW(struct reconcile_options, operator_name),
 	LOGIN_ROWS(struct reconcile_options, login),
 	{ 0 },
@@ -54,7 +57,8 @@ static bool run(const struct invocation *call, struct muster_error *err)
 	CLEANUP(freep) char *journal = NULL;
 	CLEANUP(freep) char *evidence = NULL;
 	CLEANUP(cJSON_freep) cJSON *object = NULL;
-	struct station_reconcile_request request = { .operator_name = options->operator_name };
+	struct station_reconcile_request request = { .operator_name = options->operator_name,
+						     .needs_evidence = options->evidence_only };
 	struct station_reconciliation result;
 
 	if (!journal_verb_path(options->journal, &journal, err) ||

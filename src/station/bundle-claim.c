@@ -13,13 +13,6 @@
 
 enum { ATTEMPT_ID_HEX = 32, KEY_ID_HEX_MAX = 128 };
 
-static bool is_hex(const char *text, size_t shortest, size_t longest)
-{
-	size_t length = strspn(text, "0123456789abcdef");
-
-	return !text[length] && length >= shortest && length <= longest;
-}
-
 /* Members that are hex digits. */
 static const struct hex_member {
 	const char *name;
@@ -43,7 +36,8 @@ static bool check_hex(const cJSON *object, struct muster_error *err)
 		const struct hex_member *member = &hex_members[i];
 		const char *text = json_text(object, member->name);
 
-		if (text ? !is_hex(text, member->shortest, member->longest) : member->is_needed)
+		if (text ? !hex_is_lower(text, member->shortest, member->longest)
+			 : member->is_needed)
 			return muster_fail(err, CAUSE_BUNDLE_INVALID,
 					   "the bundle has a device whose %s is none",
 					   member->name);

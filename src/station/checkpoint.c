@@ -16,7 +16,7 @@ void checkpoint_done(struct checkpoint *checkpoint)
 
 static bool is_digest(const char *text)
 {
-	return text && strlen(text) == 64 && strspn(text, "0123456789abcdef") == 64;
+	return hex_is_lower(text, 2 * JOURNAL_DIGEST_SIZE, 2 * JOURNAL_DIGEST_SIZE);
 }
 
 /* Where memory ran out since errno was 0, nothing is known of it. */

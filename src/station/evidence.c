@@ -268,6 +268,11 @@ bool evidence_check_room(const struct job *job, struct muster_error *err)
 			   PRINTABLE(job->registration_id));
 }
 
+bool evidence_fits(const char *text, bool *ret_fits, struct muster_error *err)
+{
+	return fits_an_entry(text, JOURNAL_BODY_MAX - ENTRY_REST_MAX, ret_fits, err);
+}
+
 bool evidence_print(const cJSON *root, char **ret_text, struct muster_error *err)
 {
 	CLEANUP(freep) char *printed = json_print_pretty(root);
@@ -275,7 +280,7 @@ bool evidence_print(const cJSON *root, char **ret_text, struct muster_error *err
 
 	if (!printed)
 		return muster_fail_memory(err);
-	if (!fits_an_entry(printed, JOURNAL_BODY_MAX - ENTRY_REST_MAX, &fits, err))
+	if (!evidence_fits(printed, &fits, err))
 		return false;
 	if (!fits) {
 		free(printed);

@@ -13,6 +13,7 @@
 #include "muster/station-journal.h"
 #include "muster/text.h"
 
+#include "evidence.h"
 #include "restore.h"
 
 #define EVIDENCE_FILE_MAX (256 * 1024)
@@ -50,6 +51,21 @@ static bool is_of_service(const struct reconcile *reconcile, const cJSON *tree)
 	       text_equal_folded(service, dps_client_host(reconcile->request->client));
 }
 
+/* What the journal could not take. */
+static bool is_usable(const cJSON *tree, const char *text, const char *path,
+		      struct muster_error *err)
+{
+	const char *digest = evidence_key_digest(json_get(tree, "attestation"));
+	bool fits;
+
+	if (digest && !hex_is_lower(digest, SHA256_HEX_SIZE - 1, SHA256_HEX_SIZE - 1))
+		return muster_fail(err, CAUSE_JSON_INVALID, "the key's digest in '%s' is none",
+				   PRINTABLE(path));
+	return evidence_fits(text, &fits, err) &&
+	       (fits || muster_fail(err, CAUSE_INPUT_TOO_LARGE, "'%s' is too large for evidence",
+				    PRINTABLE(path)));
+}
+
 /* An unreadable file is no reason to stop: the others count. */
 static bool read_evidence(const struct reconcile *reconcile, const char *path,
 			  struct evidence_file *ret_file, struct muster_error *err)
@@ -66,6 +82,9 @@ static bool read_evidence(const struct reconcile *reconcile, const char *path,
 			       &unread)) {
 		log_warning("%s, going on", unread.message);
 	} else if (!is_of_service(reconcile, file.tree)) {
+		cJSON_Delete(TAKE_PTR(file.tree));
+	} else if (!is_usable(file.tree, (const char *)file.text.data, path, &unread)) {
+		log_warning("%s, going on", unread.message);
 		cJSON_Delete(TAKE_PTR(file.tree));
 	}
 	*ret_file = file;
@@ -92,6 +111,19 @@ static void count(struct reconcile *reconcile, const struct remains *remains)
 	}
 }
 
+/* Whose key two devices claim, a person decides. */
+static bool restore_or_park(struct reconcile *reconcile, struct remains *remains,
+			    struct muster_error *err)
+{
+	if (restore_device(reconcile->journal, remains, &reconcile->who, err))
+		return true;
+	if (err->cause != CAUSE_KEY_TAKEN)
+		return false;
+	log_warning("device '%s': %s, going on", PRINTABLE(remains->registration_id), err->message);
+	remains->key_is_taken = true;
+	return restore_device(reconcile->journal, remains, &reconcile->who, err);
+}
+
 static bool restore(struct reconcile *reconcile, const char *id, const struct evidence_file *file,
 		    const cJSON *enrollment, struct muster_error *err)
 {
@@ -112,11 +144,11 @@ static bool restore(struct reconcile *reconcile, const char *id, const struct ev
 		remains.evidence = file->tree;
 		remains.evidence_text = (const char *)file->text.data;
 		remains.evidence_path = file->path;
-	} else if (!dps_enrollment_attempt(enrollment)) {
+	} else if (reconcile->request->needs_evidence || !dps_enrollment_attempt(enrollment)) {
 		reconcile->result.foreign++;
 		return true;
 	}
-	if (!restore_device(reconcile->journal, &remains, &reconcile->who, err))
+	if (!restore_or_park(reconcile, &remains, err))
 		return muster_error_prefix(err, "restoring device '%s'", PRINTABLE(id));
 	count(reconcile, &remains);
 	return true;

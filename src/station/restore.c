@@ -30,6 +30,8 @@ static void key_of_enrollment(const cJSON *enrollment, char ret_digest[SHA256_HE
 
 	snprintf(ret_digest, SHA256_HEX_SIZE, "%s", thumbprint ? thumbprint : "");
 	text_fold(ret_digest);
+	if (!hex_is_lower(ret_digest, SHA256_HEX_SIZE - 1, SHA256_HEX_SIZE - 1))
+		ret_digest[0] = '\0';
 	if (ek && base64_decode(ek, strlen(ek), &bytes))
 		sha256_hex(ret_digest, bytes.data, bytes.size);
 }
@@ -46,11 +48,26 @@ static bool same_key(const struct remains *remains)
 	       strcmp(evidence, enrollment) == 0;
 }
 
+static bool is_disabled(const cJSON *enrollment)
+{
+	const char *status = json_text(enrollment, "provisioningStatus");
+
+	return status && text_equal_folded(status, "disabled");
+}
+
+/* Retired, and kept disabled. */
+static bool was_disabled_since(const struct remains *remains)
+{
+	return remains->evidence && is_disabled(remains->enrollment) &&
+	       !is_disabled(json_get(remains->evidence, "enrollment"));
+}
+
 enum journal_state restore_state(const struct remains *remains)
 {
-	if (!remains->enrollment)
+	if (!remains->enrollment || was_disabled_since(remains))
 		return JOURNAL_RETIRED;
-	return remains->evidence && same_key(remains) ? JOURNAL_RELEASED : JOURNAL_PARKED;
+	return remains->evidence && !remains->key_is_taken && same_key(remains) ? JOURNAL_RELEASED
+										: JOURNAL_PARKED;
 }
 
 /* -- Entries ------------------------------------------------------------------------------------------------ */
@@ -132,6 +149,15 @@ static int64_t time_of(const cJSON *evidence, int64_t fallback)
 	return at && rfc3339_parse(at, &ms) ? ms : fallback;
 }
 
+static enum muster_cause cause_of(const struct remains *remains)
+{
+	if (restore_state(remains) != JOURNAL_PARKED)
+		return CAUSE_NONE;
+	if (remains->key_is_taken)
+		return CAUSE_KEY_TAKEN;
+	return remains->evidence ? CAUSE_ENROLLED_OTHERWISE : CAUSE_NONE;
+}
+
 static bool put_row(struct journal *journal, const struct remains *remains, const struct who *who,
 		    struct muster_error *err)
 {
@@ -141,7 +167,6 @@ static bool put_row(struct journal *journal, const struct remains *remains, cons
 	const char *operator_name = json_text(evidence, "operator");
 	const char *station = json_text(evidence, "station");
 	const char *attempt = json_text(evidence, "attemptId");
-	enum journal_state state = restore_state(remains);
 	int64_t now = clock_wall_ms();
 	char key[SHA256_HEX_SIZE], digest[SHA256_HEX_SIZE];
 	struct journal_device row = {
@@ -157,12 +182,11 @@ static bool put_row(struct journal *journal, const struct remains *remains, cons
 		.profile_digest = json_text(json_get(evidence, "profile"), "sha256"),
 		.operator= operator_name ? operator_name : who->operator_name,
 		.station = station ? station : who->station,
-		.state = state,
+		.state = restore_state(remains),
 		.stage = evidence ? "release" : "enroll",
 		.attempt = 1,
 		.attempt_id = attempt ? attempt : dps_enrollment_attempt(enrollment),
-		.cause =
-			state == JOURNAL_PARKED && evidence ? CAUSE_ENROLLED_OTHERWISE : CAUSE_NONE,
+		.cause = cause_of(remains),
 		.hub = json_text(json_get(evidence, "verification"), "hub"),
 		.etag = json_text(enrollment, "etag"),
 		.evidence_path = remains->evidence_path,
@@ -175,7 +199,7 @@ static bool put_row(struct journal *journal, const struct remains *remains, cons
 	else
 		key_of_enrollment(enrollment, key);
 	row.key_kind = type ? key_kind(type, key) : NULL;
-	if (!key[0])
+	if (!key[0] || remains->key_is_taken)
 		row.key_digest = NULL;
 	if (remains->evidence_text)
 		row.evidence_digest =
@@ -186,9 +210,11 @@ static bool put_row(struct journal *journal, const struct remains *remains, cons
 bool restore_device(struct journal *journal, const struct remains *remains, const struct who *who,
 		    struct muster_error *err)
 {
+	/* The row first: nothing was written when its key is taken. */
+	if (!put_row(journal, remains, who, err))
+		return false;
 	if (remains->evidence)
 		return append_certificates(journal, remains, who, err) &&
-		       append_release(journal, remains, who, err) &&
-		       put_row(journal, remains, who, err);
-	return append_intent(journal, remains, who, err) && put_row(journal, remains, who, err);
+		       append_release(journal, remains, who, err);
+	return append_intent(journal, remains, who, err);
 }

@@ -14,11 +14,12 @@ struct remains {
 	const char *evidence_text;   /* the file's bytes */
 	const char *evidence_path;
 	const cJSON *enrollment; /* as the service has it, or NULL */
+	bool key_is_taken;       /* by another live device */
 };
 
-/* The state it is in: released, parked (an enrollment of ours without evidence, or with another key than the evidence's),
- * retired (evidence alone). */
+/* The state it is in: released, parked (an enrollment of ours without evidence, or with another key than the evidence's,
+ * or with the key of another device), retired (evidence alone, or an enrollment that was disabled since). */
 enum journal_state restore_state(const struct remains *remains);
-/* Inside a transaction. */
+/* Inside a transaction. CAUSE_KEY_TAKEN, and nothing was written, when another live device has its key. */
 bool restore_device(struct journal *journal, const struct remains *remains, const struct who *who,
 		    struct muster_error *err) MUST_CHECK;

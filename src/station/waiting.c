@@ -51,15 +51,17 @@ static bool take_note(void *context, const struct journal_entry *entry, struct m
 	return true;
 }
 
-static bool is_derived(const struct journal_device *device)
+/* One that was restored from the service alone has no profile to be finished by. */
+static bool can_be_derived(const struct journal_device *device)
 {
-	return device->attestation && strcmp(device->attestation, "symmetricKey") == 0;
+	return device->profile_digest && device->attestation &&
+	       strcmp(device->attestation, "symmetricKey") == 0;
 }
 
 static enum station_wait wait_of(const struct journal_device *device, const struct note *note)
 {
 	const struct muster_cause_info *info = muster_cause_find((enum muster_cause)device->cause);
-	bool can_be_sent = note->spooled || is_derived(device);
+	bool can_be_sent = note->spooled || can_be_derived(device);
 
 	switch (device->state) {
 	case JOURNAL_DEAD:

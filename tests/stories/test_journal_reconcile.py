@@ -6,6 +6,7 @@ import os
 import pytest
 
 from lib.station import Station
+from test_retire import retire
 
 DEVICES = int(os.environ.get("MUSTER_RECONCILE_DEVICES", 40))
 STAYING = ("serial", "deviceId", "service", "attestation", "keyKind", "keySha256", "keyId", "profile", "profileSha256",
@@ -153,3 +154,62 @@ def test_evidence_of_another_service_does_not_count(station, make_emulator):
     evidence = json.loads(text)
     (station.out / "a17-0042.evidence.json").write_text(text.replace(evidence["service"], "other.azure-devices-provisioning.net"))
     assert reconcile(station).json == {"released": 0, "retired": 0, "differing": 0, "parked": 1, "foreign": 0, "known": 0}
+
+
+@pytest.mark.parametrize("digests, counts, states", [
+    (["abc", None], {"released": 2, "parked": 1}, {"r-0": "released", "r-1": "parked", "r-2": "released"}),
+    (["a" * 64, "a" * 64], {"released": 1, "differing": 2}, {"r-0": "released", "r-1": "parked", "r-2": "parked"})])
+def test_one_evidence_file_keeps_no_other_device_lost(station, digests, counts, states):
+    """With a key's digest that is none, or two with the same one."""
+    profile = station.profile("derived-key")
+    for number in range(3):
+        assert station.provision(profile, f"R-{number}").status == 0
+    for number, digest in enumerate(digests, 1):
+        path = station.out / f"r-{number}.evidence.json"
+        evidence = json.loads(path.read_text())
+        if digest:
+            evidence["attestation"]["ekSha256"] = digest
+        path.write_text(json.dumps(evidence))
+    lose_journal(station)
+    done = reconcile(station)
+    assert done.status == 0 and "going on" in done.stderr, done
+    assert done.json == {"released": 0, "retired": 0, "differing": 0, "parked": 0, "foreign": 0, "known": 0, **counts}
+    assert {name: row["state"] for name, row in devices_of(station).items()} == states
+
+
+def test_evidence_that_no_entry_has_room_for_is_passed_over(station):
+    assert station.provision(station.profile("derived-key"), "R-0").status == 0
+    path = station.out / "r-0.evidence.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "more": "x" * 70000}))
+    lose_journal(station)
+    done = reconcile(station)
+    assert done.status == 0 and "too large" in done.stderr and done.json["parked"] == 1, done
+
+
+def test_a_retired_device_that_is_kept_disabled_stays_retired(station):
+    profile = station.profile("derived-key")
+    for serial in ("R-0", "R-1"):
+        assert station.provision(profile, serial).status == 0
+    disabled = station.profile("derived-key", {"provisioningStatus": "disabled"}, name="disabled")
+    assert station.provision(disabled, "R-2").status == 0
+    assert retire(station, "R-1", "--disable").status == 0
+    lose_journal(station)
+    done = reconcile(station)
+    assert done.status == 0 and (done.json["released"], done.json["retired"]) == (2, 1), done
+    assert {name: row["state"] for name, row in devices_of(station).items()} == {"r-0": "released", "r-1": "retired", "r-2": "released"}
+
+
+def test_devices_of_other_stations_wait_for_them_and_can_be_left_out(station, tmp_path):
+    other = Station(tmp_path / "other", station.emulator)
+    assert other.provision(other.profile("derived-key"), "THEIRS-1").status == 0
+    assert station.provision(station.profile("derived-key"), "OURS-1").status == 0
+    lose_journal(station)
+    done = reconcile(station, "--evidence-only")
+    assert done.status == 0 and (done.json["released"], done.json["parked"], done.json["foreign"]) == (1, 0, 1), done
+    station.journal.unlink()
+    done = reconcile(station)
+    assert done.status == 0 and (done.json["released"], done.json["parked"]) == (1, 1), done
+    [row] = station.muster("outbox", "list", "--journal", station.journal, "-o", "json").json
+    assert (row["registrationId"], row["waitsFor"]) == ("theirs-1", "device")
+    done = station.sync("theirs-1")
+    assert done.json == [] and "theirs-1: its hardware has to be here" in done.stderr, done
