@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "evidence.h"
+#include "expiry.h"
 #include "muster/encoding.h"
 #include "muster/json.h"
 #include "sender.h"
@@ -90,7 +91,8 @@ bool enroll_compose(struct job *job, struct muster_error *err)
 					   PRINTABLE(job->registration_id));
 	if (!job->was_released && !evidence_check_room(job, err))
 		return false;
-	if (job_is_absent(job) && !spool_check(job, err))
+	if ((!job->was_released && !expiry_check(job, err)) || !spool_check(job, err) ||
+	    !release_check_keys(job, err))
 		return false;
 	forget_keys(job);
 	return true;

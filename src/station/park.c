@@ -69,7 +69,8 @@ static enum journal_state state_after(const struct job *job, enum stage stage)
 	/* Nothing of ours can exist at the service, and the device is here to begin again. */
 	if (!job->may_exist && !job->spooled && !waits_for_network(job))
 		return JOURNAL_FAILED;
-	if (is_used_up(job, stage) || (job->spooled && !job->may_exist && is_final(job)))
+	if (is_used_up(job, stage) || (job->spooled && !job->may_exist && is_final(job)) ||
+	    job->failure.cause == CAUSE_CERTIFICATE_EXPIRED)
 		return JOURNAL_DEAD;
 	return job->may_exist || !job->spooled ? JOURNAL_PARKED : JOURNAL_SPOOLED;
 }

@@ -81,22 +81,25 @@ bool release_absent(struct job *job, struct muster_error *err)
 	return job_put_row(job, JOURNAL_RELEASED, STAGE_RELEASE, CAUSE_NONE, err);
 }
 
-/* A file of ours from an earlier run is fine when it says the same. */
-static bool write_once(struct job *job, const char *path, const void *data, size_t size,
-		       struct muster_error *err)
+static bool file_says(const char *path, const void *data, size_t size)
 {
 	CLEANUP(bytes_done) struct bytes present = { 0 };
 	struct bytes wanted = { (uint8_t *)(uintptr_t)data, size };
 	struct muster_error unread;
 
-	if (device_file_write(job, path, data, size, false, err))
-		return true;
-	return err->cause == CAUSE_OUTPUT_EXISTS &&
-	       file_read(path, OUTPUT_FILE_MAX, &present, &unread) &&
+	return file_read(path, OUTPUT_FILE_MAX, &present, &unread) &&
 	       bytes_equal(&present, &wanted);
 }
 
-static bool compose_keys(struct job *job, struct secret *ret_keys, struct muster_error *err)
+/* A file of ours from an earlier run is fine when it says the same. */
+static bool write_once(struct job *job, const char *path, const void *data, size_t size,
+		       struct muster_error *err)
+{
+	return device_file_write(job, path, data, size, false, err) ||
+	       (err->cause == CAUSE_OUTPUT_EXISTS && file_says(path, data, size));
+}
+
+static bool compose_keys(const struct job *job, struct secret *ret_keys, struct muster_error *err)
 {
 	CLEANUP(secret_done) struct secret primary = { 0 }, secondary = { 0 };
 	int size;
@@ -114,6 +117,25 @@ static bool compose_keys(struct job *job, struct secret *ret_keys, struct muster
 		return muster_fail(err, CAUSE_INTERNAL, "the keys do not fit their file");
 	secret_shrink(ret_keys, (size_t)size);
 	return true;
+}
+
+bool release_check_keys(const struct job *job, struct muster_error *err)
+{
+	CLEANUP(secret_done) struct secret keys = { 0 };
+	CLEANUP(freep) char *path = NULL;
+
+	if (!job->run->writes_keys || !job->primary_key.data || job->was_released)
+		return true;
+	path = evidence_path(job, "keys.json");
+	if (!path)
+		return muster_fail_memory(err);
+	if (access(path, F_OK) < 0)
+		return true;
+	return compose_keys(job, &keys, err) &&
+	       (file_says(path, keys.data, keys.size) ||
+		muster_fail(err, CAUSE_OUTPUT_EXISTS,
+			    "'%s' has other keys than those of device '%s'", PRINTABLE(path),
+			    PRINTABLE(job->registration_id)));
 }
 
 static bool write_keys(struct job *job, struct muster_error *err)

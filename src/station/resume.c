@@ -4,9 +4,11 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "expiry.h"
 #include "life.h"
 #include "muster/encoding.h"
 #include "muster/json.h"
+#include "muster/log.h"
 #include "park.h"
 #include "spool.h"
 
@@ -222,6 +224,23 @@ static void drop_note_of_another_key(struct job *job)
 		cJSON_Delete(TAKE_PTR(job->spooled));
 }
 
+/* With the device at hand another certificate can be made, of another key, while nothing can be enrolled with this one. */
+static void drop_expired(struct job *job)
+{
+	struct muster_error why;
+
+	if (job_is_absent(job) || job->was_released || job->may_exist || expiry_check(job, &why) ||
+	    why.cause != CAUSE_CERTIFICATE_EXPIRED)
+		return;
+	log_info("%s; another is made", why.message);
+	for (size_t i = 0; i < ATTEST_KEYS; i++) {
+		bytes_done(&job->keys[i].certificate);
+		bytes_done(&job->keys[i].request);
+	}
+	cJSON_Delete(TAKE_PTR(job->spooled));
+	job->attempt_id[0] = job->key_digest[0] = '\0';
+}
+
 bool resume_from_journal(struct job *job, struct muster_error *err)
 {
 	struct resumption resumption = { .job = job };
@@ -237,6 +256,7 @@ bool resume_from_journal(struct job *job, struct muster_error *err)
 	if (!take_row(job, err))
 		return false;
 	drop_note_of_another_key(job);
+	drop_expired(job);
 	/* What could not be verified without the device is verified with it. */
 	if (job->was_unverified && job->run->way == RUN_WHOLE && !job_is_dry(job))
 		job->was_released = false;

@@ -7,14 +7,14 @@
 
 #include "approval.h"
 #include "evidence.h"
+#include "expiry.h"
 #include "life.h"
 #include "muster/encoding.h"
 #include "muster/json.h"
-#include "muster/log.h"
 #include "steps.h"
 
 #define CHECK_WORDS "muster.spool/1 "
-enum { CHECK_SIZE = 8, DAY_MS = 24 * 60 * 60 * 1000, EXPIRY_WARNING_DAYS = 30 };
+enum { CHECK_SIZE = 8 };
 
 /* -- What tells that the same keys are derived again -------------------------------------------------------------- */
 
@@ -45,59 +45,6 @@ static bool key_check(const struct job *job, char out[KEY_CHECK_SIZE], struct mu
 	       check_of(&job->secondary_key, job->registration_id, out + 2 * CHECK_SIZE, err);
 }
 
-/* -- Certificates expire meanwhile ---------------------------------------------------------------------------------- */
-
-static bool read_one(const struct bytes *der, char text[RFC3339_SIZE], int64_t *ret_ms,
-		     struct muster_error *err)
-{
-	CLEANUP(pki_certificate_info_done) struct pki_certificate_info info = { 0 };
-	CLEANUP(X509_freep) X509 *certificate = NULL;
-
-	if (!pki_certificate_read(der->data, der->size, "the device's certificate", &certificate,
-				  err) ||
-	    !pki_certificate_info(certificate, &info, err))
-		return false;
-	if (*ret_ms >= 0 && *ret_ms <= info.not_after_ms)
-		return true;
-	memcpy(text, info.not_after, RFC3339_SIZE);
-	*ret_ms = info.not_after_ms;
-	return true;
-}
-
-/* That of the certificate that expires first. */
-static bool read_expiry(const struct job *job, char text[RFC3339_SIZE], int64_t *ret_ms,
-			struct muster_error *err)
-{
-	int64_t first_ms = -1;
-
-	for (size_t i = 0; i < ATTEST_KEYS; i++)
-		if (job->keys[i].certificate.size > 0 &&
-		    !read_one(&job->keys[i].certificate, text, &first_ms, err))
-			return false;
-	*ret_ms = first_ms;
-	return true;
-}
-
-static bool check_expiry(const struct job *job, struct muster_error *err)
-{
-	int64_t now = clock_wall_ms(), expires;
-	char text[RFC3339_SIZE];
-
-	if (job->keys[ATTEST_PRIMARY].certificate.size == 0)
-		return true;
-	if (!read_expiry(job, text, &expires, err))
-		return false;
-	if (expires <= now)
-		return muster_fail(
-			err, CAUSE_CERTIFICATE_EXPIRED,
-			"the certificate of device '%s' expired at %s, before it was sent",
-			PRINTABLE(job->registration_id), text);
-	if (expires - now <= (int64_t)EXPIRY_WARNING_DAYS * DAY_MS)
-		log_warning("the certificate of device '%s' expires at %s, going on",
-			    PRINTABLE(job->registration_id), text);
-	return true;
-}
-
 /* -- The note ------------------------------------------------------------------------------------------------------- */
 
 static cJSON *redacted_enrollment(const struct job *job, struct muster_error *err)
@@ -117,7 +64,7 @@ static cJSON *compose_note(const struct job *job, struct muster_error *err)
 	CLEANUP(cJSON_freep) cJSON *body = cJSON_CreateObject();
 	cJSON *note = body ? cJSON_AddObjectToObject(body, "spooled") : NULL;
 	cJSON *enrollment = redacted_enrollment(job, err);
-	char check[KEY_CHECK_SIZE], expires[RFC3339_SIZE] = "";
+	char check[KEY_CHECK_SIZE], expires[RFC3339_SIZE];
 	int64_t expires_ms;
 
 	if (!enrollment)
@@ -129,8 +76,7 @@ static cJSON *compose_note(const struct job *job, struct muster_error *err)
 		muster_fail_memory(err);
 		return NULL;
 	}
-	if (!key_check(job, check, err) || (job->keys[ATTEST_PRIMARY].certificate.size > 0 &&
-					    !read_expiry(job, expires, &expires_ms, err)))
+	if (!key_check(job, check, err) || !expiry_read(job, expires, &expires_ms, err))
 		return NULL;
 	if (!json_add_text(note, "keyCheck", check[0] ? check : NULL) ||
 	    !json_add_text(note, "expires", expires[0] ? expires : NULL)) {
@@ -288,26 +234,35 @@ bool spool_take_up(struct job *job, struct muster_error *err)
 	return job->run->profile.attestation != PROFILE_TPM || take_ek(job, err);
 }
 
-bool spool_check(struct job *job, struct muster_error *err)
+/* What the devices were given is on its way into them. */
+static bool check_keys(const struct job *job, struct muster_error *err)
 {
-	CLEANUP(cJSON_freep) cJSON *enrollment = NULL;
 	const char *noted = json_text(job->spooled, "keyCheck");
 	char check[KEY_CHECK_SIZE];
 
-	if (!check_expiry(job, err))
+	return key_check(job, check, err) &&
+	       (strcmp(noted ? noted : "", check) == 0 ||
+		muster_fail(err, CAUSE_SPOOLED_OTHERWISE,
+			    "the master derives other keys for device '%s' than those "
+			    "that it has been given",
+			    PRINTABLE(job->registration_id)));
+}
+
+static bool check_enrollment(const struct job *job, struct muster_error *err)
+{
+	CLEANUP(cJSON_freep) cJSON *enrollment = redacted_enrollment(job, err);
+
+	if (!enrollment)
 		return false;
-	if (!job->spooled)
-		return true;
-	enrollment = redacted_enrollment(job, err);
-	if (!enrollment || !key_check(job, check, err))
-		return false;
-	if (strcmp(noted ? noted : "", check) != 0)
-		return muster_fail(err, CAUSE_SPOOLED_OTHERWISE,
-				   "the master derives other keys for device '%s' than those "
-				   "that it has been given",
-				   PRINTABLE(job->registration_id));
 	return json_equal(json_get(job->spooled, "enrollment"), enrollment) ||
 	       muster_fail(err, CAUSE_SPOOLED_OTHERWISE,
 			   "the enrollment of device '%s' would not be the one that was spooled",
 			   PRINTABLE(job->registration_id));
+}
+
+bool spool_check(const struct job *job, struct muster_error *err)
+{
+	return !job->spooled || job->was_released ||
+	       ((!attest_derive_applies(job) || check_keys(job, err)) &&
+		(!job_is_absent(job) || check_enrollment(job, err)));
 }

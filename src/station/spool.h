@@ -20,5 +20,6 @@ bool spool_find(struct journal *journal, const struct journal_device *row, cJSON
 		struct muster_error *err) MUST_CHECK;
 /* What a job without its device goes by, after the journal was read. CAUSE_DEVICE_NEEDED when that is not enough. */
 bool spool_take_up(struct job *job, struct muster_error *err) MUST_CHECK;
-/* Whether what is about to be sent is what was spooled: CAUSE_SPOOLED_OTHERWISE, CAUSE_CERTIFICATE_EXPIRED. */
-bool spool_check(struct job *job, struct muster_error *err) MUST_CHECK;
+/* Whether what is about to be sent is what was spooled: CAUSE_SPOOLED_OTHERWISE. With the device at hand the profile may have
+ * changed since, but not the keys that it was given. */
+bool spool_check(const struct job *job, struct muster_error *err) MUST_CHECK;

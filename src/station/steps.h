@@ -138,6 +138,8 @@ STEP_STARTS(spool_record);
 /* release.c */
 /* The derived keys were to be written, and are not. */
 bool release_lacks_keys(const struct job *job);
+/* Before anything is sent: a file of other keys is where they are to be written (CAUSE_OUTPUT_EXISTS). */
+bool release_check_keys(const struct job *job, struct muster_error *err) MUST_CHECK;
 STEP_APPLIES(release_tpm_applies);
 STEP_APPLIES(release_applies);
 STEP_APPLIES(write_out_applies);

@@ -355,6 +355,31 @@ def test_expired_ones_hold_up_no_others(hsm_station, office, token, tmp_path):
     assert [row["id"] for row in station.emulator.ledger() if row["effect"] == "create"] == [names[-1]]
 
 
+def test_a_certificate_that_expired_meanwhile_is_made_anew_with_the_device(hsm_station, office, token, tmp_path):
+    station, office.env = hsm_station, hsm_station.env
+    profile = station.profile("hsm-x509")
+    hardware = ["--token", token.uri, "--pin-file", token.pin_file]
+    name = spool(station, profile, "stick-x", *hardware)
+    of_station, bundle = public_key(station), tmp_path / "stick.bundle"
+    assert export(station, bundle).status == 0
+    expired = WrongServer(tmp_path / "expired", "expired").directory / "server.pem"
+    der = subprocess.run(["openssl", "x509", "-in", expired, "-outform", "DER"], check=True, stdout=subprocess.PIPE).stdout
+    digest = hashlib.sha256(der).hexdigest()
+
+    def expire(content):
+        content["devices"][0]["keySha256"] = digest
+        content["devices"][0]["spooled"]["attestation"].update(certificate=base64.b64encode(der).decode(), certificateSha256=digest)
+
+    sign_again(station, bundle, expire)
+    assert send(office, bundle, tmp_path / "r", of_station, "--profile", profile).cause == "E5184"
+    before = office.rows()[name]
+    done = office.provision(profile, "stick-x", *hardware)
+    assert (done.status, done.json["verified"]) == (0, True), done
+    after = office.rows()[name]
+    assert before["keySha256"] == digest != after["keySha256"] and before["attemptId"] != after["attemptId"]
+    assert station.emulator.writes(name) == ["create"] and len(token.key_ids()) == 1
+
+
 def test_nothing_to_export_is_told(station, tmp_path):
     station.provision(station.profile("derived-key"), "STICK-0")
     done = export(station, tmp_path / "stick.bundle")

@@ -163,6 +163,30 @@ def test_another_master_is_refused(station):
     assert station.rows()[name]["state"] == "spooled"
 
 
+def test_no_run_gives_other_keys_to_a_spooled_device(station):
+    """Those that it was given are on their way into it."""
+    profile = station.profile("derived-key")
+    name = spool(station, profile, "OFF-1")
+    path = station.home / "keys/primary.key"
+    first = path.read_text()
+    path.write_text((station.home / "keys/secondary.key").read_text())
+    for done in station.provision(profile, "OFF-1"), offline(station, profile, "OFF-1"):
+        assert (done.status, done.cause) == (5, "E5183"), done
+    assert station.emulator.changes() == []
+    assert station.rows()[name]["state"] == "spooled"
+    path.write_text(first)
+    assert station.provision(profile, "OFF-1").status == 0
+    assert keys_of(station.service, name)["primaryKey"] == derive(station.masters[0], name)
+
+
+def test_keys_of_others_in_the_way_are_seen_before_anything_is_sent(station):
+    station.out.mkdir(mode=0o700)
+    (station.out / "off-1.keys.json").write_text("{}\n")
+    done = station.provision(station.profile("derived-key"), "OFF-1")
+    assert (done.status, done.cause) == (11, "E6101"), done
+    assert station.emulator.changes() == []
+
+
 def test_online_run_finishes_a_spooled_device(station):
     profile = station.profile("derived-key")
     name = spool(station, profile, "OFF-1")
