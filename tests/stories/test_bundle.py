@@ -380,6 +380,16 @@ def test_a_certificate_that_expired_meanwhile_is_made_anew_with_the_device(hsm_s
     assert station.emulator.writes(name) == ["create"] and len(token.key_ids()) == 1
 
 
+def test_a_file_of_another_kind_takes_no_memory_before_it_is_refused(release_station, tmp_path):
+    """Of 16 MB, and taken apart it would be a thousand."""
+    station = release_station
+    assert station.provision(station.profile("derived-key"), "STICK-0").status == 0
+    other = tmp_path / "other.receipt"
+    other.write_text('{"schema":"muster.receipt/1","content":[' + "0," * (8 * 1024 * 1024) + "0]}")
+    done = accept(station, other, public_key(station), wrapper=("prlimit", f"--as={512 * 1024 * 1024}"))
+    assert (done.status, done.cause) == (8, "E6030"), done
+
+
 def test_nothing_to_export_is_told(station, tmp_path):
     station.provision(station.profile("derived-key"), "STICK-0")
     done = export(station, tmp_path / "stick.bundle")
