@@ -11,7 +11,7 @@
 #include "muster/error.h"
 #include "muster/text.h"
 
-/* Everything borrowed and sent as given. NULL, zero and false: not said. */
+/* Everything borrowed and sent as given; of the texts only `device_id` may be empty. NULL, zero and false: not said. */
 struct dps_settings {
 	const char *device_id;
 

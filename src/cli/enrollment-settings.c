@@ -163,6 +163,29 @@ static bool read_hubs(const struct settings_options *options, struct settings *s
 
 /* -- The whole ----------------------------------------------------------------------------------------- */
 
+static void drop_empty(struct settings_options *given)
+{
+	const struct {
+		const char **value, *option;
+	} list[] = {
+		{ &given->endorsement_key, "--endorsement-key" },
+		{ &given->certificate_path, "--certificate-path" },
+		{ &given->secondary_certificate_path, "--secondary-certificate-path" },
+		{ &given->primary_key, "--primary-key" },
+		{ &given->secondary_key, "--secondary-key" },
+		{ &given->hub_host_name, "--iot-hub-host-name" },
+		{ &given->webhook_url, "--webhook-url" },
+		{ &given->api_version, "--api-version" },
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(list); i++) {
+		if (!*list[i].value || **list[i].value)
+			continue;
+		log_warning("%s is empty, going on without it", list[i].option);
+		*list[i].value = NULL;
+	}
+}
+
 static bool read_twins(const struct settings_options *options, struct settings *settings,
 		       struct muster_error *err)
 {
@@ -204,30 +227,35 @@ static const char *first_of(const char *a, const char *b, const char *c)
 	return a ? a : b ? b : c;
 }
 
+static struct dps_settings values_of(const struct settings_options *given)
+{
+	return (struct dps_settings){
+		.device_id = given->device_id,
+		.endorsement_key = first_of(given->tpm, given->endorsement_key, NULL),
+		.certificate = given->certificate_path,
+		.secondary_certificate = given->secondary_certificate_path,
+		.primary_key =
+			first_of(given->derive_from, given->primary_key_file, given->primary_key),
+		.secondary_key = first_of(given->secondary_key_file, given->secondary_key, NULL),
+		.provisioning_status = given->provisioning_status,
+		.reprovision_policy = given->reprovision_policy,
+		.sets_edge = given->edge_enabled != OPTION_UNSET,
+		.is_edge = given->edge_enabled == OPTION_TRUE,
+		.allocation_policy = given->allocation_policy,
+		.webhook_url = given->webhook_url,
+		.webhook_api_version = given->api_version,
+	};
+}
+
 bool settings_prepare(const struct settings_options *options, struct settings *ret_settings,
 		      struct muster_error *err)
 {
-	*ret_settings = (struct settings){
-		.values = {
-			.device_id = options->device_id,
-			.endorsement_key = first_of(options->tpm, options->endorsement_key, NULL),
-			.certificate = options->certificate_path,
-			.secondary_certificate = options->secondary_certificate_path,
-			.primary_key = first_of(options->derive_from, options->primary_key_file,
-						options->primary_key),
-			.secondary_key = first_of(options->secondary_key_file,
-						  options->secondary_key, NULL),
-			.provisioning_status = options->provisioning_status,
-			.reprovision_policy = options->reprovision_policy,
-			.sets_edge = options->edge_enabled != OPTION_UNSET,
-			.is_edge = options->edge_enabled == OPTION_TRUE,
-			.allocation_policy = options->allocation_policy,
-			.webhook_url = options->webhook_url,
-			.webhook_api_version = options->api_version,
-		},
-	};
-	return check_sources(options, err) && read_twins(options, ret_settings, err) &&
-	       read_hubs(options, ret_settings, err);
+	struct settings_options given = *options;
+
+	drop_empty(&given);
+	*ret_settings = (struct settings){ .given = given, .values = values_of(&given) };
+	return check_sources(&given, err) && read_twins(&given, ret_settings, err) &&
+	       read_hubs(&given, ret_settings, err);
 }
 
 static bool read_tpm(const struct settings_options *options, struct settings *settings,
@@ -253,9 +281,10 @@ static bool derive_key(const struct settings_options *options, const char *regis
 	return true;
 }
 
-bool settings_read_material(const struct settings_options *options, const char *registration_id,
-			    struct settings *settings, struct muster_error *err)
+bool settings_read_material(const char *registration_id, struct settings *settings,
+			    struct muster_error *err)
 {
+	const struct settings_options *options = &settings->given;
 	struct dps_settings *values = &settings->values;
 
 	return read_certificate(options, registration_id, options->certificate_path,

@@ -85,7 +85,8 @@ enum { SETTINGS_HUBS_MAX = 64 };
 
 /* The settings, and what their texts live in. For CLEANUP(settings_done). */
 struct settings {
-	struct dps_settings values; /* borrows from the options and from below */
+	struct settings_options given; /* the options, but for what is given as an empty text */
+	struct dps_settings values;    /* borrows from the options and from below */
 	struct station_certificate certificates[2];
 	struct secret keys[2];
 	char *endorsement_key; /* of the TPM */
@@ -95,14 +96,15 @@ struct settings {
 };
 void settings_done(struct settings *settings);
 
-/* Twins, hubs and words; every mistake in them is found here. Borrows the options. Keys and certificates that are
+/* Twins, hubs and words; every mistake in them is found here. Borrows the options. An empty text clears a device ID and a
+ * twin; of other options it is what is left of a variable that nobody set, which changes nothing, as with az. Keys and certificates that are
  * elsewhere have only the place of their source yet, which is enough to see what contradicts what. */
 bool settings_prepare(const struct settings_options *options, struct settings *ret_settings,
 		      struct muster_error *err) MUST_CHECK;
 
 /* Then what files, tokens and TPMs give, once nothing contradicts it. */
-bool settings_read_material(const struct settings_options *options, const char *registration_id,
-			    struct settings *settings, struct muster_error *err) MUST_CHECK;
+bool settings_read_material(const char *registration_id, struct settings *settings,
+			    struct muster_error *err) MUST_CHECK;
 
 /* What the service would refuse of this body: a warning each, or CAUSE_MATERIAL_DOUBTFUL when the options are strict. */
 bool settings_check_body(const struct settings_options *options, const struct text *body,

@@ -26,16 +26,29 @@ static const struct option_row rows[] = {
 };
 /* clang-format on */
 
+/* The service would make one, and the device has another. */
+static bool check_keys(const struct settings_options *settings, struct muster_error *err)
+{
+	bool is_primary = settings->primary_key && !*settings->primary_key;
+	bool is_secondary = settings->secondary_key && !*settings->secondary_key;
+
+	return (!is_primary && !is_secondary) ||
+	       muster_fail(err, CAUSE_OPTIONS_CONTRADICT,
+			   "%s is empty: leave it out for a key that the service makes",
+			   is_primary ? "--primary-key" : "--secondary-key");
+}
+
 static bool compose(const struct create_options *options, struct text *ret_body,
 		    struct muster_error *err)
 {
 	CLEANUP(settings_done) struct settings settings = { 0 };
 
-	if (!settings_prepare(&options->settings, &settings, err))
+	if (!check_keys(&options->settings, err) ||
+	    !settings_prepare(&options->settings, &settings, err))
 		return false;
 	settings.values.attestation_type = options->attestation_type;
 	return dps_settings_check_new(&settings.values, err) &&
-	       settings_read_material(&options->settings, options->id, &settings, err) &&
+	       settings_read_material(options->id, &settings, err) &&
 	       dps_settings_compose(&settings.values, options->id, ret_body, err) &&
 	       settings_check_body(&options->settings, ret_body, err);
 }

@@ -34,12 +34,9 @@ static bool check_allocation(const struct dps_settings *settings, const cJSON *f
 	const struct settings_allocation allocation = {
 		.policy = wanted ? wanted : document_text(found, "allocationPolicy"),
 		.hub_count = settings->sets_hubs ? settings->hub_count : count_hubs(found),
-		.has_webhook_url = settings->webhook_url
-					   ? settings_is_said(settings->webhook_url)
-					   : document_text(definition, "webhookUrl") != NULL,
-		.has_api_version = settings->webhook_api_version
-					   ? settings_is_said(settings->webhook_api_version)
-					   : document_text(definition, "apiVersion") != NULL,
+		.has_webhook_url = settings->webhook_url || document_text(definition, "webhookUrl"),
+		.has_api_version =
+			settings->webhook_api_version || document_text(definition, "apiVersion"),
 	};
 
 	return !touches_allocation(settings) ||

@@ -83,7 +83,7 @@ static bool check_new_attestation(const struct dps_settings *settings, struct mu
 
 	if (!settings_check_attestation(settings, type, err))
 		return false;
-	if (strcmp(type, "tpm") == 0 && (!settings->endorsement_key || !*settings->endorsement_key))
+	if (strcmp(type, "tpm") == 0 && !settings->endorsement_key)
 		return contradict(err, "--attestation-type tpm needs --endorsement-key");
 	if (strcmp(type, "x509") == 0 && !settings->certificate && !settings->secondary_certificate)
 		return contradict(err, "--attestation-type x509 needs --certificate-path or "
@@ -141,18 +141,13 @@ const char *settings_policy(const struct dps_settings *settings)
 	return settings->pins_hub ? "static" : settings->allocation_policy;
 }
 
-bool settings_is_said(const char *text)
-{
-	return text && *text;
-}
-
 bool dps_settings_check_new(const struct dps_settings *settings, struct muster_error *err)
 {
 	const struct settings_allocation allocation = {
 		.policy = settings_policy(settings),
 		.hub_count = settings->hub_count,
-		.has_webhook_url = settings_is_said(settings->webhook_url),
-		.has_api_version = settings_is_said(settings->webhook_api_version),
+		.has_webhook_url = settings->webhook_url,
+		.has_api_version = settings->webhook_api_version,
 	};
 
 	return check_new_attestation(settings, err) && settings_check_hubs(settings, err) &&
@@ -167,8 +162,8 @@ bool dps_settings_check_change(const struct dps_settings *settings, struct muste
 		.policy = policy,
 		.hub_count = settings->hub_count,
 		/* What is not said may be there. */
-		.has_webhook_url = !settings->webhook_url || *settings->webhook_url,
-		.has_api_version = !settings->webhook_api_version || *settings->webhook_api_version,
+		.has_webhook_url = true,
+		.has_api_version = true,
 	};
 
 	if (!check_one_attestation(settings, err) || !settings_check_hubs(settings, err))

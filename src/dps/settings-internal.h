@@ -21,8 +21,6 @@ bool settings_check_allocation(const struct settings_allocation *allocation,
 
 /* The policy that the options ask for; NULL: none. */
 const char *settings_policy(const struct dps_settings *settings);
-/* Given and not empty. */
-bool settings_is_said(const char *text);
 
 /* -- Editing a body; each keeps the first failure ------------------------------------------------------ */
 

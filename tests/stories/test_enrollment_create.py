@@ -228,6 +228,10 @@ CONTRADICTIONS = [
     ([*TPM, "--ap", "custom"], "--webhook-url and --api-version"),
     ([*TPM, "--ap", "custom", "--wh", "https://f.example"], "--webhook-url and --api-version"),
     ([*TPM, "--ap", "custom", "--av", "2019-03-31"], "--webhook-url and --api-version"),
+    ([*TPM, "--ap", "custom", "--wh", "", "--av", "2019-03-31"], "--webhook-url and --api-version"),
+    (["--at", "x509", "--cp", ""], "--certificate-path"),
+    (["--at", "symmetricKey", "--pk", ""], "--primary-key is empty"),
+    (["--at", "symmetricKey", "--pk", KEY_1, "--sk="], "--secondary-key is empty"),
     ([*TPM, "--wh", "https://f.example"], "--webhook-url belongs to custom"),
     ([*TPM, "--ap", "hashed", "--av", "2019-03-31"], "--api-version belongs to custom"),
 ]

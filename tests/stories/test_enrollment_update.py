@@ -178,6 +178,23 @@ def test_empty_texts_clear_exactly_that(desk, words, cleared):
     assert expected(stored, {}) == expected(read, changes)
 
 
+SYMMETRIC = {"attestation": {"type": "symmetricKey", "symmetricKey": {"primaryKey": KEY_1, "secondaryKey": KEY_2}}}
+HOOKED = tpm(allocationPolicy="custom", customAllocationDefinition=HOOK)
+EMPTY = [(SYMMETRIC, "--pk"), (SYMMETRIC, "--sk"), (tpm(), "--ek"), (tpm(), "--cp"), (tpm(), "--scp"), (tpm(), "--pk"), (HOOKED, "--wh"),
+         (HOOKED, "--av"), (tpm(), "--wh"), (tpm(allocationPolicy="hashed", iotHubs=[HUB_1]), "--hn")]
+
+
+@pytest.mark.parametrize("document, option", EMPTY, ids=[f"{document['attestation']['type']}{option}" for document, option in EMPTY])
+def test_other_empty_texts_change_nothing(desk, document, option):
+    """As with az: what is left of a variable that nobody set."""
+    put(desk, document)
+    read = desk.service.enrollment("e1")
+    read["attestation"] = document["attestation"]
+    done = update(desk, option, "", "--ps", "disabled")
+    assert " is empty, going on without it" in done.stderr, done
+    assert sent(desk)[1] == expected(read, {"provisioningStatus": "disabled"})
+
+
 @pytest.mark.difference(2)
 def test_a_twin_is_never_wrapped(desk):
     put(desk, tpm(initialTwin={"tags": {"version": "1", "count": "c", "metadata": {"m": 1}}, "properties": {"desired": {}}}))
