@@ -73,6 +73,10 @@ static inline size_t dps_table_line_of(uint64_t tag)
 
 /* The row with the names; nothing for JSON Lines. */
 void dps_table_write_head(enum dps_table_format format, FILE *stream);
-/* CSV keeps what has a column. */
+#define DPS_TABLE_PATH_MAX 96
+/* Does a row of this format hold all but what only the service sets? CSV keeps what has a column; the first member that is lost
+ * is in ret_lost. */
+bool dps_table_holds(enum dps_table_format format, const cJSON *enrollment,
+		     char ret_lost[DPS_TABLE_PATH_MAX]);
 bool dps_table_write(enum dps_table_format format, const cJSON *enrollment, FILE *stream,
 		     struct muster_error *err) MUST_CHECK;

@@ -8,6 +8,7 @@
 #include "muster/dps-table.h"
 #include "muster/file.h"
 #include "muster/json.h"
+#include "muster/log.h"
 
 #include "enrollment.h"
 
@@ -34,9 +35,18 @@ static const struct option_row export_rows[] = {
 };
 /* clang-format on */
 
-static bool write_one(struct dps_client *client, const struct export_options *options,
-		      enum dps_table_format format, cJSON *enrollment, FILE *stream,
-		      struct muster_error *err)
+/* One run. */
+struct export
+{
+	const struct export_options *options;
+	struct dps_client *client;
+	enum dps_table_format format;
+	FILE *stream;
+	size_t lossy; /* enrollments that hold more than a row of the format */
+	char lost[DPS_TABLE_PATH_MAX];
+};
+
+static bool write_one(struct export *export, cJSON *enrollment, struct muster_error *err)
 {
 	const char *id = json_text(enrollment, "registrationId");
 	bool has_keys;
@@ -44,30 +54,30 @@ static bool write_one(struct dps_client *client, const struct export_options *op
 	if (!id)
 		return muster_fail(err, CAUSE_CLOUD_ANSWER_INVALID,
 				   "listing enrollments: one has no registration ID");
-	if (options->include_keys &&
-	    !dps_enrollment_fetch_keys(client, id, enrollment, &has_keys, err))
+	if (export->options->include_keys &&
+	    !dps_enrollment_fetch_keys(export->client, id, enrollment, &has_keys, err))
 		return false;
 	json_sort(enrollment);
-	return dps_table_write(format, enrollment, stream, err);
+	export->lossy += !dps_table_holds(export->format, enrollment, export->lost);
+	return dps_table_write(export->format, enrollment, export->stream, err);
 }
 
-static bool write_all(struct dps_client *client, const struct export_options *options,
-		      enum dps_table_format format, FILE *stream, struct muster_error *err)
+static bool write_all(struct export *export, struct muster_error *err)
 {
 	CLEANUP(dps_pager_done) struct dps_pager pager = { 0 };
 
-	dps_table_write_head(format, stream);
+	dps_table_write_head(export->format, export->stream);
 	for (;;) {
 		CLEANUP(cJSON_freep) cJSON *page = NULL;
 		cJSON *row;
 
-		if (!dps_pager_next(&pager, client, &page, err))
+		if (!dps_pager_next(&pager, export->client, &page, err))
 			return false;
 		if (!page)
 			return true;
 		cJSON_ArrayForEach(row, page)
 		{
-			if (!write_one(client, options, format, row, stream, err))
+			if (!write_one(export, row, err))
 				return false;
 		}
 	}
@@ -81,8 +91,7 @@ static enum dps_table_format format_of(const struct export_options *options, con
 	return strcmp(path, "-") == 0 ? DPS_TABLE_JSONL : dps_table_format_of(path);
 }
 
-static bool write_file(struct dps_client *client, const struct export_options *options,
-		       enum dps_table_format format, const char *path, struct muster_error *err)
+static bool write_file(struct export *export, const char *path, struct muster_error *err)
 {
 	CLEANUP(file_sink_done) struct file_sink sink = FILE_SINK_NONE;
 	CLEANUP(fclosep) FILE *stream = NULL;
@@ -93,7 +102,8 @@ static bool write_file(struct dps_client *client, const struct export_options *o
 	if (!stream)
 		return muster_fail_errno(err, CAUSE_OUTPUT_WRITE, errno, "creating '%s'",
 					 PRINTABLE(path));
-	if (!write_all(client, options, format, stream, err))
+	export->stream = stream;
+	if (!write_all(export, err))
 		return false;
 	if (fflush(stream) != 0 || ferror(stream))
 		return muster_fail_errno(err, CAUSE_OUTPUT_WRITE, errno, "writing '%s'",
@@ -101,18 +111,31 @@ static bool write_file(struct dps_client *client, const struct export_options *o
 	return file_sink_commit(&sink, err);
 }
 
+static void warn_of_loss(const struct export *export)
+{
+	if (export->lossy > 0)
+		log_warning(
+			"%zu of the enrollments hold what CSV has no column for, as '%s': an update "
+			"from this table would take it away; export to JSON Lines keeps it",
+			export->lossy, export->lost);
+}
+
 static bool run(const struct invocation *call, struct muster_error *err)
 {
 	const struct export_options *options = call->options;
 	const char *path = call->operands[0];
-	enum dps_table_format format = format_of(options, path);
+	struct export export = { .options = options,
+				 .format = format_of(options, path),
+				 .stream = stdout };
 	CLEANUP(service_done) struct service service = { 0 };
 
 	if (!service_open(&options->login, &service, err))
 		return false;
-	if (strcmp(path, "-") == 0)
-		return write_all(service.client, options, format, stdout, err);
-	return write_file(service.client, options, format, path, err);
+	export.client = service.client;
+	if (!(strcmp(path, "-") == 0 ? write_all(&export, err) : write_file(&export, path, err)))
+		return false;
+	warn_of_loss(&export);
+	return true;
 }
 
 const struct verb verb_enrollment_export = {

@@ -32,6 +32,7 @@ static const struct {
 	{ "provisioningStatus", "provisioningStatus", COLUMN_TEXT },
 	{ "allocationPolicy", "allocationPolicy", COLUMN_TEXT },
 	{ "iotHubs", "iotHubs", COLUMN_WORDS },
+	{ "iotHubHostName", "iotHubHostName", COLUMN_TEXT },
 	{ "webhookUrl", "customAllocationDefinition.webhookUrl", COLUMN_TEXT },
 	{ "apiVersion", "customAllocationDefinition.apiVersion", COLUMN_TEXT },
 	{ "updateHubAssignment", "reprovisionPolicy.updateHubAssignment", COLUMN_BOOL },
@@ -266,6 +267,62 @@ struct dps_table_place columns_place(const struct table_head *head, const struct
 		}
 	}
 	return row->cells[best].place;
+}
+
+/* -- What a row cannot hold ------------------------------------------------------------------------------- */
+
+/* The service's own, which nothing sends back. */
+static const char *const unsent[] = { "registrationState", "createdDateTimeUtc",
+				      "lastUpdatedDateTimeUtc", CERTIFICATES ".primary.info",
+				      CERTIFICATES ".secondary.info" };
+
+static bool is_unsent(const char *path)
+{
+	size_t i = 0;
+
+	while (i < ARRAY_SIZE(unsent) && strcmp(unsent[i], path) != 0)
+		i++;
+	return i < ARRAY_SIZE(unsent);
+}
+
+static bool find_lost(const cJSON *object, const char *above, char ret_lost[DPS_TABLE_PATH_MAX]);
+
+static bool is_lost(const cJSON *item, const char *path, char ret_lost[DPS_TABLE_PATH_MAX])
+{
+	size_t length = strlen(path);
+
+	if (cJSON_IsNull(item) || is_unsent(path))
+		return false;
+	for (size_t i = 0; i < ARRAY_SIZE(columns); i++) {
+		if (strcmp(columns[i].path, path) == 0)
+			return false;
+		if (text_has_prefix(columns[i].path, path) && columns[i].path[length] == '.' &&
+		    cJSON_IsObject(item))
+			return find_lost(item, path, ret_lost);
+	}
+	text_printable(ret_lost, DPS_TABLE_PATH_MAX, path);
+	return true;
+}
+
+/* A path that is cut off is that of no column either. */
+static bool find_lost(const cJSON *object, const char *above, char ret_lost[DPS_TABLE_PATH_MAX])
+{
+	const cJSON *item;
+	char path[DPS_TABLE_PATH_MAX];
+
+	cJSON_ArrayForEach(item, object)
+	{
+		snprintf(path, sizeof(path), "%s%s%s", above, *above ? "." : "", item->string);
+		if (is_lost(item, path, ret_lost))
+			return true;
+	}
+	return false;
+}
+
+bool dps_table_holds(enum dps_table_format format, const cJSON *enrollment,
+		     char ret_lost[DPS_TABLE_PATH_MAX])
+{
+	return format == DPS_TABLE_JSONL || !find_lost(enrollment, "", ret_lost);
 }
 
 /* -- A document into a row -------------------------------------------------------------------------------- */

@@ -47,11 +47,22 @@ class EnrollmentDesk:
 POLICY_A = bytes.fromhex("837197674484b3f81a90cc8d46a5d724fd52d76e06520b64f2a1da1b331469aa")
 
 
-def endorsement_key(seed=0):
-    """A TPM2B_PUBLIC after TCG template L-1 that no chip has: its modulus is made up."""
+def storage_key(attributes, policy, seed):
+    """A TPM2B_PUBLIC that no chip has: its modulus is made up."""
     modulus = b"\xc1" + hashlib.shake_256(str(seed).encode()).digest(254) + b"\x01"
-    area = bytes.fromhex("0001000b000300b20020") + POLICY_A + bytes.fromhex("00060080004300100800000000000100") + modulus
+    area = bytes.fromhex(f"0001000b{attributes}") + len(policy).to_bytes(2, "big") + policy
+    area += bytes.fromhex("00060080004300100800000000000100") + modulus
     return base64.b64encode(len(area).to_bytes(2, "big") + area).decode()
+
+
+def endorsement_key(seed=0):
+    """After TCG template L-1."""
+    return storage_key("000300b2", POLICY_A, seed)
+
+
+def storage_root_key(seed=0):
+    """As Azure's software makes it."""
+    return storage_key("00030472", b"", seed)
 
 
 class Certificates:

@@ -7,7 +7,7 @@ import stat
 import pytest
 
 from lib.bulk import KEYS, multiply, symmetric
-from lib.enrollment import EnrollmentDesk
+from lib.enrollment import EnrollmentDesk, endorsement_key, storage_root_key
 
 HUB = "hub-1.azure-devices.net"
 
@@ -100,6 +100,30 @@ def test_certificates_are_updated_from_json_lines(desk, certificates):
     assert done.status == 0 and done.json["written"] == 3, done
     after = desk.service.enrollment("three")
     assert after["provisioningStatus"] == "disabled" and after["attestation"] == before
+
+
+def test_a_hub_by_its_own_member_stays(desk):
+    document = {"registrationId": "pinned", "attestation": {"type": "tpm", "tpm": {"endorsementKey": endorsement_key()}}, "iotHubHostName": HUB}
+    assert desk.service.put("pinned", document)[0] == 200
+    before = desk.service.enrollment("pinned")
+    assert before["iotHubHostName"] == HUB
+    path = desk.home / "all.csv"
+    done = desk.run("export", path, "--include-keys")
+    assert done.status == 0 and "no column" not in done.stderr, done
+    assert desk.run("import", path, "--mode", "update").json["written"] == 3
+    after = desk.service.enrollment("pinned")
+    assert all(after[name] == before[name] for name in before if name not in ("etag", "lastUpdatedDateTimeUtc"))
+
+
+def test_what_has_no_column_is_told(desk):
+    """An update from the table would take it away."""
+    keys = {"endorsementKey": endorsement_key(), "storageRootKey": storage_root_key()}
+    assert desk.service.put("srk", {"registrationId": "srk", "attestation": {"type": "tpm", "tpm": keys}})[0] == 200
+    for target in (desk.home / "all.csv", "-"):
+        done = desk.run("export", target, "--format", "csv")
+        assert done.status == 0 and "1 of the enrollments hold" in done.stderr and "'attestation.tpm.storageRootKey'" in done.stderr, done
+    done = desk.run("export", desk.home / "all.jsonl")
+    assert done.status == 0 and "no column" not in done.stderr, done
 
 
 def test_an_existing_file_stays(desk):
