@@ -19,7 +19,7 @@ struct import_options {
 	bool dry_run;
 	bool restart;
 	bool single, bulk;
-	int64_t parallel; /* 0: not said */
+	const char *parallel; /* NULL: not said */
 	struct login_options login;
 };
 
@@ -40,7 +40,7 @@ static const struct option_row import_rows[] = {
 	ROW("restart", OPTION_FLAG, NULL, "Forget what a run that was cut off has done", restart, NULL),
 	ROW("single", OPTION_FLAG, NULL, "One enrollment a request", single, NULL),
 	ROW("bulk", OPTION_FLAG, NULL, "Ten enrollments a request; default: as the service counts them", bulk, NULL),
-	ROW("parallel", OPTION_NUMBER, "N", "Requests at the same time, 1 to 16 (4)", parallel, NULL),
+	ROW("parallel", OPTION_TEXT, "N", "Requests at the same time, 1 to 16 (4)", parallel, NULL),
 	LOGIN_ROWS(struct import_options, login),
 	{ 0 },
 };
@@ -68,6 +68,7 @@ struct import {
 	size_t fates[FATE_COUNT];
 	int64_t started_ms, shown_ms;
 	bool shows_progress;
+	int64_t lanes;
 };
 
 /* -- The file --------------------------------------------------------------------------------------------- */
@@ -194,6 +195,16 @@ static bool add_numbers(const struct import *import, cJSON *object)
 	return cJSON_AddRawToObject(object, "seconds", seconds) != NULL;
 }
 
+/* Of a run that stopped: rows that were not even read are as open as those that were. */
+static void count_unread(struct import *import)
+{
+	size_t done = import->before;
+
+	for (size_t i = 0; i < FATE_COUNT; i++)
+		done += import->fates[i];
+	import->fates[DPS_BULK_OPEN] += import->facts.rows - done;
+}
+
 static bool print_summary(const struct import *import, struct muster_error *err)
 {
 	CLEANUP(cJSON_freep) cJSON *object = cJSON_CreateObject();
@@ -213,13 +224,15 @@ static bool print_summary(const struct import *import, struct muster_error *err)
 /* The worst of what happened to rows is what the status tells. */
 static bool judge(const struct import *import, struct muster_error *err)
 {
-	static const struct {
+	bool has_etags = import->mode >= DPS_BULK_UPDATE_IF_MATCH;
+	const struct {
 		enum dps_bulk_fate fate;
 		enum muster_cause cause;
 		const char *words;
 	} verdicts[] = {
 		{ DPS_BULK_REFUSED, CAUSE_IMPORT_REFUSED, "were refused" },
-		{ DPS_BULK_DIFFERS, CAUSE_IMPORT_DIFFERS, "are there with other content" },
+		{ DPS_BULK_DIFFERS, CAUSE_IMPORT_DIFFERS,
+		  has_etags ? "were written meanwhile" : "are there with other content" },
 		{ DPS_BULK_OPEN, CAUSE_IMPORT_OPEN, "could not be finished" },
 	};
 
@@ -249,11 +262,12 @@ static bool send_rows(struct import *import, const struct import_options *option
 	dps_bulk_set_form(bulk, options->single ? DPS_BULK_SINGLES
 				: options->bulk ? DPS_BULK_TENS
 						: DPS_BULK_BY_BUDGET);
-	if (options->parallel > 0)
-		dps_bulk_set_lanes(bulk, (size_t)options->parallel);
+	dps_bulk_set_lanes(bulk, (size_t)import->lanes);
 	interrupt_watch();
 	is_done = dps_bulk_run(bulk, interrupt_came, &why);
 	/* What was done until it stopped is said, too; why it stopped is the result. */
+	if (dps_bulk_stopped(bulk))
+		count_unread(import);
 	if ((is_done || dps_bulk_stopped(bulk)) && !print_summary(import, err))
 		return false;
 	if (!is_done)
@@ -275,13 +289,16 @@ static bool import_file(struct import *import, const struct import_options *opti
 	       send_rows(import, options, service.client, err);
 }
 
-static bool check_options(const struct import_options *options, struct muster_error *err)
+static bool read_options(const struct import_options *options, struct import *import,
+			 struct muster_error *err)
 {
+	import->lanes = DPS_BULK_LANES;
 	if (options->single && options->bulk)
 		return muster_fail(err, CAUSE_USAGE, "--single and --bulk contradict each other");
-	return options->parallel <= DPS_BULK_LANES_MAX ||
-	       muster_fail(err, CAUSE_USAGE, "--parallel=%lld is not a number from 1 to %d",
-			   (long long)options->parallel, DPS_BULK_LANES_MAX);
+	return !options->parallel ||
+	       text_to_int64(options->parallel, 1, DPS_BULK_LANES_MAX, &import->lanes) ||
+	       muster_fail(err, CAUSE_USAGE, "--parallel=%s is not a number from 1 to %d",
+			   PRINTABLE(options->parallel), DPS_BULK_LANES_MAX);
 }
 
 static bool run(const struct invocation *call, struct muster_error *err)
@@ -294,7 +311,7 @@ static bool run(const struct invocation *call, struct muster_error *err)
 		.started_ms = clock_now_ms(),
 		.shows_progress = !call->is_quiet && isatty(STDERR_FILENO),
 	};
-	bool is_done = check_options(options, err) && import_file(&import, options, err);
+	bool is_done = read_options(options, &import, err) && import_file(&import, options, err);
 
 	dps_progress_close(import.progress);
 	dps_table_close(import.table);

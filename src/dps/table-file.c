@@ -92,6 +92,7 @@ void table_file_close(struct table_file *file)
 bool table_file_begin(struct table_file *file, struct muster_error *err)
 {
 	csv_reader_done(&file->csv);
+	file->has_lines = false;
 	return input_rewind(&file->input, err) &&
 	       (file->format != DPS_TABLE_CSV || csv_reader_begin(&file->csv, err));
 }
@@ -177,6 +178,14 @@ static bool next_line(struct table_file *file, struct table_report *report, bool
 	return true;
 }
 
+/* What jq and "-o json" write: each line of it would be a mistake. */
+static bool is_another_form(const struct text *line)
+{
+	const char *begin = line->data + strspn(line->data, " \t\r");
+
+	return *begin == '[' || (*begin == '{' && begin[1 + strspn(begin + 1, " \t\r")] == 0);
+}
+
 bool table_file_next_object(struct table_file *file, struct table_report *report,
 			    cJSON **ret_object, struct muster_error *err)
 {
@@ -187,6 +196,15 @@ bool table_file_next_object(struct table_file *file, struct table_report *report
 		return false;
 	if (!has)
 		return true;
+	if (!file->has_lines && is_another_form(&file->line)) {
+		report_mistake(
+			report, &file->row_place,
+			"this is JSON in another form: each row must be an object in a line "
+			"of its own, with nothing around or between them; -o jsonl writes it "
+			"so, and jq -c '.[]' makes it of an array");
+		return true;
+	}
+	file->has_lines = true;
 	if (!json_parse(file->line.data, file->line.length, "the row", ret_object, &error))
 		report_line(file, report, &error);
 	else if (!cJSON_IsObject(*ret_object))

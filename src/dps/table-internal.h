@@ -109,6 +109,7 @@ struct table_file {
 	struct stat status; /* as it was opened */
 	struct csv_reader csv;
 	struct text line; /* JSON Lines: the row */
+	bool has_lines;   /* a row was read */
 	struct dps_table_place row_place;
 };
 

@@ -307,6 +307,7 @@ def test_deletions_without_an_answer_spare_what_was_written_since(desk, fault):
     done = desk.run("import", deletions_file(desk, 3), "--mode", "delete", *["--single"] * fault.startswith("delete"))
     assert (done.status, sums(done)) == (7, {"differs": 3}), done
     assert done.stderr.count("[E5110]") == 3 and "somebody wrote it meanwhile" in done.stderr, done
+    assert "3 of the 3 enrollments" in done.stderr and "were written meanwhile" in done.stderr, done
     assert len(desk.service.enrollments()) == 3
 
 
@@ -317,7 +318,7 @@ def test_what_nobody_gets_stops_at_the_third(desk, status):
     done = desk.run("import", devices_file(desk, 100))
     assert done.status == (1 if status == 307 else 5) and "stopped after 3 refusals" in done.stderr, done
     assert len(desk.emulator.ledger()) == 3
-    assert created(desk) == {}
+    assert created(desk) == {} and sums(done) == {"open": 100}, done
 
 
 def test_the_wrong_host_stops_at_the_third(desk, tmp_path):
@@ -393,7 +394,7 @@ def test_an_interrupt_ends_it_at_a_safe_place(desk):
     stdout, _ = process.communicate(timeout=60)
     assert process.returncode == 130
     summary = json.loads(stdout)
-    assert summary["written"] == len(created(desk)) < 300 and summary["open"] > 0, summary
+    assert summary["written"] == len(created(desk)) < 300 and summary["written"] + summary["open"] == 300, summary
     restart(desk)
     again = desk.run("import", path)
     assert again.status == 0 and again.json["before"] == summary["written"], again
@@ -480,7 +481,10 @@ MISTAKES = {
     "key.jsonl": (jsonl('{"registrationId":"a","attestation":{"type":"symmetricKey","symmetricKey":{"primaryKey":"x"}}}'), ["1:76"]),
     "twice.jsonl": (jsonl(GOOD, {**GOOD, "registrationId": "Good"}), ["2:2"]),
     "member-twice.jsonl": (jsonl('{"registrationId":"a","registrationId":"b"}'), ["1:23"]),
-    "deep.jsonl": (jsonl("[" * 1000), ["1:34"]),
+    "deep.jsonl": (jsonl(GOOD, "[" * 1000), ["2:34"]),
+    "document.json": (json.dumps([GOOD, GOOD], indent=2) + "\n", ["1:1"]),
+    "array-first.jsonl": (jsonl([GOOD, GOOD], GOOD), ["1:1"]),
+    "object.jsonl": (json.dumps(GOOD, indent=2), ["1:1"]),
     "empty-id.jsonl": (jsonl({**GOOD, "registrationId": ""}), ["1:2"]),
     "no-attestation.jsonl": (jsonl({"registrationId": "a"}), ["1:1"]),
     "ek-dump.jsonl": (jsonl({"registrationId": "a", "attestation": {"type": "tpm", "tpm": {"endorsementKey": EK_DUMP}}}), ["1:64"]),
@@ -574,7 +578,8 @@ def test_an_etag_is_a_string_of_one_line(tmp_path, mode, etag):
     assert done.stderr.count("devices.jsonl:") == 1 and ":2:" in done.stderr and "etag: must be" in done.stderr, done
 
 
-@pytest.mark.parametrize("words", [["nothing.csv"], ["/dev/null"], [], ["a.csv", "b.csv"], ["a.csv", "--mode", "replace"]])
+@pytest.mark.parametrize("words", [["nothing.csv"], ["/dev/null"], [], ["a.csv", "b.csv"], ["a.csv", "--mode", "replace"],
+                                   ["a.csv", "--parallel=0"], ["a.csv", "--parallel", "17"], ["a.csv", "--parallel=x"]])
 def test_wrong_lines(desk, words):
     done = desk.run("import", *words)
     assert done.status == 2, done
