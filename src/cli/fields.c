@@ -1,6 +1,7 @@
 #include <string.h>
 
 #include "muster/json.h"
+#include "muster/log.h"
 
 #include "fields.h"
 
@@ -19,6 +20,17 @@ static bool add(struct fields *fields, const char *name, struct muster_error *er
 	return true;
 }
 
+static char *trim(char *name)
+{
+	size_t length;
+
+	name += strspn(name, " \t");
+	length = strlen(name);
+	while (length > 0 && strchr(" \t", name[length - 1]))
+		name[--length] = 0;
+	return name;
+}
+
 bool fields_parse(const char *text, struct fields *ret_fields, struct muster_error *err)
 {
 	CLEANUP(fields_done) struct fields fields = { 0 };
@@ -31,7 +43,7 @@ bool fields_parse(const char *text, struct fields *ret_fields, struct muster_err
 		return muster_fail_memory(err);
 	rest = fields.storage;
 	while ((name = strsep(&rest, ",")))
-		if (!add(&fields, name, err))
+		if (!add(&fields, trim(name), err))
 			return false;
 	*ret_fields = fields;
 	fields = (struct fields){ 0 };
@@ -58,21 +70,23 @@ static const cJSON *find(const cJSON *object, const char *path)
 	return item ? find(item, dot + 1) : NULL;
 }
 
-static cJSON *select_of(const struct fields *fields, const cJSON *object)
+static cJSON *select_of(struct fields *fields, const cJSON *object)
 {
 	CLEANUP(cJSON_freep) cJSON *selection = cJSON_CreateObject();
 
+	fields->has_selected = true;
 	for (size_t i = 0; i < fields->count; i++) {
 		const cJSON *item = find(object, fields->columns[i].key);
 		cJSON *copy = item ? cJSON_Duplicate(item, true) : cJSON_CreateNull();
 
+		fields->is_found[i] |= item != NULL;
 		if (!copy || !json_add_item(selection, fields->columns[i].key, copy))
 			return NULL;
 	}
 	return TAKE_PTR(selection);
 }
 
-bool fields_select(const struct fields *fields, cJSON *array, struct muster_error *err)
+bool fields_select(struct fields *fields, cJSON *array, struct muster_error *err)
 {
 	cJSON *next;
 
@@ -84,4 +98,12 @@ bool fields_select(const struct fields *fields, cJSON *array, struct muster_erro
 			return muster_fail_memory(err);
 	}
 	return true;
+}
+
+void fields_warn(const struct fields *fields)
+{
+	for (size_t i = 0; fields->has_selected && i < fields->count; i++)
+		if (!fields->is_found[i])
+			log_warning("--fields: nothing that was listed has '%s'",
+				    PRINTABLE(fields->columns[i].key));
 }

@@ -106,8 +106,7 @@ static void reduce(const struct list_options *options, cJSON *page, int64_t *lef
 /* -- The list --------------------------------------------------------------------------------------------- */
 
 static bool print_pages(const struct list_options *options, struct dps_client *client, int64_t left,
-			const struct fields *fields, struct output_rows *rows,
-			struct muster_error *err)
+			struct fields *fields, struct output_rows *rows, struct muster_error *err)
 {
 	CLEANUP(dps_pager_done) struct dps_pager pager = { .page_size = DPS_PAGE_SIZE };
 
@@ -125,6 +124,7 @@ static bool print_pages(const struct list_options *options, struct dps_client *c
 		if (!fields_select(fields, page, err) || !output_rows_page(rows, page, err))
 			return false;
 	}
+	fields_warn(fields);
 	return output_rows_end(rows, err);
 }
 

@@ -77,12 +77,19 @@ def test_pages_follow_each_other(full_desk):
     assert len(full_desk.emulator.requests("query")) == 3
 
 
+def test_a_name_that_is_nowhere_is_told(full_desk):
+    done = full_desk.run("list", "--fields", "registrationId,deviceId,devicId")
+    assert done.status == 0 and "nothing that was listed has 'devicId'" in done.stderr and "'deviceId'" not in done.stderr, done
+    done = full_desk.run("list", "--fields", "registrationId,devicId", "--id-prefix", "none")
+    assert done.stdout == "[]\n" and "devicId" not in done.stderr, done
+
+
 def test_formats(full_desk):
     table = full_desk.run("list", "-o", "table").stdout.splitlines()
     assert table[0].split()[:2] == ["REGISTRATION", "ID"] and len(table) == 5
     rows = full_desk.run("list", "-o", "tsv", "--fields", "registrationId,attestation.type,iotHubs,nothing").stdout.splitlines()
     assert rows[2].split("\t") == ["b-1", "symmetricKey", HUB, ""]
-    chosen = full_desk.run("list", "--fields", "registrationId,deviceId", "--id-prefix", "b").json
+    chosen = full_desk.run("list", "--fields", " registrationId, deviceId\t", "--id-prefix", "b").json
     assert chosen == [{"registrationId": "b-1", "deviceId": None}, {"registrationId": "b-2", "deviceId": "Other"}]
     assert full_desk.run("list", "-o", "yaml", "--fields", "registrationId").stdout.splitlines() == [
         "- registrationId: a-1", "- registrationId: a-2", "- registrationId: b-1", "- registrationId: b-2"]
