@@ -100,6 +100,7 @@ static bool send_until_known(struct creation *creation, bool if_not_exists, bool
 			     cJSON **ret_enrollment, struct muster_error *err)
 {
 	bool was_unclear = false;
+	char name[200];
 
 	for (unsigned sends = 1;; sends++) {
 		CLEANUP(http_answer_done) struct http_answer answer = { 0 };
@@ -119,7 +120,7 @@ static bool send_until_known(struct creation *creation, bool if_not_exists, bool
 			return true;
 		}
 		if (sends == DPS_RETRY_ATTEMPTS)
-			return dps_answer_fail(&answer, "creating it again and again", err);
+			return dps_answer_fail(&answer, name_of(creation, name), err);
 		if (!dps_client_pause(creation->client, &answer, sends, err))
 			return false;
 	}

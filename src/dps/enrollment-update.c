@@ -125,16 +125,23 @@ static bool explain(const struct sending *sending, const cJSON *now, struct must
 				  text_one_line(&changes));
 }
 
+static bool fail_answer(const struct sending *sending, const struct http_answer *answer,
+			struct muster_error *err)
+{
+	char what[200];
+
+	snprintf(what, sizeof(what), "updating enrollment '%s'", PRINTABLE(sending->id));
+	return dps_answer_fail(answer, what, err);
+}
+
 /* The refusal stands when even that cannot be read. */
 static bool fail_conflict(const struct sending *sending, const struct http_answer *answer,
 			  struct muster_error *err)
 {
 	CLEANUP(cJSON_freep) cJSON *now = NULL;
 	struct muster_error unread;
-	char what[200];
 
-	snprintf(what, sizeof(what), "updating enrollment '%s'", PRINTABLE(sending->id));
-	dps_answer_fail(answer, what, err);
+	fail_answer(sending, answer, err);
 	return dps_enrollment_fetch(sending->client, sending->id, &now, &unread)
 		       ? explain(sending, now, err)
 		       : false;
@@ -181,15 +188,12 @@ static bool look(const struct sending *sending, cJSON **ret_now, struct muster_e
 static bool handle(const struct sending *sending, const struct http_answer *answer,
 		   bool *was_unclear, cJSON **ret_now, struct muster_error *err)
 {
-	char what[200];
-
 	if (enrollment_is_unclear(answer) && (*was_unclear || !answer_is(answer, 412))) {
 		*was_unclear = true;
 		return look(sending, ret_now, err);
 	}
-	snprintf(what, sizeof(what), "updating enrollment '%s'", PRINTABLE(sending->id));
 	return answer_is(answer, 412) ? fail_conflict(sending, answer, err)
-				      : dps_answer_fail(answer, what, err);
+				      : fail_answer(sending, answer, err);
 }
 
 static bool send_until_known(struct sending *sending, cJSON **ret_enrollment,
@@ -212,7 +216,7 @@ static bool send_until_known(struct sending *sending, cJSON **ret_enrollment,
 			return true;
 		}
 		if (sends == DPS_RETRY_ATTEMPTS)
-			return dps_answer_fail(&answer, "updating it again and again", err);
+			return fail_answer(sending, &answer, err);
 		if (!dps_client_pause(sending->client, &answer, sends, err))
 			return false;
 	}
