@@ -27,7 +27,8 @@ struct parse {
 	char names[NAMES_SIZE]; /* of aliases */
 	size_t names_used;
 	char letters[2 * ROWS_MAX + 4];
-	int open_row; /* WORDS or BOOL whose words may follow; -1 */
+	int open_row;        /* WORDS or BOOL whose words may follow; -1 */
+	char open_name[128]; /* as it was typed */
 	const char **operands;
 	size_t operand_count;
 };
@@ -423,7 +424,7 @@ static bool take_word(struct parse *parse, const char *word, bool *ret_is_taken,
 			return true;
 	}
 	*ret_is_taken = true;
-	return store_word(parse, row, parse->rows[row]->name, word, err);
+	return store_word(parse, row, parse->open_name, word, err);
 }
 
 static bool take_option(struct parse *parse, int code, const char *word, const char *value,
@@ -446,6 +447,7 @@ static bool take_option(struct parse *parse, int code, const char *word, const c
 	parse->is_seen[index] = true;
 	parse->open_row =
 		row->kind == OPTION_WORDS || (row->kind == OPTION_BOOL && !value) ? index : -1;
+	memcpy(parse->open_name, typed, sizeof(parse->open_name));
 	return store_word(parse, index, typed, value, err);
 }
 

@@ -292,9 +292,10 @@ def test_malformed(desk, certificates, words, cause, sentence):
     assert desk.emulator.ledger() == [] and done.stdout == ""
 
 
-def test_an_id_that_is_too_long(desk):
-    done = desk.run("create", "--eid", "x" * 129, *TPM)
-    assert (done.status, done.cause) == (2, "E1303"), done
+@pytest.mark.parametrize("identity", ["", "x" * 129], ids=["empty", "long"])
+def test_an_id_of_no_length_that_fits(desk, identity):
+    done = desk.run("create", "--eid", identity, *TPM)
+    assert (done.status, done.cause) == (2, "E1303") and "Give another one" in done.stderr, done
     assert desk.emulator.ledger() == []
 
 

@@ -207,6 +207,8 @@ static void takes_words_up_to_the_next_option(void **state)
 	assert_true(parse(&lenient, "--ee=true", "operand", NULL));
 	assert_int_equal(options.edge, OPTION_TRUE);
 	assert_int_equal(operand_count, 1);
+	assert_false(parse(&lenient, "one", "two", "--ee", "yes", NULL));
+	refuses("--ee 'yes' is neither true nor false");
 	assert_false(parse(&lenient, "--ee=maybe", NULL));
 	refuses("neither true nor false");
 	assert_true(parse(&lenient, NULL));
