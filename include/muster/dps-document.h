@@ -40,6 +40,10 @@ struct dps_document_rules {
 	bool unknown_members_pass;    /* as the service does, for SDKs of other versions */
 	bool certificate_may_be_info; /* an update may send `info` back in place of `certificate` */
 	bool keys_must_be_there;      /* an update without symmetric keys would make new ones */
+	/* What the service takes and the device would fail with goes here: a device's certificate that is not valid
+	 * `now_ms`, or has another name. NULL: not asked. */
+	struct dps_problems *doubts;
+	int64_t now_ms;
 };
 
 struct dps_problem {

@@ -43,6 +43,10 @@ DEFINE_FREEP(dps_table_freep, struct dps_table *, dps_table_close)
 /* Before the check: what judges endorsement keys, with no context. */
 void dps_table_set_ek_check(struct dps_table *table, dps_ek_check *check);
 
+/* Before the check: who is told what the service takes and the device would fail with, at this time. */
+void dps_table_set_doubt(struct dps_table *table, int64_t now_ms, dps_table_mistake *doubt,
+			 void *context);
+
 struct dps_table_facts {
 	size_t rows;
 	size_t mistakes;

@@ -81,11 +81,20 @@ static void print_mistake(void *context, const struct dps_table_place *place, co
 		message);
 }
 
+static void warn_of_doubt(void *context, const struct dps_table_place *place, const char *message)
+{
+	const struct import *import = context;
+
+	log_warning("%s:%zu:%zu: %s, going on", PRINTABLE(import->path), place->line, place->column,
+		    message);
+}
+
 static bool check_file(struct import *import, struct muster_error *err)
 {
 	if (!dps_table_open(import->path, import->mode, &import->table, err))
 		return false;
 	dps_table_set_ek_check(import->table, station_ek_check);
+	dps_table_set_doubt(import->table, clock_wall_ms(), warn_of_doubt, import);
 	if (!dps_table_check(import->table, print_mistake, import, &import->facts, err))
 		return false;
 	if (import->facts.mistakes == 0 && import->facts.rows == 0)

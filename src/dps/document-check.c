@@ -198,7 +198,7 @@ static const struct field *fields_of(enum dps_document_kind kind)
 void dps_document_check(const cJSON *document, const struct dps_document_rules *rules,
 			struct dps_problems *problems)
 {
-	struct check check = { .rules = rules, .problems = problems };
+	struct check check = { .rules = rules, .problems = problems, .document = document };
 
 	problems->is_normal = true;
 	if (!cJSON_IsObject(document)) {

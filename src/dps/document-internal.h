@@ -42,6 +42,7 @@ extern const char *const dps_attestation_words[];
 struct check {
 	const struct dps_document_rules *rules;
 	struct dps_problems *problems;
+	const cJSON *document;
 	const char *path[CHECK_DEPTH_MAX]; /* names of the members that it stands in */
 	size_t depth;
 };
@@ -65,6 +66,8 @@ void rule_api_version(struct check *check, const cJSON *item);
 void rule_attestation(struct check *check, const cJSON *item);
 void rule_x509(struct check *check, const cJSON *item);
 void rule_certificates(struct check *check, const cJSON *item);
+/* Doubts about a device's certificate, where they are asked for (document-doubts.c). */
+void doubt_certificate(const struct check *check, const X509 *certificate);
 /* Rules between members of the whole document. */
 void rule_document(struct check *check, const cJSON *document);
 

@@ -267,6 +267,8 @@ void rule_certificate(struct check *check, const cJSON *item)
 			      "holds more than the device's certificate, and no key or chain "
 			      "may leave: give only what is from -----BEGIN CERTIFICATE----- "
 			      "to -----END CERTIFICATE-----");
+	else if (certificate)
+		doubt_certificate(check, certificate);
 	if (!text && !(check->rules->certificate_may_be_info && document_get(item, "info")))
 		check_problem_at(check, "certificate", "is missing");
 }

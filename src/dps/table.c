@@ -11,6 +11,8 @@ struct dps_table {
 	struct table_file file;
 	enum dps_bulk_mode mode;
 	dps_ek_check *ek_check;
+	struct table_report doubts;
+	int64_t now_ms; /* that the doubts are about */
 	struct table_head head;
 	size_t rows;            /* read since the beginning */
 	size_t checked_refills; /* of the file's buffer, when it was last seen to be unchanged */
@@ -45,6 +47,13 @@ void dps_table_close(struct dps_table *table)
 void dps_table_set_ek_check(struct dps_table *table, dps_ek_check *check)
 {
 	table->ek_check = check;
+}
+
+void dps_table_set_doubt(struct dps_table *table, int64_t now_ms, dps_table_mistake *doubt,
+			 void *context)
+{
+	table->now_ms = now_ms;
+	table->doubts = (struct table_report){ doubt, context, 0 };
 }
 
 static bool begin(struct dps_table *table, struct muster_error *err)
@@ -154,20 +163,29 @@ static void report_problem(struct dps_table *table, struct table_report *report,
 				      : "");
 }
 
+static void report_problems(struct dps_table *table, struct table_report *report,
+			    const struct dps_problems *problems)
+{
+	for (size_t i = 0; i < problems->count; i++)
+		report_problem(table, report, &problems->list[i]);
+}
+
 static void check_whole(struct dps_table *table, const cJSON *document, struct table_report *report)
 {
+	struct dps_problems problems, doubts;
 	const struct dps_document_rules rules = {
 		.ek_check = table->ek_check,
 		.certificate_may_be_info = table->mode != DPS_BULK_CREATE,
 		.keys_must_be_there = table->mode != DPS_BULK_CREATE,
+		.doubts = table->doubts.mistake ? &doubts : NULL,
+		.now_ms = table->now_ms,
 	};
-	struct dps_problems problems;
 
 	/* Clearing all of them would take as long as looking for them. */
-	problems.count = 0;
+	problems.count = doubts.count = 0;
 	dps_document_check(document, &rules, &problems);
-	for (size_t i = 0; i < problems.count; i++)
-		report_problem(table, report, &problems.list[i]);
+	report_problems(table, report, &problems);
+	report_problems(table, &table->doubts, &doubts);
 	table->goes_as_it_stands = table->goes_as_it_stands && problems.is_normal &&
 				   is_sendable(&table->file, document);
 }

@@ -15,6 +15,24 @@ def symmetric(registration_id, **members):
     return {"registrationId": registration_id, "attestation": {"type": "symmetricKey", "symmetricKey": KEYS}, **members}
 
 
+def names(count, prefix="dev"):
+    return [f"{prefix}-{number:04}" for number in range(count)]
+
+
+def lines_file(desk, documents, name="devices.jsonl"):
+    path = desk.home / name
+    path.write_text("".join(json.dumps(document) + "\n" for document in documents))
+    return path
+
+
+def devices_file(desk, count):
+    return lines_file(desk, [symmetric(name) for name in names(count)])
+
+
+def sums(done):
+    return {name: done.json[name] for name in ("written", "already", "refused", "differs", "open") if done.json[name]}
+
+
 def multiply(desk, model, identities, *arguments):
     """Copies of the enrollment `model` under these IDs, straight in the stopped emulator's store."""
     desk.emulator.stop()

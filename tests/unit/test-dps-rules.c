@@ -2,6 +2,8 @@
 #include "document-fixture.h"
 #include "unit.h"
 
+#include "muster/clock.h"
+
 #define X(n) "%0" #n "d" /* so many digits, by text_format() */
 #define X509_OF(member) "{" ID "\"attestation\":{\"type\":\"x509\",\"x509\":{" member "}}}"
 #define CERTIFICATE(text) \
@@ -219,6 +221,35 @@ static void a_certificate_comes_without_a_key_or_a_chain(void **state)
 	expect_certificate("", hidden, "", 1);
 }
 
+static size_t doubts_of(const char *id, const char *kind, int64_t now_ms)
+{
+	struct dps_problems doubts = { 0 }, problems = { 0 };
+	const struct dps_document_rules rules = { .doubts = &doubts, .now_ms = now_ms };
+	CLEANUP(freep)
+	char *text = text_format(
+		"{\"registrationId\":\"%s\",\"attestation\":{\"type\":\"x509\",\"x509\":{\"%s\":{"
+		"\"primary\":{\"certificate\":\"%s\"}}}}}",
+		id, kind, certificates[0].base64);
+	CLEANUP(cJSON_freep) cJSON *document = parse(text);
+
+	dps_document_check(document, &rules, &problems);
+	assert_int_equal(problems.count, 0);
+	return doubts.count;
+}
+
+static void doubts_are_no_problems(void **state)
+{
+	const int64_t now_ms = clock_wall_ms(), day_ms = 24 * 3600 * (int64_t)1000;
+
+	(void)state;
+	assert_int_equal(doubts_of("DEV-1", "clientCertificates", now_ms), 0);
+	assert_int_equal(doubts_of("dev-10", "clientCertificates", now_ms), 1);
+	assert_int_equal(doubts_of("dev-1", "clientCertificates", now_ms + day_ms), 1);
+	assert_int_equal(doubts_of("dev-1", "clientCertificates", now_ms - day_ms), 1);
+	assert_int_equal(doubts_of("dev-2", "clientCertificates", now_ms - day_ms), 2);
+	assert_int_equal(doubts_of("dev-2", "signingCertificates", now_ms - day_ms), 0);
+}
+
 static void a_webhook_without_a_query_is_printed_as_it_is(void **state)
 {
 	CLEANUP(cJSON_freep) cJSON *document = parse(WEBHOOK("https://x.y/z", "2021-10-01"));
@@ -239,6 +270,7 @@ int main(void)
 		cmocka_unit_test(device_ids_have_a_length),
 		cmocka_unit_test(a_certificate_ends_where_its_base64_does),
 		cmocka_unit_test(a_certificate_comes_without_a_key_or_a_chain),
+		cmocka_unit_test(doubts_are_no_problems),
 		cmocka_unit_test(a_webhook_without_a_query_is_printed_as_it_is),
 	};
 
