@@ -160,34 +160,37 @@ void rule_srk(struct check *check, const cJSON *item)
 
 static bool is_space(char c)
 {
-	return isascii((unsigned char)c) && isspace((unsigned char)c);
+	return isspace((unsigned char)c);
 }
 
-static bool equal_but_for_space(const char *a, size_t a_size, const char *b, size_t b_size)
+static size_t drop_space(char *text, size_t length)
 {
-	for (size_t i = 0, k = 0;; i++, k++) {
-		while (i < a_size && is_space(a[i]))
-			i++;
-		while (k < b_size && is_space(b[k]))
-			k++;
-		if (i == a_size || k == b_size)
-			return i == a_size && k == b_size;
-		if (a[i] != b[k])
-			return false;
-	}
+	size_t used = 0;
+
+	for (size_t i = 0; i < length; i++)
+		if (!is_space(text[i]))
+			text[used++] = text[i];
+	return used;
 }
 
-/* No key, no chain, no word beside it. */
+/* No key, no chain, no word beside it: but for spaces it is what is written of the certificate alone. */
 static bool is_alone(X509 *certificate, const char *pem, size_t size)
 {
 	CLEANUP(BIO_freep) BIO *bio = BIO_new(BIO_s_mem());
+	size_t length, at = 0;
 	char *own;
-	long length;
 
 	if (!bio || PEM_write_bio_X509(bio, certificate) != 1)
 		return false;
-	length = BIO_get_mem_data(bio, &own);
-	return equal_but_for_space(pem, size, own, (size_t)length);
+	length = (size_t)BIO_get_mem_data(bio, &own);
+	length = drop_space(own, length);
+	for (size_t i = 0; i < size; i++) {
+		if (is_space(pem[i]))
+			continue;
+		if (at == length || pem[i] != own[at++])
+			return false;
+	}
+	return at == length;
 }
 
 static X509 *read_pem(OSSL_LIB_CTX *context, const void *data, size_t size, bool *ret_is_alone)
