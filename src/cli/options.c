@@ -427,17 +427,37 @@ static bool take_word(struct parse *parse, const char *word, bool *ret_is_taken,
 	return store_word(parse, row, parse->open_name, word, err);
 }
 
+/* What stands where a value was to come: an empty variable of a script leaves the next option there. As az has it all that
+ * begins with a dash is one, but for numbers and what has spaces; elsewhere a serial may begin so. */
+static bool is_option(const struct parse *parse, const char *word)
+{
+	size_t length = strlen(word);
+
+	if (length < 2 || word[0] != '-')
+		return false;
+	if (is_as_az(parse))
+		return !strchr(word, ' ') && strspn(word + 1, "0123456789.") < length - 1;
+	return word[1] == '-' ? is_long_name(parse, word)
+			      : length == 2 && row_of(parse, word[1]) >= 0;
+}
+
 static bool take_option(struct parse *parse, int code, const char *word, const char *value,
 			struct muster_error *err)
 {
 	int index = row_of(parse, code);
 	const struct option_row *row = parse->rows[index];
 	bool may_shorten = is_as_az(parse);
+	bool is_next_word = value && (value < word || value > word + strlen(word));
 	char typed[128];
 
 	if (code >= LONG_BASE && !may_shorten && !is_long_name(parse, word))
 		return fail_unknown(parse, word, err);
 	typed_name(typed, word, row->letter);
+	if (is_next_word && is_option(parse, value))
+		return fail_usage(parse, err,
+				  "option '%s' needs a value: %s; one that begins with a dash is "
+				  "written --%s=%s",
+				  typed, row->placeholder, row->name, row->placeholder);
 	if (is_as_az(parse) && code < LONG_BASE && value && value == strchr(word, '='))
 		value++;
 	if ((row->flags & OPTION_SECRET) && !parse->is_seen[index])

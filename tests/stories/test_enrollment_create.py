@@ -281,6 +281,8 @@ MALFORMED = [
     (["--ek", EK], "E1001", "--attestation-type"),
     (["--at", "tpm", "--ek", EK, "--device", "d"], "E1001", "could be"),
     (["--at", "tpm", "--ek", EK, "--id-scope", "x"], "E1001", "--id-scope"),
+    (["--at", "tpm", "--ek", EK, "-d", "--dry-run"], "E1001", "'-d' needs a value"),
+    (["--at", "tpm", "--ek", EK, "--ap", "hashed", "--ih", "--if-not-exists"], "E1001", "'--ih' needs a value"),
 ]
 
 

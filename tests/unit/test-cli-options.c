@@ -175,6 +175,54 @@ static void names_what_is_wrong(void **state)
 	assert_null(strchr(err.message, '\x1b'));
 }
 
+static void never_takes_an_option_for_the_value_of_another(void **state)
+{
+	(void)state;
+	assert_false(parse(&lenient, "-p", "--dry-run", NULL));
+	refuses("'-p' needs a value: FILE; one that begins with a dash is written --profile=FILE");
+	assert_false(parse(&lenient, "--prof", "-q", NULL));
+	refuses("'--prof' needs a value");
+	assert_false(parse(&lenient, "--profile", "--dry-rum", NULL));
+	assert_false(parse(&lenient, "--ih", "--ee=true", NULL));
+	assert_true(parse(&lenient, "-p=--dry-run", "--login", "- - x", NULL));
+	assert_string_equal(options.profile, "--dry-run");
+	assert_true(parse(&lenient, "-p", "-1", "--login", "-", NULL));
+	assert_string_equal(options.profile, "-1");
+	assert_false(parse(&exact, "-p", "--count=1", NULL));
+	refuses("'-p' needs a value");
+	assert_false(parse(&exact, "-vp", "-c", NULL));
+	refuses("'-p' needs a value");
+	assert_true(parse(&exact, "-p", "-A17", "--login=--dry-run", NULL));
+	assert_string_equal(options.profile, "-A17");
+	assert_string_equal(options.login, "--dry-run");
+}
+
+/* Of every command: the script's variable was empty. */
+static void no_option_of_any_command_takes_the_next(void **state)
+{
+	size_t count = 0;
+
+	(void)state;
+	for (const struct verb *const *verb = verbs; *verb; verb++) {
+		CLEANUP(freep) void *values = calloc(1, (*verb)->options_size + 1);
+
+		for (const struct option_row *row = (*verb)->options; row && row->name; row++) {
+			CLEANUP(freep) char *name = text_format("--%s", row->name);
+			char next[] = "--verbose", first[] = "muster";
+			char *argv[] = { first, name, next, NULL };
+
+			if (row->kind == OPTION_FLAG || row->kind == OPTION_COUNT ||
+			    row->kind == OPTION_BOOL)
+				continue;
+			assert_false(options_parse(*verb, 3, argv, values, &common, &files,
+						   operands, &operand_count, &err));
+			refuses("needs a value");
+			count++;
+		}
+	}
+	assert_true(count > 100);
+}
+
 static void checks_numbers_and_choices(void **state)
 {
 	(void)state;
@@ -301,6 +349,8 @@ int main(void)
 		cmocka_unit_test(takes_abbreviations_of_what_longer_names_begin_with),
 		cmocka_unit_test(takes_letters_with_an_equals_sign_where_az_does),
 		cmocka_unit_test(names_what_is_wrong),
+		cmocka_unit_test(never_takes_an_option_for_the_value_of_another),
+		cmocka_unit_test(no_option_of_any_command_takes_the_next),
 		cmocka_unit_test(checks_numbers_and_choices),
 		cmocka_unit_test(takes_words_up_to_the_next_option),
 		cmocka_unit_test(takes_choices_in_any_case_where_az_does),
