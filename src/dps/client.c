@@ -157,6 +157,16 @@ static bool prepare_next(struct dps_client *client, const struct http_answer *an
 	return pause_for(client, wait_ms, err);
 }
 
+/* A question whose answer was lost can be asked again: nothing is unknown that was known before. */
+static void settle_read(struct http_answer *answer)
+{
+	const struct muster_error lost = answer->error;
+
+	if (answer->outcome == HTTP_UNKNOWN && lost.cause == CAUSE_OUTCOME_UNKNOWN)
+		muster_fail_native(&answer->error, CAUSE_CLOUD_UNREACHABLE, lost.origin,
+				   lost.native, "%s", lost.message);
+}
+
 bool dps_client_fetch(struct dps_client *client, dps_client_build *build, void *context,
 		      bool writes, struct http_answer *ret_answer, struct muster_error *err)
 {
@@ -170,6 +180,8 @@ bool dps_client_fetch(struct dps_client *client, dps_client_build *build, void *
 			return false;
 		if (again)
 			continue;
+		if (!writes)
+			settle_read(&answer);
 		*ret_answer = answer;
 		answer = (struct http_answer){ 0 };
 		return true;

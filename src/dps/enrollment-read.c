@@ -59,7 +59,7 @@ bool dps_enrollment_fetch(struct dps_client *client, const char *id, cJSON **ret
 	CLEANUP(http_answer_done) struct http_answer answer = { 0 };
 
 	return enrollment_get(client, id, &answer, err) &&
-	       dps_enrollment_read(&answer, id, ret_enrollment, err);
+	       dps_read_end(dps_enrollment_read(&answer, id, ret_enrollment, err), err);
 }
 
 bool dps_enrollment_fetch_keys(struct dps_client *client, const char *id, cJSON *enrollment,
@@ -73,7 +73,7 @@ bool dps_enrollment_fetch_keys(struct dps_client *client, const char *id, cJSON 
 	if (!*ret_has_keys)
 		return true;
 	if (!enrollment_get_mechanism(client, id, &answer, err) ||
-	    !dps_mechanism_read(&answer, &mechanism, err))
+	    !dps_read_end(dps_mechanism_read(&answer, &mechanism, err), err))
 		return false;
 	cJSON_DeleteItemFromObjectCaseSensitive(enrollment, "attestation");
 	if (!json_add_item(enrollment, "attestation", TAKE_PTR(mechanism)))
@@ -99,6 +99,7 @@ bool dps_record_fetch(struct dps_client *client, const char *id, cJSON **ret_rec
 	if (!dps_client_fetch(client, build_record_get, (void *)(uintptr_t)id, false, &answer, err))
 		return false;
 	if (!answer_is(&answer, 200))
-		return dps_answer_fail_as(&answer, what, CAUSE_REGISTRATION_NOT_FOUND, err);
-	return dps_answer_json(&answer, what, false, ret_record, err);
+		return dps_read_end(
+			dps_answer_fail_as(&answer, what, CAUSE_REGISTRATION_NOT_FOUND, err), err);
+	return dps_read_end(dps_answer_json(&answer, what, false, ret_record, err), err);
 }

@@ -5,6 +5,7 @@
 
 #include "muster/json.h"
 
+#include "dps-internal.h"
 #include "enrollment-internal.h"
 
 void dps_update_done(struct dps_update *update)
@@ -24,13 +25,34 @@ static bool has_symmetric_keys(const cJSON *enrollment)
 	return type && text_equal_folded(type, "symmetricKey");
 }
 
-static bool read_mechanism(struct dps_client *client, const char *id,
+static bool has_key(const cJSON *mechanism, const char *name, const char *new_one)
+{
+	const char *key = json_text(json_get(mechanism, "symmetricKey"), name);
+
+	return new_one || (key && *key);
+}
+
+/* An update without keys would make the service take new ones, which no device has. */
+static bool check_mechanism(const struct dps_update_terms *terms, const cJSON *mechanism,
+			    struct muster_error *err)
+{
+	if (!has_key(mechanism, "primaryKey", terms->settings->primary_key) ||
+	    !has_key(mechanism, "secondaryKey", terms->settings->secondary_key))
+		return muster_fail(err, CAUSE_CLOUD_ANSWER_INVALID,
+				   "enrollment '%s' has symmetric keys, and the service did not "
+				   "tell them; without them an update would end the device's keys",
+				   PRINTABLE(terms->id));
+	return true;
+}
+
+static bool read_mechanism(struct dps_client *client, const struct dps_update_terms *terms,
 			   struct http_answer *ret_answer, struct muster_error *err)
 {
 	CLEANUP(cJSON_freep) cJSON *mechanism = NULL;
 
-	return enrollment_get_mechanism(client, id, ret_answer, err) &&
-	       dps_mechanism_read(ret_answer, &mechanism, err);
+	return enrollment_get_mechanism(client, terms->id, ret_answer, err) &&
+	       dps_mechanism_read(ret_answer, &mechanism, err) &&
+	       check_mechanism(terms, mechanism, err);
 }
 
 static bool fill_if_match(const struct dps_update_terms *terms, struct dps_update *update,
@@ -50,8 +72,8 @@ static bool fill_if_match(const struct dps_update_terms *terms, struct dps_updat
 	return update->if_match ? true : muster_fail_memory(err);
 }
 
-bool dps_update_prepare(struct dps_client *client, const struct dps_update_terms *terms,
-			struct dps_update *ret_update, struct muster_error *err)
+static bool prepare(struct dps_client *client, const struct dps_update_terms *terms,
+		    struct dps_update *ret_update, struct muster_error *err)
 {
 	CLEANUP(http_answer_done) struct http_answer found = { 0 };
 	CLEANUP(http_answer_done) struct http_answer mechanism = { 0 };
@@ -62,7 +84,7 @@ bool dps_update_prepare(struct dps_client *client, const struct dps_update_terms
 	    !dps_enrollment_read(&found, terms->id, &update.before, err))
 		return false;
 	has_keys = has_symmetric_keys(update.before);
-	if ((has_keys && !read_mechanism(client, terms->id, &mechanism, err)) ||
+	if ((has_keys && !read_mechanism(client, terms, &mechanism, err)) ||
 	    !dps_settings_apply(terms->settings, &found.body, has_keys ? &mechanism.body : NULL,
 				&update.body, err) ||
 	    !fill_if_match(terms, &update, err))
@@ -70,6 +92,13 @@ bool dps_update_prepare(struct dps_client *client, const struct dps_update_terms
 	*ret_update = update;
 	update = (struct dps_update){ 0 };
 	return true;
+}
+
+/* Until here nothing was sent that changes anything. */
+bool dps_update_prepare(struct dps_client *client, const struct dps_update_terms *terms,
+			struct dps_update *ret_update, struct muster_error *err)
+{
+	return dps_read_end(prepare(client, terms, ret_update, err), err);
 }
 
 /* -- Conflicts ----------------------------------------------------------------------------------------- */

@@ -148,6 +148,16 @@ bool dps_answer_fail_as(const struct http_answer *answer, const char *what,
 				  "%s", sentence.data);
 }
 
+bool dps_read_end(bool is_read, struct muster_error *err)
+{
+	const struct muster_error unread = *err;
+
+	if (!is_read && unread.cause == CAUSE_CLOUD_ANSWER_INVALID)
+		muster_fail_native(err, CAUSE_CLOUD_READ_INVALID, unread.origin, unread.native,
+				   "%s", unread.message);
+	return is_read;
+}
+
 bool dps_answer_fail(const struct http_answer *answer, const char *what, struct muster_error *err)
 {
 	return dps_answer_fail_as(answer, what, CAUSE_ENROLLMENT_NOT_FOUND, err);

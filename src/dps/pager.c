@@ -1,5 +1,6 @@
 #include "muster/log.h"
 
+#include "dps-internal.h"
 #include "enrollment-internal.h"
 
 static bool build_query(void *context, const char *host, struct http_request *ret_request,
@@ -49,7 +50,8 @@ bool dps_pager_next(struct dps_pager *pager, struct dps_client *client, cJSON **
 		return true;
 	if (pager->page_size == 0)
 		pager->page_size = DPS_PAGE_SIZE;
-	if (!fetch(pager, client, &answer, err) || !dps_query_read(&answer, ret_page, err))
+	if (!fetch(pager, client, &answer, err) ||
+	    !dps_read_end(dps_query_read(&answer, ret_page, err), err))
 		return false;
 	text_done(&pager->continuation);
 	pager->continuation = answer.continuation;

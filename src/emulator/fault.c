@@ -13,7 +13,8 @@ static const char *const operation_names[OPERATION_COUNT] = {
 };
 
 static const char *const garbage_names[GARBAGE_COUNT] = {
-	"text", "html", "empty", "array", "wrong-id", "no-etag", "duplicate", "deep", "huge",
+	"text",    "html",      "empty", "array", "wrong-id",
+	"no-etag", "duplicate", "deep",  "huge",  "no-keys",
 };
 
 enum value_kind { VALUE_NONE, VALUE_NUMBER, VALUE_OPTIONAL, VALUE_GARBAGE };

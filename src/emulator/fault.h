@@ -17,7 +17,7 @@
  *   delay=MS         waits, then does the work                                yes
  *   delay-after=MS   does the work, waits, then answers                       yes
  *   truncated        half of the answer, then closes the connection           yes
- *   garbage[=KIND]   another answer: text html empty array wrong-id no-etag duplicate deep huge     yes
+ *   garbage[=KIND]   another answer: text html empty array wrong-id no-etag duplicate deep huge no-keys     yes
  *   trickle=N        the answer at N bytes per second                         yes
  *   replay[=MS]      does the work and answers; the same request arrives      twice, if its terms
  *                    once more after MS (1000)                                 allow it
@@ -83,6 +83,7 @@ enum garbage_kind {
 	GARBAGE_DUPLICATE,
 	GARBAGE_DEEP,
 	GARBAGE_HUGE,
+	GARBAGE_NO_KEYS,
 	GARBAGE_COUNT,
 };
 

@@ -101,6 +101,10 @@ void garbage_fill(struct reply *reply, enum garbage_kind kind)
 	case GARBAGE_HUGE:
 		repeat(reply, "{\"etag\":\"", 'a', HUGE_SIZE);
 		break;
+	case GARBAGE_NO_KEYS:
+		replace(reply,
+			"{\"type\":\"symmetricKey\",\"symmetricKey\":{\"primaryKey\":\"\"}}");
+		break;
 	case GARBAGE_COUNT:
 		break;
 	}

@@ -93,7 +93,7 @@ static const char grammar[] =
 	"  delay=MS         wait, then do the work\n"
 	"  delay-after=MS   do the work, wait, then answer\n"
 	"  truncated        send half of the answer\n"
-	"  garbage[=KIND]   another answer: text html empty array wrong-id no-etag duplicate deep huge\n"
+	"  garbage[=KIND]   another answer: text html empty array wrong-id no-etag duplicate deep huge no-keys\n"
 	"  trickle=N        send the answer at N bytes per second\n"
 	"  replay[=MS]      take the same request a second time after MS (1000)\n"
 	"  redirect         307 to another host\n"

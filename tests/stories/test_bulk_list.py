@@ -115,7 +115,14 @@ def test_a_lost_page_is_asked_for_again(desk, fault):
 def test_garbage_is_no_page(full_desk, kind):
     full_desk.restart("--fault", f"query:garbage={kind}")
     done = full_desk.run("list")
-    assert (done.status, done.cause) == (9, "E5106"), done
+    assert (done.status, done.cause) == (6, "E5121"), done
+
+
+@pytest.mark.parametrize("fault", ["cut-before", "truncated"])
+def test_a_page_that_never_comes_is_a_service_out_of_reach(full_desk, fault):
+    full_desk.restart("--fault", f"query:{fault}")
+    done = full_desk.run("list", timeout=400)
+    assert (done.status, done.cause) == (6, "E5101"), done
 
 
 def test_the_first_row_is_there_before_the_last_page(desk):

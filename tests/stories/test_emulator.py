@@ -480,7 +480,7 @@ def test_half_a_bulk(make_service):
     assert [service.effects(f"p-{number}") for number in range(4)] == [["create"], ["create"], [], []]
 
 
-@pytest.mark.parametrize("kind", ["text", "html", "empty", "array", "wrong-id", "no-etag", "duplicate", "deep"])
+@pytest.mark.parametrize("kind", ["text", "html", "empty", "array", "wrong-id", "no-etag", "duplicate", "deep", "no-keys"])
 def test_garbage(make_service, kind):
     service = make_service("--fault", f"put:garbage={kind}")
     answer = service.put(symmetric("dev-1"))

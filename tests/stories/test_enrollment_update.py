@@ -113,6 +113,28 @@ def test_symmetric_keys_always_go_back(desk):
     assert len(desk.emulator.requests("mechanism")) == 4
 
 
+@pytest.mark.parametrize("words, goes", [([], False), (["--pk", KEY_3], False), (["--pk", KEY_3, "--sk", KEY_1], True)])
+def test_without_the_keys_that_go_back_nothing_is_written(desk, words, goes):
+    """The service would make new ones, and the device's would end."""
+    put(desk, {"attestation": {"type": "symmetricKey", "symmetricKey": {"primaryKey": KEY_1, "secondaryKey": KEY_2}}})
+    desk.restart("--ledger-bodies", "--fault", "mechanism:garbage=no-keys")
+    done = desk.run("update", "--eid", "e1", "--ps", "disabled", *words)
+    assert (done.status, done.cause) == ((0, None) if goes else (6, "E5121")), done
+    assert len(desk.emulator.requests("put")) == int(goes)
+
+
+@pytest.mark.parametrize("operation", ["get", "mechanism"])
+@pytest.mark.parametrize("fault, cause", [("truncated", "E5101"), ("cut-before", "E5101"), ("garbage=html", "E5121"),
+                                          ("garbage=huge", "E5121")])
+def test_what_only_is_read_leaves_nothing_unknown(desk, operation, fault, cause):
+    put(desk, {"attestation": {"type": "symmetricKey", "symmetricKey": {"primaryKey": KEY_1, "secondaryKey": KEY_2}}})
+    desk.restart("--fault", f"{operation}:{fault}")
+    for words in (["update", "--eid", "e1", "--ps", "disabled"], ["show", "--eid", "e1", "--show-keys"]):
+        done = desk.run(*words, timeout=400)
+        assert (done.status, done.cause) == (6, cause), done
+    assert desk.emulator.requests("put") == []
+
+
 def test_certificates_are_replaced_and_removed(desk, certificates):
     first, second, third = (certificates.make(name, "e1") for name in ("first", "second", "third"))
     pem = {path: path.read_text().strip() for path in (first, second, third)}
