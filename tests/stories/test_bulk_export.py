@@ -139,7 +139,7 @@ def test_a_file_is_whole_or_not_there(desk):
     directory = desk.home / "exports"
     directory.mkdir()
     done = desk.run("export", directory / "all.csv")
-    assert (done.status, done.cause) == (5, "E5201"), done
+    assert (done.status, done.cause) == (5, "E5122"), done
     assert list(directory.iterdir()) == []
 
 

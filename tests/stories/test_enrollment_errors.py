@@ -37,7 +37,7 @@ CLASSES = [
     # status of the service, what is done, how it came to that, exit status, cause, errorCode, message
     (400, ["create", "--eid", "e1", "--at", "tpm", "--ek", FALSE_EK], None, 1, "E5103", "400004", "Endorsement key is invalid"),
     (401, SHOW, wrong_login, 5, "E5201", "401002", "Unauthorized"),
-    (403, SHOW, misbehave(403), 5, "E5201", "403", ""),
+    (403, SHOW, misbehave(403), 5, "E5122", "403", ""),
     (404, SHOW, None, 3, "E5108", "404201", "not found"),
     (409, ["create", "--eid", "e1", *TPM], exists, 7, "E5109", "409201", "already exists"),
     (412, ["delete", "--eid", "e1", "--etag", "b2xk"], exists, 7, "E5110", "412", ""),

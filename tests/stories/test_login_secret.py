@@ -49,7 +49,7 @@ def test_a_wrong_secret_is_refused_and_not_tried_again(make_sign_in):
 def test_a_token_without_a_role_is_refused(make_sign_in):
     sign_in = make_sign_in(application="bench:role=none")
     done = show(sign_in, *sign_in.service(), "--auth-type", "login", *sign_in.by_secret())
-    assert (done.status, done.cause) == (5, "E5201"), done
+    assert (done.status, done.cause) == (5, "E5122"), done
 
 
 def test_a_reader_reads_and_does_not_write(make_sign_in):
@@ -58,7 +58,7 @@ def test_a_reader_reads_and_does_not_write(make_sign_in):
     words = [*sign_in.service(), "--auth-type", "login", *sign_in.by_secret()]
     assert show(sign_in, *words).status == 0
     done = sign_in.station.muster("enrollment", "delete", "--eid", "e1", *words)
-    assert (done.status, done.cause) == (5, "E5201"), done
+    assert (done.status, done.cause) == (5, "E5122"), done
 
 
 @pytest.mark.parametrize("missing", ["tenant", "client-id"])

@@ -72,11 +72,11 @@ def test_a_station_without_the_journal_recognises_its_device(station):
 def test_a_refusal_does_not_end_what_may_still_land(station):
     """The first sending is lost and not there when it is looked for; the second is refused. The first may still be on its way."""
     refused = provision_with(station, "put:cut-before:count=1", "put:status=403:skip=1:count=1")
-    assert (refused.status, refused.cause) == (5, "E5201"), refused
+    assert (refused.status, refused.cause) == (5, "E5122"), refused
     row, = station.rows().values()
     assert row["state"] == "parked"
     again = provision_with(station, "put:status=403:count=1")
-    assert (again.status, again.cause) == (5, "E5201"), again
+    assert (again.status, again.cause) == (5, "E5122"), again
     row, = station.rows().values()
     assert row["state"] == "parked"
     done = station.sync()

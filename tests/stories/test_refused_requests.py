@@ -17,7 +17,7 @@ def restart(station, *faults):
 
 
 @pytest.mark.parametrize("status, exit_status, cause", [
-    (400, 1, "E5103"), (403, 5, "E5201"), (404, 3, "E5108"), (405, 1, "E5103"), (415, 1, "E5103")])
+    (400, 1, "E5103"), (403, 5, "E5122"), (404, 3, "E5108"), (405, 1, "E5103"), (415, 1, "E5103")])
 def test_a_create_that_is_refused_is_sent_once(station, status, exit_status, cause):
     restart(station, f"put:status={status}")
     done = station.provision(station.profile("derived-key"), SERIAL)
