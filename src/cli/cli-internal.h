@@ -10,6 +10,7 @@
 
 #include "muster/cleanup.h"
 #include "muster/error.h"
+#include "muster/secret.h"
 #include "muster/text.h"
 
 /* -- Options -------------------------------------------------------------------------------------------------- */
@@ -56,10 +57,15 @@ struct option_row {
 
 /* What "@FILE" values were read from; wiped when freed. */
 #define OPTION_FILES_MAX 32
+#define OPTION_SECRETS_MAX 8
 struct option_files {
-	size_t count;
+	size_t count, secret_count;
 	struct bytes contents[OPTION_FILES_MAX];
+	struct secret secrets[OPTION_SECRETS_MAX];
 };
+/* The text stays in *files. A secret's file must be readable by its owner only. */
+bool option_files_read(struct option_files *files, const char *path, const char *named,
+		       bool is_secret, const char **ret_text, struct muster_error *err) MUST_CHECK;
 void option_files_done(struct option_files *files);
 
 /* Every verb has these, before or after its name. */

@@ -22,6 +22,17 @@ bool enrollment_id_check(const struct invocation *call, const char *id, struct m
 				verb);
 }
 
+bool enrollment_etag_check(const char *etag, struct muster_error *err)
+{
+	for (const char *at = etag; at && *at; at++)
+		if (*at <= ' ' || *at > '~')
+			return muster_fail(err, CAUSE_USAGE,
+					   "--etag '%s' is none: an etag has neither spaces nor "
+					   "line ends",
+					   PRINTABLE(etag));
+	return true;
+}
+
 bool enrollment_print(const struct invocation *call, cJSON *enrollment, struct muster_error *err)
 {
 	json_sort(enrollment);

@@ -16,6 +16,8 @@ extern const struct column enrollment_columns[ENROLLMENT_COLUMN_COUNT];
 /* Given, and of a length that fits: before anything is sent. */
 bool enrollment_id_check(const struct invocation *call, const char *id, struct muster_error *err)
 	MUST_CHECK;
+/* NULL passes. */
+bool enrollment_etag_check(const char *etag, struct muster_error *err) MUST_CHECK;
 /* The value of --top: above 0, or -1 and NULL for all, INT64_MAX. */
 bool list_top_read(const char *text, int64_t *ret_top, struct muster_error *err) MUST_CHECK;
 /* The service's JSON with its members sorted, in place. */

@@ -5,9 +5,7 @@
 #include <stdarg.h>
 #include <string.h>
 
-#include "muster/file.h"
 #include "muster/log.h"
-#include "muster/secret.h"
 #include "muster/text.h"
 
 #include "cli-internal.h"
@@ -257,41 +255,6 @@ static bool store(const struct parse *parse, int index, const char *named, const
 	abort();
 }
 
-/* -- @FILE ---------------------------------------------------------------------------------------------- */
-
-enum { FILE_MAX = 256 * 1024 };
-
-void option_files_done(struct option_files *files)
-{
-	for (size_t i = 0; i < files->count; i++) {
-		secret_wipe(files->contents[i].data, files->contents[i].size);
-		bytes_done(&files->contents[i]);
-	}
-	files->count = 0;
-}
-
-/* The file's text without the newlines at its end, in place of "@FILE". */
-static bool read_value(struct parse *parse, const char *named, const char **value,
-		       struct muster_error *err)
-{
-	struct option_files *files = parse->files;
-	struct bytes *content = &files->contents[files->count];
-
-	if (files->count == OPTION_FILES_MAX)
-		return fail_usage(parse, err, "more than %d values are taken from files",
-				  OPTION_FILES_MAX);
-	if (!file_read(*value + 1, FILE_MAX, content, err))
-		return muster_error_prefix(err, "reading the value of %s", named);
-	files->count++;
-	if (memchr(content->data, 0, content->size))
-		return fail_usage(parse, err, "the file '%s' of %s is no text",
-				  PRINTABLE(*value + 1), named);
-	while (content->size > 0 && content->data[content->size - 1] == '\n')
-		content->data[--content->size] = 0;
-	*value = (const char *)content->data;
-	return true;
-}
-
 static bool is_file_value(const struct parse *parse, const char *value)
 {
 	return is_as_az(parse) && value && value[0] == '@' && value[1];
@@ -403,7 +366,10 @@ static bool fail_option(const struct parse *parse, int code, const char *word,
 static bool store_word(struct parse *parse, int index, const char *named, const char *value,
 		       struct muster_error *err)
 {
-	return (!is_file_value(parse, value) || read_value(parse, named, &value, err)) &&
+	bool is_secret = parse->rows[index]->flags & OPTION_SECRET;
+
+	return (!is_file_value(parse, value) ||
+		option_files_read(parse->files, value + 1, named, is_secret, &value, err)) &&
 	       store(parse, index, named, value, err);
 }
 
@@ -460,7 +426,7 @@ static bool take_option(struct parse *parse, int code, const char *word, const c
 				  typed, row->placeholder, row->name, row->placeholder);
 	if (is_as_az(parse) && code < LONG_BASE && value && value == strchr(word, '='))
 		value++;
-	if ((row->flags & OPTION_SECRET) && !parse->is_seen[index])
+	if ((row->flags & OPTION_SECRET) && !parse->is_seen[index] && !is_file_value(parse, value))
 		log_warning("'%s' shows its value to every user of this machine while it runs; "
 			    "use a file instead",
 			    typed);

@@ -29,6 +29,7 @@ static bool run(const struct invocation *call, struct muster_error *err)
 	CLEANUP(service_done) struct service service = { 0 };
 
 	if (!enrollment_id_check(call, options->id, err) ||
+	    !enrollment_etag_check(options->etag, err) ||
 	    !service_open(&options->login, &service, err))
 		return false;
 	return options->dry_run

@@ -68,7 +68,8 @@ static bool run(const struct invocation *call, struct muster_error *err)
 	if (options->etag && options->force)
 		return muster_fail(err, CAUSE_OPTIONS_CONTRADICT,
 				   "--etag and --force exclude each other");
-	if (!enrollment_id_check(call, options->id, err) || !compose(options, &settings, err) ||
+	if (!enrollment_id_check(call, options->id, err) ||
+	    !enrollment_etag_check(options->etag, err) || !compose(options, &settings, err) ||
 	    !service_open(&options->login, &service, err) ||
 	    !prepare(options, service.client, &settings, &update, err))
 		return false;

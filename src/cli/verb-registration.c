@@ -72,6 +72,7 @@ static bool run_delete(const struct invocation *call, struct muster_error *err)
 	CLEANUP(service_done) struct service service = { 0 };
 
 	return enrollment_id_check(call, options->id, err) &&
+	       enrollment_etag_check(options->etag, err) &&
 	       service_open(&options->login, &service, err) &&
 	       dps_record_remove(service.client, options->id,
 				 options->etag && *options->etag ? options->etag : "*", err);

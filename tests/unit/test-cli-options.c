@@ -297,6 +297,55 @@ static void reads_values_from_files_where_az_does(void **state)
 	option_files_done(&files);
 }
 
+/* As they come from another system's editors and shells. */
+static void reads_files_as_az_does(void **state)
+{
+	static const struct {
+		const char *content, *value, *sentence;
+	} files_of[] = {
+		{ "\xef\xbb\xbf{}\r\n", "{}", NULL },
+		{ "one\r\n\r\n", "one", NULL },
+		{ "\r\n", "", NULL },
+		{ "", "", NULL },
+		{ "\xff\xfe{", NULL, "UTF-16" },
+		{ "\xfe\xff{", NULL, "UTF-16" },
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(files_of); i++) {
+		CLEANUP(freep)
+		char *path = temporary_file(*state, "v", files_of[i].content, 0644);
+		CLEANUP(freep) char *named = text_format("@%s", path);
+
+		assert_int_equal(parse(&lenient, "-p", named, NULL), files_of[i].value != NULL);
+		if (files_of[i].value)
+			assert_string_equal(options.profile, files_of[i].value);
+		else
+			refuses(files_of[i].sentence);
+	}
+	CLEANUP(freep) char *ignored = temporary_file(*state, "home.txt", "x\n", 0644);
+	CLEANUP(freep) char *home = strndup(ignored, strlen(ignored) - strlen("/home.txt"));
+
+	setenv("HOME", home, 1);
+	assert_true(parse(&lenient, "-p", "@~/home.txt", NULL));
+	assert_string_equal(options.profile, "x");
+	option_files_done(&files);
+}
+
+static void takes_no_secret_from_a_file_of_all(void **state)
+{
+	CLEANUP(freep) char *own = temporary_file(*state, "own", "k\r\n", 0600);
+	CLEANUP(freep) char *shared = temporary_file(*state, "shared", "k\n", 0644);
+	CLEANUP(freep) char *from_own = text_format("@%s", own);
+	CLEANUP(freep) char *from_shared = text_format("@%s", shared);
+
+	assert_true(parse(&lenient, "--login", from_own, NULL));
+	assert_string_equal(options.login, "k");
+	assert_false(parse(&lenient, "--login", from_shared, NULL));
+	assert_int_equal(err.cause, CAUSE_SECRET_FILE_MODE);
+	assert_non_null(strstr(err.message, "--login"));
+	option_files_done(&files);
+}
+
 static void reads_the_environment_behind_the_line(void **state)
 {
 	(void)state;
@@ -355,6 +404,8 @@ int main(void)
 		cmocka_unit_test(takes_words_up_to_the_next_option),
 		cmocka_unit_test(takes_choices_in_any_case_where_az_does),
 		test_with_directory(reads_values_from_files_where_az_does),
+		test_with_directory(reads_files_as_az_does),
+		test_with_directory(takes_no_secret_from_a_file_of_all),
 		cmocka_unit_test(reads_the_environment_behind_the_line),
 		cmocka_unit_test(stops_at_help),
 		cmocka_unit_test(takes_common_options_in_front),
