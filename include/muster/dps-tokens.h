@@ -49,6 +49,7 @@ struct dps_sign_in_request {
 	enum dps_sign_in way;
 	struct dps_endpoints endpoints; /* complete */
 	const char *tenant, *client_id;
+	const char *subscription;    /* ID or name: an az session's tokens are of its tenant */
 	struct secret client_secret; /* taken over, as the next three */
 	EVP_PKEY *key;               /* RSA; may work elsewhere */
 	X509 *certificate;
@@ -72,7 +73,7 @@ void dps_tokens_free(struct dps_tokens *tokens);
 DEFINE_FREEP(dps_tokens_freep, struct dps_tokens *, dps_tokens_free)
 
 const struct dps_endpoints *dps_tokens_endpoints(const struct dps_tokens *tokens);
-/* The subscription that the az session works in; "" when not known, before a token was fetched too. */
+/* The ID of the subscription that the az session works in; "" when not known, before a token was fetched too. */
 const char *dps_tokens_subscription(const struct dps_tokens *tokens);
 /* The token for a resource; fetches one unless the one kept is good for a while yet. Borrowed until the next call.
  * Blocks as dps_client_fetch() does. */

@@ -180,6 +180,7 @@ static bool new_tokens(const struct login_options *options, struct dps_tokens **
 		.endpoints = options->endpoints,
 		.tenant = options->tenant,
 		.client_id = options->client_id,
+		.subscription = options->subscription,
 		.federated_token = options->federated_token_file,
 		.cache_file = options->token_cache,
 		.tell = tell_code,
@@ -191,31 +192,63 @@ static bool new_tokens(const struct login_options *options, struct dps_tokens **
 	return *ret_tokens;
 }
 
+static bool fail_name(const char *name, struct muster_error *err)
+{
+	return muster_fail(
+		err, CAUSE_USAGE,
+		"--dps-name '%s' is neither the name of a provisioning service nor its host",
+		PRINTABLE(name));
+}
+
 /* "NAME" is NAME.SUFFIX; what has a dot or a port is a host. */
-static bool new_by_tokens(const struct login_options *options, struct dps_tokens *tokens,
-			  struct dps_credential **ret_credential, struct muster_error *err)
+static bool host_of(const char *name, const char *suffix, char ret_host[DPS_HOST_SIZE],
+		    struct muster_error *err)
 {
 	CLEANUP(freep)
-	char *host = strpbrk(options->dps_name, ".:")
-			     ? strdup(options->dps_name)
-			     : text_format("%s.%s", options->dps_name,
-					   dps_tokens_endpoints(tokens)->suffix);
+	char *host = strpbrk(name, ".:") ? strdup(name) : text_format("%s.%s", name, suffix);
+	struct muster_error unread;
 
-	if (!host) {
-		dps_tokens_free(tokens);
+	if (!host)
 		return muster_fail_memory(err);
+	return dps_host_parse(host, strlen(host), "the service", ret_host, &unread) ||
+	       fail_name(name, err);
+}
+
+static bool new_by_tokens(const char *name, struct dps_tokens *tokens,
+			  struct dps_credential **ret_credential, struct muster_error *err)
+{
+	char host[DPS_HOST_SIZE];
+
+	if (!host_of(name, dps_tokens_endpoints(tokens)->suffix, host, err)) {
+		dps_tokens_free(tokens);
+		return false;
 	}
 	*ret_credential = dps_credential_new_tokens(tokens, host, err);
 	return *ret_credential;
 }
 
-/* A host is cut to the name that stands in front. */
-static bool new_by_management(const struct login_options *options, struct dps_tokens *tokens,
-			      struct dps_credential **ret_credential, struct muster_error *err)
+/* The az session knows the ID of a subscription that has been named to it. */
+static bool may_be_asked(const struct login_options *options)
 {
-	CLEANUP(freep)
-	char *name = strndup(options->dps_name, strcspn(options->dps_name, ".:"));
+	return login_sign_in(options) == DPS_SIGN_IN_AZ && !options->tenant;
+}
+
+static bool is_subscription_id(const char *text)
+{
+	return strlen(text) == 36 && strspn(text, "0123456789abcdefABCDEF-") == 36;
+}
+
+/* A host is cut to the name that stands in front. */
+static bool new_by_management(const struct login_options *options, const char *host,
+			      struct dps_tokens *tokens, struct dps_credential **ret_credential,
+			      struct muster_error *err)
+{
+	CLEANUP(freep) char *name = strndup(host, strcspn(host, ".:"));
 	struct dps_service_name service = { options->subscription, options->resource_group, name };
+
+	if (options->subscription && !is_subscription_id(options->subscription) &&
+	    may_be_asked(options))
+		service.subscription = NULL;
 
 	if (!name || (!options->subscription && login_sign_in(options) != DPS_SIGN_IN_AZ)) {
 		dps_tokens_free(tokens);
@@ -227,16 +260,34 @@ static bool new_by_management(const struct login_options *options, struct dps_to
 	return *ret_credential;
 }
 
+/* "https://HOST/", as az takes it too, is HOST. */
+static bool read_name(const char *text, char **ret_name, struct muster_error *err)
+{
+	const char *name = text;
+	size_t length;
+
+	if (strncasecmp(text, "https://", 8) == 0 || strncasecmp(text, "http://", 7) == 0)
+		name = strstr(text, "://") + 3;
+	length = strlen(name);
+	if (name > text && length > 0 && name[length - 1] == '/')
+		length--;
+	if (length == 0 || memchr(name, '/', length))
+		return fail_name(text, err);
+	*ret_name = strndup(name, length);
+	return *ret_name || muster_fail_memory(err);
+}
+
 static bool new_by_name(const struct login_options *options, struct dps_credential **ret_credential,
 			struct muster_error *err)
 {
 	bool is_login = options->auth_type && strcmp(options->auth_type, "login") == 0;
+	CLEANUP(freep) char *name = NULL;
 	struct dps_tokens *tokens = NULL;
 
-	if (!new_tokens(options, &tokens, err))
+	if (!read_name(options->dps_name, &name, err) || !new_tokens(options, &tokens, err))
 		return false;
-	return is_login ? new_by_tokens(options, tokens, ret_credential, err)
-			: new_by_management(options, tokens, ret_credential, err);
+	return is_login ? new_by_tokens(name, tokens, ret_credential, err)
+			: new_by_management(options, name, tokens, ret_credential, err);
 }
 
 bool login_credential_new(const struct login_options *options,

@@ -68,7 +68,7 @@ static size_t find_part(const char *name, size_t length)
 	return i;
 }
 
-/* One "name=value" of the given length. Nothing of an unknown part is shown: it may hold a key. */
+/* One "name=value" of the given length. What else stands there is passed over, as az does. */
 static bool parse_part(struct dps_login *login, bool seen[], const char *part, size_t length,
 		       struct muster_error *err)
 {
@@ -77,9 +77,7 @@ static bool parse_part(struct dps_login *login, bool seen[], const char *part, s
 	size_t which = find_part(part, name_length);
 
 	if (!equals || which == ARRAY_SIZE(parts))
-		return muster_fail(err, CAUSE_LOGIN_INVALID,
-				   "the connection string has a part that is none of HostName, "
-				   "SharedAccessKeyName and SharedAccessKey");
+		return true;
 	if (seen[which])
 		return muster_fail(err, CAUSE_LOGIN_INVALID, "the connection string has %s twice",
 				   parts[which].name);

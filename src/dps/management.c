@@ -128,16 +128,29 @@ bool management_read(const struct http_answer *answer, const char *what, cJSON *
 	return true;
 }
 
+/* What of the URL stands behind the endpoint, whose port may be said; NULL when it is elsewhere. */
+static const char *behind_endpoint(const char *url, const char *endpoint)
+{
+	size_t length = strlen(endpoint);
+	bool has_port = strchr(endpoint + strlen("https:"), ':') != NULL;
+
+	if (strncasecmp(url, endpoint, length) != 0)
+		return NULL;
+	url += length;
+	if (!has_port && text_has_prefix(url, ":443"))
+		url += strlen(":443");
+	return *url == '/' ? url : NULL;
+}
+
 bool management_next_page(const struct management_target *target, const cJSON *page,
 			  const char **ret_url, struct muster_error *err)
 {
 	const char *url = json_text(page, "nextLink");
-	size_t length = strlen(target->endpoint);
 
 	*ret_url = NULL;
 	if (!url || !*url)
 		return true;
-	if (!text_has_prefix(url, target->endpoint) || url[length] != '/')
+	if (!behind_endpoint(url, target->endpoint))
 		return muster_fail(err, CAUSE_MANAGEMENT_ANSWER,
 				   "the management API points to '%s' for its next page, which is "
 				   "not below '%s'",

@@ -35,6 +35,8 @@ static void fill_environment(const char *environment[ENVIRONMENT_MAX])
 static bool ask(const struct dps_tokens *tokens, const char *resource, struct secret *output,
 		struct muster_error *err)
 {
+	/* az takes one of the two: of a subscription it knows the tenant. */
+	const char *whose = tokens->tenant ? tokens->tenant : tokens->wanted_subscription;
 	const char *arguments[] = { "az",
 				    "account",
 				    "get-access-token",
@@ -42,8 +44,10 @@ static bool ask(const struct dps_tokens *tokens, const char *resource, struct se
 				    resource,
 				    "--output",
 				    "json",
-				    tokens->tenant ? "--tenant" : NULL,
-				    tokens->tenant,
+				    !whose           ? NULL
+				    : tokens->tenant ? "--tenant"
+						     : "--subscription",
+				    whose,
 				    NULL };
 	const char *environment[ENVIRONMENT_MAX];
 	const struct process_command command = { arguments, environment, AZ_DEADLINE_MS,

@@ -17,7 +17,7 @@ bool token_take(struct token *ret_token, const char *text, int64_t life_s, int64
 struct dps_tokens {
 	enum dps_sign_in way;
 	struct dps_endpoints endpoints;
-	const char *tenant, *client_id, *federated_token, *cache_file;
+	const char *tenant, *client_id, *federated_token, *cache_file, *wanted_subscription;
 	char *texts[10]; /* what the pointers above lead to */
 	size_t text_count;
 	struct secret client_secret;

@@ -197,6 +197,7 @@ static bool copy_texts(struct dps_tokens *tokens, const struct dps_sign_in_reque
 	       keep(tokens, from->metadata, &to->metadata) &&
 	       keep(tokens, request->client_id, &tokens->client_id) &&
 	       keep(tokens, request->federated_token, &tokens->federated_token) &&
+	       keep(tokens, request->subscription, &tokens->wanted_subscription) &&
 	       keep(tokens, ways[request->way].keeps_own ? NULL : request->cache_file,
 		    &tokens->cache_file);
 }

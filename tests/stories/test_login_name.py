@@ -25,12 +25,31 @@ def lookups(sign_in):
 
 
 @pytest.mark.parametrize("name, words, requests", [
-    ("emulator", [], 2), ("EMULATOR", [], 2), ("emulator", ["-g", "bench"], 2), ("emulator.somewhere.example", [], 2)])
+    ("emulator", [], 2), ("EMULATOR", [], 2), ("emulator", ["-g", "bench"], 2), ("emulator.somewhere.example", [], 2),
+    ("https://emulator.somewhere.example/", [], 2), ("HTTP://emulator.somewhere.example", [], 2)])
 def test_by_the_key_of_a_policy(make_sign_in, name, words, requests):
     sign_in = make_sign_in()
     done = show(sign_in, name, *words)
     assert done.status == 0 and done.json["registrationId"] == "e1", done
     assert (lookups(sign_in), sign_in.tokens_asked()) == (requests, 1)
+
+
+@pytest.mark.parametrize("form", ["{}", "https://{}", "https://{}/", "http://{}"])
+def test_a_host_may_be_written_as_an_address(make_sign_in, form):
+    """Whatever stands there, only https is spoken."""
+    sign_in = make_sign_in()
+    done = show(sign_in, form.format(sign_in.host()), "--auth-type", "login")
+    assert done.status == 0, done
+    assert lookups(sign_in) == 0
+
+
+@pytest.mark.parametrize("name", ["ftp://host.example", "https://host.example/path", "https://", "a b"])
+@pytest.mark.parametrize("way", ["key", "login"])
+def test_what_is_no_service_is_told_of_its_option(make_sign_in, name, way):
+    sign_in = make_sign_in()
+    done = show(sign_in, name, "--auth-type", way)
+    assert (done.status, done.cause) == (2, "E1001") and "provisioning service" in done.stderr, done
+    assert (lookups(sign_in), sign_in.tokens_asked()) == (0, 0)
 
 
 def test_a_device_is_provisioned_by_name(make_sign_in):

@@ -232,6 +232,22 @@ def test_az_session_knows_its_subscription(az):
     assert not cache.exists()
 
 
+@pytest.mark.parametrize("words, passed", [
+    (["--subscription", "{id}"], '"--subscription", "{id}"'), (["--subscription", "My Sub"], '"--subscription", "My Sub"'),
+    (["--subscription", "{id}", "--tenant", "t"], '"--tenant", "t"'), ([], None)])
+def test_az_is_asked_for_the_tenant_of_the_subscription(az, words, passed):
+    """The session may be at home in another one."""
+    sign_in = az(resource="https://management.azure.com")
+    own = sign_in.authority["subscription"]
+    done = sign_in.station.muster("enrollment", "show", "--eid", "e1", *sign_in.service("emulator"),
+                                  *(word.replace("{id}", own) for word in words))
+    assert done.status == 0, done
+    record = az.record.read_text()
+    if passed:
+        assert passed.replace("{id}", own) in record
+    assert ("--subscription" in record) + ("--tenant" in record) == int(bool(passed))
+
+
 @pytest.mark.parametrize("deed, status, cause", [
     ("sys.exit('Please run az login')", 5, "E5210"), ("print('{')", 6, "E5211"), ("print('{}')", 6, "E5211"),
     ("print('x' * 100000)", 5, "E5213"),

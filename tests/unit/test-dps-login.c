@@ -90,8 +90,8 @@ static void refuses_what_is_not_one(void **state)
 		"SharedAccessKeyName=owner;SharedAccessKey=" KEY,
 		"HostName=a.b;HostName=a.b;SharedAccessKeyName=owner;SharedAccessKey=" KEY,
 		"HostName=a.b;SharedAccessKeyName=o;SharedAccessKey=" KEY ";SharedAccessKey=" KEY,
-		"HostName=a.b;SharedAccessKeyName=owner;SharedAccessKey=" KEY ";DeviceId=x",
-		"HostName=a.b;;SharedAccessKeyName=owner;SharedAccessKey=" KEY,
+		"HostName=a.b; SharedAccessKeyName=owner;SharedAccessKey=" KEY,
+		"HostName=a.b;SharedAccessKeyName=owner;SharedAccesKey=" KEY,
 		"HostName=;SharedAccessKeyName=owner;SharedAccessKey=" KEY,
 		"HostName=a/b.c;SharedAccessKeyName=owner;SharedAccessKey=" KEY,
 		"HostName=a.b:0;SharedAccessKeyName=owner;SharedAccessKey=" KEY,
@@ -113,6 +113,25 @@ static void refuses_what_is_not_one(void **state)
 		assert_null(strstr(err.message, KEY));
 		assert_null(strstr(err.message, "Canary"));
 		assert_null(login.key.data);
+	}
+}
+
+static void passes_over_what_else_stands_there(void **state)
+{
+	static const char *const texts[] = {
+		"HostName=a.b;SharedAccessKeyName=owner;SharedAccessKey=" KEY ";DeviceId=x",
+		"HostName=a.b;;SharedAccessKeyName=owner;SharedAccessKey=" KEY ";;",
+		"foo;HostName=a.b;SharedAccessKeyName=owner;SharedAccessKey=" KEY ";=x",
+	};
+	struct muster_error err;
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(texts); i++) {
+		CLEANUP(dps_login_done) struct dps_login login = { 0 };
+
+		assert_true(dps_login_parse(&login, texts[i], strlen(texts[i]), &err));
+		assert_string_equal(login.host, "a.b");
+		assert_string_equal(login.policy, "owner");
 	}
 }
 
@@ -145,6 +164,7 @@ int main(void)
 		cmocka_unit_test(keeps_a_port_out_of_the_token),
 		cmocka_unit_test(a_token_is_used_again),
 		cmocka_unit_test(refuses_what_is_not_one),
+		cmocka_unit_test(passes_over_what_else_stands_there),
 		cmocka_unit_test(knows_where_devices_register),
 	};
 
