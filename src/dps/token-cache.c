@@ -7,6 +7,7 @@
 #include "muster/encoding.h"
 #include "muster/file.h"
 #include "muster/json.h"
+#include "muster/log.h"
 
 #include "token-internal.h"
 
@@ -25,22 +26,29 @@ static char *entry_name(const struct dps_tokens *tokens, const char *resource,
 	return text ? sha256_hex(out, text, strlen(text)) : NULL;
 }
 
-/* An empty object when there is no file. */
+/* An empty object when there is no file, or one that only its mode is right of. */
 static bool read_file(const struct dps_tokens *tokens, cJSON **ret_root, struct muster_error *err)
 {
 	CLEANUP(secret_done) struct secret text = { 0 };
+	struct muster_error unread;
+	bool is_read;
 
 	if (access(tokens->cache_file, F_OK) < 0 && errno == ENOENT) {
 		*ret_root = cJSON_CreateObject();
 		return *ret_root || muster_fail_memory(err);
 	}
-	if (!secret_read_file(&text, tokens->cache_file, CACHE_MAX, err) ||
-	    !json_parse((const char *)text.data, text.size, "the token cache", ret_root, err))
+	is_read = secret_read_file(&text, tokens->cache_file, CACHE_MAX, err);
+	if (!is_read && err->cause != CAUSE_SECRET_INVALID)
 		return muster_error_prefix(err, "reading the token cache '%s'",
 					   PRINTABLE(tokens->cache_file));
-	return cJSON_IsObject(*ret_root) ||
-	       muster_fail(err, CAUSE_SECRET_INVALID, "'%s' is no token cache",
-			   PRINTABLE(tokens->cache_file));
+	if (is_read && json_parse((const char *)text.data, text.size, "it", ret_root, &unread) &&
+	    cJSON_IsObject(*ret_root))
+		return true;
+	log_warning("the token cache '%s' is damaged, it is written anew",
+		    PRINTABLE(tokens->cache_file));
+	cJSON_Delete(*ret_root);
+	*ret_root = cJSON_CreateObject();
+	return *ret_root || muster_fail_memory(err);
 }
 
 bool token_cache_read(const struct dps_tokens *tokens, const char *resource, int64_t now_wall_ms,

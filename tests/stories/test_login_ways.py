@@ -268,6 +268,16 @@ def test_no_az(make_sign_in):
 
 # -- Tokens that are kept --------------------------------------------------------------------------------------------
 
+@pytest.mark.parametrize("content", ["", "{", "[]", "\x00"])
+def test_a_damaged_file_of_tokens_is_written_anew(make_sign_in, content):
+    sign_in = make_sign_in()
+    cache = write_secret(sign_in.station.home / "cache", content)
+    for damaged in (True, False):
+        done = show(sign_in, *sign_in.by_secret(), "--token-cache", cache)
+        assert done.status == 0 and ("is damaged" in done.stderr) == damaged, done
+    assert sign_in.tokens_asked() == 1
+
+
 def test_tokens_stay_in_a_file_when_asked(make_sign_in, tmp_path):
     sign_in = make_sign_in()
     cache = sign_in.station.home / "cache"
