@@ -410,6 +410,7 @@ static bool check_assignment(struct job *job, struct muster_error *err)
 {
 	const struct dps_registration *registration = &job->registration;
 	const char *wanted = job->device_id ? job->device_id : job->registration_id;
+	bool is_wanted;
 
 	if (!dps_registration_check(registration, err))
 		return muster_error_prefix(err, "registering as device '%s'",
@@ -419,7 +420,10 @@ static bool check_assignment(struct job *job, struct muster_error *err)
 			err, CAUSE_REGISTRATION_FAILED,
 			"device '%s' was assigned to hub '%s', which is none of those named for it",
 			PRINTABLE(job->registration_id), PRINTABLE(registration->assigned_hub));
-	if (strcmp(registration->device_id, wanted) != 0)
+	/* A registration ID has no case, and the service folds it; a device ID has. */
+	is_wanted = job->device_id ? strcmp(registration->device_id, wanted) == 0
+				   : text_equal_folded(registration->device_id, wanted);
+	if (!is_wanted)
 		return muster_fail(err, CAUSE_REGISTRATION_FAILED,
 				   "device '%s' was registered as '%s', not '%s'",
 				   PRINTABLE(job->registration_id),

@@ -57,6 +57,15 @@ def test_by_a_given_key_and_its_record(desk):
     assert not desk.station.journal.exists()
 
 
+def test_an_id_with_capitals(desk):
+    """The service folds the registration ID, and with it the device ID where none was given; one that was stays as it is."""
+    for words in ([], ["-d", "Unit-UP"]):
+        create(desk, "--eid", "Dev-UP", "--at", "symmetricKey", "--pk", KEY, "--sk", OTHER_KEY, *words)
+        result = is_verified(verify(desk, "Dev-UP", "--primary-key", KEY), "symmetricKey")
+        assert result["deviceId"] == (words[1] if words else "dev-up")
+        assert desk.run("delete", "--eid", "Dev-UP").status == 0
+
+
 def test_by_the_second_key_in_a_file(desk):
     create(desk, "--eid", "e1", "--at", "symmetricKey", "--pk", KEY, "--sk", OTHER_KEY)
     path = write_secret(desk.home / "key", OTHER_KEY + "\n")
