@@ -297,11 +297,12 @@ static bool read_decimal(struct reader *reader)
 {
 	char whole[DIGITS_MAX], part[DIGITS_MAX];
 	size_t start = reader->at;
-	bool is_float = false;
+	bool is_float = false, is_zero;
 
 	if (!read_digits(reader, "0123456789", whole))
 		return false;
-	text_add(reader->out, whole[0] ? whole : "0");
+	is_zero = strspn(whole, "0") == strlen(whole);
+	text_add(reader->out, is_zero ? "0" : whole);
 	if (reader_take(reader, '.')) {
 		if (!read_digits(reader, "0123456789", part))
 			return false;
@@ -322,7 +323,7 @@ static bool read_decimal(struct reader *reader)
 		text_add(reader->out, part);
 		is_float = true;
 	}
-	if (whole[0] == '0' && whole[1] && (is_float || strspn(whole, "0") < strlen(whole)))
+	if (whole[0] == '0' && whole[1] && (is_float || !is_zero))
 		return reader_wrong_at(reader, start, "a number must not begin with 0");
 	return true;
 }

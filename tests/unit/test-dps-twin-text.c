@@ -57,6 +57,7 @@ static void takes_python(void **state)
 	gives("{'a':True,'b':False,'c':[None]}", "{\"a\":true,\"b\":false,\"c\":[null]}");
 	gives("{'a':1,'b':[1,2,],}", "{\"a\":1,\"b\":[1,2]}");
 	gives("{ # first\n 'a' : 1 # last\n}", "{\"a\":1}");
+	gives("{'a':00,'b':-000,'c':0_0}", "{\"a\":0,\"b\":-0,\"c\":0}");
 	gives("{'a':0x1F,'b':0o17,'c':0b101,'d':1_000,'e':-0xff}",
 	      "{\"a\":31,\"b\":15,\"c\":5,\"d\":1000,\"e\":-255}");
 	gives("{'a':0xffffffffffffffffff}", "{\"a\":4722366482869645213695}");
