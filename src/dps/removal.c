@@ -61,7 +61,8 @@ static bool pin(struct removal *removal, const struct http_answer *answer, int64
 	if (enrollment_is_newcomer(found, answer, sent_ms))
 		return muster_fail(
 			err, CAUSE_ETAG_MISMATCH,
-			"deleting %s '%s': the answer was lost, and somebody wrote it meanwhile",
+			"deleting %s '%s': there was no clear answer, and what is there now was "
+			"written at the same time or later; look at it, then delete it again",
 			removal->kind, PRINTABLE(removal->id));
 	etag = json_text(found, "etag");
 	if (etag && strlen(etag) < sizeof(removal->etag)) {
