@@ -40,6 +40,15 @@ static bool find_command(int argc, char **argv, const struct verb **ret_verb,
 	const struct noun *noun = noun_find(argv[0]);
 	const struct verb *verb = verb_find(NULL, argv[0]);
 
+	/* az has "enrollment registration show". */
+	if (argc > 1 && strcmp(argv[0], "enrollment") == 0 &&
+	    strcmp(argv[1], "registration") == 0) {
+		if (!find_command(argc - 1, argv + 1, ret_verb, ret_noun, ret_used, err))
+			return false;
+		++*ret_used;
+		return true;
+	}
+
 	if (!noun && !verb)
 		return fail_unknown_word(NULL, argv[0], err);
 	if (noun && argc > 1 && argv[1][0] != '-') {

@@ -47,6 +47,17 @@ def test_show_and_delete(desk):
     assert registration(desk, "delete", "--rid", "r1", status=3).cause == "E5111"
 
 
+def test_the_words_of_az_are_the_same_command(desk):
+    enroll(desk, "r1")
+    register(desk, "r1")
+    done = desk.run("registration", "show", "--eid", "r1")
+    assert done.status == 0 and done.json == desk.service.registration("r1"), done
+    assert desk.run("registration", "delete", "--eid", "r1").status == 0
+    assert desk.service.registration("r1") is None and desk.service.enrollment("r1")
+    wrong = desk.run("registration", "sho", "--eid", "r1")
+    assert (wrong.status, wrong.cause) == (2, "E1001") and "did you mean 'show'" in wrong.stderr, wrong
+
+
 @pytest.mark.parametrize("fault", ["registration:status-after=500:count=1", "registration:cut-before:count=1"])
 def test_a_deletion_without_an_answer_is_read_back(desk, fault):
     enroll(desk, "r1")
