@@ -96,6 +96,25 @@ static void tell_removed_variables(void)
 		log_info("the environment's %s is set, and ignored", *name);
 }
 
+/* The line was not understood, and how its errors are to look may stand behind the mistake. */
+static int find_output(int argc, char **argv)
+{
+	for (int i = 1; i < argc; i++) {
+		const char *value = NULL;
+
+		if (strcmp(argv[i], "-o") == 0 || strcmp(argv[i], "--output") == 0)
+			value = i + 1 < argc ? argv[i + 1] : NULL;
+		else if (text_has_prefix(argv[i], "--output="))
+			value = argv[i] + strlen("--output=");
+		else if (text_has_prefix(argv[i], "-o"))
+			value = argv[i] + strlen("-o");
+		for (int format = 0; value && output_formats[format]; format++)
+			if (text_equal_folded(output_formats[format], value))
+				return format;
+	}
+	return -1;
+}
+
 /* argv[0] is the last word of the verb's name. */
 static int run_verb(const struct verb *verb, int argc, char **argv, struct common_options *common)
 {
@@ -112,6 +131,8 @@ static int run_verb(const struct verb *verb, int argc, char **argv, struct commo
 	}
 	is_done = options_parse(verb, argc, argv, options, common, &files, operands,
 				&call.operand_count, &err);
+	if (!is_done && common->output < 0)
+		common->output = find_output(argc, argv);
 	call.output =
 		common->output < 0 ? verb->default_output : (enum output_format)common->output;
 	call.is_quiet = common->quiet;

@@ -48,6 +48,15 @@ def test_errors_of_a_json_run_are_json(tmp_path):
     assert error["code"] == "E1002" and error["exit"] == 2 and error["remedy"], done
 
 
+def test_errors_of_a_line_have_the_format_at_its_end(tmp_path):
+    """Where scripts written for az have it, behind the mistake."""
+    for words in (["-o", "jsonl"], ["--output=json"], ["-ojson"], ["--output", "JSONL"]):
+        done = run("enrollment", "create", "--at", "sym", *words, home=tmp_path)
+        assert done.status == 2 and done.error["code"] == "E1001" and done.error["exit"] == 2, done
+        assert done.stderr.startswith("{"), done
+    assert run("enrollment", "create", "--at", "sym", home=tmp_path).stderr.startswith("muster: [E1001] ")
+
+
 def test_errors_are_sentences_when_no_format_is_asked_for(tmp_path):
     """Also those of verbs that print JSON by themselves."""
     done = run("enrollment", "show", "--enrollment-id", "a", home=tmp_path)
