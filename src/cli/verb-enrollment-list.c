@@ -31,7 +31,7 @@ static const struct option_row list_rows[] = {
 	    statuses),
 	ROW("attestation-type", "at", OPTION_ONE_OF, "TYPE", "Only symmetricKey, tpm or x509", attestation,
 	    attestations),
-	ROW("hub", NULL, OPTION_TEXT, "HOST", "Only those that name this hub or are assigned to it", hub, NULL),
+	ROW("hub", NULL, OPTION_TEXT, "HOST", "Only those that name this hub", hub, NULL),
 	ROW("id-prefix", NULL, OPTION_TEXT, "TEXT", "Only registration IDs that begin so, in any letter case", prefix,
 	    NULL),
 	LOGIN_ROWS(struct list_options, login),
@@ -54,8 +54,7 @@ static bool has_hub(const cJSON *enrollment, const char *hub)
 
 	cJSON_ArrayForEach(item,
 			   json_get(enrollment, "iotHubs")) if (is_hub(item, hub)) return true;
-	return is_hub(json_get(enrollment, "iotHubHostName"), hub) ||
-	       is_hub(json_at(enrollment, "registrationState", "assignedHub", NULL), hub);
+	return is_hub(json_get(enrollment, "iotHubHostName"), hub);
 }
 
 static bool has_text(const cJSON *object, const char *name, const char *fallback,
