@@ -5,6 +5,7 @@
 #include <openssl/ssl.h>
 
 #include "muster/file.h"
+#include "muster/process.h"
 
 #include "http-internal.h"
 
@@ -113,11 +114,23 @@ static const char *words_of(const struct http_transfer *transfer, CURLcode resul
 	return transfer->curl_words[0] ? transfer->curl_words : curl_easy_strerror(result);
 }
 
+/* Whoever has a proxy in the environment counts on it. */
+static const char *proxy_words(enum muster_cause cause, char out[96])
+{
+	out[0] = 0;
+	for (const char *const *name = process_removed_variables();
+	     *name && cause == CAUSE_CLOUD_UNREACHABLE; name++)
+		if (strcasestr(*name, "_proxy"))
+			snprintf(out, 96, "; the environment's %s is not used", *name);
+	return out;
+}
+
 static void describe_not_sent(struct http_transfer *transfer, CURLcode result)
 {
 	const char *url = PRINTABLE(transfer->place);
 	const char *words = PRINTABLE(words_of(transfer, result));
 	enum muster_cause cause = CAUSE_CLOUD_UNREACHABLE;
+	char proxy[96];
 
 	if (result == CURLE_PEER_FAILED_VERIFICATION) {
 		describe_certificate(transfer, result);
@@ -128,7 +141,7 @@ static void describe_not_sent(struct http_transfer *transfer, CURLcode result)
 	else if (result == CURLE_SSL_CERTPROBLEM)
 		cause = CAUSE_CRYPTO;
 	muster_fail_native(&transfer->answer.error, cause, ORIGIN_CURL, result,
-			   "connecting to '%s': %s", url, words);
+			   "connecting to '%s': %s%s", url, words, proxy_words(cause, proxy));
 }
 
 static void describe_unknown(struct http_transfer *transfer, CURLcode result)

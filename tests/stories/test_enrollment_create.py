@@ -301,6 +301,29 @@ def test_an_id_of_no_length_that_fits(desk, identity):
     assert desk.emulator.ledger() == []
 
 
+@pytest.mark.difference(10)
+def test_a_secret_comes_from_a_file_of_its_owner(desk, tmp_path):
+    """And the line does not show it then."""
+    path = write_secret(tmp_path / "key", f"{KEY_1}\r\n")
+    words = ["create", "--eid", "e1", "--at", "symmetricKey", "--pk", f"@{path}", "--sk", KEY_1]
+    path.chmod(0o644)
+    done = desk.run(*words)
+    assert (done.status, done.cause) == (2, "E1005") and "--pk" in done.stderr and desk.emulator.ledger() == [], done
+    path.chmod(0o600)
+    done = desk.run(*words)
+    assert done.status == 0 and "'--pk' shows" not in done.stderr and "'--sk' shows" in done.stderr, done
+    assert desk.bodies()[-1]["attestation"]["symmetricKey"] == {"primaryKey": KEY_1, "secondaryKey": KEY_1}
+
+
+@pytest.mark.parametrize("etag", ["a\rb", "a b", "é", "@{file}"])
+def test_what_is_no_etag(desk, tmp_path, etag):
+    (tmp_path / "etag").write_bytes(b"a\r\nb\r\n")
+    for words in (["update", "--ps", "disabled"], ["delete"], ["registration", "delete"]):
+        done = desk.run(*words, "--eid", "e1", "-e", etag.replace("{file}", str(tmp_path / "etag")))
+        assert (done.status, done.cause) == (2, "E1001") and "--etag" in done.stderr, done
+    assert desk.emulator.ledger() == []
+
+
 # -- What cannot be right -----------------------------------------------------------------------------------------------
 
 DOUBTFUL = [

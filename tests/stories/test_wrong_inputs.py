@@ -77,6 +77,17 @@ def test_variables_that_would_tell_or_divert_are_not_heard(hsm_station, tpm):
         assert name in done.stderr, done
 
 
+@pytest.mark.difference(9)
+def test_a_proxy_that_is_not_used_is_named_where_nothing_answers(station):
+    login = write_secret(station.home / "nowhere", station.login_file.read_text().replace(
+        station.emulator.url.removeprefix("https://"), "localhost:1"))
+    for given in ({}, {"HTTPS_PROXY": "http://127.0.0.1:1"}):
+        done = station.muster("enrollment", "show", "--eid", "a", "--login-file", login, "--ca-file", station.emulator.ca_file,
+                              env=given, timeout=300)
+        assert (done.status, done.cause) == (6, "E5101"), done
+        assert ("the environment's HTTPS_PROXY is not used" in done.stderr) == bool(given), done
+
+
 # -- TPM ------------------------------------------------------------------------------------------------------------
 
 def test_no_tpm_at_the_tcti(station):
