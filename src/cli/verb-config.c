@@ -4,6 +4,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "muster/dps-budget.h"
 #include "muster/file.h"
 #include "muster/journal.h"
 #include "muster/json.h"
@@ -91,6 +92,7 @@ static bool is_from_environment(const struct option_row *row, const char *value)
 struct fallbacks {
 	char *journal, *out; /* NULL: there is no home directory */
 	const char *user;
+	char rate[12];
 };
 
 static void fallbacks_done(struct fallbacks *fallbacks)
@@ -105,6 +107,7 @@ static bool find_fallbacks(const struct config_options *options, const struct co
 	CLEANUP(freep) char *journal = NULL;
 	const struct passwd *user = getpwuid(getuid());
 
+	snprintf(ret_fallbacks->rate, sizeof(ret_fallbacks->rate), "%d", DPS_BUDGET_QUOTA);
 	ret_fallbacks->journal = journal_default_path();
 	ret_fallbacks->user = user ? user->pw_name : "unknown";
 	if (!journal_path_choose(options->journal, config->journal, &journal, err))
@@ -131,6 +134,7 @@ static const char *default_of(const struct option_row *row, const struct login_o
 		{ "out", fallbacks->out },
 		{ "operator", fallbacks->user },
 		{ "socket-map", SOCKETS_FILE },
+		{ "rate", fallbacks->rate },
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(defaults); i++)
@@ -229,7 +233,8 @@ static bool add_station(cJSON *array, const struct config *config)
 	static const char *const keys[] = { "ekCertificateCache",       "tpmNetwork",
 					    "tpmDeadlines.command",     "tpmDeadlines.activation",
 					    "tpmDeadlines.keyCreation", "approvals.needed",
-					    "approvals.approvers",      "approvals.requesters" };
+					    "approvals.approvers",      "approvals.requesters",
+					    "approvals.stations" };
 
 	for (size_t i = 0; i < ARRAY_SIZE(keys); i++) {
 		char room[CONFIG_NUMBER_SIZE];

@@ -170,7 +170,8 @@ def test_config_show_says_what_else_a_run_goes_by(station):
     assert seen["tpm"] == ("device:/dev/tpmrm1", "environment") and seen["token"] == ("pkcs11:token=a", "environment")
     assert seen["out"] == (str(station.journal.parent / "evidence"), "default")
     assert seen["socketMap"] == ("/etc/muster/sockets", "default") and seen["operator"][1] == "default"
-    assert seen["pinFile"] == seen["profile"] == (None, "unset")
+    assert seen["pinFile"] == seen["profile"] == seen["approvals.stations"] == (None, "unset")
+    assert config(station)["rate"]["origin"] == "default"
 
 
 def test_config_show_masks_a_secret(station):
