@@ -639,7 +639,7 @@ def shown(ceremony):
 
 def test_what_is_demanded_and_by_which_file_is_shown(guarded):
     expected = {"approvals.needed": ("2", "system file"), "approvals.approvers": ("/etc/muster/approvers.pem", "system file"),
-                "approvals.requesters": ("/etc/muster/requesters.pem", "system file")}
+                "approvals.requesters": ("/etc/muster/requesters.pem", "system file"), "approvals.stations": (None, "unset")}
     assert shown(guarded) == expected
     path = guarded.station.home / "own.yaml"
     path.write_text("operator: somebody\n")

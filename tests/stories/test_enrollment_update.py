@@ -123,15 +123,18 @@ def test_without_the_keys_that_go_back_nothing_is_written(desk, words, goes):
     assert len(desk.emulator.requests("put")) == int(goes)
 
 
-@pytest.mark.parametrize("operation", ["get", "mechanism"])
-@pytest.mark.parametrize("fault, cause", [("truncated", "E5101"), ("cut-before", "E5101"), ("garbage=html", "E5121"),
-                                          ("garbage=huge", "E5121")])
-def test_what_only_is_read_leaves_nothing_unknown(desk, operation, fault, cause):
+UPDATE, SHOW = ["update", "--eid", "e1", "--ps", "disabled"], ["show", "--eid", "e1", "--show-keys"]
+
+
+@pytest.mark.parametrize("operation, fault, words, cause", [
+    ("get", "cut-before", UPDATE, "E5101"), ("mechanism", "truncated", SHOW, "E5101"),
+    *((operation, f"garbage={kind}", words, "E5121") for operation in ("get", "mechanism") for kind in ("html", "huge")
+      for words in (UPDATE, SHOW))])
+def test_what_only_is_read_leaves_nothing_unknown(desk, operation, fault, words, cause):
     put(desk, {"attestation": {"type": "symmetricKey", "symmetricKey": {"primaryKey": KEY_1, "secondaryKey": KEY_2}}})
     desk.restart("--fault", f"{operation}:{fault}")
-    for words in (["update", "--eid", "e1", "--ps", "disabled"], ["show", "--eid", "e1", "--show-keys"]):
-        done = desk.run(*words, timeout=400)
-        assert (done.status, done.cause) == (6, cause), done
+    done = desk.run(*words, timeout=400)
+    assert (done.status, done.cause) == (6, cause), done
     assert desk.emulator.requests("put") == []
 
 
