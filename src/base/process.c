@@ -120,9 +120,10 @@ static const char *const allowed_variables[] = {
 
 /* Worth a word to the operator when they were set. */
 static const char *const telling_variables[] = {
-	"SSLKEYLOGFILE",   "TSS2_LOG",        "PKCS11SPY",  "PKCS11SPY_OUTPUT", "OPENSSL_CONF",
-	"OPENSSL_MODULES", "OPENSSL_ENGINES", "LD_PRELOAD", "LD_LIBRARY_PATH",  "P11_KIT_DEBUG",
-	"HTTPS_PROXY",     "https_proxy",     "ALL_PROXY",  "all_proxy",        "CURL_HOME",
+	"SSLKEYLOGFILE",   "TSS2_LOG",        "PKCS11SPY",       "PKCS11SPY_OUTPUT",
+	"OPENSSL_CONF",    "OPENSSL_MODULES", "OPENSSL_ENGINES", "LD_PRELOAD",
+	"LD_LIBRARY_PATH", "P11_KIT_DEBUG",   "HTTPS_PROXY",     "https_proxy",
+	"ALL_PROXY",       "all_proxy",       "CURL_HOME",       "LD_AUDIT",
 };
 
 static const char *removed_variables[ARRAY_SIZE(telling_variables) + 1];

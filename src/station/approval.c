@@ -6,6 +6,7 @@
 #include "muster/clock.h"
 #include "muster/file.h"
 #include "muster/json.h"
+#include "muster/process.h"
 #include "muster/station-approval.h"
 #include "statement.h"
 
@@ -383,6 +384,16 @@ static int64_t needed_of(const struct config *config, int64_t demanded)
 	return config->approvals.needed > demanded ? config->approvals.needed : demanded;
 }
 
+/* The variable is removed by now, but not what it loaded, which may tell another time than it is. */
+static bool check_environment(struct muster_error *err)
+{
+	for (const char *const *name = process_removed_variables(); *name; name++)
+		if (text_has_prefix(*name, "LD_"))
+			return muster_fail(err, CAUSE_APPROVAL_PRELOADED,
+					   "approvals are not judged with %s set", *name);
+	return true;
+}
+
 /* Who runs it does not say himself whose approvals a profile means. */
 static bool check_approvers(const struct config *config, int64_t demanded, const char *verb,
 			    struct muster_error *err)
@@ -399,7 +410,8 @@ static bool check_approvers(const struct config *config, int64_t demanded, const
 
 static bool check_given(const struct approval_gate *gate, int64_t needed, struct muster_error *err)
 {
-	if (!check_approvers(gate->config, gate->demanded, gate->verb, err))
+	if (!check_approvers(gate->config, gate->demanded, gate->verb, err) ||
+	    !check_environment(err))
 		return false;
 	if (!gate->can_be_approved)
 		return muster_fail(err, CAUSE_APPROVAL_MISSING,
@@ -438,7 +450,7 @@ bool approval_demand_load(const struct config *config, int64_t demanded,
 
 	if (needed == 0)
 		return true;
-	if (!check_approvers(config, demanded, "sync", err))
+	if (!check_approvers(config, demanded, "sync", err) || !check_environment(err))
 		return false;
 	demand = calloc(1, sizeof(*demand));
 	if (!demand)

@@ -393,6 +393,14 @@ def test_a_request_out_of_its_time(ceremony, since, until):
     assert (done.status, done.cause) == (5, "E6153"), done
 
 
+@pytest.mark.parametrize("variable,value", [("LD_PRELOAD", "libm.so.6"), ("LD_AUDIT", "/nowhere.so")])
+def test_whoever_could_tell_it_another_time(ceremony, variable, value):
+    """With the clock three hours back an expired approval would hold again."""
+    ceremony.approved()
+    ceremony.refused(ceremony.provision(env={variable: value, "ASAN_OPTIONS": "verify_asan_link_order=0"}), 5, "E6174")
+    assert ceremony.provision().status == 0
+
+
 def test_clocks_may_differ_by_some_minutes(ceremony):
     ceremony.forge((ceremony.carol, {"since": 0.05}), (ceremony.dave, {}), since=0.05)
     assert ceremony.provision().status == 0
