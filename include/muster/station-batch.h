@@ -35,7 +35,7 @@ struct station_reason {
 
 struct station_figures {
 	size_t rows;
-	size_t ended;    /* rows that this run has come to the end of; the sum of the next six */
+	size_t ended; /* rows that this run has come to the end of; the sum of the next six, but in a dry run */
 	size_t before;   /* released by earlier runs */
 	size_t enrolled; /* by us */
 	size_t adopted;  /* were enrolled just so already */

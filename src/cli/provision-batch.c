@@ -254,6 +254,7 @@ static void note_failure(struct provision_batch *batch, const struct station_res
 	if (batch->failed++ == 0)
 		batch->failure = result->failure;
 	batch->differ |= batch->failure.code != result->failure.code;
+	batch->spooled += result->failure.cause == CAUSE_DEVICE_SPOOLED;
 	if (result->failure.cause == CAUSE_INTERRUPTED)
 		return;
 	end_line(batch);
@@ -335,6 +336,8 @@ bool provision_batch_end(const struct provision_batch *batch, struct muster_erro
 {
 	if (batch->failed == 0)
 		return true;
+	if (batch->spooled == batch->failed)
+		return provision_fail_spooled(batch->spooled, err);
 	*err = batch->failure;
 	if (batch->differ)
 		muster_fail(err, CAUSE_DEVICES_FAILED, "%zu devices failed, each with its own line",

@@ -21,7 +21,8 @@ struct provision_batch {
 	bool is_terminal;            /* stderr: one line that changes */
 	bool shows_line;             /* that line stands there */
 	int64_t shown_ms;            /* when progress was said last */
-	size_t failed;               /* devices, parked ones too */
+	size_t failed;               /* devices, parked and spooled ones too */
+	size_t spooled;              /* of them */
 	struct muster_error failure; /* the first */
 	bool differ;                 /* failures have different exit statuses */
 	const char *path;

@@ -129,6 +129,7 @@ static void note_failure(struct provision_report *report, const struct station_r
 	if (report->failed++ == 0)
 		report->failure = result->failure;
 	report->differ |= report->failure.code != result->failure.code;
+	report->spooled += result->failure.cause == CAUSE_DEVICE_SPOOLED;
 	if (!report->is_single)
 		fprintf(stderr, "muster: %s: [E%04u] %s\n",
 			PRINTABLE(result->socket ? result->socket : result->device),
@@ -167,6 +168,12 @@ bool provision_report_add(void *context, struct station_result *result, struct m
 				 : take_row(report, TAKE_PTR(object), err);
 }
 
+bool provision_fail_spooled(size_t count, struct muster_error *err)
+{
+	return muster_fail(err, CAUSE_DEVICE_SPOOLED, "%zu device%s ready and wait%s to be sent",
+			   count, count == 1 ? " is" : "s are", count == 1 ? "s" : "");
+}
+
 bool provision_report_end(struct provision_report *report, struct muster_error *err)
 {
 	if (report->is_endless && !output_rows_end(&report->stream, err))
@@ -176,6 +183,8 @@ bool provision_report_end(struct provision_report *report, struct muster_error *
 		return false;
 	if (report->failed == 0)
 		return true;
+	if (report->spooled == report->failed && !report->is_single)
+		return provision_fail_spooled(report->spooled, err);
 	*err = report->failure;
 	if (report->differ)
 		muster_fail(err, CAUSE_DEVICES_FAILED,

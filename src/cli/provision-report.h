@@ -14,6 +14,7 @@ struct provision_report {
 	struct output_rows stream; /* then */
 	cJSON *rows;               /* those not printed yet */
 	size_t count, failed;
+	size_t spooled;              /* of those that failed: they only wait to be sent */
 	struct muster_error failure; /* the first */
 	bool differ;                 /* failures have different exit statuses */
 };
@@ -30,5 +31,7 @@ bool provision_print_row(enum output_format output, const cJSON *object, struct 
 /* For station_request.finished; `context` is the report. */
 bool provision_report_add(void *context, struct station_result *result, struct muster_error *err)
 	MUST_CHECK;
+/* That so many devices have only been spooled is no failure of theirs, but not the end either. Returns false. */
+bool provision_fail_spooled(size_t count, struct muster_error *err);
 /* Prints what was collected. False when a device failed: with the status that all failures share, else 1. */
 bool provision_report_end(struct provision_report *report, struct muster_error *err) MUST_CHECK;

@@ -60,6 +60,8 @@ static void note_success(struct station_figures *figures, const struct job *job)
 		figures->before++;
 		return;
 	}
+	if (job_is_dry(job))
+		return;
 	if (job_is_offline(job))
 		figures->spooled++;
 	else if (job->created)

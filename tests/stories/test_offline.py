@@ -109,9 +109,12 @@ def test_sync_takes_any_name_and_refuses_one_that_is_none(station):
 def test_ids_given_by_a_manifest_are_kept(station):
     manifest = station.home / "manifest.csv"
     manifest.write_text("serial,registrationId,deviceId\nOFF-1,given-1,device-1\n")
-    done = station.muster("provision", "--profile", station.profile("derived-key"), "--manifest", manifest, "--offline",
-                          *unreachable(station), "-o", "json")
-    assert done.status == 6, done
+    command = ["provision", "--profile", station.profile("derived-key"), "--manifest", manifest, "--offline", *unreachable(station),
+               "-o", "json"]
+    planned = station.muster(*command, "--dry-run")
+    assert planned.status == 0 and (planned.json["spooled"], planned.json["yieldPercent"]) == (0, 0), planned
+    done = station.muster(*command)
+    assert done.status == 6 and "1 device is ready and waits to be sent" in done.stderr and "failed" not in done.stderr, done
     assert station.rows()["given-1"]["state"] == "spooled"
     assert station.sync().status == 0
     assert station.service.enrollment("given-1")["deviceId"] == "device-1"
