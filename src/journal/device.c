@@ -171,8 +171,9 @@ static bool put_row(struct journal *journal, const struct journal_device *before
 				   "the key of '%s' is already that of another live device",
 				   PRINTABLE(device->registration_id));
 	/* A row without its note must not be committed either. */
-	journal->is_broken = true;
-	return code != SQLITE_DONE && journal_fail(journal, code, err, "writing a device to");
+	if (code != SQLITE_DONE)
+		journal_fail(journal, code, err, "writing a device to");
+	return journal_break(journal, err);
 }
 
 bool journal_device_put(struct journal *journal, const struct journal_device *device,

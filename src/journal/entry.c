@@ -116,8 +116,8 @@ bool journal_entry_append(struct journal *journal, struct journal_entry *entry,
 		return false;
 	code = insert(statement, &row);
 	if (code != SQLITE_DONE) {
-		journal->is_broken = true;
-		return journal_fail(journal, code, err, "appending to");
+		journal_fail(journal, code, err, "appending to");
+		return journal_break(journal, err);
 	}
 	entry->seq = journal->head.seq = row.seq;
 	memcpy(entry->digest, row.digest, sizeof(row.digest));

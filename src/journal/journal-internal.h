@@ -37,7 +37,8 @@ struct journal {
 	int lock_fd;
 	bool is_writer;
 	bool is_in_transaction;
-	bool is_broken; /* a write failed: what the file holds is not known */
+	/* The write that failed, or code MUSTER_OK: what the file holds is not known then. */
+	struct muster_error broken;
 	/* A device whose row is not what its entries say, or "": nothing is written any more. */
 	char damaged[129];
 	struct journal_head head, committed_head;
@@ -96,7 +97,9 @@ const char *statement_text(sqlite3_stmt *statement, int column);
 /* False when a text of the row goes on behind a NUL: our readers would not see it, other tools do. */
 bool statement_texts_are_whole(sqlite3_stmt *statement);
 bool journal_fail_damaged(const struct journal *journal, struct muster_error *err);
-/* CAUSE_INTERNAL outside a transaction, CAUSE_JOURNAL_WRITE when an earlier write failed, CAUSE_JOURNAL_DAMAGED when a row
+/* Nothing is written any more; the first reason stays. Returns false. */
+bool journal_break(struct journal *journal, const struct muster_error *why);
+/* CAUSE_INTERNAL outside a transaction, the earlier failure when a write failed, CAUSE_JOURNAL_DAMAGED when a row
  * was found to be damaged. */
 bool journal_may_write(const struct journal *journal, struct muster_error *err) MUST_CHECK;
 

@@ -194,10 +194,9 @@ static bool check_place(struct journal *journal, struct muster_error *err)
 	sqlite3_file_control(journal->db, "main", SQLITE_FCNTL_HAS_MOVED, &has_moved);
 	if (!has_moved)
 		return true;
-	journal->is_broken = true;
-	return muster_fail(err, CAUSE_JOURNAL_WRITE,
-			   "journal '%s' was moved, removed or replaced while it was open",
-			   journal->path);
+	muster_fail(err, CAUSE_JOURNAL_WRITE,
+		    "journal '%s' was moved, removed or replaced while it was open", journal->path);
+	return journal_break(journal, err);
 }
 
 static bool step_once(struct journal *journal, enum statement which, const char *doing,
@@ -214,7 +213,7 @@ bool journal_begin(struct journal *journal, struct muster_error *err)
 	if (journal->is_in_transaction || !journal->is_writer)
 		return muster_fail(err, CAUSE_INTERNAL,
 				   "journal '%s': a transaction cannot begin here", journal->path);
-	if (journal->is_broken || journal->damaged[0])
+	if (journal->broken.code != MUSTER_OK || journal->damaged[0])
 		return journal_may_write(journal, err);
 	if (!check_place(journal, err) ||
 	    !step_once(journal, STATEMENT_BEGIN, "beginning a transaction in", err))
@@ -229,7 +228,7 @@ bool journal_commit(struct journal *journal, struct muster_error *err)
 	if (!journal_may_write(journal, err))
 		return false;
 	if (!step_once(journal, STATEMENT_COMMIT, "writing to", err)) {
-		journal->is_broken = true;
+		journal_break(journal, err);
 		journal_rollback(journal);
 		return false;
 	}
@@ -239,11 +238,17 @@ bool journal_commit(struct journal *journal, struct muster_error *err)
 
 void journal_rollback(struct journal *journal)
 {
+	struct muster_error failure;
+	int code = SQLITE_OK;
+
 	if (!journal->is_in_transaction)
 		return;
-	if (!sqlite3_get_autocommit(journal->db) &&
-	    sqlite3_exec(journal->db, "ROLLBACK", NULL, NULL, NULL) != SQLITE_OK)
-		journal->is_broken = true;
+	if (!sqlite3_get_autocommit(journal->db))
+		code = sqlite3_exec(journal->db, "ROLLBACK", NULL, NULL, NULL);
+	if (code != SQLITE_OK) {
+		journal_fail(journal, code, &failure, "taking back a transaction in");
+		journal_break(journal, &failure);
+	}
 	journal->is_in_transaction = false;
 	journal->head = journal->committed_head;
 }

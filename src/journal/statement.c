@@ -85,15 +85,21 @@ bool journal_fail_damaged(const struct journal *journal, struct muster_error *er
 			   journal->path, PRINTABLE(journal->damaged));
 }
 
+bool journal_break(struct journal *journal, const struct muster_error *why)
+{
+	if (journal->broken.code == MUSTER_OK)
+		journal->broken = *why;
+	return false;
+}
+
 bool journal_may_write(const struct journal *journal, struct muster_error *err)
 {
 	if (journal->damaged[0])
 		return journal_fail_damaged(journal, err);
-	if (journal->is_broken)
-		return muster_fail(err, CAUSE_JOURNAL_WRITE,
-				   "journal '%s': an earlier write failed; it must be opened "
-				   "again to see what it holds",
-				   journal->path);
+	if (journal->broken.code != MUSTER_OK) {
+		*err = journal->broken;
+		return false;
+	}
 	if (!journal->is_writer || !journal->is_in_transaction)
 		return muster_fail(err, CAUSE_INTERNAL,
 				   "journal '%s': written to outside a transaction", journal->path);

@@ -7,6 +7,7 @@
 #include "watch.h"
 
 #include "muster/json.h"
+#include "muster/log.h"
 #include "steps.h"
 
 void station_result_done(struct station_result *result)
@@ -138,8 +139,16 @@ static bool provision_plugged(struct run *run, struct muster_error *err)
 
 static bool provision_batch(struct run *run, struct muster_error *err)
 {
-	return batch_pin(run->batch, err) && loop_run(run, &run->batch->feed, err) &&
-	       batch_end(run->batch, err);
+	struct muster_error untold;
+
+	if (!batch_pin(run->batch, err))
+		return false;
+	if (loop_run(run, &run->batch->feed, err))
+		return batch_end(run->batch, err);
+	/* A journal that takes no more is no reason to keep quiet about what ended before. */
+	if (!batch_tell(run->batch, true, &untold))
+		log_warning("%s, going on", untold.message);
+	return false;
 }
 
 bool station_provision(const struct station_request *request, struct profile_report *report,

@@ -92,3 +92,17 @@ def test_a_full_output_folder_stops_a_batch(station):
     assert len(created(station)) < 20
     assert provision(station, manifest(station, names), "--verify", "none").status == 0
     assert created(station) == {name.lower(): 1 for name in names}
+
+
+def test_a_journal_that_takes_no_more_in_the_middle(station):
+    """The first reason is told, and what ended before; the next run goes on from there."""
+    names = serials(300)
+    path = manifest(station, names)
+    assert provision(station, manifest(station, ["FIRST-1"], "first.csv"), "--verify", "none").status == 0
+    blocks = station.journal.stat().st_size // 512 + 100
+    done = provision(station, path, "--verify", "none",
+                     wrapper=["sh", "-c", f'trap "" XFSZ; ulimit -f {blocks}; exec "$@"', "sh"])
+    assert done.status == 11 and "disk I/O error" in done.stderr and "earlier" not in done.stderr, done
+    assert 0 < done.json["enrolled"] < 300, done
+    assert provision(station, path, "--verify", "none").status == 0
+    assert {created(station)[name.lower()] for name in names} == {1}

@@ -132,7 +132,7 @@ static void fill_until_it_fails(void)
 	fail_msg("the disk never was full");
 }
 
-/* After a failed write nothing more is taken, and the file, opened again, holds together. */
+/* After a failed write nothing more is taken, for the same reason, and the file, opened again, holds together. */
 static void check_refusal_and_reopening(enum muster_cause cause)
 {
 	struct muster_error second;
@@ -141,7 +141,8 @@ static void check_refusal_and_reopening(enum muster_cause cause)
 	if (err.cause != cause)
 		fail_msg("E%d: %s", err.cause, err.message);
 	assert_false(journal_begin(limited, &second));
-	assert_int_equal(second.cause, CAUSE_JOURNAL_WRITE);
+	assert_string_equal(second.message, err.message);
+	assert_int_equal(second.cause, cause);
 	journal_close(limited);
 	limited = must_open(JOURNAL_READ);
 	assert_true(journal_verify_chain(limited, NULL, NULL, &head, &err));
