@@ -66,10 +66,12 @@ static bool waits_for_network(const struct job *job)
 
 static enum journal_state state_after(const struct job *job, enum stage stage)
 {
+	if (is_used_up(job, stage))
+		return JOURNAL_DEAD;
 	/* Nothing of ours can exist at the service, and the device is here to begin again. */
 	if (!job->may_exist && !job->spooled && !waits_for_network(job))
 		return JOURNAL_FAILED;
-	if (is_used_up(job, stage) || (job->spooled && !job->may_exist && is_final(job)) ||
+	if ((job->spooled && !job->may_exist && is_final(job)) ||
 	    job->failure.cause == CAUSE_CERTIFICATE_EXPIRED)
 		return JOURNAL_DEAD;
 	return job->may_exist || !job->spooled ? JOURNAL_PARKED : JOURNAL_SPOOLED;

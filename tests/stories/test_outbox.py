@@ -135,6 +135,20 @@ def test_what_the_service_refuses_for_good_is_a_dead_letter_at_once(station):
     assert outbox(station, "--waits", "person")[name]["state"] == "dead-letter"
 
 
+def test_what_the_service_refuses_in_each_run_is_a_dead_letter_in_the_end(station):
+    """No sync tries it; provision does, because somebody has it in hand."""
+    profile = station.profile("derived-key", {"retryBudget": 2})
+    restart(station, "put:status=400")
+    assert station.provision(profile, "WAIT-1").status == 1
+    assert outbox(station) == {} and {row["state"] for row in station.rows().values()} == {"failed"}
+    assert station.provision(profile, "WAIT-1").status == 1
+    [row] = outbox(station, "--waits", "person").values()
+    assert (row["state"], row["failures"], row["cause"]) == ("dead-letter", 2, "E5103")
+    restart(station)
+    assert station.sync().json == []
+    assert station.provision(profile, "WAIT-1").json["verified"] is True
+
+
 @pytest.mark.parametrize("state", ["failed", "retired"])
 def test_a_decision_ends_the_waiting_and_is_recorded(station, state):
     name = conflicting(station, 1)

@@ -76,11 +76,27 @@ static void no_outage_makes_a_dead_letter(void **state)
 	assert_int_equal(state_after(&run, CAUSE_CLOUD_SERVER_ERROR, 2), JOURNAL_PARKED);
 }
 
+/* Also where nothing of it can be at the service. */
+static void what_fails_each_time_is_a_dead_letter(void **state)
+{
+	struct run run = { .profile = { .retry_budget = 3, .attestation = PROFILE_TPM } };
+	struct job job = { .run = &run };
+	struct muster_error err;
+
+	(void)state;
+	muster_fail(&job.failure, CAUSE_CLOUD_REFUSED, "as it is");
+	for (job.failures = 0; job.failures < 3; job.failures++) {
+		assert_good(park_device(&job, STAGE_ENROLL, &err), err);
+		assert_int_equal(put, job.failures < 2 ? JOURNAL_FAILED : JOURNAL_DEAD);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(only_what_is_the_devices_counts),
 		cmocka_unit_test(no_outage_makes_a_dead_letter),
+		cmocka_unit_test(what_fails_each_time_is_a_dead_letter),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
