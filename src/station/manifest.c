@@ -273,16 +273,26 @@ bool manifest_open(struct manifest *manifest, const struct station_batch *batch,
 	return dps_rows_begin(manifest->rows, NULL, NULL, err);
 }
 
+static bool next_row(struct manifest *manifest, const char *values[NAME_COUNT], bool *ret_has,
+		     struct muster_error *err)
+{
+	if (!dps_rows_check_unchanged(manifest->rows, err) ||
+	    !dps_rows_next(manifest->rows, values, ret_has, err))
+		return false;
+	return (dps_rows_mistakes(manifest->rows) == 0 &&
+		*ret_has == (manifest->next < manifest->count)) ||
+	       muster_fail(err, CAUSE_TABLE_CHANGED, "other rows than were checked");
+}
+
 bool manifest_next(struct manifest *manifest, struct station_device *ret_device, bool *ret_has,
 		   struct muster_error *err)
 {
 	const char *values[NAME_COUNT];
 
-	if (!dps_rows_check_unchanged(manifest->rows, err) ||
-	    !dps_rows_next(manifest->rows, values, ret_has, err))
-		return false;
-	if (dps_rows_mistakes(manifest->rows) > 0 || *ret_has != (manifest->next < manifest->count))
-		return muster_fail(err, CAUSE_TABLE_CHANGED,
+	/* The batch is open with the file that was checked, and takes no other. */
+	if (!next_row(manifest, values, ret_has, err))
+		return err->cause == CAUSE_TABLE_CHANGED &&
+		       muster_fail(err, CAUSE_BATCH_CHANGED,
 				   "manifest '%s' was changed while it was read", manifest->path);
 	if (!*ret_has)
 		return true;

@@ -20,7 +20,7 @@ struct manifest {
 bool manifest_open(struct manifest *manifest, const struct station_batch *batch,
 		   const struct run *run, struct muster_error *err) MUST_CHECK;
 void manifest_close(struct manifest *manifest);
-/* The rows from the first on; texts are borrowed until the next call. CAUSE_TABLE_CHANGED when the file is not the one that
+/* The rows from the first on; texts are borrowed until the next call. CAUSE_BATCH_CHANGED when the file is not the one that
  * was checked. */
 bool manifest_next(struct manifest *manifest, struct station_device *ret_device, bool *ret_has,
 		   struct muster_error *err) MUST_CHECK;

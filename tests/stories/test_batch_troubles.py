@@ -39,7 +39,7 @@ def test_a_manifest_that_is_edited_stops_its_batch(station):
         wait_until(lambda: len(created(station)) >= 20, what="some devices")
         path.write_text(path.read_text() + "NEW-1\n")
         stdout, stderr = process.communicate(timeout=120)
-    assert process.returncode == 8 and "was changed while it was read" in stderr, (process.returncode, stdout, stderr)
+    assert process.returncode == 7 and "was changed while it was read" in stderr and "E1441" in stderr, (process.returncode, stdout, stderr)
     assert json.loads(stdout)["enrolled"] < 400 and "new-1" not in created(station)
     restart(station)
     refused = provision(station, path, "--verify", "none")
