@@ -87,8 +87,12 @@ bool bundle_read(const char *path, const char *schema, const char *public_key_pa
 	if (!is_flat((const char *)file.data, file.size))
 		return fail_other(path, schema, err);
 	if (!json_parse_large((const char *)file.data, file.size, BUNDLE_FILE_MAX, path, &object,
-			      &unread))
-		return muster_fail(err, CAUSE_BUNDLE_INVALID, "%s", unread.message);
+			      &unread)) {
+		*err = unread;
+		if (unread.cause == CAUSE_JSON_INVALID)
+			muster_fail(err, CAUSE_BUNDLE_INVALID, "%s", unread.message);
+		return false;
+	}
 	if (!check(path, schema, object, &trusted, &statement, err))
 		return false;
 	memcpy(ret_digest, statement.digest, SHA256_HEX_SIZE);

@@ -387,7 +387,7 @@ def test_a_file_of_another_kind_takes_no_memory_before_it_is_refused(release_sta
     other = tmp_path / "other.receipt"
     other.write_text('{"schema":"muster.receipt/1","content":[' + "0," * (8 * 1024 * 1024) + "0]}")
     done = accept(station, other, public_key(station), wrapper=("prlimit", f"--as={512 * 1024 * 1024}"))
-    assert (done.status, done.cause) == (8, "E6030"), done
+    assert (done.status, done.cause) == (8, "E6030") and "is no receipt" in done.error["detail"], done
 
 
 def test_nothing_to_export_is_told(station, tmp_path):
