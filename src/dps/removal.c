@@ -77,16 +77,17 @@ static bool read_back(struct dps_client *client, struct removal *removal, int64_
 		      bool *ret_is_gone, struct muster_error *err)
 {
 	CLEANUP(http_answer_done) struct http_answer answer = { 0 };
-	char what[200];
+	struct muster_error unread;
 
 	if (!dps_client_fetch(client, build_get, removal, false, &answer, err))
 		return false;
 	*ret_is_gone = answer_is(&answer, 404);
 	if (answer_is(&answer, 200))
 		return pin(removal, &answer, sent_ms, err);
-	snprintf(what, sizeof(what), "%s '%s', after its deletion was sent", removal->kind,
-		 PRINTABLE(removal->id));
-	return *ret_is_gone || dps_answer_fail(&answer, what, err);
+	return *ret_is_gone || dps_answer_fail(&answer, "reading it back", &unread) ||
+	       muster_fail(err, CAUSE_OUTCOME_UNKNOWN,
+			   "%s '%s' may or may not have been deleted: %s", removal->kind,
+			   PRINTABLE(removal->id), unread.message);
 }
 
 static bool is_unclear(const struct http_answer *answer)

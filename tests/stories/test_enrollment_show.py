@@ -80,6 +80,14 @@ def test_a_deletion_without_an_answer_is_read_back(desk, fault):
     assert len(desk.emulator.effects("delete", "e1")) == 1
 
 
+def test_a_deletion_whose_outcome_cannot_be_read(desk):
+    put(desk, "e1")
+    desk.restart("--fault", "delete:cut-after:count=1", "--fault", "get:status=403")
+    done = desk.run("delete", "--eid", "e1")
+    assert (done.status, done.cause) == (9, "E5107") and "may or may not" in done.stderr, done
+    assert len(desk.emulator.requests("delete")) == 1
+
+
 def test_a_deletion_without_an_answer_spares_what_was_written_since(desk):
     """By the service's clock; so it may be what somebody made anew."""
     desk.restart("--clock-offset", "600")
