@@ -128,18 +128,18 @@ bool management_read(const struct http_answer *answer, const char *what, cJSON *
 	return true;
 }
 
-/* What of the URL stands behind the endpoint, whose port may be said; NULL when it is elsewhere. */
-static const char *behind_endpoint(const char *url, const char *endpoint)
+/* The endpoint's port may be said. */
+static bool is_below(const char *url, const char *endpoint)
 {
 	size_t length = strlen(endpoint);
 	bool has_port = strchr(endpoint + strlen("https:"), ':') != NULL;
 
 	if (strncasecmp(url, endpoint, length) != 0)
-		return NULL;
+		return false;
 	url += length;
 	if (!has_port && text_has_prefix(url, ":443"))
 		url += strlen(":443");
-	return *url == '/' ? url : NULL;
+	return *url == '/';
 }
 
 bool management_next_page(const struct management_target *target, const cJSON *page,
@@ -150,7 +150,7 @@ bool management_next_page(const struct management_target *target, const cJSON *p
 	*ret_url = NULL;
 	if (!url || !*url)
 		return true;
-	if (!behind_endpoint(url, target->endpoint))
+	if (!is_below(url, target->endpoint))
 		return muster_fail(err, CAUSE_MANAGEMENT_ANSWER,
 				   "the management API points to '%s' for its next page, which is "
 				   "not below '%s'",
