@@ -20,6 +20,8 @@ struct dps_settings {
 	const char *certificate, *secondary_certificate; /* PEM text, or base64 of DER */
 	bool remove_certificate, remove_secondary_certificate;
 	const char *primary_key, *secondary_key;
+	/* The options that these came by, for messages; NULL: the ones of the same name. */
+	const char *endorsement_key_option, *primary_key_option, *secondary_key_option;
 
 	const char *provisioning_status; /* "enabled" or "disabled" */
 	const char *

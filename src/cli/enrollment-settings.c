@@ -237,6 +237,11 @@ static struct dps_settings values_of(const struct settings_options *given)
 		.primary_key =
 			first_of(given->derive_from, given->primary_key_file, given->primary_key),
 		.secondary_key = first_of(given->secondary_key_file, given->secondary_key, NULL),
+		.endorsement_key_option = given->tpm ? "--tpm" : NULL,
+		.primary_key_option = given->derive_from        ? "--derive-from"
+				      : given->primary_key_file ? "--primary-key-file"
+								: NULL,
+		.secondary_key_option = given->secondary_key_file ? "--secondary-key-file" : NULL,
 		.provisioning_status = given->provisioning_status,
 		.reprovision_policy = given->reprovision_policy,
 		.sets_edge = given->edge_enabled != OPTION_UNSET,

@@ -31,17 +31,25 @@ struct typed {
 
 #define TYPED_COUNT 7
 
+static const char *option_of(const char *said, const char *plain)
+{
+	return said ? said : plain;
+}
+
 static void list_typed(const struct dps_settings *settings, struct typed ret_list[TYPED_COUNT])
 {
 	const struct typed list[TYPED_COUNT] = {
-		{ settings->endorsement_key, "--endorsement-key", "tpm" },
+		{ settings->endorsement_key,
+		  option_of(settings->endorsement_key_option, "--endorsement-key"), "tpm" },
 		{ settings->certificate, "--certificate-path", "x509" },
 		{ settings->secondary_certificate, "--secondary-certificate-path", "x509" },
 		{ settings->remove_certificate, "--remove-certificate", "x509" },
 		{ settings->remove_secondary_certificate, "--remove-secondary-certificate",
 		  "x509" },
-		{ settings->primary_key, "--primary-key", "symmetricKey" },
-		{ settings->secondary_key, "--secondary-key", "symmetricKey" },
+		{ settings->primary_key, option_of(settings->primary_key_option, "--primary-key"),
+		  "symmetricKey" },
+		{ settings->secondary_key,
+		  option_of(settings->secondary_key_option, "--secondary-key"), "symmetricKey" },
 	};
 
 	memcpy(ret_list, list, sizeof(list));
