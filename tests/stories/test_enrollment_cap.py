@@ -14,9 +14,9 @@ def test_a_batch_that_finds_no_more_room(station):
     enrolled = created(station)
     assert 0 < len(enrolled) < DEVICES and set(enrolled.values()) == {1}
     assert released(station) == set(enrolled)
-    # The third stops it, when others may be under way; and what was refused was not sent again.
-    refused = [row["bodySha256"] for row in requests(station) if row["status"] == 403]
-    assert 1 <= len(refused) < 3 + LANES and len(set(refused)) == len(refused), refused
+    # The third in a row stops it, when others may be under way; until then a bulk may be among those that are tried once more.
+    refused = [row["op"] for row in requests(station) if row["status"] == 403]
+    assert 1 <= len(refused) < 3 + LANES, refused
     restart(station)
     again = provision(station, path, "--verify", "none")
     assert again.status == 0 and again.json["before"] == len(enrolled), again
