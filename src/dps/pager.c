@@ -1,3 +1,5 @@
+#include <string.h>
+
 #include "muster/log.h"
 
 #include "dps-internal.h"
@@ -40,6 +42,23 @@ static bool fetch(struct dps_pager *pager, struct dps_client *client,
 	}
 }
 
+/* It would never end. */
+static bool is_stuck(const struct dps_pager *pager, const struct text *next)
+{
+	return next->length > 0 && next->length == pager->continuation.length &&
+	       memcmp(next->data, pager->continuation.data, next->length) == 0;
+}
+
+static bool read_page(const struct dps_pager *pager, const struct http_answer *answer,
+		      cJSON **ret_page, struct muster_error *err)
+{
+	if (is_stuck(pager, &answer->continuation))
+		return muster_fail(err, CAUSE_CLOUD_ANSWER_INVALID,
+				   "listing: the service says that the page after this one is this "
+				   "one");
+	return dps_query_read(answer, ret_page, err);
+}
+
 bool dps_pager_next(struct dps_pager *pager, struct dps_client *client, cJSON **ret_page,
 		    struct muster_error *err)
 {
@@ -51,7 +70,7 @@ bool dps_pager_next(struct dps_pager *pager, struct dps_client *client, cJSON **
 	if (pager->page_size == 0)
 		pager->page_size = DPS_PAGE_SIZE;
 	if (!fetch(pager, client, &answer, err) ||
-	    !dps_read_end(dps_query_read(&answer, ret_page, err), err))
+	    !dps_read_end(read_page(pager, &answer, ret_page, err), err))
 		return false;
 	text_done(&pager->continuation);
 	pager->continuation = answer.continuation;

@@ -70,10 +70,11 @@ class WrongServer:
 
 class ScriptedService(WrongServer):
     """A right one, in the place of the provisioning service: answers a (method, path) with its text and status 200, and
-    anything else with 404. `requests` are (method, path, headers, body)."""
+    anything else with 404. `headers` are more lines of each answer; `requests` are (method, path, headers, body)."""
 
-    def __init__(self, directory, answers):
+    def __init__(self, directory, answers, headers=""):
         self.answers = answers
+        self.headers = headers
         self.requests = []
         super().__init__(directory, "right")
         self.login_file = write_secret(self.directory / "login", f"HostName=localhost:{self.port};SharedAccessKeyName=owner;"
@@ -109,6 +110,6 @@ class ScriptedService(WrongServer):
         text = self.answers.get((words[0], path))
         status = "200 OK" if text is not None else "404 Not Found"
         content = (text or "{}").encode()
-        stream.sendall(f"HTTP/1.1 {status}\r\nContent-Type: application/json\r\nContent-Length: {len(content)}\r\n\r\n".encode()
-                       + content)
+        stream.sendall(f"HTTP/1.1 {status}\r\nContent-Type: application/json\r\nContent-Length: {len(content)}\r\n{self.headers}\r\n"
+                       .encode() + content)
         return True

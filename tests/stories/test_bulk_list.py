@@ -8,6 +8,7 @@ from lib.bulk import multiply, run_measured, symmetric
 from lib.enrollment import EnrollmentDesk
 from lib.paths import RELEASE
 from lib.program import environment
+from lib.tls_server import ScriptedService
 
 HUB = "hub-1.azure-devices.net"
 
@@ -82,6 +83,14 @@ def test_a_name_that_is_nowhere_is_told(full_desk):
     assert done.status == 0 and "nothing that was listed has 'devicId'" in done.stderr and "'deviceId'" not in done.stderr, done
     done = full_desk.run("list", "--fields", "registrationId,devicId", "--id-prefix", "none")
     assert done.stdout == "[]\n" and "devicId" not in done.stderr, done
+
+
+def test_a_service_that_names_a_page_as_its_own_next_one(station, tmp_path):
+    answers = {("POST", "/enrollments/query"): json.dumps([symmetric("a-1")])}
+    with ScriptedService(tmp_path / "service", answers, "x-ms-continuation: again\r\n") as service:
+        done = station.muster("enrollment", "list", "--login-file", service.login_file, "--ca-file", service.ca_file)
+        assert done.cause == "E5121" and "the page after this one is this one" in done.stderr, done
+        assert len([row for row in service.requests if row[0] == "POST"]) == 2
 
 
 def test_formats(full_desk):
