@@ -9,6 +9,7 @@
 #include "muster/cleanup.h"
 #include "muster/dps-client.h"
 #include "muster/dps-settings.h"
+#include "muster/encoding.h"
 #include "muster/error.h"
 
 /* -- Twins --------------------------------------------------------------------------------------------- */
@@ -40,6 +41,7 @@ struct dps_pager {
 	unsigned
 		page_size; /* rows asked for; 0: DPS_PAGE_SIZE. Halved when an answer is too large */
 	struct text continuation;
+	uint8_t page_digest[SHA256_SIZE]; /* of the page before */
 	bool is_begun;
 };
 

@@ -42,17 +42,23 @@ static bool fetch(struct dps_pager *pager, struct dps_client *client,
 	}
 }
 
-/* It would never end. */
-static bool is_stuck(const struct dps_pager *pager, const struct text *next)
+/* The same page with the same next one: it would never end. A service may keep its place behind a name that stays. */
+static bool is_stuck(struct dps_pager *pager, const struct http_answer *answer)
 {
+	const struct text *next = &answer->continuation;
+	uint8_t before[SHA256_SIZE];
+
+	memcpy(before, pager->page_digest, sizeof(before));
+	sha256(pager->page_digest, answer->body.data ? answer->body.data : "", answer->body.length);
 	return next->length > 0 && next->length == pager->continuation.length &&
-	       memcmp(next->data, pager->continuation.data, next->length) == 0;
+	       memcmp(next->data, pager->continuation.data, next->length) == 0 &&
+	       memcmp(before, pager->page_digest, sizeof(before)) == 0;
 }
 
-static bool read_page(const struct dps_pager *pager, const struct http_answer *answer,
-		      cJSON **ret_page, struct muster_error *err)
+static bool read_page(struct dps_pager *pager, const struct http_answer *answer, cJSON **ret_page,
+		      struct muster_error *err)
 {
-	if (is_stuck(pager, &answer->continuation))
+	if (is_stuck(pager, answer))
 		return muster_fail(err, CAUSE_CLOUD_ANSWER_INVALID,
 				   "listing: the service says that the page after this one is this "
 				   "one");
