@@ -163,8 +163,8 @@ static void report_line(struct table_file *file, struct table_report *report,
 }
 
 /* The next line that is a row. One that is too long is a mistake, and the end. */
-static bool next_line(struct table_file *file, struct table_report *report, bool *ret_has,
-		      struct muster_error *err)
+bool table_file_next_line(struct table_file *file, struct table_report *report, bool *ret_has,
+			  struct muster_error *err)
 {
 	do {
 		if (!read_line(file, ret_has, err))
@@ -192,7 +192,7 @@ bool table_file_next_object(struct table_file *file, struct table_report *report
 	struct muster_error error;
 	bool has;
 
-	if (!next_line(file, report, &has, err))
+	if (!table_file_next_line(file, report, &has, err))
 		return false;
 	if (!has)
 		return true;
@@ -214,16 +214,4 @@ bool table_file_next_object(struct table_file *file, struct table_report *report
 	cJSON_Delete(*ret_object);
 	*ret_object = cJSON_CreateObject();
 	return *ret_object || muster_fail_memory(err);
-}
-
-bool table_file_next_line(struct table_file *file, struct table_report *report, bool *ret_has,
-			  struct muster_error *err)
-{
-	struct muster_error error;
-
-	if (!next_line(file, report, ret_has, err))
-		return false;
-	if (*ret_has && !json_check(file->line.data, file->line.length, "the row", &error))
-		report_line(file, report, &error);
-	return true;
 }

@@ -130,7 +130,7 @@ bool table_file_next_cells(struct table_file *file, struct table_report *report,
  * and an empty object. */
 bool table_file_next_object(struct table_file *file, struct table_report *report,
 			    cJSON **ret_object, struct muster_error *err) MUST_CHECK;
-/* The same without a tree, in file->line; a mistake when it is no JSON. */
+/* JSON Lines: the next row as text, in file->line; what it says is not looked at. */
 bool table_file_next_line(struct table_file *file, struct table_report *report, bool *ret_has,
 			  struct muster_error *err) MUST_CHECK;
 
