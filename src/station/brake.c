@@ -28,6 +28,7 @@ bool brake_is_general(enum muster_cause cause)
 	} families[] = {
 		{ 4100, 4299 },
 		{ CAUSE_CLOUD_UNREACHABLE, CAUSE_ENROLLMENT_NOT_FOUND },
+		{ CAUSE_CLOUD_READ_INVALID, CAUSE_CLOUD_FORBIDDEN },
 		{ 5200, 5299 },
 		{ CAUSE_OUTPUT_WRITE, CAUSE_OUTPUT_WRITE },
 	};
