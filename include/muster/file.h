@@ -79,3 +79,7 @@ bool file_check_trusted(const char *path, struct muster_error *err) MUST_CHECK;
 /* file_read() of such a file. */
 bool file_read_trusted(const char *path, size_t max, struct bytes *ret_bytes,
 		       struct muster_error *err) MUST_CHECK;
+/* The same for what people work on together: the file's group, and that of directories above it, may write. What is no file
+ * ("-", a pipe) comes from who gave it. For profiles, roots, revocation lists and CA files. */
+bool file_read_owned(const char *path, size_t max, struct bytes *ret_bytes,
+		     struct muster_error *err) MUST_CHECK;

@@ -13,18 +13,19 @@ enum { LINKS_MAX = 40 };
 
 struct walk {
 	const char *asked; /* as the caller named it, for messages */
+	mode_t others;     /* who must not be able to write */
 	int links_left;
 	struct muster_error *err;
 };
 
-static bool is_trusted(const struct stat *status)
+static bool is_trusted(const struct walk *walk, const struct stat *status)
 {
 	if (status->st_uid != 0 && status->st_uid != geteuid())
 		return false;
 	/* The mode of a link says nothing; in a sticky directory only owners remove and rename. */
 	return S_ISLNK(status->st_mode) ||
 	       (S_ISDIR(status->st_mode) && (status->st_mode & S_ISVTX)) ||
-	       (status->st_mode & 022) == 0;
+	       (status->st_mode & walk->others) == 0;
 }
 
 static bool check_path(struct walk *walk, const char *path);
@@ -66,7 +67,7 @@ static bool check_path(struct walk *walk, const char *path)
 	if (lstat(path, &status) < 0)
 		return muster_fail_errno(walk->err, CAUSE_INPUT_NOT_FOUND, errno, "looking at '%s'",
 					 PRINTABLE(path));
-	if (!is_trusted(&status))
+	if (!is_trusted(walk, &status))
 		return muster_fail(
 			walk->err, CAUSE_FILE_OWNER,
 			"'%s' is used by '%s' and could be changed by others (mode %04o, owner %u)",
@@ -75,9 +76,9 @@ static bool check_path(struct walk *walk, const char *path)
 	return !S_ISLNK(status.st_mode) || follow_link(walk, path, directory);
 }
 
-bool file_check_trusted(const char *path, struct muster_error *err)
+static bool check(const char *path, mode_t others, struct muster_error *err)
 {
-	struct walk walk = { .asked = path, .links_left = LINKS_MAX, .err = err };
+	struct walk walk = { .asked = path, .others = others, .links_left = LINKS_MAX, .err = err };
 	CLEANUP(freep) char *here = NULL;
 	CLEANUP(freep) char *whole = NULL;
 
@@ -95,8 +96,22 @@ bool file_check_trusted(const char *path, struct muster_error *err)
 	return whole ? check_path(&walk, whole) : muster_fail_memory(err);
 }
 
+bool file_check_trusted(const char *path, struct muster_error *err)
+{
+	return check(path, S_IWGRP | S_IWOTH, err);
+}
+
 bool file_read_trusted(const char *path, size_t max, struct bytes *ret_bytes,
 		       struct muster_error *err)
 {
 	return file_check_trusted(path, err) && file_read(path, max, ret_bytes, err);
+}
+
+bool file_read_owned(const char *path, size_t max, struct bytes *ret_bytes,
+		     struct muster_error *err)
+{
+	struct stat status;
+	bool is_file = stat(path, &status) == 0 && S_ISREG(status.st_mode);
+
+	return (!is_file || check(path, S_IWOTH, err)) && file_read(path, max, ret_bytes, err);
 }

@@ -20,7 +20,7 @@ bool http_tls_check_roots(const char *ca_file, struct muster_error *err)
 	CLEANUP(BIO_freep) BIO *bio = NULL;
 	CLEANUP(X509_freep) X509 *first = NULL;
 
-	if (!file_read_trusted(ca_file, ROOTS_MAX, &pem, err))
+	if (!file_read_owned(ca_file, ROOTS_MAX, &pem, err))
 		return muster_error_prefix(err, "reading the trusted roots");
 	bio = BIO_new_mem_buf(pem.data, (int)pem.size);
 	if (!bio)

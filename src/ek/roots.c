@@ -110,7 +110,7 @@ static bool take_file(struct ek_trust *trust, const char *directory, const char 
 	CLEANUP(bytes_done) struct bytes content = { 0 };
 	if (!path)
 		return muster_fail_memory(err);
-	if (!file_read_trusted(path, FILE_SIZE_MAX, &content, err))
+	if (!file_read_owned(path, FILE_SIZE_MAX, &content, err))
 		return false;
 	ERR_set_mark();
 	bool taken = take(trust, path, &content, err);

@@ -126,7 +126,7 @@ bool profile_load(const char *path, struct profile *ret_profile, struct profile_
 {
 	CLEANUP(bytes_done) struct bytes bytes = { 0 };
 
-	if (!file_read_trusted(path, PROFILE_SIZE_MAX, &bytes, err))
+	if (!file_read_owned(path, PROFILE_SIZE_MAX, &bytes, err))
 		return false;
 	return profile_parse(path, bytes.data ? (const char *)bytes.data : "", bytes.size,
 			     ret_profile, report, err);
