@@ -1,7 +1,11 @@
 /* "@FILE" in place of a value, as az reads it: without a byte order mark and the line ends at its end, "~/" being the home
  * directory. */
+#include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include "muster/file.h"
 
@@ -48,6 +52,23 @@ static bool take_text(uint8_t *data, size_t size, const char *path, const char *
 	return true;
 }
 
+/* What nobody else can read: standard input, a pipe, or a file for its owner alone. */
+static bool read_private(struct secret *secret, const char *path, struct muster_error *err)
+{
+	CLEANUP(closep) int fd = -1;
+	struct stat status;
+
+	if (strcmp(path, "-") == 0)
+		return secret_read_fd(secret, STDIN_FILENO, SECRET_FILE_MAX, "standard input", err);
+	if (stat(path, &status) < 0 || !S_ISFIFO(status.st_mode))
+		return secret_read_file(secret, path, SECRET_FILE_MAX, err);
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (fd < 0)
+		return muster_fail_errno(err, CAUSE_INPUT_NOT_FOUND, errno, "opening '%s'",
+					 PRINTABLE(path));
+	return secret_read_fd(secret, fd, SECRET_FILE_MAX, "a pipe", err);
+}
+
 static bool read_secret(struct option_files *files, const char *path, const char *named,
 			const char **ret_text, struct muster_error *err)
 {
@@ -56,7 +77,7 @@ static bool read_secret(struct option_files *files, const char *path, const char
 	if (files->secret_count == OPTION_SECRETS_MAX)
 		return muster_fail(err, CAUSE_USAGE, "more than %d secrets are taken from files",
 				   OPTION_SECRETS_MAX);
-	if (!secret_read_file(secret, path, SECRET_FILE_MAX, err))
+	if (!read_private(secret, path, err))
 		return muster_error_prefix(err, "reading the value of %s", named);
 	files->secret_count++;
 	return take_text(secret->data, secret->size, path, named, ret_text, err);

@@ -401,6 +401,9 @@ static bool is_option(const struct parse *parse, const char *word)
 
 	if (length < 2 || word[0] != '-')
 		return false;
+	if (is_as_az(parse) && word[1] == '-' &&
+	    (is_long_name(parse, word) || find_shortest(parse, word) >= 0))
+		return true;
 	if (is_as_az(parse))
 		return !strchr(word, ' ') && strspn(word + 1, "0123456789.") < length - 1;
 	return word[1] == '-' ? is_long_name(parse, word)

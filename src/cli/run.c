@@ -185,7 +185,7 @@ static int run_command(int argc, char **argv, struct common_options *common)
 		return finish(&err, OUTPUT_TABLE);
 	if (verb)
 		return run_verb(verb, argc - used + 1, argv + used - 1, common);
-	if (argc == 1 || strcmp(argv[1], "-h") == 0 || strcmp(argv[1], "--help") == 0) {
+	if (argc == used || strcmp(argv[used], "-h") == 0 || strcmp(argv[used], "--help") == 0) {
 		help_noun(stdout, noun);
 		return 0;
 	}
