@@ -401,7 +401,7 @@ static bool check_approvers(const struct config *config, int64_t demanded, const
 	if (!config->approvals.approvers)
 		return muster_fail(err, CAUSE_APPROVERS_UNSET,
 				   "no configuration names approvers for 'muster %s'", verb);
-	return demanded <= config->approvals.needed || config->approvals.are_systems ||
+	return demanded == 0 || config->approvals.are_systems ||
 	       muster_fail(err, CAUSE_APPROVERS_UNSET,
 			   "the profile demands approvals, and no configuration of the system's "
 			   "names approvers for 'muster %s'",

@@ -186,7 +186,8 @@ def test_a_profile_may_demand_more_and_never_less(ceremony, tmp_path):
     assert ceremony.provision().status == 0
 
 
-def test_a_profile_that_demands_less_changes_nothing(ceremony):
+def test_a_profile_that_demands_less_changes_nothing(ceremony, tmp_path):
+    ceremony.install(tmp_path / "etc")
     ceremony.profile = ceremony.station.profile("derived-key", {"approvals": 1})
     assert ceremony.ask().status == 0 and ceremony.grant(ceremony.carol).status == 0
     ceremony.refused(ceremony.provision(), 5, "E6154")
@@ -194,15 +195,14 @@ def test_a_profile_that_demands_less_changes_nothing(ceremony):
 
 def test_a_profile_whose_station_knows_no_approvers(ceremony):
     ceremony.profile = ceremony.station.profile("derived-key", {"approvals": 1})
-    configuration = ceremony.station.env.pop("MUSTER_CONFIG")
+    ceremony.station.env.pop("MUSTER_CONFIG")
     ceremony.refused(provision(ceremony.station, ceremony.manifest, profile=ceremony.profile), 2, "E6158")
-    ceremony.station.env["MUSTER_CONFIG"] = configuration
-    assert ceremony.approved().provision().status == 0
 
 
-def test_who_runs_it_does_not_say_who_meets_a_profiles_demand(ceremony, tmp_path):
+@pytest.mark.parametrize("needed", [0, 2])
+def test_who_runs_it_does_not_say_who_meets_a_profiles_demand(ceremony, tmp_path, needed):
     """With three keys of his own he would be all of them."""
-    ceremony.demand(0)
+    ceremony.demand(needed)
     ceremony.profile = ceremony.station.profile("derived-key", {"approvals": 2})
     ceremony.refused(ceremony.approved().provision(), 2, "E6158")
     assert ceremony.install(tmp_path / "etc").provision().status == 0
