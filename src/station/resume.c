@@ -91,8 +91,10 @@ static bool take_attest(struct job *job, const struct journal_entry *entry, cons
 	if (key == &job->keys[ATTEST_SECONDARY] &&
 	    !take_bytes(&key->id, json_text(body, "keyId"), hex_decode))
 		return false;
-	if (is_step(body, "key-make"))
+	if (is_step(body, "key-make")) {
 		bytes_done(&key->certificate);
+		key->is_gone = false;
+	}
 	if (is_step(body, "wrap-out"))
 		return take_wrapped(job, entry, body);
 	if (entry->kind != JOURNAL_OUTCOME ||
@@ -236,6 +238,9 @@ static void drop_expired(struct job *job)
 	for (size_t i = 0; i < ATTEST_KEYS; i++) {
 		bytes_done(&job->keys[i].certificate);
 		bytes_done(&job->keys[i].request);
+		/* Another key is wrapped anew, also where the former was destroyed when that was done. */
+		free(TAKE_PTR(job->keys[i].wrapped.file));
+		job->keys[i].is_gone = false;
 	}
 	cJSON_Delete(TAKE_PTR(job->spooled));
 	job->attempt_id[0] = job->key_digest[0] = '\0';
