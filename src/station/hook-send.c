@@ -9,6 +9,7 @@
 #include <sys/mman.h>
 #include <sys/pidfd.h>
 #include <sys/wait.h>
+#include <sysexits.h>
 #include <unistd.h>
 
 #include <openssl/evp.h>
@@ -71,14 +72,15 @@ static _Noreturn void become_command(char *const *arguments, int input)
 	_exit(127);
 }
 
-/* A status of its own is about the event; 126 and 127 say that it did not run. */
+/* A status of its own is about the event; 75 is what sysexits.h has for another time, 126 and 127 say that it did not run. */
 static bool judge_end(const struct config_hook *hook, int status, struct muster_error *err)
 {
 	bool has_ended = WIFEXITED(status);
 	int number = has_ended ? WEXITSTATUS(status) : WTERMSIG(status);
+	bool is_refusal = has_ended && number < 126 && number != EX_TEMPFAIL;
 
 	return (has_ended && number == 0) ||
-	       muster_fail(err, has_ended && number < 126 ? CAUSE_HOOK_REFUSED : CAUSE_HOOK_FAILED,
+	       muster_fail(err, is_refusal ? CAUSE_HOOK_REFUSED : CAUSE_HOOK_FAILED,
 			   "hook '%s' ended with %s %d", PRINTABLE(hook->name),
 			   has_ended ? "status" : "signal", number);
 }

@@ -28,7 +28,8 @@ struct hooks {
 	size_t devices, failed;
 	int64_t last_at_ms; /* of the newest event: no two of a run share a time, since it is their order */
 	bool has_events;
-	pid_t deliverer;       /* 0: none is at work */
+	pid_t deliverer; /* 0: none is at work */
+	int64_t started_ms;
 	int64_t not_before_ms; /* the next may be started */
 };
 
@@ -178,7 +179,7 @@ static bool may_deliver(struct hooks *hooks)
 			return false;
 		hooks->deliverer = 0;
 		if (status != 0)
-			hooks->not_before_ms = clock_now_ms() + PAUSE_MS;
+			hooks->not_before_ms = hooks->started_ms + PAUSE_MS;
 	}
 	return clock_now_ms() >= hooks->not_before_ms;
 }
@@ -200,6 +201,7 @@ static void start_deliverer(struct hooks *hooks, bool only_due)
 		return;
 	program[length] = '\0';
 	fill_environment(variables);
+	hooks->started_ms = clock_now_ms();
 	hooks->deliverer = fork();
 	if (hooks->deliverer == 0)
 		become_deliverer(program, arguments, variables);
