@@ -51,11 +51,13 @@ static bool is_final(const struct job *job)
 	}
 }
 
+/* A failure that does not count makes none, and leaves one as it is. */
 static bool is_used_up(const struct job *job, enum stage stage)
 {
-	int64_t failures = job->failures + counts(stage_name(stage), job->failure.cause);
+	bool does_count = counts(stage_name(stage), job->failure.cause);
 
-	return failures >= job->run->profile.retry_budget;
+	return (does_count || job->device.state == JOURNAL_DEAD) &&
+	       job->failures + does_count >= job->run->profile.retry_budget;
 }
 
 static bool waits_for_network(const struct job *job)
