@@ -65,31 +65,35 @@ static bool leave_network(void)
 {
 	if (unshare(CLONE_NEWNET) == 0)
 		return true;
-	if (errno != EPERM || unshare(CLONE_NEWUSER | CLONE_NEWNET) < 0)
-		return false;
-	/* Credentials that change take these back. */
-	prctl(PR_SET_PDEATHSIG, SIGKILL);
-	prctl(PR_SET_DUMPABLE, 0);
-	return true;
+	return errno == EPERM && unshare(CLONE_NEWUSER | CLONE_NEWNET) == 0;
 }
 
 static bool change_root(const char *directory)
 {
-	return chroot(directory) == 0 && chdir("/") == 0;
+	if (chroot(directory) < 0 &&
+	    (errno != EPERM || unshare(CLONE_NEWUSER) < 0 || chroot(directory) < 0))
+		return false;
+	/* Credentials that changed took these back. */
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	prctl(PR_SET_DUMPABLE, 0);
+	return chdir("/") == 0;
 }
 
-static bool enter_directory(const char *tcti, struct sandbox *sandbox)
+/* What it got, in words. */
+static const char *enter_directory(const char *tcti, struct sandbox *sandbox)
 {
 	const char *path = tcti + strlen("swtpm:path="), *slash = strrchr(path, '/');
 	char directory[257];
+	bool has_network;
 
 	if (!slash || strchr(path, ','))
-		return false;
+		return "";
 	snprintf(directory, sizeof(directory), "%.*s/", (int)(slash - path), path);
-	if (!leave_network() || !change_root(directory))
-		return false;
+	has_network = leave_network();
+	if (!change_root(directory))
+		return has_network ? ", own network" : "";
 	snprintf(sandbox->tcti, sizeof(sandbox->tcti), "swtpm:path=%s", slash);
-	return true;
+	return has_network ? ", own root and network" : ", own root";
 }
 
 /* -- Landlock ------------------------------------------------------------------------------------------------- */
@@ -278,17 +282,18 @@ static bool restrict_calls(enum sandbox_class class, struct muster_error *err)
 static bool enter(const char *tcti, struct sandbox *sandbox, struct muster_error *err)
 {
 	enum sandbox_class class = sandbox_class_of(tcti);
-	bool has_root = false, has_landlock = false;
+	const char *spaces = "";
+	bool has_landlock = false;
 
 	load_libraries(tcti);
 	if (class == SANDBOX_SOCKET)
-		has_root = enter_directory(tcti, sandbox);
+		spaces = enter_directory(tcti, sandbox);
 	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
 		return muster_fail_errno(err, CAUSE_SANDBOX, errno, "giving up new privileges");
 	if (!restrict_files(class, tcti, &has_landlock, err) || !restrict_calls(class, err))
 		return false;
 	snprintf(sandbox->words, sizeof(sandbox->words), "%s: seccomp%s%s", class_names[class],
-		 has_landlock ? ", Landlock" : "", has_root ? ", own root and network" : "");
+		 has_landlock ? ", Landlock" : "", spaces);
 	return true;
 }
 
