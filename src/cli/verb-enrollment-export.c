@@ -52,7 +52,7 @@ static bool write_one(struct export *export, cJSON *enrollment, struct muster_er
 	bool has_keys;
 
 	if (!id)
-		return muster_fail(err, CAUSE_CLOUD_ANSWER_INVALID,
+		return muster_fail(err, CAUSE_CLOUD_READ_INVALID,
 				   "listing enrollments: one has no registration ID");
 	if (export->options->include_keys &&
 	    !dps_enrollment_fetch_keys(export->client, id, enrollment, &has_keys, err))

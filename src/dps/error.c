@@ -150,12 +150,13 @@ bool dps_answer_fail_as(const struct http_answer *answer, const char *what,
 
 bool dps_read_end(bool is_read, struct muster_error *err)
 {
-	const struct muster_error unread = *err;
+	struct muster_error unread;
 
-	if (!is_read && unread.cause == CAUSE_CLOUD_ANSWER_INVALID)
-		muster_fail_native(err, CAUSE_CLOUD_READ_INVALID, unread.origin, unread.native,
-				   "%s", unread.message);
-	return is_read;
+	if (is_read || err->cause != CAUSE_CLOUD_ANSWER_INVALID)
+		return is_read;
+	unread = *err;
+	return muster_fail_native(err, CAUSE_CLOUD_READ_INVALID, unread.origin, unread.native, "%s",
+				  unread.message);
 }
 
 bool dps_answer_fail(const struct http_answer *answer, const char *what, struct muster_error *err)

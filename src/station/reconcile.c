@@ -163,7 +163,7 @@ static bool restore_enrollment(struct reconcile *reconcile, const cJSON *enrollm
 	CLEANUP(freep) char *path = NULL;
 
 	if (!named || !dps_registration_id_check(named, err))
-		return muster_fail(err, CAUSE_CLOUD_ANSWER_INVALID,
+		return muster_fail(err, CAUSE_CLOUD_READ_INVALID,
 				   "the service lists an enrollment without a registration ID");
 	if (!id)
 		return muster_fail_memory(err);
