@@ -81,6 +81,8 @@ bool wrap_out_intend(struct job *job, cJSON *body, struct muster_error *err)
 
 	free(key->wrapped.file);
 	key->wrapped.file = evidence_path(job, file_suffix(job));
+	/* What lies there may be of another key, for the same recipient. */
+	key->wrapped.recipient[0] = '\0';
 	sha256_hex(digest, job->recipient.data, job->recipient.size);
 	return (key->wrapped.file && attest_add_names(job, job_which(job), body) &&
 		json_add_text(body, "file", key->wrapped.file) &&

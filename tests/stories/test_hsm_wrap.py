@@ -2,10 +2,12 @@
 import hashlib
 import json
 import os
+import pathlib
 import subprocess
 
 import pytest
 
+from lib import batch
 from lib.custodian import openssl
 from lib.killer import killer, was_killed
 from lib.program import run
@@ -13,6 +15,7 @@ from test_offline import evidence_of, spool
 
 SERIAL = "wrap-1"
 WORKER_DIED = 4
+FAKETIME = next(pathlib.Path("/usr/lib").glob("*/faketime/libfaketime.so.1"), None)
 
 
 def wrapped_profile(station, **changes):
@@ -157,6 +160,26 @@ def test_without_a_network_the_key_waits_only_for_its_verification(hsm_station, 
     assert evidence_of(sent.json[0])["attestation"]["wrappedKey"]["destroyedInToken"] is True
     audit = run("hsm", "audit", token.uri, "--journal", hsm_station.journal, "-o", "json", home=hsm_station.home, env=hsm_station.env)
     assert audit.status == 0 and audit.json["keys"] == 0, audit
+
+
+@pytest.mark.parametrize("verify", ["none", "register"])
+def test_where_the_certificate_expired_meanwhile_another_key_is_made_and_wrapped(release_station, tokens, token, device, tmp_path,
+                                                                                 verify):
+    """With verify none the first one is destroyed by then."""
+    station = release_station
+    station.env["SOFTHSM2_CONF"] = tokens.configuration
+    profile = station.profile("hsm-x509", {"attestation": {"x509": {
+        "token": None, "validDays": 1, "key": {"lives": "wrapped-to-device"}}}, "verify": verify})
+    hardware = ["--token", token.uri, "--pin-file", token.pin_file, "--device-key", device[1]]
+    spool(station, profile, SERIAL, *hardware)
+    first = (station.out / f"{SERIAL}.key.wrapped").read_bytes()
+    batch.restart(station, "--clock-offset", str(3 * 86400))
+    (station.home / ".faketimerc").write_text("+3d\n")
+    done = station.provision(profile, SERIAL, *hardware, env={"LD_PRELOAD": FAKETIME, "FAKETIME_DONT_FAKE_MONOTONIC": "1"})
+    assert done.status == 0, done
+    assert (station.out / f"{SERIAL}.key.wrapped").read_bytes() != first and token.key_ids() == []
+    own = unwrap(station.out / f"{SERIAL}.key.wrapped", device[0], tmp_path / "own.key")
+    assert openssl("pkey", "-in", own, "-pubout") == openssl("x509", "-in", station.out / f"{SERIAL}.certificate.pem", "-noout", "-pubkey")
 
 
 POINTS = [("fsync", n) for n in (3, 6, 9, 12, 15, 18, 21)] + [("sendmsg", n) for n in range(3, 9)] + [("renameat2", 1), ("linkat", 1), ("linkat", 2), ("linkat", 3)]
