@@ -2,6 +2,7 @@
  * in a header, a login, or an error. */
 #include <assert.h>
 #include <string.h>
+#include <strings.h>
 
 #include "fuzz.h"
 #include "muster/json.h"
@@ -21,6 +22,15 @@ static void read_as_token(const struct http_answer *answer)
 	token_done(&token);
 }
 
+/* Letters of a host have no case, and the port of https may be said. */
+static bool is_below_endpoint(const char *url)
+{
+	const char *rest = url + strlen("https://m.example");
+
+	return strncasecmp(url, "https://m.example", strlen("https://m.example")) == 0 &&
+	       (*rest == '/' || strncmp(rest, ":443/", 5) == 0);
+}
+
 static void read_as_list(const struct http_answer *answer)
 {
 	static const struct management_target target = { "https://m.example", "s", NULL, "dps" };
@@ -35,7 +45,7 @@ static void read_as_list(const struct http_answer *answer)
 	if (!management_read(answer, "looking", &page, &err))
 		return;
 	if (management_next_page(&target, page, &url, &err) && url)
-		assert(strncmp(url, "https://m.example/", 18) == 0);
+		assert(is_below_endpoint(url));
 	if (management_match(&target, page, &service, &count, &err) && count > 0)
 		assert(strncasecmp(service.id, "/subscriptions/s/", 17) == 0 && service.host[0]);
 	if (management_pick_policy(page, "h.example", &login, &is_found, &err) && is_found)
