@@ -13,6 +13,7 @@ struct http_transfer {
 	struct http_transfer *next;
 	bool is_under_way; /* of the client's transfers, and of curl's */
 	CURL *easy;
+	CURLU *url;
 	struct curl_slist *headers;
 	struct http_request request;
 	char place[160]; /* the URL without its query, for messages */
@@ -31,7 +32,6 @@ struct http_transfer {
 struct http {
 	CURLM *multi;
 	char *ca_file;
-	char origin[320]; /* "https://HOST/", the last that was found good; "" for none */
 	struct http_transfer *transfers; /* under way */
 	size_t pending;
 	struct http_transfer *finished; /* to be freed when there is time */

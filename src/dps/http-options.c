@@ -134,54 +134,29 @@ static bool may_be_plain(const struct http_request *request, const char *host)
 	       is_loopback_name(host);
 }
 
-/* Requests go to the same few hosts, and a URL takes long to be taken apart. */
-static bool is_known_origin(const struct http *http, const struct text *url)
-{
-	return http->origin[0] && url->data && !url->failed &&
-	       text_has_prefix(url->data, http->origin);
-}
-
-static void remember_origin(struct http *http, const char *url)
-{
-	const char *host = url + strlen("https://");
-	size_t length = (size_t)(host - url) + strcspn(host, "/?#");
-
-	if (url[length] != '/' || length + 1 >= sizeof(http->origin))
-		return;
-	memcpy(http->origin, url, length + 1);
-	http->origin[length + 1] = 0;
-}
-
 /* https always; http only where and when the request says so. */
 static bool check_url(const struct http_transfer *transfer, bool *ret_is_plain,
 		      struct muster_error *err)
 {
 	const struct http_request *request = &transfer->request;
-	CURLU *url;
 	char *scheme = NULL, *host = NULL;
 	bool is_whole, is_https, is_plain;
 
-	*ret_is_plain = false;
-	if (is_known_origin(transfer->http, &request->url))
-		return true;
-	url = curl_url();
-	is_whole = url && request->url.data && !request->url.failed &&
-		   curl_url_set(url, CURLUPART_URL, request->url.data, CURLU_DISALLOW_USER) ==
-			   CURLUE_OK &&
-		   curl_url_get(url, CURLUPART_SCHEME, &scheme, 0) == CURLUE_OK &&
-		   curl_url_get(url, CURLUPART_HOST, &host, 0) == CURLUE_OK;
+	/* An ID ".." names an object, not the path above. */
+	is_whole = request->url.data && !request->url.failed &&
+		   curl_url_set(transfer->url, CURLUPART_URL, request->url.data,
+				CURLU_DISALLOW_USER | CURLU_PATH_AS_IS) == CURLUE_OK &&
+		   curl_url_get(transfer->url, CURLUPART_SCHEME, &scheme, 0) == CURLUE_OK &&
+		   curl_url_get(transfer->url, CURLUPART_HOST, &host, 0) == CURLUE_OK;
 	is_https = is_whole && strcmp(scheme, "https") == 0;
 	is_plain = is_whole && strcmp(scheme, "http") == 0 && may_be_plain(request, host);
 	curl_free(scheme);
 	curl_free(host);
-	curl_url_cleanup(url);
 	if (!is_https && !is_plain)
 		return muster_fail(err, CAUSE_USAGE,
 				   "'%s' is not an https address that can be used",
 				   PRINTABLE(transfer->place));
 	*ret_is_plain = is_plain;
-	if (is_https)
-		remember_origin(transfer->http, request->url.data);
 	return true;
 }
 
@@ -231,8 +206,9 @@ static void set_exchange(struct http_transfer *transfer)
 	bool has_body = request->method == HTTP_PUT || request->method == HTTP_POST;
 	bool is_alone = request->fresh_connection || request->certificate;
 
+	/* The one is taken, already apart; the other spares curl from putting the one together once more. */
+	curl_easy_setopt(easy, CURLOPT_CURLU, transfer->url);
 	curl_easy_setopt(easy, CURLOPT_URL, request->url.data);
-	/* An ID ".." names an object, not the path above. */
 	curl_easy_setopt(easy, CURLOPT_PATH_AS_IS, 1L);
 	curl_easy_setopt(easy, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1);
 	curl_easy_setopt(easy, CURLOPT_USERAGENT, USER_AGENT);

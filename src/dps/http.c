@@ -56,6 +56,7 @@ static void transfer_free(struct http_transfer *transfer)
 	if (!transfer)
 		return;
 	give_easy_back(transfer->http, transfer->easy);
+	curl_url_cleanup(transfer->url);
 	curl_slist_free_all(transfer->headers);
 	http_request_done(&transfer->request);
 	http_answer_done(&transfer->answer);
@@ -146,7 +147,8 @@ static struct http_transfer *transfer_new(struct http *http, struct http_request
 		.date_ms = -1,
 	};
 	transfer->easy = take_easy(http);
-	if (!transfer->easy) {
+	transfer->url = curl_url();
+	if (!transfer->easy || !transfer->url) {
 		transfer_free(transfer);
 		return NULL;
 	}
