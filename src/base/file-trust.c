@@ -81,9 +81,10 @@ static bool check(const char *path, mode_t others, struct muster_error *err)
 	struct walk walk = { .asked = path, .others = others, .links_left = LINKS_MAX, .err = err };
 	CLEANUP(freep) char *here = NULL;
 	CLEANUP(freep) char *whole = NULL;
+	struct stat status;
 
-	/* This also bounds the length of what is walked. */
-	if (access(path, F_OK) < 0)
+	/* This also bounds the length of what is walked. Not where a link leads: the kernel may refuse to follow a stranger's. */
+	if (lstat(path, &status) < 0)
 		return muster_fail_errno(err, CAUSE_INPUT_NOT_FOUND, errno, "opening '%s'",
 					 PRINTABLE(path));
 	if (*path == '/')
