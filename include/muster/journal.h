@@ -70,7 +70,8 @@ struct journal_device {
 	const char *attempt_id; /* 32 hex digits; travels in the enrollment's device information */
 	int64_t cause;          /* E-code of the last failure, 0 for none */
 	const char *hub;        /* assigned hub */
-	const char *etag;       /* of the enrollment as last read */
+	const char *verification; /* of a released one: JOURNAL_VERIFIED, ...; NULL: not known */
+	const char *etag;         /* of the enrollment as last read */
 	const char *evidence_path;
 	const char *evidence_digest;
 	int64_t created_ms; /* set at the first put, never changed */
@@ -78,6 +79,11 @@ struct journal_device {
 	int64_t entry;      /* set by the journal: the entry that notes this change */
 	char *storage;      /* private: what the texts point into after reading */
 };
+
+/* Whether the device itself has registered. */
+#define JOURNAL_VERIFIED "verified"
+#define JOURNAL_NOT_ASKED "not-asked" /* the profile or the sample did not ask for it */
+#define JOURNAL_PUT_OFF "put-off"     /* asked for, but the device was not at hand */
 
 void journal_device_done(struct journal_device *device);
 

@@ -104,10 +104,14 @@ static bool parse_time(const char *text, int64_t *ret_ms, struct muster_error *e
 		PRINTABLE(text));
 }
 
-bool journal_filter_read(const struct option_list *states, const char *since,
-			 struct journal_filter *ret_filter, struct muster_error *err)
+const char *const journal_verification_choices[] = { JOURNAL_VERIFIED, JOURNAL_NOT_ASKED,
+						     JOURNAL_PUT_OFF, NULL };
+
+bool journal_filter_read(const struct journal_which *which, struct journal_filter *ret_filter,
+			 struct muster_error *err)
 {
-	struct journal_filter filter = { 0 };
+	struct journal_filter filter = { .verification = which->verification };
+	const struct option_list *states = &which->states;
 
 	for (size_t i = 0; i < states->count; i++) {
 		enum journal_state state;
@@ -120,7 +124,7 @@ bool journal_filter_read(const struct option_list *states, const char *since,
 				PRINTABLE(states->words[i]));
 		filter.states |= 1U << state;
 	}
-	if (since && !parse_time(since, &filter.since_ms, err))
+	if (which->since && !parse_time(which->since, &filter.since_ms, err))
 		return false;
 	*ret_filter = filter;
 	return true;
@@ -129,7 +133,9 @@ bool journal_filter_read(const struct option_list *states, const char *since,
 bool journal_filter_takes(const struct journal_filter *filter, const struct journal_device *device)
 {
 	return device->updated_ms >= filter->since_ms &&
-	       (filter->states == 0 || (filter->states & 1U << device->state));
+	       (filter->states == 0 || (filter->states & 1U << device->state)) &&
+	       (!filter->verification ||
+		(device->verification && strcmp(device->verification, filter->verification) == 0));
 }
 
 /* -- One device --------------------------------------------------------------------------------------------- */

@@ -27,12 +27,31 @@ bool journal_verb_open_to_write(const char *given, struct journal **ret_journal,
 
 /* Which devices. */
 struct journal_filter {
-	unsigned states;  /* bits 1 << enum journal_state; 0: all */
-	int64_t since_ms; /* changed at or after */
+	unsigned states;          /* bits 1 << enum journal_state; 0: all */
+	int64_t since_ms;         /* changed at or after */
+	const char *verification; /* NULL: any */
 };
-/* `since` may be NULL: RFC 3339, a date, "today", or an age: 90s, 30m, 2h, 7d. */
-bool journal_filter_read(const struct option_list *states, const char *since,
-			 struct journal_filter *ret_filter, struct muster_error *err) MUST_CHECK;
+/* The options for them. */
+struct journal_which {
+	struct option_list states;
+	const char *verification; /* one of journal_verification_choices; NULL: any */
+	const char *since;
+};
+extern const char *const journal_verification_choices[];
+/* Rows for the option struct's member `which`. */
+/* clang-format off */
+#define JOURNAL_WHICH_ROWS(options) \
+	{ 0, "state", NULL, OPTION_LIST, "STATE", \
+	  "Only working, parked, spooled, dead-letter, released, failed or retired; may be repeated", \
+	  offsetof(options, which.states), NULL, NULL, 0 }, \
+	{ 0, "verification", NULL, OPTION_ONE_OF, "WORD", "Only what was released so: verified, not-asked or put-off", \
+	  offsetof(options, which.verification), NULL, journal_verification_choices, 0 }, \
+	{ 0, "since", NULL, OPTION_TEXT, "TIME", "Only what changed since: a time, a date, 'today', or an age (2h, 7d)", \
+	  offsetof(options, which.since), NULL, NULL, 0 }
+/* clang-format on */
+/* A time is RFC 3339, a date, "today", or an age: 90s, 30m, 2h, 7d. */
+bool journal_filter_read(const struct journal_which *which, struct journal_filter *ret_filter,
+			 struct muster_error *err) MUST_CHECK;
 bool journal_filter_takes(const struct journal_filter *filter, const struct journal_device *device);
 
 /* The choices of --by; the first one is "any". */

@@ -11,8 +11,7 @@
 
 struct export_options {
 	const char *journal;
-	struct option_list states;
-	const char *since;
+	struct journal_which which;
 	bool csv;
 	bool entries;
 	int64_t after;
@@ -23,10 +22,7 @@ struct export_options {
 /* clang-format off */
 static const struct option_row rows[] = {
 	JOURNAL_ROW(struct export_options),
-	{ 0, "state", NULL, OPTION_LIST, "STATE", "Only working, parked, spooled, dead-letter, released, failed or retired; may be repeated",
-	  offsetof(struct export_options, states), NULL, NULL, 0 },
-	{ 0, "since", NULL, OPTION_TEXT, "TIME", "Only what changed since: a time, a date, 'today', or an age (2h, 7d)",
-	  offsetof(struct export_options, since), NULL, NULL, 0 },
+	JOURNAL_WHICH_ROWS(struct export_options),
 	{ 0, "csv", NULL, OPTION_FLAG, NULL, "Devices as CSV (RFC 4180) with a header row",
 	  offsetof(struct export_options, csv), NULL, NULL, 0 },
 	{ 0, "entries", NULL, OPTION_FLAG, NULL, "The chain of entries, for verifiers, instead of devices",
@@ -54,6 +50,7 @@ static const struct column columns[] = {
 	{ "state", "state", false, false },
 	{ "cause", "cause", false, false },
 	{ "hub", "hub", false, false },
+	{ "verification", "verification", false, false },
 	{ "operator", "operator", false, false },
 	{ "station", "station", false, false },
 	{ "socket", "socket", false, false },
@@ -140,7 +137,7 @@ static bool export_devices(const struct invocation *call, struct journal *journa
 	struct page page = { 0 };
 	size_t count = 0;
 
-	if (!journal_filter_read(&options->states, options->since, &page.filter, err))
+	if (!journal_filter_read(&options->which, &page.filter, err))
 		return false;
 	cursor.updated_ms = page.filter.since_ms;
 	if (options->csv)
@@ -323,12 +320,13 @@ static bool export_evidence(const struct export_options *options, struct journal
 static bool check_options(const struct invocation *call, struct muster_error *err)
 {
 	const struct export_options *options = call->options;
-	bool has_filter = options->since || options->states.count > 0;
+	bool has_filter = options->which.since || options->which.states.count > 0 ||
+			  options->which.verification;
 
 	if (call->operand_count > 0 && (options->csv || options->entries || has_filter))
 		return muster_fail(
 			err, CAUSE_USAGE,
-			"--csv, --entries, --since and --state are for the whole; a DEVICE is "
+			"--csv, --entries, --since, --state and --verification are for the whole; a DEVICE is "
 			"exported as evidence");
 	if (call->operand_count == 0 && options->out)
 		return muster_fail(err, CAUSE_USAGE,

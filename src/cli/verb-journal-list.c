@@ -7,18 +7,14 @@ enum { LIMIT_DEFAULT = 500, LIMIT_MAX = 10000 };
 
 struct list_options {
 	const char *journal;
-	struct option_list states;
-	const char *since;
+	struct journal_which which;
 	int64_t limit;
 };
 
 /* clang-format off */
 static const struct option_row rows[] = {
 	JOURNAL_ROW(struct list_options),
-	{ 0, "state", NULL, OPTION_LIST, "STATE", "Only working, parked, spooled, dead-letter, released, failed or retired; may be repeated",
-	  offsetof(struct list_options, states), NULL, NULL, 0 },
-	{ 0, "since", NULL, OPTION_TEXT, "TIME", "Only what changed since: a time, a date, 'today', or an age (2h, 7d)",
-	  offsetof(struct list_options, since), NULL, NULL, 0 },
+	JOURNAL_WHICH_ROWS(struct list_options),
 	{ 0, "limit", NULL, OPTION_NUMBER, "N", "At most N devices; default 500, at most 10000",
 	  offsetof(struct list_options, limit), NULL, NULL, 0 },
 	{ 0 },
@@ -32,6 +28,7 @@ static const struct column columns[] = {
 	{ "state", "STATE", false, false },
 	{ "stage", "STAGE", false, false },
 	{ "cause", "CAUSE", false, false },
+	{ "verification", "VERIFICATION", false, false },
 	{ "hub", "HUB", false, false },
 	{ "operator", "OPERATOR", false, false },
 	{ "updated", "UPDATED", false, false },
@@ -80,7 +77,7 @@ static bool run(const struct invocation *call, struct muster_error *err)
 				   LIMIT_MAX);
 	if (options->limit > 0)
 		collection.limit = (size_t)options->limit;
-	if (!journal_filter_read(&options->states, options->since, &collection.filter, err) ||
+	if (!journal_filter_read(&options->which, &collection.filter, err) ||
 	    !journal_verb_open(options->journal, &journal, err))
 		return false;
 	do {

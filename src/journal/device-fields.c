@@ -44,6 +44,7 @@ const struct device_field device_fields[DEVICE_FIELD_COUNT] = {
 	FIELD(attempt_id, "attemptId", DEVICE_TEXT),
 	FIELD(cause, "cause", DEVICE_NUMBER),
 	FIELD(hub, "hub", DEVICE_TEXT),
+	FIELD(verification, "verification", DEVICE_TEXT),
 	FIELD(etag, "etag", DEVICE_TEXT),
 	FIELD(evidence_path, "evidence", DEVICE_TEXT),
 	FIELD(evidence_digest, "evidenceSha256", DEVICE_TEXT),

@@ -415,9 +415,15 @@ static bool take_first(void *context, const struct journal_device *device, struc
 bool journal_devices_note(struct journal *journal, struct muster_error *err)
 {
 	char after[129] = "";
+	int64_t missing = 0;
 	size_t count = 0;
 	bool good;
 
+	if (!journal_query_number(journal, "SELECT count(*) FROM device WHERE entry = 0", &missing,
+				  err))
+		return false;
+	if (missing == 0)
+		return true;
 	if (!journal_entry_prepare(journal, err) || !journal_device_prepare(journal, err) ||
 	    !journal_head_load(journal, err))
 		return false;
@@ -431,7 +437,7 @@ bool journal_devices_note(struct journal *journal, struct muster_error *err)
 		if (!good || count == 0)
 			break;
 		snprintf(after, sizeof(after), "%s", device.registration_id);
-		good = put_row(journal, NULL, &device, err);
+		good = device.entry > 0 || put_row(journal, NULL, &device, err);
 	} while (good);
 	journal->is_in_transaction = false;
 	return good;

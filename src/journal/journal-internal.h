@@ -117,7 +117,7 @@ struct device_field {
 	bool is_indexed;  /* devices are found by it */
 };
 
-#define DEVICE_FIELD_COUNT 27
+#define DEVICE_FIELD_COUNT 28
 extern const struct device_field device_fields[DEVICE_FIELD_COUNT];
 
 /* NULL is only NULL. */

@@ -83,7 +83,7 @@ static const char *const migrations[] = {
 	"	BEGIN SELECT raise(ABORT, 'entries are never deleted'); END;",
 	/* 1 -> 2 */
 	"CREATE INDEX device_updated ON device(updated_ms, registration_id);",
-	/* 2 -> 3: and a note for every row */
+	/* 2 -> 3: and, at the end, a note for every row without one */
 	"ALTER TABLE device ADD COLUMN entry INTEGER NOT NULL DEFAULT 0;",
 	/* 3 -> 4 */
 	"CREATE INDEX entry_key ON entry(" JOURNAL_KEY_OF_ENTRY ")"
@@ -114,9 +114,11 @@ static const char *const migrations[] = {
 	"	WHERE kind = 'outcome' AND " JOURNAL_SECOND_CERTIFICATE_OF_ENTRY " IS NOT NULL;"
 	"CREATE INDEX entry_second_key ON entry(" JOURNAL_SECOND_KEY_OF_ENTRY ")"
 	"	WHERE kind = 'outcome' AND " JOURNAL_HAS_SECOND_KEY ";",
+	/* 7 -> 8 */
+	"ALTER TABLE device ADD COLUMN verification TEXT"
+	"	CHECK (verification IN ('" JOURNAL_VERIFIED "', '" JOURNAL_NOT_ASKED "', '" JOURNAL_PUT_OFF "'));",
 };
 
-#define VERSION_WITH_NOTES 3
 /* clang-format on */
 
 int journal_schema_version(void)
@@ -132,7 +134,7 @@ static bool apply(struct journal *journal, int version, struct muster_error *err
 		 JOURNAL_APPLICATION_ID, version + 1);
 	return journal_execute(journal, "BEGIN IMMEDIATE", err) &&
 	       journal_execute(journal, migrations[version], err) &&
-	       (version + 1 != VERSION_WITH_NOTES || journal_devices_note(journal, err)) &&
+	       (version + 1 != journal_schema_version() || journal_devices_note(journal, err)) &&
 	       journal_execute(journal, marks, err) && journal_execute(journal, "COMMIT", err);
 }
 

@@ -80,8 +80,7 @@ static bool append_release(const struct acceptance *acceptance, const struct jou
 {
 	CLEANUP(cJSON_freep) cJSON *body = cJSON_CreateObject();
 	CLEANUP(freep) char *line = NULL;
-	const cJSON *verification = json_get(json_get(answer, "evidence"), "verification");
-	const char *result = json_text(verification, "result");
+	const char *verification = evidence_verification(json_get(answer, "evidence"));
 	struct journal_entry entry = {
 		.registration_id = row->registration_id,
 		.at_ms = clock_wall_ms(),
@@ -93,7 +92,7 @@ static bool append_release(const struct acceptance *acceptance, const struct jou
 	};
 
 	if (!body || !json_add_bool(body, "released", true) ||
-	    (result && strcmp(result, SPOOL_NOT_VERIFIED) == 0 &&
+	    (strcmp(verification, JOURNAL_PUT_OFF) == 0 &&
 	     !json_add_bool(body, "unverified", true)) ||
 	    !json_add_text(body, "receipt", acceptance->digest) ||
 	    !json_add_text(body, "evidence", evidence))
@@ -113,6 +112,7 @@ static bool put_row(const struct acceptance *acceptance, const struct journal_de
 	row.stage = "release";
 	row.cause = CAUSE_NONE;
 	row.hub = json_text(answer, "hub");
+	row.verification = evidence_verification(json_get(answer, "evidence"));
 	row.etag = json_text(answer, "etag");
 	row.evidence_path = path;
 	row.evidence_digest = sha256_hex(digest, evidence, strlen(evidence));

@@ -192,6 +192,19 @@ static cJSON *verification_part(const struct job *job)
 	return TAKE_PTR(part);
 }
 
+const char *evidence_verification(const cJSON *evidence)
+{
+	const cJSON *part = json_get(evidence, "verification");
+	const char *result = json_text(part, "result");
+
+	if (!evidence)
+		return NULL;
+	if (json_bool(part, "verified", false))
+		return JOURNAL_VERIFIED;
+	return result && strcmp(result, SPOOL_NOT_VERIFIED) == 0 ? JOURNAL_PUT_OFF
+								 : JOURNAL_NOT_ASKED;
+}
+
 static cJSON *chain_part(struct job *job, struct muster_error *err)
 {
 	CLEANUP(cJSON_freep) cJSON *part = cJSON_CreateObject();

@@ -5,6 +5,7 @@
 
 #include "muster/encoding.h"
 #include "muster/json.h"
+#include "steps.h"
 
 const char *stage_name(enum stage stage)
 {
@@ -59,6 +60,15 @@ static const char *or_as_known(const struct job *job, const char *value, const c
 	return !value && job_is_absent(job) ? known : value;
 }
 
+static const char *verification_of(const struct job *job, enum journal_state state)
+{
+	if (state != JOURNAL_RELEASED)
+		return NULL;
+	if (job->verified)
+		return JOURNAL_VERIFIED;
+	return verify_is_put_off(job) ? JOURNAL_PUT_OFF : JOURNAL_NOT_ASKED;
+}
+
 bool job_put_row(struct job *job, enum journal_state state, enum stage stage,
 		 enum muster_cause cause, struct muster_error *err)
 {
@@ -93,6 +103,7 @@ bool job_put_row(struct job *job, enum journal_state state, enum stage stage,
 		.attempt_id = job->attempt_id,
 		.cause = cause,
 		.hub = job->hub,
+		.verification = verification_of(job, state),
 		.etag = job->etag,
 		.evidence_path = job->evidence_path,
 		.updated_ms = clock_wall_ms(),

@@ -188,6 +188,7 @@ static bool put_row(struct journal *journal, const struct remains *remains, cons
 		.attempt_id = attempt ? attempt : dps_enrollment_attempt(enrollment),
 		.cause = cause_of(remains),
 		.hub = json_text(json_get(evidence, "verification"), "hub"),
+		.verification = evidence_verification(evidence),
 		.etag = json_text(enrollment, "etag"),
 		.evidence_path = remains->evidence_path,
 		.created_ms = time_of(evidence, now),

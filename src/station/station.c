@@ -72,6 +72,16 @@ static bool fill_plan(struct job *job, struct station_result *result, struct mus
 	return dps_document_redact(result->plan, err);
 }
 
+/* Rows of before that was written down have a hub when the device registered. */
+static bool is_known_verified(const struct job *job)
+{
+	const char *verification = job->device.verification;
+
+	if (!job->was_released)
+		return false;
+	return verification ? strcmp(verification, JOURNAL_VERIFIED) == 0 : job->hub != NULL;
+}
+
 static bool fill_result(struct job *job, struct station_result *result, struct muster_error *err)
 {
 	bool is_good = job->failure.code == MUSTER_OK;
@@ -85,7 +95,7 @@ static bool fill_result(struct job *job, struct station_result *result, struct m
 		muster_fail(&result->failure, CAUSE_DEVICE_SPOOLED,
 			    "device '%s' is ready and waits to be sent",
 			    PRINTABLE(job->registration_id));
-	result->verified = is_good && (job->verified || (job->was_released && job->hub));
+	result->verified = is_good && (job->verified || is_known_verified(job));
 	result->seconds = (double)(clock_now_ms() - job->started_ms) / 1000;
 	if (!copy(&result->device, name) || !copy(&result->socket, job->socket) ||
 	    !copy(&result->registration_id, job->registration_id) ||

@@ -258,6 +258,7 @@ def test_events_for_machines(station):
     assert [event["device"] for event in sorted(devices, key=lambda event: event["device"]) if event["verified"]] == [
         "SN-00003", "SN-00007", "SN-00011"], done
     assert events[-1]["event"] == "report" and events[-1]["verified"] == 3, done
+    assert len(station.rows("--verification", "verified")) == 3 and len(station.rows("--verification", "not-asked")) == 9
     assert events[-1]["boundBy"] in ("DPS operations", "DPS registrations", "station"), done
     assert {event["event"] for event in events} <= {"device", "progress", "report"}, done
 

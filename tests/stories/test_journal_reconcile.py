@@ -10,7 +10,7 @@ from test_retire import retire
 
 DEVICES = int(os.environ.get("MUSTER_RECONCILE_DEVICES", 40))
 STAYING = ("serial", "deviceId", "service", "attestation", "keyKind", "keySha256", "keyId", "profile", "profileSha256",
-           "operator", "station", "state", "hub", "etag", "evidence", "evidenceSha256", "attemptId")
+           "operator", "station", "state", "hub", "verification", "etag", "evidence", "evidenceSha256", "attemptId")
 
 
 def devices_of(station):

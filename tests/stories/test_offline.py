@@ -65,6 +65,8 @@ def test_tpm_device_is_sent_after_it_has_left_and_verified_when_it_comes_back(st
     done = station.sync()
     assert done.status == 0, done
     assert (done.json[0]["state"], done.json[0]["verified"]) == ("enrolled", False)
+    assert set(station.rows("--verification", "put-off")) == {name}
+    assert station.rows("--verification", "verified") == {}
     evidence = evidence_of(done.json[0])
     assert evidence["verification"] == {"verified": False, "result": "not possible: the device was not at hand"}
     assert evidence["attestation"]["ekCertificate"]
@@ -76,6 +78,7 @@ def test_tpm_device_is_sent_after_it_has_left_and_verified_when_it_comes_back(st
     back = station.provision(profile, "OFF-T", "--tpm", tpm.tcti)
     assert (back.status, back.json["verified"]) == (0, True), back
     assert evidence_of(back.json)["verification"]["verified"] is True
+    assert set(station.rows("--verification", "verified")) == {name}
     assert station.emulator.requests("put") == puts
 
 

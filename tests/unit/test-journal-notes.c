@@ -72,7 +72,9 @@ static void notices_a_row_that_is_not_what_its_entries_say(void **state)
 		"UPDATE device SET updated_ms = 1",
 		"UPDATE device SET entry = 1",
 		"UPDATE device SET cause = 1",
-		"INSERT INTO device SELECT 9, 'dev-9', serial, device_id, service, "
+		"INSERT INTO device(id, registration_id, serial, device_id, service, attestation, key_kind, key_digest, "
+		"key_id, key_place, profile_name, profile_digest, batch, operator, station, socket, state, stage, attempt, "
+		"attempt_id, cause, hub, etag, evidence_path, evidence_digest, created_ms, updated_ms, entry) SELECT 9, 'dev-9', serial, device_id, service, "
 		"attestation, key_kind, NULL, key_id, key_place, profile_name, profile_digest, batch, operator, "
 		"station, socket, state, stage, attempt, attempt_id, cause, hub, etag, evidence_path, "
 		"evidence_digest, created_ms, updated_ms, entry FROM device",
@@ -121,6 +123,7 @@ static void gives_the_rows_of_an_older_journal_their_notes(void **state)
 	(void)state;
 	make_journal(2);
 	tamper("DROP TRIGGER entry_is_kept; DELETE FROM entry WHERE stage = 'device';"
+	       "ALTER TABLE device DROP COLUMN verification;"
 	       "INSERT INTO device SELECT id + 1, 'dev-2', serial, device_id, service, attestation, key_kind, NULL, "
 	       "key_id, key_place, profile_name, profile_digest, batch, operator, station, socket, state, stage, attempt, "
 	       "attempt_id, cause, hub, etag, evidence_path, evidence_digest, created_ms, updated_ms, entry FROM device;"
