@@ -8,6 +8,7 @@
 #include "muster/cleanup.h"
 #include "muster/dps-budget.h"
 #include "muster/dps-http.h"
+#include "muster/dps-outage.h"
 #include "muster/dps-tokens.h"
 #include "muster/dps.h"
 #include "muster/error.h"
@@ -72,6 +73,9 @@ void dps_client_set_wait(struct dps_client *client, dps_client_wait *wait, void 
 /* From now on every request waits for its turn in this budget. Borrowed. */
 void dps_client_set_meter(struct dps_client *client, struct dps_meter *meter);
 struct dps_meter *dps_client_meter(const struct dps_client *client); /* NULL: none */
+/* What the bulk engine waits for and tells when the service is away. Borrowed. */
+void dps_client_set_outage(struct dps_client *client, struct dps_outage *outage);
+struct dps_outage *dps_client_outage(const struct dps_client *client); /* NULL: none */
 
 /* Builds one request; called again for each attempt. */
 typedef bool dps_client_build(void *context, const char *host, struct http_request *ret_request,

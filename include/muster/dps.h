@@ -212,5 +212,7 @@ enum dps_budget_fate dps_budget_fate_of(const struct http_answer *answer);
 #define DPS_RETRY_AFTER_CAP_MS (10 * 60 * 1000)
 
 /* How long to wait after `attempts` (>= 1) failed ones: full jitter over a doubling span, at least what the service asked
- * for (retry_after_ms, -1 for nothing), that capped at ten minutes. -1: the budget is used up. random: any 64 bits. */
+ * for (retry_after_ms, -1 for nothing), that capped at ten minutes. random: any 64 bits. */
+int64_t dps_backoff_ms(unsigned attempts, int64_t retry_after_ms, uint64_t random);
+/* The same where attempts are counted. -1: they are used up. */
 int64_t dps_retry_wait_ms(unsigned attempts, int64_t retry_after_ms, uint64_t random);

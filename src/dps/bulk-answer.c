@@ -42,13 +42,21 @@ static void finish_by_answer(struct dps_bulk *bulk, struct slot *slot, enum dps_
 
 /* -- Again ----------------------------------------------------------------------------------------------- */
 
-/* After a request that came to nothing; so many times, then the item waits for another run. */
+/* Of the network or the service: everybody might meet it. */
+static bool is_trouble(const struct http_answer *answer)
+{
+	return answer->outcome != HTTP_ANSWERED || answer->status == 408 || answer->status >= 500;
+}
+
+/* After a request that came to nothing; so many times, then the item waits for another run. What fails in the middle of a trouble
+ * is not the item's fault. */
 static void again(struct dps_bulk *bulk, struct slot *slot, enum slot_state state,
 		  const struct http_answer *answer)
 {
 	slot->state = state;
 	slot->refusals += dps_budget_fate_of(answer) == DPS_BUDGET_REFUSED;
-	if (++slot->attempts >= DPS_RETRY_ATTEMPTS)
+	slot->attempts += !is_trouble(answer) || bulk->outage->troubles <= 1;
+	if (slot->attempts >= DPS_RETRY_ATTEMPTS)
 		finish_by_answer(bulk, slot, DPS_BULK_OPEN, answer);
 }
 
@@ -66,25 +74,16 @@ static void send_again(struct dps_bulk *bulk, struct slot *slot)
 	bulk_finish(bulk, slot, DPS_BULK_OPEN, &why);
 }
 
-/* Requests that were under way together meet the same trouble: it counts once. */
-static void note_trouble(struct call *call, const struct http_answer *answer)
+void bulk_note_trouble(struct dps_bulk *bulk, const struct http_answer *answer, int64_t started_ms)
 {
-	struct dps_bulk *bulk = call->bulk;
 	struct muster_error failure;
-	int64_t wait_ms;
 	uint64_t random;
 
-	if (bulk->troubles > 0 && call->started_ms <= bulk->troubled_ms)
-		return;
 	if (!random_bytes(&random, sizeof(random), &failure)) {
 		bulk_fail(bulk, &failure);
 		return;
 	}
-	bulk->troubles++;
-	bulk->troubled_ms = clock_now_ms();
-	wait_ms = dps_retry_wait_ms(bulk->troubles, answer->retry_after_ms, random);
-	bulk->resume_ms = bulk->troubled_ms + (wait_ms > 0 ? wait_ms : 0);
-	if (wait_ms >= 0)
+	if (dps_outage_trouble(bulk->outage, answer, started_ms, clock_now_ms(), random))
 		return;
 	dps_answer_fail(answer, "writing enrollments", &failure);
 	dps_bulk_stop(bulk, &failure);
@@ -106,7 +105,7 @@ static void note_success(struct dps_bulk *bulk)
 {
 	bulk->has_succeeded = true;
 	bulk->refusals = 0;
-	bulk->troubles = 0;
+	dps_outage_well(bulk->outage, clock_now_ms());
 }
 
 static bool is_general_refusal(const struct http_answer *answer)
@@ -272,8 +271,8 @@ static void take_read_answer(struct call *call, const struct http_answer *answer
 			take_keys(bulk, slot, answer);
 		return;
 	case DPS_NEXT_RETRY:
-		if (answer->status != 429 || answer->outcome != HTTP_ANSWERED)
-			note_trouble(call, answer);
+		if (is_trouble(answer))
+			bulk_note_trouble(bulk, answer, call->started_ms);
 		again(bulk, slot, state, answer);
 		return;
 	case DPS_NEXT_RENEW:
@@ -417,12 +416,12 @@ static void take_write_answer(struct call *call, const struct http_answer *answe
 				must_read(call->slots[i], false, true);
 			return;
 		}
-		note_trouble(call, answer);
+		bulk_note_trouble(bulk, answer, call->started_ms);
 		all_unclear(call);
 		return;
 	case DPS_NEXT_RETRY:
 		if (!is_answered)
-			note_trouble(call, answer);
+			bulk_note_trouble(bulk, answer, call->started_ms);
 		for (size_t i = 0; i < call->count; i++)
 			again(bulk, call->slots[i], SLOT_SEND, answer);
 		return;

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "muster/dps-bulk.h"
+#include "muster/dps-outage.h"
 #include "muster/dps.h"
 
 #define BULK_SLOTS ((DPS_BULK_LANES_MAX + 2) * DPS_BULK_ITEMS_MAX)
@@ -18,8 +19,9 @@ enum slot_state {
 struct slot {
 	enum slot_state state;
 	struct dps_bulk_item item;
-	char *json;        /* the document as one line; DELETE: what stands in its place */
-	unsigned attempts; /* requests about it that came to nothing */
+	char *json; /* the document as one line; DELETE: what stands in its place */
+	unsigned
+		attempts; /* requests about it that came to nothing, of a service that is well otherwise */
 	unsigned refusals; /* of them for the rate: the budget sees to those */
 	bool is_single;    /* its bulk was refused as a whole: find out whose fault it was */
 	bool is_unclear;   /* a write of ours may have taken effect */
@@ -60,11 +62,10 @@ struct dps_bulk {
 	bool looks_later;
 	bool has_source_ended; /* as of the last question */
 
-	bool has_succeeded;  /* until then one request at a time */
-	unsigned refusals;   /* of all requests alike, in a row: 401, 403, wrong host */
-	unsigned troubles;   /* of the network or the service, in a row */
-	int64_t troubled_ms; /* when the last of them was noticed */
-	int64_t resume_ms;   /* nothing goes out before */
+	bool has_succeeded;        /* until then one request at a time */
+	unsigned refusals;         /* of all requests alike, in a row: 401, 403, wrong host */
+	struct dps_outage *outage; /* the client's, or its own, by which nothing is waited for */
+	struct dps_outage own_outage;
 	bool is_stopped;
 	struct muster_error why;
 	bool has_failed; /* the owner or memory: *failure ends it at once */
@@ -95,10 +96,20 @@ struct item_error {
 bool bulk_read(const struct http_answer *answer, struct slot *const *slots, size_t count,
 	       struct item_error *ret_errors) MUST_CHECK;
 
+/* -- What is asked next (bulk-choose.c) ----------------------------------------------------------------- */
+
+size_t bulk_count_in(const struct dps_bulk *bulk, enum slot_state state);
+bool bulk_sends_singles(const struct dps_bulk *bulk);
+/* *ret_call NULL: nothing to do. */
+bool bulk_choose(struct dps_bulk *bulk, struct call **ret_call, struct muster_error *err)
+	MUST_CHECK;
+
 /* -- What an answer means (bulk-answer.c) --------------------------------------------------------------- */
 
 /* Takes the answer of a finished call: every slot of it gets another state or is told to the owner. */
 void bulk_take_answer(struct call *call, const struct http_answer *answer);
+/* Of the network or the service, not of the items: waits, or stops the engine when it has waited for long enough. */
+void bulk_note_trouble(struct dps_bulk *bulk, const struct http_answer *answer, int64_t started_ms);
 
 /* -- For both ------------------------------------------------------------------------------------------- */
 

@@ -61,19 +61,10 @@ static bool fill_slot(struct dps_bulk *bulk, struct slot *slot, struct muster_er
 	return slot->json || muster_fail_memory(err);
 }
 
-static size_t count_in(const struct dps_bulk *bulk, enum slot_state state)
-{
-	size_t count = 0;
-
-	for (size_t i = 0; i < bulk->slot_count; i++)
-		count += bulk->slots[i].state == state;
-	return count;
-}
-
 /* Until so many may be sent, or there is no more room. */
 static bool fill_slots(struct dps_bulk *bulk, size_t wanted, struct muster_error *err)
 {
-	size_t ready = count_in(bulk, SLOT_SEND);
+	size_t ready = bulk_count_in(bulk, SLOT_SEND);
 	struct slot *slot;
 
 	bulk->has_source_ended = false;
@@ -84,7 +75,7 @@ static bool fill_slots(struct dps_bulk *bulk, size_t wanted, struct muster_error
 	return true;
 }
 
-/* -- What goes next -------------------------------------------------------------------------------------- */
+/* -- Building -------------------------------------------------------------------------------------------- */
 
 static void call_free(struct call *call)
 {
@@ -95,93 +86,6 @@ static void call_free(struct call *call)
 	free(call);
 }
 DEFINE_FREEP(call_freep, struct call *, call_free)
-
-static struct call *call_new(struct dps_bulk *bulk, enum call_kind kind)
-{
-	struct call *call = calloc(1, sizeof(*call));
-
-	if (call) {
-		call->bulk = bulk;
-		call->kind = kind;
-	}
-	return call;
-}
-
-static bool choose_read(struct dps_bulk *bulk, enum slot_state state, enum call_kind kind,
-			struct call **ret_call, struct muster_error *err)
-{
-	struct slot *slot = slot_in(bulk, state);
-
-	if (!slot)
-		return true;
-	*ret_call = call_new(bulk, kind);
-	if (!*ret_call)
-		return muster_fail_memory(err);
-	(*ret_call)->slots[(*ret_call)->count++] = slot;
-	return true;
-}
-
-static bool sends_singles(const struct dps_bulk *bulk)
-{
-	const struct dps_meter *meter = dps_client_meter(bulk->client);
-
-	return bulk->form == DPS_BULK_SINGLES ||
-	       (bulk->form == DPS_BULK_BY_BUDGET && meter && dps_meter_favours_singles(meter));
-}
-
-static bool goes_alone(const struct dps_bulk *bulk, const struct slot *slot)
-{
-	return sends_singles(bulk) || slot->is_single || bulk_room_of(slot->json) > BULK_ROOM;
-}
-
-static void gather(struct dps_bulk *bulk, struct call *call)
-{
-	size_t room = BULK_ROOM;
-
-	for (size_t i = 0; i < bulk->slot_count && call->count < DPS_BULK_ITEMS_MAX; i++) {
-		struct slot *slot = &bulk->slots[i];
-
-		if (slot->state != SLOT_SEND)
-			continue;
-		if (goes_alone(bulk, slot)) {
-			if (call->count > 0)
-				continue;
-			call->slots[call->count++] = slot;
-			break;
-		}
-		if (bulk_room_of(slot->json) > room)
-			continue;
-		room -= bulk_room_of(slot->json);
-		call->slots[call->count++] = slot;
-	}
-	call->kind = call->count == 1 ? CALL_SINGLE : CALL_BULK;
-}
-
-/* Ten, or what there is when nobody has more. */
-static bool choose_write(struct dps_bulk *bulk, struct call **ret_call, struct muster_error *err)
-{
-	struct call *call;
-
-	if (!slot_in(bulk, SLOT_SEND))
-		return true;
-	call = call_new(bulk, CALL_BULK);
-	if (!call)
-		return muster_fail_memory(err);
-	gather(bulk, call);
-	*ret_call = call;
-	return true;
-}
-
-/* What must be read goes first: it frees its slot. *ret_call NULL: nothing to do. */
-static bool choose(struct dps_bulk *bulk, struct call **ret_call, struct muster_error *err)
-{
-	*ret_call = NULL;
-	return choose_read(bulk, SLOT_READ_KEYS, CALL_READ_KEYS, ret_call, err) &&
-	       (*ret_call || choose_read(bulk, SLOT_READ, CALL_READ, ret_call, err)) &&
-	       (*ret_call || choose_write(bulk, ret_call, err));
-}
-
-/* -- Building -------------------------------------------------------------------------------------------- */
 
 static bool build(struct call *call, struct http_request *ret_request, struct muster_error *err)
 {
@@ -204,10 +108,10 @@ static bool build(struct call *call, struct http_request *ret_request, struct mu
 /* Before there is a lane for it only a whole one: until then more may come, and what must be read goes first. */
 static bool may_build_ahead(const struct dps_bulk *bulk)
 {
-	size_t whole = sends_singles(bulk) ? 1 : DPS_BULK_ITEMS_MAX;
+	size_t whole = bulk_sends_singles(bulk) ? 1 : DPS_BULK_ITEMS_MAX;
 
-	return count_in(bulk, SLOT_SEND) >= whole && count_in(bulk, SLOT_READ) == 0 &&
-	       count_in(bulk, SLOT_READ_KEYS) == 0;
+	return bulk_count_in(bulk, SLOT_SEND) >= whole && bulk_count_in(bulk, SLOT_READ) == 0 &&
+	       bulk_count_in(bulk, SLOT_READ_KEYS) == 0;
 }
 
 static bool build_next(struct dps_bulk *bulk, struct muster_error *err)
@@ -216,7 +120,7 @@ static bool build_next(struct dps_bulk *bulk, struct muster_error *err)
 
 	if (bulk->next || bulk->is_stopped)
 		return true;
-	if (!fill_slots(bulk, DPS_BULK_ITEMS_MAX, err) || !choose(bulk, &call, err))
+	if (!fill_slots(bulk, DPS_BULK_ITEMS_MAX, err) || !bulk_choose(bulk, &call, err))
 		return false;
 	if (!call)
 		return true;
@@ -293,6 +197,7 @@ static void take_answer(void *context, struct http_answer *answer)
 	struct dps_bulk *bulk = call->bulk;
 	struct dps_meter *meter = dps_client_meter(bulk->client);
 
+	dps_outage_answered(bulk->outage);
 	call_remove(bulk, call);
 	call->transfer = NULL;
 	if (meter)
@@ -324,6 +229,7 @@ static bool go(struct dps_bulk *bulk, struct muster_error *err)
 	call->started_ms = clock_now_ms();
 	if (!http_go(dps_client_http(bulk->client), call->transfer, err))
 		return false;
+	dps_outage_ask(bulk->outage, call->started_ms);
 	bulk->next = NULL;
 	call->next = bulk->calls;
 	bulk->calls = call;
@@ -331,10 +237,12 @@ static bool go(struct dps_bulk *bulk, struct muster_error *err)
 	return true;
 }
 
-/* A write that was tried before, and not for being too early. Reading back is what makes the repetition needless. */
+/* A write that was tried before, and not for being too early, or as the one that looks whether the service is back. Reading back
+ * is what makes the repetition needless. */
 static bool is_repetition(const struct call *call)
 {
-	bool is_write = call->kind == CALL_BULK || call->kind == CALL_SINGLE;
+	bool is_write = (call->kind == CALL_BULK || call->kind == CALL_SINGLE) &&
+			!dps_outage_is_troubled(call->bulk->outage);
 
 	for (size_t i = 0; i < call->count; i++)
 		if (is_write && call->slots[i]->attempts > call->slots[i]->refusals)
@@ -344,7 +252,7 @@ static bool is_repetition(const struct call *call)
 
 static bool is_well(const struct dps_bulk *bulk)
 {
-	return bulk->has_succeeded && bulk->refusals == 0 && bulk->troubles == 0;
+	return bulk->has_succeeded && bulk->refusals == 0 && !dps_outage_is_troubled(bulk->outage);
 }
 
 /* One at a time until the first success, and while there is trouble. */
@@ -369,16 +277,20 @@ static void take_turn(struct dps_bulk *bulk, struct call *call, int64_t *ret_wai
 	dps_bulk_stop(bulk, &why);
 }
 
-/* A credential that cannot be had ends the sending, not what is under way. */
+/* A credential that cannot be had ends the sending, not what is under way; one whose authority is away is waited for. */
 static bool authorize_next(struct dps_bulk *bulk)
 {
-	struct muster_error why;
+	struct http_answer none = { .outcome = HTTP_NOT_SENT, .retry_after_ms = -1 };
 
 	if (dps_credential_authorize(dps_client_credential(bulk->client),
-				     dps_client_http(bulk->client), &bulk->next->request, &why))
+				     dps_client_http(bulk->client), &bulk->next->request,
+				     &none.error))
 		return true;
 	give_turn_back(bulk->next);
-	dps_bulk_stop(bulk, &why);
+	if (dps_outage_may_be(bulk->outage, &none.error))
+		bulk_note_trouble(bulk, &none, clock_now_ms());
+	else
+		dps_bulk_stop(bulk, &none.error);
 	return false;
 }
 
@@ -401,15 +313,13 @@ static bool make_next_ready(struct dps_bulk *bulk, int64_t *ret_wait_ms, struct 
 /* *ret_wait_ms 0: one was started; -1: nothing to start. */
 static bool start_next(struct dps_bulk *bulk, int64_t *ret_wait_ms, struct muster_error *err)
 {
-	int64_t now = clock_now_ms();
-
 	*ret_wait_ms = -1;
 	if (bulk->is_stopped || bulk->call_count >= lanes_of(bulk))
 		return true;
-	if (bulk->resume_ms > now) {
-		*ret_wait_ms = bulk->resume_ms - now;
+	*ret_wait_ms = dps_outage_wait_ms(bulk->outage, clock_now_ms());
+	if (*ret_wait_ms > 0)
 		return true;
-	}
+	*ret_wait_ms = -1;
 	if (!build_next(bulk, err))
 		return false;
 	if (!bulk->next)
@@ -441,6 +351,9 @@ struct dps_bulk *dps_bulk_new(struct dps_client *client, enum dps_bulk_mode mode
 	bulk->mode = mode;
 	set_lanes(bulk, DPS_BULK_LANES);
 	bulk->owner = *owner;
+	bulk->outage = dps_client_outage(client);
+	if (!bulk->outage)
+		bulk->outage = &bulk->own_outage;
 	return bulk;
 }
 

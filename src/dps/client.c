@@ -11,7 +11,8 @@ struct dps_client {
 	struct dps_credential *credential;
 	dps_client_wait *wait;
 	void *wait_context;
-	struct dps_meter *meter; /* NULL: as fast as one likes */
+	struct dps_meter *meter;   /* NULL: as fast as one likes */
+	struct dps_outage *outage; /* NULL: nobody waits */
 };
 
 static bool wait_in_loop(void *context, int64_t wait_ms, struct muster_error *err)
@@ -68,6 +69,16 @@ void dps_client_set_meter(struct dps_client *client, struct dps_meter *meter)
 struct dps_meter *dps_client_meter(const struct dps_client *client)
 {
 	return client->meter;
+}
+
+void dps_client_set_outage(struct dps_client *client, struct dps_outage *outage)
+{
+	client->outage = outage;
+}
+
+struct dps_outage *dps_client_outage(const struct dps_client *client)
+{
+	return client->outage;
 }
 
 /* -- One exchange -------------------------------------------------------------------------------------- */
