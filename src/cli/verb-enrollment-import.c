@@ -13,6 +13,7 @@
 
 #include "enrollment.h"
 #include "interrupt.h"
+#include "outage.h"
 
 struct import_options {
 	int mode; /* enum dps_bulk_mode */
@@ -20,6 +21,7 @@ struct import_options {
 	bool restart;
 	bool single, bulk;
 	const char *parallel; /* NULL: not said */
+	const char *patience;
 	struct login_options login;
 };
 
@@ -41,6 +43,7 @@ static const struct option_row import_rows[] = {
 	ROW("single", OPTION_FLAG, NULL, "One enrollment a request", single, NULL),
 	ROW("bulk", OPTION_FLAG, NULL, "Ten enrollments a request; default: as the service counts them", bulk, NULL),
 	ROW("parallel", OPTION_TEXT, "N", "Requests at the same time, 1 to 16 (4)", parallel, NULL),
+	PATIENCE_ROW(struct import_options, patience),
 	LOGIN_ROWS(struct import_options, login),
 	{ 0 },
 };
@@ -69,6 +72,7 @@ struct import {
 	int64_t started_ms, shown_ms;
 	bool shows_progress;
 	int64_t lanes;
+	struct dps_outage outage;
 };
 
 /* -- The file --------------------------------------------------------------------------------------------- */
@@ -188,6 +192,15 @@ static bool take_fate(void *context, const struct dps_bulk_item *item, enum dps_
 	       dps_progress_mark(import->progress, dps_table_row_of(item->tag), err);
 }
 
+static void tell_outage(void *context, const struct dps_outage_news *news)
+{
+	const struct import *import = context;
+
+	if (import->shows_progress)
+		fputc('\n', stderr);
+	outage_print(news, import->call->output, import->call->is_quiet);
+}
+
 /* -- The end ---------------------------------------------------------------------------------------------- */
 
 static bool add_numbers(const struct import *import, cJSON *object)
@@ -261,11 +274,12 @@ static bool send_rows(struct import *import, const struct import_options *option
 		      struct dps_client *client, struct muster_error *err)
 {
 	const struct dps_bulk_owner owner = { give_row, take_fate, import };
-	CLEANUP(dps_bulk_freep)
-	struct dps_bulk *bulk = dps_bulk_new(client, import->mode, &owner, err);
+	CLEANUP(dps_bulk_freep) struct dps_bulk *bulk = NULL;
 	struct muster_error why = { 0 };
 	bool is_done;
 
+	dps_client_set_outage(client, &import->outage);
+	bulk = dps_bulk_new(client, import->mode, &owner, err);
 	if (!bulk)
 		return false;
 	dps_bulk_set_form(bulk, options->single ? DPS_BULK_SINGLES
@@ -302,6 +316,8 @@ static bool read_options(const struct import_options *options, struct import *im
 			 struct muster_error *err)
 {
 	import->lanes = DPS_BULK_LANES;
+	if (!outage_patience(options->patience, &import->outage.patience_ms, err))
+		return false;
 	if (options->single && options->bulk)
 		return muster_fail(err, CAUSE_USAGE, "--single and --bulk contradict each other");
 	return !options->parallel ||
@@ -319,6 +335,9 @@ static bool run(const struct invocation *call, struct muster_error *err)
 		.mode = (enum dps_bulk_mode)options->mode,
 		.started_ms = clock_now_ms(),
 		.shows_progress = !call->is_quiet && isatty(STDERR_FILENO),
+		.outage = { .what = "the provisioning service",
+			    .tell = tell_outage,
+			    .context = &import },
 	};
 	bool is_done = read_options(options, &import, err) && import_file(&import, options, err);
 

@@ -307,7 +307,7 @@ def test_a_service_that_stays_away_is_left_for_another_run(desk):
     """Half of the bulks pass, then the service answers 503 for good."""
     restart(desk, "--fault", "bulk:status=503:skip=2:retry-after=0", "--fault", "get:status=503:retry-after=0")
     path = devices_file(desk, 60)
-    done = desk.run("import", path, timeout=240)
+    done = desk.run("import", path, "--patience", "0", timeout=240)
     assert done.status == 6, done
     assert done.json["written"] == 20 and "E5105" in done.stderr, done
     restart(desk)
