@@ -62,9 +62,11 @@ static int open_input(const char *text)
 static _Noreturn void become_command(char *const *arguments, int input)
 {
 	static const char *const variables[] = { "PATH=/usr/bin:/bin", "LC_ALL=C.UTF-8", NULL };
+	const struct sigaction standard = { .sa_handler = SIG_DFL };
 	int null = open("/dev/null", O_RDWR);
 
 	setsid();
+	sigaction(SIGPIPE, &standard, NULL);
 	if (null < 0 || dup2(input, 0) < 0 || dup2(null, 1) < 0 || dup2(null, 2) < 0 ||
 	    close_range(3, ~0U, 0) < 0)
 		_exit(127);

@@ -3,6 +3,7 @@
 #include <unistd.h>
 
 #include "hook-spool.h"
+#include "muster/clock.h"
 #include "muster/file.h"
 #include "muster/json.h"
 #include "muster/station-hooks.h"
@@ -67,6 +68,18 @@ bool hooks_list(const char *journal_path, cJSON **ret_rows, struct muster_error 
 	return true;
 }
 
+enum { UNTRIED_MAX_MS = 5 * 60 * 1000 };
+
+/* Refused, or not even tried for so long that nobody can be at it. */
+static bool is_in_trouble(const cJSON *event)
+{
+	int64_t at_ms, tries;
+
+	return json_text(event, "error") ||
+	       (json_int64(event, "tries", &tries) && tries == 0 &&
+		json_int64(event, "atMs", &at_ms) && clock_wall_ms() - at_ms > UNTRIED_MAX_MS);
+}
+
 /* Hooks that did not take an event: their names, as members of *troubled. */
 static bool find_troubled(const cJSON *events, cJSON *troubled)
 {
@@ -76,7 +89,7 @@ static bool find_troubled(const cJSON *events, cJSON *troubled)
 	{
 		const char *hook = json_text(event, "hook");
 
-		if (hook && json_text(event, "error") && !json_get(troubled, hook) &&
+		if (hook && is_in_trouble(event) && !json_get(troubled, hook) &&
 		    !json_add_bool(troubled, hook, true))
 			return false;
 	}

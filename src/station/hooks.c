@@ -2,7 +2,6 @@
 #include "muster/station-hooks.h"
 
 #include <fcntl.h>
-#include <limits.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -27,7 +26,7 @@ struct hooks {
 	size_t count;
 	size_t devices, failed;
 	int64_t last_at_ms; /* of the newest event: no two of a run share a time, since it is their order */
-	bool has_events;
+	bool has_events, was_warned;
 	pid_t deliverer; /* 0: none is at work */
 	int64_t started_ms;
 	int64_t not_before_ms; /* the next may be started */
@@ -153,9 +152,14 @@ static void fill_environment(const char *variables[VARIABLES_MAX])
 	variables[count] = NULL;
 }
 
+enum { EXIT_UNSTARTED = 127 };
+
+/* Our own file, also when an upgrade has put another in its place: so both are of one version. Where there is no /proc, the one
+ * that is installed. */
+static const char *const programs[] = { "/proc/self/exe", MUSTER_PROGRAM };
+
 /* Between fork and exec. It has a session of its own and none of our descriptors, so nobody waits for its end. */
-static _Noreturn void become_deliverer(const char *program, const char *const *arguments,
-				       const char *const *variables)
+static _Noreturn void become_deliverer(const char *const *arguments, const char *const *variables)
 {
 	int null = open("/dev/null", O_RDWR);
 	sigset_t none;
@@ -165,23 +169,37 @@ static _Noreturn void become_deliverer(const char *program, const char *const *a
 	sigprocmask(SIG_SETMASK, &none, NULL);
 	if (null < 0 || dup2(null, 0) < 0 || dup2(null, 1) < 0 || dup2(null, 2) < 0 ||
 	    close_range(3, ~0U, 0) < 0)
-		_exit(127);
-	execve(program, (char *const *)(uintptr_t)arguments, (char *const *)(uintptr_t)variables);
-	_exit(127);
+		_exit(EXIT_UNSTARTED);
+	for (size_t i = 0; i < ARRAY_SIZE(programs); i++)
+		execve(programs[i], (char *const *)(uintptr_t)arguments,
+		       (char *const *)(uintptr_t)variables);
+	_exit(EXIT_UNSTARTED);
 }
 
-static bool may_deliver(struct hooks *hooks)
+static void warn_of_start(struct hooks *hooks)
+{
+	if (!hooks->was_warned)
+		log_warning(
+			"no process that tells the hooks could be started, so events wait (muster "
+			"hook deliver), going on");
+	hooks->was_warned = true;
+}
+
+/* Whether none is at work any more. */
+static bool has_ended(struct hooks *hooks)
 {
 	int status = 0;
 
-	if (hooks->deliverer > 0) {
-		if (waitpid(hooks->deliverer, &status, WNOHANG) == 0)
-			return false;
-		hooks->deliverer = 0;
-		if (status != 0)
-			hooks->not_before_ms = hooks->started_ms + PAUSE_MS;
-	}
-	return clock_now_ms() >= hooks->not_before_ms;
+	if (hooks->deliverer == 0)
+		return true;
+	if (waitpid(hooks->deliverer, &status, WNOHANG) == 0)
+		return false;
+	hooks->deliverer = 0;
+	if (status != 0)
+		hooks->not_before_ms = hooks->started_ms + PAUSE_MS;
+	if (WIFEXITED(status) && WEXITSTATUS(status) == EXIT_UNSTARTED)
+		warn_of_start(hooks);
+	return true;
 }
 
 static void start_deliverer(struct hooks *hooks, bool only_due)
@@ -194,19 +212,16 @@ static void start_deliverer(struct hooks *hooks, bool only_due)
 					  only_due ? "--due" : NULL,
 					  NULL };
 	const char *variables[VARIABLES_MAX];
-	char program[PATH_MAX];
-	ssize_t length = readlink("/proc/self/exe", program, sizeof(program) - 1);
 
-	if (length <= 0)
-		return;
-	program[length] = '\0';
 	fill_environment(variables);
 	hooks->started_ms = clock_now_ms();
 	hooks->deliverer = fork();
 	if (hooks->deliverer == 0)
-		become_deliverer(program, arguments, variables);
-	if (hooks->deliverer < 0)
-		log_warning("no process for the hooks could be started, going on");
+		become_deliverer(arguments, variables);
+	if (hooks->deliverer < 0) {
+		hooks->deliverer = 0;
+		warn_of_start(hooks);
+	}
 }
 
 static void warn_of_backlog(const struct hooks *hooks)
@@ -228,6 +243,7 @@ void hooks_close(struct hooks *hooks)
 	if (!hooks)
 		return;
 	if (hooks->has_events) {
+		has_ended(hooks);
 		warn_of_backlog(hooks);
 		start_deliverer(hooks, false);
 	}
@@ -278,7 +294,7 @@ static void emit(struct hooks *hooks, enum hook_event event, cJSON *data)
 			log_warning("hook '%s' is not told: %s, going on",
 				    PRINTABLE(hooks->wishes[i].name), failure.message);
 	}
-	if (is_wanted && may_deliver(hooks))
+	if (is_wanted && has_ended(hooks) && clock_now_ms() >= hooks->not_before_ms)
 		start_deliverer(hooks, true);
 }
 

@@ -5,6 +5,7 @@ import hmac
 import http.server
 import json
 import pathlib
+import shutil
 import ssl
 import threading
 import time
@@ -13,7 +14,7 @@ import pytest
 import yaml
 
 from lib import batch
-from lib.paths import RELEASE
+from lib.paths import BUILD, RELEASE
 from lib.tls_server import WrongServer
 from lib.software_token import write_secret
 from lib.wait import wait_until
@@ -87,6 +88,44 @@ def test_what_nobody_asked_for_starts_no_deliverer(station, configure, tmp_path)
     assert 1 <= log.read_text().count('"deliver"') <= 2
 
 
+def test_an_upgrade_under_a_run_holds_no_event_up(station, configure, tmp_path):
+    """Its program has another file in its place by then."""
+    (tmp_path / "mes").mkdir()
+    configure({"mes": {"on": ["unit-start", "unit-done", "batch-done"], "folder": str(tmp_path / "mes")}})
+    copy = tmp_path / "muster"
+    shutil.copy(BUILD / "muster", copy)
+    with copy.open("rb") as old:
+        copy.unlink()
+        copy.write_text("#!/bin/sh\nexit 0\n")
+        copy.chmod(0o755)
+        done = station.provision(station.profile("derived-key"), "HOOK-1", pass_fds=[old.fileno()],
+                                 wrapper=["sh", "-c", f'exec /proc/self/fd/{old.fileno()} "$@"'])
+    assert done.status == 0, done
+    events(tmp_path / "mes", 3)
+
+
+def test_a_deliverer_that_cannot_be_started_is_told_of(station, configure, tmp_path):
+    """Once, by the run, and as soon as events are old, by the next run and by doctor."""
+    (tmp_path / "mes").mkdir()
+    configure({"mes": {"on": ["unit-start", "unit-done"], "folder": str(tmp_path / "mes")}})
+    station.build = RELEASE  # the sanitizers' does not like to be traced
+    done = batch.provision(station, batch.manifest(station, batch.serials(20)), "--rate", "10/1",
+                           wrapper=["strace", "-f", "-qq", "-o", "/dev/null", "-P", "/proc/self/exe", "-e", "trace=execve",
+                                    "-e", "inject=execve:error=EACCES"])
+    assert done.status == 0 and done.stderr.count("so events wait (muster hook deliver)") == 1, done
+    assert [row["tries"] for row in waiting(station)] == [0] * 40
+    assert verdict(station) == "ok"
+    for path in (station.home / "hooks").glob("*.json"):
+        path.write_text(json.dumps(json.loads(path.read_text()) | {"atMs": 1}))
+    assert verdict(station) == "warn"
+
+
+def verdict(station):
+    found = station.muster("doctor", "--journal", station.journal, "-o", "json").json
+    [finding] = [row for row in found if row["check"] == "hooks"]
+    return finding["verdict"]
+
+
 def test_no_two_events_of_a_run_share_a_time(station, configure, tmp_path):
     """Receivers, and the spool, order them by it."""
     names = [f"HOOK-{number}" for number in range(20)]
@@ -111,14 +150,15 @@ def test_a_device_that_failed_is_told_with_its_reason(station, configure, tmp_pa
 
 
 def test_a_command_gets_the_event_and_nothing_of_ours(station, configure, tmp_path):
-    seen, variables = tmp_path / "seen", tmp_path / "variables"
-    command = program(station, "hook.sh", f'cat > "$1.part"; env > {variables}; mv "$1.part" "$1"\n')
+    seen, variables, ignored = (tmp_path / name for name in ("seen", "variables", "ignored"))
+    command = program(station, "hook.sh", f'cat > "$1.part"; env > {variables}; grep SigIgn /proc/self/status > {ignored}; mv "$1.part" "$1"\n')
     configure({"mes": {"on": ["unit-done"], "command": [command, str(seen)]}})
     station.env["MUSTER_MARK"] = "of the caller"
     result = provision(station)
     wait_until(seen.exists, what="the command")
     assert json.loads(seen.read_text())["data"]["registrationId"] == result["registrationId"]
     assert "MUSTER" not in variables.read_text()
+    assert int(ignored.read_text().split()[1], 16) == 0
 
 
 def test_a_command_that_fails_is_tried_again(station, configure, tmp_path):
