@@ -31,8 +31,17 @@ def exposure_problems(directory):
 
 
 def syntax_problems():
-    done = run("verify", *(DIRECTORY / name for name in ("muster.service", "muster-tpm-worker.socket", "muster-hsm-worker.socket")))
+    done = run("verify", *(DIRECTORY / name for name in ("muster.service", *(path.name for path in DIRECTORY.glob("*.socket")))))
     return [line for line in done.stdout.splitlines() if line and not NOT_HERE.search(line)]
+
+
+def input_problems(directory):
+    """systemd opens a standard input before it makes the unit's own directories."""
+    for path in directory.glob("*.service"):
+        text = path.read_text()
+        for owned in re.findall(r"^(?:Runtime|State|Cache)Directory=(\S+)", text, re.MULTILINE):
+            if re.search(rf"^StandardInput=file:\S*/{owned}/", text, re.MULTILINE):
+                yield f"{path.name} reads a file of its own directory '{owned}', which is not there yet"
 
 
 def control_problems():
@@ -45,12 +54,16 @@ def control_problems():
                                    path.read_text(), flags=re.MULTILINE))
         if len(list(exposure_problems(copy))) < len(EXPOSURE_MAX):
             yield "units without their hardening were not noticed"
+        station = copy / "muster.service"
+        station.write_text(station.read_text().replace("StandardInput=socket", "StandardInput=file:/var/lib/muster/serials"))
+        if not list(input_problems(copy)):
+            yield "a standard input that cannot be there was not noticed"
 
 
 def main():
     missing = {path.name for path in DIRECTORY.glob("*.service")} - EXPOSURE_MAX.keys()
     problems = [*(f"{name} has no limit in this check" for name in missing), *syntax_problems(),
-                *exposure_problems(DIRECTORY), *control_problems()]
+                *exposure_problems(DIRECTORY), *input_problems(DIRECTORY), *control_problems()]
     print("\n".join(problems))
     return 1 if problems else 0
 

@@ -42,11 +42,11 @@ class Stream:
 class Watch:
     """A running `muster provision --watch`: rows as they come, and what it says beside them."""
 
-    def __init__(self, bench, profile, *arguments):
+    def __init__(self, bench, profile, *arguments, stdin=subprocess.PIPE):
         station = bench.station
         command = [station.build / "muster", "provision", "--watch", "--profile", profile, *station.common(), "-o", "jsonl", "-v",
                    *arguments]
-        self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        self.process = subprocess.Popen(command, stdin=stdin, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
                                         cwd=station.home, env=environment(station.build, station.home, station.env))
         self.rows, self.talk = Stream(self.process.stdout), Stream(self.process.stderr)
         self.said = ""
@@ -165,6 +165,22 @@ def test_serials_come_as_they_are_scanned(bench, make_bench):
     bench.machine.plug(1, port(1))
     assert watch.row()["state"] == "already enrolled"
     assert watch.stop() == (0, []), watch.said
+
+
+def test_serials_of_several_writers_come_by_a_fifo(bench, make_bench):
+    """As muster.socket has it: whoever made it holds it open, so no writer's end is its end."""
+    make_bench(2)
+    path = bench.station.home / "serials"
+    os.mkfifo(path)
+    held = os.open(path, os.O_RDWR | os.O_NONBLOCK)
+    watch = Watch(bench, bench.station.profile("tpm", BY_SERIAL), "--serials", "-", stdin=held)
+    for number in (1, 2):
+        bench.machine.plug(number, port(number))
+        watch.hear(f"{number}: waits for its serial")
+        path.write_text(f"{number}\tSN-{number}\n")
+        assert watch.row()["device"] == f"SN-{number}"
+    assert watch.stop() == (0, []), watch.said
+    os.close(held)
 
 
 def test_without_a_serial_that_can_come_a_board_fails(bench, make_bench):
