@@ -133,5 +133,7 @@ char *serial_lines_take(struct serial_lines *lines, const char *socket)
 	serial = TAKE_PTR(row->serial);
 	row_done(row);
 	*row = lines->rows[--lines->count];
+	/* What has moved is nobody's there any more. */
+	lines->rows[lines->count] = (struct serial_row){ 0 };
 	return serial;
 }
