@@ -56,6 +56,7 @@ struct dps_bulk {
 	struct slot slots[BULK_SLOTS];
 	size_t slot_count; /* of them in use: what the lanes carry, and some to follow */
 	struct call *next; /* built and waiting for its turn, or for a lane */
+	size_t drops;      /* how often that was no longer to go */
 	struct call *calls;
 	size_t call_count;
 	struct call *answered; /* successes that are looked at when the next request is out */

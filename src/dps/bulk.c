@@ -150,6 +150,7 @@ static void drop_next(struct dps_bulk *bulk)
 	};
 	CLEANUP(call_freep) struct call *call = TAKE_PTR(bulk->next);
 
+	bulk->drops++;
 	if (!call)
 		return;
 	if (call->transfer) {
@@ -277,20 +278,26 @@ static void take_turn(struct dps_bulk *bulk, struct call *call, int64_t *ret_wai
 	dps_bulk_stop(bulk, &why);
 }
 
-/* A credential that cannot be had ends the sending, not what is under way; one whose authority is away is waited for. */
+/* A credential that cannot be had ends the sending, not what is under way; one whose authority is away is waited for. While it is
+ * asked for, others get their answers, and a bad one drops what is next: so that is kept aside until it is authorized. */
 static bool authorize_next(struct dps_bulk *bulk)
 {
 	struct http_answer none = { .outcome = HTTP_NOT_SENT, .retry_after_ms = -1 };
+	struct call *call = TAKE_PTR(bulk->next);
+	size_t drops = bulk->drops;
+	bool is_authorized =
+		dps_credential_authorize(dps_client_credential(bulk->client),
+					 dps_client_http(bulk->client), &call->request, &none.error);
 
-	if (dps_credential_authorize(dps_client_credential(bulk->client),
-				     dps_client_http(bulk->client), &bulk->next->request,
-				     &none.error))
+	bulk->next = call;
+	if (is_authorized && bulk->drops == drops && !bulk->is_stopped)
 		return true;
-	give_turn_back(bulk->next);
-	if (dps_outage_may_be(bulk->outage, &none.error))
+	give_turn_back(call);
+	if (!is_authorized && dps_outage_may_be(bulk->outage, &none.error))
 		bulk_note_trouble(bulk, &none, clock_now_ms());
-	else
+	else if (!is_authorized)
 		dps_bulk_stop(bulk, &none.error);
+	drop_next(bulk);
 	return false;
 }
 
@@ -326,7 +333,7 @@ static bool start_next(struct dps_bulk *bulk, int64_t *ret_wait_ms, struct muste
 		return true;
 	if (!make_next_ready(bulk, ret_wait_ms, err))
 		return false;
-	return !bulk->next->transfer || go(bulk, err);
+	return !bulk->next || !bulk->next->transfer || go(bulk, err);
 }
 
 /* -- The engine ------------------------------------------------------------------------------------------ */

@@ -1,0 +1,209 @@
+/* The bulk engine while a token is asked for: that moves the other requests on, and one of them fares badly. */
+#include "unit.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "muster/dps-bulk.h"
+#include "muster/dps-http.h"
+
+enum { ITEMS = 8, TRANSFERS = 16 };
+
+/* In the place of libcurl: requests that are under way until the test answers them. */
+static struct transfer {
+	http_callback *callback;
+	void *context;
+	bool is_under_way;
+} transfers[TRANSFERS];
+static size_t prepared, given, told, asked;
+static bool
+	is_troubled;    /* while the third token is asked for, the second request is answered 503 */
+static bool is_refused; /* the third token is not had */
+static struct muster_error err;
+
+struct http_transfer *__wrap_http_prepare(struct http *http, struct http_request *request,
+					  http_callback *callback, void *context,
+					  struct muster_error *why);
+struct http_transfer *__wrap_http_prepare(struct http *http, struct http_request *request,
+					  http_callback *callback, void *context,
+					  struct muster_error *why)
+{
+	(void)http;
+	(void)why;
+	assert_in_range(prepared, 0, TRANSFERS - 1);
+	http_request_done(request);
+	transfers[prepared] = (struct transfer){ callback, context, false };
+	return (struct http_transfer *)&transfers[prepared++];
+}
+
+bool __wrap_http_go(struct http *http, struct http_transfer *transfer, struct muster_error *why);
+bool __wrap_http_go(struct http *http, struct http_transfer *transfer, struct muster_error *why)
+{
+	(void)http;
+	(void)why;
+	((struct transfer *)transfer)->is_under_way = true;
+	return true;
+}
+
+void __wrap_http_cancel(struct http *http, struct http_transfer *transfer);
+void __wrap_http_cancel(struct http *http, struct http_transfer *transfer)
+{
+	(void)http;
+	((struct transfer *)transfer)->is_under_way = false;
+}
+
+static size_t under_way(void)
+{
+	size_t count = 0;
+
+	for (size_t i = 0; i < prepared; i++)
+		count += transfers[i].is_under_way;
+	return count;
+}
+
+static void answer(size_t which, int status)
+{
+	struct http_answer said = {
+		.outcome = HTTP_ANSWERED, .status = status, .retry_after_ms = -1, .date_ms = -1
+	};
+
+	assert_true(transfers[which].is_under_way);
+	transfers[which].is_under_way = false;
+	transfers[which].callback(transfers[which].context, &said);
+	http_answer_done(&said);
+}
+
+bool __wrap_dps_credential_authorize(struct dps_credential *credential, struct http *http,
+				     struct http_request *request, struct muster_error *why);
+bool __wrap_dps_credential_authorize(struct dps_credential *credential, struct http *http,
+				     struct http_request *request, struct muster_error *why)
+{
+	(void)credential;
+	(void)http;
+	asked++;
+	if (asked == 3 && is_troubled)
+		answer(1, 503);
+	if (asked == 3 && is_refused)
+		return muster_fail(why, CAUSE_SIGN_IN_REFUSED, "no token");
+	return secret_copy(&request->authorization, "Bearer x", 8, why);
+}
+
+static bool give(void *context, struct dps_bulk_item *ret_item, bool *ret_has,
+		 struct muster_error *why)
+{
+	(void)context;
+	(void)why;
+	*ret_has = given < ITEMS;
+	if (*ret_has) {
+		given++;
+		*ret_item = (struct dps_bulk_item){ .id = strdup("device") };
+	}
+	return true;
+}
+
+static bool take(void *context, const struct dps_bulk_item *item, enum dps_bulk_fate fate,
+		 const struct muster_error *why, struct muster_error *failure)
+{
+	(void)context;
+	(void)item;
+	(void)fate;
+	(void)why;
+	(void)failure;
+	told++;
+	return true;
+}
+
+struct bench {
+	struct http *http;
+	struct dps_credential *credential;
+	struct dps_client *client;
+	struct dps_bulk *bulk;
+};
+
+static int64_t pump(struct bench *bench)
+{
+	int64_t wait_ms;
+
+	assert_good(dps_bulk_pump(bench->bulk, &wait_ms, &err), err);
+	return wait_ms;
+}
+
+/* The first request has succeeded, so the next pump fills all lanes. */
+static void open_bench(struct bench *bench, bool troubled, bool refused)
+{
+	static const char line[] = "HostName=dps.example;SharedAccessKeyName=owner;SharedAccessKey="
+				   "AQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQE=";
+	const struct dps_bulk_owner owner = { give, take, NULL };
+	struct dps_login login;
+
+	is_troubled = troubled;
+	is_refused = refused;
+	prepared = given = told = asked = 0;
+	assert_good(dps_login_parse(&login, line, strlen(line), &err), err);
+	bench->http = http_new(NULL, &err);
+	bench->credential = dps_credential_new_login(&login, &err);
+	bench->client = dps_client_new(bench->http, bench->credential, &err);
+	bench->bulk = dps_bulk_new(bench->client, DPS_BULK_DELETE, &owner, &err);
+	assert_non_null(bench->bulk);
+	dps_bulk_set_form(bench->bulk, DPS_BULK_SINGLES);
+	assert_int_equal(pump(bench), -1);
+	assert_int_equal(under_way(), 1);
+	answer(0, 204);
+}
+
+static void close_bench(struct bench *bench)
+{
+	dps_bulk_free(bench->bulk);
+	dps_client_free(bench->client);
+	dps_credential_free(bench->credential);
+	http_free(bench->http);
+}
+
+static void all_lanes_go_with_their_tokens(void **state)
+{
+	struct bench bench;
+
+	(void)state;
+	open_bench(&bench, false, false);
+	assert_int_equal(pump(&bench), -1);
+	assert_int_equal(under_way(), DPS_BULK_LANES);
+	close_bench(&bench);
+}
+
+static void what_is_next_waits_out_the_trouble(void **state)
+{
+	struct bench bench;
+
+	(void)state;
+	open_bench(&bench, true, false);
+	assert_in_range(pump(&bench), 1, 60000);
+	assert_int_equal(under_way(), 0);
+	assert_null(dps_bulk_stopped(bench.bulk));
+	assert_int_equal(told, 1);
+	close_bench(&bench);
+}
+
+static void a_token_that_is_refused_ends_the_sending(void **state)
+{
+	struct bench bench;
+
+	(void)state;
+	open_bench(&bench, true, true);
+	assert_int_equal(pump(&bench), -1);
+	assert_int_equal(under_way(), 0);
+	assert_non_null(dps_bulk_stopped(bench.bulk));
+	assert_true(dps_bulk_is_idle(bench.bulk));
+	assert_int_equal(told, given);
+	close_bench(&bench);
+}
+
+int main(void)
+{
+	static const struct CMUnitTest tests[] = {
+		cmocka_unit_test(all_lanes_go_with_their_tokens),
+		cmocka_unit_test(what_is_next_waits_out_the_trouble),
+		cmocka_unit_test(a_token_that_is_refused_ends_the_sending),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
