@@ -335,9 +335,10 @@ static int pipe_with(const struct secret *text, struct muster_error *err)
 	good = write(ends[1], text->data, text->size) == (ssize_t)text->size ||
 	       muster_fail_errno(err, CAUSE_INTERNAL, errno, "writing to a pipe");
 	close(ends[1]);
-	if (!good)
-		closep(&ends[0]);
-	return ends[0];
+	if (good)
+		return ends[0];
+	close(ends[0]);
+	return -1;
 }
 
 static bool take_descriptor(int64_t fd, struct secret *ret_key, struct muster_error *err)
