@@ -16,6 +16,8 @@
 void process_harden(void);
 /* The same for a worker whose environment the station has composed, with the variables of its module: they stay. */
 void process_harden_worker(void);
+/* Whether who started us does not want that signal to end us (nohup, a shell's background). */
+bool process_ignores(int number);
 /* Names of the variables that process_harden() removed and that change what libraries do (SSLKEYLOGFILE, ...);
  * NULL-terminated, static. */
 const char *const *process_removed_variables(void);

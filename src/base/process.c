@@ -153,6 +153,13 @@ static void scrub_environment(void)
 	*kept = NULL;
 }
 
+bool process_ignores(int number)
+{
+	struct sigaction action;
+
+	return sigaction(number, NULL, &action) == 0 && action.sa_handler == SIG_IGN;
+}
+
 const char *const *process_removed_variables(void)
 {
 	return removed_variables;

@@ -1,5 +1,7 @@
 #include <signal.h>
 
+#include "muster/process.h"
+
 #include "interrupt.h"
 
 static volatile sig_atomic_t caught;
@@ -11,10 +13,12 @@ static void remember(int number)
 
 void interrupt_watch(void)
 {
+	static const int numbers[] = { SIGINT, SIGTERM };
 	struct sigaction action = { .sa_handler = remember, .sa_flags = (int)SA_RESETHAND };
 
-	sigaction(SIGINT, &action, NULL);
-	sigaction(SIGTERM, &action, NULL);
+	for (size_t i = 0; i < ARRAY_SIZE(numbers); i++)
+		if (!process_ignores(numbers[i]))
+			sigaction(numbers[i], &action, NULL);
 }
 
 bool interrupt_came(void)

@@ -13,6 +13,7 @@
 #include "sender.h"
 
 #include "muster/log.h"
+#include "muster/process.h"
 
 /* How long an operation under way may go on after a signal. */
 enum { PARK_GRACE_MS = 10000 };
@@ -400,14 +401,16 @@ static bool turn(struct loop *loop, struct muster_error *err)
 	return wait_and_account(loop, by_ms, err) && collect(loop, err);
 }
 
+/* A signal that is blocked arrives even where it is ignored. */
 static bool watch_signals(struct loop *loop, sigset_t *ret_before, struct muster_error *err)
 {
+	static const int numbers[] = { SIGINT, SIGTERM, SIGHUP };
 	sigset_t signals;
 
 	sigemptyset(&signals);
-	sigaddset(&signals, SIGINT);
-	sigaddset(&signals, SIGTERM);
-	sigaddset(&signals, SIGHUP);
+	for (size_t i = 0; i < ARRAY_SIZE(numbers); i++)
+		if (!process_ignores(numbers[i]))
+			sigaddset(&signals, numbers[i]);
 	if (sigprocmask(SIG_BLOCK, &signals, ret_before) < 0)
 		return muster_fail_errno(err, CAUSE_INTERNAL, errno, "blocking signals");
 	loop->signals = signalfd(-1, &signals, SFD_CLOEXEC | SFD_NONBLOCK);

@@ -1,6 +1,7 @@
 import collections
 import pathlib
 import shutil
+import signal
 import tempfile
 
 import pytest
@@ -19,6 +20,13 @@ from lib.station import Station
 
 # Chips and tokens whose counters were looked at when their story was over.
 watched = collections.Counter()
+
+
+def pytest_sessionstart():
+    """Whoever started the stories in the background ignores signals that they send to muster."""
+    for number, handler in ((signal.SIGINT, signal.default_int_handler), (signal.SIGHUP, signal.SIG_DFL), (signal.SIGTERM, signal.SIG_DFL)):
+        if signal.getsignal(number) == signal.SIG_IGN:
+            signal.signal(number, handler)
 
 
 def pytest_sessionfinish(session):

@@ -1,4 +1,5 @@
 """A run that is asked to stop, or sleeps through its deadlines: it ends in time, and the next run makes one enrollment of it."""
+import contextlib
 import fcntl
 import os
 import pty
@@ -43,6 +44,17 @@ def restart(station, *faults):
     station.renew_login()
 
 
+@contextlib.contextmanager
+def ignored(*numbers):
+    """For what is started within."""
+    before = {number: signal.signal(number, signal.SIG_IGN) for number in numbers}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
 def finishes(station, profile, *words):
     """One enrollment in all, by whatever run."""
     restart(station)
@@ -76,6 +88,19 @@ def test_while_the_tpm_does_not_answer(station, tpm, number):
     assert run.process.returncode in (128 + number, 4) and ("E7005" in said or "E2102" in said), said
     assert station.service.enrollments() == []
     finishes(station, profile, "--tpm", tpm.tcti)
+
+
+def test_a_signal_that_is_ignored_stops_nothing(station):
+    """As nohup and a shell's background want it."""
+    restart(station, "put:delay-after=3000:count=1")
+    profile = station.profile("derived-key")
+    with ignored(signal.SIGHUP, signal.SIGINT):
+        run = Run(station, profile)
+    wait_until(lambda: station.emulator.requests("put"), 60, "a put")
+    run.process.send_signal(signal.SIGHUP)
+    run.process.send_signal(signal.SIGINT)
+    _, said = run.process.communicate(timeout=120)
+    assert run.process.returncode == 0, said
 
 
 class Window:
