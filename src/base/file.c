@@ -111,11 +111,13 @@ static bool fill(int fd, const void *data, size_t size, unsigned mode)
 	return fchmod(fd, (mode_t)mode) == 0 && write_all(fd, data, size);
 }
 
+/* The sticks that people carry (FAT, exFAT) have no hard links; what cannot rename without replacing (NFS) has. */
 static bool place(int directory, const char *temporary, const char *name, bool replace)
 {
-	if (replace)
-		return renameat(directory, temporary, directory, name) == 0;
-	return linkat(directory, temporary, directory, name, 0) == 0 &&
+	if (renameat2(directory, temporary, directory, name, replace ? 0 : RENAME_NOREPLACE) == 0)
+		return true;
+	return !replace && (errno == EINVAL || errno == ENOSYS) &&
+	       linkat(directory, temporary, directory, name, 0) == 0 &&
 	       unlinkat(directory, temporary, 0) == 0;
 }
 
@@ -261,15 +263,15 @@ bool file_sink_commit(struct file_sink *sink, struct muster_error *err)
 	char copy[PATH_MAX];
 
 	snprintf(copy, sizeof(copy), "%s", sink->path);
-	return (fsync(sink->fd) == 0 &&
-		linkat(sink->directory, sink->temporary, sink->directory, basename(copy), 0) == 0 &&
-		fsync(sink->directory) == 0) ||
-	       fail_write(sink->path, err);
+	if (fsync(sink->fd) < 0 || !place(sink->directory, sink->temporary, basename(copy), false))
+		return fail_write(sink->path, err);
+	sink->temporary[0] = '\0';
+	return fsync(sink->directory) == 0 || fail_write(sink->path, err);
 }
 
 void file_sink_done(struct file_sink *sink)
 {
-	if (sink->fd >= 0)
+	if (sink->fd >= 0 && sink->temporary[0])
 		unlinkat(sink->directory, sink->temporary, 0);
 	closep(&sink->fd);
 	closep(&sink->directory);

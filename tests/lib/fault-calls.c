@@ -243,8 +243,9 @@ CALL(int, -1, EIO, fstat64, (int fd, struct stat64 *status), (fd, status))
 CALL(int, -1, EIO, stat64, (const char *path, struct stat64 *status), (path, status))
 CALL(int, -1, EIO, lstat64, (const char *path, struct stat64 *status), (path, status))
 CALL(int, -1, EIO, rename, (const char *from, const char *to), (from, to))
-CALL(int, -1, EIO, renameat, (int from_fd, const char *from, int to_fd, const char *to),
-     (from_fd, from, to_fd, to))
+CALL(int, -1, EIO, renameat2,
+     (int from_fd, const char *from, int to_fd, const char *to, unsigned flags),
+     (from_fd, from, to_fd, to, flags))
 CALL(int, -1, EROFS, unlink, (const char *path), (path))
 CALL(int, -1, EROFS, unlinkat, (int fd, const char *path, int flags), (fd, path, flags))
 CALL(int, -1, EROFS, linkat, (int from_fd, const char *from, int to_fd, const char *to, int flags),

@@ -387,7 +387,7 @@ def test_without_a_network_wrapped_keys_wait_only_for_their_verification(station
     assert token.key_ids() == [] and audit(station, token) == (0, 0)
 
 
-CUTS = [("fsync", n) for n in (6, 12, 18, 24, 30)] + [("sendmsg", n) for n in range(4, 13)] + [("linkat", n) for n in range(1, 5)]
+CUTS = [("fsync", n) for n in (6, 12, 18, 24, 30)] + [("sendmsg", n) for n in range(4, 13)] + [("renameat2", n) for n in range(1, 5)]
 
 
 @pytest.mark.parametrize("call,n", CUTS)

@@ -2,7 +2,9 @@
 #include "unit.h"
 
 #include <dirent.h>
+#include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -240,13 +242,20 @@ int __wrap_fsync(int fd)
 	return __real_fsync(fd);
 }
 
-int __real_renameat(int from, const char *old, int to, const char *new);
-int __wrap_renameat(int from, const char *old, int to, const char *new);
-int __wrap_renameat(int from, const char *old, int to, const char *new)
+/* What the file system that is played does not have; 0: nothing. */
+static int no_rename, no_link;
+
+int __real_renameat2(int from, const char *old, int to, const char *new, unsigned flags);
+int __wrap_renameat2(int from, const char *old, int to, const char *new, unsigned flags);
+int __wrap_renameat2(int from, const char *old, int to, const char *new, unsigned flags)
 {
 	if (is_recording)
-		text_add(&calls, "rename ");
-	return __real_renameat(from, old, to, new);
+		text_add(&calls, flags == RENAME_NOREPLACE ? "rename-new " : "rename ");
+	if (flags && no_rename) {
+		errno = no_rename;
+		return -1;
+	}
+	return __real_renameat2(from, old, to, new, flags);
 }
 
 int __real_linkat(int from, const char *old, int to, const char *new, int flags);
@@ -255,6 +264,10 @@ int __wrap_linkat(int from, const char *old, int to, const char *new, int flags)
 {
 	if (is_recording)
 		text_add(&calls, "link ");
+	if (no_link) {
+		errno = no_link;
+		return -1;
+	}
 	return __real_linkat(from, old, to, new, flags);
 }
 
@@ -265,12 +278,47 @@ static void content_is_durable_before_its_name(void **state)
 
 	is_recording = true;
 	assert_good(file_write(path, "x", 1, 0600, false, &err), err);
-	assert_string_equal(calls.data, "sync-file link sync-directory ");
+	assert_string_equal(calls.data, "sync-file rename-new sync-directory ");
 	text_done(&calls);
 	assert_good(file_write(path, "x", 1, 0600, true, &err), err);
 	assert_string_equal(calls.data, "sync-file rename sync-directory ");
 	text_done(&calls);
 	is_recording = false;
+}
+
+static void write_in_all_ways(const char *directory)
+{
+	CLEANUP(freep) char *a = in(directory, "a");
+	CLEANUP(freep) char *b = in(directory, "b");
+	CLEANUP(freep) char *c = in(directory, "c");
+	CLEANUP(file_draft_done) struct file_draft draft = { 0 };
+	CLEANUP(file_sink_done) struct file_sink sink = FILE_SINK_NONE;
+	struct muster_error err;
+
+	assert_good(file_write(a, "x", 1, 0600, false, &err), err);
+	assert_fails(file_write(a, "y", 1, 0600, false, &err), err, CAUSE_OUTPUT_EXISTS);
+	assert_good(file_draft_write(b, "x", 1, 0600, false, &draft, &err), err);
+	assert_good(file_draft_place(&draft, &err), err);
+	assert_good(file_sink_open(&sink, c, 0600, &err), err);
+	assert_good(file_sink_write(&sink, "x", 1, &err), err);
+	assert_good(file_sink_commit(&sink, &err), err);
+	assert_content(a, "x");
+	assert_content(c, "x");
+	unlink(a);
+	unlink(b);
+	unlink(c);
+}
+
+/* A stick has no links, another machine's disk no renaming to what must not be there. */
+static void a_file_comes_to_any_file_system(void **state)
+{
+	no_link = EPERM;
+	write_in_all_ways(*state);
+	no_link = 0;
+	no_rename = EINVAL;
+	write_in_all_ways(*state);
+	no_rename = 0;
+	assert_int_equal(count_entries(*state), 0);
 }
 
 /* -- Directories --------------------------------------------------------------------------------------- */
@@ -433,6 +481,7 @@ int main(void)
 		test_with_directory(a_draft_that_is_not_placed_goes),
 		test_with_directory(says_what_could_not_be_written),
 		test_with_directory(content_is_durable_before_its_name),
+		test_with_directory(a_file_comes_to_any_file_system),
 		test_with_directory(makes_missing_parents),
 		test_with_directory(refuses_what_cannot_be_a_directory),
 		cmocka_unit_test(state_lies_where_the_system_says),
