@@ -285,9 +285,9 @@ static bool authorize_next(struct dps_bulk *bulk)
 	struct http_answer none = { .outcome = HTTP_NOT_SENT, .retry_after_ms = -1 };
 	struct call *call = TAKE_PTR(bulk->next);
 	size_t drops = bulk->drops;
-	bool is_authorized =
-		dps_credential_authorize(dps_client_credential(bulk->client),
-					 dps_client_http(bulk->client), &call->request, &none.error);
+	bool is_authorized = dps_credential_authorize(dps_client_credential(bulk->client),
+						      dps_client_http(bulk->client), &call->request,
+						      &none.error);
 
 	bulk->next = call;
 	if (is_authorized && bulk->drops == drops && !bulk->is_stopped)
