@@ -66,6 +66,8 @@ bool file_check_absent(const char *path, struct muster_error *err) MUST_CHECK;
 bool directory_make(const char *path, struct muster_error *err) MUST_CHECK;
 /* The path of a file called `name` in the directory of `path`. Caller frees; NULL: no memory. */
 char *file_beside(const char *path, const char *name);
+/* The path from the root on; as it is where the working directory is gone. NULL: no memory; caller frees. */
+char *file_absolute(const char *path);
 /* $XDG_STATE_HOME/muster, or ~/.local/state/muster, or /var/lib/muster for root. Caller frees; NULL with ENOENT: there is no
  * home, else no memory. */
 char *directory_state(void);

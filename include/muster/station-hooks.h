@@ -11,9 +11,19 @@
 struct hooks;
 struct station_result;
 
-/* *ret_hooks is NULL when none is configured. CAUSE_USAGE for a hook that does not say where to, or says so twice. Copies
+/* CAUSE_USAGE for a hook that does not say where to, or says so twice; a secret that cannot be read fails as such. */
+bool hooks_check(const struct config *config, struct muster_error *err) MUST_CHECK;
+
+/* What stands in all events of a run; NULL: not known. */
+struct hooks_origin {
+	const char *station, *operator_name, *profile;
+	const char *batch, *manifest; /* name, digest */
+};
+
+/* *ret_hooks is NULL when none is configured. Fails as hooks_check(). `origin` is NULL for a run that only delivers. Copies
  * what it needs. */
-bool hooks_open(const struct config *config, const char *journal_path, struct hooks **ret_hooks,
+bool hooks_open(const struct config *config, const char *journal_path,
+		const struct hooks_origin *origin, struct hooks **ret_hooks,
 		struct muster_error *err) MUST_CHECK;
 /* Leaves what is not delivered to a process that goes on by itself. NULL is fine. */
 void hooks_close(struct hooks *hooks);

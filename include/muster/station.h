@@ -79,6 +79,7 @@ struct station_request {
 /* What became of a device. Texts are owned; station_result_done frees them. */
 struct station_result {
 	char *device; /* the serial, or the registration ID when there is none, or the socket */
+	char *serial; /* or NULL */
 	char *socket; /* or NULL */
 	char *registration_id;
 	char *device_id;

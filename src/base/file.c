@@ -50,6 +50,16 @@ char *file_beside(const char *path, const char *name)
 	return text_format("%.*s%s", slash ? (int)(slash + 1 - path) : 0, path, name);
 }
 
+char *file_absolute(const char *path)
+{
+	char directory[PATH_MAX];
+
+	if (*path == '/')
+		return strdup(path);
+	return getcwd(directory, sizeof(directory)) ? text_format("%s/%s", directory, path)
+						    : strdup(path);
+}
+
 /* The directory that holds path, opened. */
 static int open_parent(const char *path)
 {

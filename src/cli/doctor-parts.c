@@ -107,7 +107,9 @@ void doctor_hooks(struct doctor *doctor)
 	struct hooks_backlog backlog = { 0 };
 	struct muster_error err = { 0 };
 
-	if (path && !hooks_backlog(path, &backlog, &err))
+	if (!hooks_check(&doctor->config, &err))
+		doctor_find_error(doctor, VERDICT_FAIL, &err);
+	else if (path && !hooks_backlog(path, &backlog, &err))
 		doctor_find_error(doctor, VERDICT_WARN, &err);
 	else if (backlog.hooks[0])
 		doctor_find(

@@ -126,9 +126,9 @@ static bool release(const struct acceptance *acceptance, const struct journal_de
 		    const cJSON *answer, struct muster_error *err)
 {
 	CLEANUP(freep) char *evidence = NULL;
+	CLEANUP(freep) char *out = file_absolute(acceptance->request->out_directory);
 	CLEANUP(freep)
-	char *path = station_evidence_path(acceptance->request->out_directory, row->registration_id,
-					   "evidence.json");
+	char *path = out ? station_evidence_path(out, row->registration_id, "evidence.json") : NULL;
 
 	if (!path)
 		return muster_fail_memory(err);

@@ -21,7 +21,7 @@
 #include "muster/identity.h"
 #include "muster/json.h"
 
-enum { TIMEOUT_DEFAULT_S = 10, REPLY_MAX = 64 * 1024 };
+enum { TIMEOUT_DEFAULT_S = 10, REPLY_MAX = 64 * 1024, SECRET_FILE_MAX = 4096 };
 
 static int64_t timeout_ms(const struct config_hook *hook)
 {
@@ -36,7 +36,8 @@ static char *compose(const cJSON *event)
 
 	if (!object || !type || !json_add_text(object, "specversion", "1.0") ||
 	    !json_add_text(object, "id", json_text(event, "id")) ||
-	    !json_add_text(object, "source", "muster") || !json_add_text(object, "type", type) ||
+	    !json_add_text(object, "source", json_text(event, "source")) ||
+	    !json_add_text(object, "type", type) ||
 	    !json_add_text(object, "time", json_text(event, "at")) ||
 	    !json_add_item(object, "data", cJSON_Duplicate(json_get(event, "data"), true)))
 		return NULL;
@@ -133,6 +134,21 @@ static bool run_command(const struct config_hook *hook, const char *text, struct
 
 /* -- A webhook ----------------------------------------------------------------------------------------------------- */
 
+bool hook_secret_read(const struct config_hook *hook, struct secret *ret_key,
+		      struct muster_error *err)
+{
+	static const char prefix[] = "whsec_";
+	CLEANUP(secret_done) struct secret text = { 0 };
+
+	if (!secret_read_file(&text, hook->secret_file, SECRET_FILE_MAX, err))
+		return false;
+	if (text.size >= strlen(prefix) && memcmp(text.data, prefix, strlen(prefix)) == 0) {
+		memmove(text.data, text.data + strlen(prefix), text.size - strlen(prefix));
+		secret_shrink(&text, text.size - strlen(prefix));
+	}
+	return identity_master_decode(&text, hook->secret_file, ret_key, err);
+}
+
 /* As Standard Webhooks has it: "v1," and the HMAC-SHA256 over id, time and body with dots between. */
 static bool sign(const struct config_hook *hook, const char *id, const char *seconds,
 		 const char *body, struct http_request *request, struct muster_error *err)
@@ -148,7 +164,7 @@ static bool sign(const struct config_hook *hook, const char *id, const char *sec
 		return true;
 	if (!signed_text)
 		return muster_fail_memory(err);
-	if (!identity_master_read(hook->secret_file, &key, err))
+	if (!hook_secret_read(hook, &key, err))
 		return false;
 	if (!HMAC(EVP_sha256(), key.data, (int)key.size, (const uint8_t *)signed_text,
 		  strlen(signed_text), digest, &size))
@@ -190,7 +206,8 @@ static bool call_webhook(const struct config_hook *hook, const cJSON *event, con
 {
 	CLEANUP(http_request_done)
 	struct http_request request = { .method = HTTP_POST,
-					.content_type = "application/json",
+					.content_type =
+						"application/cloudevents+json; charset=UTF-8",
 					.deadline_ms = timeout_ms(hook),
 					.connect_timeout_ms = timeout_ms(hook),
 					.reply_max = REPLY_MAX };

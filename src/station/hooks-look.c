@@ -48,7 +48,7 @@ static bool is_set_aside(const cJSON *event)
 
 bool hooks_list(const char *journal_path, cJSON **ret_rows, struct muster_error *err)
 {
-	static const char *const inner[] = { "atMs", "triedMs", "refusals", "setAside" };
+	static const char *const inner[] = { "atMs", "triedMs", "refusals", "setAside", "source" };
 	CLEANUP(freep) char *directory = file_beside(journal_path, HOOK_DIRECTORY);
 	CLEANUP(cJSON_freep) cJSON *events = NULL;
 	cJSON *event;

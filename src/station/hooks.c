@@ -8,6 +8,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "hook-send.h"
 #include "hook-spool.h"
 #include "hooks.h"
 #include "muster/clock.h"
@@ -19,12 +20,14 @@
 
 struct hooks {
 	char *journal_path, *directory;
+	char *source;   /* a URI that names the station */
+	cJSON *context; /* what stands in the data of all events */
 	struct wish {
 		char *name;
 		unsigned events; /* bits 1 << enum hook_event */
 	} * wishes;
 	size_t count;
-	size_t devices, failed;
+	size_t devices, failed, spooled;
 	int64_t last_at_ms; /* of the newest event: no two of a run share a time, since it is their order */
 	bool has_events, was_warned;
 	pid_t deliverer; /* 0: none is at work */
@@ -40,6 +43,23 @@ static const char *const event_names[] = {
 	[HOOK_UNIT_DONE] = "unit-done",
 	[HOOK_BATCH_DONE] = "batch-done",
 };
+
+/* Also one that is not well-formed is found before anything is done. */
+static bool check_secret(const struct config_hook *hook, struct muster_error *err)
+{
+	CLEANUP(secret_done) struct secret key = { 0 };
+
+	return !hook->secret_file || hook_secret_read(hook, &key, err) ||
+	       muster_error_prefix(err, "the secret of hook '%s'", PRINTABLE(hook->name));
+}
+
+bool hooks_check(const struct config *config, struct muster_error *err)
+{
+	for (size_t i = 0; i < config->hook_count; i++)
+		if (!hook_check(&config->hooks[i], err) || !check_secret(&config->hooks[i], err))
+			return false;
+	return true;
+}
 
 bool hook_check(const struct config_hook *hook, struct muster_error *err)
 {
@@ -78,8 +98,6 @@ static bool fill(struct hooks *hooks, const struct config *config, struct muster
 	for (size_t i = 0; i < config->hook_count; i++) {
 		struct wish *wish = &hooks->wishes[hooks->count];
 
-		if (!hook_check(&config->hooks[i], err))
-			return false;
 		wish->events = events_of(&config->hooks[i]);
 		wish->name = strdup(config->hooks[i].name);
 		if (!wish->name)
@@ -96,6 +114,8 @@ static void hooks_free(struct hooks *hooks)
 	free(hooks->wishes);
 	free(hooks->journal_path);
 	free(hooks->directory);
+	free(hooks->source);
+	cJSON_Delete(hooks->context);
 	free(hooks);
 }
 
@@ -110,7 +130,28 @@ static bool look_for_events(struct hooks *hooks, struct muster_error *err)
 	return true;
 }
 
-bool hooks_open(const struct config *config, const char *journal_path, struct hooks **ret_hooks,
+static bool take_origin(struct hooks *hooks, const struct hooks_origin *origin,
+			struct muster_error *err)
+{
+	CLEANUP(text_done) struct text source = TEXT_MAX(1024);
+	cJSON *context = hooks->context = cJSON_CreateObject();
+
+	if (!context || !json_add_text(context, "station", origin->station) ||
+	    !json_add_text(context, "operator", origin->operator_name) ||
+	    !json_add_text(context, "profile", origin->profile) ||
+	    !json_add_text(context, "batch", origin->batch) ||
+	    !json_add_text(context, "manifest", origin->manifest))
+		return muster_fail_memory(err);
+	text_add(&source, "muster://");
+	text_add_url(&source, origin->station);
+	if (!text_ok(&source, err))
+		return false;
+	hooks->source = strdup(source.data);
+	return hooks->source || muster_fail_memory(err);
+}
+
+bool hooks_open(const struct config *config, const char *journal_path,
+		const struct hooks_origin *origin, struct hooks **ret_hooks,
 		struct muster_error *err)
 {
 	struct hooks *hooks;
@@ -118,13 +159,15 @@ bool hooks_open(const struct config *config, const char *journal_path, struct ho
 	*ret_hooks = NULL;
 	if (config->hook_count == 0)
 		return true;
+	if (!hooks_check(config, err))
+		return false;
 	hooks = calloc(1, sizeof(*hooks));
 	if (!hooks)
 		return muster_fail_memory(err);
 	hooks->journal_path = strdup(journal_path);
 	hooks->directory = file_beside(journal_path, HOOK_DIRECTORY);
-	if (!fill(hooks, config, err) || !directory_make(hooks->directory, err) ||
-	    !look_for_events(hooks, err)) {
+	if (!fill(hooks, config, err) || (origin && !take_origin(hooks, origin, err)) ||
+	    !directory_make(hooks->directory, err) || !look_for_events(hooks, err)) {
 		hooks_free(hooks);
 		return false;
 	}
@@ -264,6 +307,7 @@ static bool write_event(const struct hooks *hooks, const struct wish *wish, enum
 	if (!object || !json_add_text(object, "id", hex_encode(id, random, sizeof(random))) ||
 	    !json_add_text(object, "hook", wish->name) ||
 	    !json_add_text(object, "event", event_names[event]) ||
+	    !json_add_text(object, "source", hooks->source) ||
 	    !json_add_text(object, "at", rfc3339_format(at, at_ms)) ||
 	    !json_add_int64(object, "atMs", at_ms) || !json_add_int64(object, "tries", 0) ||
 	    !json_add_item(object, "data", cJSON_Duplicate(data, true)))
@@ -304,21 +348,28 @@ void hooks_unit_start(struct hooks *hooks, const char *serial, const char *socke
 
 	if (!hooks)
 		return;
-	data = cJSON_CreateObject();
+	data = cJSON_Duplicate(hooks->context, true);
 	if (data &&
 	    (!json_add_text(data, "serial", serial) || !json_add_text(data, "socket", socket)))
 		cJSON_Delete(TAKE_PTR(data));
 	emit(hooks, HOOK_UNIT_START, TAKE_PTR(data));
 }
 
-static cJSON *describe(const struct station_result *result)
+/* One that only waits to be sent has not failed. */
+static bool is_spooled(const struct station_result *result)
 {
-	CLEANUP(cJSON_freep) cJSON *data = cJSON_CreateObject();
-	bool has_failed = result->failure.code != MUSTER_OK;
+	return result->failure.cause == CAUSE_DEVICE_SPOOLED;
+}
+
+static cJSON *describe(const struct hooks *hooks, const struct station_result *result)
+{
+	CLEANUP(cJSON_freep) cJSON *data = cJSON_Duplicate(hooks->context, true);
+	bool has_failed = result->failure.code != MUSTER_OK && !is_spooled(result);
 	char cause[8];
 
 	snprintf(cause, sizeof(cause), "E%04d", (int)result->failure.cause);
 	if (!data || !json_add_text(data, "device", result->device) ||
+	    !json_add_text(data, "serial", result->serial) ||
 	    !json_add_text(data, "socket", result->socket) ||
 	    !json_add_text(data, "registrationId", result->registration_id) ||
 	    !json_add_text(data, "deviceId", result->device_id) ||
@@ -337,8 +388,11 @@ void hooks_unit_done(struct hooks *hooks, const struct station_result *result)
 	if (!hooks)
 		return;
 	hooks->devices++;
-	hooks->failed += result->failure.code != MUSTER_OK;
-	emit(hooks, HOOK_UNIT_DONE, describe(result));
+	if (is_spooled(result))
+		hooks->spooled++;
+	else
+		hooks->failed += result->failure.code != MUSTER_OK;
+	emit(hooks, HOOK_UNIT_DONE, describe(hooks, result));
 }
 
 void hooks_batch_done(struct hooks *hooks)
@@ -347,8 +401,9 @@ void hooks_batch_done(struct hooks *hooks)
 
 	if (!hooks)
 		return;
-	data = cJSON_CreateObject();
+	data = cJSON_Duplicate(hooks->context, true);
 	if (data && (!json_add_int64(data, "devices", (int64_t)hooks->devices) ||
+		     !json_add_int64(data, "spooled", (int64_t)hooks->spooled) ||
 		     !json_add_int64(data, "failed", (int64_t)hooks->failed)))
 		cJSON_Delete(TAKE_PTR(data));
 	emit(hooks, HOOK_BATCH_DONE, TAKE_PTR(data));

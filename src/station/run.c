@@ -274,12 +274,14 @@ static bool read_masters(struct run *run, struct muster_error *err)
 static bool choose_out(struct run *run, const struct config *config, struct muster_error *err)
 {
 	const char *out = run->request->out_directory ? run->request->out_directory : config->out;
+	CLEANUP(freep)
+	char *path = out ? strdup(out) : file_beside(run->journal_path, "evidence");
 
 	run->writes_keys = out != NULL;
-	run->out_directory = out ? strdup(out) : file_beside(run->journal_path, "evidence");
+	/* The journal and hooks tell others where the evidence lies. */
+	run->out_directory = path ? file_absolute(path) : NULL;
 	if (!run->out_directory)
 		return muster_fail_memory(err);
-	/* The journal says where the evidence lies. */
 	return text_is_utf8(run->out_directory, strlen(run->out_directory)) ||
 	       muster_fail(
 		       err, CAUSE_USAGE,
@@ -299,6 +301,20 @@ static bool open_journal(struct run *run, const struct config *config, struct mu
 	return journal_check_space(path, count_of(run), err) &&
 	       journal_open(path, JOURNAL_WRITE, &run->journal, err) &&
 	       directory_make(run->out_directory, err);
+}
+
+static bool open_hooks(struct run *run, const struct config *config, struct muster_error *err)
+{
+	const struct hooks_origin origin = {
+		.station = run->who.station,
+		.operator_name = run->who.operator_name,
+		.profile = run->profile.name,
+		.batch = run->batch ? run->batch->name : NULL,
+		.manifest = run->batch ? run->batch->manifest.digest : NULL,
+	};
+
+	return run->request->dry_run ||
+	       hooks_open(config, run->journal_path, &origin, &run->hooks, err);
 }
 
 static bool choose_journal(struct run *run, const struct config *config, struct muster_error *err)
@@ -488,6 +504,5 @@ bool run_prepare(struct run *run, const struct station_request *request,
 	       who_is_here(&run->who, request->operator_name, config.operator_name, err) &&
 	       open_tpm_masters(run, err) && open_http(run, &config, err) &&
 	       open_journal(run, &config, err) && keep_profile(run, err) &&
-	       (request->dry_run || hooks_open(&config, run->journal_path, &run->hooks, err)) &&
-	       connect_service(run, err) && open_sender(run, err);
+	       open_hooks(run, &config, err) && connect_service(run, err) && open_sender(run, err);
 }

@@ -13,6 +13,7 @@
 void station_result_done(struct station_result *result)
 {
 	free(result->device);
+	free(result->serial);
 	free(result->socket);
 	free(result->registration_id);
 	free(result->device_id);
@@ -97,7 +98,8 @@ static bool fill_result(struct job *job, struct station_result *result, struct m
 			    PRINTABLE(job->registration_id));
 	result->verified = is_good && (job->verified || is_known_verified(job));
 	result->seconds = (double)(clock_now_ms() - job->started_ms) / 1000;
-	if (!copy(&result->device, name) || !copy(&result->socket, job->socket) ||
+	if (!copy(&result->device, name) || !copy(&result->serial, job->serial) ||
+	    !copy(&result->socket, job->socket) ||
 	    !copy(&result->registration_id, job->registration_id) ||
 	    !copy(&result->device_id, job->device_id ? job->device_id : job->registration_id) ||
 	    !copy(&result->attestation, profile_attestation_word(job->run->profile.attestation)) ||

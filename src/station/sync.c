@@ -267,7 +267,8 @@ static bool serve_hooks(const char *journal_path, struct profile_report *report,
 	CLEANUP(config_done) struct config config = { 0 };
 	CLEANUP(hooks_freep) struct hooks *hooks = NULL;
 
-	return config_load(&config, report, err) && hooks_open(&config, journal_path, &hooks, err);
+	return config_load(&config, report, err) &&
+	       hooks_open(&config, journal_path, NULL, &hooks, err);
 }
 
 bool station_sync(const struct station_request *request, const char *const *only, size_t only_count,

@@ -6,6 +6,7 @@ import http.server
 import json
 import pathlib
 import shutil
+import socket
 import ssl
 import threading
 import time
@@ -70,9 +71,39 @@ def test_a_folder_is_told_of_all(station, configure, tmp_path):
     assert (start["type"], start["data"]["serial"]) == ("muster.unit-start", "HOOK-1")
     assert done["type"] == "muster.unit-done"
     assert (done["data"]["registrationId"], done["data"]["state"], done["data"]["verified"]) == (result["registrationId"], "enrolled", True)
-    assert (batch["type"], batch["data"]) == ("muster.batch-done", {"devices": 1, "failed": 0})
+    assert batch["type"] == "muster.batch-done"
+    assert {name: batch["data"][name] for name in ("devices", "spooled", "failed")} == {"devices": 1, "spooled": 0, "failed": 0}
     assert not [path for path in folder.iterdir() if path.suffix != ".json"]
     wait_until(lambda: waiting(station) == [], what="an empty spool")
+
+
+def test_an_event_says_whose_it_is(station, configure, tmp_path):
+    """Which bench, who, by what terms; the same serial in both events of a device; and files that others can find."""
+    folder = tmp_path / "mes"
+    folder.mkdir()
+    configure({"mes": {"on": ["unit-start", "unit-done", "batch-done"], "folder": str(folder)}})
+    done = batch.provision(station, batch.manifest(station, ["HOOK-1"]), "--operator", "ada", "--out", "relative")
+    assert done.status == 0, done
+    told = events(folder, 3)
+    [row] = station.rows().values()
+    common = {"station": row["station"], "operator": "ada", "profile": row["profile"], "batch": "devices.csv", "manifest": row["batch"]}
+    for event in told:
+        assert event["source"] == f"muster://{socket.gethostname()}"
+        assert common.items() <= event["data"].items(), event
+    start, done, _ = (event["data"] for event in told)
+    assert start["serial"] == done["serial"] == "HOOK-1"
+    assert done["evidence"] == row["evidence"] and pathlib.Path(done["evidence"]).is_file() and done["evidence"].startswith("/")
+
+
+def test_a_device_that_waits_to_be_sent_has_not_failed(station, configure, tmp_path):
+    folder = tmp_path / "mes"
+    folder.mkdir()
+    configure({"mes": {"on": ["unit-done", "batch-done"], "folder": str(folder)}})
+    done = station.muster("provision", "--offline", "--profile", station.profile("derived-key"), "--serial", "HOOK-1", *station.places())
+    assert done.cause == "E5180", done
+    unit, batch_done = (event["data"] for event in events(folder, 2))
+    assert unit["state"] == "spooled" and not {"cause", "detail"} & unit.keys(), unit
+    assert (batch_done["devices"], batch_done["spooled"], batch_done["failed"]) == (1, 1, 0)
 
 
 def test_what_nobody_asked_for_starts_no_deliverer(station, configure, tmp_path):
@@ -341,9 +372,10 @@ def receiver(tmp_path):
     server.shutdown()
 
 
-def test_a_webhook_is_signed(station, configure, receiver):
+@pytest.mark.parametrize("prefix", ["", "whsec_"])
+def test_a_webhook_is_signed(station, configure, receiver, prefix):
     secret = base64.b64encode(b"k" * 32).decode()
-    write_secret(station.home / "hook.secret", secret + "\n")
+    write_secret(station.home / "hook.secret", f"{prefix}{secret}\n")
     configure({"mes": {"on": ["unit-done"], "webhook": f"https://localhost:{receiver.server_port}/in",
                        "secretFile": str(station.home / "hook.secret")}}, caFile=str(receiver.ca_file))
     result = provision(station)
@@ -353,6 +385,7 @@ def test_a_webhook_is_signed(station, configure, receiver):
     event = json.loads(body)
     assert event["data"]["registrationId"] == result["registrationId"]
     assert event["id"] == headers["webhook-id"]
+    assert headers["content-type"] == "application/cloudevents+json; charset=UTF-8"
     text = f"{headers['webhook-id']}.{headers['webhook-timestamp']}.".encode() + body
     expected = base64.b64encode(hmac.new(b"k" * 32, text, hashlib.sha256).digest()).decode()
     assert headers["webhook-signature"] == f"v1,{expected}"
@@ -367,6 +400,17 @@ def test_a_webhook_that_refuses_is_tried_again_with_the_same_id(station, configu
     receiver.status = 200
     assert deliver(station).status == 0
     assert len({json.loads(body)["id"] for _, body in receiver.received}) == 1
+
+
+@pytest.mark.parametrize("secret", ["whsec_", "not base64", None])
+def test_a_secret_that_is_none_is_found_before_anything(station, configure, secret):
+    path = station.home / "hook.secret"
+    if secret:
+        write_secret(path, secret + "\n")
+    configure({"mes": {"on": ["unit-done"], "webhook": "https://localhost:1/in", "secretFile": str(path)}})
+    done = station.provision(station.profile("derived-key"), "HOOK-1")
+    assert done.status != 0 and "the secret of hook 'mes'" in done.stderr and station.emulator.changes() == [], done
+    assert verdict(station) == "fail"
 
 
 @pytest.mark.parametrize("hook", [{}, {"folder": "/tmp", "webhook": "https://localhost/"}, {"command": ["relative"]}])
