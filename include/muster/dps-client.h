@@ -49,8 +49,9 @@ const char *dps_credential_host(const struct dps_credential *credential);
 /* Gives the request its authorization. May first fetch a token through `http`, blocking up to HTTP_DEADLINE_MS. */
 bool dps_credential_authorize(struct dps_credential *credential, struct http *http,
 			      struct http_request *request, struct muster_error *err) MUST_CHECK;
-/* After a 401: drops a kept token, so that the next request gets a new one. False when there is nothing to renew. */
-bool dps_credential_forget(struct dps_credential *credential);
+/* After this 401: drops the token that the request carried, so that the next one gets a new one; one that was dropped since is
+ * not dropped again. False when there is nothing to renew. */
+bool dps_credential_forget(struct dps_credential *credential, const struct http_answer *answer);
 
 /* -- The client ---------------------------------------------------------------------------------------- */
 

@@ -89,11 +89,16 @@ void bulk_note_trouble(struct dps_bulk *bulk, const struct http_answer *answer, 
 	dps_bulk_stop(bulk, &failure);
 }
 
-/* The same no to everything is nobody's fault among the items. */
-static void note_refusal(struct dps_bulk *bulk, const struct http_answer *answer)
+/* The same no to everything is nobody's fault among the items. Requests that were under way together meet the same no, perhaps to a
+ * token that none will carry again: it counts once. */
+static void note_refusal(struct call *call, const struct http_answer *answer)
 {
+	struct dps_bulk *bulk = call->bulk;
 	struct muster_error why;
 
+	if (call->number <= bulk->refused_number)
+		return;
+	bulk->refused_number = bulk->sent;
 	if (++bulk->refusals < REFUSALS_MAX)
 		return;
 	dps_answer_fail(answer, "writing enrollments", &why);
@@ -276,7 +281,7 @@ static void take_read_answer(struct call *call, const struct http_answer *answer
 		again(bulk, slot, state, answer);
 		return;
 	case DPS_NEXT_RENEW:
-		dps_credential_forget(dps_client_credential(bulk->client));
+		dps_credential_forget(dps_client_credential(bulk->client), answer);
 		break;
 	default:
 		break;
@@ -287,7 +292,7 @@ static void take_read_answer(struct call *call, const struct http_answer *answer
 		return;
 	}
 	if (is_general_refusal(answer))
-		note_refusal(bulk, answer);
+		note_refusal(call, answer);
 	again(bulk, slot, state, answer);
 }
 
@@ -382,7 +387,7 @@ static void take_stop(struct call *call, const struct http_answer *answer)
 	struct slot *slot = call->slots[0];
 
 	if (is_general_refusal(answer)) {
-		note_refusal(bulk, answer);
+		note_refusal(call, answer);
 		for (size_t i = 0; i < call->count; i++)
 			again(bulk, call->slots[i], SLOT_SEND, answer);
 		return;
@@ -426,7 +431,7 @@ static void take_write_answer(struct call *call, const struct http_answer *answe
 			again(bulk, call->slots[i], SLOT_SEND, answer);
 		return;
 	case DPS_NEXT_RENEW:
-		dps_credential_forget(dps_client_credential(bulk->client));
+		dps_credential_forget(dps_client_credential(bulk->client), answer);
 		take_stop(call, answer);
 		return;
 	case DPS_NEXT_STOP:

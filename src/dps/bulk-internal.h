@@ -43,6 +43,7 @@ struct call {
 	struct slot *slots[DPS_BULK_ITEMS_MAX];
 	size_t count;
 	int64_t started_ms;
+	uint64_t number; /* of all that went out */
 	struct dps_budget_ticket ticket;
 };
 
@@ -63,8 +64,10 @@ struct dps_bulk {
 	bool looks_later;
 	bool has_source_ended; /* as of the last question */
 
-	bool has_succeeded;        /* until then one request at a time */
-	unsigned refusals;         /* of all requests alike, in a row: 401, 403, wrong host */
+	bool has_succeeded; /* until then one request at a time */
+	unsigned refusals;  /* of all requests alike, in a row: 401, 403, wrong host */
+	uint64_t sent,
+		refused_number; /* the last that went out; and that when the last no was noticed */
 	struct dps_outage *outage; /* the client's, or its own, by which nothing is waited for */
 	struct dps_outage own_outage;
 	bool is_stopped;

@@ -228,6 +228,7 @@ static bool go(struct dps_bulk *bulk, struct muster_error *err)
 	struct call *call = bulk->next;
 
 	call->started_ms = clock_now_ms();
+	call->number = ++bulk->sent;
 	if (!http_go(dps_client_http(bulk->client), call->transfer, err))
 		return false;
 	dps_outage_ask(bulk->outage, call->started_ms);

@@ -152,7 +152,7 @@ static bool prepare_next(struct dps_client *client, const struct http_answer *an
 	*ret_again = false;
 	switch (dps_next_step(answer, writes)) {
 	case DPS_NEXT_RENEW:
-		*ret_again = !*was_renewed && dps_credential_forget(client->credential);
+		*ret_again = !*was_renewed && dps_credential_forget(client->credential, answer);
 		*was_renewed = true;
 		return true;
 	case DPS_NEXT_RETRY:

@@ -20,6 +20,7 @@ struct dps_credential {
 	struct dps_tokens *tokens; /* or NULL */
 	const char *resource;      /* of the tokens; lies in their endpoints */
 	struct named *named;       /* or NULL */
+	int64_t forgotten_ms;      /* when a token was dropped last */
 };
 
 /* A service that is looked up by name. */

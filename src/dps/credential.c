@@ -47,8 +47,13 @@ bool dps_credential_authorize(struct dps_credential *credential, struct http *ht
 	return credential->kind->authorize(credential, http, request, err);
 }
 
-bool dps_credential_forget(struct dps_credential *credential)
+bool dps_credential_forget(struct dps_credential *credential, const struct http_answer *answer)
 {
+	int64_t now = clock_now_ms();
+
+	if (now - answer->elapsed_ms <= credential->forgotten_ms)
+		return true;
+	credential->forgotten_ms = now;
 	return credential->kind->forget(credential);
 }
 

@@ -113,7 +113,7 @@ static bool job_may_renew(struct job *job)
 	if (!was_authorized || was_renewed)
 		return false;
 	job->was_renewed = true;
-	return dps_credential_forget(job->run->request->credential);
+	return dps_credential_forget(job->run->request->credential, &job->answer);
 }
 
 bool job_retry_or_fail(struct job *job, const char *what, struct muster_error *err)

@@ -7,7 +7,7 @@
 #include "muster/dps-bulk.h"
 #include "muster/dps-http.h"
 
-enum { ITEMS = 8, TRANSFERS = 16 };
+enum { ITEMS = 12, TRANSFERS = 16 };
 
 /* In the place of libcurl: requests that are under way until the test answers them. */
 static struct transfer {
@@ -15,7 +15,7 @@ static struct transfer {
 	void *context;
 	bool is_under_way;
 } transfers[TRANSFERS];
-static size_t prepared, given, told, asked;
+static size_t prepared, given, told, asked, forgotten;
 static bool
 	is_troubled;    /* while the third token is asked for, the second request is answered 503 */
 static bool is_refused; /* the third token is not had */
@@ -52,6 +52,13 @@ void __wrap_http_cancel(struct http *http, struct http_transfer *transfer)
 	((struct transfer *)transfer)->is_under_way = false;
 }
 
+void __wrap_dps_login_forget(struct dps_login *login);
+void __wrap_dps_login_forget(struct dps_login *login)
+{
+	(void)login;
+	forgotten++;
+}
+
 static size_t under_way(void)
 {
 	size_t count = 0;
@@ -63,9 +70,11 @@ static size_t under_way(void)
 
 static void answer(size_t which, int status)
 {
-	struct http_answer said = {
-		.outcome = HTTP_ANSWERED, .status = status, .retry_after_ms = -1, .date_ms = -1
-	};
+	struct http_answer said = { .outcome = HTTP_ANSWERED,
+				    .status = status,
+				    .elapsed_ms = 1,
+				    .retry_after_ms = -1,
+				    .date_ms = -1 };
 
 	assert_true(transfers[which].is_under_way);
 	transfers[which].is_under_way = false;
@@ -138,7 +147,7 @@ static void open_bench(struct bench *bench, bool troubled, bool refused)
 
 	is_troubled = troubled;
 	is_refused = refused;
-	prepared = given = told = asked = 0;
+	prepared = given = told = asked = forgotten = 0;
 	assert_good(dps_login_parse(&login, line, strlen(line), &err), err);
 	bench->http = http_new(NULL, &err);
 	bench->credential = dps_credential_new_login(&login, &err);
@@ -197,11 +206,51 @@ static void a_token_that_is_refused_ends_the_sending(void **state)
 	close_bench(&bench);
 }
 
+/* A token that ends early is known to be bad by all that carry it, and renewed once. */
+static void requests_that_are_refused_together_count_once(void **state)
+{
+	struct bench bench;
+
+	(void)state;
+	open_bench(&bench, false, false);
+	assert_int_equal(pump(&bench), -1);
+	for (size_t i = 1; i <= DPS_BULK_LANES; i++)
+		answer(i, 401);
+	assert_null(dps_bulk_stopped(bench.bulk));
+	assert_int_equal(forgotten, 1);
+	assert_int_equal(pump(&bench), -1);
+	assert_int_equal(under_way(), 1);
+	answer(prepared - 1, 204);
+	assert_int_equal(pump(&bench), -1);
+	assert_int_equal(under_way(), DPS_BULK_LANES);
+	close_bench(&bench);
+}
+
+static void a_no_to_every_token_ends_the_sending(void **state)
+{
+	struct bench bench;
+
+	(void)state;
+	open_bench(&bench, false, false);
+	assert_int_equal(pump(&bench), -1);
+	for (size_t i = 1; i <= DPS_BULK_LANES; i++)
+		answer(i, 401);
+	for (int again = 0; again < 2; again++) {
+		assert_null(dps_bulk_stopped(bench.bulk));
+		assert_int_equal(pump(&bench), -1);
+		answer(prepared - 1, 401);
+	}
+	assert_non_null(dps_bulk_stopped(bench.bulk));
+	close_bench(&bench);
+}
+
 int main(void)
 {
 	static const struct CMUnitTest tests[] = {
 		cmocka_unit_test(all_lanes_go_with_their_tokens),
 		cmocka_unit_test(what_is_next_waits_out_the_trouble),
+		cmocka_unit_test(requests_that_are_refused_together_count_once),
+		cmocka_unit_test(a_no_to_every_token_ends_the_sending),
 		cmocka_unit_test(a_token_that_is_refused_ends_the_sending),
 	};
 
