@@ -25,7 +25,7 @@ struct profile_mistake {
 	unsigned column;         /* from 1, in characters */
 	unsigned width;          /* characters to underline, at least 1 */
 	char *message; /* without place; with "did you mean" and the values that would do */
-	char *source;  /* the line, without its end; control characters replaced by blanks */
+	char *source;  /* the line, without its end, control characters as blanks; or "" */
 };
 
 /* Everything found in one file, by place. Zero-initialise. */

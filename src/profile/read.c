@@ -93,8 +93,8 @@ static bool check_text(struct source *source, const struct field *field, struct 
 		mistake_add(source, CAUSE_PROFILE_VALUE, span, "%s has a control character",
 			    field->name);
 	else if (field->forbidden && strstr(text, field->forbidden))
-		mistake_add(source, CAUSE_PROFILE_VALUE, span, "%s must not have '%s': %s",
-			    field->name, field->forbidden, field->forbidden_why);
+		mistake_add_unseen(source, CAUSE_PROFILE_VALUE, span, "%s must not have '%s': %s",
+				   field->name, field->forbidden, field->forbidden_why);
 	else if (field->pattern && !matches(source, field->pattern, text))
 		mistake_add(source, CAUSE_PROFILE_VALUE, span, "%s has to be %s", field->name,
 			    field->form);

@@ -85,7 +85,8 @@ static void locate(const struct source *source, struct span span, struct profile
 		row->line += source->data[i] == '\n';
 	row->column = count_characters(source->data + start, at - start) + 1;
 	row->width = stop > at ? count_characters(source->data + at, stop - at) : 1;
-	row->source = copy_line(source, start, end);
+	if (!row->source)
+		row->source = copy_line(source, start, end);
 }
 
 /* -- Rows --------------------------------------------------------------------------------------------------- */
@@ -105,8 +106,10 @@ static bool append(struct profile_report *report, const struct profile_mistake *
 static PRINTF_LIKE(4, 0) void add_row(struct source *source, struct profile_mistake row,
 				      struct span span, const char *format, va_list arguments)
 {
-	if (source->report->count >= MISTAKES_MAX)
+	if (source->report->count >= MISTAKES_MAX) {
+		free(row.source);
 		return;
+	}
 	if (vasprintf(&row.message, format, arguments) < 0)
 		row.message = NULL;
 	locate(source, span, &row);
@@ -124,6 +127,17 @@ void mistake_add(struct source *source, enum muster_cause cause, struct span spa
 
 	va_start(arguments, format);
 	add_row(source, (struct profile_mistake){ .cause = cause }, span, format, arguments);
+	va_end(arguments);
+}
+
+void mistake_add_unseen(struct source *source, enum muster_cause cause, struct span span,
+			const char *format, ...)
+{
+	va_list arguments;
+
+	va_start(arguments, format);
+	add_row(source, (struct profile_mistake){ .cause = cause, .source = strdup("") }, span,
+		format, arguments);
 	va_end(arguments);
 }
 

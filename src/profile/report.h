@@ -27,6 +27,9 @@ bool source_open(struct source *source, const char *path, const char *data, size
 		 struct profile_report *report, struct muster_error *err) MUST_CHECK;
 void mistake_add(struct source *source, enum muster_cause cause, struct span span,
 		 const char *format, ...) PRINTF_LIKE(4, 5);
+/* What may be a secret is not shown: without the line. */
+void mistake_add_unseen(struct source *source, enum muster_cause cause, struct span span,
+			const char *format, ...) PRINTF_LIKE(4, 5);
 void warning_add(struct source *source, enum muster_cause cause, struct span span,
 		 const char *format, ...) PRINTF_LIKE(4, 5);
 /* Sorts by place. Fails with CAUSE_PROFILE_INVALID when there are mistakes, or without memory. */
