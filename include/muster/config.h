@@ -51,6 +51,9 @@ struct config {
 	size_t hook_count;
 	char *login_file;
 	char *ca_file;
+	char *proxy; /* "http://HOST:PORT" or "none" */
+	char *no_proxy;
+	char *proxy_login_file;
 	char *dps_name;
 	char *resource_group;
 	char *subscription;

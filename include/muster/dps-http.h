@@ -24,10 +24,25 @@
 struct http;
 struct http_transfer;
 
-/* TLS 1.2 at least, peer and host verified, HTTP/1.1, no redirects, no proxies, nothing decompressed, no cookies.
- * ca_file (PEM) replaces the system's roots; NULL keeps them. An unreadable or empty one is
- * CAUSE_INPUT_NOT_FOUND. NULL on failure. One thread. */
-struct http *http_new(const char *ca_file, struct muster_error *err) MUST_CHECK;
+/* How servers are reached and trusted. Borrowed; what is NULL is not said. */
+struct http_terms {
+	const char *ca_file; /* PEM; replaces the system's roots */
+	/* "http://HOST:PORT", by CONNECT, or "none". Never taken: for this machine (127.0.0.1, [::1], localhost), the metadata
+	 * service, and whatever is plain. */
+	const char *proxy;
+	const char
+		*no_proxy; /* hosts and ends of hosts, with commas, that are reached without it */
+	const char *proxy_login; /* "USER:PASSWORD"; a source of a secret (secret_read_source) */
+};
+/* CAUSE_PROXY_INVALID; reads nothing. */
+bool http_terms_check(const struct http_terms *terms, struct muster_error *err) MUST_CHECK;
+
+/* TLS 1.2 at least, peer and host verified, HTTP/1.1, no redirects, nothing of the environment, nothing decompressed, no
+ * cookies. Without terms nothing is said. An unreadable or empty ca_file is CAUSE_INPUT_NOT_FOUND. NULL on failure. One thread. */
+struct http *http_new(const struct http_terms *terms, struct muster_error *err) MUST_CHECK;
+/* The proxy that was named and what is reached without it ("": nothing), for a program that goes out for us; NULL: none.
+ * Borrowed. */
+const char *http_proxy_named(const struct http *http, const char **ret_no_proxy);
 /* Ends what is under way without calling back. NULL is fine. */
 void http_free(struct http *http);
 DEFINE_FREEP(http_freep, struct http *, http_free)
@@ -69,7 +84,7 @@ void http_request_done(struct http_request *request);
 
 enum http_outcome {
 	HTTP_ANSWERED, /* a status line, all headers and the whole body */
-	HTTP_NOT_SENT, /* nothing left this machine: connection, name or TLS failed */
+	HTTP_NOT_SENT, /* nothing went to the server: connection, name, proxy or TLS failed */
 	HTTP_UNKNOWN,  /* something may have been sent, no complete answer came */
 };
 

@@ -21,6 +21,8 @@ bool process_ignores(int number);
 /* Names of the variables that process_harden() removed and that change what libraries do (SSLKEYLOGFILE, ...);
  * NULL-terminated, static. */
 const char *const *process_removed_variables(void);
+/* The first of them that names a proxy; or NULL. */
+const char *process_removed_proxy(void);
 /* Another program. */
 struct process_command {
 	const char *const *arguments;   /* its name first, looked for in PATH; NULL-terminated */

@@ -55,7 +55,7 @@ struct station_request {
 	const struct station_watch *watch; /* instead of devices: what is plugged in; or NULL */
 	struct station_token token;        /* its URI holds over the profile's */
 	struct dps_credential *credential; /* how to log in; borrowed */
-	const char *ca_file;
+	struct http_terms network;
 	struct dps_rate rate; /* what the service allows; the station's other programs share it */
 	const char *id_scope;
 	const char *device_endpoint; /* HOST[:PORT] of the device API */

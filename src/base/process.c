@@ -165,6 +165,14 @@ const char *const *process_removed_variables(void)
 	return removed_variables;
 }
 
+const char *process_removed_proxy(void)
+{
+	for (const char *const *name = removed_variables; *name; name++)
+		if (strcasestr(*name, "_proxy"))
+			return *name;
+	return NULL;
+}
+
 /* -- All of it ----------------------------------------------------------------------------------------- */
 
 static void give_up(const char *what)

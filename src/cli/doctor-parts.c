@@ -6,6 +6,7 @@
 #include "muster/dps.h"
 #include "muster/file.h"
 #include "muster/journal.h"
+#include "muster/process.h"
 #include "muster/profile-sockets.h"
 #include "muster/station-hooks.h"
 #include "muster/station.h"
@@ -20,9 +21,10 @@
 static void fill_from_config(struct doctor *doctor)
 {
 	struct doctor_options *options = &doctor->options;
+	struct login_options login = { .network = options->network };
 
-	if (!options->ca_file)
-		options->ca_file = doctor->config.ca_file;
+	login_options_complete(&login, &doctor->config);
+	options->network = login.network;
 	if (!options->journal)
 		options->journal = doctor->config.journal;
 }
@@ -220,9 +222,9 @@ void doctor_roots(struct doctor *doctor)
 {
 	CLEANUP(bytes_done) struct bytes roots = { 0 };
 	const char *variable = getenv("SSL_CERT_FILE");
-	const char *path = doctor->options.ca_file ? doctor->options.ca_file
-			   : variable && *variable ? variable
-						   : "/etc/ssl/certs/ca-certificates.crt";
+	const char *path = doctor->options.network.ca_file ? doctor->options.network.ca_file
+			   : variable && *variable         ? variable
+							   : "/etc/ssl/certs/ca-certificates.crt";
 	struct muster_error err = { 0 };
 
 	if (!file_read(path, ROOTS_MAX, &roots, &err))
@@ -232,6 +234,42 @@ void doctor_roots(struct doctor *doctor)
 			    "'%s' holds no certificate", PRINTABLE(path));
 	else
 		doctor_find(doctor, VERDICT_OK, NULL, "'%s'", PRINTABLE(path));
+}
+
+static void look_at_no_proxy(struct doctor *doctor)
+{
+	if (process_removed_proxy())
+		doctor_find(
+			doctor, VERDICT_WARN,
+			"If servers are reached through it only, name it by --proxy, or as proxy in "
+			"muster.yaml.",
+			"none is used, also not the one of the environment's %s",
+			process_removed_proxy());
+	else
+		doctor_find(doctor, VERDICT_OK, NULL, "none; servers are reached directly");
+}
+
+/* It is not asked. */
+void doctor_proxy(struct doctor *doctor)
+{
+	struct http_terms terms = doctor->options.network;
+	CLEANUP(http_freep) struct http *http = NULL;
+	struct muster_error err = { 0 };
+
+	if (!terms.proxy || strcmp(terms.proxy, "none") == 0) {
+		look_at_no_proxy(doctor);
+		return;
+	}
+	terms.ca_file = NULL;
+	if (terms.proxy_login && !secret_source_is_file(terms.proxy_login))
+		terms.proxy_login = NULL;
+	http = http_new(&terms, &err);
+	if (!http)
+		doctor_find_error(doctor, VERDICT_FAIL, &err);
+	else
+		doctor_find(doctor, VERDICT_OK, NULL, "'%s'%s%s", PRINTABLE(terms.proxy),
+			    terms.no_proxy ? ", but not to " : "",
+			    PRINTABLE(terms.no_proxy ? terms.no_proxy : ""));
 }
 
 static void look_at_login_file(struct doctor *doctor, const char *source)

@@ -2,13 +2,14 @@
 #pragma once
 
 #include "muster/config.h"
+#include "muster/dps-http.h"
 
 #include "cli-internal.h"
 
 struct doctor_options {
 	const char *token;
 	const char *login_file;
-	const char *ca_file;
+	struct http_terms network;
 	const char *journal;
 	const char *socket_map;
 };
@@ -51,4 +52,5 @@ void doctor_workers(struct doctor *doctor);
 void doctor_sandbox(struct doctor *doctor);
 void doctor_modules(struct doctor *doctor);
 void doctor_roots(struct doctor *doctor);
+void doctor_proxy(struct doctor *doctor);
 void doctor_login(struct doctor *doctor);

@@ -350,9 +350,10 @@ bool service_open(const struct login_options *options, struct service *ret_servi
 	if (!report_config_load(&config, err))
 		return false;
 	login_options_complete(&complete, &config);
-	if (!login_credential_new(&complete, &service.credential, err))
+	if (!http_terms_check(&complete.network, err) ||
+	    !login_credential_new(&complete, &service.credential, err))
 		return false;
-	service.http = http_new(complete.ca_file, err);
+	service.http = http_new(&complete.network, err);
 	if (!service.http)
 		return false;
 	service.client = dps_client_new(service.http, service.credential, err);

@@ -4,6 +4,7 @@
 
 #include "muster/config.h"
 #include "muster/dps-client.h"
+#include "muster/dps-http.h"
 
 #include "cli-internal.h"
 
@@ -23,7 +24,7 @@ struct login_options {
 	const char *federated_token_file;
 	const char *token_cache;
 	struct dps_endpoints endpoints;
-	const char *ca_file;
+	struct http_terms network;
 	const char *rate; /* "N" or "N/SECONDS" */
 };
 
@@ -34,6 +35,14 @@ extern const char *const login_auth_types[];
 /* clang-format off */
 #define LOGIN_ROW(letter, name, kind, placeholder, help, type, member, field, environment, choices, flags) \
 	{ letter, name, NULL, kind, placeholder, help, offsetof(type, member.field), environment, choices, flags }
+/* How servers are reached, into a struct http_terms. */
+#define PROXY_ROWS(type, member)                                                                                       \
+	LOGIN_ROW(0, "proxy", OPTION_TEXT, "URL", "Go through this proxy, http://HOST:PORT; none: through none",       \
+		  type, member, proxy, "MUSTER_PROXY", NULL, 0),                                               \
+	LOGIN_ROW(0, "no-proxy", OPTION_TEXT, "HOSTS", "Hosts and ends of hosts, with commas, to go to directly",      \
+		  type, member, no_proxy, "MUSTER_NO_PROXY", NULL, 0),                                         \
+	LOGIN_ROW(0, "proxy-login-file", OPTION_TEXT, "FILE", "USER:PASSWORD for the proxy, in a file of mode 0600",   \
+		  type, member, proxy_login, "MUSTER_PROXY_LOGIN_FILE", NULL, 0)
 #define LOGIN_ROWS_LETTERED(login_letter, name_letter, group_letter, type, member)                                     \
 	LOGIN_ROW(login_letter, "login", OPTION_TEXT, "TEXT",                                                          \
 		  "DPS connection string; others can see it, prefer --login-file",                                     \
@@ -75,7 +84,8 @@ extern const char *const login_auth_types[];
 	LOGIN_ROW(0, "dps-resource", OPTION_TEXT, "URL", "Resource of the service's tokens in another cloud",          \
 		  type, member, endpoints.resource, "MUSTER_DPS_RESOURCE", NULL, OPTION_HIDDEN),                       \
 	LOGIN_ROW(0, "ca-file", OPTION_TEXT, "FILE", "Roots to trust instead of the system's, PEM",                    \
-		  type, member, ca_file, "MUSTER_CA_FILE", NULL, 0)
+		  type, member, network.ca_file, "MUSTER_CA_FILE", NULL, 0),                                           \
+	PROXY_ROWS(type, member.network)
 #define RATE_ROW(type, member)                                                                                         \
 	LOGIN_ROW(0, "rate", OPTION_TEXT, "N[/S]", "Operations per minute, or per S seconds, that the service allows", \
 		  type, member, rate, "MUSTER_RATE", NULL, 0)

@@ -63,14 +63,15 @@ bool sync_run(const struct invocation *call, const struct sync_options *options,
 	if (!report_config_load(&config, err))
 		return false;
 	login_options_complete(&login, &config);
-	if (!login_credential_new(&login, &credential, err) ||
+	if (!http_terms_check(&login.network, err) ||
+	    !login_credential_new(&login, &credential, err) ||
 	    !login_rate(login.rate, &request.rate, err))
 		return false;
 	report.rows = cJSON_CreateArray();
 	if (!report.rows)
 		return muster_fail_memory(err);
 	request.credential = credential;
-	request.ca_file = login.ca_file;
+	request.network = login.network;
 	request.finished = provision_report_add;
 	request.context = &report;
 	is_done = station_sync(&request, only, only_count, &passed, &mistakes, err);

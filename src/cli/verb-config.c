@@ -124,6 +124,7 @@ static const char *default_of(const struct option_row *row, const struct login_o
 		const char *option, *value;
 	} defaults[] = {
 		{ "auth-type", "key" },
+		{ "proxy", "none" },
 		{ "sign-in", dps_sign_in_names[login_sign_in(login)] },
 		{ "authority-host", endpoints->authority },
 		{ "management-endpoint", endpoints->management },
@@ -284,7 +285,7 @@ static bool run(const struct invocation *call, struct muster_error *err)
 	(void)login_options_choose(&options.login);
 	login_options_complete(&complete, &config);
 	endpoints = complete.endpoints;
-	if (!dps_endpoints_complete(&endpoints, err) ||
+	if (!dps_endpoints_complete(&endpoints, err) || !http_terms_check(&complete.network, err) ||
 	    !find_fallbacks(&options, &config, &fallbacks, err))
 		return false;
 	if (!array || !add_all(array, &options, &complete, &config, &endpoints, &fallbacks))

@@ -5,6 +5,7 @@
 #include "muster/text.h"
 
 #include "doctor.h"
+#include "login-options.h"
 #include "socket-options.h"
 
 /* clang-format off */
@@ -14,7 +15,8 @@ static const struct option_row rows[] = {
 	{ 0, "login-file", NULL, OPTION_TEXT, "FILE", "DPS connection string to check",
 	  offsetof(struct doctor_options, login_file), "MUSTER_LOGIN_FILE", NULL, 0 },
 	{ 0, "ca-file", NULL, OPTION_TEXT, "FILE", "Roots to check instead of the system's",
-	  offsetof(struct doctor_options, ca_file), "MUSTER_CA_FILE", NULL, 0 },
+	  offsetof(struct doctor_options, network.ca_file), "MUSTER_CA_FILE", NULL, 0 },
+	PROXY_ROWS(struct doctor_options, network),
 	{ 'j', "journal", NULL, OPTION_TEXT, "FILE", "Journal to check",
 	  offsetof(struct doctor_options, journal), "MUSTER_JOURNAL", NULL, 0 },
 	SOCKET_MAP_ROW(struct doctor_options, socket_map),
@@ -36,6 +38,7 @@ static const struct doctor_check checks[] = {
 	{ "sockets", doctor_sockets },
 	{ "PKCS#11 modules", doctor_modules },
 	{ "TLS roots", doctor_roots },
+	{ "proxy", doctor_proxy },
 	{ "DPS login", doctor_login },
 };
 

@@ -109,10 +109,11 @@ static bool log_in(const struct provision_options *options, struct config *confi
 	if (!report_config_load(config, err))
 		return false;
 	login_options_complete(&login, config);
-	if (!login_credential_new(&login, ret_credential, err))
+	if (!http_terms_check(&login.network, err) ||
+	    !login_credential_new(&login, ret_credential, err))
 		return false;
 	request->credential = *ret_credential;
-	request->ca_file = login.ca_file;
+	request->network = login.network;
 	return login_rate(login.rate, &request->rate, err);
 }
 

@@ -120,7 +120,7 @@ static bool add_headers(struct http_transfer *transfer, struct muster_error *err
 	return add_authorization(transfer, err);
 }
 
-static bool is_loopback_name(const char *host)
+bool http_is_loopback(const char *host)
 {
 	return strcmp(host, "127.0.0.1") == 0 || strcmp(host, "[::1]") == 0 ||
 	       text_equal_folded(host, "localhost");
@@ -131,12 +131,11 @@ static bool may_be_plain(const struct http_request *request, const char *host)
 	if (request->allow_plain_metadata && strcmp(host, "169.254.169.254") == 0)
 		return true;
 	return (request->allow_plain_loopback || request->allow_plain_metadata) &&
-	       is_loopback_name(host);
+	       http_is_loopback(host);
 }
 
 /* https always; http only where and when the request says so. */
-static bool check_url(const struct http_transfer *transfer, bool *ret_is_plain,
-		      struct muster_error *err)
+static bool check_url(struct http_transfer *transfer, bool *ret_is_plain, struct muster_error *err)
 {
 	const struct http_request *request = &transfer->request;
 	char *scheme = NULL, *host = NULL;
@@ -150,6 +149,8 @@ static bool check_url(const struct http_transfer *transfer, bool *ret_is_plain,
 		   curl_url_get(transfer->url, CURLUPART_HOST, &host, 0) == CURLUE_OK;
 	is_https = is_whole && strcmp(scheme, "https") == 0;
 	is_plain = is_whole && strcmp(scheme, "http") == 0 && may_be_plain(request, host);
+	if (is_https || is_plain)
+		http_proxy_choose(transfer, host, is_plain);
 	curl_free(scheme);
 	curl_free(host);
 	if (!is_https && !is_plain)
@@ -164,7 +165,6 @@ static void set_security(CURL *easy, const char *ca_file, bool is_plain)
 {
 	curl_easy_setopt(easy, CURLOPT_PROTOCOLS_STR, is_plain ? "http" : "https");
 	curl_easy_setopt(easy, CURLOPT_FOLLOWLOCATION, 0L);
-	curl_easy_setopt(easy, CURLOPT_PROXY, "");
 	curl_easy_setopt(easy, CURLOPT_NETRC, (long)CURL_NETRC_IGNORED);
 	curl_easy_setopt(easy, CURLOPT_SSLVERSION, (long)CURL_SSLVERSION_TLSv1_2);
 	curl_easy_setopt(easy, CURLOPT_SSL_VERIFYPEER, 1L);
@@ -243,7 +243,8 @@ bool http_transfer_configure(struct http_transfer *transfer, struct muster_error
 {
 	bool is_plain;
 
-	if (!check_url(transfer, &is_plain, err) || !add_headers(transfer, err))
+	if (!check_url(transfer, &is_plain, err) || !add_headers(transfer, err) ||
+	    !http_proxy_set(transfer, err))
 		return false;
 	set_security(transfer->easy, transfer->http->ca_file, is_plain);
 	set_callbacks(transfer);

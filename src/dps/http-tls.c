@@ -12,6 +12,7 @@
 DEFINE_FREEP(BIO_freep, BIO *, BIO_free_all)
 DEFINE_FREEP(X509_freep, X509 *, X509_free)
 
+#define HINT_SIZE 160
 #define ROOTS_MAX (4 * 1024 * 1024)
 
 bool http_tls_check_roots(const char *ca_file, struct muster_error *err)
@@ -82,18 +83,21 @@ static const char *verify_words(long verify_result)
 static void describe_certificate(struct http_transfer *transfer, CURLcode result)
 {
 	const char *url = PRINTABLE(transfer->place);
+	char way[HTTP_PROXY_WORDS_SIZE];
 	bool is_other_host = strstr(transfer->curl_words, "target host name") != NULL;
 	long verify_result = X509_V_ERR_UNSPECIFIED;
 
+	http_proxy_words(transfer, way);
 	curl_easy_getinfo(transfer->easy, CURLINFO_SSL_VERIFYRESULT, &verify_result);
 	if (is_other_host)
 		muster_fail_native(
 			&transfer->answer.error, CAUSE_CLOUD_TLS, ORIGIN_CURL, result,
-			"connecting to '%s': the server's certificate names another host", url);
+			"connecting to '%s'%s: the server's certificate names another host", url,
+			way);
 	else
 		muster_fail_native(&transfer->answer.error, CAUSE_CLOUD_TLS, ORIGIN_OPENSSL,
 				   (unsigned long)verify_result,
-				   "connecting to '%s': the server's certificate %s", url,
+				   "connecting to '%s'%s: the server's certificate %s", url, way,
 				   verify_words(verify_result));
 }
 
@@ -115,13 +119,18 @@ static const char *words_of(const struct http_transfer *transfer, CURLcode resul
 }
 
 /* Whoever has a proxy in the environment counts on it. */
-static const char *proxy_words(enum muster_cause cause, char out[96])
+static const char *hint_of(const struct http_transfer *transfer, enum muster_cause cause,
+			   char out[HINT_SIZE])
 {
+	const char *ignored = process_removed_proxy();
+
 	out[0] = 0;
-	for (const char *const *name = process_removed_variables();
-	     *name && cause == CAUSE_CLOUD_UNREACHABLE; name++)
-		if (strcasestr(*name, "_proxy"))
-			snprintf(out, 96, "; the environment's %s is not used", *name);
+	if (ignored && !transfer->http->proxy && cause == CAUSE_CLOUD_UNREACHABLE)
+		snprintf(
+			out, HINT_SIZE,
+			"; the environment's %s is not used: name the proxy by --proxy, or as proxy "
+			"in muster.yaml",
+			ignored);
 	return out;
 }
 
@@ -130,7 +139,7 @@ static void describe_not_sent(struct http_transfer *transfer, CURLcode result)
 	const char *url = PRINTABLE(transfer->place);
 	const char *words = PRINTABLE(words_of(transfer, result));
 	enum muster_cause cause = CAUSE_CLOUD_UNREACHABLE;
-	char proxy[96];
+	char way[HTTP_PROXY_WORDS_SIZE], hint[HINT_SIZE];
 
 	if (result == CURLE_PEER_FAILED_VERIFICATION) {
 		describe_certificate(transfer, result);
@@ -141,7 +150,8 @@ static void describe_not_sent(struct http_transfer *transfer, CURLcode result)
 	else if (result == CURLE_SSL_CERTPROBLEM)
 		cause = CAUSE_CRYPTO;
 	muster_fail_native(&transfer->answer.error, cause, ORIGIN_CURL, result,
-			   "connecting to '%s': %s%s", url, words, proxy_words(cause, proxy));
+			   "connecting to '%s'%s: %s%s", url, http_proxy_words(transfer, way),
+			   words, hint_of(transfer, cause, hint));
 }
 
 static void describe_unknown(struct http_transfer *transfer, CURLcode result)
@@ -168,6 +178,7 @@ void http_failure_describe(struct http_transfer *transfer, CURLcode result)
 		describe_unknown(transfer, result);
 	} else {
 		transfer->answer.outcome = HTTP_NOT_SENT;
-		describe_not_sent(transfer, result);
+		if (!http_proxy_describe(transfer, result))
+			describe_not_sent(transfer, result);
 	}
 }

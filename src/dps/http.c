@@ -20,19 +20,23 @@ static bool start_curl_once(struct muster_error *err)
 	return true;
 }
 
-struct http *http_new(const char *ca_file, struct muster_error *err)
+struct http *http_new(const struct http_terms *terms, struct muster_error *err)
 {
+	static const struct http_terms nothing_said;
 	CLEANUP(http_freep) struct http *http = NULL;
 
-	if (!start_curl_once(err) || (ca_file && !http_tls_check_roots(ca_file, err)))
+	if (!terms)
+		terms = &nothing_said;
+	if (!http_terms_check(terms, err) || !start_curl_once(err) ||
+	    (terms->ca_file && !http_tls_check_roots(terms->ca_file, err)))
 		return NULL;
 	http = calloc(1, sizeof(*http));
 	if (!http || !(http->multi = curl_multi_init()) ||
-	    (ca_file && !(http->ca_file = strdup(ca_file)))) {
+	    (terms->ca_file && !(http->ca_file = strdup(terms->ca_file)))) {
 		muster_fail_memory(err);
 		return NULL;
 	}
-	return TAKE_PTR(http);
+	return http_proxy_open(http, terms, err) ? TAKE_PTR(http) : NULL;
 }
 
 static CURL *take_easy(struct http *http)
@@ -108,6 +112,7 @@ void http_free(struct http *http)
 		curl_easy_cleanup(http->spares[--http->spare_count]);
 	curl_multi_cleanup(http->multi);
 	free(http->ca_file);
+	http_proxy_close(http);
 	free(http);
 }
 

@@ -204,8 +204,8 @@ static bool judge_answer(const struct http_answer *answer, cJSON **ret_reply,
 static bool ask(const struct registration *registration, const cJSON *question,
 		struct http_answer *ret_answer, struct muster_error *err)
 {
-	CLEANUP(http_freep)
-	struct http *http = http_new(registration->emulator->webhook_ca_file, err);
+	const struct http_terms terms = { .ca_file = registration->emulator->webhook_ca_file };
+	CLEANUP(http_freep) struct http *http = http_new(&terms, err);
 	CLEANUP(freep) char *text = json_print_line(question);
 
 	if (!http)

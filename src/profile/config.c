@@ -13,6 +13,10 @@
 
 /* -- Fields --------------------------------------------------------------------------------------------------- */
 
+/* 1 to 65535 */
+#define PORT \
+	"([1-9][0-9]{0,3}|[1-5][0-9]{4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9]|6553[0-5])"
+
 #define AT(member) .offset = offsetof(struct config, member)
 
 static const struct field module_rows[] = {
@@ -109,6 +113,16 @@ static const struct field config_rows[] = {
 	{ "loginFile", FIELD_PATH, .is_secret = true, AT(login_file), .max = 1024,
 	  .help = "default of --login-file" },
 	{ "caFile", FIELD_PATH, AT(ca_file), .max = 1024, .help = "default of --ca-file" },
+	{ "proxy", FIELD_TEXT, AT(proxy), .forbidden = "@",
+	  .forbidden_why = "a user or a password does not belong into it; see proxyLoginFile",
+	  .pattern = "^(none|http://[A-Za-z0-9.-]+:" PORT "/?)$",
+	  .form = "http://HOST:PORT or none", .help = "default of --proxy" },
+	{ "noProxy", FIELD_TEXT, AT(no_proxy), .max = 4096,
+	  .pattern = "^[A-Za-z0-9.-]+(,[A-Za-z0-9.-]+)*$",
+	  .form = "hosts and ends of hosts with commas between them",
+	  .help = "default of --no-proxy" },
+	{ "proxyLoginFile", FIELD_PATH, .is_secret = true, AT(proxy_login_file), .max = 1024,
+	  .help = "default of --proxy-login-file" },
 	{ "dpsName", FIELD_TEXT, AT(dps_name), .help = "default of --dps-name" },
 	{ "resourceGroup", FIELD_TEXT, AT(resource_group), .help = "default of --resource-group" },
 	{ "subscription", FIELD_TEXT, AT(subscription), .help = "default of --subscription" },

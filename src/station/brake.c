@@ -26,6 +26,7 @@ bool brake_is_general(enum muster_cause cause)
 	static const struct {
 		unsigned from, to;
 	} families[] = {
+		{ CAUSE_PROXY_REFUSED, CAUSE_PROXY_LOGIN },
 		{ 4100, 4299 },
 		{ CAUSE_CLOUD_UNREACHABLE, CAUSE_ENROLLMENT_NOT_FOUND },
 		{ CAUSE_CLOUD_READ_INVALID, CAUSE_CLOUD_FORBIDDEN },

@@ -21,6 +21,8 @@
 #include "muster/identity.h"
 #include "muster/json.h"
 
+#include "network.h"
+
 enum { TIMEOUT_DEFAULT_S = 10, REPLY_MAX = 64 * 1024, SECRET_FILE_MAX = 4096 };
 
 static int64_t timeout_ms(const struct config_hook *hook)
@@ -252,7 +254,10 @@ bool hook_send(const struct config *config, const struct config_hook *hook, cons
 		return drop(hook, event, text, err);
 	if (hook->command.count > 0)
 		return run_command(hook, text, err);
-	if (!*http)
-		*http = http_new(config->ca_file, err);
+	if (!*http) {
+		const struct http_terms terms = network_terms(&(struct http_terms){ 0 }, config);
+
+		*http = http_new(&terms, err);
+	}
 	return *http && call_webhook(hook, event, text, *http, err);
 }

@@ -3,6 +3,7 @@
 #include "batch.h"
 #include "custody.h"
 #include "kept-profile.h"
+#include "network.h"
 #include "sender.h"
 #include "token.h"
 #include "tpm-chip.h"
@@ -341,7 +342,9 @@ static bool keep_profile(const struct run *run, struct muster_error *err)
 
 static bool open_http(struct run *run, const struct config *config, struct muster_error *err)
 {
-	run->http = http_new(run->request->ca_file ? run->request->ca_file : config->ca_file, err);
+	const struct http_terms terms = network_terms(&run->request->network, config);
+
+	run->http = http_new(&terms, err);
 	return run->http != NULL;
 }
 

@@ -6,6 +6,7 @@
 #include "muster/file.h"
 #include "muster/pki.h"
 
+#include "network.h"
 #include "tpm-fetch.h"
 
 #define CERTIFICATE_FILE_MAX (64 * 1024)
@@ -108,7 +109,9 @@ static void judge(struct visit *visit)
 
 static bool ask_service(struct visit *visit, const struct fetch *fetch, struct muster_error *err)
 {
-	CLEANUP(http_freep) struct http *http = http_new(visit->terms.config.ca_file, err);
+	const struct http_terms terms =
+		network_terms(&(struct http_terms){ 0 }, &visit->terms.config);
+	CLEANUP(http_freep) struct http *http = http_new(&terms, err);
 	CLEANUP(http_request_done) struct http_request request = { 0 };
 	CLEANUP(http_answer_done) struct http_answer answer = { 0 };
 

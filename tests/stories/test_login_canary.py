@@ -6,6 +6,7 @@ import pytest
 
 from lib.canary import found_in, watch
 from lib.program import environment
+from lib.proxy import Proxy
 from lib.sign_in import SignIn
 from lib.software_token import write_secret
 
@@ -44,6 +45,26 @@ def test_no_secret_of_a_sign_in_is_found_anywhere(sign_in, kind):
     before = set(station.files())
     seen = watch([station.build / "muster", "enrollment", "show", "-vvv", "--eid", "e1", *words], canaries, cwd=station.home,
                  env=environment(station.build, station.home, station.env))
+    assert seen["status"] == status, seen["output"].decode()
+    assert found_in(seen["output"], canaries) == []
+    assert found_in(seen["watched"], canaries) == []
+    for path in set(station.files()) - before:
+        assert found_in(path.read_bytes(), canaries) == [], path
+    assert seen["memory"] == []
+
+
+@pytest.mark.parametrize("password, status", [("the-word-of-the-proxy", 0), ("a-word-that-it-does-not-take", 5)])
+def test_no_login_of_a_proxy_is_found_anywhere(release_station, password, status):
+    station = release_station
+    station.emulator.restart("--name", "line3.test")
+    station.renew_login()
+    canaries = {"password": password.encode(), "login": f"bench:{password}".encode()}
+    file = write_secret(station.home / "proxy-login", f"bench:{password}\n")
+    before = set(station.files())
+    with Proxy(login="bench:the-word-of-the-proxy") as proxy:
+        seen = watch([station.build / "muster", "enrollment", "list", "-vvv", "--login-file", station.login_file,
+                      "--ca-file", station.emulator.ca_file, "--proxy", proxy.url, "--proxy-login-file", file], canaries,
+                     cwd=station.home, env=environment(station.build, station.home, station.env))
     assert seen["status"] == status, seen["output"].decode()
     assert found_in(seen["output"], canaries) == []
     assert found_in(seen["watched"], canaries) == []

@@ -46,7 +46,7 @@ static void open_bench(struct bench *bench, const enum deed deeds[DEEDS_MAX])
 		  "AQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQE=",
 		  bench->server.port);
 	assert_true(dps_login_parse(&login, line.data, line.length, &err));
-	bench->http = http_new(good.path, &err);
+	bench->http = http_new(&(struct http_terms){ .ca_file = good.path }, &err);
 	bench->credential = dps_credential_new_login(&login, &err);
 	assert_null(login.key.data);
 	bench->client = dps_client_new(bench->http, bench->credential, &err);

@@ -39,7 +39,7 @@ static void fetch(struct http *http, struct http_request *request, struct http_a
 static struct http *client(const struct identity *root)
 {
 	struct muster_error err;
-	struct http *http = http_new(root->path, &err);
+	struct http *http = http_new(&(struct http_terms){ .ca_file = root->path }, &err);
 
 	assert_non_null(http);
 	return http;
@@ -317,11 +317,11 @@ static void needs_roots_that_are_certificates(void **state)
 	struct muster_error err;
 
 	(void)state;
-	assert_null(http_new("/nowhere/roots.pem", &err));
+	assert_null(http_new(&(struct http_terms){ .ca_file = "/nowhere/roots.pem" }, &err));
 	assert_int_equal(err.cause, CAUSE_INPUT_NOT_FOUND);
-	assert_null(http_new("/etc/passwd", &err));
+	assert_null(http_new(&(struct http_terms){ .ca_file = "/etc/passwd" }, &err));
 	assert_int_equal(err.cause, CAUSE_INPUT_NOT_FOUND);
-	assert_null(http_new("/dev/null", &err));
+	assert_null(http_new(&(struct http_terms){ .ca_file = "/dev/null" }, &err));
 	assert_int_equal(err.cause, CAUSE_INPUT_NOT_FOUND);
 }
 
