@@ -14,8 +14,10 @@ enum { AZ_DEADLINE_MS = 60000, AZ_OUTPUT_MAX = 32 * 1024, ENVIRONMENT_MAX = 16 }
 
 static const char what[] = "asking az for a token";
 
-/* What az needs of ours, and no talk around the answer. */
-static void fill_environment(const char *environment[ENVIRONMENT_MAX])
+/* What az needs of ours, and no talk around the answer. It goes out by itself, by the proxy, whose login is not for an
+ * environment. */
+static void fill_environment(const char *proxy, const char *no_proxy,
+			     const char *environment[ENVIRONMENT_MAX])
 {
 	static const char *const kept[] = { "PATH=", "HOME=", "AZURE_CONFIG_DIR=", "TZ=", "LANG=" };
 	static const char *const own[] = { "LC_ALL=C.UTF-8", "AZURE_CORE_ONLY_SHOW_ERRORS=yes",
@@ -29,11 +31,13 @@ static void fill_environment(const char *environment[ENVIRONMENT_MAX])
 				environment[count++] = *variable;
 	for (size_t i = 0; i < ARRAY_SIZE(own); i++)
 		environment[count++] = own[i];
+	environment[count++] = proxy;
+	environment[count++] = no_proxy;
 	environment[count] = NULL;
 }
 
-static bool ask(const struct dps_tokens *tokens, const char *resource, struct secret *output,
-		struct muster_error *err)
+static bool ask(const struct dps_tokens *tokens, const struct http *http, const char *resource,
+		struct secret *output, struct muster_error *err)
 {
 	/* az takes one of the two: of a subscription it knows the tenant. */
 	const char *whose = tokens->tenant ? tokens->tenant : tokens->wanted_subscription;
@@ -49,12 +53,17 @@ static bool ask(const struct dps_tokens *tokens, const char *resource, struct se
 						     : "--subscription",
 				    whose,
 				    NULL };
+	const char *exceptions, *proxy = http_proxy_named(http, &exceptions);
+	CLEANUP(freep) char *set_proxy = proxy ? text_format("HTTPS_PROXY=%s", proxy) : NULL;
+	CLEANUP(freep) char *set_no_proxy = proxy ? text_format("NO_PROXY=%s", exceptions) : NULL;
 	const char *environment[ENVIRONMENT_MAX];
 	const struct process_command command = { arguments, environment, AZ_DEADLINE_MS,
 						 AZ_OUTPUT_MAX };
 	struct process_result result;
 
-	fill_environment(environment);
+	if (proxy && (!set_proxy || !set_no_proxy))
+		return muster_fail_memory(err);
+	fill_environment(set_proxy, set_no_proxy, environment);
 	if (!process_run(&command, output, &result, err))
 		return muster_error_prefix(err, "%s", what);
 	if (!result.was_started)
@@ -116,8 +125,7 @@ bool token_by_az(struct dps_tokens *tokens, struct http *http, const char *resou
 	CLEANUP(cJSON_freep) cJSON *answer = NULL;
 	struct muster_error unread;
 
-	(void)http;
-	if (!ask(tokens, resource, &output, err))
+	if (!ask(tokens, http, resource, &output, err))
 		return false;
 	if (!json_parse((const char *)output.data, output.size, "the answer", &answer, &unread))
 		return muster_fail(err, CAUSE_SIGN_IN_ANSWER, "%s: %s", what, unread.message);

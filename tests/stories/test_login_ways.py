@@ -1,4 +1,5 @@
 """Each way to sign in, against the emulator's authority: what it takes and what it refuses."""
+import json
 import os
 import re
 import stat
@@ -9,6 +10,7 @@ import pytest
 
 from lib.jwt import make_certificate, sign_token
 from lib.program import environment
+from lib.proxy import Proxy
 from lib.sign_in import SignIn
 from lib.software_token import write_secret
 from lib.wait import wait_until
@@ -184,7 +186,7 @@ def test_device_code_that_is_declined(make_sign_in):
 AZ = """\
 #!/usr/bin/python3
 import json, os, sys, time
-record = {{"argv": sys.argv[1:], "environment": sorted(os.environ)}}
+record = {{"argv": sys.argv[1:], "environment": dict(os.environ)}}
 json.dump(record, open("{record}", "w"))
 {deed}
 """
@@ -221,6 +223,15 @@ def test_az_session(az, expiry):
     record = az.record.read_text()
     assert '"--resource", "https://azure-devices-provisioning.net"' in record
     assert "AZURE_CONFIG_DIR" in record and "AZURE_CLIENT_SECRET" not in record and "MUSTER" not in record
+
+
+def test_az_goes_by_the_proxy_that_was_named(az):
+    sign_in = az()
+    assert show(sign_in).status == 0 and "PROXY" not in az.record.read_text()
+    with Proxy() as proxy:
+        assert show(sign_in, "--proxy", proxy.url, "--no-proxy", "factory.test").status == 0
+        told = json.loads(az.record.read_text())["environment"]
+        assert (told["HTTPS_PROXY"], told["NO_PROXY"]) == (proxy.url, "factory.test")
 
 
 def test_az_session_knows_its_subscription(az):
