@@ -99,10 +99,12 @@ static void note_refusal(struct call *call, const struct http_answer *answer)
 	if (call->number <= bulk->refused_number)
 		return;
 	bulk->refused_number = bulk->sent;
-	if (++bulk->refusals < REFUSALS_MAX)
+	/* A password that the proxy refused is tried once. */
+	if (++bulk->refusals < REFUSALS_MAX && answer->error.cause != CAUSE_PROXY_LOGIN)
 		return;
 	dps_answer_fail(answer, "writing enrollments", &why);
-	muster_error_prefix(&why, "stopped after %d refusals in a row", REFUSALS_MAX);
+	if (bulk->refusals == REFUSALS_MAX)
+		muster_error_prefix(&why, "stopped after %d refusals in a row", REFUSALS_MAX);
 	dps_bulk_stop(bulk, &why);
 }
 

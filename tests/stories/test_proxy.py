@@ -71,11 +71,16 @@ def test_a_device_is_provisioned_and_verified_through_it(far, proxy):
         assert proxy.url.encode() not in file.read_bytes(), file
 
 
-def test_devices_of_a_file_go_through_it_on_few_connections(far, proxy, tmp_path):
+@pytest.fixture
+def devices(tmp_path):
     rows = tmp_path / "devices.jsonl"
     rows.write_text("".join(json.dumps({"registrationId": f"d-{i}", "attestation": {"type": "symmetricKey"}}) + "\n"
                             for i in range(200)))
-    done = far.muster("enrollment", "import", rows, *service(far, "--proxy", proxy.url))
+    return rows
+
+
+def test_devices_of_a_file_go_through_it_on_few_connections(far, proxy, devices):
+    done = far.muster("enrollment", "import", devices, *service(far, "--proxy", proxy.url))
     assert done.status == 0, done
     assert all(far.emulator.writes(f"d-{i}") == ["create"] for i in range(200))
     assert proxy.hosts == {SERVICE} and len(proxy.targets) <= 20, proxy.targets
@@ -198,6 +203,15 @@ def test_a_proxy_that_opens_tls_is_noticed(far, proxy, tmp_path):
     assert f"through the proxy '{proxy.url}': the server's certificate" in done.stderr, done
 
 
+def test_an_import_that_the_proxy_refused_goes_on_where_it_was(far, devices):
+    with Proxy(status=403) as proxy:
+        done = far.muster("enrollment", "import", devices, *service(far, "--proxy", proxy.url))
+        assert (done.status, done.cause, done.json["open"]) == (5, "E1454", 200) and nothing_reached(far), done
+        proxy.status = None
+        done = far.muster("enrollment", "import", devices, *service(far, "--proxy", proxy.url))
+        assert (done.status, done.json["written"]) == (0, 200), done
+
+
 def test_a_run_stops_when_the_proxy_refuses_it(far, tmp_path):
     manifest = tmp_path / "devices.csv"
     manifest.write_text("serial\n" + "".join(f"B-{i}\n" for i in range(20)))
@@ -236,6 +250,12 @@ def test_a_wrong_login_is_tried_once(far, guarded):
     done = create(far, "--proxy", guarded.url, "--proxy-login-file", login_file(far, "station:wrong\n"))
     assert (done.status, done.cause) == (5, "E1455") and len(guarded.heads) == 1, done
     assert "the proxy refused the user or password (407)" in done.stderr and "wrong" not in done.stderr, done
+
+
+def test_an_import_tries_a_wrong_login_once(far, guarded, devices):
+    done = far.muster("enrollment", "import", devices, *service(far, "--proxy", guarded.url, "--proxy-login-file",
+                      login_file(far, "station:wrong\n")))
+    assert (done.status, done.cause, done.json["open"]) == (5, "E1455", 200) and len(guarded.heads) == 1, done
 
 
 @pytest.mark.parametrize("text", ["station\n", ":word\n", "station:word\nmore\n"])
