@@ -21,7 +21,7 @@ class WrongServer:
         self.directory.mkdir()
         self.received = b""
         self._make_ca("ca")
-        self._make_certificate("ca", host="elsewhere.example" if kind == "wrong-host" else "localhost",
+        self._make_certificate("ca", hosts=["elsewhere.example"] if kind == "wrong-host" else ["localhost", "vendor.test"],
                                start="20200101000000Z", end="20210101000000Z" if kind == "expired" else "20490101000000Z")
         self.ca_file = self.directory / "ca.pem"
         if kind == "unknown-root":
@@ -33,14 +33,14 @@ class WrongServer:
         openssl("req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-keyout", f"{name}.key",
                 "-out", f"{name}.pem", "-subj", f"/CN={name}", "-days", "3650", cwd=self.directory)
 
-    def _make_certificate(self, issuer, host, start, end):
+    def _make_certificate(self, issuer, hosts, start, end):
         (self.directory / "ca.conf").write_text(
             "[ca]\ndefault_ca=d\n[d]\ndatabase=index\nserial=serial\nnew_certs_dir=.\ndefault_md=sha256\npolicy=p\n"
-            f"x509_extensions=x\n[p]\ncommonName=supplied\n[x]\nsubjectAltName=DNS:{host}\nbasicConstraints=CA:false\n")
+            f"x509_extensions=x\n[p]\ncommonName=supplied\n[x]\nsubjectAltName={','.join(f'DNS:{host}' for host in hosts)}\nbasicConstraints=CA:false\n")
         (self.directory / "index").write_text("")
         (self.directory / "serial").write_text("01\n")
         openssl("req", "-new", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-keyout", "server.key",
-                "-out", "server.csr", "-subj", f"/CN={host}", cwd=self.directory)
+                "-out", "server.csr", "-subj", f"/CN={hosts[0]}", cwd=self.directory)
         openssl("ca", "-batch", "-config", "ca.conf", "-cert", f"{issuer}.pem", "-keyfile", f"{issuer}.key", "-in",
                 "server.csr", "-out", "server.pem", "-startdate", start, "-enddate", end, "-notext", cwd=self.directory)
 

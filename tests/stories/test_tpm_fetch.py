@@ -8,6 +8,7 @@ import pytest
 
 from lib.ek_authority import EkAuthority, der
 from lib.ek_bench import RSA_INDEX, EkBench
+from lib.proxy import Proxy
 from lib.tls_server import ScriptedService, WrongServer
 
 
@@ -39,12 +40,12 @@ class Desk:
         self.answers["GET", self.path] = content
         self.trust(self.service, form)
 
-    def trust(self, service, form="intel", url="https://localhost:{port}/ek/"):
+    def trust(self, service, form="intel", url="https://localhost:{port}/ek/", more=""):
         self.ca_file = self.directory / "roots.pem"
         self.ca_file.write_bytes(service.ca_file.read_bytes() + pathlib.Path(self.station.emulator.ca_file).read_bytes())
         config = self.station.home / "muster.yaml"
         config.write_text(f"caFile: {self.ca_file}\nekCertificateCache: {self.cache}\nekCertificateServices:\n"
-                          f"  IBM: {{url: '{url.format(port=service.port)}', form: {form}}}\n")
+                          f"  IBM: {{url: '{url.format(port=service.port)}', form: {form}}}\n{more}")
         self.station.env["MUSTER_CONFIG"] = config
 
     def profile(self, **terms):
@@ -92,6 +93,15 @@ def test_provisioning_fetches_it_too(desk):
     assert desk.asked() == [("GET", desk.path)]
     headers = desk.service.requests[0][2]
     assert not {name.lower() for name in headers} & {"authorization", "cookie"}
+
+
+def test_it_is_asked_for_through_a_proxy(desk):
+    desk.serve(intel_answer(desk.certificate()))
+    with Proxy() as proxy:
+        desk.trust(desk.service, url="https://vendor.test:{port}/ek/", more=f"proxy: {proxy.url}\n")
+        done = desk.doctor()
+    assert (done.status, done.json["verdict"]) == (0, "ok"), done
+    assert desk.asked() == [("GET", desk.path)] and proxy.hosts == {"vendor.test"}
 
 
 def test_nothing_is_asked_without_need(desk):
