@@ -123,20 +123,28 @@ const char *http_proxy_named(const struct http *http, const char **ret_no_proxy)
 
 /* -- Its part of a transfer ---------------------------------------------------------------------------- */
 
-/* "factory.example" and ".factory.example" are that host and all below it. */
-static bool is_excepted(const char *list, const char *host)
+/* The host itself, or one below it. */
+static bool is_of(const char *host, const char *name, size_t length)
 {
 	size_t host_length = strlen(host);
+	const char *end;
 
+	if (length == 0 || length > host_length)
+		return false;
+	end = host + host_length - length;
+	return strncasecmp(end, name, length) == 0 && (end == host || end[-1] == '.');
+}
+
+/* A point in front of a name changes nothing. */
+static bool is_excepted(const char *list, const char *host)
+{
 	for (const char *at = list; *at; at += *at == ',') {
 		const char *name = at + (*at == '.');
 		size_t length = strcspn(name, ",");
-		const char *end = host + host_length - length;
 
-		at = name + length;
-		if (length > 0 && length <= host_length && strncasecmp(end, name, length) == 0 &&
-		    (end == host || end[-1] == '.'))
+		if (is_of(host, name, length))
 			return true;
+		at = name + length;
 	}
 	return false;
 }
