@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "master.h"
+#include "muster/dps-rows.h"
 #include "muster/file.h"
 #include "muster/identity.h"
 #include "muster/json.h"
@@ -22,14 +23,21 @@ enum {
 struct ids {
 	struct text all;
 	size_t count;
+	struct id_set seen;
 };
 
 static bool add_id(struct ids *ids, const char *id, struct muster_error *err)
 {
 	char folded[REGISTRATION_ID_MAX + 1];
+	size_t before;
+	bool is_same;
 
-	if (!identity_registration_id_normalise(id, REGISTRATION_ID_MAX, folded, err))
+	if (!identity_registration_id_normalise(id, REGISTRATION_ID_MAX, folded, err) ||
+	    !id_set_add(&ids->seen, folded, ids->count + 1, &before, &is_same, err))
 		return false;
+	if (before > 0)
+		return muster_fail(err, CAUSE_REGISTRATION_ID_INVALID,
+				   "registration ID '%s' is there twice", folded);
 	text_add_bytes(&ids->all, folded, strlen(folded) + 1);
 	ids->count++;
 	return text_ok(&ids->all, err);
@@ -310,6 +318,11 @@ static bool is_given(const struct station_master_source *source)
 	return source->uri || source->file;
 }
 
+static bool is_same(const char *a, const char *b)
+{
+	return a && b && strcmp(a, b) == 0;
+}
+
 static bool check_masters(const struct station_derive *request, struct muster_error *err)
 {
 	if (!is_given(&request->primary))
@@ -318,11 +331,15 @@ static bool check_masters(const struct station_derive *request, struct muster_er
 			"a master is needed: --master URI in a token, or --master-file FILE");
 	if (request->sessions > CUSTODY_LINES_MAX)
 		return muster_fail(err, CAUSE_USAGE, "--sessions is 1 to %d", CUSTODY_LINES_MAX);
-	return (!request->primary.uri || !request->primary.file) &&
-			       (!request->secondary.uri || !request->secondary.file)
-		       ? true
-		       : muster_fail(err, CAUSE_USAGE,
-				     "a master is in a token or in a file, not in both");
+	if ((request->primary.uri && request->primary.file) ||
+	    (request->secondary.uri && request->secondary.file))
+		return muster_fail(err, CAUSE_USAGE,
+				   "a master is in a token or in a file, not in both");
+	if (is_same(request->primary.uri, request->secondary.uri) ||
+	    is_same(request->primary.file, request->secondary.file))
+		return muster_fail(err, CAUSE_USAGE,
+				   "both masters are one, so both keys of a device would be alike");
+	return true;
 }
 
 /* The command line's, the configuration's, or one. */
@@ -379,6 +396,7 @@ bool station_derive(const struct station_derive *request, cJSON **ret_result,
 	bool good = check_masters(request, err) && read_ids(request, &ids, err);
 
 	held_ids = ids.all;
+	id_set_done(&ids.seen);
 	if (!good || !open_outlet(request, &outlet, err) ||
 	    !open_masters(request, &custody, &masters, err) ||
 	    !run_all(&masters, width_of(&custody), &ids, &outlet, err) || !finish(&outlet, err))

@@ -129,6 +129,8 @@ def test_keys_can_leave_to_a_descriptor(custodian, masters):
     (["--master-file", "one", "--out", "keys"], "E1001"),
     (["dev 1", "--master-file", "one", "--out", "keys"], "E1303"),
     (["--ids", "bad", "--master-file", "one", "--out", "keys"], "E1303"),
+    (["dev-1", "DEV-1", "--master-file", "one", "--out", "keys"], "E1303"),
+    (["dev-1", "--master-file", "one", "--secondary-master-file", "one", "--out", "keys"], "E1001"),
     (["dev-1", "--master-file", "one", "--out", "there"], "E6101"),
     (["dev-1", "--master-file", "text", "--out", "keys"], "E4313"),
     (["dev-1", "--master-file", "open", "--out", "keys"], "E1005"),
