@@ -118,9 +118,20 @@ static bool is_module_error(unsigned long error)
 	return library && strcmp(library, "PKCS#11 module") == 0;
 }
 
+/* The module's own word, else the first there is. A module that uses OpenSSL leaves errors of its own making beside it. */
+static unsigned long take_error(void)
+{
+	unsigned long error, first = ERR_peek_error();
+
+	while ((error = ERR_get_error()))
+		if (is_module_error(error))
+			first = error;
+	return first;
+}
+
 bool hsm_fail_openssl(struct muster_error *err, enum muster_cause cause, const char *doing, ...)
 {
-	unsigned long error = ERR_peek_error();
+	unsigned long error = take_error();
 	const char *reason = ERR_reason_error_string(error);
 	char text[512];
 	va_list args;
@@ -128,7 +139,6 @@ bool hsm_fail_openssl(struct muster_error *err, enum muster_cause cause, const c
 	va_start(args, doing);
 	vsnprintf(text, sizeof(text), doing, args);
 	va_end(args);
-	ERR_clear_error();
 	if (is_module_error(error))
 		return fail_with_row(err, (CK_RV)ERR_GET_REASON(error), text);
 	return muster_fail_native(err, cause, ORIGIN_OPENSSL, error, "%s: %s", text,
