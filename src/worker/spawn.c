@@ -48,10 +48,10 @@ static bool find_program(const char *program, char path[PATH_MAX], struct muster
 {
 	const char *directory = getenv("MUSTER_WORKER_DIR");
 
-	if (directory) {
+	if (directory && *directory) {
 		if (snprintf(path, PATH_MAX, "%s/%s", directory, program) < PATH_MAX &&
 		    (is_program(path) || is_socket(path)))
-			return true;
+			return is_socket(path) || file_check_trusted(path, err);
 		return muster_fail(err, CAUSE_WORKER_START, "no program %s in '%s'", program,
 				   PRINTABLE(directory));
 	}

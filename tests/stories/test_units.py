@@ -1,5 +1,6 @@
 """Workers that a service manager starts for each connection, as the units of scripts/systemd have it."""
 import os
+import shutil
 import subprocess
 
 import pytest
@@ -37,6 +38,17 @@ def test_a_socket_that_others_could_have_put_there_is_not_used(release_station, 
     os.chmod(worker_socket.parent, 0o777)
     done = provision(release_station, tpm, worker_socket)
     assert done.status == 2 and done.cause == "E1007" and not release_station.service.enrollments(), done
+
+
+def test_a_program_that_others_can_exchange_is_not_started(release_station, tpm, short):
+    directory = short / "w"
+    directory.mkdir(mode=0o755)
+    program = directory / "muster-tpm-worker"
+    shutil.copy(RELEASE / "muster-tpm-worker", program)
+    assert provision(release_station, tpm, program).status == 0
+    program.chmod(0o777)
+    done = provision(release_station, tpm, program)
+    assert done.status == 2 and done.cause == "E1007", done
 
 
 def test_nobody_listening_is_one_failed_job(release_station, tpm, worker_socket):
