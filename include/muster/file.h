@@ -62,6 +62,8 @@ void file_sink_done(struct file_sink *sink);
 
 /* CAUSE_OUTPUT_EXISTS when there is something of that name: asked before anything that cannot be undone. */
 bool file_check_absent(const char *path, struct muster_error *err) MUST_CHECK;
+/* Whether a file could be made there: asked before what would be lost otherwise. CAUSE_OUTPUT_WRITE. */
+bool file_check_place(const char *path, struct muster_error *err) MUST_CHECK;
 /* Makes the directory (mode 0700) and its missing parents. An existing directory is fine. */
 bool directory_make(const char *path, struct muster_error *err) MUST_CHECK;
 /* The path of a file called `name` in the directory of `path`. Caller frees; NULL: no memory. */

@@ -295,6 +295,14 @@ bool file_check_absent(const char *path, struct muster_error *err)
 	       muster_fail(err, CAUSE_OUTPUT_EXISTS, "'%s' exists already", PRINTABLE(path));
 }
 
+bool file_check_place(const char *path, struct muster_error *err)
+{
+	CLEANUP(closep) int directory = open_parent(path);
+
+	return (directory >= 0 && faccessat(directory, ".", W_OK | X_OK, AT_EACCESS) == 0) ||
+	       fail_write(path, err);
+}
+
 bool directory_make(const char *path, struct muster_error *err)
 {
 	char partial[PATH_MAX];

@@ -3,6 +3,7 @@
 #include <poll.h>
 #include <string.h>
 
+#include "muster/file.h"
 #include "muster/json.h"
 #include "muster/station-attached.h"
 
@@ -173,7 +174,7 @@ static bool run_map(const struct invocation *call, struct muster_error *err)
 	if (!walk.learnt)
 		return muster_fail_memory(err);
 	if (!check_names(call, err) || !socket_map_read(map_file(call), &walk.map, err) ||
-	    !plug_watch_open(&walk.map, &walk.watch, err))
+	    !file_check_place(map_file(call), err) || !plug_watch_open(&walk.map, &walk.watch, err))
 		return false;
 	interrupt_watch();
 	for (size_t i = 0; i < call->operand_count; i++)

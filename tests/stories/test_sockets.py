@@ -1,5 +1,6 @@
 """A bench of sockets: which port is which, and the TPMs that are in them. The ports are mocked, the TPMs are swtpm's."""
 import json
+import re
 import shutil
 import signal
 import subprocess
@@ -218,6 +219,13 @@ def test_a_walk_that_is_broken_off_leaves_the_map_as_it_was(bench):
     walk.process.send_signal(signal.SIGINT)
     status, _, stderr = walk.finish()
     assert status == 130 and "E7005" in stderr and not bench.map.exists(), stderr
+
+
+def test_nobody_walks_for_a_map_that_cannot_be_written(bench):
+    for directory, words in (("missing", "No such file"), ("/proc/1", "not permitted|denied|Read-only")):
+        done = bench.muster("socket", "map", "1", "--socket-map", bench.map.parent / directory / "sockets")
+        assert (done.status, done.cause) == (11, "E6102") and re.search(words, done.stderr), done
+        assert "plug a board" not in done.stderr
 
 
 def test_names_of_sockets_are_checked_first(bench):
