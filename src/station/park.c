@@ -41,6 +41,8 @@ int64_t park_count(int64_t failures, const struct journal_entry *entry, const cJ
 /* The same again would end the same. */
 static bool is_final(const struct job *job)
 {
+	if (job->failure.cause == CAUSE_INTERRUPTED)
+		return false;
 	switch (job->failure.code) {
 	case MUSTER_E_UNIT:
 	case MUSTER_E_USAGE:

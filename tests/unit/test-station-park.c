@@ -91,12 +91,29 @@ static void what_fails_each_time_is_a_dead_letter(void **state)
 	}
 }
 
+static void a_signal_makes_no_dead_letter_of_what_is_spooled(void **state)
+{
+	struct run run = { .profile = { .retry_budget = 3, .attestation = PROFILE_TPM } };
+	struct job job = { .run = &run, .spooled = cJSON_CreateObject() };
+	struct muster_error err;
+
+	(void)state;
+	muster_fail(&job.failure, CAUSE_INTERRUPTED, "as it is");
+	assert_good(park_device(&job, STAGE_ENROLL, &err), err);
+	assert_int_equal(put, JOURNAL_SPOOLED);
+	muster_fail(&job.failure, CAUSE_CLOUD_REFUSED, "as it is");
+	assert_good(park_device(&job, STAGE_ENROLL, &err), err);
+	assert_int_equal(put, JOURNAL_DEAD);
+	cJSON_Delete(job.spooled);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(only_what_is_the_devices_counts),
 		cmocka_unit_test(no_outage_makes_a_dead_letter),
 		cmocka_unit_test(what_fails_each_time_is_a_dead_letter),
+		cmocka_unit_test(a_signal_makes_no_dead_letter_of_what_is_spooled),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
