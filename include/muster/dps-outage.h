@@ -41,12 +41,17 @@ struct dps_outage {
 	struct muster_error why;
 };
 
+/* Whether this answer, or none, is of the network or the service, so that everybody might get the like. */
+bool dps_outage_explains(const struct http_answer *answer);
+
 /* now_ms by clock_now_ms(), here and below. The service did what it was asked for. */
 void dps_outage_well(struct dps_outage *outage, int64_t now_ms);
 /* It failed, as it might for everybody. Requests that were under way together meet the same trouble: it counts once. random: any 64
  * bits. False: it has been waited for long enough. */
 bool dps_outage_trouble(struct dps_outage *outage, const struct http_answer *answer,
 			int64_t started_ms, int64_t now_ms, uint64_t random) MUST_CHECK;
+/* Whether it would be waited for: it was well, and there is patience. */
+bool dps_outage_is_patient(const struct dps_outage *outage);
 /* Whether a token that could not be had for this reason is worth waiting for. */
 bool dps_outage_may_be(const struct dps_outage *outage, const struct muster_error *failure);
 /* Whether it failed when it was last asked. */

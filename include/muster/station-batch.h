@@ -17,9 +17,10 @@ enum station_bound {
 	STATION_BOUND_OPERATIONS,    /* of the service API */
 	STATION_BOUND_REGISTRATIONS, /* of the device API */
 	STATION_BOUND_STATION,       /* this program and its disk */
+	STATION_BOUND_UPLINK,        /* one of the two is away */
 	STATION_BOUND_COUNT,
 };
-/* "operator", "TPM", "HSM", "DPS operations", "DPS registrations", "station". */
+/* "operator", "TPM", "HSM", "DPS operations", "DPS registrations", "station", "uplink". */
 const char *station_bound_name(enum station_bound bound);
 
 #define STATION_STAGES 6
@@ -49,7 +50,7 @@ struct station_figures {
 	double rate;                           /* rows ended a second, of late */
 	int64_t seconds_left;                  /* -1: not known */
 	int64_t bound_ms[STATION_BOUND_COUNT]; /* job time spent waiting for each */
-	enum station_bound bound;
+	enum station_bound bound;              /* while one is away: that */
 	struct {
 		const char *name;
 		size_t count;

@@ -57,6 +57,7 @@ struct station_request {
 	struct dps_credential *credential; /* how to log in; borrowed */
 	struct http_terms network;
 	struct dps_rate rate; /* what the service allows; the station's other programs share it */
+	int64_t patience_ms;  /* how long many devices wait for a service that is away */
 	const char *id_scope;
 	const char *device_endpoint; /* HOST[:PORT] of the device API */
 	const char *journal_path;    /* NULL: journal_default_path() */
@@ -73,7 +74,9 @@ struct station_request {
 	/* Told of each device as it ends, when all of it is on disk; the result is the callee's to free. False ends
 	 * the run. */
 	bool (*finished)(void *context, struct station_result *result, struct muster_error *err);
-	void *context; /* of both */
+	/* Told when it is away and when it is back; may be NULL. */
+	void (*outage)(void *context, const struct dps_outage_news *news);
+	void *context; /* of all three */
 };
 
 /* What became of a device. Texts are owned; station_result_done frees them. */

@@ -7,6 +7,7 @@
 #include "muster/json.h"
 #include "muster/text.h"
 
+#include "outage.h"
 #include "provision-report.h"
 
 enum { PLAIN_EVERY_MS = 30000 };
@@ -276,6 +277,14 @@ bool provision_batch_add(void *context, struct station_result *result, struct mu
 	if (!object || (batch->output == OUTPUT_JSONL && !json_add_text(object, "event", "device")))
 		return muster_fail_memory(err);
 	return provision_print_row(batch->output, object, err);
+}
+
+void provision_batch_outage(void *context, const struct dps_outage_news *news)
+{
+	struct provision_batch *batch = context;
+
+	end_line(batch);
+	outage_print(news, batch->output, batch->is_quiet);
 }
 
 /* -- Beginning and end -------------------------------------------------------------------------------------------- */

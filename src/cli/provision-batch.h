@@ -38,5 +38,7 @@ bool provision_batch_begin(const struct provision_batch_options *options,
 /* For station_request.finished. */
 bool provision_batch_add(void *context, struct station_result *result, struct muster_error *err)
 	MUST_CHECK;
+/* For station_request.outage. */
+void provision_batch_outage(void *context, const struct dps_outage_news *news);
 /* False when devices failed: with the status that all share, else 1. */
 bool provision_batch_end(const struct provision_batch *batch, struct muster_error *err) MUST_CHECK;

@@ -5,6 +5,8 @@
 #include "muster/json.h"
 #include "muster/text.h"
 
+#include "outage.h"
+
 static const struct column columns[] = {
 	{ "device", "DEVICE", false, false },
 	{ "registrationId", "REGISTRATION ID", false, false },
@@ -166,6 +168,13 @@ bool provision_report_add(void *context, struct station_result *result, struct m
 		return muster_fail_memory(err);
 	return report->is_single ? print_single(report, object, err)
 				 : take_row(report, TAKE_PTR(object), err);
+}
+
+void provision_report_outage(void *context, const struct dps_outage_news *news)
+{
+	const struct provision_report *report = context;
+
+	outage_print(news, report->output, report->is_quiet);
 }
 
 bool provision_fail_spooled(size_t count, struct muster_error *err)

@@ -31,6 +31,8 @@ bool provision_print_row(enum output_format output, const cJSON *object, struct 
 /* For station_request.finished; `context` is the report. */
 bool provision_report_add(void *context, struct station_result *result, struct muster_error *err)
 	MUST_CHECK;
+/* For station_request.outage, likewise. */
+void provision_report_outage(void *context, const struct dps_outage_news *news);
 /* That so many devices have only been spooled is no failure of theirs, but not the end either. Returns false. */
 bool provision_fail_spooled(size_t count, struct muster_error *err);
 /* Prints what was collected. False when a device failed: with the status that all failures share, else 1. */

@@ -52,7 +52,8 @@ bool sync_run(const struct invocation *call, const struct sync_options *options,
 	      const char *const *only, size_t only_count, struct muster_error *err)
 {
 	CLEANUP(profile_report_done) struct profile_report mistakes = { 0 };
-	CLEANUP(provision_report_done) struct provision_report report = { .output = call->output };
+	CLEANUP(provision_report_done)
+	struct provision_report report = { .output = call->output, .is_quiet = call->is_quiet };
 	CLEANUP(config_done) struct config config = { 0 };
 	CLEANUP(dps_credential_freep) struct dps_credential *credential = NULL;
 	struct login_options login = options->login;
@@ -65,7 +66,8 @@ bool sync_run(const struct invocation *call, const struct sync_options *options,
 	login_options_complete(&login, &config);
 	if (!http_terms_check(&login.network, err) ||
 	    !login_credential_new(&login, &credential, err) ||
-	    !login_rate(login.rate, &request.rate, err))
+	    !login_rate(login.rate, &request.rate, err) ||
+	    !outage_patience(options->patience, &request.patience_ms, err))
 		return false;
 	report.rows = cJSON_CreateArray();
 	if (!report.rows)
@@ -73,6 +75,7 @@ bool sync_run(const struct invocation *call, const struct sync_options *options,
 	request.credential = credential;
 	request.network = login.network;
 	request.finished = provision_report_add;
+	request.outage = provision_report_outage;
 	request.context = &report;
 	is_done = station_sync(&request, only, only_count, &passed, &mistakes, err);
 	if (!only && !call->is_quiet)

@@ -7,6 +7,7 @@
 #include "muster/text.h"
 
 #include "login-options.h"
+#include "outage.h"
 #include "provision-batch.h"
 #include "provision-devices.h"
 #include "provision-report.h"
@@ -21,6 +22,7 @@ struct provision_options {
 	struct provision_batch_options batch;
 	struct login_options login;
 	const char *device_key;
+	const char *patience;
 };
 
 /* clang-format off */
@@ -57,6 +59,7 @@ static const struct option_row rows[] = {
 	  offsetof(struct provision_options, device_key), NULL, NULL, 0 },
 	LOGIN_ROWS_LETTERED(0, 0, 0, struct provision_options, login),
 	RATE_ROW(struct provision_options, login),
+	PATIENCE_ROW(struct provision_options, patience),
 	{ 0, "id-scope", NULL, OPTION_TEXT, "SCOPE", "ID scope of the DPS; holds over the profile's",
 	  offsetof(struct provision_options, request.id_scope), "MUSTER_ID_SCOPE", NULL, 0 },
 	{ 0, "device-endpoint", NULL, OPTION_TEXT, "HOST", "Where devices register, HOST[:PORT]",
@@ -114,7 +117,8 @@ static bool log_in(const struct provision_options *options, struct config *confi
 		return false;
 	request->credential = *ret_credential;
 	request->network = login.network;
-	return login_rate(login.rate, &request->rate, err);
+	return login_rate(login.rate, &request->rate, err) &&
+	       outage_patience(options->patience, &request->patience_ms, err);
 }
 
 /* Which devices the request is about; what it gets is borrowed from *devices and *watch. */
@@ -165,6 +169,7 @@ static bool run_batch(const struct invocation *call, struct station_request *req
 	batch.request.own = options->choice.own;
 	request->batch = &batch.request;
 	request->finished = provision_batch_add;
+	request->outage = provision_batch_outage;
 	request->context = &batch;
 	is_done = station_provision(request, &mistakes, err);
 	if (!is_done || !call->is_quiet)

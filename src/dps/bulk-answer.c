@@ -42,12 +42,6 @@ static void finish_by_answer(struct dps_bulk *bulk, struct slot *slot, enum dps_
 
 /* -- Again ----------------------------------------------------------------------------------------------- */
 
-/* Of the network or the service: everybody might meet it. */
-static bool is_trouble(const struct http_answer *answer)
-{
-	return answer->outcome != HTTP_ANSWERED || answer->status == 408 || answer->status >= 500;
-}
-
 /* After a request that came to nothing; so many times, then the item waits for another run. What fails in the middle of a trouble
  * is not the item's fault. */
 static void again(struct dps_bulk *bulk, struct slot *slot, enum slot_state state,
@@ -55,7 +49,7 @@ static void again(struct dps_bulk *bulk, struct slot *slot, enum slot_state stat
 {
 	slot->state = state;
 	slot->refusals += dps_budget_fate_of(answer) == DPS_BUDGET_REFUSED;
-	slot->attempts += !is_trouble(answer) || bulk->outage->troubles <= 1;
+	slot->attempts += !dps_outage_explains(answer) || bulk->outage->troubles <= 1;
 	if (slot->attempts >= DPS_RETRY_ATTEMPTS)
 		finish_by_answer(bulk, slot, DPS_BULK_OPEN, answer);
 }
@@ -86,6 +80,8 @@ void bulk_note_trouble(struct dps_bulk *bulk, const struct http_answer *answer, 
 	if (dps_outage_trouble(bulk->outage, answer, started_ms, clock_now_ms(), random))
 		return;
 	dps_answer_fail(answer, "writing enrollments", &failure);
+	if (dps_outage_is_on(bulk->outage))
+		muster_error_prefix(&failure, "%s stayed away", bulk->outage->what);
 	dps_bulk_stop(bulk, &failure);
 }
 
@@ -278,7 +274,7 @@ static void take_read_answer(struct call *call, const struct http_answer *answer
 			take_keys(bulk, slot, answer);
 		return;
 	case DPS_NEXT_RETRY:
-		if (is_trouble(answer))
+		if (dps_outage_explains(answer))
 			bulk_note_trouble(bulk, answer, call->started_ms);
 		again(bulk, slot, state, answer);
 		return;

@@ -5,6 +5,11 @@
 #define TOLD_AFTER 3
 #define PROBE_MS (HTTP_DEADLINE_MS + 1000)
 
+bool dps_outage_explains(const struct http_answer *answer)
+{
+	return answer->outcome != HTTP_ANSWERED || answer->status == 408 || answer->status >= 500;
+}
+
 static int64_t patience_of(const struct dps_outage *outage)
 {
 	return outage->was_well ? outage->patience_ms : 0;
@@ -87,10 +92,15 @@ bool dps_outage_trouble(struct dps_outage *outage, const struct http_answer *ans
 	return !outage->is_given_up;
 }
 
+bool dps_outage_is_patient(const struct dps_outage *outage)
+{
+	return patience_of(outage) > 0;
+}
+
 bool dps_outage_may_be(const struct dps_outage *outage, const struct muster_error *failure)
 {
-	return patience_of(outage) > 0 && (failure->cause == CAUSE_CLOUD_UNREACHABLE ||
-					   failure->cause == CAUSE_CLOUD_SERVER_ERROR);
+	return dps_outage_is_patient(outage) && (failure->cause == CAUSE_CLOUD_UNREACHABLE ||
+						 failure->cause == CAUSE_CLOUD_SERVER_ERROR);
 }
 
 bool dps_outage_is_troubled(const struct dps_outage *outage)

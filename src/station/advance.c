@@ -9,6 +9,9 @@
 #include "muster/json.h"
 #include "muster/log.h"
 
+/* How soon a job that is held sees that it may go on. */
+enum { LOOK_AGAIN_MS = 1000 };
+
 const struct step *job_step(const struct job *job)
 {
 	return &job->run->steps->rows[job->step];
@@ -152,6 +155,21 @@ void job_enter_stage(struct job *job, enum stage stage)
 		job->stage_ms[stage] = 0;
 }
 
+/* While what the step asks is away, one asks at a time and the others wait. */
+static bool is_held(struct job *job)
+{
+	const struct dps_outage *outage = job_outage(job);
+	int64_t now = clock_now_ms();
+	int64_t wait_ms =
+		outage && dps_outage_is_patient(outage) ? dps_outage_wait_ms(outage, now) : 0;
+
+	if (wait_ms == 0)
+		return false;
+	job->operation = OPERATION_TIMER;
+	job->timer_ms = now + (wait_ms < LOOK_AGAIN_MS ? wait_ms : LOOK_AGAIN_MS);
+	return true;
+}
+
 static bool begin(struct job *job, struct muster_error *err)
 {
 	static const struct muster_error fine;
@@ -200,6 +218,8 @@ bool job_advance(struct job *job, bool is_stopped, struct muster_error *err)
 			continue;
 		}
 		job_enter_stage(job, step->stage);
+		if (is_held(job))
+			return true;
 		if (step->intend && is_stopped && !job->intent_is_durable) {
 			muster_fail(&failure, CAUSE_INTERRUPTED,
 				    "stopped by a signal before step '%s'", step->name);

@@ -8,8 +8,9 @@ enum { TELL_EVERY_MS = 1000, PACE_OVER_MS = 10000 };
 
 const char *station_bound_name(enum station_bound bound)
 {
-	static const char *const names[] = { "operator",          "TPM",    "HSM", "DPS operations",
-					     "DPS registrations", "station" };
+	static const char *const names[] = {
+		"operator", "TPM", "HSM", "DPS operations", "DPS registrations", "station", "uplink"
+	};
 
 	return names[bound];
 }
@@ -101,7 +102,10 @@ void batch_note_end(struct batch *batch, const struct job *job)
 static enum station_bound bound_of(const struct job *job)
 {
 	bool is_device = job->stage == STAGE_VERIFY;
+	const struct dps_outage *outage = job_outage(job);
 
+	if (outage && dps_outage_is_on(outage))
+		return STATION_BOUND_UPLINK;
 	switch (job->operation) {
 	case OPERATION_WORKER:
 		return job->asked == job->tpm ? STATION_BOUND_TPM : STATION_BOUND_HSM;
@@ -131,6 +135,12 @@ void batch_note_time(struct batch *batch, struct job *const *jobs, size_t count,
 
 /* -- Telling ----------------------------------------------------------------------------------------------------- */
 
+static bool is_cut_off(const struct run *run)
+{
+	return dps_outage_is_on(&run->outages[API_SERVICE]) ||
+	       dps_outage_is_on(&run->outages[API_DEVICES]);
+}
+
 static void reckon(struct batch *batch, int64_t now)
 {
 	struct station_figures *figures = &batch->figures;
@@ -150,6 +160,8 @@ static void reckon(struct batch *batch, int64_t now)
 	for (size_t i = 0; i < STATION_BOUND_COUNT; i++)
 		if (figures->bound_ms[i] > figures->bound_ms[figures->bound])
 			figures->bound = (enum station_bound)i;
+	if (is_cut_off(batch->run))
+		figures->bound = STATION_BOUND_UPLINK;
 }
 
 bool batch_tell(struct batch *batch, bool is_end, struct muster_error *err)

@@ -41,6 +41,42 @@ bool job_ask(struct job *job, struct worker *worker, const struct worker_message
 	return true;
 }
 
+struct dps_outage *job_outage(const struct job *job)
+{
+	struct run *run = job->run;
+	unsigned traits;
+
+	if (!run->brake || job->step == run->steps->count)
+		return NULL;
+	traits = run->steps->rows[job->step].traits;
+	if (traits & STEP_AT_DEVICES)
+		return &run->outages[API_DEVICES];
+	return traits & STEP_AT_SERVICE || job->operation == OPERATION_SENDER
+		       ? &run->outages[API_SERVICE]
+		       : NULL;
+}
+
+/* A device without a token, whose first answer is 401, shows as much as one that is let in. */
+static bool is_well(const struct job *job)
+{
+	int status = job->answer.status;
+
+	return job->answer.outcome == HTTP_ANSWERED &&
+	       ((status >= 200 && status <= 299) || status == 404 ||
+		(status == 401 && !job->is_authorized));
+}
+
+static void note_answer(const struct job *job)
+{
+	struct dps_outage *outage = job_outage(job);
+
+	if (!outage)
+		return;
+	dps_outage_answered(outage);
+	if (is_well(job))
+		dps_outage_well(outage, clock_now_ms());
+}
+
 static void keep_answer(void *context, struct http_answer *answer)
 {
 	struct job *job = context;
@@ -52,15 +88,41 @@ static void keep_answer(void *context, struct http_answer *answer)
 	if (job->ticket.items > 0)
 		dps_meter_answer(job->run->meter, &job->ticket, dps_budget_fate_of(&job->answer),
 				 job->answer.retry_after_ms);
+	note_answer(job);
 }
 
 bool job_send(struct job *job, struct http_request *request, struct muster_error *err)
 {
+	struct dps_outage *outage = job_outage(job);
+
 	job->is_authorized = false;
+	job->sent_ms = clock_now_ms();
 	job->transfer = http_start(job->run->http, request, keep_answer, job, err);
 	if (!job->transfer)
 		return false;
 	job->operation = OPERATION_HTTP;
+	if (outage)
+		dps_outage_ask(outage, job->sent_ms);
+	return true;
+}
+
+/* A token whose authority is away is waited for like the service: the step begins anew. */
+static bool put_off(struct job *job, const struct muster_error *failure)
+{
+	const struct http_answer none = { .outcome = HTTP_NOT_SENT,
+					  .error = *failure,
+					  .retry_after_ms = -1 };
+	struct dps_outage *outage = job_outage(job);
+	struct muster_error ignored;
+	int64_t now = clock_now_ms();
+	uint64_t random;
+
+	if (!outage || !dps_outage_may_be(outage, failure) ||
+	    !random_bytes(&random, sizeof(random), &ignored) ||
+	    !dps_outage_trouble(outage, &none, now, now, random))
+		return false;
+	job->operation = OPERATION_TIMER;
+	job->timer_ms = now;
 	return true;
 }
 
@@ -83,7 +145,7 @@ bool job_take_turn(struct job *job, struct muster_error *err)
 		return true;
 	}
 	dps_meter_answer(run->meter, &job->ticket, DPS_BUDGET_UNSENT, -1);
-	return false;
+	return put_off(job, err);
 }
 
 bool job_send_authorized(struct job *job, struct http_request *request, struct muster_error *err)
@@ -116,9 +178,25 @@ static bool job_may_renew(struct job *job)
 	return dps_credential_forget(job->run->request->credential, &job->answer);
 }
 
+/* What came to nothing because the service is away does not count as a try, but for the first of them, which shows it.
+ * *ret_again: the step begins anew when it may. False: it was waited for long enough. */
+static bool wait_out(struct job *job, uint64_t random, bool *ret_again)
+{
+	struct dps_outage *outage = job_outage(job);
+
+	*ret_again = false;
+	if (!outage || !dps_outage_is_patient(outage) || !dps_outage_explains(&job->answer))
+		return true;
+	if (!dps_outage_trouble(outage, &job->answer, job->sent_ms, clock_now_ms(), random))
+		return false;
+	*ret_again = outage->troubles > 1;
+	return true;
+}
+
 bool job_retry_or_fail(struct job *job, const char *what, struct muster_error *err)
 {
 	enum dps_next next = dps_next_step(&job->answer, false);
+	bool again;
 	int64_t wait;
 	uint64_t random;
 
@@ -130,6 +208,12 @@ bool job_retry_or_fail(struct job *job, const char *what, struct muster_error *e
 		return dps_answer_fail(&job->answer, what, err);
 	if (!random_bytes(&random, sizeof(random), err))
 		return false;
+	if (!wait_out(job, random, &again))
+		return dps_answer_fail(&job->answer, what, err);
+	if (again) {
+		job_again(job, 0);
+		return true;
+	}
 	wait = dps_retry_wait_ms(++job->tries, job->answer.retry_after_ms, random);
 	if (wait < 0)
 		return dps_answer_fail(&job->answer, what, err);

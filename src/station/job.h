@@ -51,6 +51,9 @@ enum operation {
 	OPERATION_TURN, /* for its turn in the rate budget; the request lies in job->waiting */
 };
 
+/* What is asked over the network, each by requests of its own. */
+enum api { API_SERVICE, API_DEVICES, API_COUNT };
+
 struct batch;
 struct brake;
 struct custody;
@@ -72,12 +75,13 @@ struct run {
 	const struct step_table *steps;
 	struct profile profile;
 	struct http *http;
-	struct dps_meter *meter;   /* the rate budget of this station */
-	struct batch *batch;       /* NULL: no manifest */
-	struct brake *brake;       /* NULL: single devices; borrowed */
-	struct dps_client *client; /* of the sender */
-	struct sender *sender;     /* NULL: each job sends its own enrollment */
-	struct journal *journal;   /* NULL: nothing is journalled */
+	struct dps_meter *meter;              /* the rate budget of this station */
+	struct batch *batch;                  /* NULL: no manifest */
+	struct brake *brake;                  /* NULL: single devices; borrowed */
+	struct dps_client *client;            /* of the sender */
+	struct sender *sender;                /* NULL: each job sends its own enrollment */
+	struct dps_outage outages[API_COUNT]; /* of many devices; single ones wait for nothing */
+	struct journal *journal;              /* NULL: nothing is journalled */
 	char *journal_path;
 	struct hooks *hooks;       /* NULL: none */
 	char *out_directory;       /* where evidence goes */
@@ -112,6 +116,9 @@ enum step_trait {
 	STEP_AFTER_COMMIT = 1 << 0,
 	/* Of the device's keys it is about the secondary one. */
 	STEP_OF_SECONDARY = 1 << 1,
+	/* It asks the service, or as the device. */
+	STEP_AT_SERVICE = 1 << 2,
+	STEP_AT_DEVICES = 1 << 3,
 };
 
 /* A row of the step table. A step with an effect is started only when its intent is on disk. */
@@ -164,6 +171,7 @@ struct job {
 	struct http_transfer *transfer;
 	struct http_answer answer;
 	bool answer_is_ready;
+	int64_t sent_ms;
 	enum dps_bulk_fate fate; /* by the sender */
 	struct muster_error fate_why;
 	bool fate_is_unclear; /* DPS_BULK_OPEN: the enrollment may be there */
@@ -233,7 +241,7 @@ struct job {
 	struct secret device_token; /* the device's SAS */
 	struct dps_registration registration;
 	int64_t token_expiry_s;
-	int64_t verify_deadline_ms;
+	int64_t verify_deadline_ms; /* by the clock that stands still in outages */
 	bool poll_has_waited;
 	unsigned operations_lost; /* to somebody who registered as this device meanwhile */
 	bool registers_anew;      /* that is what the next poll is about */
@@ -268,6 +276,8 @@ void job_again(struct job *job, int64_t milliseconds);
 /* What to do about an HTTP answer that is not the wanted one: asks for the step once more within the retry budget, or
  * fails with the answer's words. `what` as in dps_answer_fail. */
 bool job_retry_or_fail(struct job *job, const char *what, struct muster_error *err) MUST_CHECK;
+/* The outage of what the present step asks; NULL where it asks nobody, or nothing is waited for. */
+struct dps_outage *job_outage(const struct job *job);
 /* After this step has finished, go on with that one (by name) instead of the next. */
 void job_go_to(struct job *job, const char *step_name);
 /* Appends an entry, where there is a journal; `body` is taken over. Rides in the turn's transaction. */

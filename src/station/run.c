@@ -382,6 +382,20 @@ static bool open_batch(struct run *run, struct muster_error *err)
 	return batch_open(run, batch, &run->batch, err);
 }
 
+static void fill_outages(struct run *run)
+{
+	static const char *const names[API_COUNT] = { "the provisioning service",
+						      "the device API" };
+
+	for (size_t i = 0; i < API_COUNT; i++)
+		run->outages[i] = (struct dps_outage){
+			.what = names[i],
+			.patience_ms = run->request->patience_ms,
+			.tell = run->request->outage,
+			.context = run->request->context,
+		};
+}
+
 /* Single devices send for themselves: what they hold is read back in any case. */
 static bool open_sender(struct run *run, struct muster_error *err)
 {
@@ -390,7 +404,9 @@ static bool open_sender(struct run *run, struct muster_error *err)
 	run->client = dps_client_new(run->http, run->request->credential, err);
 	if (!run->client)
 		return false;
+	fill_outages(run);
 	dps_client_set_meter(run->client, run->meter);
+	dps_client_set_outage(run->client, &run->outages[API_SERVICE]);
 	return sender_new(run->client, &run->sender, err);
 }
 

@@ -36,8 +36,8 @@ static const struct step rows[] = {
 	{ "tpm-still-there",   STAGE_ENROLL,   tpm_still_there_applies,       tpm_roll_call_start,            tpm_roll_call_finish,     NULL, 0 },
 	{ "put",               STAGE_ENROLL,   enroll_put_applies,            enroll_put_start,               enroll_put_finish,        enroll_put_intend, 0 },
 
-	{ "read-back",         STAGE_CONFIRM,  confirm_applies,               confirm_read_start,             confirm_read_finish,      NULL, 0 },
-	{ "read-keys",         STAGE_CONFIRM,  confirm_mechanism_applies,     confirm_mechanism_start,        confirm_mechanism_finish, NULL, 0 },
+	{ "read-back",         STAGE_CONFIRM,  confirm_applies,               confirm_read_start,             confirm_read_finish,      NULL, STEP_AT_SERVICE },
+	{ "read-keys",         STAGE_CONFIRM,  confirm_mechanism_applies,     confirm_mechanism_start,        confirm_mechanism_finish, NULL, STEP_AT_SERVICE },
 	{ "compare",           STAGE_CONFIRM,  confirm_applies,               confirm_compare,                NULL,                     NULL, 0 },
 
 	VERIFY_STEPS

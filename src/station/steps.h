@@ -121,14 +121,14 @@ STEP_FINISHES(verify_delete_finish);
 /* How a device registers as itself: the same rows for every table. */
 #define VERIFY_STEPS \
 	{ "srk",               STAGE_VERIFY,   verify_tpm_applies,            verify_srk_start,               verify_srk_finish,        NULL, 0 }, \
-	{ "challenge",         STAGE_VERIFY,   verify_tpm_applies,            verify_challenge_start,         verify_challenge_finish,  NULL, 0 }, \
+	{ "challenge",         STAGE_VERIFY,   verify_tpm_applies,            verify_challenge_start,         verify_challenge_finish,  NULL, STEP_AT_DEVICES }, \
 	{ "activate",          STAGE_VERIFY,   verify_tpm_applies,            verify_activate_start,          NULL,                     NULL, 0 }, \
 	{ "sign",              STAGE_VERIFY,   verify_tpm_applies,            verify_sign_start,              verify_sign_finish,       NULL, 0 }, \
-	{ "register",          STAGE_VERIFY,   verify_applies,                verify_register_start,          verify_register_finish,   verify_intend, 0 }, \
-	{ "poll",              STAGE_VERIFY,   verify_poll_applies,           verify_poll_start,              verify_poll_finish,       NULL, 0 }, \
+	{ "register",          STAGE_VERIFY,   verify_applies,                verify_register_start,          verify_register_finish,   verify_intend, STEP_AT_DEVICES }, \
+	{ "poll",              STAGE_VERIFY,   verify_poll_applies,           verify_poll_start,              verify_poll_finish,       NULL, STEP_AT_DEVICES }, \
 	{ "verify",            STAGE_VERIFY,   verify_applies,                verify_check,                   NULL,                     NULL, 0 }, \
 	{ "hub-key",           STAGE_VERIFY,   verify_hub_key_applies,        verify_activate_start,          NULL,                     NULL, 0 }, \
-	{ "delete-record",     STAGE_VERIFY,   verify_delete_applies,         verify_delete_start,            verify_delete_finish,     NULL, 0 },
+	{ "delete-record",     STAGE_VERIFY,   verify_delete_applies,         verify_delete_start,            verify_delete_finish,     NULL, STEP_AT_SERVICE },
 /* clang-format on */
 
 /* spool.c */

@@ -100,6 +100,12 @@ static EVP_PKEY *key_shown(const struct job *job)
 	return key ? key : job->keys[ATTEST_PRIMARY].key;
 }
 
+/* So that a service that is away does not use it up. */
+static int64_t verify_clock_ms(const struct job *job)
+{
+	return dps_outage_clock_ms(&job->run->outages[API_DEVICES], clock_now_ms());
+}
+
 /* Gives the request what proves the device's identity. */
 static bool identify_device(struct job *job, struct http_request *request, struct muster_error *err)
 {
@@ -159,6 +165,19 @@ static bool keep_key_blob(struct job *job, struct muster_error *err)
 				   "the service gave device '%s' no key",
 				   PRINTABLE(job->registration_id));
 	return bytes_copy(&job->challenge, blob->data, blob->size, err);
+}
+
+static void register_anew(struct job *job)
+{
+	job->registers_anew = job->poll_has_waited = false;
+	job_go_to(job, job->has_ek ? "challenge" : "register");
+}
+
+/* It was made before the service went away for long. */
+static bool lost_its_token(const struct job *job)
+{
+	return job->answer.outcome == HTTP_ANSWERED && job->answer.status == 401 &&
+	       job->token_expiry_s > 0 && clock_wall_ms() / 1000 >= job->token_expiry_s;
 }
 
 /* What is not a registration's answer: again, or the end. */
@@ -302,7 +321,7 @@ bool verify_register_start(struct job *job, struct muster_error *err)
 	    !sign_with_derived_key(job, err))
 		return false;
 	if (!job->verify_deadline_ms)
-		job->verify_deadline_ms = clock_now_ms() + VERIFY_DEADLINE_MS;
+		job->verify_deadline_ms = verify_clock_ms(job) + VERIFY_DEADLINE_MS;
 	fill_asker(job, &asker);
 	return dps_register(&asker.device, NULL, &request, err) &&
 	       identify_device(job, &request, err) && job_send(job, &request, err);
@@ -314,6 +333,10 @@ bool verify_register_finish(struct job *job, const struct muster_error *outcome,
 	bool was_read;
 
 	(void)outcome;
+	if (lost_its_token(job)) {
+		register_anew(job);
+		return true;
+	}
 	return read_registration(job, &was_read, err);
 }
 
@@ -347,12 +370,6 @@ static bool lose_operation(struct job *job, struct muster_error *err)
 	return true;
 }
 
-static void register_anew(struct job *job)
-{
-	job->registers_anew = job->poll_has_waited = false;
-	job_go_to(job, job->has_ek ? "challenge" : "register");
-}
-
 /* The first round waits, every later one asks. */
 bool verify_poll_start(struct job *job, struct muster_error *err)
 {
@@ -372,7 +389,7 @@ bool verify_poll_finish(struct job *job, const struct muster_error *outcome,
 	bool was_read;
 
 	(void)outcome;
-	if (clock_now_ms() > job->verify_deadline_ms)
+	if (verify_clock_ms(job) > job->verify_deadline_ms)
 		return muster_fail(err, CAUSE_REGISTRATION_TIMEOUT,
 				   "device '%s' was still being assigned after %d s",
 				   PRINTABLE(job->registration_id), VERIFY_DEADLINE_MS / 1000);
@@ -381,7 +398,7 @@ bool verify_poll_finish(struct job *job, const struct muster_error *outcome,
 		job_again(job, poll_wait(job));
 		return true;
 	}
-	if (job->registers_anew) {
+	if (job->registers_anew || lost_its_token(job)) {
 		register_anew(job);
 		return true;
 	}

@@ -1,19 +1,51 @@
 """The service goes away in the middle of a run that nobody watches: it is waited for, and all ends as if it had been there."""
+import os
+import pathlib
 import signal
 
 import pytest
 
-from lib.batch import created, requests
+from lib.batch import created, manifest, released, requests, restart, serials
 from lib.bulk import devices_file, names
 from lib.enrollment import EnrollmentDesk
-from lib.outage import Run, bring_back, lose_service
+from lib.outage import PATIENT, Run, bring_back, lose_service
+from lib.wait import wait_until
 
 SLOW = ["--fault", "bulk:delay-after=100"]
+SIGNALS = [signal.SIGINT, signal.SIGTERM]
 
 
 def import_of(station, count, *arguments):
     desk = EnrollmentDesk(station)
     return Run(station, "enrollment", "import", devices_file(desk, count), *desk.login(), *arguments)
+
+
+def batch_of(station, count, *arguments, verify="none"):
+    return Run(station, "provision", "--profile", station.profile("derived-key"), "--manifest", manifest(station, serials(count)),
+               *station.common(), "--verify", verify, *arguments)
+
+
+def sync_of(station, *arguments):
+    return Run(station, "sync", *station.common(), *arguments)
+
+
+def spool_batch(station, count):
+    done = station.muster("provision", "--profile", station.profile("derived-key"), "--manifest", manifest(station, serials(count)),
+                          "--offline", "--journal", station.journal, "--out", station.out, "-o", "json", timeout=PATIENT)
+    assert (done.status, done.json["spooled"]) == (6, count), done
+
+
+def each_once(count):
+    return {name.lower(): 1 for name in serials(count)}
+
+
+def cpu_seconds(process):
+    fields = pathlib.Path(f"/proc/{process.pid}/stat").read_text().rsplit(")", 1)[1].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def assert_nobody_waits(station):
+    assert {row["state"] for row in station.rows().values()} == {"released"}
 
 
 def restart_slowly(station):
@@ -51,7 +83,7 @@ def test_an_import_whose_patience_ends_goes_on_another_time(station):
     assert created(station) == dict.fromkeys(names(200), 1)
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", SIGNALS)
 def test_a_signal_ends_the_wait_of_an_import(station, number):
     restart_slowly(station)
     with import_of(station, 100) as run:
@@ -88,3 +120,136 @@ def test_no_row_is_given_up_for_what_all_meet(station):
         assert run.end() == 0, run.stderr
     assert "the provisioning service fails since" in run.stderr and run.lines()[-1]["written"] == 40, run.stderr
     assert created(station) == dict.fromkeys(names(40), 1)
+
+
+# -- A batch -----------------------------------------------------------------------------------------------------
+
+
+def test_a_batch_goes_on_when_the_service_is_back(station):
+    """Meanwhile it costs nothing, and says what binds it."""
+    restart_slowly(station)
+    with batch_of(station, 200) as run:
+        lose_service(run, 30)
+        run.wait_for("unreachable")
+        before, told = cpu_seconds(run.process), len(run.events("progress"))
+        assert run.wait_for("progress", told + 4)["boundBy"] == "uplink"
+        assert cpu_seconds(run.process) - before < 1
+        bring_back(station)
+        assert run.end() == 0, run.stderr
+    report = run.lines()[-1]
+    assert (report["event"], report["enrolled"], report["parked"], report["failed"]) == ("report", 200, 0, 0), report
+    assert created(station) == each_once(200) and released(station) == set(each_once(200))
+    assert len(run.events("unreachable")) == len(run.events("reachable")) == 1
+    assert run.stderr.count("cannot be reached since") == run.stderr.count("is back after") == 1, run.stderr
+
+
+def test_devices_that_register_wait_for_it_too(station):
+    names = each_once(40)
+    restart(station, "--fault", "register:delay-after=2000")
+    with batch_of(station, 40, verify="all") as run:
+        run.wait_for("device")
+        wait_until(lambda: len(station.emulator.effects("register")) >= 10, PATIENT, "registrations")
+        lose_service(run, 10)
+        wait_until(lambda: "the device API" in [line["service"] for line in run.events("unreachable")], PATIENT, "an outage of it")
+        bring_back(station)
+        assert run.end() == 0, run.stderr
+    report = run.lines()[-1]
+    assert (report["enrolled"], report["verified"], report["parked"]) == (40, 40, 0), report
+    assert created(station) == names and released(station) == set(names)
+
+
+def test_a_batch_whose_patience_ends_goes_on_another_time(station):
+    """No device is a step nearer to its dead letter."""
+    restart_slowly(station)
+    with batch_of(station, 200, "--patience", "1s") as run:
+        lose_service(run, 30)
+        run.wait_for("unreachable")
+        assert run.end() == 6, run.stderr
+    report = run.lines()[-1]
+    assert report["parked"] > 0 == report["failed"] and run.events("reachable") == [], report
+    assert "the provisioning service stayed away" in run.stderr, run.stderr
+    listed = station.muster("outbox", "list", "--journal", station.journal, "-o", "json")
+    assert {(row["waitsFor"], row["failures"]) for row in listed.json} == {("network", 0)}, listed
+    bring_back(station)
+    with batch_of(station, 200) as again:
+        assert again.end() == 0, again.stderr
+    assert created(station) == each_once(200)
+    assert_nobody_waits(station)
+
+
+@pytest.mark.parametrize("number", SIGNALS)
+def test_a_signal_in_the_wait_parks_a_batch(station, number):
+    restart_slowly(station)
+    with batch_of(station, 100) as run:
+        lose_service(run, 30)
+        run.wait_for("unreachable")
+        run.signal(number)
+        assert run.end() == 128 + number, run.stderr
+    assert run.lines()[-1]["event"] == "report"
+    bring_back(station)
+    with batch_of(station, 100) as again:
+        assert again.end() == 0, again.stderr
+    assert created(station) == each_once(100)
+    assert_nobody_waits(station)
+
+
+def test_a_refusal_after_the_outage_stops_at_the_third(station):
+    restart_slowly(station)
+    with batch_of(station, 200) as run:
+        lose_service(run, 30)
+        run.wait_for("unreachable")
+        restart(station, "--fault", "bulk+put+get:status=403")
+        assert run.end() == 5 and "stopped after 3 refusals" in run.stderr, run.stderr
+    assert run.events("reachable") == []
+
+
+def test_a_batch_that_never_had_an_answer_does_not_wait(station):
+    station.emulator.stop()
+    with batch_of(station, 20) as run:
+        assert run.end() == 6, run.stderr
+    assert run.events("unreachable") == [] and run.lines()[-1]["ended"] == 1, run.stderr
+
+
+# -- A sync ------------------------------------------------------------------------------------------------------
+
+
+def test_a_sync_goes_on_when_the_service_is_back(station):
+    spool_batch(station, 150)
+    restart_slowly(station)
+    with sync_of(station) as run:
+        lose_service(run, 30)
+        run.wait_for("unreachable")
+        bring_back(station)
+        assert run.end() == 0, run.stderr
+    assert len([line for line in run.lines() if line.get("state") == "enrolled"]) == 150
+    assert created(station) == each_once(150)
+    assert_nobody_waits(station)
+
+
+def test_a_sync_whose_patience_ends_goes_on_another_time(station):
+    spool_batch(station, 150)
+    restart_slowly(station)
+    with sync_of(station, "--patience", "1") as run:
+        lose_service(run, 30)
+        run.wait_for("unreachable")
+        assert run.end() == 6, run.stderr
+    bring_back(station)
+    with sync_of(station) as again:
+        assert again.end() == 0, again.stderr
+    assert created(station) == each_once(150)
+    assert_nobody_waits(station)
+
+
+def test_a_signal_in_the_wait_parks_a_sync(station):
+    spool_batch(station, 100)
+    restart_slowly(station)
+    with sync_of(station) as run:
+        lose_service(run, 30)
+        run.wait_for("unreachable")
+        run.signal(signal.SIGINT)
+        assert run.end() == 130, run.stderr
+    bring_back(station)
+    with sync_of(station) as again:
+        assert again.end() == 0, again.stderr
+    assert created(station) == each_once(100)
+    assert_nobody_waits(station)
