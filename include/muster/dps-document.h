@@ -10,6 +10,7 @@
 #include <openssl/x509.h>
 
 #include "muster/cleanup.h"
+#include "muster/encoding.h"
 #include "muster/error.h"
 #include "muster/secret.h"
 #include "muster/text.h"
@@ -155,6 +156,12 @@ bool dps_enrollment_changes(const cJSON *before, const cJSON *now, struct text *
 
 /* The attempt that wrote this enrollment; NULL when none of ours did. Borrowed. */
 const char *dps_enrollment_attempt(const cJSON *found);
+
+#define DPS_TRUSTED_MAX 2
+/* SHA-256 of what this enrollment trusts, as journals name keys: an endorsement key, or one or two certificates. Returns how
+ * many; 0 for symmetric keys and authorities. */
+size_t dps_enrollment_digests(const cJSON *enrollment,
+			      char ret_digests[DPS_TRUSTED_MAX][SHA256_HEX_SIZE]) MUST_CHECK;
 
 /* What a device proves its identity with: one of them. Borrowed. */
 struct dps_identity {

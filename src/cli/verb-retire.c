@@ -17,7 +17,7 @@ static const struct option_row rows[] = {
 	  offsetof(struct retire_options, terms.reason), NULL, NULL, 0 },
 	{ 0, "disable", NULL, OPTION_FLAG, NULL, "Keep the enrollment, disabled; only the registration record goes",
 	  offsetof(struct retire_options, terms.keeps_disabled), NULL, NULL, 0 },
-	{ 0, "force", NULL, OPTION_FLAG, NULL, "Also when others wrote the enrollment, or it is gone already",
+	{ 0, "force", NULL, OPTION_FLAG, NULL, "Also when others wrote the enrollment, or it is gone; another board's is left as it is",
 	  offsetof(struct retire_options, terms.force), NULL, NULL, 0 },
 	JOURNAL_ROW(struct retire_options),
 	OPERATOR_ROW(struct retire_options, terms.operator_name),

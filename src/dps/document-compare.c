@@ -261,7 +261,7 @@ bool document_thumbprint(const cJSON *certificate, char out[SHA256_HEX_SIZE])
 		return false;
 	memcpy(out, info, SHA256_HEX_SIZE);
 	text_fold(out);
-	return true;
+	return hex_is_lower(out, SHA256_HEX_SIZE - 1, SHA256_HEX_SIZE - 1);
 }
 
 static void compare_certificate(struct comparison *comparison, const char *path,

@@ -5,52 +5,52 @@
 
 #include "document-internal.h"
 
-static bool fail_other(const char *what, const char *own, const char *enrolled,
-		       struct muster_error *err)
+size_t dps_enrollment_digests(const cJSON *enrollment,
+			      char ret_digests[DPS_TRUSTED_MAX][SHA256_HEX_SIZE])
 {
-	return muster_fail(err, CAUSE_ENROLLED_FOR_ANOTHER,
-			   "the device's %s has SHA-256 %s, and the enrollment trusts %s", what,
-			   own, enrolled);
-}
-
-static bool trusts_tpm(const cJSON *attestation, const struct dps_identity *identity,
-		       struct muster_error *err)
-{
-	const char *text = document_text(document_get(attestation, "tpm"), "endorsementKey");
-	CLEANUP(bytes_done) struct bytes enrolled = { 0 };
-	char own[SHA256_HEX_SIZE], other[SHA256_HEX_SIZE] = "none";
-
-	if (text && base64_decode(text, strlen(text), &enrolled)) {
-		if (bytes_equal(&enrolled, identity->ek))
-			return true;
-		sha256_hex(other, enrolled.data, enrolled.size);
-	}
-	return fail_other("endorsement key",
-			  sha256_hex(own, identity->ek->data, identity->ek->size), other, err);
-}
-
-static bool trusts_certificate(const cJSON *attestation, const struct dps_identity *identity,
-			       struct muster_error *err)
-{
-	static const char *const ranks[] = { "primary", "secondary" };
+	static const char *const ranks[DPS_TRUSTED_MAX] = { "primary", "secondary" };
+	const cJSON *attestation = document_get(enrollment, "attestation");
 	const cJSON *certificates =
 		document_get(document_get(attestation, "x509"), "clientCertificates");
-	char own[SHA256_HEX_SIZE], enrolled[SHA256_HEX_SIZE], last[SHA256_HEX_SIZE] = "none";
+	const char *ek = document_text(document_get(attestation, "tpm"), "endorsementKey");
+	CLEANUP(bytes_done) struct bytes key = { 0 };
+	size_t count = 0;
+
+	if (ek && base64_decode(ek, strlen(ek), &key))
+		sha256_hex(ret_digests[count++], key.data, key.size);
+	for (size_t i = 0; i < ARRAY_SIZE(ranks) && count < DPS_TRUSTED_MAX; i++)
+		count += document_thumbprint(document_get(certificates, ranks[i]),
+					     ret_digests[count]);
+	return count;
+}
+
+static bool trusts_digest(const cJSON *enrollment, const char *what,
+			  const char own[SHA256_HEX_SIZE], struct muster_error *err)
+{
+	char trusted[DPS_TRUSTED_MAX][SHA256_HEX_SIZE];
+	size_t count = dps_enrollment_digests(enrollment, trusted);
+
+	for (size_t i = 0; i < count; i++)
+		if (strcmp(trusted[i], own) == 0)
+			return true;
+	return muster_fail(err, CAUSE_ENROLLED_FOR_ANOTHER,
+			   "the device's %s has SHA-256 %s, and the enrollment trusts %s", what,
+			   own, count > 0 ? trusted[count - 1] : "none");
+}
+
+static bool trusts_certificate(const cJSON *enrollment, const X509 *certificate,
+			       struct muster_error *err)
+{
+	const cJSON *x509 = document_get(document_get(enrollment, "attestation"), "x509");
+	char own[SHA256_HEX_SIZE];
 	uint8_t digest[SHA256_SIZE];
 
-	if (!certificates)
+	if (!document_get(x509, "clientCertificates"))
 		return true;
-	if (X509_digest(identity->certificate, EVP_sha256(), digest, NULL) != 1)
+	if (X509_digest(certificate, EVP_sha256(), digest, NULL) != 1)
 		return muster_fail(err, CAUSE_CRYPTO, "making the digest of a certificate");
 	hex_encode(own, digest, sizeof(digest));
-	for (size_t i = 0; i < ARRAY_SIZE(ranks); i++) {
-		if (!document_thumbprint(document_get(certificates, ranks[i]), enrolled))
-			continue;
-		if (strcmp(enrolled, own) == 0)
-			return true;
-		memcpy(last, enrolled, sizeof(last));
-	}
-	return fail_other("certificate", own, last, err);
+	return trusts_digest(enrollment, "certificate", own, err);
 }
 
 static bool trusts_key(const cJSON *attestation, const struct dps_identity *identity,
@@ -73,10 +73,13 @@ static bool trusts_key(const cJSON *attestation, const struct dps_identity *iden
 bool dps_enrollment_trusts(const cJSON *enrollment, const struct dps_identity *identity,
 			   struct muster_error *err)
 {
-	const cJSON *attestation = document_get(enrollment, "attestation");
+	const struct bytes *ek = identity->ek;
+	char own[SHA256_HEX_SIZE];
 
-	if (identity->ek)
-		return trusts_tpm(attestation, identity, err);
-	return identity->certificate ? trusts_certificate(attestation, identity, err)
-				     : trusts_key(attestation, identity, err);
+	if (ek)
+		return trusts_digest(enrollment, "endorsement key",
+				     sha256_hex(own, ek->data, ek->size), err);
+	return identity->certificate
+		       ? trusts_certificate(enrollment, identity->certificate, err)
+		       : trusts_key(document_get(enrollment, "attestation"), identity, err);
 }

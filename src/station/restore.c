@@ -21,19 +21,10 @@ static void key_of_evidence(const cJSON *evidence, char ret_digest[SHA256_HEX_SI
 
 static void key_of_enrollment(const cJSON *enrollment, char ret_digest[SHA256_HEX_SIZE])
 {
-	const char *ek =
-		json_text(json_at(enrollment, "attestation", "tpm", NULL), "endorsementKey");
-	const char *thumbprint = json_text(json_at(enrollment, "attestation", "x509",
-						   "clientCertificates", "primary", "info", NULL),
-					   "sha256Thumbprint");
-	CLEANUP(bytes_done) struct bytes bytes = { 0 };
+	char trusted[DPS_TRUSTED_MAX][SHA256_HEX_SIZE];
+	size_t count = dps_enrollment_digests(enrollment, trusted);
 
-	snprintf(ret_digest, SHA256_HEX_SIZE, "%s", thumbprint ? thumbprint : "");
-	text_fold(ret_digest);
-	if (!hex_is_lower(ret_digest, SHA256_HEX_SIZE - 1, SHA256_HEX_SIZE - 1))
-		ret_digest[0] = '\0';
-	if (ek && base64_decode(ek, strlen(ek), &bytes))
-		sha256_hex(ret_digest, bytes.data, bytes.size);
+	snprintf(ret_digest, SHA256_HEX_SIZE, "%s", count > 0 ? trusted[0] : "");
 }
 
 static bool same_key(const struct remains *remains)

@@ -5,8 +5,11 @@
 #include "muster/clock.h"
 #include "muster/dps-document.h"
 #include "muster/dps-enrollment.h"
+#include "muster/encoding.h"
 #include "muster/json.h"
+#include "muster/log.h"
 
+#include "evidence.h"
 #include "life.h"
 #include "who.h"
 
@@ -16,13 +19,15 @@ struct retiring {
 	const struct station_retirement *terms;
 	struct dps_client *client;
 	struct who who;
-	cJSON *found;  /* the enrollment; NULL: the service has none */
-	bool is_begun; /* an earlier run meant to do it, at this service */
+	cJSON *evidence; /* of its release; NULL: the journal has none */
+	cJSON *found;    /* the enrollment; NULL: the service has none */
+	bool is_begun;   /* an earlier run meant to do it, at this service */
 };
 
 static void retiring_done(struct retiring *retiring)
 {
 	who_done(&retiring->who);
+	cJSON_Delete(retiring->evidence);
 	cJSON_Delete(retiring->found);
 }
 
@@ -52,12 +57,22 @@ static bool read_enrollment(struct retiring *retiring, struct muster_error *err)
 	       err->cause == CAUSE_ENROLLMENT_NOT_FOUND;
 }
 
+/* That of the enrollment as it was released: one that was taken over has another station's, or none. */
+static const char *attempt_known(const struct retiring *retiring)
+{
+	const cJSON *released = json_get(retiring->evidence, "enrollment");
+
+	return released ? dps_enrollment_attempt(released) : retiring->device->attempt_id;
+}
+
+static bool is_same_text(const char *a, const char *b)
+{
+	return a && b ? strcmp(a, b) == 0 : a == b;
+}
+
 static bool is_of_our_attempt(const struct retiring *retiring)
 {
-	const char *attempt = dps_enrollment_attempt(retiring->found);
-
-	return attempt && retiring->device->attempt_id &&
-	       strcmp(attempt, retiring->device->attempt_id) == 0;
+	return is_same_text(dps_enrollment_attempt(retiring->found), attempt_known(retiring));
 }
 
 /* A bulk's answer has no etags, and what the run that was cut off disabled has another one: there our attempt speaks. */
@@ -67,29 +82,57 @@ static bool is_ours(const struct retiring *retiring)
 	bool has_no_etag = !known || !*known;
 
 	return (etag && !has_no_etag && strcmp(etag, known) == 0) ||
-	       ((has_no_etag || retiring->is_begun) && is_of_our_attempt(retiring));
+	       ((has_no_etag || retiring->is_begun) && attempt_known(retiring) &&
+		is_of_our_attempt(retiring));
+}
+
+/* The enrollment is another device's by now: a board that replaced this one. Where there is no key to tell, the attempt does. */
+static bool is_of_another(const struct retiring *retiring)
+{
+	const char *own = retiring->device->key_digest;
+	char trusted[DPS_TRUSTED_MAX][SHA256_HEX_SIZE];
+	size_t count = retiring->found ? dps_enrollment_digests(retiring->found, trusted) : 0;
+
+	if (!retiring->found || is_ours(retiring))
+		return false;
+	if (count == 0 || !own)
+		return !is_of_our_attempt(retiring);
+	for (size_t i = 0; i < count; i++)
+		if (strcmp(trusted[i], own) == 0)
+			return false;
+	return true;
+}
+
+static bool fail_found(const struct retiring *retiring, struct muster_error *err)
+{
+	const char *id = retiring->device->registration_id;
+
+	if (!retiring->found)
+		return muster_fail(
+			err, CAUSE_ENROLLMENT_NOT_FOUND,
+			"retiring device '%s': %s has no enrollment of it; if that is the service "
+			"it was enrolled in, --force records that it is gone",
+			PRINTABLE(id), PRINTABLE(dps_client_host(retiring->client)));
+	if (is_of_another(retiring))
+		return muster_fail(
+			err, CAUSE_ENROLLED_FOR_ANOTHER,
+			"retiring device '%s': its enrollment at %s is another device's by now; if "
+			"that is the service it was enrolled in, --force records so and leaves the "
+			"enrollment as it is",
+			PRINTABLE(id), PRINTABLE(dps_client_host(retiring->client)));
+	return muster_fail(
+		err, CAUSE_ETAG_MISMATCH,
+		"retiring device '%s': its enrollment was written by others since muster did, at %s; "
+		"look at it with muster enrollment show, then use --force",
+		PRINTABLE(id), PRINTABLE(json_text(retiring->found, "lastUpdatedDateTimeUtc")));
 }
 
 static bool check_found(const struct retiring *retiring, struct muster_error *err)
 {
-	const char *id = retiring->device->registration_id;
+	bool is_settled = !retiring->found || is_of_another(retiring);
 
-	if (retiring->terms->force)
-		return true;
-	if (!retiring->found)
-		return retiring->is_begun ||
-		       muster_fail(
-			       err, CAUSE_ENROLLMENT_NOT_FOUND,
-			       "retiring device '%s': %s has no enrollment of it; if that is the service "
-			       "it was enrolled in, --force records that it is gone",
-			       PRINTABLE(id), PRINTABLE(dps_client_host(retiring->client)));
-	return is_ours(retiring) ||
-	       muster_fail(
-		       err, CAUSE_ETAG_MISMATCH,
-		       "retiring device '%s': its enrollment was written by others since muster did, at %s; "
-		       "look at it with muster enrollment show, then use --force",
-		       PRINTABLE(id),
-		       PRINTABLE(json_text(retiring->found, "lastUpdatedDateTimeUtc")));
+	return retiring->terms->force || (is_settled && retiring->is_begun) ||
+	       (retiring->found && is_ours(retiring)) || fail_found(retiring, err);
 }
 
 /* -- The journal ----------------------------------------------------------------------------------------------------- */
@@ -114,24 +157,45 @@ static bool append(struct retiring *retiring, enum journal_kind kind, const cJSO
 	return journal_append(retiring->journal, &entry, err);
 }
 
+static const char *effect_of(const struct retiring *retiring)
+{
+	return is_of_another(retiring)           ? "none"
+	       : retiring->terms->keeps_disabled ? "disable"
+						 : "delete";
+}
+
 static const char *what_is_done(const struct retiring *retiring)
 {
-	return !retiring->found ? "gone" : retiring->terms->keeps_disabled ? "disabled" : "deleted";
+	return !retiring->found                  ? "gone"
+	       : is_of_another(retiring)         ? "replaced"
+	       : retiring->terms->keeps_disabled ? "disabled"
+						 : "deleted";
 }
 
 static bool intend(struct retiring *retiring, struct muster_error *err)
 {
 	CLEANUP(cJSON_freep) cJSON *body = cJSON_CreateObject();
 
-	if (!body ||
-	    !json_add_text(body, "effect",
-			   retiring->terms->keeps_disabled ? "disable" : "delete") ||
+	if (!body || !json_add_text(body, "effect", effect_of(retiring)) ||
 	    !json_add_text(body, "host", dps_client_host(retiring->client)) ||
-	    !json_add_text(body, "reason", retiring->terms->reason))
+	    !json_add_text(body, "reason", retiring->terms->reason) ||
+	    (retiring->terms->force && !json_add_bool(body, "forced", true)))
 		return muster_fail_memory(err);
 	return journal_begin(retiring->journal, err) &&
 	       append(retiring, JOURNAL_INTENT, body, err) &&
 	       journal_commit(retiring->journal, err);
+}
+
+/* Whose it is. */
+static bool add_other(const struct retiring *retiring, cJSON *body)
+{
+	char trusted[DPS_TRUSTED_MAX][SHA256_HEX_SIZE];
+
+	if (!is_of_another(retiring))
+		return true;
+	return json_add_text(body, "etag", json_text(retiring->found, "etag")) &&
+	       (dps_enrollment_digests(retiring->found, trusted) == 0 ||
+		json_add_text(body, "keySha256", trusted[0]));
 }
 
 /* The outcome and the row that follows from it, together. */
@@ -141,7 +205,7 @@ static bool conclude(struct retiring *retiring, struct muster_error *err)
 	struct journal_device after = *retiring->device;
 
 	if (!body || !json_add_text(body, "enrollment", what_is_done(retiring)) ||
-	    !json_add_text(body, "reason", retiring->terms->reason))
+	    !json_add_text(body, "reason", retiring->terms->reason) || !add_other(retiring, body))
 		return muster_fail_memory(err);
 	after.state = JOURNAL_RETIRED;
 	after.operator= retiring->who.operator_name;
@@ -180,6 +244,11 @@ static bool end_enrollment(struct retiring *retiring, struct muster_error *err)
 
 	if (!retiring->found)
 		return true;
+	if (is_of_another(retiring)) {
+		log_warning("enrollment '%s' is another device's and is left as it is, going on",
+			    PRINTABLE(id));
+		return true;
+	}
 	if (retiring->terms->keeps_disabled)
 		return disable(retiring, err);
 	return dps_enrollment_remove(retiring->client, id, json_text(retiring->found, "etag"), err);
@@ -210,6 +279,7 @@ bool station_retire(struct journal *journal, const struct journal_device *device
 	return check_state(device, err) &&
 	       who_is_here(&retiring.who, terms->operator_name, NULL, err) &&
 	       read_enrollment(&retiring, err) &&
+	       evidence_find(journal, device->registration_id, &retiring.evidence, err) &&
 	       journal_entries_all(journal, device->registration_id, look_for_intent, &retiring,
 				   err) &&
 	       check_found(&retiring, err) && intend(&retiring, err) &&

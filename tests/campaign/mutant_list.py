@@ -36,10 +36,10 @@ MUTANTS = [
      "if (strcmp(service_members[i], DPS_ATTEMPT_MEMBER) == 1000 ||", "unit:dps-compare"),
     ("custom-equals-unset", "src/dps/document-compare.c",
      "if (!wanted_text && (!found_text || !text_equal_folded(found_text, \"custom\")))", "if (!wanted_text)", "unit:dps-compare"),
-    ("any-key-is-the-enrolled-one", "src/dps/document-trust.c", "if (bytes_equal(&enrolled, identity->ek))",
-     "if (enrolled.size > 0)", "unit:dps-compare"),
-    ("any-certificate-is-the-enrolled-one", "src/dps/document-trust.c", "if (strcmp(enrolled, own) == 0)",
-     "if (strcmp(enrolled, own) != 1000)", "unit:dps-compare"),
+    ("any-key-is-the-enrolled-one", "src/dps/document-trust.c", "if (strcmp(trusted[i], own) == 0)",
+     "if (strcmp(trusted[i], own) != 1000)", "unit:dps-compare"),
+    ("second-certificate-is-nobodys", "src/dps/document-trust.c", "i < ARRAY_SIZE(ranks) && count < DPS_TRUSTED_MAX;",
+     "i < 1 && count < DPS_TRUSTED_MAX;", "unit:dps-compare"),
 
     # Secrets and files.
     ("secret-file-for-all", "src/base/secret.c", "(status.st_mode & 077) != 0)", "(status.st_mode & 07) == 07)", "unit:base-secret"),

@@ -1,4 +1,7 @@
 """A device that was released ends by decision, and its serial is free for what replaces it."""
+import base64
+import hashlib
+
 import pytest
 
 from lib import batch
@@ -114,6 +117,82 @@ def test_what_others_wrote_is_not_deleted_unless_forced(station):
     assert (station.rows()[name]["state"], entries(station, name)) == ("released", [])
     assert retire(station, name, "--force").status == 0
     assert station.service.enrollment(name) is None
+
+
+def enroll_for_another(station, name):
+    """As the desk does whose own journal does not know the device: what is there goes by hand, and its board is enrolled."""
+    assert station.muster("enrollment", "delete", "--eid", name, "--login-file", station.login_file, "--ca-file",
+                          station.emulator.ca_file).status == 0
+    return {"serial": SERIAL, "options": ("--journal", station.home / "desk.db", "--out", station.home / "desk")}
+
+
+def is_left_to_another(station, name, key_digest):
+    """The other device's enrollment stays and the row says why, with force only."""
+    before = station.service.enrollment(name)
+    refused = retire(station, name)
+    assert (refused.status, refused.cause, entries(station, name)) == (7, "E5120", []), refused
+    assert "another device" in refused.stderr and "--force" in refused.stderr
+    count = len(station.emulator.ledger())
+    done = retire(station, name, "--force")
+    assert (done.status, done.json["state"]) == (0, "retired") and "left as it is" in done.stderr, done
+    assert station.service.enrollment(name) == before
+    assert {row["effect"] for row in station.emulator.ledger()[count:]} == {"none"}
+    intent, outcome = entries(station, name)
+    assert (intent["body"]["effect"], intent["body"]["forced"]) == ("none", True)
+    assert outcome["body"] == {"enrollment": "replaced", "reason": "RMA-2231: board replaced", "etag": before["etag"],
+                               **({"keySha256": key_digest} if key_digest else {})}
+
+
+@pytest.mark.parametrize("how", ["desk", "az"])
+def test_the_enrollment_of_the_board_that_replaced_it_stays(station, make_tpm, how):
+    """Another station enrolled it, or its key was put in by hand."""
+    profile = station.profile("tpm", {"registrationId": "{serial.lower}"})
+    old, new = make_tpm("old"), make_tpm("new")
+    name = station.provision(profile, SERIAL, "--tpm", old.tcti).json["registrationId"]
+    if how == "desk":
+        other = enroll_for_another(station, name)
+        done = station.provision(profile, other["serial"], "--tpm", new.tcti, *other["options"])
+        assert done.status == 0 and done.json["state"] == "enrolled", done
+    else:
+        done = station.muster("enrollment", "update", "--eid", name, "--tpm", new.tcti, "--login-file", station.login_file,
+                              "--ca-file", station.emulator.ca_file)
+        assert done.status == 0, done
+    ek = base64.b64decode(station.service.enrollment(name)["attestation"]["tpm"]["endorsementKey"])
+    is_left_to_another(station, name, hashlib.sha256(ek).hexdigest())
+    again = station.provision(profile, "RMA-2", "--tpm", old.tcti)
+    assert again.status == 0 and again.json["state"] == "enrolled", again
+
+
+def test_the_enrollment_of_another_derived_key_stays(station):
+    """What it is for, the attempt that wrote it says: the keys are the same."""
+    name = released(station)
+    other = enroll_for_another(station, name)
+    assert station.provision(station.profile("derived-key"), other["serial"], *other["options"]).json["state"] == "enrolled"
+    is_left_to_another(station, name, None)
+
+
+def test_the_enrollment_of_another_certificate_stays(hsm_station, token):
+    station, with_token = hsm_station, ("--token", token.uri, "--pin-file", token.pin_file)
+    name = released(station, SERIAL, "hsm-x509", *with_token)
+    other = enroll_for_another(station, name)
+    done = station.provision(station.profile("hsm-x509"), other["serial"], *with_token, *other["options"])
+    assert done.status == 0 and done.json["state"] == "enrolled", done
+    found = station.service.enrollment(name)["attestation"]["x509"]["clientCertificates"]["primary"]["info"]["sha256Thumbprint"]
+    is_left_to_another(station, name, found.lower())
+
+
+def test_what_another_station_enrolled_and_this_one_took_over_is_deleted_when_forced(station):
+    """It is this device's, whoever wrote it first."""
+    name = station.provision(station.profile("derived-key"), SERIAL, "--journal", station.home / "line.db", "--out",
+                             station.home / "line").json["registrationId"]
+    released(station)
+    assert [row["effect"] for row in station.emulator.effects("put", name)] == ["create"]
+    assert station.muster("enrollment", "update", "--eid", name, "--ps", "disabled", "--login-file", station.login_file, "--ca-file",
+                          station.emulator.ca_file).status == 0
+    assert retire(station, name).cause == "E5110"
+    assert retire(station, name, "--force").status == 0
+    assert station.service.enrollment(name) is None
+    assert entries(station, name)[0]["body"]["forced"] is True
 
 
 def test_what_the_service_does_not_have_is_retired_only_when_forced(station):

@@ -185,15 +185,32 @@ static void expect_trust(const char *enrollment, const struct dps_identity *iden
 		assert_int_equal(err.cause, CAUSE_ENROLLED_FOR_ANOTHER);
 }
 
+/* NULL: it trusts no more. */
+static void expect_digests(const char *enrollment, const char *first, const char *second)
+{
+	CLEANUP(cJSON_freep) cJSON *document = parse(enrollment);
+	char digests[DPS_TRUSTED_MAX][SHA256_HEX_SIZE];
+	size_t count = dps_enrollment_digests(document, digests);
+
+	assert_int_equal(count, !!first + !!second);
+	if (first)
+		assert_string_equal(digests[0], first);
+	if (second)
+		assert_string_equal(digests[1], second);
+}
+
 static void trusts_the_enrolled_endorsement_key_alone(void **state)
 {
 	uint8_t own[] = { 0x01, 0x3a, 0x00 }, other[] = { 0x01, 0x3a, 0x01 };
 	struct bytes keys[] = { { own, sizeof(own) }, { other, sizeof(other) } };
 	struct dps_identity identity = { .ek = &keys[0] }, stranger = { .ek = &keys[1] };
+	char digest[SHA256_HEX_SIZE];
 
 	(void)state;
 	expect_trust(TPM_DOCUMENT, &identity, true);
 	expect_trust(TPM_DOCUMENT, &stranger, false);
+	expect_digests(TPM_DOCUMENT, sha256_hex(digest, own, sizeof(own)), NULL);
+	expect_digests(SYMMETRIC(""), NULL, NULL);
 	expect_trust("{" ID "\"attestation\":{\"type\":\"tpm\"}}", &identity, false);
 	expect_trust("{" ID "\"attestation\":{\"type\":\"tpm\",\"tpm\":{\"endorsementKey\":"
 		     "\"not base64\"}}}",
@@ -219,6 +236,9 @@ static void trusts_either_certificate_alone(void **state)
 
 	(void)state;
 	assert_non_null(certificate);
+	expect_digests(first, certificates[0].thumbprint, NULL);
+	expect_digests(second, certificates[1].thumbprint, certificates[0].thumbprint);
+	expect_digests(none, NULL, NULL);
 	expect_trust(first, &identity, true);
 	expect_trust(second, &identity, true);
 	expect_trust(neither, &identity, false);
