@@ -67,6 +67,7 @@ struct station_batch {
 		manifest; /* file: CSV or JSON Lines with serial, registrationId, deviceId, tpm, socket, deviceKey */
 	const char *name; /* of the batch; NULL: the file's name without its directory */
 	bool begin_anew; /* leave what is open under this name, though manifest or profile differ */
+	bool with_retired;                       /* devices that were retired come back */
 	const enum profile_batch_verify *verify; /* NULL: as the profile says, as of the next two */
 	int64_t sample;                          /* with PROFILE_BATCH_VERIFY_SAMPLE */
 	const enum profile_lookalikes *lookalikes;

@@ -12,6 +12,7 @@ struct provision_batch_options {
 	const char *verify;     /* "all", "none", "sample:N" */
 	const char *lookalikes; /* one of provision_lookalikes */
 	bool begin_anew;
+	bool with_retired;
 };
 extern const char *const provision_lookalikes[];
 

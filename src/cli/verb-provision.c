@@ -48,6 +48,8 @@ static const struct option_row rows[] = {
 	  offsetof(struct provision_options, batch.name), NULL, NULL, 0 },
 	{ 0, "begin-anew", NULL, OPTION_FLAG, NULL, "Leave an open batch of that name, though it was another",
 	  offsetof(struct provision_options, batch.begin_anew), NULL, NULL, 0 },
+	{ 0, "with-retired", NULL, OPTION_FLAG, NULL, "Devices of the manifest that were retired come back",
+	  offsetof(struct provision_options, batch.with_retired), NULL, NULL, 0 },
 	{ 0, "verify", NULL, OPTION_TEXT, "WHICH", "Devices of the manifest to verify: all, none or sample:N",
 	  offsetof(struct provision_options, batch.verify), NULL, NULL, 0 },
 	{ 0, "approval", NULL, OPTION_TEXT, "FILE", "Who approved the manifest and the profile (muster approval)",
@@ -141,11 +143,11 @@ static bool check_manifest_alone(const struct provision_options *options, struct
 {
 	const struct provision_batch_options *batch = &options->batch;
 
-	if (!batch->manifest &&
-	    (batch->name || batch->begin_anew || batch->verify || batch->lookalikes))
+	if (!batch->manifest && (batch->name || batch->begin_anew || batch->with_retired ||
+				 batch->verify || batch->lookalikes))
 		return muster_fail(err, CAUSE_OPTIONS_CONTRADICT,
-				   "--batch, --begin-anew, --verify and --look-alikes are for the "
-				   "devices of a --manifest");
+				   "--batch, --begin-anew, --with-retired, --verify and "
+				   "--look-alikes are for the devices of a --manifest");
 	return !batch->manifest ||
 	       (options->choice.serials.count == 0 && !options->choice.serials_file &&
 		!options->choice.all_attached && !options->choice.watch && !options->device_key) ||

@@ -156,6 +156,28 @@ static bool check_attestation(const struct job *job, struct muster_error *err)
 		       PRINTABLE(job->run->profile.name), wanted);
 }
 
+static bool fail_retired(const struct job *job, const char *how, struct muster_error *err)
+{
+	return muster_fail(err, CAUSE_DEVICE_RETIRED, "device '%s' was retired%s",
+			   PRINTABLE(job->registration_id), how);
+}
+
+/* No manifest brings a device back only because it is run again, and none that was approved while the device was in use. */
+static bool check_retired(const struct job *job, struct muster_error *err)
+{
+	const struct run *run = job->run;
+	const char *asked = json_text(json_get(run->approval, "requestedBy"), "at");
+	int64_t asked_ms;
+
+	if (job->device.state != JOURNAL_RETIRED || !run->batch)
+		return true;
+	if (!run->request->batch->with_retired)
+		return fail_retired(job, "", err);
+	return !run->approval ||
+	       (asked && rfc3339_parse(asked, &asked_ms) && asked_ms >= job->device.updated_ms) ||
+	       fail_retired(job, " after the approval of this manifest had been asked for", err);
+}
+
 static bool check_known(struct job *job, const struct known_claim *claim, struct muster_error *err)
 {
 	const struct journal_device *known = &job->device;
@@ -164,9 +186,8 @@ static bool check_known(struct job *job, const struct known_claim *claim, struct
 
 	if (!check_service(job, err))
 		return false;
-	if (known->state == JOURNAL_RETIRED && job->run->batch)
-		return muster_fail(err, CAUSE_DEVICE_RETIRED, "device '%s' was retired",
-				   PRINTABLE(job->registration_id));
+	if (!check_retired(job, err))
+		return false;
 	if (!journal_state_is_live(known->state))
 		return true;
 	if (!check_attestation(job, err))

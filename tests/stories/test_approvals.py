@@ -9,6 +9,7 @@ import pytest
 from lib.approvals import Person, digest_of, grant, masters, plan, write
 from lib.batch import manifest, provision, serials
 from lib.station import Station
+from test_retire import retire
 
 HOURS_APART = 0.2  # more than the five minutes that clocks may differ
 
@@ -130,6 +131,22 @@ def test_who_approved_is_recorded(ceremony):
     for path in ceremony.station.out.glob("*.evidence.json"):
         assert json.loads(path.read_text())["approval"] == opened
     assert opened["requestedBy"]["keySha256"] == ceremony.alice.digest
+
+
+def test_a_retired_device_comes_back_by_an_approval_that_was_asked_for_since(ceremony):
+    station = ceremony.approved().station
+    assert ceremony.provision().status == 0
+    name = sorted(station.rows())[0]
+    assert retire(station, name).status == 0
+    for refused in (ceremony.provision(), ceremony.provision("--with-retired")):
+        assert (refused.status, station.service.enrollment(name)) == (7, None), refused
+        assert "E6021" in refused.stdout + refused.stderr, refused
+    ceremony.file.unlink()
+    refused = ceremony.approved().provision()
+    assert refused.status == 7 and "E6021" in refused.stdout + refused.stderr, refused
+    done = ceremony.provision("--with-retired")
+    assert done.status == 0 and done.json["enrolled"] == 1, done
+    assert station.service.enrollment(name)
 
 
 def test_what_is_spooled_keeps_who_approved_it(ceremony):

@@ -88,6 +88,25 @@ def test_a_manifest_that_is_run_again_does_not_bring_it_back(station):
     assert {name: row["state"] for name, row in station.rows().items()} == {"rma-1": "retired", "rma-2": "released"}
 
 
+def test_a_manifest_brings_it_back_when_told_to(station):
+    path = batch.manifest(station, ["RMA-1", "RMA-2"])
+    assert batch.provision(station, path).status == 0
+    assert retire(station, "rma-1").status == 0
+    done = batch.provision(station, path, "--with-retired")
+    assert done.status == 0, done
+    assert (done.json["enrolled"], done.json["before"]) == (1, 1), done
+    assert station.service.enrollment("rma-1")
+    assert [row["state"] for row in station.rows().values()] == ["released", "released"]
+    count = len(batch.requests(station))
+    assert batch.provision(station, path, "--with-retired").status == 0
+    assert len(batch.requests(station)) == count
+
+
+def test_what_comes_back_is_said_of_a_manifest_alone(station):
+    done = station.provision(station.profile("derived-key"), SERIAL, "--with-retired")
+    assert (done.status, done.cause) == (2, "E1411"), done
+
+
 def test_disabled_it_stays_and_its_record_goes(station):
     name = released(station)
     assert station.service.registration(name)
