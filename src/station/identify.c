@@ -259,7 +259,7 @@ static bool look_into_journal(struct job *job, struct muster_error *err)
 
 /* In a batch nothing is asked about a released device; an enrollment that is gone is found by reading all of them. Only a
  * file that the end of an earlier run left out is written. */
-static void skip_released(struct job *job)
+void identify_skip_released(struct job *job)
 {
 	if (job->run->batch && job->was_released)
 		job_go_to(job, release_lacks_keys(job) ? "derive" : "tpm-release");
@@ -284,7 +284,8 @@ bool identify_look_up(struct job *job, struct muster_error *err)
 	if (!job->attempt_id[0] && !new_attempt_id(job, err))
 		return false;
 	job->attempt = job->device.attempt + 1;
-	skip_released(job);
+	if (!wrap_recipient_applies(job))
+		identify_skip_released(job);
 	if (job_is_dry(job) || job->was_released || !needs_row(job))
 		return true;
 	return job_put_row(job, JOURNAL_WORKING, STAGE_IDENTIFY, CAUSE_NONE, err);

@@ -34,23 +34,38 @@ static bool read_certificate(const struct bytes *file, const char *path, EVP_PKE
 	return *ret_key != NULL;
 }
 
-bool recipient_read(const char *path, struct bytes *ret_spki, char ret_digest[SHA256_HEX_SIZE],
-		    struct muster_error *err)
+static bool read_key(const char *path, EVP_PKEY **ret_key, char ret_digest[SHA256_HEX_SIZE],
+		     struct muster_error *err)
 {
-	CLEANUP(EVP_PKEY_freep) EVP_PKEY *key = NULL;
 	CLEANUP(bytes_done) struct bytes file = { 0 };
 	bool is_read;
 
 	if (!file_read(path, FILE_MAX, &file, err))
 		return muster_error_prefix(err, "reading the device's public key");
-	is_read = read_public_key(&file, &key) || read_certificate(&file, path, &key);
+	is_read = read_public_key(&file, ret_key) || read_certificate(&file, path, ret_key);
 	sha256_hex(ret_digest, file.data, file.size);
 	/* A private key may lie beside the certificate. */
 	secret_wipe(file.data, file.size);
-	if (!is_read)
-		return muster_fail(err, CAUSE_DEVICE_KEY_INVALID,
-				   "'%s' holds neither a public key nor a certificate",
-				   PRINTABLE(path));
+	return is_read ||
+	       muster_fail(err, CAUSE_DEVICE_KEY_INVALID,
+			   "'%s' holds neither a public key nor a certificate", PRINTABLE(path));
+}
+
+bool recipient_read_known(const char *path, struct bytes *ret_spki, struct muster_error *err)
+{
+	CLEANUP(EVP_PKEY_freep) EVP_PKEY *key = NULL;
+	char unused[SHA256_HEX_SIZE];
+
+	return read_key(path, &key, unused, err) && pki_public_key_der(key, ret_spki, err);
+}
+
+bool recipient_read(const char *path, struct bytes *ret_spki, char ret_digest[SHA256_HEX_SIZE],
+		    struct muster_error *err)
+{
+	CLEANUP(EVP_PKEY_freep) EVP_PKEY *key = NULL;
+
+	if (!read_key(path, &key, ret_digest, err))
+		return false;
 	if (!EVP_PKEY_is_a(key, "RSA") || EVP_PKEY_get_bits(key) < BITS_MIN)
 		return muster_fail(err, CAUSE_DEVICE_KEY_INVALID,
 				   "the key in '%s' is not RSA of %d bits or more", PRINTABLE(path),

@@ -81,6 +81,12 @@ static bool take_wrapped(struct job *job, const struct journal_entry *entry, con
 	       replace(&key->wrapped.method, json_text(body, "method"));
 }
 
+static void forget_wrapped(struct attest_key *key)
+{
+	free(TAKE_PTR(key->wrapped.file));
+	key->wrapped.recipient[0] = '\0';
+}
+
 static bool take_attest(struct job *job, const struct journal_entry *entry, const cJSON *body)
 {
 	struct attest_key *key = key_of(job, body);
@@ -104,7 +110,7 @@ static bool take_attest(struct job *job, const struct journal_entry *entry, cons
 	take_bytes(&job->keys[ATTEST_SECONDARY].certificate,
 		   json_text(body, "secondaryCertificate"), base64_decode);
 	/* What was wrapped before was another key. */
-	free(TAKE_PTR(key->wrapped.file));
+	forget_wrapped(key);
 	return replace(&key->attributes, json_text(body, "attributes"));
 }
 
@@ -239,7 +245,7 @@ static void drop_expired(struct job *job)
 		bytes_done(&job->keys[i].certificate);
 		bytes_done(&job->keys[i].request);
 		/* Another key is wrapped anew, also where the former was destroyed when that was done. */
-		free(TAKE_PTR(job->keys[i].wrapped.file));
+		forget_wrapped(&job->keys[i]);
 		job->keys[i].is_gone = false;
 	}
 	cJSON_Delete(TAKE_PTR(job->spooled));

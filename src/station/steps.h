@@ -14,6 +14,8 @@ STEP_APPLIES(service_reach_applies);
 STEP_STARTS(service_reach_start);
 STEP_FINISHES(service_reach_finish);
 STEP_STARTS(identify_look_up);
+/* Of a released device of a batch nothing is left to do. */
+void identify_skip_released(struct job *job);
 
 /* identify-tpm.c */
 STEP_APPLIES(tpm_applies);

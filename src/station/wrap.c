@@ -12,6 +12,7 @@
 #include "muster/encoding.h"
 #include "muster/file.h"
 #include "muster/json.h"
+#include "muster/log.h"
 #include "muster/station-journal.h"
 #include "recipient.h"
 
@@ -22,8 +23,81 @@ static bool leaves(const struct job *job)
 
 bool wrap_recipient_applies(const struct job *job)
 {
-	return leaves(job) && !job->was_released && !attest_any_key_is_gone(job) &&
-	       !job_is_absent(job);
+	return leaves(job) && !job_is_absent(job);
+}
+
+/* Whom the device's key was wrapped for: no other gets it, or two had the same. "" for nobody. A journal that was made again has
+ * the evidence alone. */
+static bool find_owner(const struct job *job, char ret_digest[SHA256_HEX_SIZE],
+		       struct muster_error *err)
+{
+	const char *digest = job->keys[ATTEST_PRIMARY].wrapped.recipient;
+	CLEANUP(cJSON_freep) cJSON *evidence = NULL;
+
+	if (!digest[0] && job->was_released && job->evidence) {
+		if (!json_parse(job->evidence, strlen(job->evidence), "the evidence", &evidence,
+				err))
+			return false;
+		digest = json_text(json_at(evidence, "attestation", "wrappedKey", NULL),
+				   "recipientSha256");
+	}
+	snprintf(ret_digest, SHA256_HEX_SIZE, "%s", digest ? digest : "");
+	return true;
+}
+
+static bool check_owner(struct job *job, const char *path, const char *owner,
+			struct muster_error *err)
+{
+	char own[SHA256_HEX_SIZE];
+
+	/* A folder need not keep it for ever. */
+	if ((job->was_released || attest_any_key_is_gone(job)) && !job->device_key &&
+	    access(path, F_OK) < 0)
+		return true;
+	if (!recipient_read_known(path, &job->recipient, err))
+		return false;
+	sha256_hex(own, job->recipient.data, job->recipient.size);
+	return strcmp(owner, own) == 0 ||
+	       muster_fail(
+		       err, CAUSE_SERIAL_TAKEN,
+		       "the key of device '%s', %s, was wrapped for another device's public key "
+		       "(SHA-256 %.16s...) than this one's (%.16s...)",
+		       PRINTABLE(job->registration_id), journal_state_name(job->device.state),
+		       owner, own);
+}
+
+/* The file may be in its device long since; nobody can make it again. */
+static void warn_of_lost_file(const struct job *job)
+{
+	const char *file = job->keys[ATTEST_PRIMARY].wrapped.file;
+
+	if (job->was_released && !job->run->batch && file && access(file, F_OK) < 0)
+		log_warning("'%s' is not there any more, and its key was destroyed here; if device "
+			    "'%s' has not got it, end it with muster retire, going on",
+			    PRINTABLE(file), PRINTABLE(job->registration_id));
+}
+
+/* What lies there is of another key, unless an earlier run had announced it. */
+static bool check_no_files(const struct job *job, struct muster_error *err)
+{
+	static const char *const suffixes[] = { "key.wrapped", "certificate.pem",
+						"secondary-key.wrapped",
+						"secondary-certificate.pem" };
+
+	if (job->keys[ATTEST_PRIMARY].wrapped.is_announced)
+		return true;
+	for (size_t i = 0; i < ARRAY_SIZE(suffixes); i++) {
+		CLEANUP(freep) char *path = evidence_path(job, suffixes[i]);
+
+		if (!path)
+			return muster_fail_memory(err);
+		if (access(path, F_OK) == 0)
+			return muster_fail(err, CAUSE_OUTPUT_EXISTS,
+					   "'%s' is there already, of another key than the one to "
+					   "be made for device '%s'",
+					   PRINTABLE(path), PRINTABLE(job->registration_id));
+	}
+	return true;
 }
 
 /* Before anything lasting is done. */
@@ -32,7 +106,7 @@ bool wrap_recipient_start(struct job *job, struct muster_error *err)
 	CLEANUP(freep) char *in_folder = NULL;
 	const struct approved_folder *approved = job->run->approved_keys;
 	const char *path = job->device_key;
-	char digest[SHA256_HEX_SIZE];
+	char digest[SHA256_HEX_SIZE], owner[SHA256_HEX_SIZE];
 
 	if (!path) {
 		in_folder = station_evidence_path(job->run->profile.x509.device_keys,
@@ -41,8 +115,15 @@ bool wrap_recipient_start(struct job *job, struct muster_error *err)
 	}
 	if (!path)
 		return muster_fail_memory(err);
+	if (!find_owner(job, owner, err))
+		return false;
+	identify_skip_released(job);
+	warn_of_lost_file(job);
+	if (owner[0] || job->was_released)
+		return !owner[0] || check_owner(job, path, owner, err);
 	return recipient_read(path, &job->recipient, digest, err) &&
-	       (!approved || approved_folder_check(approved, path, digest, err));
+	       (!approved || approved_folder_check(approved, path, digest, err)) &&
+	       check_no_files(job, err);
 }
 
 /* -- Wrapping out --------------------------------------------------------------------------------------------------- */

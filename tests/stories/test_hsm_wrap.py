@@ -12,6 +12,7 @@ from lib.custodian import openssl
 from lib.killer import killer, was_killed
 from lib.program import run
 from test_offline import evidence_of, spool
+from test_retire import retire
 
 SERIAL = "wrap-1"
 WORKER_DIED = 4
@@ -23,13 +24,23 @@ def wrapped_profile(station, **changes):
                            "wrapped")
 
 
-@pytest.fixture
-def device(tmp_path):
-    """The device's own RSA key, which never leaves it, and the public half that the line has of it."""
-    key, public = tmp_path / "device.key", tmp_path / "device.pub"
+def make_device(tmp_path, name):
+    key, public = tmp_path / f"{name}.key", tmp_path / f"{name}.pub"
     openssl("genpkey", "-algorithm", "RSA", "-pkeyopt", "rsa_keygen_bits:2048", "-out", key)
     openssl("pkey", "-in", key, "-pubout", "-out", public)
     return key, public
+
+
+@pytest.fixture
+def device(tmp_path):
+    """The device's own RSA key, which never leaves it, and the public half that the line has of it."""
+    return make_device(tmp_path, "device")
+
+
+@pytest.fixture
+def other(tmp_path):
+    """The board that comes in its place."""
+    return make_device(tmp_path, "other")
 
 
 def provision(station, token, profile, *arguments, serial=SERIAL, **options):
@@ -131,6 +142,96 @@ def test_a_file_of_that_name_is_never_replaced(hsm_station, token, device):
     assert refused.cause == "E6101", refused
     assert (hsm_station.out / f"{SERIAL}.key.wrapped").read_text() == "mine"
     assert hsm_station.service.enrollments() == []
+
+
+def written(station):
+    return {path.name: path.read_bytes() for path in station.out.iterdir()}
+
+
+@pytest.mark.parametrize("how", ["option", "folder", "manifest"])
+def test_what_was_wrapped_for_one_device_is_not_anothers(hsm_station, token, device, other, how):
+    """The board was changed: its key could not open what is there."""
+    station, folder, listed = hsm_station, hsm_station.home / "devices", hsm_station.home / "lot.csv"
+    folder.mkdir()
+    profile = wrapped_profile(station, **({"deviceKeys": "devices"} if how == "folder" else {}))
+
+    def come(public):
+        (folder / f"{SERIAL}.pem").write_bytes(public.read_bytes())
+        if how != "manifest":
+            return provision(station, token, profile, *(["--device-key", public] if how == "option" else []))
+        listed.write_text(f"serial,deviceKey\n{SERIAL},{public}\n")
+        return batch.provision(station, listed, "--begin-anew", "--token", token.uri, "--pin-file", token.pin_file, profile=profile)
+
+    assert come(device[1]).status == 0
+    before = written(station)
+    refused = come(other[1])
+    assert refused.status == 7 and "E3102" in refused.stdout + refused.stderr, refused
+    assert "wrapped for another" in refused.stdout + refused.stderr and written(station) == before
+    assert come(device[1]).status == 0
+    if how == "folder":
+        (folder / f"{SERIAL}.pem").unlink()
+        assert provision(station, token, profile).status == 0
+    assert len(station.emulator.effects("put") + station.emulator.effects("bulk")) == 1 and token.key_ids() == []
+
+
+def test_what_replaces_it_gets_a_key_of_its_own(hsm_station, token, device, other, tmp_path):
+    """Files of the one before are in the way before a key is made, however often it is tried."""
+    profile = wrapped_profile(hsm_station)
+    assert provision(hsm_station, token, profile, "--device-key", device[1]).status == 0
+    assert retire(hsm_station, SERIAL).status == 0
+    before = written(hsm_station)
+    for _ in range(2):
+        refused = provision(hsm_station, token, profile, "--device-key", other[1])
+        assert refused.cause == "E6101" and f"{SERIAL}.key.wrapped" in refused.stderr, refused
+        assert written(hsm_station) == before and token.key_ids() == []
+    hsm_station.out.rename(hsm_station.home / "of the first")
+    done = provision(hsm_station, token, profile, "--device-key", other[1])
+    assert done.status == 0 and done.json["state"] == "enrolled", done
+    unwrap(hsm_station.out / f"{SERIAL}.key.wrapped", other[0], tmp_path / "own.key")
+
+
+def test_what_was_spooled_is_not_wrapped_for_another(hsm_station, token, device, other):
+    profile = wrapped_profile(hsm_station)
+    hardware = ["--token", token.uri, "--pin-file", token.pin_file]
+    spool(hsm_station, profile, SERIAL, *hardware, "--device-key", device[1])
+    before = written(hsm_station)
+    for offline in ([], ["--offline"]):
+        refused = provision(hsm_station, token, profile, "--device-key", other[1], *offline)
+        assert (refused.status, refused.cause) == (7, "E3102") and written(hsm_station) == before, refused
+        assert "muster outbox resolve" in refused.stderr
+    assert provision(hsm_station, token, profile, "--device-key", device[1]).status == 0
+
+
+def test_what_was_cut_off_is_not_wrapped_for_another(hsm_station, token, device, other):
+    profile = wrapped_profile(hsm_station)
+    hsm_station.emulator.restart("--fault", "put:status=400")
+    hsm_station.renew_login()
+    assert provision(hsm_station, token, profile, "--device-key", device[1]).cause == "E5103"
+    hsm_station.emulator.restart()
+    hsm_station.renew_login()
+    before = written(hsm_station)
+    assert provision(hsm_station, token, profile, "--device-key", other[1]).cause == "E3102"
+    assert written(hsm_station) == before
+    assert provision(hsm_station, token, profile, "--device-key", device[1]).status == 0
+
+
+def test_a_file_that_is_lost_is_said(hsm_station, token, device):
+    profile = wrapped_profile(hsm_station)
+    done = provision(hsm_station, token, profile, "--device-key", device[1])
+    assert done.status == 0 and "not there any more" not in done.stderr, done
+    (hsm_station.out / f"{SERIAL}.key.wrapped").unlink()
+    again = provision(hsm_station, token, profile, "--device-key", device[1])
+    assert again.status == 0 and "not there any more" in again.stderr and "muster retire" in again.stderr, again
+
+
+def test_a_journal_made_again_knows_for_whom_it_was_wrapped(hsm_station, token, device, other):
+    profile = wrapped_profile(hsm_station)
+    assert provision(hsm_station, token, profile, "--device-key", device[1]).status == 0
+    hsm_station.journal.unlink()
+    done = hsm_station.muster("journal", "reconcile", "--evidence", hsm_station.out, "--journal", hsm_station.journal, "--login-file",
+                              hsm_station.login_file, "--ca-file", hsm_station.emulator.ca_file)
+    assert done.status == 0, done
+    assert provision(hsm_station, token, profile, "--device-key", other[1]).cause == "E3102"
 
 
 def test_a_key_does_not_change_its_kind_of_life(hsm_station, token, device):
