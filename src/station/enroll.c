@@ -64,8 +64,9 @@ static void forget_keys(struct job *job)
 {
 	const struct run *run = job->run;
 
-	if (verify_applies(job) || run->writes_keys || run->request->key_fd > 0 ||
-	    job_is_offline(job))
+	/* A released one may have to be verified anew. */
+	if (verify_applies(job) || job->was_released || run->writes_keys ||
+	    run->request->key_fd > 0 || job_is_offline(job))
 		return;
 	secret_done(&job->primary_key);
 	secret_done(&job->secondary_key);
@@ -343,6 +344,28 @@ static bool fail_different(const struct job *job, struct text *differences,
 			   text_one_line(differences));
 }
 
+/* Of one that came with a bulk no etag is known, nor of what another profile wanted. */
+static bool was_changed_since(const struct job *job, const char *etag)
+{
+	const struct journal_device *row = &job->device;
+
+	if (row->etag && *row->etag)
+		return !etag || strcmp(etag, row->etag) != 0;
+	return row->profile_digest && strcmp(row->profile_digest, job->run->profile.digest) != 0;
+}
+
+/* It is what the profile wants, but not what the device registered with: that is taken over, and shown anew. */
+static bool take_over_changed(struct job *job, struct muster_error *err)
+{
+	job->was_released = job->created = job->verified = false;
+	free(TAKE_PTR(job->hub));
+	free(TAKE_PTR(job->verification));
+	/* Nobody here can show it. */
+	if (attest_any_key_is_gone(job))
+		job->verification = strdup("not since the enrollment was changed");
+	return !attest_any_key_is_gone(job) || job->verification || muster_fail_memory(err);
+}
+
 static bool keep_confirmation(struct job *job, struct muster_error *err)
 {
 	CLEANUP(cJSON_freep) cJSON *body = cJSON_CreateObject();
@@ -352,6 +375,8 @@ static bool keep_confirmation(struct job *job, struct muster_error *err)
 	/* The attempt ID tells a lost answer to our own sending from somebody else's enrollment. */
 	if (attempt && strcmp(attempt, job->attempt_id) == 0 && job->may_exist)
 		job->created = true;
+	if (job->was_released && was_changed_since(job, etag) && !take_over_changed(job, err))
+		return false;
 	free(job->etag);
 	job->etag = strdup(etag ? etag : "");
 	if (job->was_released || job_is_dry(job))

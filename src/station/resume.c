@@ -124,6 +124,15 @@ static bool take_verify(struct job *job, const struct journal_entry *entry, cons
 	return replace(&job->verification, json_text(body, "result"));
 }
 
+/* What was taken over after the device had registered is not what it registered with. */
+static bool take_confirm(struct job *job, const struct journal_entry *entry, const cJSON *body)
+{
+	(void)entry;
+	if (json_bool(body, "adopted", false))
+		job->verified = false;
+	return true;
+}
+
 /* A sending that is announced but has no outcome, or one that says unknown, may have had its effect, or have it yet, whatever became
  * of those behind it. */
 static bool take_enroll(struct job *job, const struct journal_entry *entry, const cJSON *body)
@@ -175,10 +184,8 @@ static bool take_entry(void *context, const struct journal_entry *entry, struct 
 		const char *stage;
 		bool (*take)(struct job *job, const struct journal_entry *entry, const cJSON *body);
 	} takers[] = {
-		{ "attest", take_attest },
-		{ "enroll", take_enroll },
-		{ "verify", take_verify },
-		{ "release", take_release },
+		{ "attest", take_attest }, { "enroll", take_enroll },   { "confirm", take_confirm },
+		{ "verify", take_verify }, { "release", take_release },
 	};
 	CLEANUP(cJSON_freep) cJSON *body = NULL;
 	struct resumption *resumption = context;

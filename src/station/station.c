@@ -74,12 +74,12 @@ static bool fill_plan(struct job *job, struct station_result *result, struct mus
 }
 
 /* Rows of before that was written down have a hub when the device registered. */
-static bool is_known_verified(const struct job *job)
+static bool is_verified(const struct job *job)
 {
 	const char *verification = job->device.verification;
 
 	if (!job->was_released)
-		return false;
+		return job->verified;
 	return verification ? strcmp(verification, JOURNAL_VERIFIED) == 0 : job->hub != NULL;
 }
 
@@ -96,7 +96,7 @@ static bool fill_result(struct job *job, struct station_result *result, struct m
 		muster_fail(&result->failure, CAUSE_DEVICE_SPOOLED,
 			    "device '%s' is ready and waits to be sent",
 			    PRINTABLE(job->registration_id));
-	result->verified = is_good && (job->verified || is_known_verified(job));
+	result->verified = is_good && is_verified(job);
 	result->seconds = (double)(clock_now_ms() - job->started_ms) / 1000;
 	if (!copy(&result->device, name) || !copy(&result->serial, job->serial) ||
 	    !copy(&result->socket, job->socket) ||

@@ -190,6 +190,21 @@ def test_what_replaces_it_gets_a_key_of_its_own(hsm_station, token, device, othe
     unwrap(hsm_station.out / f"{SERIAL}.key.wrapped", other[0], tmp_path / "own.key")
 
 
+def test_nobody_here_can_verify_it_anew(hsm_station, token, device):
+    """Its enrollment was changed, and its key is the device's alone by now."""
+    profile = wrapped_profile(hsm_station)
+    name = provision(hsm_station, token, profile, "--device-key", device[1]).json["registrationId"]
+    for status in ("disabled", "enabled"):
+        done = hsm_station.muster("enrollment", "update", "--eid", name, "--provisioning-status", status, "--login-file",
+                                  hsm_station.login_file, "--ca-file", hsm_station.emulator.ca_file)
+        assert done.status == 0, done
+    for _ in range(2):
+        done = provision(hsm_station, token, profile, "--device-key", device[1])
+        assert done.status == 0 and done.json["verified"] is False, done
+    assert evidence_of(done.json)["verification"]["result"] == "not since the enrollment was changed"
+    assert retire(hsm_station, name).status == 0
+
+
 def test_what_was_spooled_is_not_wrapped_for_another(hsm_station, token, device, other):
     profile = wrapped_profile(hsm_station)
     hardware = ["--token", token.uri, "--pin-file", token.pin_file]

@@ -1,10 +1,14 @@
 """The same device again: from another socket, under another spelling of its serial, at two stations at the same time."""
+import hashlib
+import json
+import pathlib
 import subprocess
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
 from lib import batch
+from test_retire import retire
 
 SERIAL = "KEY-0001"
 
@@ -145,6 +149,77 @@ def test_once_retired_it_comes_back_with_another_attestation(hsm_station, token)
     done = station.provision(station.profile("hsm-x509"), SERIAL, *options)
     assert (done.status, done.json["state"], done.json["verified"]) == (0, "enrolled", True), done
     assert station.rows()[name]["attestation"] == "x509"
+
+
+def update(station, name, *arguments):
+    done = station.muster("enrollment", "update", "--eid", name, *arguments, "--login-file", station.login_file, "--ca-file",
+                          station.emulator.ca_file)
+    assert done.status == 0, done
+
+
+def evidence(done):
+    return json.loads(pathlib.Path(done.json["evidence"]).read_text())
+
+
+@pytest.mark.parametrize("kind", ["derived-key", "tpm", "hsm-x509"])
+def test_an_enrollment_that_was_changed_since_is_verified_anew(hsm_station, token, tpm, kind):
+    """Its hub was changed by hand, and the profile with it: the device has never registered so."""
+    station, hubs = hsm_station, hsm_station.emulator.HUBS
+    hardware = {"derived-key": [], "tpm": ["--tpm", tpm.tcti], "hsm-x509": ["--token", token.uri, "--pin-file", token.pin_file]}[kind]
+    first, second = (station.profile(kind, {"allocationPolicy": "static", "iotHubs": [hub]}, f"to-{hub[:5]}") for hub in hubs)
+    before = station.provision(first, SERIAL, *hardware)
+    assert before.status == 0 and before.json["hub"] == hubs[0], before
+    name = before.json["registrationId"]
+    assert station.provision(second, SERIAL, *hardware).cause == "E3101"
+    update(station, name, "--iot-hubs", hubs[1])
+    count = len(station.emulator.requests("register"))
+    tried = station.provision(second, SERIAL, *hardware, "--dry-run")
+    assert tried.status == 0 and tried.json["verified"] is False, tried
+    assert len(station.emulator.requests("register")) == count and station.rows()[name]["hub"] == hubs[0]
+    after = station.provision(second, SERIAL, *hardware)
+    assert after.status == 0 and (after.json["state"], after.json["hub"], after.json["verified"]) == ("already enrolled", hubs[1], True)
+    assert len(station.emulator.requests("register")) > count
+    told, enrolled = evidence(after), station.service.enrollment(name)
+    assert (told["created"], told["enrollment"]["etag"], told["enrollment"]["iotHubs"]) == (False, enrolled["etag"], [hubs[1]])
+    assert told["profile"]["sha256"] == hashlib.sha256(second.read_bytes()).hexdigest() == station.rows()[name]["profileSha256"]
+    count = len(station.emulator.requests("register"))
+    assert station.provision(second, SERIAL, *hardware).json["verified"] is True
+    assert len(station.emulator.requests("register")) == count and creates(station) == ["create", "update"]
+    assert "E6012" in station.muster("journal", "verify", "--journal", station.journal).stderr
+    assert retire(station, name).status == 0
+    assert station.service.enrollment(name) is None
+
+
+def test_what_cannot_be_verified_anew_is_not_said_to_be(station):
+    """Its profile wants no verification any more."""
+    done = station.provision(station.profile("derived-key"), SERIAL)
+    assert done.json["verified"] is True, done
+    name = done.json["registrationId"]
+    for status in ("disabled", "enabled"):
+        update(station, name, "--provisioning-status", status)
+    profile = station.profile("derived-key", {"verify": "none"}, "unverified")
+    for _ in range(2):
+        done = station.provision(profile, SERIAL)
+        assert done.status == 0 and (done.json["verified"], done.json.get("hub")) == (False, None), done
+    assert station.rows()[name]["verification"] == "not-asked"
+    assert evidence(done)["verification"]["verified"] is False
+
+
+def test_a_changed_enrollment_that_the_device_cannot_use_waits(station):
+    profile = station.profile("derived-key")
+    done = station.provision(profile, SERIAL)
+    name = done.json["registrationId"]
+    for status in ("disabled", "enabled"):
+        update(station, name, "--provisioning-status", status)
+    station.emulator.restart("--fault", "register:status=401")
+    station.renew_login()
+    assert station.provision(profile, SERIAL).status != 0
+    assert station.rows()[name]["state"] == "parked"
+    station.emulator.restart()
+    station.renew_login()
+    done = station.provision(profile, SERIAL)
+    assert done.status == 0 and done.json["verified"] is True, done
+    assert station.rows()[name]["state"] == "released" and creates(station) == ["create", "update", "update"]
 
 
 def test_a_serial_that_comes_later_is_recorded(station, tpm):
