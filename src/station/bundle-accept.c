@@ -213,15 +213,31 @@ static void say_ended(const struct acceptance *acceptance, const struct journal_
 		station ? PRINTABLE(station) : "?", PRINTABLE(at));
 }
 
+/* A receipt of before is of another attempt. */
+static bool check_attempt(const struct journal_device *row, const cJSON *answer,
+			  struct muster_error *err)
+{
+	const char *attempt = json_text(json_get(answer, "evidence"), "attemptId");
+
+	return !attempt || !row->attempt_id || strcmp(attempt, row->attempt_id) == 0 ||
+	       muster_fail(err, CAUSE_RECEIPT_DIFFERS,
+			   "the receipt speaks of another device '%s' than was released here",
+			   PRINTABLE(row->registration_id));
+}
+
 static bool add_released(struct acceptance *acceptance, const struct journal_device *row,
-			 struct muster_error *err)
+			 const cJSON *answer, struct muster_error *err)
 {
 	CLEANUP(cJSON_freep) cJSON *evidence = NULL;
-	struct standing standing = { .state = "already enrolled", .hub = row->hub };
+	struct standing standing = { .state = journal_state_name(row->state) };
 
 	if (!evidence_find(acceptance->journal, row->registration_id, &evidence, err))
 		return false;
-	standing.evidence = evidence;
+	if (check_attempt(row, answer, &standing.why)) {
+		standing.state = "already enrolled";
+		standing.hub = row->hub;
+		standing.evidence = evidence;
+	}
 	return add_row(acceptance, row->registration_id, &standing, err);
 }
 
@@ -262,7 +278,7 @@ static bool accept_device(struct acceptance *acceptance, const cJSON *answer,
 				 err))
 		return false;
 	if (found && row.state == JOURNAL_RELEASED)
-		return add_released(acceptance, &row, err);
+		return add_released(acceptance, &row, answer, err);
 	if (found && journal_state_is_live(row.state) &&
 	    strcmp(state, journal_state_name(JOURNAL_RELEASED)) == 0)
 		return take_release(acceptance, &row, answer, err);

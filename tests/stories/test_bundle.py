@@ -134,6 +134,10 @@ def test_a_device_that_is_unknown_or_another_one_holds_up_no_other_of_a_receipt(
     taken = accept(station, receipt, of_office)
     assert (taken.status, taken.cause) == (7, "E5186"), taken
     assert by_name(taken) == {names[0]: ("spooled", "E5186"), names[1]: ("enrolled", None), names[2]: ("enrolled", None)}
+    assert station.sync(names[0]).status == 0
+    taken = accept(station, receipt, of_office)
+    assert (taken.status, by_name(taken)[names[0]]) == (7, ("released", "E5186")), taken
+    assert by_name(taken)[names[1]] == ("already enrolled", None)
     other = Station(tmp_path / "other", station.emulator)
     shutil.copytree(station.home / "keys", other.home / "keys", dirs_exist_ok=True)
     spool(other, other.profile("derived-key"), "STICK-1")
