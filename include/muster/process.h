@@ -11,7 +11,7 @@
 
 /* Call first in main(), before any library call: keeps only the allowed environment variables (MUSTER_*, the
  * table in process.c), makes the process non-dumpable, sets core limit 0 and umask 077, ignores SIGPIPE,
- * opens /dev/null where descriptor 0, 1 or 2 is closed, puts wiping allocators under OpenSSL and cJSON.
+ * opens /dev/null where descriptor 0, 1 or 2 is closed, so that its use fails, puts wiping allocators under OpenSSL and cJSON.
  * Stops the program when it cannot. */
 void process_harden(void);
 /* The same for a worker whose environment the station has composed, with the variables of its module: they stay. */

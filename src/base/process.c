@@ -181,17 +181,19 @@ static void give_up(const char *what)
 	_exit(MUSTER_E_INTERNAL);
 }
 
-/* A file opened later must not become standard output by accident. */
+/* A file opened later must not become standard output by accident. Each is the wrong way round: what is written to one that was
+ * closed is lost, and has to fail. */
 static void fill_standard_descriptors(void)
 {
-	int fd;
+	static const int modes[] = {
+		[STDIN_FILENO] = O_WRONLY,
+		[STDOUT_FILENO] = O_RDONLY,
+		[STDERR_FILENO] = O_RDONLY,
+	};
 
-	do
-		fd = open("/dev/null", O_RDWR);
-	while (fd >= 0 && fd <= STDERR_FILENO);
-	if (fd < 0)
-		give_up("opening /dev/null");
-	close(fd);
+	for (int fd = 0; fd < (int)ARRAY_SIZE(modes); fd++)
+		if (fcntl(fd, F_GETFD) < 0 && open("/dev/null", modes[fd]) != fd)
+			give_up("opening /dev/null");
 }
 
 void process_harden(void)

@@ -115,6 +115,13 @@ static int find_output(int argc, char **argv)
 	return -1;
 }
 
+/* Also what was lost before the end. */
+static bool flush_output(struct muster_error *err)
+{
+	return (fflush(stdout) == 0 && !ferror(stdout)) ||
+	       muster_fail_errno(err, CAUSE_OUTPUT_WRITE, errno, "writing to standard output");
+}
+
 /* argv[0] is the last word of the verb's name. */
 static int run_verb(const struct verb *verb, int argc, char **argv, struct common_options *common)
 {
@@ -144,10 +151,8 @@ static int run_verb(const struct verb *verb, int argc, char **argv, struct commo
 	tell_removed_variables();
 	is_done = is_done && verb->run(&call, &err);
 	station_forget_typed();
-	if (is_done && fflush(stdout) == 0)
+	if (is_done && flush_output(&err))
 		return 0;
-	if (err.code == MUSTER_OK)
-		muster_fail_errno(&err, CAUSE_OUTPUT_WRITE, errno, "writing to standard output");
 	fflush(stdout);
 	/* Who asked for no format gets a sentence, also from verbs whose results are JSON. */
 	return finish(&err, common->output < 0 ? OUTPUT_TABLE : call.output);
@@ -201,13 +206,12 @@ static int dump(void)
 	return help_dump(stdout, &err) ? 0 : finish(&err, OUTPUT_TABLE);
 }
 
-int cli_run(int argc, char **argv)
+static int run_line(int argc, char **argv)
 {
 	struct common_options common = { .output = -1 };
 	struct muster_error err = { 0 };
 	int next = argc;
 
-	setlocale(LC_CTYPE, "");
 	if (argc < 2) {
 		help_short(stdout);
 		return 0;
@@ -229,4 +233,14 @@ int cli_run(int argc, char **argv)
 		return finish(&err, OUTPUT_TABLE);
 	}
 	return run_command(argc - next, argv + next, &common);
+}
+
+int cli_run(int argc, char **argv)
+{
+	struct muster_error err = { 0 };
+	int status;
+
+	setlocale(LC_CTYPE, "");
+	status = run_line(argc, argv);
+	return status != 0 || flush_output(&err) ? status : finish(&err, OUTPUT_TABLE);
 }

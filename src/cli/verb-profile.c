@@ -1,4 +1,6 @@
 /* muster profile check, muster profile schema. */
+#include <errno.h>
+
 #include "muster/json.h"
 
 #include "report.h"
@@ -78,8 +80,8 @@ static bool run_schema(const struct invocation *call, struct muster_error *err)
 	(void)call;
 	if (!profile_schema(&schema, err) || !text_ok(&schema, err))
 		return false;
-	fputs(schema.data, stdout);
-	return true;
+	return fputs(schema.data, stdout) >= 0 ||
+	       muster_fail_errno(err, CAUSE_OUTPUT_WRITE, errno, "writing to standard output");
 }
 
 const struct verb verb_profile_check = {

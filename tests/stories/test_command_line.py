@@ -2,6 +2,8 @@
 import json
 import subprocess
 
+import pytest
+
 from lib.paths import BUILD, PROFILES
 from lib.program import environment, run
 
@@ -34,11 +36,23 @@ def test_explain_names_what_to_do(tmp_path):
     assert done.status == 0 and "hsm acknowledge" in done.stdout, done
 
 
-def test_an_output_that_takes_nothing_is_a_failure(tmp_path):
-    with open("/dev/full", "w") as full:
-        status = subprocess.run([BUILD / "muster", "explain", "E4201"], stdout=full, stderr=subprocess.DEVNULL,
-                                env=environment(BUILD, tmp_path)).returncode
-    assert status == 11
+WRITING = ["--version", "--help", "help", "help provision", "provision --help", "profile", "profile --help", "--dump-options",
+           "--complete ''", "explain", "explain E4201", "profile schema", "config show", ""]
+
+
+@pytest.mark.parametrize("line", WRITING)
+@pytest.mark.parametrize("output", [">/dev/full", ">&-"])
+def test_an_output_that_takes_nothing_is_a_failure(tmp_path, line, output):
+    """As soon as it was filled, or at the end."""
+    done = subprocess.run(["sh", "-c", f"exec {BUILD / 'muster'} {line} {output}"], stderr=subprocess.PIPE, text=True, cwd=tmp_path,
+                          env=environment(BUILD, tmp_path))
+    assert done.returncode == 11, done
+    assert line == "--version" or "[E6102]" in done.stderr, done
+
+
+def test_a_closed_output_that_is_not_needed_is_none(tmp_path):
+    done = subprocess.run(["sh", "-c", f"exec {BUILD / 'muster'} explain E4201 -o none >&-"], env=environment(BUILD, tmp_path))
+    assert done.returncode == 0
 
 
 def test_errors_of_a_json_run_are_json(tmp_path):

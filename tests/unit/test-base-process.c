@@ -1,6 +1,7 @@
 /* A hardened process: what it keeps of its environment, what it can no longer do. */
 #include "unit.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <malloc.h>
 #include <signal.h>
@@ -152,7 +153,8 @@ static void a_closed_standard_descriptor_is_filled(void **state)
 
 	(void)state;
 	assert_int_equal(fcntl(STDIN_FILENO, F_GETFD), 0);
-	assert_int_equal(read(STDIN_FILENO, &byte, 1), 0);
+	assert_int_equal(read(STDIN_FILENO, &byte, 1), -1);
+	assert_int_equal(errno, EBADF);
 }
 
 static bool run_shell(const char *script, int64_t deadline_ms, struct secret *ret_output,
