@@ -73,6 +73,8 @@ char *file_absolute(const char *path);
 /* $XDG_STATE_HOME/muster, or ~/.local/state/muster, or /var/lib/muster for root. Caller frees; NULL with ENOENT: there is no
  * home, else no memory. */
 char *directory_state(void);
+/* The same for what cannot do without: CAUSE_STATE_UNSET. `what` is kept there, in the message. Caller frees. */
+bool directory_state_find(const char *what, char **ret_path, struct muster_error *err) MUST_CHECK;
 
 /* The file of the service manager's credential of that name; NULL when there is none. Caller frees. */
 char *credential_path(const char *name);

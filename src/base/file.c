@@ -345,6 +345,17 @@ char *directory_state(void)
 	return NULL;
 }
 
+bool directory_state_find(const char *what, char **ret_path, struct muster_error *err)
+{
+	errno = 0;
+	*ret_path = directory_state();
+	if (*ret_path)
+		return true;
+	return errno == ENOENT ? muster_fail(err, CAUSE_STATE_UNSET,
+					     "there is no home directory to keep %s in", what)
+			       : muster_fail_memory(err);
+}
+
 char *credential_path(const char *name)
 {
 	const char *directory = getenv("CREDENTIALS_DIRECTORY");

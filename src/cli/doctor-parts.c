@@ -47,24 +47,20 @@ void doctor_configuration(struct doctor *doctor)
 
 /* -- Journal ---------------------------------------------------------------------------------------------- */
 
-/* Where there is no journal yet: the nearest directory that exists must let one be made. */
-static void look_at_place(struct doctor *doctor, const char *path)
+/* Where there is nothing yet: the nearest directory that exists must let it be made. */
+static void look_at_place(struct doctor *doctor, const char *path, const char *remedy)
 {
 	CLEANUP(freep) char *place = strdup(path);
 	char *slash = place ? strrchr(place, '/') : NULL;
 
-	while (slash && slash != place) {
-		*slash = '\0';
-		if (access(place, F_OK) == 0)
+	for (; slash; slash = strrchr(place, '/')) {
+		slash[slash == place] = '\0'; /* the root stays */
+		if (slash == place || access(place, F_OK) == 0)
 			break;
-		slash = strrchr(place, '/');
 	}
-	if (!slash || slash == place)
-		doctor_find(doctor, VERDICT_OK, NULL, "'%s' will be made", PRINTABLE(path));
-	else if (access(place, W_OK | X_OK) != 0)
-		doctor_find(doctor, VERDICT_FAIL, "Give yourself the directory, or pass --journal.",
-			    "'%s' cannot be made: '%s': %s", PRINTABLE(path), PRINTABLE(place),
-			    strerror(errno));
+	if (slash && access(place, W_OK | X_OK) != 0)
+		doctor_find(doctor, VERDICT_FAIL, remedy, "'%s' cannot be made: '%s': %s",
+			    PRINTABLE(path), PRINTABLE(place), strerror(errno));
 	else
 		doctor_find(doctor, VERDICT_OK, NULL, "'%s' will be made", PRINTABLE(path));
 }
@@ -85,7 +81,7 @@ void doctor_journal(struct doctor *doctor)
 	if (!journal_check_space(path, 100, &err))
 		doctor_find_error(doctor, VERDICT_FAIL, &err);
 	if (access(path, F_OK) < 0) {
-		look_at_place(doctor, path);
+		look_at_place(doctor, path, "Give yourself the directory, or pass --journal.");
 		return;
 	}
 	if (!journal_open(path, JOURNAL_READ, &journal, &err) ||
@@ -98,6 +94,25 @@ void doctor_journal(struct doctor *doctor)
 	else
 		doctor_find(doctor, VERDICT_OK, NULL, "'%s': %lld entries, %zu device%s, all hold",
 			    PRINTABLE(path), (long long)head.seq, devices, devices == 1 ? "" : "s");
+}
+
+/* -- What is remembered ---------------------------------------------------------------------------------- */
+
+void doctor_state(struct doctor *doctor)
+{
+	static const char remedy[] = "Give yourself the directory, or set XDG_STATE_HOME.";
+	CLEANUP(freep) char *path = NULL;
+	struct muster_error err = { 0 };
+
+	if (!directory_state_find("refused PINs and the rate budget", &path, &err))
+		doctor_find_error(doctor, VERDICT_FAIL, &err);
+	else if (access(path, F_OK) < 0)
+		look_at_place(doctor, path, remedy);
+	else if (access(path, W_OK | X_OK) < 0)
+		doctor_find(doctor, VERDICT_FAIL, remedy, "'%s': %s", PRINTABLE(path),
+			    strerror(errno));
+	else
+		doctor_find(doctor, VERDICT_OK, NULL, "'%s'", PRINTABLE(path));
 }
 
 /* -- Hooks ------------------------------------------------------------------------------------------------ */

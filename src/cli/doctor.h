@@ -46,6 +46,7 @@ void doctor_tpm_devices(struct doctor *doctor);
 /* doctor-parts.c: what muster itself needs. */
 void doctor_configuration(struct doctor *doctor);
 void doctor_journal(struct doctor *doctor);
+void doctor_state(struct doctor *doctor);
 void doctor_hooks(struct doctor *doctor);
 void doctor_sockets(struct doctor *doctor);
 void doctor_workers(struct doctor *doctor);

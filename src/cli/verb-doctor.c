@@ -31,6 +31,7 @@ static const struct doctor_check checks[] = {
 	{ "clock", doctor_clock },
 	{ "configuration", doctor_configuration },
 	{ "journal", doctor_journal },
+	{ "state", doctor_state },
 	{ "hooks", doctor_hooks },
 	{ "workers", doctor_workers },
 	{ "sandbox", doctor_sandbox },

@@ -44,13 +44,10 @@ static bool fail(const struct dps_progress *progress, struct muster_error *err)
 static bool open_file(struct dps_progress *progress, const uint8_t place[SHA256_SIZE],
 		      struct muster_error *err)
 {
-	CLEANUP(freep) char *directory = directory_state();
+	CLEANUP(freep) char *directory = NULL;
 	char hex[SHA256_HEX_SIZE];
 
-	if (!directory)
-		return muster_fail(err, CAUSE_OUTPUT_WRITE,
-				   "there is no home directory to keep progress in");
-	if (!directory_make(directory, err))
+	if (!directory_state_find("progress", &directory, err) || !directory_make(directory, err))
 		return false;
 	hex_encode(hex, place, SHA256_SIZE);
 	progress->path = text_format("%s/import-%.*s", directory, NAME_DIGITS, hex);

@@ -78,6 +78,8 @@ bool token_login_request(struct worker_message *request, const struct token_fact
 			err, CAUSE_PIN_REMEMBERED,
 			"logging in to token '%s' (serial %s): its last PIN was refused, so no other is tried",
 			PRINTABLE(token->label), PRINTABLE(token->serial));
+	if (!pin_prepare(&remembered, err))
+		return false;
 	snprintf(question, sizeof(question),
 		 "%sPIN of token '%s' (serial %s): ", warning_of(token, memory),
 		 PRINTABLE(token->label), PRINTABLE(token->serial));

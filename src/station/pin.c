@@ -2,6 +2,8 @@
 
 #include <dirent.h>
 #include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -13,37 +15,54 @@
 
 enum { MARKER_MAX = 4096 };
 
-static char *marker_directory(void)
+static bool find_directory(char **ret_directory, struct muster_error *err)
 {
-	CLEANUP(freep) char *state = directory_state();
+	CLEANUP(freep) char *state = NULL;
 
-	return state ? text_format("%s/pin-refusals", state) : NULL;
+	if (!directory_state_find("refused PINs", &state, err))
+		return false;
+	*ret_directory = text_format("%s/pin-refusals", state);
+	return *ret_directory || muster_fail_memory(err);
+}
+
+/* Of a token: what says that its PIN was refused, and the place that is held for that. */
+struct paths {
+	char *directory, *marker, *reserve;
+};
+
+static void paths_done(struct paths *paths)
+{
+	free(paths->directory);
+	free(paths->marker);
+	free(paths->reserve);
 }
 
 /* A token's file name is a digest of what identifies it. */
-static char *marker_path(const struct pin_token *token)
+static bool find_paths(const struct pin_token *token, struct paths *paths, struct muster_error *err)
 {
-	CLEANUP(freep) char *directory = marker_directory();
 	CLEANUP(text_done) struct text identity = TEXT_MAX(4096);
 	char digest[SHA256_HEX_SIZE];
 
+	if (!find_directory(&paths->directory, err))
+		return false;
 	text_addf(&identity, "%s\n%s\n%s\n%s", token->manufacturer, token->model, token->serial,
 		  token->label);
-	if (identity.failed || !directory)
-		return NULL;
+	if (identity.failed)
+		return muster_fail_memory(err);
 	sha256_hex(digest, identity.data, identity.length);
-	return text_format("%s/%.32s.json", directory, digest);
+	paths->marker = text_format("%s/%.32s.json", paths->directory, digest);
+	paths->reserve = text_format("%s/.%.32s.json", paths->directory, digest);
+	return (paths->marker && paths->reserve) || muster_fail_memory(err);
 }
 
 static bool write_marker(const char *path, const struct pin_token *token, bool is_acknowledged,
 			 struct muster_error *err)
 {
 	CLEANUP(cJSON_freep) cJSON *marker = cJSON_CreateObject();
-	CLEANUP(freep) char *directory = marker_directory();
 	CLEANUP(freep) char *line = NULL;
 	char now[RFC3339_SIZE];
 
-	if (!marker || !directory || !json_add_text(marker, "token", token->label) ||
+	if (!marker || !json_add_text(marker, "token", token->label) ||
 	    !json_add_text(marker, "serial", token->serial) ||
 	    !json_add_text(marker, "manufacturer", token->manufacturer) ||
 	    !json_add_text(marker, "model", token->model) ||
@@ -53,8 +72,7 @@ static bool write_marker(const char *path, const struct pin_token *token, bool i
 	line = json_print_line(marker);
 	if (!line)
 		return muster_fail_memory(err);
-	return directory_make(directory, err) &&
-	       file_write(path, line, strlen(line), 0600, true, err);
+	return file_write(path, line, strlen(line), 0600, true, err);
 }
 
 static bool read_marker(const char *path, cJSON **ret_marker, struct muster_error *err)
@@ -68,43 +86,60 @@ static bool read_marker(const char *path, cJSON **ret_marker, struct muster_erro
 bool pin_recall(const struct pin_token *token, enum pin_memory *ret_memory,
 		struct muster_error *err)
 {
-	CLEANUP(freep) char *path = marker_path(token);
+	CLEANUP(paths_done) struct paths paths = { 0 };
 	CLEANUP(cJSON_freep) cJSON *marker = NULL;
 	struct muster_error unreadable;
 
-	if (!path)
-		return muster_fail_memory(err);
+	if (!find_paths(token, &paths, err))
+		return false;
 	*ret_memory = PIN_NOTHING;
-	if (access(path, F_OK) < 0 && errno == ENOENT)
+	if (access(paths.marker, F_OK) < 0 && errno == ENOENT)
 		return true;
 	/* A marker that cannot be read still says that there was a refusal. */
-	*ret_memory =
-		read_marker(path, &marker, &unreadable) && json_bool(marker, "acknowledged", false)
-			? PIN_ACKNOWLEDGED
-			: PIN_REFUSED_BEFORE;
+	*ret_memory = read_marker(paths.marker, &marker, &unreadable) &&
+				      json_bool(marker, "acknowledged", false)
+			      ? PIN_ACKNOWLEDGED
+			      : PIN_REFUSED_BEFORE;
 	return true;
 }
 
+bool pin_prepare(const struct pin_token *token, struct muster_error *err)
+{
+	CLEANUP(paths_done) struct paths paths = { 0 };
+
+	return (find_paths(token, &paths, err) && directory_make(paths.directory, err) &&
+		write_marker(paths.reserve, token, false, err)) ||
+	       muster_error_prefix(
+		       err,
+		       "no PIN is tried on token '%s', because its refusal could not be remembered",
+		       PRINTABLE(token->label));
+}
+
+/* Another process may have used the place up meanwhile. */
 bool pin_remember_refusal(const struct pin_token *token, struct muster_error *err)
 {
-	CLEANUP(freep) char *path = marker_path(token);
+	CLEANUP(paths_done) struct paths paths = { 0 };
 
-	if (!path)
-		return muster_fail_memory(err);
-	return write_marker(path, token, false, err) ||
+	return (find_paths(token, &paths, err) &&
+		((rename(paths.reserve, paths.marker) == 0 &&
+		  directory_sync(paths.directory, err)) ||
+		 write_marker(paths.marker, token, false, err))) ||
 	       muster_error_prefix(err, "remembering that token '%s' refused the PIN",
 				   PRINTABLE(token->label));
 }
 
+static bool take_away(const char *path, struct muster_error *err)
+{
+	return unlink(path) == 0 || errno == ENOENT ||
+	       muster_fail_errno(err, CAUSE_OUTPUT_WRITE, errno, "removing '%s'", PRINTABLE(path));
+}
+
 bool pin_forget(const struct pin_token *token, struct muster_error *err)
 {
-	CLEANUP(freep) char *path = marker_path(token);
+	CLEANUP(paths_done) struct paths paths = { 0 };
 
-	if (!path)
-		return muster_fail_memory(err);
-	if (unlink(path) < 0 && errno != ENOENT)
-		return muster_fail_errno(err, CAUSE_OUTPUT_WRITE, errno, "removing '%s'", path);
-	return true;
+	return find_paths(token, &paths, err) && take_away(paths.marker, err) &&
+	       take_away(paths.reserve, err);
 }
 
 /* -- Acknowledging ------------------------------------------------------------------------------------------- */
@@ -149,15 +184,13 @@ static bool parse_token(const char *text, struct token_uri *ret_uri, struct must
 bool station_pin_acknowledge(const char *token_uri, struct muster_error *err)
 {
 	CLEANUP(token_uri_done) struct token_uri uri = { 0 };
-	CLEANUP(freep) char *directory = marker_directory();
+	CLEANUP(freep) char *directory = NULL;
 	struct dirent *item;
 	size_t count = 0;
 	bool good = true;
 	DIR *stream;
 
-	if (!directory)
-		return muster_fail_memory(err);
-	if (!parse_token(token_uri, &uri, err))
+	if (!find_directory(&directory, err) || !parse_token(token_uri, &uri, err))
 		return false;
 	stream = opendir(directory);
 	while (stream && good && (item = readdir(stream))) {

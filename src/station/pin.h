@@ -20,6 +20,8 @@ enum pin_memory { PIN_NOTHING, PIN_REFUSED_BEFORE, PIN_ACKNOWLEDGED };
 /* What is remembered of this token. */
 bool pin_recall(const struct pin_token *token, enum pin_memory *ret_memory,
 		struct muster_error *err) MUST_CHECK;
+/* Before a PIN is tried: that a refusal can be remembered, whatever becomes of the disk. */
+bool pin_prepare(const struct pin_token *token, struct muster_error *err) MUST_CHECK;
 /* Durable when it returns. */
 bool pin_remember_refusal(const struct pin_token *token, struct muster_error *err) MUST_CHECK;
 /* After a login that was accepted. */

@@ -50,6 +50,13 @@ def test_an_output_that_takes_nothing_is_a_failure(tmp_path, line, output):
     assert line == "--version" or "[E6102]" in done.stderr, done
 
 
+@pytest.mark.parametrize("place, verdict", [("state", "ok"), ("file/below", "fail")])
+def test_doctor_looks_where_things_are_remembered(tmp_path, place, verdict):
+    (tmp_path / "file").touch()
+    found = run("doctor", "-o", "json", home=tmp_path, env={"XDG_STATE_HOME": tmp_path / place}).json
+    assert [row["verdict"] for row in found if row["check"] == "state"] == [verdict]
+
+
 def test_a_closed_output_that_is_not_needed_is_none(tmp_path):
     done = subprocess.run(["sh", "-c", f"exec {BUILD / 'muster'} explain E4201 -o none >&-"], env=environment(BUILD, tmp_path))
     assert done.returncode == 0

@@ -80,6 +80,21 @@ def test_a_person_types_it_unseen(at_terminal, token):
     assert json.loads(stdout)["loggedIn"] is True
 
 
+@pytest.mark.refuses_a_pin
+def test_no_pin_is_tried_whose_refusal_could_not_be_remembered(show, token, tmp_path):
+    """Else a service that is started again and again would use up all tries."""
+    wrong = write_secret(tmp_path / "wrong", "135791")
+    refused = show("--pin-file", wrong, env={"XDG_STATE_HOME": "/proc/nowhere"})
+    assert refused.status == 11 and "no PIN is tried on token 'line-3'" in refused.stderr, refused
+    assert not token.tries_were_burnt()
+    assert show("--pin-file", token.pin_file).json["loggedIn"] is True
+    kept = tmp_path / "state/muster/pin-refusals"
+    assert list(kept.iterdir()) == []
+    assert show("--pin-file", wrong).cause == "E4201"
+    [marker] = kept.iterdir()
+    assert json.loads(marker.read_text())["token"] == "line-3" and token.tries_were_burnt()
+
+
 def test_a_person_may_try_again_and_is_told(at_terminal, show, token, tmp_path):
     """A program may not, until somebody has typed the right one."""
     assert show("--pin-file", write_secret(tmp_path / "wrong", "135791")).cause == "E4201"

@@ -369,6 +369,26 @@ static void state_lies_where_the_system_says(void **state)
 
 /* -- Trust --------------------------------------------------------------------------------------------- */
 
+static void what_needs_a_state_directory_says_so(void **state)
+{
+	CLEANUP(freep) char *path = NULL;
+	CLEANUP(freep) char *found = NULL;
+	uid_t self = geteuid();
+	struct muster_error err;
+
+	(void)state;
+	setenv("XDG_STATE_HOME", "/state", 1);
+	assert_good(directory_state_find("things", &found, &err), err);
+	assert_string_equal(found, "/state/muster");
+	unsetenv("XDG_STATE_HOME");
+	unsetenv("HOME");
+	if (self == 0)
+		assert_int_equal(seteuid(12345), 0); /* root has one without a home */
+	assert_fails(directory_state_find("things", &path, &err), err, CAUSE_STATE_UNSET);
+	assert_int_equal(seteuid(self), 0);
+	assert_non_null(strstr(err.message, "no home directory to keep things in"));
+}
+
 static void a_file_of_ours_in_directories_of_ours_is_trusted(void **state)
 {
 	CLEANUP(freep) char *path = temporary_file(*state, "module.so", "", 0755);
@@ -485,6 +505,7 @@ int main(void)
 		test_with_directory(makes_missing_parents),
 		test_with_directory(refuses_what_cannot_be_a_directory),
 		cmocka_unit_test(state_lies_where_the_system_says),
+		cmocka_unit_test(what_needs_a_state_directory_says_so),
 		test_with_directory(a_file_of_ours_in_directories_of_ours_is_trusted),
 		test_with_directory(a_file_that_others_can_write_is_refused),
 		test_with_directory(a_directory_above_that_others_can_write_is_refused),
