@@ -130,7 +130,7 @@ enum journal_mode {
 	JOURNAL_INSPECT, /* JOURNAL_READ of a file that may be damaged: its content is not looked at when it is opened */
 };
 
-/* CAUSE_JOURNAL_WRITE, _BUSY, _VERSION, _DAMAGED or CAUSE_DISK_FULL. JOURNAL_READ of a file that does not exist is
+/* CAUSE_JOURNAL_WRITE, _BUSY, _VERSION, _OLDER (to be read), _DAMAGED or CAUSE_DISK_FULL. JOURNAL_READ of a file that does not exist is
  * CAUSE_INPUT_NOT_FOUND. Blocks for disk. A file under 16 MiB is checked as a whole before it is written, of a larger one
  * the last thousand entries. */
 bool journal_open(const char *path, enum journal_mode mode, struct journal **ret_journal,

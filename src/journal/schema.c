@@ -166,10 +166,9 @@ bool journal_schema_check(struct journal *journal, struct muster_error *err)
 				   "journal '%s' has version %lld, this program knows %d",
 				   journal->path, (long long)version, journal_schema_version());
 	if (version < journal_schema_version() && !journal->is_writer)
-		return muster_fail(err,
-				   version == 0 ? CAUSE_INPUT_NOT_FOUND : CAUSE_JOURNAL_VERSION,
-				   "journal '%s' has version %lld; the next provisioning run "
-				   "brings it to version %d",
+		return muster_fail(err, version == 0 ? CAUSE_INPUT_NOT_FOUND : CAUSE_JOURNAL_OLDER,
+				   "journal '%s' has version %lld, and has to be brought to "
+				   "version %d before it is read",
 				   journal->path, (long long)version, journal_schema_version());
 	return true;
 }

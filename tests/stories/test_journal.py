@@ -1,8 +1,11 @@
 """The journal as people and other systems read it: list, show, export."""
+import contextlib
 import csv
 import hashlib
 import io
 import json
+import pathlib
+import sqlite3
 import subprocess
 
 import pytest
@@ -194,3 +197,32 @@ def test_a_public_key_that_others_check_by_is_not_replaced(station):
     done = station.muster("journal", "checkpoint", "--journal", station.journal)
     assert (done.status, done.cause) == (11, "E6101"), done
     assert public.read_text() == "of the key in the safe" and not (station.home / "station.key").exists()
+
+
+def entries_of(path):
+    with contextlib.closing(sqlite3.connect(path)) as database:
+        return database.execute("SELECT * FROM entry ORDER BY seq").fetchall()
+
+
+def test_an_older_journal_is_read_after_its_upgrade(station):
+    """Its entries stay as they are, and who only reads is told what to do."""
+    with contextlib.closing(sqlite3.connect(station.journal)) as database:
+        database.executescript((pathlib.Path(__file__).parent / "journal-7.sql").read_text())
+    station.journal.chmod(0o600)
+    before, entries = station.journal.read_bytes(), entries_of(station.journal)
+    for words in (["list"], ["show", "A-1"], ["export"], ["verify"]):
+        refused = station.muster("journal", *words, "--journal", station.journal)
+        assert (refused.status, refused.cause) == (11, "E6022") and "muster journal upgrade" in refused.stderr, refused
+    assert station.journal.read_bytes() == before
+    for was_older in (True, False):
+        done = station.muster("journal", "upgrade", "--journal", station.journal, "-o", "json")
+        assert (done.status, done.json["upgraded"]) == (0, was_older), done
+    assert {row["serial"]: row["state"] for row in station.rows().values()} == {"A-1": "released", "A-2": "released"}
+    verified = station.muster("journal", "verify", "--journal", station.journal, "-o", "json")
+    assert (verified.cause, verified.json["devices"]) == ("E6012", 2), verified
+    assert entries_of(station.journal)[:len(entries)] == entries
+
+
+def test_an_upgrade_makes_no_journal(station):
+    done = station.muster("journal", "upgrade", "--journal", station.home / "none.db")
+    assert (done.status, done.cause) == (2, "E1002") and not (station.home / "none.db").exists(), done

@@ -132,7 +132,7 @@ static void gives_the_rows_of_an_older_journal_their_notes(void **state)
 	       "CREATE TRIGGER entry_is_kept BEFORE DELETE ON entry"
 	       "	BEGIN SELECT raise(ABORT, 'entries are never deleted'); END;"
 	       "PRAGMA user_version = 1;");
-	refuses_to_open(JOURNAL_READ, CAUSE_JOURNAL_VERSION);
+	refuses_to_open(JOURNAL_READ, CAUSE_JOURNAL_OLDER);
 	journal_close(must_open(JOURNAL_WRITE));
 	journal = must_open(JOURNAL_READ);
 	assert_true(journal_verify_chain(journal, NULL, NULL, &head, &err));
