@@ -140,12 +140,16 @@ bool http_poll(struct http *http, struct pollfd *extra, size_t count, int timeou
 bool http_wait(struct http *http, int64_t wait_ms, struct muster_error *err) MUST_CHECK;
 /* Moves all transfers on without blocking and calls back for the finished ones. */
 bool http_perform(struct http *http, struct muster_error *err) MUST_CHECK;
+/* Who may stop http_fetch() and http_wait(). They ask several times a second, and fail with CAUSE_INTERRUPTED then. NULL: nobody. */
+typedef bool http_interrupt(void *context);
+void http_set_interrupt(struct http *http, http_interrupt *has_come, void *context);
+bool http_is_interrupted(const struct http *http);
 /* Transfers under way. */
 size_t http_pending(const struct http *http);
 
 /* -- Blocking ------------------------------------------------------------------------------------------ */
 
 /* Start, wait, answer; others under way go on meanwhile. Takes *request over. False only when it could not be
- * started or waited for; a failed exchange is true with an outcome. Caller http_answer_done(). */
+ * started or waited for, or was interrupted; a failed exchange is true with an outcome. Caller http_answer_done(). */
 bool http_fetch(struct http *http, struct http_request *request, struct http_answer *ret_answer,
 		struct muster_error *err) MUST_CHECK;

@@ -29,6 +29,9 @@ struct process_command {
 	const char *const *environment; /* all of it; NULL-terminated */
 	int64_t deadline_ms;
 	size_t output_max; /* <= SECRET_MAX */
+	/* Asked several times a second; once it says true, the program is killed: CAUSE_INTERRUPTED. NULL: never. */
+	bool (*is_cancelled)(const void *context);
+	const void *context;
 };
 struct process_result {
 	bool was_started; /* false: no such program */

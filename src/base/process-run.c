@@ -14,7 +14,8 @@
 #include "muster/process.h"
 #include "muster/text.h"
 
-enum { EXIT_UNSTARTED = 127 };
+/* LOOK_MS: how long it may take until a cancellation is noticed. */
+enum { EXIT_UNSTARTED = 127, LOOK_MS = 200 };
 
 struct child {
 	pid_t pid;
@@ -73,10 +74,26 @@ static bool start(const struct process_command *command, struct child *child,
 	       muster_fail_errno(err, CAUSE_INTERNAL, errno, "starting %s", command->arguments[0]);
 }
 
-static bool fail_late(const struct process_command *command, struct muster_error *err)
+static bool is_wanted(const struct process_command *command, struct muster_error *err)
 {
-	return muster_fail(err, CAUSE_PROGRAM_FAILED, "%s did not end within %lld seconds",
-			   command->arguments[0], (long long)command->deadline_ms / 1000);
+	return !command->is_cancelled || !command->is_cancelled(command->context) ||
+	       muster_fail(err, CAUSE_INTERRUPTED, "stopped by a signal while %s ran",
+			   command->arguments[0]);
+}
+
+/* *ret_wait_ms: how long to wait at most before this is asked again. */
+static bool may_go_on(const struct process_command *command, int64_t until_ms, int *ret_wait_ms,
+		      struct muster_error *err)
+{
+	int64_t left_ms = until_ms - clock_now_ms();
+
+	if (!is_wanted(command, err))
+		return false;
+	if (left_ms <= 0)
+		return muster_fail(err, CAUSE_PROGRAM_FAILED, "%s did not end within %lld seconds",
+				   command->arguments[0], (long long)command->deadline_ms / 1000);
+	*ret_wait_ms = left_ms < LOOK_MS ? (int)left_ms : LOOK_MS;
+	return true;
 }
 
 /* *fd becomes -1 at the end. False when more came than `room` holds. */
@@ -105,17 +122,18 @@ static bool wait_for_end(const struct process_command *command, const struct chi
 {
 	CLEANUP(closep) int end = pidfd_open(child->pid, 0);
 	struct pollfd wait = { .fd = end, .events = POLLIN };
-	int count = 0;
+	int count = 0, wait_ms = 0;
 
 	if (end < 0)
 		return muster_fail_errno(err, CAUSE_INTERNAL, errno, "waiting for %s",
 					 command->arguments[0]);
 	do {
-		int64_t left_ms = until_ms - clock_now_ms();
-
-		count = poll(&wait, 1, left_ms > 0 ? (int)left_ms : 0);
-	} while (count < 0 && errno == EINTR);
-	return count > 0 || fail_late(command, err);
+		if (!may_go_on(command, until_ms, &wait_ms, err))
+			return false;
+		count = poll(&wait, 1, wait_ms);
+	} while (count == 0 || (count < 0 && errno == EINTR));
+	return count > 0 || muster_fail_errno(err, CAUSE_INTERNAL, errno, "waiting for %s",
+					      command->arguments[0]);
 }
 
 /* Until both ends are closed. Of errors the beginning is kept, of output there must not be too much. */
@@ -123,17 +141,21 @@ static bool collect(const struct process_command *command, struct child *child, 
 		    struct secret *output, struct process_result *result, struct muster_error *err)
 {
 	size_t used = 0, errors_used = 0;
+	int wait_ms = 0;
 
 	while (child->output >= 0 || child->errors >= 0) {
 		struct pollfd ends[] = { { .fd = child->output, .events = POLLIN },
 					 { .fd = child->errors, .events = POLLIN } };
-		int64_t left_ms = until_ms - clock_now_ms();
+		int count;
 
-		if (left_ms <= 0)
-			return fail_late(command, err);
-		if (poll(ends, 2, (int)left_ms) < 0 && errno != EINTR)
+		if (!may_go_on(command, until_ms, &wait_ms, err))
+			return false;
+		count = poll(ends, 2, wait_ms);
+		if (count < 0 && errno != EINTR)
 			return muster_fail_errno(err, CAUSE_INTERNAL, errno, "waiting for %s",
 						 command->arguments[0]);
+		if (count <= 0)
+			continue;
 		if (ends[0].revents &&
 		    !read_some(&child->output, (char *)output->data, output->size, &used))
 			return muster_fail(err, CAUSE_PROGRAM_FAILED,
@@ -163,6 +185,9 @@ bool process_run(const struct process_command *command, struct secret *ret_outpu
 	while (waitpid(child.pid, &status, 0) < 0 && errno == EINTR)
 		continue;
 	child.pid = 0;
+	/* A terminal's signal reaches it as well: its end says nothing then. */
+	if (!is_wanted(command, err))
+		return false;
 	ret_result->was_started = !WIFEXITED(status) || WEXITSTATUS(status) != EXIT_UNSTARTED;
 	ret_result->status = WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
 	secret_done(ret_output);

@@ -270,6 +270,12 @@ static bool judge(const struct import *import, struct muster_error *err)
 	return true;
 }
 
+static bool has_to_stop(void *context)
+{
+	(void)context;
+	return interrupt_came();
+}
+
 static bool send_rows(struct import *import, const struct import_options *options,
 		      struct dps_client *client, struct muster_error *err)
 {
@@ -287,6 +293,7 @@ static bool send_rows(struct import *import, const struct import_options *option
 						: DPS_BULK_BY_BUDGET);
 	dps_bulk_set_lanes(bulk, (size_t)import->lanes);
 	interrupt_watch();
+	http_set_interrupt(dps_client_http(client), has_to_stop, NULL);
 	is_done = dps_bulk_run(bulk, interrupt_came, &why);
 	/* What was done until it stopped is said, too; why it stopped is the result. */
 	if (dps_bulk_stopped(bulk))

@@ -39,6 +39,8 @@ struct http {
 	bool has_proxy_refused_login;
 	struct http_transfer *transfers; /* under way */
 	size_t pending;
+	http_interrupt *has_interrupt; /* NULL: nothing interrupts */
+	void *interrupt_context;
 	struct http_transfer *finished; /* to be freed when there is time */
 	CURL *spares[HTTP_SPARES];      /* reset and ready for another transfer */
 	size_t spare_count;

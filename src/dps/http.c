@@ -6,6 +6,9 @@
 
 #include "http-internal.h"
 
+/* How long it may take until an interrupt is noticed. */
+#define INTERRUPT_LOOK_MS 200
+
 /* -- The client ---------------------------------------------------------------------------------------- */
 
 static bool start_curl_once(struct muster_error *err)
@@ -301,6 +304,28 @@ bool http_perform(struct http *http, struct muster_error *err)
 	return true;
 }
 
+void http_set_interrupt(struct http *http, http_interrupt *has_come, void *context)
+{
+	http->has_interrupt = has_come;
+	http->interrupt_context = context;
+}
+
+bool http_is_interrupted(const struct http *http)
+{
+	return http->has_interrupt && http->has_interrupt(http->interrupt_context);
+}
+
+/* Such a wait may take as long as a person takes. timeout_ms as for http_poll(). */
+static bool poll_interruptibly(struct http *http, int64_t timeout_ms, struct muster_error *err)
+{
+	if (http_is_interrupted(http))
+		return muster_fail(err, CAUSE_INTERRUPTED,
+				   "stopped by a signal while waiting for an answer");
+	if (http->has_interrupt && (timeout_ms < 0 || timeout_ms > INTERRUPT_LOOK_MS))
+		timeout_ms = INTERRUPT_LOOK_MS;
+	return http_poll(http, NULL, 0, (int)timeout_ms, err);
+}
+
 bool http_wait(struct http *http, int64_t wait_ms, struct muster_error *err)
 {
 	int64_t until_ms = clock_now_ms() + wait_ms;
@@ -310,7 +335,7 @@ bool http_wait(struct http *http, int64_t wait_ms, struct muster_error *err)
 
 		if (left_ms <= 0)
 			return true;
-		if (!http_poll(http, NULL, 0, (int)left_ms, err) || !http_perform(http, err))
+		if (!poll_interruptibly(http, left_ms, err) || !http_perform(http, err))
 			return false;
 	}
 }
@@ -340,7 +365,7 @@ bool http_fetch(struct http *http, struct http_request *request, struct http_ans
 	if (!transfer)
 		return false;
 	while (!fetch.is_done) {
-		if (http_perform(http, err) && (fetch.is_done || http_poll(http, NULL, 0, -1, err)))
+		if (http_perform(http, err) && (fetch.is_done || poll_interruptibly(http, -1, err)))
 			continue;
 		if (!fetch.is_done)
 			http_cancel(http, transfer);

@@ -36,6 +36,11 @@ static void fill_environment(const char *proxy, const char *no_proxy,
 	environment[count] = NULL;
 }
 
+static bool is_cancelled(const void *http)
+{
+	return http_is_interrupted(http);
+}
+
 static bool ask(const struct dps_tokens *tokens, const struct http *http, const char *resource,
 		struct secret *output, struct muster_error *err)
 {
@@ -57,8 +62,8 @@ static bool ask(const struct dps_tokens *tokens, const struct http *http, const 
 	CLEANUP(freep) char *set_proxy = proxy ? text_format("HTTPS_PROXY=%s", proxy) : NULL;
 	CLEANUP(freep) char *set_no_proxy = proxy ? text_format("NO_PROXY=%s", exceptions) : NULL;
 	const char *environment[ENVIRONMENT_MAX];
-	const struct process_command command = { arguments, environment, AZ_DEADLINE_MS,
-						 AZ_OUTPUT_MAX };
+	const struct process_command command = { arguments,     environment,  AZ_DEADLINE_MS,
+						 AZ_OUTPUT_MAX, is_cancelled, http };
 	struct process_result result;
 
 	if (proxy && (!set_proxy || !set_no_proxy))

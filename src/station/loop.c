@@ -245,6 +245,15 @@ static bool collect(struct loop *loop, struct muster_error *err)
 	return true;
 }
 
+/* For what is asked within a turn (tokens, services by name): the run's end is its end, too. */
+static bool has_to_stop(void *context)
+{
+	const struct loop *loop = context;
+	struct pollfd signals = { .fd = loop->signals, .events = POLLIN };
+
+	return loop->park_by_ms != INT64_MAX || poll(&signals, 1, 0) > 0;
+}
+
 /* -- The turns ------------------------------------------------------------------------------------------------- */
 
 static bool add_job(struct loop *loop, const struct station_device *device,
@@ -431,6 +440,7 @@ bool loop_run(struct run *run, struct feed *feed, struct muster_error *err)
 	caught_signal = 0;
 	if (!watch_signals(&loop, &before, err))
 		return false;
+	http_set_interrupt(run->http, has_to_stop, &loop);
 	do {
 		good = turn(&loop, err);
 	} while (good && !is_over(&loop));
@@ -438,6 +448,7 @@ bool loop_run(struct run *run, struct feed *feed, struct muster_error *err)
 		drop_job(&loop, 0);
 	if (run->journal)
 		journal_rollback(run->journal);
+	http_set_interrupt(run->http, NULL, NULL);
 	hooks_batch_done(run->hooks);
 	/* One that came with the end has nothing left to stop, and would end the process once it is let through. */
 	read_signal(&loop);

@@ -12,17 +12,17 @@ import pytest
 
 from lib import batch
 from lib.program import environment
+from lib.sign_in import SignIn
 from lib.wait import wait_until
 
 SERIAL = "KEY-0001"
 GRACE_S = 10
 
 
-class Run:
-    def __init__(self, station, profile, *words):
+class Command:
+    def __init__(self, station, *words, env=None):
         self.process = subprocess.Popen(
-            [station.build / "muster", "provision", "--profile", profile, "--serial", SERIAL, *map(str, station.common()),
-             "-vv", *words], cwd=station.home, text=True, env=environment(station.build, station.home),
+            [station.build / "muster", *map(str, words)], cwd=station.home, text=True, env=environment(station.build, station.home, env),
             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
 
     def hear(self, words):
@@ -37,6 +37,11 @@ class Run:
         self.process.send_signal(number)
         _, said = self.process.communicate(timeout=120)
         return said, time.monotonic() - started
+
+
+class Run(Command):
+    def __init__(self, station, profile, *words):
+        super().__init__(station, "provision", "--profile", profile, "--serial", SERIAL, *station.common(), "-vv", *words)
 
 
 def restart(station, *faults):
@@ -101,6 +106,44 @@ def test_a_signal_that_is_ignored_stops_nothing(station):
     run.process.send_signal(signal.SIGINT)
     _, said = run.process.communicate(timeout=120)
     assert run.process.returncode == 0, said
+
+
+def stopped_before_its_token(station, sign_in, profile):
+    """Commands that ask for a token in the midst of what a signal parks."""
+    rows = station.home / "rows.jsonl"
+    rows.write_text("".join(f'{{"registrationId":"row-{number}","attestation":{{"type":"symmetricKey"}}}}\n' for number in range(12)))
+    manifest = batch.manifest(station, batch.serials(12))
+    login = [*sign_in.service(), "--auth-type", "login"]
+    return {"provision": ["provision", "--profile", profile, "--serial", SERIAL, *station.places(), *login],
+            "batch": ["provision", "--profile", profile, "--manifest", manifest, *station.places(), *login],
+            "import": ["enrollment", "import", rows, *login]}
+
+
+@pytest.mark.parametrize("verb, number", [("provision", signal.SIGHUP), ("batch", signal.SIGTERM), ("import", signal.SIGINT)])
+@pytest.mark.parametrize("way", ["device-code", "az", "client-secret"])
+def test_while_a_token_is_waited_for(station, tmp_path, way, verb, number):
+    """That takes as long as a person takes; who mistyped the tenant has nothing to wait for."""
+    station.emulator.restart("--application", "bench", *([] if way == "device-code" else ["--fault", "token:delay-after=300000"]))
+    sign_in, profile = SignIn(station), station.profile("derived-key")
+    words = stopped_before_its_token(station, sign_in, profile)[verb]
+    if way == "device-code":
+        run = Command(station, *words, *sign_in.who(), "--sign-in", way)
+        run.hear("enter the code")
+    elif way == "az":
+        az = tmp_path / "az"
+        az.write_text(f"#!/bin/sh\n: >{tmp_path}/asked\nexec sleep 300\n")
+        az.chmod(0o755)
+        run = Command(station, *words, env={"PATH": f"{tmp_path}:/usr/bin:/bin"})
+        wait_until((tmp_path / "asked").exists, 60, "az")
+    else:
+        run = Command(station, *words, *sign_in.by_secret())
+        wait_until(sign_in.tokens_asked, 60, "a question for a token")
+    said, took = run.stop(number)
+    assert run.process.returncode == 128 + number and "E7005" in said, said
+    assert took < GRACE_S
+    assert not station.emulator.requests("put") + station.emulator.requests("bulk")
+    if verb == "provision":
+        finishes(station, profile)
 
 
 class Window:

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <malloc.h>
 #include <signal.h>
 #include <stdio.h>
@@ -157,12 +158,26 @@ static void a_closed_standard_descriptor_is_filled(void **state)
 	assert_int_equal(errno, EBADF);
 }
 
+static unsigned looks_until_cancelled = UINT_MAX;
+
+/* Cancels at that look, not before. */
+static bool comes_to_its_turn(const void *context)
+{
+	(void)context;
+	return --looks_until_cancelled == 0;
+}
+
 static bool run_shell(const char *script, int64_t deadline_ms, struct secret *ret_output,
 		      struct process_result *ret_result, struct muster_error *err)
 {
 	const char *arguments[] = { "/bin/sh", "-c", script, NULL };
 	const char *environment[] = { "PATH=/usr/bin:/bin", NULL };
-	const struct process_command command = { arguments, environment, deadline_ms, 64 };
+	const struct process_command command = { .arguments = arguments,
+						 .environment = environment,
+						 .deadline_ms = deadline_ms,
+						 .output_max = 64,
+						 .is_cancelled = comes_to_its_turn,
+						 .context = &looks_until_cancelled };
 
 	return process_run(&command, ret_output, ret_result, err);
 }
@@ -186,6 +201,24 @@ static void a_program_has_as_long_as_it_was_given(void **state)
 	assert_memory_equal(output.data, "out\n", 4);
 }
 
+static void a_program_ends_when_it_is_wanted_no_more(void **state)
+{
+	/* As it goes on; after its outputs are closed; and by its own end, of the same signal perhaps. */
+	static const char *const scripts[] = { "exec sleep 60", "exec sleep 60 >&- 2>&-",
+					       "exit 130" };
+	CLEANUP(secret_done) struct secret output = { 0 };
+	struct process_result result;
+	struct muster_error err;
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(scripts); i++) {
+		looks_until_cancelled = 3;
+		assert_false(run_shell(scripts[i], 50000, &output, &result, &err));
+		assert_int_equal(err.cause, CAUSE_INTERRUPTED);
+	}
+	looks_until_cancelled = UINT_MAX;
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -197,6 +230,7 @@ int main(void)
 		cmocka_unit_test(memory_is_wiped_when_freed_or_moved),
 		cmocka_unit_test(a_closed_standard_descriptor_is_filled),
 		cmocka_unit_test(a_program_has_as_long_as_it_was_given),
+		cmocka_unit_test(a_program_ends_when_it_is_wanted_no_more),
 	};
 	static const char *const variables[] = {
 		"PATH",

@@ -440,6 +440,42 @@ static void what_is_ready_waits_for_the_word(void **state)
 	assert_int_equal(calls, 1);
 }
 
+static bool comes_later(void *context)
+{
+	unsigned *looks = context;
+
+	return (*looks)-- == 0;
+}
+
+static void who_waits_can_be_stopped(void **state)
+{
+	struct server server = { .deeds = { HANG } };
+	struct http *http = client(&good);
+	struct http_request hanging, other;
+	struct http_answer answer = { 0 };
+	struct muster_error err;
+	unsigned looks = 3;
+
+	(void)state;
+	server_start(&server, &good);
+	http_set_interrupt(http, comes_later, &looks);
+	hanging = request_to(&server, HTTP_GET);
+	hanging.deadline_ms = 60000;
+	assert_false(http_fetch(http, &hanging, &answer, &err));
+	assert_int_equal(err.cause, CAUSE_INTERRUPTED);
+	assert_int_equal(http_pending(http), 0);
+	looks = 3;
+	assert_false(http_wait(http, 60000, &err));
+	assert_int_equal(err.cause, CAUSE_INTERRUPTED);
+	http_set_interrupt(http, NULL, NULL);
+	other = request_to(&server, HTTP_GET);
+	fetch(http, &other, &answer);
+	assert_int_equal(answer.status, 200);
+	http_answer_done(&answer);
+	http_free(http);
+	server_stop(&server);
+}
+
 static void nothing_of_a_request_is_left_for_the_next(void **state)
 {
 	struct server server = { 0 };
@@ -488,6 +524,7 @@ int main(void)
 		cmocka_unit_test(each_identity_has_its_own_connection),
 		cmocka_unit_test(waits_for_other_descriptors_too),
 		cmocka_unit_test(what_is_ready_waits_for_the_word),
+		cmocka_unit_test(who_waits_can_be_stopped),
 		cmocka_unit_test(nothing_of_a_request_is_left_for_the_next),
 	};
 
