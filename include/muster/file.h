@@ -66,6 +66,9 @@ bool file_check_absent(const char *path, struct muster_error *err) MUST_CHECK;
 bool file_check_place(const char *path, struct muster_error *err) MUST_CHECK;
 /* Makes the directory (mode 0700) and its missing parents. An existing directory is fine. */
 bool directory_make(const char *path, struct muster_error *err) MUST_CHECK;
+/* The next name in it, NULL at its end. CAUSE_FOLDER_UNREADABLE. */
+bool directory_next(DIR *directory, const char *path, const struct dirent **ret_entry,
+		    struct muster_error *err) MUST_CHECK;
 /* The path of a file called `name` in the directory of `path`. Caller frees; NULL: no memory. */
 char *file_beside(const char *path, const char *name);
 /* The path from the root on; as it is where the working directory is gone. NULL: no memory; caller frees. */

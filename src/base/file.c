@@ -330,6 +330,16 @@ bool directory_make(const char *path, struct muster_error *err)
 	return true;
 }
 
+bool directory_next(DIR *directory, const char *path, const struct dirent **ret_entry,
+		    struct muster_error *err)
+{
+	errno = 0;
+	*ret_entry = readdir(directory);
+	return *ret_entry || errno == 0 ||
+	       muster_fail_errno(err, CAUSE_FOLDER_UNREADABLE, errno, "reading folder '%s'",
+				 PRINTABLE(path));
+}
+
 char *directory_state(void)
 {
 	const char *base = getenv("XDG_STATE_HOME");

@@ -122,12 +122,17 @@ static bool take_folder(struct ek_trust *trust, const char *directory, const cha
 			take_fn take, struct muster_error *err)
 {
 	CLEANUP(closedirp) DIR *stream = opendir(directory);
+	const struct dirent *entry;
 	size_t count = 0;
 	if (!stream)
 		return muster_fail_errno(err, CAUSE_VENDOR_ROOTS, errno, "opening the folder '%s'",
 					 PRINTABLE(directory));
-	for (const struct dirent *entry; (entry = readdir(stream));) {
+	for (;;) {
 		bool is_wanted = false;
+		if (!directory_next(stream, directory, &entry, err))
+			return false;
+		if (!entry)
+			return true;
 		for (const char *const *ending = endings; *ending; ending++)
 			is_wanted = is_wanted || has_ending(entry->d_name, *ending);
 		/* What nobody sees in a listing nobody means to trust. */
@@ -140,7 +145,6 @@ static bool take_folder(struct ek_trust *trust, const char *directory, const cha
 		if (!take_file(trust, directory, entry->d_name, take, err))
 			return false;
 	}
-	return true;
 }
 
 void ek_trust_free(struct ek_trust *trust)

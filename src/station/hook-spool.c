@@ -72,9 +72,14 @@ bool hook_spool_names(const char *directory, cJSON **ret_names, struct muster_er
 	if (!stream && errno != ENOENT)
 		return muster_fail_errno(err, CAUSE_HOOK_FAILED, errno, "reading '%s'",
 					 PRINTABLE(directory));
-	while (stream && (entry = readdir(stream))) {
-		size_t length = strlen(entry->d_name);
+	while (stream) {
+		size_t length;
 
+		if (!directory_next(stream, directory, &entry, err))
+			return false;
+		if (!entry)
+			break;
+		length = strlen(entry->d_name);
 		if (entry->d_name[0] != '.' && length > strlen(SUFFIX) &&
 		    strcmp(entry->d_name + length - strlen(SUFFIX), SUFFIX) == 0 &&
 		    !add_name(&names, entry->d_name))

@@ -185,24 +185,24 @@ bool station_pin_acknowledge(const char *token_uri, struct muster_error *err)
 {
 	CLEANUP(token_uri_done) struct token_uri uri = { 0 };
 	CLEANUP(freep) char *directory = NULL;
-	struct dirent *item;
+	CLEANUP(closedirp) DIR *stream = NULL;
+	const struct dirent *item;
 	size_t count = 0;
-	bool good = true;
-	DIR *stream;
 
 	if (!find_directory(&directory, err) || !parse_token(token_uri, &uri, err))
 		return false;
 	stream = opendir(directory);
-	while (stream && good && (item = readdir(stream))) {
-		CLEANUP(freep) char *path = text_format("%s/%s", directory, item->d_name);
+	while (stream) {
+		CLEANUP(freep) char *path = NULL;
 
-		if (item->d_name[0] != '.' && path)
-			good = acknowledge_one(path, &uri, &count, err);
+		if (!directory_next(stream, directory, &item, err))
+			return false;
+		if (!item)
+			break;
+		path = text_format("%s/%s", directory, item->d_name);
+		if (item->d_name[0] != '.' && path && !acknowledge_one(path, &uri, &count, err))
+			return false;
 	}
-	if (stream)
-		closedir(stream);
-	if (!good)
-		return false;
 	return count > 0 || muster_fail(err, CAUSE_TOKEN_NOT_FOUND,
 					"no refused PIN is remembered for token '%s'",
 					PRINTABLE(uri.token ? uri.token : token_uri));

@@ -26,6 +26,7 @@ struct reconcile {
 	struct journal *journal;
 	struct who who;
 	struct station_reconciliation result;
+	size_t elsewhere; /* evidence files of other services */
 };
 
 /* -- Evidence files ----------------------------------------------------------------------------------------- */
@@ -34,6 +35,7 @@ struct evidence_file {
 	char *path;
 	struct bytes text;
 	cJSON *tree; /* NULL: there is none, or it is not of this service */
+	bool is_elsewhere;
 };
 
 static void evidence_file_done(struct evidence_file *file)
@@ -43,12 +45,17 @@ static void evidence_file_done(struct evidence_file *file)
 	cJSON_Delete(file->tree);
 }
 
+static bool is_evidence(const cJSON *tree)
+{
+	const char *schema = json_text(tree, "schema");
+
+	return schema && text_has_prefix(schema, "muster.evidence/") && json_text(tree, "service");
+}
+
 static bool is_of_service(const struct reconcile *reconcile, const cJSON *tree)
 {
-	const char *schema = json_text(tree, "schema"), *service = json_text(tree, "service");
-
-	return schema && text_has_prefix(schema, "muster.evidence/") && service &&
-	       text_equal_folded(service, dps_client_host(reconcile->request->client));
+	return text_equal_folded(json_text(tree, "service"),
+				 dps_client_host(reconcile->request->client));
 }
 
 /* What the journal could not take. */
@@ -81,7 +88,8 @@ static bool read_evidence(const struct reconcile *reconcile, const char *path,
 	} else if (!json_parse((const char *)file.text.data, file.text.size, path, &file.tree,
 			       &unread)) {
 		log_warning("%s, going on", unread.message);
-	} else if (!is_of_service(reconcile, file.tree)) {
+	} else if (!is_evidence(file.tree) || !is_of_service(reconcile, file.tree)) {
+		file.is_elsewhere = is_evidence(file.tree);
 		cJSON_Delete(TAKE_PTR(file.tree));
 	} else if (!is_usable(file.tree, (const char *)file.text.data, path, &unread)) {
 		log_warning("%s, going on", unread.message);
@@ -220,6 +228,7 @@ static bool restore_file(struct reconcile *reconcile, const char *name, struct m
 		return muster_fail_memory(err);
 	if (!read_evidence(reconcile, path, &file, err))
 		return false;
+	reconcile->elsewhere += file.is_elsewhere;
 	if (!file.tree || !json_text(file.tree, "registrationId") ||
 	    !dps_registration_id_check(json_text(file.tree, "registrationId"), &unfit))
 		return true;
@@ -247,7 +256,12 @@ static bool restore_unenrolled(struct reconcile *reconcile, struct muster_error 
 
 	if (!journal_begin(reconcile->journal, err))
 		return false;
-	while ((entry = readdir(reconcile->evidence))) {
+	for (;;) {
+		if (!directory_next(reconcile->evidence, reconcile->request->evidence_directory,
+				    &entry, err))
+			return false;
+		if (!entry)
+			break;
 		if (!is_evidence_name(entry->d_name))
 			continue;
 		if (!restore_file(reconcile, entry->d_name, err))
@@ -256,6 +270,10 @@ static bool restore_unenrolled(struct reconcile *reconcile, struct muster_error 
 							!journal_begin(reconcile->journal, err)))
 			return false;
 	}
+	if (reconcile->elsewhere > 0)
+		log_warning("%zu evidence files in '%s' are of another service than '%s', going on",
+			    reconcile->elsewhere, PRINTABLE(reconcile->request->evidence_directory),
+			    dps_client_host(reconcile->request->client));
 	return journal_commit(reconcile->journal, err);
 }
 

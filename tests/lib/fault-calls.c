@@ -252,6 +252,7 @@ CALL(int, -1, EROFS, linkat, (int from_fd, const char *from, int to_fd, const ch
      (from_fd, from, to_fd, to, flags))
 CALL(int, -1, EROFS, mkdir, (const char *path, mode_t mode), (path, mode))
 CALL(DIR *, NULL, EACCES, opendir, (const char *path), (path))
+CALL(struct dirent64 *, NULL, EIO, readdir64, (DIR * directory), (directory))
 CALL(int, -1, EMFILE, socket, (int domain, int type, int protocol), (domain, type, protocol))
 CALL(int, -1, EMFILE, socketpair, (int domain, int type, int protocol, int fds[2]),
      (domain, type, protocol, fds))

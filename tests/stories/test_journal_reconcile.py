@@ -19,9 +19,9 @@ def devices_of(station):
     return {row["registrationId"]: row for row in map(json.loads, done.stdout.splitlines())}
 
 
-def reconcile(station, *arguments):
+def reconcile(station, *arguments, **options):
     return station.muster("journal", "reconcile", "--journal", station.journal, "--evidence", station.out, "--login-file",
-                          station.login_file, "--ca-file", station.emulator.ca_file, "-o", "json", *arguments)
+                          station.login_file, "--ca-file", station.emulator.ca_file, "-o", "json", *arguments, **options)
 
 
 def lose_journal(station):
@@ -213,3 +213,30 @@ def test_devices_of_other_stations_wait_for_them_and_can_be_left_out(station, tm
     assert (row["registrationId"], row["waitsFor"]) == ("theirs-1", "device")
     done = station.sync("theirs-1")
     assert done.json == [] and "theirs-1: its hardware has to be here" in done.stderr, done
+
+
+def test_a_folder_that_cannot_be_read_to_its_end_is_not_taken_for_one_that_ends(station):
+    """As a stick or a disk is on which a dead station's evidence was saved."""
+    profile = station.profile("derived-key", {"verify": "none"})
+    for number in range(3):
+        assert station.provision(profile, f"A17-{number}").status == 0
+    lose_journal(station)
+    fault = ["strace", "-qq", "-o", "/dev/null", "-e", "trace=getdents64", "-e", "inject=getdents64:error=EIO:when=2+"]
+    done = reconcile(station, wrapper=fault)
+    assert (done.status, done.cause) == (11, "E7018"), done
+    done = reconcile(station)
+    assert done.status == 0 and done.json["known"] == 3, done
+
+
+def test_evidence_of_another_service_is_said(station):
+    profile = station.profile("derived-key", {"verify": "none"})
+    for number in range(2):
+        assert station.provision(profile, f"A17-{number}").status == 0
+    lose_journal(station)
+    assert "another service" not in reconcile(station).stderr
+    lose_journal(station)
+    for path in station.out.glob("*.evidence.json"):
+        text = path.read_text()
+        path.write_text(text.replace(json.loads(text)["service"], "old.azure-devices-provisioning.net"))
+    done = reconcile(station)
+    assert done.status == 0 and "2 evidence files" in done.stderr and "another service" in done.stderr, done

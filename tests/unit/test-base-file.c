@@ -486,6 +486,59 @@ static void links_in_a_circle_end(void **state)
 	assert_fails(file_check_trusted(a, &err), err, CAUSE_INPUT_NOT_FOUND);
 }
 
+/* -- Folders ------------------------------------------------------------------------------------------------- */
+
+/* After so many names the disk fails; -1: it does not. */
+static int names_left = -1;
+
+struct dirent *__real_readdir64(DIR *directory);
+struct dirent *__wrap_readdir64(DIR *directory);
+struct dirent *__wrap_readdir64(DIR *directory)
+{
+	if (names_left == 0) {
+		errno = EIO;
+		return NULL;
+	}
+	names_left -= names_left > 0;
+	return __real_readdir64(directory);
+}
+
+/* How many names there are; -1: that cannot be said. */
+static int count_names(const char *path, struct muster_error *err)
+{
+	CLEANUP(closedirp) DIR *directory = opendir(path);
+	const struct dirent *entry;
+	int count = 0;
+
+	assert_non_null(directory);
+	for (;;) {
+		errno = ENOENT;
+		if (!directory_next(directory, path, &entry, err))
+			return -1;
+		if (!entry)
+			return count;
+		count++;
+	}
+}
+
+static void a_folder_ends_where_its_names_do(void **state)
+{
+	CLEANUP(freep) char *first = temporary_file(*state, "a", "", 0600);
+	CLEANUP(freep) char *second = temporary_file(*state, "b", "", 0600);
+	struct muster_error err;
+
+	assert_int_equal(count_names(*state, &err), 4);
+	for (names_left = 0; names_left < 3; names_left++) {
+		int start = names_left;
+
+		assert_int_equal(count_names(*state, &err), -1);
+		assert_int_equal(err.cause, CAUSE_FOLDER_UNREADABLE);
+		assert_int_equal(err.native, EIO);
+		names_left = start;
+	}
+	names_left = -1;
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -512,6 +565,7 @@ int main(void)
 		test_with_directory(a_link_is_as_trusted_as_the_directory_it_stands_in),
 		test_with_directory(a_strangers_link_in_a_sticky_directory_is_refused),
 		test_with_directory(links_in_a_circle_end),
+		test_with_directory(a_folder_ends_where_its_names_do),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
