@@ -11,10 +11,23 @@
 
 /* -- The client ---------------------------------------------------------------------------------------- */
 
+/* What another one does not know would be left out without a word: curl_easy_setopt() is not asked each time. */
+static bool check_curl(struct muster_error *err)
+{
+	const curl_version_info_data *info = curl_version_info(CURLVERSION_NOW);
+
+	return (info->version_num >= 0x075500 && info->ssl_version &&
+		text_has_prefix(info->ssl_version, "OpenSSL/")) ||
+	       muster_fail(err, CAUSE_LIBCURL_UNFIT, "libcurl %s with %s cannot be used",
+			   info->version, info->ssl_version ? info->ssl_version : "no TLS");
+}
+
 static bool start_curl_once(struct muster_error *err)
 {
 	static bool started;
 
+	if (!started && !check_curl(err))
+		return false;
 	if (!started &&
 	    curl_global_init_mem(CURL_GLOBAL_DEFAULT, wiping_malloc, wiping_free, wiping_realloc,
 				 wiping_strdup, wiping_calloc) != CURLE_OK)

@@ -10,6 +10,8 @@
 #include <signal.h>
 #include <unistd.h>
 
+#include <curl/curl.h>
+
 #include "muster/clock.h"
 #include "muster/dps-http.h"
 
@@ -255,6 +257,46 @@ static void tells_refused_certificates_apart(void **state)
 		assert_int_equal(server.requests, 0);
 		http_answer_done(&answer);
 	}
+}
+
+static curl_version_info_data other_curl;
+
+curl_version_info_data *__real_curl_version_info(CURLversion version);
+curl_version_info_data *__wrap_curl_version_info(CURLversion version);
+curl_version_info_data *__wrap_curl_version_info(CURLversion version)
+{
+	return other_curl.version ? &other_curl : __real_curl_version_info(version);
+}
+
+/* It would leave out what it does not know: the client's certificate, for one. First of all: asked once. */
+static void another_libcurl_is_noticed(void **state)
+{
+	static const struct {
+		unsigned number;
+		const char *tls;
+		bool is_good;
+	} cases[] = {
+		{ 0x075800, "GnuTLS/3.7.9", false },
+		{ 0x075800, "(OpenSSL/3.0.15) GnuTLS/3.7.9", false },
+		{ 0x075800, NULL, false },
+		{ 0x074a00, "OpenSSL/1.1.1", false },
+		{ 0x080e01, "OpenSSL/3.5.0", true },
+	};
+	struct muster_error err;
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		CLEANUP(http_freep) struct http *http = NULL;
+
+		other_curl = (curl_version_info_data){ .version = "other",
+						       .version_num = cases[i].number,
+						       .ssl_version = cases[i].tls };
+		http = http_new(NULL, &err);
+		assert_int_equal(http != NULL, cases[i].is_good);
+		if (!http)
+			assert_int_equal(err.cause, CAUSE_LIBCURL_UNFIT);
+	}
+	other_curl.version = NULL;
 }
 
 static void refuses_old_tls(void **state)
@@ -509,6 +551,7 @@ static void nothing_of_a_request_is_left_for_the_next(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(another_libcurl_is_noticed),
 		cmocka_unit_test(brings_the_whole_answer),
 		cmocka_unit_test(sends_an_empty_post_with_its_length),
 		cmocka_unit_test(does_not_follow_redirects),
