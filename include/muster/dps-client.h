@@ -67,10 +67,6 @@ struct http *dps_client_http(const struct dps_client *client);
 struct dps_credential *dps_client_credential(const struct dps_client *client);
 const char *dps_client_host(const struct dps_client *client);
 
-/* Replaces the wait between attempts; for tests. */
-typedef bool dps_client_wait(void *context, int64_t wait_ms, struct muster_error *err);
-void dps_client_set_wait(struct dps_client *client, dps_client_wait *wait, void *context);
-
 /* From now on every request waits for its turn in this budget. Borrowed. */
 void dps_client_set_meter(struct dps_client *client, struct dps_meter *meter);
 struct dps_meter *dps_client_meter(const struct dps_client *client); /* NULL: none */

@@ -9,16 +9,9 @@
 struct dps_client {
 	struct http *http;
 	struct dps_credential *credential;
-	dps_client_wait *wait;
-	void *wait_context;
 	struct dps_meter *meter;   /* NULL: as fast as one likes */
 	struct dps_outage *outage; /* NULL: nobody waits */
 };
-
-static bool wait_in_loop(void *context, int64_t wait_ms, struct muster_error *err)
-{
-	return http_wait(context, wait_ms, err);
-}
 
 struct dps_client *dps_client_new(struct http *http, struct dps_credential *credential,
 				  struct muster_error *err)
@@ -29,9 +22,7 @@ struct dps_client *dps_client_new(struct http *http, struct dps_credential *cred
 		muster_fail_memory(err);
 		return NULL;
 	}
-	*client = (struct dps_client){
-		.http = http, .credential = credential, .wait = wait_in_loop, .wait_context = http
-	};
+	*client = (struct dps_client){ .http = http, .credential = credential };
 	return client;
 }
 
@@ -53,12 +44,6 @@ struct dps_credential *dps_client_credential(const struct dps_client *client)
 const char *dps_client_host(const struct dps_client *client)
 {
 	return dps_credential_host(client->credential);
-}
-
-void dps_client_set_wait(struct dps_client *client, dps_client_wait *wait, void *context)
-{
-	client->wait = wait;
-	client->wait_context = context;
 }
 
 void dps_client_set_meter(struct dps_client *client, struct dps_meter *meter)
@@ -91,7 +76,7 @@ static bool wait_for_turn(struct dps_client *client, struct dps_budget_ticket *r
 	while (client->meter &&
 	       (wait_ms = dps_meter_take(client->meter, 1, DPS_BUDGET_BENCH, ret_ticket)) > 0) {
 		log_debug("waiting %lld ms for a turn in the rate budget", (long long)wait_ms);
-		if (!client->wait(client->wait_context, wait_ms, err))
+		if (!http_wait(client->http, wait_ms, err))
 			return false;
 	}
 	return true;
@@ -130,7 +115,7 @@ static bool wait_of(const struct http_answer *answer, unsigned attempts, int64_t
 static bool pause_for(struct dps_client *client, int64_t wait_ms, struct muster_error *err)
 {
 	log_info("waiting %lld ms before the next attempt", (long long)wait_ms);
-	return client->wait(client->wait_context, wait_ms, err);
+	return http_wait(client->http, wait_ms, err);
 }
 
 bool dps_client_pause(struct dps_client *client, const struct http_answer *answer,
