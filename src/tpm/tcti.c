@@ -79,9 +79,12 @@ bool tpm_lock(const char *tcti, int *ret_lock, struct muster_error *err)
 	CLEANUP(closep) int lock = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
 	if (lock < 0)
 		return muster_fail_errno(err, CAUSE_INTERNAL, errno, "making a lock for a TPM");
-	if (bind(lock, (struct sockaddr *)&address, size) < 0 && errno == EADDRINUSE)
-		return muster_fail(err, CAUSE_TPM_BUSY, "another muster is using TPM '%s'",
-				   PRINTABLE(tcti));
+	if (bind(lock, (struct sockaddr *)&address, size) < 0)
+		return errno == EADDRINUSE
+			       ? muster_fail(err, CAUSE_TPM_BUSY,
+					     "another muster is using TPM '%s'", PRINTABLE(tcti))
+			       : muster_fail_errno(err, CAUSE_INTERNAL, errno, "locking TPM '%s'",
+						   PRINTABLE(tcti));
 	*ret_lock = TAKE_FD(lock);
 	return true;
 }
