@@ -60,10 +60,15 @@ bool verify_hub_key_applies(const struct job *job)
 	return verify_tpm_applies(job) && job->registration.status == DPS_STATUS_ASSIGNED;
 }
 
+static bool deletes_record(const struct job *job)
+{
+	return job->run->profile.verify == PROFILE_VERIFY_AND_DELETE_RECORD;
+}
+
+/* Announced with the registration, so that it costs no commit of its own. */
 bool verify_delete_applies(const struct job *job)
 {
-	return verify_applies(job) &&
-	       job->run->profile.verify == PROFILE_VERIFY_AND_DELETE_RECORD &&
+	return verify_applies(job) && deletes_record(job) &&
 	       job->registration.status == DPS_STATUS_ASSIGNED;
 }
 
@@ -308,7 +313,8 @@ static bool sign_with_derived_key(struct job *job, struct muster_error *err)
 bool verify_intend(struct job *job, cJSON *body, struct muster_error *err)
 {
 	return (json_add_text(body, "operation", "register") &&
-		json_add_text(body, "idScope", job->run->id_scope)) ||
+		json_add_text(body, "idScope", job->run->id_scope) &&
+		(!deletes_record(job) || json_add_bool(body, "deletesRecord", true))) ||
 	       muster_fail_memory(err);
 }
 
