@@ -1,3 +1,4 @@
+#include <errno.h>
 #include <string.h>
 
 #include "muster/json.h"
@@ -393,11 +394,8 @@ static bool write_line(const cJSON *enrollment, FILE *stream, struct muster_erro
 	return true;
 }
 
-bool dps_table_write(enum dps_table_format format, const cJSON *enrollment, FILE *stream,
-		     struct muster_error *err)
+static bool write_cells(const cJSON *enrollment, FILE *stream, struct muster_error *err)
 {
-	if (format == DPS_TABLE_JSONL)
-		return write_line(enrollment, stream, err);
 	for (size_t i = 0; i < ARRAY_SIZE(columns); i++) {
 		if (i > 0)
 			fputc(',', stream);
@@ -406,4 +404,15 @@ bool dps_table_write(enum dps_table_format format, const cJSON *enrollment, FILE
 	}
 	fputs("\r\n", stream);
 	return true;
+}
+
+/* What was lost does not come again, though the next rows may go through. */
+bool dps_table_write(enum dps_table_format format, const cJSON *enrollment, FILE *stream,
+		     struct muster_error *err)
+{
+	if (!(format == DPS_TABLE_JSONL ? write_line(enrollment, stream, err)
+					: write_cells(enrollment, stream, err)))
+		return false;
+	return !ferror(stream) ||
+	       muster_fail_errno(err, CAUSE_OUTPUT_WRITE, errno, "writing an enrollment");
 }

@@ -148,3 +148,16 @@ def test_wrong_lines(desk, words):
     done = desk.run("export", *words)
     assert (done.status, done.cause) == (2, "E1001"), done
     assert desk.emulator.requests("query") == []
+
+
+@pytest.mark.parametrize("format", ["csv", "jsonl"])
+def test_what_is_lost_in_the_middle_ends_it(desk, format):
+    """A disk that was full for a moment: what comes later goes through. Nobody is asked for the keys of the rest."""
+    for number in range(40):
+        document = symmetric(f"row-{number}", initialTwin={"tags": {"note": "x" * 200}})
+        assert desk.service.put(document["registrationId"], document)[0] == 200
+    lost = desk.home / "lost"
+    fault = ["strace", "-qq", "-o", "/dev/null", "-P", lost, "-e", "trace=write", "-e", "inject=write:error=ENOSPC:when=1"]
+    done = desk.run("export", "-", "--format", format, "--include-keys", wrapper=["sh", "-c", 'exec "$@" >' + str(lost), "sh", *fault])
+    assert (done.status, done.cause) == (11, "E6102") and "No space left" in done.stderr, done
+    assert len(desk.emulator.requests("mechanism")) < 40
