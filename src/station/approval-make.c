@@ -252,17 +252,25 @@ static bool add_grant(struct approval *approval, cJSON *statement, struct muster
 }
 
 static bool sign_grant(const struct station_approval_terms *terms, const struct config *config,
-		       EVP_PKEY *key, struct approval *approval, struct muster_error *err)
+		       EVP_PKEY *key, const struct approval *approval, cJSON **ret_statement,
+		       struct muster_error *err)
 {
 	CLEANUP(cJSON_freep) cJSON *content = cJSON_CreateObject();
-	cJSON *statement = NULL;
 	char digest[SHA256_HEX_SIZE];
 
 	if (!content || !json_add_text(content, "plan", approval->digest))
 		return muster_fail_memory(err);
 	return add_signer(content, terms, config, err) &&
-	       statement_make(GRANT_SCHEMA, content, key, &statement, digest, err) &&
-	       add_grant(approval, statement, err);
+	       statement_make(GRANT_SCHEMA, content, key, ret_statement, digest, err);
+}
+
+/* Signing may have taken as long as somebody takes to type a PIN: others may have approved meanwhile. */
+static bool read_again(const char *path, const char *words, struct approval *approval,
+		       struct muster_error *err)
+{
+	approval_done(approval);
+	*approval = (struct approval){ 0 };
+	return approval_read(path, approval, err) && check_words(words, approval, err);
 }
 
 /* What would not count is not written. */
@@ -282,14 +290,16 @@ bool station_approval_grant(const struct station_approval_terms *terms, const ch
 	CLEANUP(approval_done) struct approval approval = { 0 };
 	CLEANUP(approval_policy_done) struct approval_policy policy = { 0 };
 	CLEANUP(checkpoint_key_done) struct checkpoint_key key = { 0 };
+	CLEANUP(cJSON_freep) cJSON *grant = NULL;
 
 	if (!approval_read(terms->path, &approval, err) ||
 	    !approval_policy_load(config, &policy, err) ||
 	    !approval_check_request(&approval, &policy, clock_wall_ms(), err) ||
 	    !check_words(words, &approval, err) || !checkpoint_key_is_there(terms->key, err) ||
 	    !checkpoint_key_open(terms->key, NULL, &key, err) ||
-	    !sign_grant(terms, config, key.key, &approval, err) ||
-	    !check_grant(&approval, &policy, err) ||
+	    !sign_grant(terms, config, key.key, &approval, &grant, err) ||
+	    !read_again(terms->path, words, &approval, err) ||
+	    !add_grant(&approval, TAKE_PTR(grant), err) || !check_grant(&approval, &policy, err) ||
 	    !write_file(terms->path, approval.file, true, err))
 		return false;
 	return describe(terms->path, &approval, config, ret_result, err);

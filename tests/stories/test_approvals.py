@@ -1,14 +1,19 @@
 """What is going to be provisioned is approved by other people first, and nothing is begun without them."""
 import base64
 import json
+import os
+import re
 import shutil
+import signal
 import subprocess
 
 import pytest
 
 from lib.approvals import Person, digest_of, grant, masters, plan, write
 from lib.batch import manifest, provision, serials
+from lib.program import environment
 from lib.station import Station
+from lib.wait import wait_until
 from test_retire import retire
 
 HOURS_APART = 0.2  # more than the five minutes that clocks may differ
@@ -253,6 +258,22 @@ def test_an_own_approval_that_was_written_by_hand_does_not_count(ceremony):
     ceremony.refused(ceremony.provision(), 5, "E6155")
     ceremony.forge((ceremony.carol, {}), (ceremony.dave, {}))
     assert ceremony.provision().status == 0
+
+
+def test_approvals_given_at_once_all_count(ceremony):
+    """Carol looks for her PIN, say, and Dave approves meanwhile."""
+    assert ceremony.ask().status == 0
+    station, log = ceremony.station, ceremony.station.home / "strace.log"
+    stopper = ["strace", "-f", "-qq", "-o", log, "-P", ceremony.carol.key, "-e", "trace=openat", "-e", "inject=openat:signal=STOP:when=1"]
+    carol = subprocess.Popen([*stopper, station.build / "muster", "approval", "grant", ceremony.file, "--key", ceremony.carol.key, "--words",
+                              ceremony.words(), "-o", "json"], env=environment(station.build, station.home, station.env), cwd=station.home,
+                             stdout=subprocess.PIPE)
+    stopped = wait_until(lambda: log.exists() and re.search(r"^(\d+) .*stopped by SIGSTOP", log.read_text(), re.M), 60, "her key's opening")
+    assert ceremony.grant(ceremony.dave).json["counting"] == 1
+    os.kill(int(stopped.group(1)), signal.SIGCONT)
+    said, _ = carol.communicate(timeout=60)
+    assert carol.returncode == 0 and json.loads(said)["counting"] == 2
+    assert ceremony.show()["counting"] == 2
 
 
 def test_one_approver_counts_once(ceremony):
