@@ -16,6 +16,12 @@
 
 DEFINE_FREEP(BIO_freep, BIO *, BIO_free_all)
 
+static bool is_file(const char *where)
+{
+	return where && !text_has_prefix(where, "pkcs11:") &&
+	       !text_has_prefix(where, TPM_PLACE_SCHEME);
+}
+
 /* NAME.pub beside NAME.key, for those who verify. */
 static char *public_path(const char *key_path)
 {
@@ -38,6 +44,19 @@ static bool write_public_half(const char *path, EVP_PKEY *key, struct muster_err
 	}
 	size = BIO_get_mem_data(bio, &data);
 	return file_write(path, data, (size_t)size, 0644, false, err);
+}
+
+bool checkpoint_key_publish(const char *where, const char *journal_path, EVP_PKEY *key,
+			    struct muster_error *err)
+{
+	CLEANUP(freep)
+	char *path = where ? strdup(where) : file_beside(journal_path, "station.key");
+	CLEANUP(freep) char *public = path ? public_path(path) : NULL;
+
+	if (!public)
+		return muster_fail_memory(err);
+	return !is_file(path) || access(public, F_OK) == 0 || write_public_half(public, key, err) ||
+	       muster_error_prefix(err, "writing the station's public key");
 }
 
 static bool make_key(const char *path, EVP_PKEY **ret_key, struct muster_error *err)
@@ -92,12 +111,6 @@ static bool open_tpm(const char *place, struct checkpoint_key *key, struct muste
 		return muster_error_prefix(err, "opening the station's key");
 	key->key = key->tpm.key;
 	return EVP_PKEY_up_ref(key->key) == 1 || muster_fail_memory(err);
-}
-
-static bool is_file(const char *where)
-{
-	return where && !text_has_prefix(where, "pkcs11:") &&
-	       !text_has_prefix(where, TPM_PLACE_SCHEME);
 }
 
 bool checkpoint_key_is_there(const char *where, struct muster_error *err)

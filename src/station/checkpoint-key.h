@@ -24,4 +24,7 @@ bool checkpoint_key_is_there(const char *where, struct muster_error *err) MUST_C
  * "tpm:handle=0x81000100;tcti=TCTI"; NULL: station.key beside the journal. A token blocks up to the deadlines of opening and logging in; its PIN is tried once. */
 bool checkpoint_key_open(const char *where, const char *journal_path,
 			 struct checkpoint_key *ret_key, struct muster_error *err) MUST_CHECK;
+/* The public half of a key that is a file, beside it: a run may have been cut before it was there. What is there stays. */
+bool checkpoint_key_publish(const char *where, const char *journal_path, EVP_PKEY *key,
+			    struct muster_error *err) MUST_CHECK;
 void checkpoint_key_done(struct checkpoint_key *key);

@@ -149,6 +149,8 @@ bool station_checkpoint_make(const struct station_checkpoint_request *request,
 	    !journal_open(request->journal_path, JOURNAL_WRITE, &journal, err) ||
 	    !check_old_anchor(journal, request->anchor_path, err) ||
 	    !checkpoint_key_open(request->key, request->journal_path, &key, err) ||
+	    ((!request->key || request->may_make_key) &&
+	     !checkpoint_key_publish(request->key, request->journal_path, key.key, err)) ||
 	    (request->counter && !raise_counter(journal, &place, &who, err)) ||
 	    !sign_head(journal, key.key, &checkpoint, &result, err) ||
 	    !record_checkpoint(journal, &checkpoint, &who, err))

@@ -10,8 +10,11 @@ import subprocess
 
 import pytest
 
+from lib.custodian import openssl
 from lib.journal import fill
+from lib.killer import killer
 from lib.program import environment
+from lib.software_token import write_secret
 from lib.station import Station
 
 SERIAL = "A17-0042"
@@ -187,6 +190,25 @@ def test_reading_a_journal_that_does_not_exist_makes_none(station):
         done = journal(station, verb, *operands)
         assert (done.status, done.cause) == (2, "E1002"), done
     assert not station.journal.exists()
+
+
+@pytest.mark.parametrize("words", [(), ("--station-key", "other.key", "--new-key")])
+def test_a_public_half_that_was_cut_off_is_made_again(station, words):
+    assert station.provision(station.profile("derived-key"), SERIAL).status == 0
+    key = station.home / (words[1] if words else "station.key")
+    arguments = ("journal", "checkpoint", "--journal", station.journal, *words)
+    station.muster(*arguments, wrapper=killer("renameat2", 2))
+    assert key.exists() and not key.with_suffix(".pub").exists()
+    assert station.muster(*arguments).status == 0
+    assert key.with_suffix(".pub").read_text() == openssl("pkey", "-in", key, "-pubout")
+
+
+def test_a_public_half_is_written_beside_no_other_key(station):
+    """Of a key that is only named it may be elsewhere on purpose."""
+    assert station.provision(station.profile("derived-key"), SERIAL).status == 0
+    key = write_secret(station.home / "named.key", openssl("genpkey", "-algorithm", "EC", "-pkeyopt", "ec_paramgen_curve:P-256"))
+    done = station.muster("journal", "checkpoint", "--journal", station.journal, "--station-key", key)
+    assert done.status == 0 and not key.with_suffix(".pub").exists(), done
 
 
 def test_a_public_key_that_others_check_by_is_not_replaced(station):
