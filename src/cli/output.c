@@ -1,5 +1,6 @@
 /* One document, six formats; and errors. */
 #include <errno.h>
+#include <locale.h>
 #include <string.h>
 
 #include <libsmartcols.h>
@@ -161,6 +162,23 @@ static bool fill_line(struct libscols_table *table, const cJSON *row, const stru
 	return true;
 }
 
+/* How wide a character is only the user's locale knows. The program is not in it: there, letters may have other cases than
+ * those of IDs, words and hosts have (Turkish). */
+static int print_in_locale(struct libscols_table *table)
+{
+	static locale_t users;
+	locale_t before;
+	int result;
+
+	if (!users)
+		users = newlocale(LC_CTYPE_MASK, "", NULL);
+	before = users ? uselocale(users) : NULL;
+	result = scols_print_table(table);
+	if (before)
+		uselocale(before);
+	return result;
+}
+
 bool output_table(FILE *stream, const cJSON *document, const struct column *columns, size_t count,
 		  bool has_heading, size_t *widths, struct muster_error *err)
 {
@@ -182,7 +200,7 @@ bool output_table(FILE *stream, const cJSON *document, const struct column *colu
 		if (!fill_line(table, row, columns, count, err))
 			return false;
 	}
-	if (scols_table_get_nlines(table) > 0 && scols_print_table(table) != 0)
+	if (scols_table_get_nlines(table) > 0 && print_in_locale(table) != 0)
 		return muster_fail_memory(err);
 	for (size_t i = 0; widths && i < count; i++)
 		widths[i] = scols_column_get_width(scols_table_get_column(table, i));

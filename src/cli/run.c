@@ -1,6 +1,5 @@
 /* From the line to the verb and to the exit status. */
 #include <errno.h>
-#include <locale.h>
 #include <signal.h>
 #include <string.h>
 

@@ -19,6 +19,8 @@ RULES = [
     (r"(rand|srand|random|srandom|drand48)", (), "not random"),
     (r"(printf|puts|putchar|vprintf|perror)", ("src/cli/", "src/emulator/main.c"), "nothing below cli prints"),
     (r"signal", ("src/base/process.c", "src/base/process-run.c"), "sigaction"),
+    (r"setlocale", (), "letters of IDs, words and hosts are ASCII; the functions of ctype.h and strings.h say so in the C locale alone"),
+    (r"uselocale", ("src/cli/output.c",), "the same"),
     (r"(longjmp|setjmp)", (), "errors are values"),
     (r"(abort|exit)", ("src/base/", "src/cli/", "src/worker/", "src/emulator/main.c"), "a library does not end the program"),
     (r"(time|gettimeofday)", ("src/base/clock.c", "src/cli/"), "time is a parameter, from clock.h"),

@@ -6,6 +6,8 @@
 
 #include <cmocka.h>
 
+#include <locale.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "muster/json.h"
@@ -74,6 +76,16 @@ static void prints_tables(void **state)
 	prints(OUTPUT_TABLE, "[]", "");
 }
 
+/* Letters are counted as the user's locale has them; the program itself stays in that of its IDs, words and hosts. */
+static void prints_tables_in_the_users_locale(void **state)
+{
+	(void)state;
+	prints(OUTPUT_TABLE, "[{\"name\":\"p\u00fcmpe\",\"count\":7},{\"name\":\"x\"}]",
+	       "NAME  COUNT\np\xc3\xbcmpe     7\nx         -\n");
+	assert_string_equal(setlocale(LC_CTYPE, NULL), "C");
+	assert_ptr_equal(uselocale(NULL), LC_GLOBAL_LOCALE);
+}
+
 static void prints_nothing_when_asked(void **state)
 {
 	(void)state;
@@ -99,9 +111,11 @@ int main(void)
 		cmocka_unit_test(prints_tab_separated_values),
 		cmocka_unit_test(prints_yaml_that_nothing_mistakes),
 		cmocka_unit_test(prints_tables),
+		cmocka_unit_test(prints_tables_in_the_users_locale),
 		cmocka_unit_test(prints_nothing_when_asked),
 		cmocka_unit_test(tells_when_nobody_takes_it),
 	};
 
+	setenv("LC_ALL", "C.UTF-8", 1);
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
