@@ -237,9 +237,7 @@ static int run_line(int argc, char **argv)
 int cli_run(int argc, char **argv)
 {
 	struct muster_error err = { 0 };
-	int status;
+	int status = run_line(argc, argv);
 
-	setlocale(LC_CTYPE, "");
-	status = run_line(argc, argv);
 	return status != 0 || flush_output(&err) ? status : finish(&err, OUTPUT_TABLE);
 }
