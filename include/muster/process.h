@@ -23,6 +23,8 @@ bool process_ignores(int number);
 const char *const *process_removed_variables(void);
 /* The first of them that names a proxy; or NULL. */
 const char *process_removed_proxy(void);
+/* Whether we are the main process of a systemd service or a container: with its end all that it started is killed. */
+bool process_is_main(void);
 /* Another program. */
 struct process_command {
 	const char *const *arguments;   /* its name first, looked for in PATH; NULL-terminated */

@@ -25,8 +25,11 @@ struct hooks_origin {
 bool hooks_open(const struct config *config, const char *journal_path,
 		const struct hooks_origin *origin, struct hooks **ret_hooks,
 		struct muster_error *err) MUST_CHECK;
-/* Leaves what is not delivered to a process that goes on by itself. NULL is fine. */
+/* Leaves what is not delivered to a process that goes on by itself, or, where that would be killed with us, to hooks_linger().
+ * NULL is fine. */
 void hooks_close(struct hooks *hooks);
+/* At the end of the process, when all else is done: delivers what was left, and blocks as long as that takes; or only forgets it. */
+void hooks_linger(bool delivers);
 DEFINE_FREEP(hooks_freep, struct hooks *, hooks_close)
 
 /* None fails: what cannot be written is logged. `hooks` may be NULL. */

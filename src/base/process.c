@@ -108,6 +108,7 @@ static const char *const allowed_variables[] = {
 	"AZURE_CONFIG_DIR",
 	"NOTIFY_SOCKET",
 	"JOURNAL_STREAM",
+	"SYSTEMD_EXEC_PID",
 	"SOFTHSM2_CONF",
 	"TPM2TOOLS_TCTI",
 	"SSL_CERT_FILE",
@@ -171,6 +172,15 @@ const char *process_removed_proxy(void)
 		if (strcasestr(*name, "_proxy"))
 			return *name;
 	return NULL;
+}
+
+bool process_is_main(void)
+{
+	const char *main_process = getenv("SYSTEMD_EXEC_PID");
+	char own[16];
+
+	snprintf(own, sizeof(own), "%d", (int)getpid());
+	return getpid() == 1 || (main_process && strcmp(main_process, own) == 0);
 }
 
 /* -- All of it ----------------------------------------------------------------------------------------- */

@@ -5,6 +5,7 @@
 
 #include "muster/log.h"
 #include "muster/process.h"
+#include "muster/station-hooks.h"
 #include "muster/station-token.h"
 #include "muster/station.h"
 #include "muster/text.h"
@@ -239,5 +240,9 @@ int cli_run(int argc, char **argv)
 	struct muster_error err = { 0 };
 	int status = run_line(argc, argv);
 
-	return status != 0 || flush_output(&err) ? status : finish(&err, OUTPUT_TABLE);
+	if (status == 0 && !flush_output(&err))
+		status = finish(&err, OUTPUT_TABLE);
+	/* Who stops us wants an end. */
+	hooks_linger(station_signal() == 0);
+	return status;
 }

@@ -1,6 +1,7 @@
 /* Events become files, and a process of its own is there to deliver them. */
 #include "muster/station-hooks.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -16,6 +17,7 @@
 #include "muster/file.h"
 #include "muster/json.h"
 #include "muster/log.h"
+#include "muster/process.h"
 #include "muster/station.h"
 
 struct hooks {
@@ -33,7 +35,11 @@ struct hooks {
 	pid_t deliverer; /* 0: none is at work */
 	int64_t started_ms;
 	int64_t not_before_ms; /* the next may be started */
+	struct hooks *earlier; /* that are kept until hooks_linger() */
 };
+
+/* Closed, and not yet delivered: see hooks_linger(). */
+static struct hooks *waiting;
 
 /* After one that left something; so a hook that is away costs no process for each device. */
 enum { PAUSE_MS = 5000 };
@@ -288,9 +294,36 @@ void hooks_close(struct hooks *hooks)
 	if (hooks->has_events) {
 		has_ended(hooks);
 		warn_of_backlog(hooks);
+		if (process_is_main()) {
+			hooks->earlier = waiting;
+			waiting = hooks;
+			return;
+		}
 		start_deliverer(hooks, false);
 	}
 	hooks_free(hooks);
+}
+
+static void wait_for_deliverer(const struct hooks *hooks)
+{
+	while (hooks->deliverer > 0 && waitpid(hooks->deliverer, NULL, 0) < 0 && errno == EINTR)
+		continue;
+}
+
+void hooks_linger(bool delivers)
+{
+	for (struct hooks *hooks = waiting; delivers && hooks; hooks = hooks->earlier)
+		wait_for_deliverer(hooks);
+	if (delivers && waiting) {
+		start_deliverer(waiting, false);
+		wait_for_deliverer(waiting);
+	}
+	while (waiting) {
+		struct hooks *hooks = waiting;
+
+		waiting = hooks->earlier;
+		hooks_free(hooks);
+	}
 }
 
 /* -- Events -------------------------------------------------------------------------------------------------------- */

@@ -135,6 +135,16 @@ def test_an_upgrade_under_a_run_holds_no_event_up(station, configure, tmp_path):
     events(tmp_path / "mes", 3)
 
 
+def test_the_main_process_of_a_service_waits_for_its_hooks(station, configure, tmp_path):
+    """With its end the service manager kills what it left."""
+    command = program(station, "hook.sh", f"sleep 1; echo >>{tmp_path}/taken\n")
+    configure({"slow": {"on": ["unit-start", "unit-done", "batch-done"], "command": [command]}})
+    done = station.provision(station.profile("derived-key"), "HOOK-1",
+                             wrapper=["sh", "-c", 'SYSTEMD_EXEC_PID=$$ exec "$0" "$@"'])
+    assert done.status == 0 and done.json["state"] == "enrolled", done
+    assert waiting(station) == [] and len((tmp_path / "taken").read_text().splitlines()) == 3
+
+
 def test_a_deliverer_that_cannot_be_started_is_told_of(station, configure, tmp_path):
     """Once, by the run, and as soon as events are old, by the next run and by doctor."""
     (tmp_path / "mes").mkdir()
