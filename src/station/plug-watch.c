@@ -2,6 +2,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "attached.h"
 
@@ -33,6 +34,10 @@ bool plug_watch_open(const struct socket_map *map, struct plug_watch **ret_watch
 
 	if (!watch)
 		return muster_fail_memory(err);
+	/* libudev would wait for ever, and say nothing. */
+	if (access("/run/udev/control", F_OK) < 0)
+		return muster_fail(err, CAUSE_UDEV,
+				   "no udevd runs here, so nothing tells of boards that come");
 	watch->map = map;
 	watch->udev = udev_new();
 	watch->monitor = watch->udev ? udev_monitor_new_from_netlink(watch->udev, "udev") : NULL;

@@ -1,11 +1,13 @@
 /* Preloaded before umockdev's library: muster clears its environment, and the mock would lose its machine. And loses events as
- * the kernel does when they come too fast: as many as the file "lost-events" of the machine says. */
+ * the kernel does when they come too fast: as many as the file "lost-events" of the machine says. Its udevd runs, as long as there
+ * is no file "no-udevd". */
 #include <dlfcn.h>
 #include <errno.h>
 #include <libudev.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 static char *machine;
 
@@ -22,6 +24,20 @@ __attribute__((constructor)) static void keep(void)
 	const char *value = next("UMOCKDEV_DIR");
 
 	machine = value ? strdup(value) : NULL;
+}
+
+__attribute__((visibility("default"))) int access(const char *path, int mode)
+{
+	int (*next)(const char *, int) = (int (*)(const char *, int))dlsym(RTLD_NEXT, "access");
+	char mark[512];
+
+	if (!machine || strcmp(path, "/run/udev/control") != 0)
+		return next(path, mode);
+	snprintf(mark, sizeof(mark), "%s/no-udevd", machine);
+	if (next(mark, F_OK) < 0)
+		return 0;
+	errno = ENOENT;
+	return -1;
 }
 
 /* Counts one down. */

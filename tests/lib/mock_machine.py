@@ -39,6 +39,9 @@ class MockMachine:
         """So many of those that come now do not reach muster, which is told that some were lost."""
         pathlib.Path(self.env["UMOCKDEV_DIR"], "lost-events").write_text(str(count))
 
+    def stop_udevd(self):
+        pathlib.Path(self.env["UMOCKDEV_DIR"], "no-udevd").touch()
+
     def end(self):
         self.process.stdin.close()
         self.process.wait(timeout=60)

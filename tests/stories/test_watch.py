@@ -232,3 +232,12 @@ def test_only_tpm_devices_can_be_plugged_in(bench):
     bench.write([])
     done = bench.provision(bench.station.profile("derived-key"), "--watch")
     assert done.status == 2 and "can be several" in done.stderr, done
+
+
+def test_nobody_waits_for_boards_that_nothing_tells_of(bench, make_bench):
+    """Where no udevd runs: libudev subscribes to nothing there."""
+    make_bench(1)
+    bench.machine.stop_udevd()
+    station = bench.station
+    done = station.muster("provision", "--watch", "--profile", station.profile("tpm", EMPTY), *station.common())
+    assert (done.status, done.cause) == (4, "E7013") and "no udevd runs here" in done.stderr, done
