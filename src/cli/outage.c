@@ -8,22 +8,20 @@
 #include "muster/log.h"
 #include "muster/text.h"
 
-enum { HOUR_MS = 3600 * 1000, PATIENCE_MAX_S = 30 * 24 * 3600 };
+enum { PATIENCE_MAX_S = 30 * 24 * 3600 };
 
-bool outage_patience(const char *text, int64_t *ret_patience_ms, struct muster_error *err)
+bool outage_patience(const char *given, int64_t *ret_patience_ms, struct muster_error *err)
 {
 	static const char units[] = "smh";
 	static const int64_t seconds_of[] = { 1, 60, 3600 };
-	size_t length = text ? strlen(text) : 0;
+	const char *text = given ? given : OUTAGE_PATIENCE;
+	size_t length = strlen(text);
 	const char *unit = length > 1 ? strchr(units, text[length - 1]) : NULL;
 	int64_t seconds = unit ? seconds_of[unit - units] : 1, count;
-	char number[32];
+	char number[16];
 
-	*ret_patience_ms = HOUR_MS;
-	if (!text)
-		return true;
 	snprintf(number, sizeof(number), "%.*s", (int)(unit ? length - 1 : length), text);
-	if (!text_to_int64(number, 0, PATIENCE_MAX_S / seconds, &count))
+	if (length >= sizeof(number) || !text_to_int64(number, 0, PATIENCE_MAX_S / seconds, &count))
 		return muster_fail(
 			err, CAUSE_USAGE,
 			"--patience='%s' is not a time of at most 30 days, as 90s, 30m or 8h",
@@ -32,7 +30,7 @@ bool outage_patience(const char *text, int64_t *ret_patience_ms, struct muster_e
 	return true;
 }
 
-/* "8 h", "5 min", "12 s" */
+/* "2.5 h", "60 min", "12 s" */
 static const char *time_text(char out[32], int64_t milliseconds)
 {
 	int64_t seconds = (milliseconds + 500) / 1000;

@@ -10,6 +10,7 @@
 #include "muster/json.h"
 
 #include "login-options.h"
+#include "outage.h"
 #include "report.h"
 #include "socket-options.h"
 
@@ -27,6 +28,7 @@ struct config_options {
 	const char *token;
 	const char *pin_file;
 	const char *socket_map;
+	const char *patience;
 };
 
 /* clang-format off */
@@ -52,6 +54,7 @@ static const struct option_row rows[] = {
 	  offsetof(struct config_options, pin_file), "MUSTER_PIN_FILE", NULL, 0 },
 	SOCKET_MAP_ROW(struct config_options, socket_map),
 	RATE_ROW(struct config_options, login),
+	PATIENCE_ROW(struct config_options, patience),
 	{ 0 },
 };
 /* clang-format on */
@@ -136,6 +139,7 @@ static const char *default_of(const struct option_row *row, const struct login_o
 		{ "operator", fallbacks->user },
 		{ "socket-map", SOCKETS_FILE },
 		{ "rate", fallbacks->rate },
+		{ "patience", OUTAGE_PATIENCE },
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(defaults); i++)

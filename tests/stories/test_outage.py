@@ -104,7 +104,7 @@ def test_an_import_that_never_had_an_answer_does_not_wait(station):
     assert run.events("unreachable") == [] and "waiting" not in run.stderr and run.lines()[-1]["open"] == 20, run.stderr
 
 
-@pytest.mark.parametrize("patience", ["1d", "-1", "", "h", "1.5h", "721h"])
+@pytest.mark.parametrize("patience", ["1d", "-1", "", "h", "1.5h", "721h", "0" * 40 + "5"])
 def test_a_patience_that_is_no_time_is_refused(station, patience):
     with import_of(station, 1, "--patience", patience) as run:
         assert run.end() == 2 and "as 90s, 30m or 8h" in run.stderr, run.stderr
