@@ -158,6 +158,24 @@ def test_devices_that_register_wait_for_it_too(station):
     assert created(station) == names and released(station) == set(names)
 
 
+def test_tpm_devices_wait_for_it_with_their_chips_at_hand(station, make_tpm):
+    """The chips' workers live through it; the service challenges them when it is back."""
+    profile = station.profile("tpm", {"registrationId": "{serial.lower}"})
+    path = station.home / "tpms.csv"
+    path.write_text("serial,tpm\n" + "".join(f"CHIP-{number},{make_tpm(f'chip{number}').tcti}\n" for number in range(3)))
+    restart(station, "--fault", "register:delay-after=2000")
+    with Run(station, "provision", "--profile", profile, "--manifest", path, *station.common(), "--verify", "all") as run:
+        # One of three was challenged before.
+        wait_until(lambda: len(station.emulator.requests("register")) >= 4, PATIENT, "a registration")
+        lose_service(run, 2)
+        run.wait_for("unreachable")
+        bring_back(station)
+        assert run.end() == 0, run.stderr
+    report = run.lines()[-1]
+    assert (report["enrolled"], report["verified"], report["parked"]) == (3, 3, 0), report
+    assert created(station) == {f"chip-{number}": 1 for number in range(3)}
+
+
 def test_a_batch_whose_patience_ends_goes_on_another_time(station):
     """No device is a step nearer to its dead letter."""
     restart_slowly(station)
