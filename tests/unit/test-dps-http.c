@@ -291,7 +291,7 @@ static void another_libcurl_is_noticed(void **state)
 		other_curl = (curl_version_info_data){ .version = "other",
 						       .version_num = cases[i].number,
 						       .ssl_version = cases[i].tls };
-		http = http_new(NULL, &err);
+		http = http_new(&(struct http_terms){ 0 }, &err);
 		assert_int_equal(http != NULL, cases[i].is_good);
 		if (!http)
 			assert_int_equal(err.cause, CAUSE_LIBCURL_UNFIT);
