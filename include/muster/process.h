@@ -10,7 +10,7 @@
 #include "muster/secret.h"
 
 /* Call first in main(), before any library call: keeps only the allowed environment variables (MUSTER_*, the
- * table in process.c), makes the process non-dumpable, sets core limit 0 and umask 077, ignores SIGPIPE,
+ * table in process.c), makes the process non-dumpable, sets core limit 0 and umask 077, ignores SIGPIPE and SIGXFSZ,
  * opens /dev/null where descriptor 0, 1 or 2 is closed, so that its use fails, puts wiping allocators under OpenSSL and cJSON.
  * Stops the program when it cannot. */
 void process_harden(void);

@@ -223,7 +223,9 @@ void process_harden_worker(void)
 	if (setenv("TSS2_LOG", "all+none", 1) < 0 || setenv("OPENSSL_CONF", "/dev/null", 1) < 0)
 		give_up("setting the environment");
 	umask(077);
+	/* What cannot be written is an error of the writer, not its end. */
 	signal(SIGPIPE, SIG_IGN);
+	signal(SIGXFSZ, SIG_IGN);
 	if (!secret_wiping_is_off()) {
 		if (setrlimit(RLIMIT_CORE, &none) < 0 || prctl(PR_SET_DUMPABLE, 0) < 0)
 			give_up("switching core dumps off");

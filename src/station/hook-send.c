@@ -70,6 +70,7 @@ static _Noreturn void become_command(char *const *arguments, int input)
 
 	setsid();
 	sigaction(SIGPIPE, &standard, NULL);
+	sigaction(SIGXFSZ, &standard, NULL);
 	if (null < 0 || dup2(input, 0) < 0 || dup2(null, 1) < 0 || dup2(null, 2) < 0 ||
 	    close_range(3, ~0U, 0) < 0)
 		_exit(127);

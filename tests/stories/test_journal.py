@@ -211,6 +211,13 @@ def test_a_public_half_is_written_beside_no_other_key(station):
     assert done.status == 0 and not key.with_suffix(".pub").exists(), done
 
 
+def test_a_journal_that_may_not_grow_is_an_error(station):
+    """A limit on the size of files (ulimit -f, LimitFSIZE=) is as a full disk, and ends nothing by a signal."""
+    done = station.provision(station.profile("derived-key"), SERIAL, wrapper=["sh", "-c", 'ulimit -f 8; exec "$@"', "sh"])
+    assert done.status == 11 and done.cause in ("E6001", "E6005"), done
+    assert not station.emulator.requests("put")
+
+
 def test_a_public_key_that_others_check_by_is_not_replaced(station):
     """It is of a key that was moved away: a new one gets no place there."""
     assert station.provision(station.profile("derived-key"), SERIAL).status == 0

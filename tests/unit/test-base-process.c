@@ -71,6 +71,8 @@ static void files_are_private_and_pipes_harmless(void **state)
 	assert_int_equal(mask, 077);
 	sigaction(SIGPIPE, NULL, &action);
 	assert_ptr_equal(action.sa_handler, SIG_IGN);
+	sigaction(SIGXFSZ, NULL, &action);
+	assert_ptr_equal(action.sa_handler, SIG_IGN);
 }
 
 static void libraries_free_through_us(void **state)
