@@ -18,6 +18,7 @@ void attest_key_done(struct attest_key *key)
 	free(key->attributes);
 	bytes_done(&key->certificate);
 	bytes_done(&key->request);
+	free(key->token_serial);
 	free(key->wrapped.file);
 	free(key->wrapped.method);
 	*key = (struct attest_key){ 0 };

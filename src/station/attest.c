@@ -207,8 +207,9 @@ bool attest_key_make_intend(struct job *job, cJSON *body, struct muster_error *e
 	if (key->id.size != KEY_ID_SIZE)
 		return muster_fail(err, CAUSE_JOURNAL_DAMAGED, "a key ID of %zu bytes",
 				   key->id.size);
-	/* What was certified before is not this one. */
+	/* What was certified and wrapped before is not this one. */
 	bytes_done(&key->certificate);
+	free(TAKE_PTR(key->wrapped.file));
 	return (attest_add_names(job, job_which(job), body) &&
 		json_add_text(body, "keyType", job->run->profile.x509.key_type) &&
 		json_add_bool(body, "leaves", job->run->profile.x509.key_leaves) &&

@@ -239,6 +239,41 @@ static bool record_serial(const struct job *job, struct muster_error *err)
 	       journal_device_put(journal, &row, err);
 }
 
+static bool fail_other_token(const struct job *job, const struct attest_key *key,
+			     struct muster_error *err)
+{
+	const struct journal_device *row = &job->device;
+	char when[RFC3339_SIZE];
+
+	return muster_fail(
+		err, CAUSE_SERIAL_TAKEN,
+		"device '%s' is in the journal, %s since %s, with a key in the token with serial %s; token '%s' has serial %s",
+		PRINTABLE(job->registration_id), journal_state_name(row->state),
+		rfc3339_format(when, row->updated_ms), PRINTABLE(key->token_serial),
+		PRINTABLE(job->token.label), PRINTABLE(job->token.serial));
+}
+
+/* Another token is another board, or the wrong one, while the key with its certificate waits in the first. Where none was
+ * certified, or nothing came of it, what is made here is another key. Whether a released device's key is here is asked of the
+ * token. */
+static bool check_token(struct job *job, struct muster_error *err)
+{
+	bool waits = job->device.key_digest && journal_state_is_live(job->device.state);
+
+	if (!token_applies(job) || job_is_absent(job) || job->was_released)
+		return true;
+	for (size_t i = 0; i < ATTEST_KEYS; i++) {
+		struct attest_key *key = &job->keys[i];
+
+		if (!key->token_serial || strcmp(key->token_serial, job->token.serial) == 0)
+			continue;
+		if (waits)
+			return fail_other_token(job, key, err);
+		bytes_done(&key->id);
+	}
+	return true;
+}
+
 static bool look_into_journal(struct job *job, struct muster_error *err)
 {
 	struct journal *journal = job->run->journal;
@@ -254,7 +289,8 @@ static bool look_into_journal(struct job *job, struct muster_error *err)
 	if ((job->was_known && !check_known(job, &claim, err)) ||
 	    !known_check(journal, &claim, err))
 		return false;
-	return !job->was_known || (resume_from_journal(job, err) && record_serial(job, err));
+	return !job->was_known ||
+	       (resume_from_journal(job, err) && check_token(job, err) && record_serial(job, err));
 }
 
 /* In a batch nothing is asked about a released device; an enrollment that is gone is found by reading all of them. Only a

@@ -97,6 +97,9 @@ static bool take_attest(struct job *job, const struct journal_entry *entry, cons
 	if (key == &job->keys[ATTEST_SECONDARY] &&
 	    !take_bytes(&key->id, json_text(body, "keyId"), hex_decode))
 		return false;
+	if (json_text(body, "tokenSerial") &&
+	    !replace(&key->token_serial, json_text(body, "tokenSerial")))
+		return false;
 	if (is_step(body, "key-make")) {
 		bytes_done(&key->certificate);
 		key->is_gone = false;
