@@ -24,6 +24,7 @@ struct station_checkpoint_request {
 	bool may_make_key; /* a file that was named may be made, too */
 	/* "tpm:index=0x01800100;tcti=TCTI": a counter of the station's TPM that this raises; NULL: none. Made when missing. */
 	const char *counter;
+	bool counter_is_new;       /* to this journal, though the TPM has it already */
 	const char *anchor_path;   /* where the anchor goes, NULL: nowhere */
 	const char *operator_name; /* NULL: the login user */
 };

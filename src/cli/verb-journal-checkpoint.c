@@ -10,7 +10,7 @@ struct checkpoint_options {
 	const char *anchor;
 	const char *counter;
 	const char *operator_name;
-	bool new_key;
+	bool new_key, new_counter;
 };
 
 /* clang-format off */
@@ -25,6 +25,8 @@ static const struct option_row rows[] = {
 	  offsetof(struct checkpoint_options, anchor), NULL, NULL, 0 },
 	{ 0, "counter", NULL, OPTION_TEXT, "TPM", "Raise this counter of the station's TPM, tpm:index=0x01800100;tcti=...",
 	  offsetof(struct checkpoint_options, counter), NULL, NULL, 0 },
+	{ 0, "new-counter", NULL, OPTION_FLAG, NULL, "Begin with a counter that the TPM has already and this journal does not know",
+	  offsetof(struct checkpoint_options, new_counter), NULL, NULL, 0 },
 	OPERATOR_ROW(struct checkpoint_options, operator_name),
 	{ 0 },
 };
@@ -45,6 +47,7 @@ static bool run(const struct invocation *call, struct muster_error *err)
 						      .may_make_key = options->new_key,
 						      .anchor_path = options->anchor,
 						      .counter = options->counter,
+						      .counter_is_new = options->new_counter,
 						      .operator_name = options->operator_name };
 	struct station_checkpoint checkpoint;
 

@@ -5,7 +5,7 @@
 #include "muster/json.h"
 
 #include "checkpoint.h"
-#include "counter.h"
+#include "counter-trail.h"
 #include "signature.h"
 
 struct audit {
@@ -13,8 +13,10 @@ struct audit {
 	struct anchor *anchors;
 	size_t anchor_count;
 	char wanted_key[SHA256_HEX_SIZE]; /* "" for any */
+	struct counter_trail trail;
 	bool has_counter;
-	int64_t counter;         /* what it stands at */
+	char index[COUNTER_INDEX_SIZE]; /* "" for the last that is named */
+	int64_t counter;                /* what it stands at */
 	int64_t named, named_in; /* the last value that an entry announces, and which entry */
 	int64_t signed_value, signed_in; /* the same of the last that a checkpoint covers */
 	struct journal_head previous;    /* the entry before the one that is looked at */
@@ -27,6 +29,7 @@ static void audit_done(struct audit *audit)
 	for (size_t i = 0; i < audit->anchor_count; i++)
 		anchor_done(&audit->anchors[i]);
 	free(audit->anchors);
+	counter_trail_done(&audit->trail);
 }
 
 /* -- What is expected --------------------------------------------------------------------------------------- */
@@ -79,9 +82,12 @@ static bool read_counter(struct audit *audit, struct muster_error *err)
 		return muster_fail(
 			err, CAUSE_USAGE,
 			"a counter shows which journal is the latest, not whose it is: give the public key too");
-	return text_to_int64(text, 1, INT64_MAX, &audit->counter) ||
-	       (tpm_place_parse(text, "index", &place, err) &&
-		counter_read(&place, &audit->counter, err));
+	if (text_to_int64(text, 1, INT64_MAX, &audit->counter))
+		return true;
+	if (!tpm_place_parse(text, "index", &place, err))
+		return false;
+	counter_index(&place, audit->index);
+	return counter_read(&place, &audit->counter, err);
 }
 
 /* -- The walk ----------------------------------------------------------------------------------------------- */
@@ -117,6 +123,20 @@ static bool check_checkpoint(struct audit *audit, const struct journal_entry *en
 	return true;
 }
 
+static bool follow_counter(struct audit *audit, const struct journal_entry *entry,
+			   const cJSON *body, struct muster_error *err)
+{
+	const struct counter_point *point;
+
+	if (!counter_trail_take(&audit->trail, entry->seq, body, &point, err))
+		return false;
+	if (point && (!audit->index[0] || strcmp(point->index, audit->index) == 0)) {
+		audit->named = point->value;
+		audit->named_in = point->entry;
+	}
+	return true;
+}
+
 static bool check_journal_entry(struct audit *audit, const struct journal_entry *entry,
 				struct muster_error *err)
 {
@@ -127,8 +147,8 @@ static bool check_journal_entry(struct audit *audit, const struct journal_entry 
 		return true;
 	if (!json_parse(entry->body, strlen(entry->body), "the body", &body, err))
 		return muster_error_prefix(err, "entry %lld", (long long)entry->seq);
-	if (counter_of_entry(body, &audit->named))
-		audit->named_in = entry->seq;
+	if (!follow_counter(audit, entry, body, err))
+		return false;
 	checkpoint = json_get(body, "checkpoint");
 	return !checkpoint || check_checkpoint(audit, entry, checkpoint, err);
 }

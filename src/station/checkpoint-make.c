@@ -9,7 +9,7 @@
 
 #include "checkpoint-key.h"
 #include "checkpoint.h"
-#include "counter.h"
+#include "counter-trail.h"
 #include "who.h"
 
 /* -- The anchor --------------------------------------------------------------------------------------------- */
@@ -101,13 +101,72 @@ static bool record_checkpoint(struct journal *journal, const struct checkpoint *
 	return record(journal, JOURNAL_NOTE, object, who, err);
 }
 
+static bool follow_counter(void *context, const struct journal_entry *entry,
+			   struct muster_error *err)
+{
+	CLEANUP(cJSON_freep) cJSON *body = NULL;
+	const struct counter_point *point;
+
+	if (strcmp(entry->stage, "journal") != 0)
+		return true;
+	return json_parse(entry->body, strlen(entry->body), "the body", &body, err) &&
+	       counter_trail_take(context, entry->seq, body, &point, err);
+}
+
+/* It stands at what the journal announced last, or one below where that run was cut. */
+static bool check_counter(const struct counter_point *last, const char *index, bool is_there,
+			  int64_t value, struct muster_error *err)
+{
+	if (is_there && value > last->value)
+		return muster_fail(
+			err, CAUSE_JOURNAL_CUT,
+			"counter %s stands at %lld, and the last that the journal knows is %lld, in entry %lld; nothing was signed",
+			index, (long long)value, (long long)last->value, (long long)last->entry);
+	return (is_there && value >= last->value - 1) ||
+	       muster_fail(
+		       err, CAUSE_ANCHOR_MISMATCH,
+		       "counter %s of this TPM is not the one that the journal took to %lld in entry %lld: another TPM's counter needs another index",
+		       index, (long long)last->value, (long long)last->entry);
+}
+
+/* A counter that is there already may have been raised by the part of the journal that is missing. */
+static bool may_begin(const char *index, bool is_there, bool is_allowed, struct muster_error *err)
+{
+	return !is_there || is_allowed ||
+	       muster_fail(
+		       err, CAUSE_JOURNAL_CUT,
+		       "the TPM has counter %s already, and the journal knows nothing of it; a journal that is to begin with it needs --new-counter",
+		       index);
+}
+
+static bool next_value(struct journal *journal, const struct tpm_place *place, bool is_new,
+		       int64_t *ret_next, struct muster_error *err)
+{
+	CLEANUP(counter_trail_done) struct counter_trail trail = { 0 };
+	const struct counter_point *last;
+	char index[COUNTER_INDEX_SIZE];
+	int64_t value = 0;
+	bool is_there;
+
+	if (!journal_entries_all(journal, "", follow_counter, &trail, err) ||
+	    !counter_find(place, &is_there, &value, err))
+		return false;
+	last = counter_trail_find(&trail, counter_index(place, index));
+	if (!(last ? check_counter(last, index, is_there, value, err)
+		   : may_begin(index, is_there, is_new, err)) ||
+	    (!is_there && !counter_make(place, &value, err)))
+		return false;
+	*ret_next = value + 1;
+	return true;
+}
+
 /* Written down before it is raised: after a cut between the two the journal is one ahead, never the counter. */
-static bool raise_counter(struct journal *journal, const struct tpm_place *place,
+static bool raise_counter(struct journal *journal, const struct tpm_place *place, bool is_new,
 			  const struct who *who, struct muster_error *err)
 {
 	int64_t next;
 
-	return counter_next(place, &next, err) &&
+	return next_value(journal, place, is_new, &next, err) &&
 	       record(journal, JOURNAL_INTENT, counter_entry(place, next), who, err) &&
 	       counter_raise_to(place, next, err);
 }
@@ -151,7 +210,8 @@ bool station_checkpoint_make(const struct station_checkpoint_request *request,
 	    !checkpoint_key_open(request->key, request->journal_path, &key, err) ||
 	    ((!request->key || request->may_make_key) &&
 	     !checkpoint_key_publish(request->key, request->journal_path, key.key, err)) ||
-	    (request->counter && !raise_counter(journal, &place, &who, err)) ||
+	    (request->counter &&
+	     !raise_counter(journal, &place, request->counter_is_new, &who, err)) ||
 	    !sign_head(journal, key.key, &checkpoint, &result, err) ||
 	    !record_checkpoint(journal, &checkpoint, &who, err))
 		return false;

@@ -48,20 +48,21 @@ static bool read_found(struct chip *chip, uint32_t index, int64_t *ret_value,
 		muster_fail(err, CAUSE_TPM_NO_COUNTER, "the TPM has no NV index 0x%08x", index));
 }
 
-bool counter_next(const struct tpm_place *place, int64_t *ret_next, struct muster_error *err)
+bool counter_find(const struct tpm_place *place, bool *ret_found, int64_t *ret_value,
+		  struct muster_error *err)
 {
 	CLEANUP(chip_close) struct chip chip = { 0 };
-	int64_t value;
-	bool found;
 
-	if (!chip_open(place->tcti, &chip, err) ||
-	    !read_with(&chip, place->handle, &found, &value, err))
-		return false;
-	if (!found && (!raise_with(&chip, place->handle, err) ||
-		       !read_found(&chip, place->handle, &value, err)))
-		return false;
-	*ret_next = value + 1;
-	return true;
+	return chip_open(place->tcti, &chip, err) &&
+	       read_with(&chip, place->handle, ret_found, ret_value, err);
+}
+
+bool counter_make(const struct tpm_place *place, int64_t *ret_value, struct muster_error *err)
+{
+	CLEANUP(chip_close) struct chip chip = { 0 };
+
+	return chip_open(place->tcti, &chip, err) && raise_with(&chip, place->handle, err) &&
+	       read_found(&chip, place->handle, ret_value, err);
 }
 
 bool counter_raise_to(const struct tpm_place *place, int64_t value, struct muster_error *err)
@@ -86,23 +87,32 @@ bool counter_read(const struct tpm_place *place, int64_t *ret_value, struct must
 	       read_found(&chip, place->handle, ret_value, err);
 }
 
+const char *counter_index(const struct tpm_place *place, char out[COUNTER_INDEX_SIZE])
+{
+	snprintf(out, COUNTER_INDEX_SIZE, "0x%08x", place->handle);
+	return out;
+}
+
 cJSON *counter_entry(const struct tpm_place *place, int64_t value)
 {
 	CLEANUP(cJSON_freep) cJSON *body = cJSON_CreateObject();
 	CLEANUP(cJSON_freep) cJSON *counter = cJSON_CreateObject();
-	char index[16];
+	char index[COUNTER_INDEX_SIZE];
 
-	snprintf(index, sizeof(index), "0x%08x", place->handle);
-	if (!body || !counter || !json_add_text(counter, "index", index) ||
+	if (!body || !counter || !json_add_text(counter, "index", counter_index(place, index)) ||
 	    !json_add_int64(counter, "value", value) ||
 	    !json_add_item(body, "counter", TAKE_PTR(counter)))
 		return NULL;
 	return TAKE_PTR(body);
 }
 
-bool counter_of_entry(const cJSON *body, int64_t *ret_value)
+bool counter_of_entry(const cJSON *body, char ret_index[COUNTER_INDEX_SIZE], int64_t *ret_value)
 {
 	const cJSON *counter = json_get(body, "counter");
+	const char *index = json_text(counter, "index");
 
-	return counter && json_int64(counter, "value", ret_value);
+	if (!counter || !json_int64(counter, "value", ret_value) || *ret_value < 0)
+		return false;
+	snprintf(ret_index, COUNTER_INDEX_SIZE, "%s", index ? index : "");
+	return true;
 }

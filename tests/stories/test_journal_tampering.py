@@ -397,6 +397,65 @@ def test_a_counter_of_the_tpm_shows_an_older_copy(small, tpm):
     assert both_verdicts(small, str(value + 1)) == (0, [], 0)
 
 
+def test_an_older_copy_that_was_put_back_is_not_signed_on(small, tpm, tmp_path):
+    place = f"tpm:index=0x01800100;tcti={tpm.tcti}"
+    copies = [tmp_path / f"copy-{number}.db" for number in range(3)]
+    for copy in copies[:2]:
+        shutil.copy(small.journal, copy)
+        assert small.muster("checkpoint", "--counter", place).returncode == 0
+    shutil.copy(small.journal, copies[2])
+    value = counter_of(tpm)
+    for copy in copies[:2]:
+        shutil.copy(copy, small.journal)
+        before = small.export()
+        done = small.muster("checkpoint", "--counter", place)
+        assert done.returncode == 8 and b"E6013" in done.stderr, done
+        assert counter_of(tpm) == value and small.export() == before
+    shutil.copy(copies[2], small.journal)
+    assert small.muster("checkpoint", "--counter", place).returncode == 0
+    assert both_verdicts(small, str(value + 1)) == (0, [], 0)
+
+
+def test_a_counter_of_another_tpm_needs_another_index(small, make_tpm):
+    first, second = make_tpm("a"), make_tpm("b")
+    for _ in range(2):
+        assert small.muster("checkpoint", "--counter", f"tpm:index=0x01800100;tcti={first.tcti}").returncode == 0
+    before = small.export()
+    done = small.muster("checkpoint", "--counter", f"tpm:index=0x01800100;tcti={second.tcti}")
+    assert done.returncode == 8 and b"E6014" in done.stderr and small.export() == before, done
+    done = small.muster("checkpoint", "--counter", f"tpm:index=0x01800101;tcti={second.tcti}")
+    assert done.returncode == 0, done
+    for place in (f"tpm:index=0x01800101;tcti={second.tcti}", f"tpm:index=0x01800100;tcti={first.tcti}"):
+        done = small.muster("verify", "--counter", place, "--public-key", small.public_key)
+        assert done.returncode == 0, done
+
+
+def test_a_journal_begins_with_a_counter_that_is_there_when_told_so(small, tpm):
+    place = f"tpm:index=0x01800100;tcti={tpm.tcti}"
+    other = shutil.copy(small.journal, small.home / "other.db")
+    assert small.muster("checkpoint", "--counter", place, journal=other).returncode == 0
+    value, before = counter_of(tpm), small.export()
+    done = small.muster("checkpoint", "--counter", place)
+    assert done.returncode == 8 and b"--new-counter" in done.stderr and small.export() == before, done
+    assert counter_of(tpm) == value
+    assert small.muster("checkpoint", "--counter", place, "--new-counter").returncode == 0
+    assert small.muster("checkpoint", "--counter", place).returncode == 0
+    assert both_verdicts(small, str(value + 2)) == (0, [], 0)
+
+
+@pytest.mark.parametrize("values, is_good", [((2, 2, 3), True), ((2, 4), False), ((4, 3), False), ((2, 3, 5), False)])
+def test_a_counter_that_was_taken_further_than_by_one(small, values, is_good):
+    entries = entries_of(small.lines)
+    for value in values:
+        for index in ("0x01800100", f"0x0180020{value}"):
+            body = json.dumps({"counter": {"index": index, "value": value}}, separators=(",", ":"))
+            entries.append({**entries[-1], "registrationId": "", "stage": "journal", "kind": "intent", "body": body})
+    content = chained(entries)
+    assert small.is_noticed(content) is not is_good
+    done = small.verify_export(content, "--anchor", small.anchor)
+    assert done.returncode == (0 if is_good else 8) and (is_good or b"E6013" in done.stderr), done
+
+
 def test_a_counter_needs_the_key_and_an_index_of_its_own(small, tpm):
     done = small.muster("verify", "--counter", "7")
     assert done.returncode == 2 and b"public key" in done.stderr, done
