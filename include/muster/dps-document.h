@@ -169,6 +169,8 @@ struct dps_identity {
 	const X509 *certificate;
 	const struct secret *key; /* raw bytes */
 };
+/* The SHA-256 of each of the device's own certificates that are enrolled, one after another; empty where none can be read. */
+void dps_enrollment_thumbprints(const cJSON *enrollment, struct bytes *ret_digests);
 /* Does the enrollment trust it: CAUSE_ENROLLED_FOR_ANOTHER when not. `enrollment` is the answer of GET, for symmetric keys
  * with that of attestationmechanism in place of `attestation`. Trust in authorities is the service's to judge: it
  * passes. */

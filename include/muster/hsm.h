@@ -19,7 +19,7 @@
 
 #define HSM_ID_MAX 64
 #define HSM_PIN_MAX 255
-#define HSM_KEYS_MAX 32
+#define HSM_KEYS_MAX 31
 
 struct hsm;
 
@@ -145,18 +145,20 @@ bool hsm_key_destroy(struct hsm *hsm, const struct hsm_id *id, bool *ret_found,
 /* Destroys key pairs' halves and certificates that a module killed in the middle of making them has left behind: objects
  * without ID and without the material of their class. Reads every object: for recovery only. */
 bool hsm_torn_sweep(struct hsm *hsm, bool *ret_swept, struct muster_error *err) MUST_CHECK;
-/* The IDs of the token's private keys; more than HSM_KEYS_MAX are an error. */
-bool hsm_keys_list(struct hsm *hsm, struct hsm_id ids[HSM_KEYS_MAX], size_t *ret_count,
-		   struct muster_error *err) MUST_CHECK;
+/* The IDs of the token's private keys, or (label not NULL) of those of that label; of one without an ID the size is 0. More
+ * than HSM_KEYS_MAX are an error. */
+bool hsm_keys_list(struct hsm *hsm, const char *label, struct hsm_id ids[HSM_KEYS_MAX],
+		   size_t *ret_count, struct muster_error *err) MUST_CHECK;
 /* The signature has been verified with the public half. See signer.h for its form. */
 bool hsm_sign(struct hsm *hsm, const struct hsm_id *id, enum signer_scheme scheme,
 	      enum signer_hash hash, const struct bytes *digest,
 	      uint8_t signature[SIGNER_SIGNATURE_MAX], size_t *ret_size, struct muster_error *err)
 	MUST_CHECK;
 /* The one certificate that matches the URI, as DER, and its CKA_ID, which may be empty; without a login, of the public
- * ones. CAUSE_KEY_AMBIGUOUS for several. */
-bool hsm_certificate_find(struct hsm *hsm, const char *uri, bool *ret_found, struct hsm_id *ret_id,
-			  struct bytes *ret_der, struct muster_error *err) MUST_CHECK;
+ * ones. CAUSE_KEY_AMBIGUOUS for several, but for the only one whose SHA-256 is among `digests` (NULL: none). */
+bool hsm_certificate_find(struct hsm *hsm, const char *uri, const struct bytes *digests,
+			  bool *ret_found, struct hsm_id *ret_id, struct bytes *ret_der,
+			  struct muster_error *err) MUST_CHECK;
 /* Stores the certificate beside its key, whose public half it must carry. The same one again is fine. */
 bool hsm_certificate_store(struct hsm *hsm, const struct hsm_id *id, const char *label,
 			   const struct bytes *der, struct muster_error *err) MUST_CHECK;

@@ -24,6 +24,18 @@ size_t dps_enrollment_digests(const cJSON *enrollment,
 	return count;
 }
 
+void dps_enrollment_thumbprints(const cJSON *enrollment, struct bytes *ret_digests)
+{
+	char trusted[DPS_TRUSTED_MAX][SHA256_HEX_SIZE];
+	char all[DPS_TRUSTED_MAX * SHA256_HEX_SIZE];
+	size_t count = dps_enrollment_digests(enrollment, trusted), length = 0;
+
+	for (size_t i = 0; i < count; i++, length += SHA256_HEX_SIZE - 1)
+		memcpy(all + length, trusted[i], SHA256_HEX_SIZE);
+	if (!hex_decode(all, length, ret_digests))
+		*ret_digests = (struct bytes){ 0 };
+}
+
 static bool trusts_digest(const cJSON *enrollment, const char *what,
 			  const char own[SHA256_HEX_SIZE], struct muster_error *err)
 {
@@ -56,13 +68,13 @@ static bool trusts_certificate(const cJSON *enrollment, const X509 *certificate,
 static bool trusts_key(const cJSON *attestation, const struct dps_identity *identity,
 		       struct muster_error *err)
 {
-	static const char *const ranks[] = { "primaryKey", "secondaryKey" };
+	static const char *const names[] = { "primaryKey", "secondaryKey" };
 	const cJSON *keys = document_get(attestation, "symmetricKey");
 
-	for (size_t i = 0; i < ARRAY_SIZE(ranks); i++) {
+	for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
 		CLEANUP(secret_done) struct secret enrolled = { 0 };
 
-		if (document_key(keys, ranks[i], &enrolled) &&
+		if (document_key(keys, names[i], &enrolled) &&
 		    secret_equal(&enrolled, identity->key))
 			return true;
 	}

@@ -4,6 +4,8 @@
 #include <openssl/err.h>
 #include <openssl/x509.h>
 
+#include "muster/encoding.h"
+
 #include "hsm-internal.h"
 
 DEFINE_FREEP(X509_freep, X509 *, X509_free)
@@ -61,17 +63,55 @@ static bool check_present(struct hsm *hsm, const struct hsm_id *id, const struct
 			   HSM_LABEL(&hsm->token));
 }
 
-bool hsm_certificate_find(struct hsm *hsm, const char *uri, bool *ret_found, struct hsm_id *ret_id,
-			  struct bytes *ret_der, struct muster_error *err)
+static bool is_among(const struct bytes *digests, const struct bytes *der)
 {
-	CK_OBJECT_HANDLE handles[2] = { 0 };
+	uint8_t digest[SHA256_SIZE];
+
+	sha256(digest, der->data, der->size);
+	for (size_t at = 0; at + sizeof(digest) <= digests->size; at += sizeof(digest))
+		if (memcmp(digests->data + at, digest, sizeof(digest)) == 0)
+			return true;
+	return false;
+}
+
+/* Leaves of the handles those whose certificates are meant, if there are any. */
+static bool keep_meant(struct hsm *hsm, const struct bytes *digests, CK_OBJECT_HANDLE *handles,
+		       size_t *count, struct muster_error *err)
+{
+	CK_OBJECT_HANDLE meant[HSM_OBJECTS_MAX];
+	size_t kept = 0;
+
+	for (size_t i = 0; i < *count; i++) {
+		CLEANUP(bytes_done) struct bytes der = { 0 };
+
+		if (!hsm_attribute_bytes(hsm, handles[i], CKA_VALUE, HSM_CERTIFICATE_MAX, &der,
+					 err))
+			return false;
+		if (der.size > 0 && is_among(digests, &der))
+			meant[kept++] = handles[i];
+	}
+	if (kept == 0)
+		return true;
+	memcpy(handles, meant, kept * sizeof(*meant));
+	*count = kept;
+	return true;
+}
+
+bool hsm_certificate_find(struct hsm *hsm, const char *uri, const struct bytes *digests,
+			  bool *ret_found, struct hsm_id *ret_id, struct bytes *ret_der,
+			  struct muster_error *err)
+{
+	CK_OBJECT_HANDLE handles[HSM_OBJECTS_MAX] = { 0 };
 	size_t count = 0;
 
 	if (!hsm_require_token(hsm, err) ||
-	    !hsm_object_of_uri(hsm, CKO_CERTIFICATE, uri, handles, &count, err))
+	    !hsm_objects_of_uri(hsm, CKO_CERTIFICATE, uri, handles, ARRAY_SIZE(handles), &count,
+				err) ||
+	    (count > 1 && digests && digests->data &&
+	     !keep_meant(hsm, digests, handles, &count, err)))
 		return false;
 	if (count > 1)
-		return hsm_fail_several(hsm, "certificates", handles, count, err);
+		return hsm_fail_several(hsm, "certificates", handles, 2, err);
 	*ret_found = count == 1;
 	return count == 0 ||
 	       (hsm_id_read(hsm, handles[0], ret_id, err) &&

@@ -147,10 +147,10 @@ bool hsm_objects_find(struct hsm *hsm, const CK_ATTRIBUTE *template, size_t temp
 bool hsm_objects_of_id(struct hsm *hsm, CK_OBJECT_CLASS class, const struct hsm_id *id,
 		       CK_OBJECT_HANDLE *handles, size_t max, size_t *ret_count,
 		       struct muster_error *err) MUST_CHECK;
-/* The one object of that class which the URI matches; *ret_count is 0, 1, or 2 for several. */
-bool hsm_object_of_uri(struct hsm *hsm, CK_OBJECT_CLASS class, const char *uri,
-		       CK_OBJECT_HANDLE ret_handles[2], size_t *ret_count, struct muster_error *err)
-	MUST_CHECK;
+/* Objects of that class which the URI matches. */
+bool hsm_objects_of_uri(struct hsm *hsm, CK_OBJECT_CLASS class, const char *uri,
+			CK_OBJECT_HANDLE *handles, size_t max, size_t *ret_count,
+			struct muster_error *err) MUST_CHECK;
 /* CAUSE_KEY_AMBIGUOUS, naming the objects' IDs; `what` is "private keys". */
 bool hsm_fail_several(struct hsm *hsm, const char *what, const CK_OBJECT_HANDLE *handles,
 		      size_t count, struct muster_error *err);

@@ -226,7 +226,7 @@ bool hsm_key_find(struct hsm *hsm, const struct hsm_id *id, const char *uri, boo
 	if (!hsm_require_login(hsm, err))
 		return false;
 	if (id ? !hsm_objects_of_id(hsm, CKO_PRIVATE_KEY, id, handles, 2, &count, err)
-	       : !hsm_object_of_uri(hsm, CKO_PRIVATE_KEY, uri, handles, &count, err))
+	       : !hsm_objects_of_uri(hsm, CKO_PRIVATE_KEY, uri, handles, 2, &count, err))
 		return false;
 	if (count > 1)
 		return hsm_fail_several(hsm, "private keys", handles, count, err);
@@ -236,27 +236,33 @@ bool hsm_key_find(struct hsm *hsm, const struct hsm_id *id, const char *uri, boo
 	return true;
 }
 
-bool hsm_keys_list(struct hsm *hsm, struct hsm_id ids[HSM_KEYS_MAX], size_t *ret_count,
-		   struct muster_error *err)
+bool hsm_keys_list(struct hsm *hsm, const char *label, struct hsm_id ids[HSM_KEYS_MAX],
+		   size_t *ret_count, struct muster_error *err)
 {
 	CK_OBJECT_CLASS class = CKO_PRIVATE_KEY;
-	CK_ATTRIBUTE template[] = { { CKA_CLASS, &class, sizeof(class) } };
+	char name[256];
+	CK_ATTRIBUTE template[] = {
+		{ CKA_CLASS, &class, sizeof(class) },
+		{ CKA_LABEL, name, label ? strlen(label) : 0 },
+	};
 	CK_OBJECT_HANDLE handles[HSM_KEYS_MAX + 1];
-	size_t count, used = 0;
+	size_t count;
 
-	if (!hsm_require_login(hsm, err) ||
-	    !hsm_objects_find(hsm, template, 1, handles, ARRAY_SIZE(handles), &count, err))
+	if (label && strlen(label) > 255)
+		return muster_fail(err, CAUSE_WORKER_PROTOCOL, "a label has at most 255 bytes");
+	snprintf(name, sizeof(name), "%s", label ? label : "");
+	if (!hsm_require_login(hsm, err) || !hsm_objects_find(hsm, template, label ? 2 : 1, handles,
+							      ARRAY_SIZE(handles), &count, err))
 		return false;
 	if (count > HSM_KEYS_MAX)
 		return muster_fail(err, CAUSE_HSM_UNSUPPORTED,
-				   "token '%s' has more than %d private keys, too many to list",
-				   HSM_LABEL(&hsm->token), HSM_KEYS_MAX);
-	for (size_t i = 0; i < count; i++) {
-		if (!hsm_id_read(hsm, handles[i], &ids[used], err))
+				   "token '%s' has more than %d private keys%s%s, too many to list",
+				   HSM_LABEL(&hsm->token), HSM_KEYS_MAX,
+				   label ? " of the label " : "", label ? PRINTABLE(label) : "");
+	for (size_t i = 0; i < count; i++)
+		if (!hsm_id_read(hsm, handles[i], &ids[i], err))
 			return false;
-		used += ids[used].size > 0; /* a key without an ID cannot be one of ours */
-	}
-	*ret_count = used;
+	*ret_count = count;
 	return true;
 }
 

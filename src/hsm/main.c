@@ -246,11 +246,12 @@ HANDLER(handle_keys)
 	struct hsm_id ids[HSM_KEYS_MAX];
 	size_t count;
 
-	(void)request;
-	if (!hsm_keys_list(context, ids, &count, err))
+	if (!hsm_keys_list(context, worker_text(request, FIELD_LABEL), ids, &count, err))
 		return false;
+	worker_add_u64(reply, FIELD_COUNT, count);
 	for (size_t i = 0; i < count; i++)
-		worker_add_bytes(reply, FIELD_KEY_ID, ids[i].data, ids[i].size);
+		if (ids[i].size > 0)
+			worker_add_bytes(reply, FIELD_KEY_ID, ids[i].data, ids[i].size);
 	return true;
 }
 
@@ -382,8 +383,8 @@ HANDLER(handle_certificate_find)
 	struct hsm_id id = { 0 };
 	bool found;
 
-	if (!hsm_certificate_find(context, worker_text(request, FIELD_KEY_URI), &found, &id, &der,
-				  err))
+	if (!hsm_certificate_find(context, worker_text(request, FIELD_KEY_URI),
+				  worker_bytes(request, FIELD_DIGEST), &found, &id, &der, err))
 		return false;
 	worker_add_u64(reply, FIELD_FOUND, found);
 	if (id.size > 0)

@@ -12,7 +12,7 @@ static bool master_find(struct hsm *hsm, const char *uri, CK_OBJECT_HANDLE *ret_
 	CK_OBJECT_HANDLE handles[2] = { 0 };
 	size_t count;
 
-	if (!hsm_object_of_uri(hsm, CKO_SECRET_KEY, uri, handles, &count, err))
+	if (!hsm_objects_of_uri(hsm, CKO_SECRET_KEY, uri, handles, 2, &count, err))
 		return false;
 	if (count == 0)
 		return muster_fail(err, CAUSE_KEY_NOT_FOUND,

@@ -178,8 +178,9 @@ static bool uri_template(P11KitUri *uri, CK_OBJECT_CLASS *class,
 	return true;
 }
 
-bool hsm_object_of_uri(struct hsm *hsm, CK_OBJECT_CLASS class, const char *text,
-		       CK_OBJECT_HANDLE ret_handles[2], size_t *ret_count, struct muster_error *err)
+bool hsm_objects_of_uri(struct hsm *hsm, CK_OBJECT_CLASS class, const char *text,
+			CK_OBJECT_HANDLE *handles, size_t max, size_t *ret_count,
+			struct muster_error *err)
 {
 	CLEANUP(p11_kit_uri_freep) P11KitUri *uri = hsm_uri_new(text, err);
 	CK_ATTRIBUTE template[HSM_TEMPLATE_MAX];
@@ -191,7 +192,7 @@ bool hsm_object_of_uri(struct hsm *hsm, CK_OBJECT_CLASS class, const char *text,
 	*ret_count = 0;
 	if (!matches || !p11_kit_uri_match_token_info(uri, &hsm->token))
 		return true;
-	return hsm_objects_find(hsm, template, template_count, ret_handles, 2, ret_count, err);
+	return hsm_objects_find(hsm, template, template_count, handles, max, ret_count, err);
 }
 
 /* -- Reading ----------------------------------------------------------------------------------------------- */

@@ -21,5 +21,6 @@ void attest_key_done(struct attest_key *key)
 	free(key->token_serial);
 	free(key->wrapped.file);
 	free(key->wrapped.method);
+	cJSON_Delete(key->namesakes);
 	*key = (struct attest_key){ 0 };
 }

@@ -30,14 +30,15 @@ struct attest_key {
 		char digest[65], recipient[65]; /* SHA-256 of the file and of the key it is for */
 		bool is_announced;              /* by an earlier run: the file is ours */
 	} wrapped;
-	bool is_gone; /* destroyed after it was wrapped out, or about to be */
+	bool is_gone;     /* destroyed after it was wrapped out, or about to be */
+	cJSON *namesakes; /* the IDs of former lives' keys with its label, when it was made; or NULL */
 };
 
 /* Nothing is signed with it any more. */
 void attest_key_close(struct attest_key *key);
 void attest_key_done(struct attest_key *key);
 
-/* -- Of a job (attest.c) ---------------------------------------------------------------------------------------- */
+/* -- Of a job (attest.c, attest-label.c) ------------------------------------------------------------------------- */
 
 /* The primary always; the secondary where the profile wants one, or the journal knows one: see attest_key_find_start. */
 bool attest_has_key(const struct job *job, enum attest_which which);
@@ -47,5 +48,7 @@ bool attest_add_names(const struct job *job, enum attest_which which, cJSON *bod
 /* The label of the present key's objects: the secondary's are told apart from the primary's by more than their IDs. No
  * registration ID has a plus. NULL without memory. */
 char *attest_label(const struct job *job, const char *label);
+/* The same of the key pair, from the profile's template. NULL with *err. */
+char *attest_key_label(const struct job *job, struct muster_error *err);
 /* Keys that are refused, or whose certificates nobody can make, do not stay; *err says why. Returns false. */
 bool attest_discard_keys(struct job *job, struct muster_error *err);

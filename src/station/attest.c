@@ -42,12 +42,18 @@ bool attest_key_is_journalled(const struct job *job)
 	return attest_x509_applies(job) && token_applies(job) && key->id.size > 0 && !key->is_gone;
 }
 
-/* A dry run makes no key; a released device has one, or it is an error that read-back tells. */
-bool attest_key_is_missing(const struct job *job)
+/* A released device has one, or it is an error that read-back tells. */
+bool attest_key_is_to_be_made(const struct job *job)
 {
 	return attest_x509_applies(job) && attest_has_key(job, job_which(job)) &&
-	       !job_is_dry(job) && job->keys[job_which(job)].spki.size == 0 && !job->was_released &&
+	       job->keys[job_which(job)].spki.size == 0 && !job->was_released &&
 	       !attest_any_key_is_gone(job) && !job_is_absent(job);
+}
+
+/* A dry run makes no key. */
+bool attest_key_is_missing(const struct job *job)
+{
+	return !job_is_dry(job) && attest_key_is_to_be_made(job);
 }
 
 /* Late, when the certificate is in the journal: a cut never leaves one in the token that nobody knows. Storing it again is
@@ -62,6 +68,11 @@ bool attest_store_applies(const struct job *job)
 bool attest_derive_applies(const struct job *job)
 {
 	return job->run->profile.attestation == PROFILE_SYMMETRIC_KEY;
+}
+
+bool attest_is_derived_again(const struct job *job)
+{
+	return attest_derive_applies(job) && job->is_derived_again;
 }
 
 /* -- After a cut ---------------------------------------------------------------------------------------------- */
@@ -86,11 +97,6 @@ bool attest_token_sweep_start(struct job *job, struct muster_error *err)
 static const char *which_word(const struct job *job)
 {
 	return job_which(job) == ATTEST_PRIMARY ? "" : "secondary ";
-}
-
-char *attest_label(const struct job *job, const char *label)
-{
-	return text_format("%s%s", label, job_which(job) == ATTEST_PRIMARY ? "" : "+secondary");
 }
 
 bool attest_add_names(const struct job *job, enum attest_which which, cJSON *body)
@@ -213,7 +219,9 @@ bool attest_key_make_intend(struct job *job, cJSON *body, struct muster_error *e
 	return (attest_add_names(job, job_which(job), body) &&
 		json_add_text(body, "keyType", job->run->profile.x509.key_type) &&
 		json_add_bool(body, "leaves", job->run->profile.x509.key_leaves) &&
-		json_add_text(body, "token", job->token.label)) ||
+		json_add_text(body, "token", job->token.label) &&
+		(!key->namesakes ||
+		 json_add_item(body, "sameLabel", cJSON_Duplicate(key->namesakes, true)))) ||
 	       muster_fail_memory(err);
 }
 
@@ -222,16 +230,10 @@ bool attest_key_make_start(struct job *job, struct muster_error *err)
 	CLEANUP(worker_message_done) struct worker_message request = { 0 };
 	const struct attest_key *key = &job->keys[job_which(job)];
 	const struct profile *profile = &job->run->profile;
-	struct identity_values values = { .serial = job->serial,
-					  .registration_id = job->registration_id };
-	CLEANUP(freep) char *expanded = NULL, *label = NULL;
+	CLEANUP(freep) char *label = attest_key_label(job, err);
 
-	if (!identity_template_expand(profile->x509.key_label, TEMPLATE_LABEL, &values, &expanded,
-				      err))
-		return muster_error_prefix(err, "making the key's label");
-	label = attest_label(job, expanded);
 	if (!label)
-		return muster_fail_memory(err);
+		return false;
 	worker_request_init(&request, WORKER_HSM_KEY_GENERATE);
 	worker_add_bytes(&request, FIELD_KEY_ID, key->id.data, key->id.size);
 	worker_add_text(&request, FIELD_LABEL, label);

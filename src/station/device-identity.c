@@ -123,7 +123,8 @@ static char *certificate_uri(const char *token_uri, const char *registration_id,
 }
 
 static bool find_certificate(const struct station_material *material, const char *registration_id,
-			     struct device_identity *identity, struct muster_error *err)
+			     const struct bytes *digests, struct device_identity *identity,
+			     struct muster_error *err)
 {
 	CLEANUP(bytes_done) struct bytes der = { 0 };
 	CLEANUP(freep)
@@ -132,7 +133,8 @@ static bool find_certificate(const struct station_material *material, const char
 			    : certificate_uri(material->token.uri, registration_id, err);
 
 	return uri &&
-	       token_certificate_find(identity->custody.hsm, uri, &identity->id, &der, err) &&
+	       token_certificate_find(identity->custody.hsm, uri, digests, &identity->id, &der,
+				      err) &&
 	       pki_certificate_read(der.data, der.size, uri, &identity->certificate, err);
 }
 
@@ -164,7 +166,7 @@ static bool check_pair(const struct device_identity *identity, struct muster_err
 			   "the device's certificate is not for the device's key");
 }
 
-static bool open_certificate(const struct station_material *material, const char *registration_id,
+static bool open_certificate(const struct station_material *material,
 			     struct device_identity *identity, struct muster_error *err)
 {
 	const struct station_custody request = { .token = material->token };
@@ -186,9 +188,7 @@ static bool open_certificate(const struct station_material *material, const char
 		return read_key(material->key ? material->key : material->certificate, identity,
 				err) &&
 		       check_pair(identity, err);
-	return custody_open(&identity->custody, &request, uri, CUSTODY_LOOKS, err) &&
-	       (in_file || find_certificate(material, registration_id, identity, err)) &&
-	       find_key(material, identity, err) && check_pair(identity, err);
+	return custody_open(&identity->custody, &request, uri, CUSTODY_LOOKS, err);
 }
 
 /* -- The whole ----------------------------------------------------------------------------------------------------- */
@@ -204,9 +204,20 @@ bool device_identity_open(const struct station_material *material, const char *r
 	case PROFILE_TPM:
 		return true;
 	case PROFILE_X509:
-		return open_certificate(material, registration_id, identity, err);
+		return open_certificate(material, identity, err);
 	case PROFILE_SYMMETRIC_KEY:
 		break;
 	}
 	return open_symmetric(material, registration_id, &identity->symmetric_key, err);
+}
+
+bool device_identity_find(const struct station_material *material, const char *registration_id,
+			  const struct bytes *digests, struct device_identity *identity,
+			  struct muster_error *err)
+{
+	if (!identity->custody.hsm)
+		return true;
+	return (identity->certificate ||
+		find_certificate(material, registration_id, digests, identity, err)) &&
+	       find_key(material, identity, err) && check_pair(identity, err);
 }

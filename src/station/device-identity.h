@@ -20,6 +20,10 @@ void device_identity_done(struct device_identity *identity);
 /* Which kind the material is of: CAUSE_OPTIONS_CONTRADICT for two kinds or none. */
 bool device_identity_kind(const struct station_material *material,
 			  enum profile_attestation *ret_kind, struct muster_error *err) MUST_CHECK;
-/* Blocks up to the deadlines of opening and logging in. */
+/* Everything but what is in a token, which is opened. Blocks up to the deadlines of opening and logging in. */
 bool device_identity_open(const struct station_material *material, const char *registration_id,
 			  struct device_identity *identity, struct muster_error *err) MUST_CHECK;
+/* What is in the token, if one was opened. Of several certificates that match, the one that has one of the digests. */
+bool device_identity_find(const struct station_material *material, const char *registration_id,
+			  const struct bytes *digests, struct device_identity *identity,
+			  struct muster_error *err) MUST_CHECK;

@@ -51,13 +51,14 @@ static bool add_base64(cJSON *part, const char *name, const void *data, size_t s
 
 /* What is said of each key, and by which names. */
 static const struct key_names {
-	const char *certificate, *certificate_sha256, *request, *id, *attributes, *wrapped;
+	const char *certificate, *certificate_sha256, *request, *id, *attributes, *wrapped, *same;
 } key_names[ATTEST_KEYS] = {
 	[ATTEST_PRIMARY] = { "certificate", "certificateSha256", "certificateRequest", "keyId",
-			     "keyAttributes", "wrappedKey" },
+			     "keyAttributes", "wrappedKey", "sameLabelKeyIds" },
 	[ATTEST_SECONDARY] = { "secondaryCertificate", "secondaryCertificateSha256",
 			       "secondaryCertificateRequest", "secondaryKeyId",
-			       "secondaryKeyAttributes", "secondaryWrappedKey" },
+			       "secondaryKeyAttributes", "secondaryWrappedKey",
+			       "secondarySameLabelKeyIds" },
 };
 
 static bool add_hex_id(cJSON *part, const char *name, const struct bytes *id)
@@ -104,7 +105,9 @@ static bool add_keys(cJSON *part, const struct job *job)
 		    !add_base64(part, names->request, key->request.data, key->request.size) ||
 		    !add_hex_id(part, names->id, &key->id) ||
 		    !json_add_text(part, names->attributes, key->attributes) ||
-		    !add_wrapped(part, names, key))
+		    !add_wrapped(part, names, key) ||
+		    (key->namesakes &&
+		     !json_add_item(part, names->same, cJSON_Duplicate(key->namesakes, true))))
 			return false;
 	}
 	return !job->keys[ATTEST_PRIMARY].wrapped.file ||
@@ -143,7 +146,8 @@ cJSON *evidence_attestation(const struct job *job)
 			job->ek_certificate.size) ||
 	    (job->has_ek && !json_add_item(part, "ekChecks", findings_json(&job->findings))) ||
 	    !json_add_text(part, "token", job->token.label) ||
-	    !json_add_text(part, "tokenSerial", job->token.serial) || !add_keys(part, job))
+	    !json_add_text(part, "tokenSerial", job->token.serial) || !add_keys(part, job) ||
+	    (attest_is_derived_again(job) && !json_add_bool(part, "derivedAgain", true)))
 		return NULL;
 	return TAKE_PTR(part);
 }

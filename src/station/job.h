@@ -210,9 +210,10 @@ struct job {
 	struct journal_device device; /* the journal's row as read, texts in its storage */
 	bool was_known;               /* the journal had it */
 	bool was_released;            /* and complete: this run only looks */
-	bool was_unverified; /* released without being verified, though the profile asks for it */
-	int64_t failures;    /* runs that count against its budget */
-	cJSON *spooled;      /* what was noted when it was spooled; see spool.c */
+	bool was_unverified;   /* released without being verified, though the profile asks for it */
+	bool is_derived_again; /* a life of it that has ended had a derived key, too */
+	int64_t failures;      /* runs that count against its budget */
+	cJSON *spooled;        /* what was noted when it was spooled; see spool.c */
 	char attempt_id[33];
 	int64_t attempt;
 

@@ -90,7 +90,7 @@ static bool read_from_token(const char *uri, const struct station_token *token,
 
 	return visit_open(&visit, token->uri ? token->uri : uri, err) &&
 	       (!login_has_pin(&token->pin, &visit.uri) || visit_login(&visit, &token->pin, err)) &&
-	       token_certificate_find(visit.worker, uri, &id, &der, err) &&
+	       token_certificate_find(visit.worker, uri, NULL, &id, &der, err) &&
 	       pki_certificate_read(der.data, der.size, "the token's certificate", &leaf, err) &&
 	       fill_certificate(leaf, false, ret_certificate, err);
 }

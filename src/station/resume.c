@@ -14,7 +14,8 @@
 
 struct resumption {
 	struct job *job;
-	bool has_ended; /* a life, and no other began yet */
+	bool has_ended;  /* a life, and no other began yet */
+	bool is_derived; /* the key of the life that is read */
 };
 
 static bool take_bytes(struct bytes *target, const char *text,
@@ -103,6 +104,8 @@ static bool take_attest(struct job *job, const struct journal_entry *entry, cons
 	if (is_step(body, "key-make")) {
 		bytes_done(&key->certificate);
 		key->is_gone = false;
+		cJSON_Delete(key->namesakes);
+		key->namesakes = cJSON_Duplicate(json_get(body, "sameLabel"), true);
 	}
 	if (is_step(body, "wrap-out"))
 		return take_wrapped(job, entry, body);
@@ -181,6 +184,12 @@ static void forget(struct job *job)
 	free(TAKE_PTR(job->evidence));
 }
 
+static bool is_derived(const char *attestation)
+{
+	return attestation &&
+	       text_equal_folded(attestation, profile_attestation_word(PROFILE_SYMMETRIC_KEY));
+}
+
 static bool take_entry(void *context, const struct journal_entry *entry, struct muster_error *err)
 {
 	static const struct {
@@ -197,8 +206,11 @@ static bool take_entry(void *context, const struct journal_entry *entry, struct 
 	if (!json_parse(entry->body, strlen(entry->body), "a journal entry", &body, err))
 		return muster_error_prefix(err, "reading entry %lld of the journal",
 					   (long long)entry->seq);
+	if (strcmp(entry->stage, JOURNAL_DEVICE_STAGE) == 0 && json_get(body, "attestation"))
+		resumption->is_derived = is_derived(json_text(body, "attestation"));
 	if (life_ends(entry, body)) {
 		forget(job);
+		job->is_derived_again = job->is_derived_again || resumption->is_derived;
 		resumption->has_ended = true;
 	} else if (strcmp(entry->stage, JOURNAL_DEVICE_STAGE) != 0) {
 		resumption->has_ended = false;
@@ -266,8 +278,10 @@ bool resume_from_journal(struct job *job, struct muster_error *err)
 {
 	struct resumption resumption = { .job = job };
 
-	if (job->device.state == JOURNAL_RETIRED)
+	if (job->device.state == JOURNAL_RETIRED) {
+		job->is_derived_again = is_derived(job->device.attestation);
 		return true;
+	}
 	if (!journal_entries_all(job->run->journal, job->registration_id, take_entry, &resumption,
 				 err))
 		return false;

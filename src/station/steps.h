@@ -46,13 +46,15 @@ STEP_FINISHES(tpm_prove_finish);
 STEP_STARTS(tpm_roll_call_start);
 STEP_FINISHES(tpm_roll_call_finish);
 
-/* attest.c, attest-certificate.c */
+/* attest.c, attest-label.c, attest-certificate.c */
 STEP_APPLIES(token_applies);
 STEP_APPLIES(attest_key_is_journalled);
+STEP_APPLIES(attest_key_is_to_be_made);
 STEP_APPLIES(attest_key_is_missing);
 STEP_APPLIES(attest_store_applies);
 STEP_APPLIES(attest_x509_applies);
 STEP_APPLIES(attest_derive_applies);
+STEP_APPLIES(attest_is_derived_again);
 STEP_STARTS(attest_key_find_start);
 STEP_FINISHES(attest_key_find_finish);
 STEP_APPLIES(attest_token_sweep_applies);
@@ -60,6 +62,9 @@ STEP_STARTS(attest_token_sweep_start);
 STEP_APPLIES(attest_sweep_applies);
 STEP_STARTS(attest_key_sweep_start);
 STEP_FINISHES(attest_key_sweep_finish);
+STEP_APPLIES(attest_label_applies);
+STEP_STARTS(attest_label_start);
+STEP_FINISHES(attest_label_finish);
 STEP_INTENDS(attest_key_make_intend);
 STEP_STARTS(attest_key_make_start);
 STEP_FINISHES(attest_key_make_finish);

@@ -20,13 +20,16 @@ enum finding {
 	PUBLIC_HALF_BAD,
 	CERTIFICATE_CHANGED,
 	CERTIFICATE_MISSING,
+	KEY_RETIRED,
 };
 
 static const struct {
 	const char *name, *remedy;
 } findings[] = {
 	[OBJECT_WITHOUT_ROW] = { "object-without-row",
-				 "Ask who made it; if nobody misses it, destroy it with pkcs11-tool --delete-object." },
+				 "It may be a living device's, made by another station or in a part of the journal that was lost: compare "
+				 "its certificate with muster enrollment show, look for a newer journal (muster journal verify --anchor), "
+				 "and ask who made it. Destroy nothing that may be enrolled." },
 	[OBJECT_WITHOUT_ID] = { "object-without-id",
 				"Left by a module that was ended while it made an object, if it has no label either: the next "
 				"run that finds a cut sweeps it." },
@@ -48,6 +51,9 @@ static const struct {
 				  "Compare with the evidence of the device; destroy the certificate if it is not meant to be there." },
 	[CERTIFICATE_MISSING] = { "certificate-missing",
 				  "Store it again from the device's evidence, if something looks for it on the token." },
+	[KEY_RETIRED] = { "key-retired",
+			  "The device that had it was retired. Destroy what has this ID with pkcs11-tool --delete-object: software that "
+			  "looks by label could take it for the present one." },
 };
 
 struct audit {
@@ -197,6 +203,10 @@ static bool look_for(struct audit *audit, const struct ledger_key *key, struct m
 {
 	if (key->state != LEDGER_MADE)
 		return true;
+	if (key->is_over)
+		return key->keys_seen + key->certificates_seen == 0 ||
+		       report(audit, KEY_RETIRED, key->id, key->name,
+			      key->keys_seen > 0 ? "private-key" : "certificate", err);
 	if (key->keys_seen == 0)
 		return report(audit, KEY_MISSING, key->id, key->name,
 			      key->is_pair ? "private-key" : "secret-key", err);

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "life.h"
 #include "muster/json.h"
 #include "muster/text.h"
 
@@ -120,6 +121,8 @@ static bool take_intent(struct ledger_key *key, const struct journal_entry *entr
 	if (!json_text(body, "label") && !json_text(body, "keyType"))
 		return true;
 	key->state = LEDGER_ANNOUNCED;
+	key->is_of_device = is_device;
+	key->is_over = false;
 	key->is_pair = json_text(body, "keyType") != NULL;
 	return set_text(&key->name, is_device ? entry->registration_id : json_text(body, "label"));
 }
@@ -138,6 +141,22 @@ static bool take_outcome(struct ledger_key *key, const cJSON *body)
 	return set_text(&key->attributes, json_text(body, "attributes"));
 }
 
+/* Lives end seldom. */
+static bool may_end_a_life(const struct journal_entry *entry)
+{
+	return strcmp(entry->stage, RETIRE_STAGE) == 0 || strcmp(entry->stage, OUTBOX_STAGE) == 0;
+}
+
+static void end_life(const struct ledger *ledger, const char *registration_id)
+{
+	for (size_t i = 0; i < ledger->count; i++) {
+		struct ledger_key *key = ledger->keys[i];
+
+		if (key->is_of_device && strcmp(key->name, registration_id) == 0)
+			key->is_over = true;
+	}
+}
+
 static bool take_entry(void *context, const struct journal_entry *entry, struct muster_error *err)
 {
 	struct reading *reading = context;
@@ -145,11 +164,14 @@ static bool take_entry(void *context, const struct journal_entry *entry, struct 
 	const char *id, *serial;
 	struct ledger_key *key;
 
-	if (!strstr(entry->body, "\"keyId\"") || !strstr(entry->body, "\"tokenSerial\""))
+	if (!may_end_a_life(entry) &&
+	    (!strstr(entry->body, "\"keyId\"") || !strstr(entry->body, "\"tokenSerial\"")))
 		return true;
 	if (!json_parse(entry->body, strlen(entry->body), "a journal entry", &body, err))
 		return muster_error_prefix(err, "reading entry %lld of the journal",
 					   (long long)entry->seq);
+	if (life_ends(entry, body))
+		end_life(reading->ledger, entry->registration_id);
 	id = json_text(body, "keyId");
 	serial = json_text(body, "tokenSerial");
 	if (!id || !serial || strcmp(serial, reading->token_serial) != 0)

@@ -18,6 +18,8 @@ struct ledger_key {
 	char *name; /* its label, or the device's registration ID */
 	char *primary; /* the ID of the device's primary key, beside which it is the secondary one; or NULL */
 	enum ledger_state state;
+	bool is_of_device;         /* made when that was provisioned, and not for a name alone */
+	bool is_over;              /* that life of the device has ended */
 	bool is_pair, is_released; /* of a device that was released its certificate is stored too */
 	char *attributes;          /* "local=true ..." when it was made; NULL: not known */
 	char public_sha256[SHA256_HEX_SIZE];      /* "": not known */

@@ -234,14 +234,16 @@ bool token_key_of_id(struct worker *worker, const struct bytes *id, struct bytes
 	return bytes_copy(ret_spki, spki->data, spki->size, err);
 }
 
-bool token_certificate_find(struct worker *worker, const char *uri, struct bytes *ret_id,
-			    struct bytes *ret_der, struct muster_error *err)
+bool token_certificate_find(struct worker *worker, const char *uri, const struct bytes *digests,
+			    struct bytes *ret_id, struct bytes *ret_der, struct muster_error *err)
 {
 	CLEANUP(worker_message_done) struct worker_message request = { 0 }, reply = { 0 };
 	const struct bytes *id, *der;
 
 	worker_request_init(&request, WORKER_HSM_CERTIFICATE_FIND);
 	worker_add_text(&request, FIELD_KEY_URI, uri);
+	if (digests && digests->size > 0)
+		worker_add_bytes(&request, FIELD_DIGEST, digests->data, digests->size);
 	if (!worker_call(worker, &request, &reply, err))
 		return false;
 	if (worker_u64(&reply, FIELD_FOUND) == 0)

@@ -72,6 +72,8 @@ bool token_key_find(struct worker *worker, const char *uri, struct bytes *ret_id
 /* The SPKI of the one private key of that CKA_ID. */
 bool token_key_of_id(struct worker *worker, const struct bytes *id, struct bytes *ret_spki,
 		     struct muster_error *err) MUST_CHECK;
-/* One certificate by URI: its CKA_ID, which may be empty, and its DER. CAUSE_KEY_NOT_FOUND, CAUSE_KEY_AMBIGUOUS. */
-bool token_certificate_find(struct worker *worker, const char *uri, struct bytes *ret_id,
-			    struct bytes *ret_der, struct muster_error *err) MUST_CHECK;
+/* One certificate by URI: its CKA_ID, which may be empty, and its DER; of several the one that has one of the digests (NULL:
+ * none). CAUSE_KEY_NOT_FOUND, CAUSE_KEY_AMBIGUOUS. */
+bool token_certificate_find(struct worker *worker, const char *uri, const struct bytes *digests,
+			    struct bytes *ret_id, struct bytes *ret_der, struct muster_error *err)
+	MUST_CHECK;

@@ -196,6 +196,16 @@ static bool fill_profile(struct verification *verification, struct muster_error 
 	return copy_hubs(enrollment, &profile->iot_hubs, err);
 }
 
+static bool find_identity(struct verification *verification, struct muster_error *err)
+{
+	const struct station_verify *request = verification->request;
+	CLEANUP(bytes_done) struct bytes digests = { 0 };
+
+	dps_enrollment_thumbprints(verification->enrollment, &digests);
+	return device_identity_find(&request->material, request->registration_id, &digests,
+				    &verification->identity, err);
+}
+
 static bool read_enrollment(struct verification *verification, struct dps_client *client,
 			    struct muster_error *err)
 {
@@ -298,8 +308,8 @@ bool station_verify(const struct station_verify *request, struct dps_client *cli
 	use_client(&verification, client);
 	if (!device_identity_open(&request->material, request->registration_id,
 				  &verification.identity, err) ||
-	    !read_enrollment(&verification, client, err) || !fill_profile(&verification, err) ||
-	    !loop_run(&verification.run, &one.feed, err))
+	    !read_enrollment(&verification, client, err) || !find_identity(&verification, err) ||
+	    !fill_profile(&verification, err) || !loop_run(&verification.run, &one.feed, err))
 		return false;
 	if (verification.failure.code != MUSTER_OK) {
 		*err = verification.failure;

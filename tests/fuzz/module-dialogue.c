@@ -475,7 +475,8 @@ static void ask_certificate(void)
 	struct hsm_id found_id;
 	bool found;
 
-	(void)!hsm_certificate_find(hsm, "pkcs11:object=label", &found, &found_id, &der, &err);
+	(void)!hsm_certificate_find(hsm, "pkcs11:object=label", NULL, &found, &found_id, &der,
+				    &err);
 }
 
 static void ask_list(void)
@@ -483,7 +484,9 @@ static void ask_list(void)
 	struct hsm_id ids[HSM_KEYS_MAX];
 	size_t count;
 
-	if (hsm_keys_list(hsm, ids, &count, &err))
+	if (hsm_keys_list(hsm, NULL, ids, &count, &err))
+		assert(count <= HSM_KEYS_MAX);
+	if (hsm_keys_list(hsm, "label", ids, &count, &err))
 		assert(count <= HSM_KEYS_MAX);
 }
 

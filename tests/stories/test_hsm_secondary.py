@@ -257,7 +257,9 @@ def test_what_replaces_a_retired_device_has_two_new_keys(station, token):
     assert done.status == 0 and done.json["verified"] is True, done
     attestation = attestation_of(done)
     assert not {attestation["keyId"], attestation["secondaryKeyId"]} & old
-    assert audit(station, token) == (4, 12)
+    done = station.muster("hsm", "audit", token.uri, "--pin-file", token.pin_file, "--journal", station.journal, "-o", "json")
+    assert {row["keyId"] for row in done.json["findings"] if row["finding"] == "key-retired"} == old
+    assert (done.json["keys"], done.json["objects"], len(done.json["findings"])) == (4, 12, 2), done
 
 
 def test_devices_of_a_manifest_have_two_keys_each(station, token):

@@ -262,7 +262,8 @@ static void too_many_fields_are_refused(void **state)
 
 	(void)state;
 	worker_reply_init(&message, WORKER_HSM_KEYS);
-	for (int i = 0; i < WORKER_FIELDS_MAX; i++)
+	worker_add_u64(&message, FIELD_COUNT, WORKER_FIELDS_MAX - 1);
+	for (int i = 0; i < WORKER_FIELDS_MAX - 1; i++)
 		worker_add_bytes(&message, FIELD_KEY_ID, "x", 1);
 	encode(&message, &wire);
 	worker_add_bytes(&message, FIELD_KEY_ID, "x", 1);
