@@ -21,7 +21,7 @@ struct station_checkpoint_request {
 	/* A file (PEM, mode 0600), a PKCS#11 URI with pin-source, or "tpm:handle=...;tcti=..."; NULL: station.key beside the journal,
 	 * made when missing. */
 	const char *key;
-	bool may_make_key; /* a file that was named may be made, too */
+	bool is_new_key; /* another than that of the last checkpoint; a file that was named may be made, too */
 	/* "tpm:index=0x01800100;tcti=TCTI": a counter of the station's TPM that this raises; NULL: none. Made when missing. */
 	const char *counter;
 	bool counter_is_new;       /* to this journal, though the TPM has it already */
@@ -38,7 +38,8 @@ struct station_checkpoint {
 };
 
 /* Signs the journal's head with the station's key, records that as an entry, and writes the anchor. An anchor that is
- * there already has to be one of this journal (CAUSE_ANCHOR_MISMATCH) and is replaced. */
+ * there already has to be one of this journal (CAUSE_ANCHOR_MISMATCH) and is replaced; the key has to be that of the last
+ * checkpoint (CAUSE_STATION_KEY_CHANGED), unless it is said to be new. */
 bool station_checkpoint_make(const struct station_checkpoint_request *request,
 			     struct station_checkpoint *ret_checkpoint, struct muster_error *err)
 	MUST_CHECK;
@@ -55,7 +56,9 @@ struct station_audit_request {
 	/* "ENTRY WORDS" as read aloud. */
 	const char *const *spoken;
 	size_t spoken_count;
-	const char *public_key_path; /* PEM: who must have signed the checkpoints; NULL: anybody */
+	/* PEM: each checkpoint must have been signed by one of these; none: by anybody. */
+	const char *const *public_key_paths;
+	size_t public_key_count;
 	/* The counter that checkpoints raised: as for station_checkpoint_request, or its value as somebody read it there;
 	 * NULL: none. Needs a public key: a counter shows which journal is the latest, not whose. */
 	const char *counter;

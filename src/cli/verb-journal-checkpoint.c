@@ -19,7 +19,7 @@ static const struct option_row rows[] = {
 	{ 0, "station-key", NULL, OPTION_TEXT, "FILE|URI",
 	  "Key to sign with: PEM, mode 0600, or in a token or a TPM; default: station.key beside the journal",
 	  offsetof(struct checkpoint_options, key), NULL, NULL, 0 },
-	{ 0, "new-key", NULL, OPTION_FLAG, NULL, "Make the key of --station-key, if it is a file that is not there",
+	{ 0, "new-key", NULL, OPTION_FLAG, NULL, "Sign with another key than before; make it, if it is a file that is not there",
 	  offsetof(struct checkpoint_options, new_key), NULL, NULL, 0 },
 	{ 0, "anchor", NULL, OPTION_TEXT, "FILE", "Write what others need to know there: on a stick, another machine",
 	  offsetof(struct checkpoint_options, anchor), NULL, NULL, 0 },
@@ -44,7 +44,7 @@ static bool run(const struct invocation *call, struct muster_error *err)
 	CLEANUP(freep) char *path = NULL;
 	CLEANUP(cJSON_freep) cJSON *object = cJSON_CreateObject();
 	struct station_checkpoint_request request = { .key = options->key,
-						      .may_make_key = options->new_key,
+						      .is_new_key = options->new_key,
 						      .anchor_path = options->anchor,
 						      .counter = options->counter,
 						      .counter_is_new = options->new_counter,

@@ -9,7 +9,7 @@ struct verify_options {
 	const char *export;
 	struct option_list anchors;
 	struct option_list words;
-	const char *public_key;
+	struct option_list public_keys;
 	const char *counter;
 };
 
@@ -22,8 +22,8 @@ static const struct option_row rows[] = {
 	  offsetof(struct verify_options, anchors), NULL, NULL, 0 },
 	{ 0, "words", NULL, OPTION_LIST, "TEXT", "Entry and words as they were read aloud, \"48213 lusab-...\"; may be repeated",
 	  offsetof(struct verify_options, words), NULL, NULL, 0 },
-	{ 0, "public-key", NULL, OPTION_TEXT, "FILE", "Whose signatures the checkpoints must have, PEM",
-	  offsetof(struct verify_options, public_key), NULL, NULL, 0 },
+	{ 0, "public-key", NULL, OPTION_LIST, "FILE", "Whose signature each checkpoint must have, PEM; one of several, if repeated",
+	  offsetof(struct verify_options, public_keys), NULL, NULL, 0 },
 	{ 0, "counter", NULL, OPTION_TEXT, "TPM|N", "The counter that checkpoints raised, or its value as read by others; with --public-key",
 	  offsetof(struct verify_options, counter), NULL, NULL, 0 },
 	{ 0 },
@@ -73,7 +73,8 @@ static bool run(const struct invocation *call, struct muster_error *err)
 						 .anchor_count = options->anchors.count,
 						 .spoken = options->words.words,
 						 .spoken_count = options->words.count,
-						 .public_key_path = options->public_key,
+						 .public_key_paths = options->public_keys.words,
+						 .public_key_count = options->public_keys.count,
 						 .counter = options->counter };
 	struct station_audit audit;
 

@@ -12,7 +12,7 @@ struct audit {
 	const struct station_audit_request *request;
 	struct anchor *anchors;
 	size_t anchor_count;
-	char wanted_key[SHA256_HEX_SIZE]; /* "" for any */
+	char (*wanted_keys)[SHA256_HEX_SIZE]; /* as many as the request has; none: any */
 	struct counter_trail trail;
 	bool has_counter;
 	char index[COUNTER_INDEX_SIZE]; /* "" for the last that is named */
@@ -30,6 +30,7 @@ static void audit_done(struct audit *audit)
 		anchor_done(&audit->anchors[i]);
 	free(audit->anchors);
 	counter_trail_done(&audit->trail);
+	free(audit->wanted_keys);
 }
 
 /* -- What is expected --------------------------------------------------------------------------------------- */
@@ -57,17 +58,29 @@ static bool read_anchors(struct audit *audit, struct muster_error *err)
 	return true;
 }
 
-static bool read_public_key(struct audit *audit, struct muster_error *err)
+static bool read_public_keys(struct audit *audit, struct muster_error *err)
 {
-	const char *path = audit->request->public_key_path;
-	CLEANUP(bytes_done) struct bytes spki = { 0 };
+	const struct station_audit_request *request = audit->request;
 
-	if (!path)
-		return true;
-	if (!signature_key_read(path, &spki, err))
-		return false;
-	sha256_hex(audit->wanted_key, spki.data, spki.size);
+	audit->wanted_keys = calloc(request->public_key_count + 1, sizeof(*audit->wanted_keys));
+	if (!audit->wanted_keys)
+		return muster_fail_memory(err);
+	for (size_t i = 0; i < request->public_key_count; i++) {
+		CLEANUP(bytes_done) struct bytes spki = { 0 };
+
+		if (!signature_key_read(request->public_key_paths[i], &spki, err))
+			return false;
+		sha256_hex(audit->wanted_keys[i], spki.data, spki.size);
+	}
 	return true;
+}
+
+static bool is_wanted(const struct audit *audit, const char *key)
+{
+	for (size_t i = 0; i < audit->request->public_key_count; i++)
+		if (strcmp(key, audit->wanted_keys[i]) == 0)
+			return true;
+	return audit->request->public_key_count == 0;
 }
 
 static bool read_counter(struct audit *audit, struct muster_error *err)
@@ -78,7 +91,7 @@ static bool read_counter(struct audit *audit, struct muster_error *err)
 	audit->has_counter = text;
 	if (!text)
 		return true;
-	if (!audit->wanted_key[0])
+	if (audit->request->public_key_count == 0)
 		return muster_fail(
 			err, CAUSE_USAGE,
 			"a counter shows which journal is the latest, not whose it is: give the public key too");
@@ -113,7 +126,7 @@ static bool check_checkpoint(struct audit *audit, const struct journal_entry *en
 	if (!checkpoint_verify(&checkpoint, err))
 		return muster_error_prefix(err, "entry %lld", (long long)entry->seq);
 	sha256_hex(key, checkpoint.spki.data, checkpoint.spki.size);
-	if (audit->wanted_key[0] && strcmp(key, audit->wanted_key) != 0)
+	if (!is_wanted(audit, key))
 		return fail_checkpoint(entry, "is signed by another key", err);
 	audit->result.checkpoint_count++;
 	audit->result.signed_to = checkpoint.entry;
@@ -257,10 +270,10 @@ static bool check_left(struct audit *audit, struct muster_error *err)
 					   "'%s' is not the evidence that the journal recorded",
 					   PRINTABLE(anchor->name));
 	}
-	if (audit->wanted_key[0] && result->checkpoint_count == 0)
+	if (audit->request->public_key_count > 0 && result->checkpoint_count == 0)
 		return muster_fail(err, CAUSE_CHECKPOINT_INVALID,
 				   "the journal has no checkpoint of the key in '%s'",
-				   PRINTABLE(audit->request->public_key_path));
+				   PRINTABLE(audit->request->public_key_paths[0]));
 	return check_counter(audit, err);
 }
 
@@ -304,7 +317,7 @@ bool station_audit(const struct station_audit_request *request, struct station_a
 {
 	CLEANUP(audit_done) struct audit audit = { .request = request, .is_at_start = true };
 
-	if (!read_anchors(&audit, err) || !read_public_key(&audit, err) ||
+	if (!read_anchors(&audit, err) || !read_public_keys(&audit, err) ||
 	    !read_counter(&audit, err))
 		return false;
 	if (request->export_path ? !audit_export(&audit, err) : !audit_journal(&audit, err)) {

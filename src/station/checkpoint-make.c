@@ -10,6 +10,7 @@
 #include "checkpoint-key.h"
 #include "checkpoint.h"
 #include "counter-trail.h"
+#include "signature.h"
 #include "who.h"
 
 /* -- The anchor --------------------------------------------------------------------------------------------- */
@@ -64,6 +65,51 @@ static bool write_anchor(const char *path, const struct checkpoint *checkpoint, 
 	text = printed ? text_format("%s\n", printed) : NULL;
 	return text ? file_write(path, text, strlen(text), 0644, true, err)
 		    : muster_fail_memory(err);
+}
+
+/* -- The key -------------------------------------------------------------------------------------------------- */
+
+static bool take_key(void *context, const struct journal_entry *entry, struct muster_error *err)
+{
+	CLEANUP(cJSON_freep) cJSON *body = NULL;
+	CLEANUP(bytes_done) struct bytes spki = { 0 };
+	char *digest = context;
+
+	if (strcmp(entry->stage, "journal") != 0)
+		return true;
+	if (!json_parse(entry->body, strlen(entry->body), "a journal entry", &body, err))
+		return muster_error_prefix(err, "reading entry %lld of the journal",
+					   (long long)entry->seq);
+	if (json_base64(json_get(body, "checkpoint"), "publicKey", &spki))
+		sha256_hex(digest, spki.data, spki.size);
+	return true;
+}
+
+/* Nobody means to leave the key of before by leaving an option out. */
+static bool open_key(const struct station_checkpoint_request *request, struct journal *journal,
+		     struct checkpoint_key *key, struct muster_error *err)
+{
+	CLEANUP(freep) char *fallback = file_beside(request->journal_path, "station.key");
+	CLEANUP(bytes_done) struct bytes spki = { 0 };
+	char before[SHA256_HEX_SIZE] = "", now[SHA256_HEX_SIZE];
+	bool is_bound;
+
+	if (!fallback)
+		return muster_fail_memory(err);
+	if (!journal_entries_all(journal, "", take_key, before, err))
+		return false;
+	is_bound = *before && !request->is_new_key;
+	if ((is_bound && !checkpoint_key_is_there(request->key ? request->key : fallback, err)) ||
+	    !checkpoint_key_open(request->key, request->journal_path, key, err) ||
+	    !signature_public_key(key->key, &spki, err))
+		return false;
+	sha256_hex(now, spki.data, spki.size);
+	return !is_bound || strcmp(before, now) == 0 ||
+	       muster_fail(
+		       err, CAUSE_STATION_KEY_CHANGED,
+		       "the last checkpoint was signed by the key with SHA-256 %s, and this one would be "
+		       "signed by %s",
+		       before, now);
 }
 
 /* -- The checkpoint ----------------------------------------------------------------------------------------- */
@@ -203,11 +249,11 @@ bool station_checkpoint_make(const struct station_checkpoint_request *request,
 	if (access(request->journal_path, F_OK) < 0)
 		return muster_fail_errno(err, CAUSE_INPUT_NOT_FOUND, errno, "journal '%s'",
 					 PRINTABLE(request->journal_path));
-	if ((!request->may_make_key && !checkpoint_key_is_there(request->key, err)) ||
+	if ((!request->is_new_key && !checkpoint_key_is_there(request->key, err)) ||
 	    !who_is_here(&who, request->operator_name, NULL, err) ||
 	    !journal_open(request->journal_path, JOURNAL_WRITE, &journal, err) ||
 	    !check_old_anchor(journal, request->anchor_path, err) ||
-	    !checkpoint_key_open(request->key, request->journal_path, &key, err) ||
+	    !open_key(request, journal, &key, err) ||
 	    ((!request->key || request->may_make_key) &&
 	     !checkpoint_key_publish(request->key, request->journal_path, key.key, err)) ||
 	    (request->counter &&

@@ -132,7 +132,7 @@ def test_checkpoints_must_be_signed_by_the_key_that_is_asked_for(small, tmp_path
     done = small.muster("verify", "--anchor", small.anchor, "--public-key", stranger.public_key)
     assert done.returncode == 8 and b"E6015" in done.stderr, done
     with pytest.raises(VERIFIER.Refused):
-        VERIFIER.verify(io.BytesIO(small.exports[-1]), [], VERIFIER.read_public_key(stranger.public_key))
+        VERIFIER.verify(io.BytesIO(small.exports[-1]), [], [VERIFIER.read_public_key(stranger.public_key)])
 
 
 def test_a_checkpoint_that_somebody_else_signed_is_noticed(small):
@@ -181,6 +181,26 @@ def test_a_key_that_is_named_is_not_made_by_mistake(small):
     done = small.muster("checkpoint", "--station-key", typo, "--new-key")
     assert done.returncode == 0 and typo.exists() and typo.with_suffix(".pub").exists(), done
     assert small.muster("checkpoint", "--station-key", typo).returncode == 0
+
+
+def test_a_key_that_was_replaced(small):
+    """Only when it is asked for; and then the journal is verified with both."""
+    first, other = small.home / "station.pub", small.home / "other.pub"
+    assert small.muster("checkpoint", "--station-key", small.home / "other.key", "--new-key").returncode == 0
+    before = small.export()
+    done = small.muster("checkpoint")
+    assert done.returncode == 5 and b"E6040" in done.stderr and b"--new-key" in done.stderr, done
+    (small.home / "station.key").rename(small.home / "first.key")
+    done = small.muster("checkpoint")
+    assert done.returncode == 2 and not (small.home / "station.key").exists(), done
+    assert small.export() == before
+    assert small.muster("checkpoint", "--anchor", small.anchor, "--station-key", small.home / "first.key", "--new-key").returncode == 0
+    for keys, status in (((first, other), 0), ((other, first), 0), ((first,), 8), ((other,), 8)):
+        words = [word for key in keys for word in ("--public-key", key)]
+        ours = small.muster("verify", "--anchor", small.anchor, *words)
+        theirs = subprocess.run([SCRIPTS / "verify-journal", "-", "--anchor", small.anchor, *words], input=small.export(),
+                                capture_output=True, check=False)
+        assert (ours.returncode, theirs.returncode) == (status, status), (keys, ours, theirs)
 
 
 def test_a_checkpoint_needs_a_journal(tmp_path):
@@ -342,7 +362,7 @@ def test_a_key_in_a_token_signs_too(small, token, tmp_path):
                             "--days", "30", "--out", tmp_path / "station.pem")
     assert made.status == 0, made
     uri = token.key_uri("station", "private")
-    done = small.muster("checkpoint", "--anchor", small.anchor, "--station-key", uri, env=custodian.env)
+    done = small.muster("checkpoint", "--anchor", small.anchor, "--station-key", uri, "--new-key", env=custodian.env)
     assert done.returncode == 0, done
     assert VERIFIER.verify(io.BytesIO(small.export()), [VERIFIER.Anchor.of_file(small.anchor)])["verdict"] == "proven"
     done = small.muster("verify", "--anchor", small.anchor)
@@ -484,7 +504,7 @@ def test_a_key_in_a_tpm_signs_too(small, tpm, tmp_path, algorithm):
     make("0x81000100", "fixedtpm|fixedparent|sensitivedataorigin|userwithauth|sign|noda")
     tool("readpublic", "-c", "0x81000100", "-f", "pem", "-o", "station.pub")
     place = f"tpm:handle=0x81000100;tcti={tpm.tcti}"
-    done = small.muster("checkpoint", "--anchor", small.anchor, "--station-key", place)
+    done = small.muster("checkpoint", "--anchor", small.anchor, "--station-key", place, "--new-key")
     assert done.returncode == 0, done
     assert VERIFIER.verify(io.BytesIO(small.export()), [VERIFIER.Anchor.of_file(small.anchor)])["verdict"] == "proven"
     assert small.muster("verify", "--anchor", small.anchor).returncode == 0
@@ -493,6 +513,6 @@ def test_a_key_in_a_tpm_signs_too(small, tpm, tmp_path, algorithm):
     assert spki == "".join(line for line in pem.splitlines() if not line.startswith("-----"))
     # A wrong password of this one would count.
     make("0x81000101", "fixedtpm|fixedparent|sensitivedataorigin|userwithauth|sign")
-    done = small.muster("checkpoint", "--station-key", place.replace("100;", "101;"))
+    done = small.muster("checkpoint", "--station-key", place.replace("100;", "101;"), "--new-key")
     assert done.returncode == 2 and b"noda" in done.stderr, done
     assert small.muster("checkpoint", "--station-key", place.replace("100;", "102;")).returncode == 3
