@@ -1,4 +1,6 @@
 /* muster retire: a device that was released ends, and its serial is free for what replaces it. */
+#include <string.h>
+
 #include "muster/json.h"
 #include "muster/station-retire.h"
 
@@ -51,6 +53,17 @@ static bool print(const struct invocation *call, struct journal *journal,
 		      : muster_fail_memory(err);
 }
 
+/* The one kind of key that is not freed. */
+static void tell_of_key(const struct invocation *call, const struct journal_device *device)
+{
+	if (!call->is_quiet && device->attestation &&
+	    strcmp(device->attestation, "symmetricKey") == 0)
+		fprintf(stderr,
+			"muster: the key of '%s' follows from that ID and the master: another board that is "
+			"enrolled under it gets the same\n",
+			PRINTABLE(device->registration_id));
+}
+
 static bool run(const struct invocation *call, struct muster_error *err)
 {
 	const struct retire_options *options = call->options;
@@ -60,11 +73,13 @@ static bool run(const struct invocation *call, struct muster_error *err)
 
 	if (!options->terms.reason || !*options->terms.reason)
 		return muster_fail(err, CAUSE_USAGE, "'muster retire' needs --reason TEXT");
-	return journal_verb_open_to_write(options->journal, &journal, err) &&
-	       journal_verb_find(journal, 0, call->operands[0], &device, err) &&
-	       service_open(&options->login, &service, err) &&
-	       station_retire(journal, &device, &options->terms, service.client, err) &&
-	       print(call, journal, device.registration_id, err);
+	if (!journal_verb_open_to_write(options->journal, &journal, err) ||
+	    !journal_verb_find(journal, 0, call->operands[0], &device, err) ||
+	    !service_open(&options->login, &service, err) ||
+	    !station_retire(journal, &device, &options->terms, service.client, err))
+		return false;
+	tell_of_key(call, &device);
+	return print(call, journal, device.registration_id, err);
 }
 
 const struct verb verb_retire = {

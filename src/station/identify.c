@@ -9,6 +9,7 @@
 #include "known.h"
 #include "muster/encoding.h"
 #include "muster/json.h"
+#include "muster/log.h"
 #include "names.h"
 #include "resume.h"
 #include "spool.h"
@@ -289,8 +290,16 @@ static bool look_into_journal(struct job *job, struct muster_error *err)
 	if ((job->was_known && !check_known(job, &claim, err)) ||
 	    !known_check(journal, &claim, err))
 		return false;
-	return !job->was_known ||
-	       (resume_from_journal(job, err) && check_token(job, err) && record_serial(job, err));
+	if (!job->was_known)
+		return true;
+	if (!resume_from_journal(job, err) || !check_token(job, err))
+		return false;
+	if (attest_is_derived_again(job) && !job->was_released)
+		log_warning(
+			"[E%u] a board of '%s' was retired, and this one gets the same key if the "
+			"master is the same, going on",
+			CAUSE_DERIVED_AGAIN, PRINTABLE(job->registration_id));
+	return record_serial(job, err);
 }
 
 /* In a batch nothing is asked about a released device; an enrollment that is gone is found by reading all of them. Only a

@@ -77,6 +77,18 @@ def test_the_same_device_can_come_back(station):
     assert [row["effect"] for row in station.emulator.effects("put", name)] == ["create", "create"]
 
 
+def test_a_derived_key_is_that_of_the_board_before(station):
+    first = released(station)
+    plain = station.provision(station.profile("derived-key"), "RMA-2")
+    assert plain.status == 0 and "E4318" not in plain.stderr, plain
+    assert "derivedAgain" not in evidence_of(plain.json)["attestation"]
+    ended = retire(station, first)
+    assert ended.status == 0 and "gets the same" in ended.stderr, ended
+    done = station.provision(station.profile("derived-key"), SERIAL)
+    assert done.status == 0 and "E4318" in done.stderr, done
+    assert evidence_of(done.json)["attestation"]["derivedAgain"] is True
+
+
 def test_a_manifest_that_is_run_again_does_not_bring_it_back(station):
     path = batch.manifest(station, ["RMA-1", "RMA-2"])
     assert batch.provision(station, path).status == 0
