@@ -191,6 +191,11 @@ bool journal_device_find_second(struct journal *journal, enum journal_key key, c
 				struct journal_device *ret_device, bool *ret_found,
 				struct muster_error *err) MUST_CHECK;
 
+/* The device that had it in one of its lives, by its primary key or certificate; that may be another one than it has now. */
+bool journal_device_find_former(struct journal *journal, enum journal_key key, const char *value,
+				struct journal_device *ret_device, bool *ret_found,
+				struct muster_error *err) MUST_CHECK;
+
 /* False with *err stops the walk. Must be quick: the reader's lock is held meanwhile. No writing inside. */
 typedef bool (*journal_device_fn)(void *context, const struct journal_device *device,
 				  struct muster_error *err);

@@ -165,7 +165,7 @@ static void copy_digest(char *out, size_t size, const char *text)
 static bool find_by(struct journal *journal, enum journal_key key, const char *name,
 		    struct journal_device *ret_device, bool *ret_found, struct muster_error *err)
 {
-	char digest[256];
+	char digest[JOURNAL_NAME_SIZE];
 
 	if (key != JOURNAL_BY_KEY_DIGEST && key != JOURNAL_BY_KEY_ID)
 		return journal_device_find(journal, key, name, ret_device, ret_found, err);
@@ -186,8 +186,8 @@ static bool fail_ambiguous(const char *name, enum journal_key first_key,
 			   PRINTABLE(other->registration_id));
 }
 
-bool journal_verb_find(struct journal *journal, int by, const char *name,
-		       struct journal_device *ret_device, struct muster_error *err)
+static bool find_now(struct journal *journal, int by, const char *name,
+		     struct journal_device *ret_device, bool *ret_found, struct muster_error *err)
 {
 	enum journal_key first = by ? (enum journal_key)by : JOURNAL_BY_REGISTRATION_ID;
 	enum journal_key last = by ? (enum journal_key)by : JOURNAL_BY_KEY_ID;
@@ -210,9 +210,54 @@ bool journal_verb_find(struct journal *journal, int by, const char *name,
 			found_by = key;
 		}
 	}
-	if (!found_by)
-		return muster_fail(err, CAUSE_DEVICE_NOT_IN_JOURNAL,
-				   "no device '%s' in the journal", PRINTABLE(name));
+	*ret_found = found_by;
+	*ret_device = device;
+	device = (struct journal_device){ 0 };
+	return true;
+}
+
+static bool find_former(struct journal *journal, int by, const char *key,
+			struct journal_device *ret_device, bool *ret_found,
+			struct muster_error *err)
+{
+	*ret_found = false;
+	for (int kind = JOURNAL_BY_KEY_DIGEST; kind <= JOURNAL_BY_KEY_ID && !*ret_found; kind++)
+		if ((by == 0 || by == kind) &&
+		    !journal_device_find_former(journal, (enum journal_key)kind, key, ret_device,
+						ret_found, err))
+			return false;
+	return true;
+}
+
+bool journal_verb_find_ever(struct journal *journal, int by, const char *name,
+			    struct journal_device *ret_device, char ret_former[JOURNAL_NAME_SIZE],
+			    struct muster_error *err)
+{
+	bool is_found;
+
+	ret_former[0] = '\0';
+	if (!find_now(journal, by, name, ret_device, &is_found, err) || is_found)
+		return is_found;
+	copy_digest(ret_former, JOURNAL_NAME_SIZE, name);
+	return find_former(journal, by, ret_former, ret_device, &is_found, err) &&
+	       (is_found || muster_fail(err, CAUSE_DEVICE_NOT_IN_JOURNAL,
+					"no device '%s' in the journal", PRINTABLE(name)));
+}
+
+/* What is decided of a device is never meant for the one that took its place. */
+bool journal_verb_find(struct journal *journal, int by, const char *name,
+		       struct journal_device *ret_device, struct muster_error *err)
+{
+	CLEANUP(journal_device_done) struct journal_device device = { 0 };
+	char former[JOURNAL_NAME_SIZE];
+
+	if (!journal_verb_find_ever(journal, by, name, &device, former, err))
+		return false;
+	if (former[0])
+		return muster_fail(
+			err, CAUSE_DEVICE_NOT_IN_JOURNAL,
+			"no device has '%s' now: it was the key of '%s' before, which has another one since",
+			PRINTABLE(name), PRINTABLE(device.registration_id));
 	*ret_device = device;
 	device = (struct journal_device){ 0 };
 	return true;

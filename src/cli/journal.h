@@ -56,7 +56,15 @@ bool journal_filter_takes(const struct journal_filter *filter, const struct jour
 
 /* The choices of --by; the first one is "any". */
 extern const char *const journal_key_choices[];
-/* The device that `name` is a name of. CAUSE_DEVICE_NOT_IN_JOURNAL; CAUSE_DEVICE_AMBIGUOUS when it names two. */
+#define JOURNAL_NAME_SIZE 256
+/* The device that `name` is a name of, or was: *ret_former is the key, or its ID, when another life of it had that, else "". */
+bool journal_verb_find_ever(struct journal *journal, int by, const char *name,
+			    struct journal_device *ret_device, char ret_former[JOURNAL_NAME_SIZE],
+			    struct muster_error *err) MUST_CHECK;
+/* When the life began and ended that had this key, and why it ended: {"key", "from", "until", "reason"}. Caller deletes. */
+bool journal_life_of_key(struct journal *journal, const char *registration_id, const char *key,
+			 cJSON **ret_life, struct muster_error *err) MUST_CHECK;
+/* The device that `name` is a name of now. CAUSE_DEVICE_NOT_IN_JOURNAL; CAUSE_DEVICE_AMBIGUOUS when it names two. */
 bool journal_verb_find(struct journal *journal, int by, const char *name,
 		       struct journal_device *ret_device, struct muster_error *err) MUST_CHECK;
 /* A line for each member, for people; none for `without`. */

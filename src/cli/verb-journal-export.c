@@ -17,6 +17,7 @@ struct export_options {
 	int64_t after;
 	const char *out;
 	int by;
+	bool all;
 };
 
 /* clang-format off */
@@ -31,6 +32,8 @@ static const struct option_row rows[] = {
 	  offsetof(struct export_options, after), NULL, NULL, 0 },
 	{ 0, "out", NULL, OPTION_TEXT, "DIR", "With DEVICE: write evidence files there; default: to standard output",
 	  offsetof(struct export_options, out), NULL, NULL, 0 },
+	{ 0, "all", NULL, OPTION_FLAG, NULL, "With DEVICE: the evidence of its earlier releases, too, the oldest first",
+	  offsetof(struct export_options, all), NULL, NULL, 0 },
 	{ 0, "by", NULL, OPTION_CHOICE, "KIND", "What DEVICE is: any, registration-id, serial, device-id, key or key-id",
 	  offsetof(struct export_options, by), NULL, journal_key_choices, 0 },
 	{ 0 },
@@ -246,9 +249,18 @@ static bool export_entries(const struct export_options *options, struct journal 
 
 /* -- Evidence ----------------------------------------------------------------------------------------------- */
 
+/* Of each release of a device, the oldest first. */
 struct evidence {
-	char *text; /* of the last release */
+	char **texts;
+	size_t count;
 };
+
+static void evidence_done(struct evidence *evidence)
+{
+	for (size_t i = 0; i < evidence->count; i++)
+		free(evidence->texts[i]);
+	free(evidence->texts);
+}
 
 static bool take_evidence(void *context, const struct journal_entry *entry,
 			  struct muster_error *err)
@@ -256,7 +268,7 @@ static bool take_evidence(void *context, const struct journal_entry *entry,
 	struct evidence *evidence = context;
 	CLEANUP(cJSON_freep) cJSON *body = NULL;
 	const char *text;
-	char *copy;
+	char **texts;
 
 	if (entry->kind != JOURNAL_OUTCOME || strcmp(entry->stage, "release") != 0)
 		return true;
@@ -265,56 +277,81 @@ static bool take_evidence(void *context, const struct journal_entry *entry,
 	text = json_text(body, "evidence");
 	if (!text)
 		return true;
-	copy = strdup(text);
-	if (!copy)
+	texts = reallocarray(evidence->texts, evidence->count + 1, sizeof(*texts));
+	if (!texts)
 		return muster_fail_memory(err);
-	free(evidence->text);
-	evidence->text = copy;
-	return true;
+	evidence->texts = texts;
+	texts[evidence->count] = strdup(text);
+	return texts[evidence->count++] || muster_fail_memory(err);
 }
 
-/* The very bytes of the file that the release wrote. */
-static bool find_evidence(struct journal *journal, const char *registration_id, char **ret_text,
-			  struct muster_error *err)
+/* Whether the device had this key, or key ID, when it was written. */
+static bool has_key(const char *text, const char *key, bool *ret_has, struct muster_error *err)
 {
-	struct evidence evidence = { 0 };
+	CLEANUP(cJSON_freep) cJSON *evidence = NULL;
+	const cJSON *member;
 
-	if (!journal_entries_all(journal, registration_id, take_evidence, &evidence, err)) {
-		free(evidence.text);
+	*ret_has = !key[0];
+	if (*ret_has)
+		return true;
+	if (!json_parse(text, strlen(text), "the evidence", &evidence, err))
 		return false;
-	}
-	if (!evidence.text)
-		return muster_fail(err, CAUSE_EVIDENCE_MISSING, "device '%s' was never released",
-				   PRINTABLE(registration_id));
-	*ret_text = evidence.text;
+	cJSON_ArrayForEach(member, json_get(evidence, "attestation")) *ret_has =
+		*ret_has || (cJSON_IsString(member) && strcmp(member->valuestring, key) == 0);
 	return true;
 }
 
-static bool write_evidence(const char *directory, const char *registration_id, const char *text,
-			   struct muster_error *err)
+/* The name of the last one is that of provisioning; earlier ones have numbers. */
+static bool write_evidence(const char *directory, const char *registration_id,
+			   const struct evidence *evidence, size_t which, struct muster_error *err)
 {
+	bool is_last = which + 1 == evidence->count;
 	CLEANUP(freep)
-	char *path = station_evidence_path(directory, registration_id, "evidence.json");
+	char *suffix =
+		is_last ? strdup("evidence.json") : text_format("evidence.%zu.json", which + 1);
+	CLEANUP(freep)
+	char *path = suffix ? station_evidence_path(directory, registration_id, suffix) : NULL;
 
 	if (!path)
 		return muster_fail_memory(err);
 	return directory_make(directory, err) &&
-	       file_write(path, text, strlen(text), 0600, false, err);
+	       file_write(path, evidence->texts[which], strlen(evidence->texts[which]), 0600, false,
+			  err);
 }
 
+static bool give_evidence(const struct export_options *options, const char *registration_id,
+			  const struct evidence *evidence, size_t which, struct muster_error *err)
+{
+	if (options->out)
+		return write_evidence(options->out, registration_id, evidence, which, err);
+	fputs(evidence->texts[which], stdout);
+	return true;
+}
+
+/* The very bytes of the files that releases wrote: of the last one, of the last with the key that was asked for, or of all. */
 static bool export_evidence(const struct export_options *options, struct journal *journal,
 			    const char *name, struct muster_error *err)
 {
 	CLEANUP(journal_device_done) struct journal_device device = { 0 };
-	CLEANUP(freep) char *text = NULL;
+	CLEANUP(evidence_done) struct evidence evidence = { 0 };
+	char former[JOURNAL_NAME_SIZE];
+	bool is_wanted = false;
 
-	if (!journal_verb_find(journal, options->by, name, &device, err) ||
-	    !find_evidence(journal, device.registration_id, &text, err))
+	if (!journal_verb_find_ever(journal, options->by, name, &device, former, err) ||
+	    !journal_entries_all(journal, device.registration_id, take_evidence, &evidence, err))
 		return false;
-	if (options->out)
-		return write_evidence(options->out, device.registration_id, text, err);
-	fputs(text, stdout);
-	return true;
+	for (size_t i = 0; options->all && i + 1 < evidence.count; i++)
+		if (!give_evidence(options, device.registration_id, &evidence, i, err))
+			return false;
+	for (size_t i = evidence.count; i > 0; i--) {
+		if (!has_key(evidence.texts[i - 1], options->all ? "" : former, &is_wanted, err))
+			return false;
+		if (is_wanted)
+			return give_evidence(options, device.registration_id, &evidence, i - 1,
+					     err);
+	}
+	return muster_fail(err, CAUSE_EVIDENCE_MISSING, "device '%s' was never released%s",
+			   PRINTABLE(device.registration_id), former[0] ? " with that key" : "");
 }
 
 static bool check_options(const struct invocation *call, struct muster_error *err)
@@ -328,9 +365,10 @@ static bool check_options(const struct invocation *call, struct muster_error *er
 			err, CAUSE_USAGE,
 			"--csv, --entries, --since, --state and --verification are for the whole; a DEVICE is "
 			"exported as evidence");
-	if (call->operand_count == 0 && options->out)
+	if (call->operand_count == 0 && (options->out || options->all))
 		return muster_fail(err, CAUSE_USAGE,
-				   "--out needs a DEVICE; the whole goes to standard output");
+				   "%s needs a DEVICE; the whole goes to standard output",
+				   options->out ? "--out" : "--all");
 	if (options->entries && (options->csv || has_filter || call->output != OUTPUT_JSONL))
 		return muster_fail(err, CAUSE_USAGE,
 				   "--entries gives JSON Lines, and every entry: a chain with gaps "
@@ -371,7 +409,7 @@ const struct verb verb_journal_export = {
 		"Without DEVICE: all devices in the order of their last change, as JSON Lines, TSV or CSV,\n"
 		"read and printed a page at a time. With --entries: the chain, for muster journal verify and\n"
 		"other verifiers. With DEVICE: the evidence of each, byte for byte as it\n"
-		"was written when the device was released.",
+		"was written when the device was last released, or, by the key of an earlier life, in that one.",
 	.options = rows,
 	.options_size = sizeof(struct export_options),
 	.default_output = OUTPUT_JSONL,

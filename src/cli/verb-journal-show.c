@@ -97,18 +97,33 @@ static bool print_for_people(const cJSON *device, cJSON *entries, struct muster_
 	return output_print(stdout, OUTPUT_TABLE, entries, columns, ARRAY_SIZE(columns), err);
 }
 
+/* Where the name was that of a board before. */
+static bool add_life(struct journal *journal, const char *registration_id, const char *key,
+		     cJSON *object, struct muster_error *err)
+{
+	cJSON *life;
+
+	if (!key[0])
+		return true;
+	return journal_life_of_key(journal, registration_id, key, &life, err) &&
+	       (json_add_item(object, "formerLife", life) || muster_fail_memory(err));
+}
+
 static bool run(const struct invocation *call, struct muster_error *err)
 {
 	const struct show_options *options = call->options;
 	CLEANUP(journal_freep) struct journal *journal = NULL;
 	CLEANUP(journal_device_done) struct journal_device device = { 0 };
 	CLEANUP(cJSON_freep) cJSON *object = NULL;
+	char former[JOURNAL_NAME_SIZE];
 	cJSON *entries;
 
 	if (!journal_verb_open(options->journal, &journal, err) ||
-	    !journal_verb_find(journal, options->by, call->operands[0], &device, err))
+	    !journal_verb_find_ever(journal, options->by, call->operands[0], &device, former, err))
 		return false;
 	object = journal_device_json(&device);
+	if (object && !add_life(journal, device.registration_id, former, object, err))
+		return false;
 	entries = object ? cJSON_AddArrayToObject(object, "entries") : NULL;
 	if (!entries)
 		return muster_fail_memory(err);
@@ -130,7 +145,8 @@ const struct verb verb_journal_show = {
 	.description =
 		"Shows a device and what happened to it. DEVICE is its registration ID, serial, device ID,\n"
 		"key ID, or the SHA-256 of its endorsement key or certificate (the thumbprint; capitals and\n"
-		"colons do not matter).",
+		"colons do not matter). By the key of a board that was replaced: the device that had it then,\n"
+		"with the time of that life and why it ended (formerLife).",
 	.options = rows,
 	.options_size = sizeof(struct show_options),
 	.default_output = OUTPUT_TABLE,

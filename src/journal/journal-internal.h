@@ -21,6 +21,8 @@ enum statement {
 	STATEMENT_KEY_FIND,
 	STATEMENT_SECOND_CERTIFICATE,
 	STATEMENT_SECOND_KEY,
+	STATEMENT_FORMER_DIGEST,
+	STATEMENT_FORMER_KEY,
 	STATEMENT_DEVICE_PUT,
 	STATEMENT_DEVICE_CHANGE,
 	STATEMENT_DEVICE_ALL,
@@ -156,8 +158,11 @@ bool journal_note_changes(struct journal *journal, const struct journal_device *
 /* The same of what a secondary certificate or key is found by; the latter in entries that say beside which key it stands. */
 #define JOURNAL_SECOND_CERTIFICATE_OF_ENTRY \
 	"substr(body, nullif(instr(body, '\"secondaryCertificateSha256\":\"'), 0) + 30, 64)"
-#define JOURNAL_SECOND_KEY_OF_ENTRY "substr(body, nullif(instr(body, '\"keyId\":\"'), 0) + 9, 32)"
+#define JOURNAL_KEY_ID_OF_ENTRY "substr(body, nullif(instr(body, '\"keyId\":\"'), 0) + 9, 32)"
 #define JOURNAL_HAS_SECOND_KEY "instr(body, '\"secondaryOf\":\"') > 0"
+/* And of what a device's row was found by: a note has it when it changes. */
+#define JOURNAL_KEY_OF_NOTE "substr(body, nullif(instr(body, '\"keySha256\":\"'), 0) + 13, 64)"
+#define JOURNAL_IS_DEVICE_NOTE "kind = 'note' AND stage = '" JOURNAL_DEVICE_STAGE "'"
 
 bool journal_key_prepare(struct journal *journal, struct muster_error *err) MUST_CHECK;
 

@@ -112,11 +112,16 @@ static const char *const migrations[] = {
 	/* 6 -> 7 */
 	"CREATE INDEX entry_second_certificate ON entry(" JOURNAL_SECOND_CERTIFICATE_OF_ENTRY ")"
 	"	WHERE kind = 'outcome' AND " JOURNAL_SECOND_CERTIFICATE_OF_ENTRY " IS NOT NULL;"
-	"CREATE INDEX entry_second_key ON entry(" JOURNAL_SECOND_KEY_OF_ENTRY ")"
+	"CREATE INDEX entry_second_key ON entry(" JOURNAL_KEY_ID_OF_ENTRY ")"
 	"	WHERE kind = 'outcome' AND " JOURNAL_HAS_SECOND_KEY ";",
 	/* 7 -> 8 */
 	"ALTER TABLE device ADD COLUMN verification TEXT"
 	"	CHECK (verification IN ('" JOURNAL_VERIFIED "', '" JOURNAL_NOT_ASKED "', '" JOURNAL_PUT_OFF "'));",
+	/* 8 -> 9 */
+	"CREATE INDEX entry_device_key ON entry(" JOURNAL_KEY_OF_NOTE ")"
+	"	WHERE " JOURNAL_IS_DEVICE_NOTE " AND " JOURNAL_KEY_OF_NOTE " IS NOT NULL;"
+	"CREATE INDEX entry_device_key_id ON entry(" JOURNAL_KEY_ID_OF_ENTRY ")"
+	"	WHERE " JOURNAL_IS_DEVICE_NOTE " AND " JOURNAL_KEY_ID_OF_ENTRY " IS NOT NULL;",
 };
 
 /* clang-format on */

@@ -137,6 +137,7 @@ static bool release(const struct acceptance *acceptance, const struct journal_de
 	       append_release(acceptance, row, answer, evidence, err) &&
 	       put_row(acceptance, row, answer, evidence, path, err) &&
 	       /* The file first: a row that is released is not looked at again. */
+	       evidence_keep_former(path, row->attempt_id, err) &&
 	       file_write(path, evidence, strlen(evidence), 0600, true, err) &&
 	       journal_commit(acceptance->journal, err);
 }

@@ -254,7 +254,7 @@ bool station_checkpoint_make(const struct station_checkpoint_request *request,
 	    !journal_open(request->journal_path, JOURNAL_WRITE, &journal, err) ||
 	    !check_old_anchor(journal, request->anchor_path, err) ||
 	    !open_key(request, journal, &key, err) ||
-	    ((!request->key || request->may_make_key) &&
+	    ((!request->key || request->is_new_key) &&
 	     !checkpoint_key_publish(request->key, request->journal_path, key.key, err)) ||
 	    (request->counter &&
 	     !raise_counter(journal, &place, request->counter_is_new, &who, err)) ||

@@ -27,3 +27,8 @@ bool evidence_attest_outcome(const cJSON *attestation, enum attest_which which, 
 			     struct muster_error *err) MUST_CHECK;
 /* station_evidence_path() of a job. */
 char *evidence_path(const struct job *job, const char *suffix);
+/* ID.evidence.NUMBER.json beside ID.evidence.json. NULL without memory. */
+char *evidence_former_path(const char *path, unsigned number);
+/* Copies what another attempt has written there to the first number that is free. Nothing where there is no file. */
+bool evidence_keep_former(const char *path, const char *attempt_id, struct muster_error *err)
+	MUST_CHECK;

@@ -132,6 +132,33 @@ static bool restore_or_park(struct reconcile *reconcile, struct remains *remains
 	return restore_device(reconcile->journal, remains, &reconcile->who, err);
 }
 
+/* The evidence of the boards before this one. */
+static bool restore_former(struct reconcile *reconcile, const char *id,
+			   const struct evidence_file *present, struct muster_error *err)
+{
+	for (unsigned number = 1;; number++) {
+		CLEANUP(freep) char *path = evidence_former_path(present->path, number);
+		CLEANUP(evidence_file_done) struct evidence_file file = { 0 };
+		struct remains remains = { .registration_id = id, .is_former = true };
+		const char *named;
+
+		if (!path)
+			return muster_fail_memory(err);
+		if (!read_evidence(reconcile, path, &file, err))
+			return false;
+		if (!file.text.data)
+			return true;
+		named = json_text(file.tree, "registrationId");
+		if (!named || !text_equal_folded(named, id))
+			continue;
+		remains.evidence = file.tree;
+		remains.evidence_text = (const char *)file.text.data;
+		remains.evidence_path = file.path;
+		if (!restore_device(reconcile->journal, &remains, &reconcile->who, err))
+			return false;
+	}
+}
+
 static bool restore(struct reconcile *reconcile, const char *id, const struct evidence_file *file,
 		    const cJSON *enrollment, struct muster_error *err)
 {
@@ -156,7 +183,8 @@ static bool restore(struct reconcile *reconcile, const char *id, const struct ev
 		reconcile->result.foreign++;
 		return true;
 	}
-	if (!restore_or_park(reconcile, &remains, err))
+	if ((has_evidence && !restore_former(reconcile, id, file, err)) ||
+	    !restore_or_park(reconcile, &remains, err))
 		return muster_error_prefix(err, "restoring device '%s'", PRINTABLE(id));
 	count(reconcile, &remains);
 	return true;

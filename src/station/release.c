@@ -158,14 +158,15 @@ static bool write_keys(struct job *job, struct muster_error *err)
 	return true;
 }
 
-/* An evidence file is written when it is missing; one that is there is left as it is. */
+/* An evidence file is written when it is missing; one that is there is left as it is, or kept under another name. */
 static bool write_evidence(struct job *job, struct muster_error *err)
 {
 	if (!job->evidence || !job->evidence_path)
 		return true;
 	if (job->was_released && access(job->evidence_path, F_OK) == 0)
 		return true;
-	return device_file_write(job, job->evidence_path, job->evidence, strlen(job->evidence),
+	return evidence_keep_former(job->evidence_path, job->attempt_id, err) &&
+	       device_file_write(job, job->evidence_path, job->evidence, strlen(job->evidence),
 				 true, err);
 }
 

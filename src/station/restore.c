@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "evidence.h"
+#include "life.h"
 #include "muster/clock.h"
 #include "muster/dps-document.h"
 #include "muster/encoding.h"
@@ -111,6 +112,16 @@ static bool append_release(struct journal *journal, const struct remains *remain
 	return append(journal, remains, who, "release", JOURNAL_OUTCOME, TAKE_PTR(body), err);
 }
 
+static bool append_end(struct journal *journal, const struct remains *remains,
+		       const struct who *who, struct muster_error *err)
+{
+	CLEANUP(cJSON_freep) cJSON *body = cJSON_CreateObject();
+
+	if (!body || !json_add_text(body, "reason", "the evidence is that of an earlier life"))
+		return muster_fail_memory(err);
+	return append(journal, remains, who, RETIRE_STAGE, JOURNAL_OUTCOME, TAKE_PTR(body), err);
+}
+
 /* An announced sending without an outcome: the next run reads back before it sends anything. */
 static bool append_intent(struct journal *journal, const struct remains *remains,
 			  const struct who *who, struct muster_error *err)
@@ -207,6 +218,7 @@ bool restore_device(struct journal *journal, const struct remains *remains, cons
 		return false;
 	if (remains->evidence)
 		return append_certificates(journal, remains, who, err) &&
-		       append_release(journal, remains, who, err);
+		       append_release(journal, remains, who, err) &&
+		       (!remains->is_former || append_end(journal, remains, who, err));
 	return append_intent(journal, remains, who, err);
 }

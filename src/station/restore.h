@@ -15,6 +15,7 @@ struct remains {
 	const char *evidence_path;
 	const cJSON *enrollment; /* as the service has it, or NULL */
 	bool key_is_taken;       /* by another live device */
+	bool is_former;          /* the evidence of a life that has ended: another one follows */
 };
 
 /* The state it is in: released, parked (an enrollment of ours without evidence, or with another key than the evidence's,

@@ -424,6 +424,37 @@ static void refuses_a_body_that_is_no_line_of_json(void **state)
 	journal_close(journal);
 }
 
+static bool is_former(struct journal *journal, enum journal_key key, const char *value)
+{
+	CLEANUP(journal_device_done) struct journal_device device = { 0 };
+	bool is_found;
+
+	assert_true(journal_device_find_former(journal, key, value, &device, &is_found, &err));
+	if (is_found)
+		assert_string_equal(device.registration_id, "dev-1");
+	return is_found;
+}
+
+static void finds_whose_a_key_was(void **state)
+{
+	struct journal *journal = must_open(JOURNAL_WRITE);
+	struct journal_device first = device_of("dev-1", KEY_A), second = device_of("dev-1", KEY_B);
+
+	(void)state;
+	first.key_id = KEY_ID;
+	must_begin(journal);
+	must_put(journal, &first);
+	second.serial = "\"keySha256\":\"" OTHER_ID;
+	must_put(journal, &second);
+	assert_true(is_former(journal, JOURNAL_BY_KEY_DIGEST, KEY_A));
+	assert_true(is_former(journal, JOURNAL_BY_KEY_DIGEST, KEY_B));
+	assert_true(is_former(journal, JOURNAL_BY_KEY_ID, KEY_ID));
+	assert_false(is_former(journal, JOURNAL_BY_KEY_ID, OTHER_ID));
+	assert_false(is_former(journal, JOURNAL_BY_KEY_DIGEST, KEY_ID));
+	must_commit(journal);
+	journal_close(journal);
+}
+
 int main(void)
 {
 	static const struct CMUnitTest tests[] = {
@@ -439,6 +470,7 @@ int main(void)
 		CASE(notices_every_kind_of_tampering),
 		CASE(finds_who_made_a_key),
 		CASE(finds_whose_a_secondary_key_is),
+		CASE(finds_whose_a_key_was),
 		CASE(refuses_to_write_behind_a_last_entry_that_was_changed),
 		CASE(refuses_a_body_that_is_no_line_of_json),
 	};

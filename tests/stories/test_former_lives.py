@@ -1,0 +1,115 @@
+"""A board that was replaced: found by its key for ever, and its evidence is kept."""
+import json
+import pathlib
+import re
+
+import pytest
+
+from test_retire import retire
+
+SERIAL, NAME = "RM-1", "rm-1"
+
+
+@pytest.fixture
+def boards(station, make_tpm):
+    """Two boards that had one name after each other; the evidence of each, as it was written."""
+    profile = station.profile("tpm", {"registrationId": "{serial.lower}"})
+    texts = []
+    for number in range(2):
+        done = station.provision(profile, SERIAL, "--tpm", make_tpm(f"board{number}").tcti)
+        assert done.status == 0, done
+        texts.append(pathlib.Path(done.json["evidence"]).read_text())
+        if number == 0:
+            assert retire(station, NAME, reason="RMA-2231: dead").status == 0
+    return texts
+
+
+def key_of(text):
+    return json.loads(text)["attestation"]["ekSha256"]
+
+
+def journal(station, *arguments):
+    return station.muster("journal", *arguments, "--journal", station.journal)
+
+
+def test_the_board_before_is_found_by_its_key(station, boards):
+    old, new = map(key_of, boards)
+    for name, more in ((old, ()), (old.upper(), ("--by", "key"))):
+        done = journal(station, "show", name, *more, "-o", "json")
+        assert done.status == 0, done
+        assert (done.json["registrationId"], done.json["keySha256"]) == (NAME, new)
+        life = done.json["formerLife"]
+        assert (life["key"], life["reason"]) == (old, "RMA-2231: dead")
+        assert life["from"] <= life["until"]
+    shown = journal(station, "show", old)
+    assert "formerLife" in shown.stdout and "RMA-2231: dead" in shown.stdout, shown
+    for name in (NAME, new):
+        assert "formerLife" not in journal(station, "show", name, "-o", "json").json
+    for name, more in ((old, ("--by", "serial")), (old, ("--by", "key-id")), ("0" * 64, ())):
+        done = journal(station, "show", name, *more)
+        assert (done.status, done.cause) == (3, "E6010"), done
+
+
+def test_nothing_is_decided_about_the_board_of_now_by_the_key_of_the_one_before(station, boards):
+    old, new = map(key_of, boards)
+    done = retire(station, old)
+    assert (done.status, done.cause) == (3, "E6010") and f"'{NAME}'" in done.stderr, done
+    assert station.service.enrollment(NAME) and station.rows()[NAME]["state"] == "released"
+    assert retire(station, new).status == 0
+
+
+def test_the_evidence_of_each_is_exported(station, boards):
+    old, new = map(key_of, boards)
+    for name, text in ((old, boards[0]), (new, boards[1]), (NAME, boards[1])):
+        done = journal(station, "export", name)
+        assert (done.status, done.stdout) == (0, text), done
+    assert journal(station, "export", NAME, "--all").stdout == "".join(boards)
+    for name, more, written in ((old, (), {1: 0}), (NAME, ("--all",), {1: 0, 2: 1})):
+        out = station.home / f"out-{len(written)}"
+        assert journal(station, "export", name, "--out", out, *more).status == 0
+        names = {1: f"{NAME}.evidence.1.json", 2: f"{NAME}.evidence.json"}
+        assert {path.name: path.read_text() for path in out.iterdir()} == {names[k]: boards[v] for k, v in written.items()}
+    done = station.muster("journal", "export", "--all", "--journal", station.journal)
+    assert (done.status, done.cause) == (2, "E1001"), done
+
+
+def test_its_file_is_kept(station, boards, make_tpm):
+    files = {path.name: path.read_text() for path in station.out.iterdir()}
+    assert files == {f"{NAME}.evidence.1.json": boards[0], f"{NAME}.evidence.json": boards[1]}
+    assert retire(station, NAME).status == 0
+    # Of a run that was cut behind the copy; and a name that is somebody's.
+    (station.out / f"{NAME}.evidence.2.json").write_text("mine")
+    (station.out / f"{NAME}.evidence.3.json").write_text(boards[1])
+    profile = station.profile("tpm", {"registrationId": "{serial.lower}"})
+    assert station.provision(profile, SERIAL, "--tpm", make_tpm("board2").tcti).status == 0
+    assert sorted(path.name for path in station.out.iterdir()) == \
+        [f"{NAME}.evidence.{number}.json" for number in (1, 2, 3)] + [f"{NAME}.evidence.json"]
+    assert (station.out / f"{NAME}.evidence.2.json").read_text() == "mine"
+
+
+def test_a_journal_that_was_lost_knows_it_again(station, boards):
+    old, new = map(key_of, boards)
+    station.journal.unlink()
+    done = station.muster("journal", "reconcile", "--journal", station.journal, "--evidence", station.out, "--login-file", station.login_file,
+                          "--ca-file", station.emulator.ca_file, "-o", "json")
+    assert done.status == 0, done
+    row = station.rows()[NAME]
+    assert (row["state"], row["keySha256"]) == ("released", new)
+    assert journal(station, "show", old, "-o", "json").json["formerLife"]["key"] == old
+    assert journal(station, "export", old).stdout == boards[0]
+    assert journal(station, "export", NAME).stdout == boards[1]
+    assert "E6012" in journal(station, "verify").stderr
+
+
+def test_certificates_and_keys_in_a_token(hsm_station, token):
+    station, profile, found = hsm_station, hsm_station.profile("hsm-x509"), []
+    for _ in range(2):
+        done = station.provision(profile, SERIAL, "--token", token.uri, "--pin-file", token.pin_file)
+        assert done.status == 0, done
+        found.append(pathlib.Path(done.json["evidence"]).read_text())
+        assert retire(station, NAME).status == 0
+    first = json.loads(found[0])["attestation"]
+    thumbprint = ":".join(re.findall("..", first["certificateSha256"].upper()))
+    for name in (thumbprint, first["keyId"]):
+        assert journal(station, "export", name).stdout == found[0]
+        assert journal(station, "show", name, "-o", "json").json["formerLife"]["reason"] == "RMA-2231: board replaced"
