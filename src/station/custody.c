@@ -30,12 +30,14 @@ static bool load_config(struct config *config, struct muster_error *err)
 	return config_load(config, &report, err);
 }
 
-static bool open_journal(struct custody *custody, const struct station_custody *request,
-			 struct muster_error *err)
+bool custody_open_journal(struct custody *custody, const struct station_custody *request,
+			  struct muster_error *err)
 {
 	CLEANUP(config_done) struct config config = { 0 };
 	CLEANUP(freep) char *path = NULL;
 
+	if (custody->journal)
+		return true;
 	return load_config(&config, err) &&
 	       journal_path_choose(request->journal_path, config.journal, &path, err) &&
 	       who_is_here(&custody->who, request->operator_name, config.operator_name, err) &&
@@ -235,6 +237,6 @@ bool custody_open(struct custody *custody, const struct station_custody *request
 {
 	if (effect == CUSTODY_LOOKS)
 		return open_token(custody, request, key_uri, err);
-	return open_journal(custody, request, err) && open_token(custody, request, key_uri, err) &&
-	       settle(custody, err);
+	return custody_open_journal(custody, request, err) &&
+	       open_token(custody, request, key_uri, err) && settle(custody, err);
 }

@@ -36,6 +36,9 @@ bool custody_open(struct custody *custody, const struct station_custody *request
 		  const char *key_uri, enum custody_effect effect, struct muster_error *err)
 	MUST_CHECK;
 void custody_done(struct custody *custody);
+/* Its first part alone, for who looks into the journal before the token is opened. */
+bool custody_open_journal(struct custody *custody, const struct station_custody *request,
+			  struct muster_error *err) MUST_CHECK;
 
 /* Starts the module's worker; nothing is asked of it. */
 bool custody_spawn(struct custody *custody, const struct station_module *module,

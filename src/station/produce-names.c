@@ -1,6 +1,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "known.h"
 #include "muster/file.h"
 #include "muster/identity.h"
 #include "names.h"
@@ -169,5 +170,36 @@ bool serials_read(const char *path, const struct profile *profile, struct serial
 		return false;
 	*ret_serials = serials;
 	serials = (struct serials){ 0 };
+	return true;
+}
+
+static bool check_known(const struct produced_name *name, const char *serial,
+			struct journal *journal, struct muster_error *err)
+{
+	CLEANUP(journal_device_done) struct journal_device device = { 0 };
+	const struct known_claim claim = { .serial = serial,
+					   .registration_id = name->registration_id };
+	bool is_known;
+
+	if (!journal_device_find(journal, JOURNAL_BY_REGISTRATION_ID, name->registration_id,
+				 &device, &is_known, err))
+		return false;
+	if (is_known && journal_state_is_live(device.state))
+		return known_fail(&claim, &device, CAUSE_SERIAL_TAKEN, err);
+	return known_check(journal, &claim, err);
+}
+
+bool serials_check_known(const char *path, const struct profile *profile,
+			 const struct serials *serials, struct journal *journal,
+			 struct muster_error *err)
+{
+	for (size_t i = 0; i < serials->count; i++) {
+		const struct serial *serial = &serials->items[i];
+		CLEANUP(produced_name_done) struct produced_name name = { 0 };
+
+		if (!produced_name_make(profile, serial->text, &name, err) ||
+		    !check_known(&name, serial->text, journal, err))
+			return muster_error_prefix(err, "%s:%zu", PRINTABLE(path), serial->line);
+	}
 	return true;
 }

@@ -332,7 +332,10 @@ static bool open_all(struct production *production, struct muster_error *err)
 {
 	const struct station_produce *request = production->request;
 
-	if (!custody_open(&production->custody, &request->custody, production->profile.x509.token,
+	if (!custody_open_journal(&production->custody, &request->custody, err) ||
+	    !serials_check_known(request->serials_path, &production->profile, &production->serials,
+				 production->custody.journal, err) ||
+	    !custody_open(&production->custody, &request->custody, production->profile.x509.token,
 			  CUSTODY_CHANGES, err) ||
 	    !earlier_read(&production->custody, json_text(production->approval, "plan"),
 			  &production->earlier, err) ||

@@ -42,6 +42,10 @@ struct serials {
 void serials_done(struct serials *serials);
 bool serials_read(const char *path, const struct profile *profile, struct serials *ret_serials,
 		  struct muster_error *err) MUST_CHECK;
+/* None is that of a live device: it has its key. CAUSE_SERIAL_TAKEN. */
+bool serials_check_known(const char *path, const struct profile *profile,
+			 const struct serials *serials, struct journal *journal,
+			 struct muster_error *err) MUST_CHECK;
 
 /* Of an earlier production on the same token that did not reach its file: what it had made. */
 struct earlier_unit {

@@ -12,6 +12,7 @@ from lib.enrollment import EnrollmentDesk
 from lib.killer import killer, was_killed
 from lib.paths import RELEASE
 from lib.wait import wait_until
+from test_retire import retire
 
 PROFILE = """profile: batch
 attestation:
@@ -266,3 +267,17 @@ def test_what_only_provision_makes_is_refused(custodian):
     done = produce(custodian)
     assert (done.status, done.cause) == (2, "E1001") and "wraps keys out" in done.stderr, done
     assert custodian.token.objects("privkey") == []
+
+
+def test_a_device_that_the_journal_has_gets_no_second_key(hsm_station, token):
+    profile = hsm_station.profile("hsm-x509")
+    done = hsm_station.provision(profile, "HX-1", "--token", token.uri, "--pin-file", token.pin_file)
+    assert done.status == 0, done
+    before, custodian = token.key_ids(), Custodian(hsm_station.home, token)
+    (custodian.home / "serials").write_text("HX-0\nhx-1\n")
+    done = custodian.muster("cert", "produce", "--profile", profile, "--serials", "serials", "--out", "out.jsonl")
+    assert (done.status, done.cause) == (7, "E3102") and "serials:2" in done.stderr, done
+    assert token.key_ids() == before and not (custodian.home / "out.jsonl").exists()
+    assert retire(hsm_station, "hx-1").status == 0
+    assert custodian.muster("cert", "produce", "--profile", profile, "--serials", "serials", "--out", "out.jsonl").status == 0
+    assert len(token.key_ids()) == len(before) + 2
