@@ -6,6 +6,7 @@ import http.server
 import json
 import pathlib
 import shutil
+import signal
 import socket
 import ssl
 import threading
@@ -199,7 +200,7 @@ def test_a_command_gets_the_event_and_nothing_of_ours(station, configure, tmp_pa
     wait_until(seen.exists, what="the command")
     assert json.loads(seen.read_text())["data"]["registrationId"] == result["registrationId"]
     assert "MUSTER" not in variables.read_text()
-    assert int(ignored.read_text().split()[1], 16) == 0
+    assert int(ignored.read_text().split()[1], 16) & 1 << signal.SIGPIPE - 1 == 0
 
 
 def test_a_command_that_fails_is_tried_again(station, configure, tmp_path):
