@@ -58,14 +58,12 @@ bool hsm_token_open(struct hsm *hsm, const char *uri, struct hsm_token *ret_toke
 		    struct muster_error *err) MUST_CHECK;
 
 /* Initialises the one token that the URI matches (of several, the only one that is not initialised): CAUSE_TOKEN_IN_USE
- * when it is initialised and `confirmation` is not its label. The security officer stays logged in for
- * hsm_token_set_pin; the token is not open. */
+ * when it is initialised and `confirmation` is not its label. Both PINs are looked at before anything is touched. The token is
+ * not open. */
 bool hsm_token_initialise(struct hsm *hsm, const char *uri, const char *label,
 			  const char *confirmation, const struct secret *so_pin,
+			  const struct secret *pin, struct hsm_token *ret_token,
 			  struct muster_error *err) MUST_CHECK;
-/* Sets the user PIN of the token just initialised, and logs the security officer out. */
-bool hsm_token_set_pin(struct hsm *hsm, const struct secret *pin, struct hsm_token *ret_token,
-		       struct muster_error *err) MUST_CHECK;
 
 /* Logs the user in with one C_Login, never a second: the token is read again first, and refused when it has become
  * another one, is locked, is on its last try, or has seen a wrong PIN (unless accept_low_count). */

@@ -68,8 +68,6 @@ struct hsm {
 	struct hsm_deriving deriving;
 	atomic_uint
 		forms; /* the owner's: a bit for each way of wrapping that was tried and is good */
-	CK_SESSION_HANDLE
-	officer_session;           /* between hsm_token_initialise and hsm_token_set_pin, else 0 */
 	CK_OBJECT_HANDLE *objects; /* what hsm_objects_collect found */
 	size_t object_count;
 };

@@ -3,6 +3,9 @@
 
 #include "hsm-internal.h"
 
+/* How a token that was left without a user PIN gets one. */
+#define NAME_IT "name it, 'pkcs11:token=%s', and pass --yes %s"
+
 /* Of several matching seats the only one that is not initialised: soft tokens always show one. */
 static bool choose(const struct seat *seats, size_t count, const struct seat **ret_seat,
 		   struct muster_error *err)
@@ -56,11 +59,17 @@ static bool check_label(struct hsm *hsm, const struct seat *chosen, const char *
 	for (size_t i = 0; i < count; i++) {
 		struct hsm_token token = hsm_token_of_seat(&seats[i]);
 
-		if (seats[i].id != chosen->id && (token.flags & CKF_TOKEN_INITIALIZED) &&
-		    strcmp(token.label, label) == 0)
+		if (seats[i].id == chosen->id || !(token.flags & CKF_TOKEN_INITIALIZED) ||
+		    strcmp(token.label, label) != 0)
+			continue;
+		if (token.flags & CKF_USER_PIN_INITIALIZED)
 			return muster_fail(err, CAUSE_LABEL_TAKEN,
 					   "token '%s' (serial %s) has this label already",
 					   token.label, token.serial);
+		return muster_fail(
+			err, CAUSE_LABEL_TAKEN,
+			"token '%s' (serial %s) has this label and no user PIN; if it is meant, " NAME_IT,
+			token.label, token.serial, token.label, token.label);
 	}
 	return true;
 }
@@ -77,27 +86,67 @@ static bool fail_new_pin(CK_RV rv, const char *what, struct muster_error *err)
 				  row->name);
 }
 
-static bool officer_login(struct hsm *hsm, const struct seat *seat, const struct secret *so_pin,
+/* As the token tells it; some do not. */
+static bool check_new_pin(const struct seat *seat, const struct secret *pin, const char *what,
 			  struct muster_error *err)
 {
+	CK_ULONG least = seat->token.ulMinPinLen, most = seat->token.ulMaxPinLen;
+
+	if (pin->size == 0)
+		return muster_fail(err, CAUSE_PIN_MISSING, "the new %s is empty", what);
+	if (most == 0 || most == CK_UNAVAILABLE_INFORMATION || least > most ||
+	    (pin->size >= least && pin->size <= most))
+		return true;
+	return muster_fail(err, CAUSE_NEW_PIN_REFUSED,
+			   "the %s of the new token: the token takes %lu to %lu bytes", what, least,
+			   most);
+}
+
+static bool set_pin(struct hsm *hsm, CK_SESSION_HANDLE session, const struct secret *so_pin,
+		    const struct secret *pin, struct muster_error *err)
+{
+	CK_RV rv = hsm->calls->C_Login(session, CKU_SO, so_pin->data, so_pin->size);
+
+	if (rv != CKR_OK)
+		return hsm_fail(err, rv, "logging the security officer in to the new token");
+	rv = hsm->calls->C_InitPIN(session, pin->data, pin->size);
+	if (rv != CKR_OK)
+		return fail_new_pin(rv, "setting the user PIN", err);
+	hsm->calls->C_Logout(session);
+	return true;
+}
+
+/* In a session that ends with it. */
+static bool give_pin(struct hsm *hsm, CK_SLOT_ID slot, const struct secret *so_pin,
+		     const struct secret *pin, struct muster_error *err)
+{
 	CK_SESSION_HANDLE session;
-	CK_RV rv = hsm->calls->C_OpenSession(seat->id, CKF_SERIAL_SESSION | CKF_RW_SESSION, NULL,
-					     NULL, &session);
+	CK_RV rv = hsm->calls->C_OpenSession(slot, CKF_SERIAL_SESSION | CKF_RW_SESSION, NULL, NULL,
+					     &session);
+	bool is_set;
 
 	if (rv != CKR_OK)
 		return hsm_fail(err, rv, "opening a session with the new token");
-	rv = hsm->calls->C_Login(session, CKU_SO, so_pin->data, so_pin->size);
-	if (rv != CKR_OK) {
-		hsm->calls->C_CloseSession(session);
-		return hsm_fail(err, rv, "logging the security officer in to the new token");
-	}
-	hsm->officer_session = session;
-	hsm->slot_id = seat->id;
+	is_set = set_pin(hsm, session, so_pin, pin, err);
+	hsm->calls->C_CloseSession(session);
+	return is_set;
+}
+
+static bool look_again(struct hsm *hsm, CK_SLOT_ID slot, struct hsm_token *ret_token,
+		       struct muster_error *err)
+{
+	struct seat seat = { .id = slot };
+	CK_RV rv = hsm->calls->C_GetTokenInfo(slot, &seat.token);
+
+	if (rv != CKR_OK)
+		return hsm_fail(err, rv, "looking at the new token");
+	*ret_token = hsm_token_of_seat(&seat);
 	return true;
 }
 
 bool hsm_token_initialise(struct hsm *hsm, const char *uri, const char *label,
 			  const char *confirmation, const struct secret *so_pin,
+			  const struct secret *pin, struct hsm_token *ret_token,
 			  struct muster_error *err)
 {
 	CLEANUP(freep) struct seat *seats = NULL;
@@ -111,7 +160,9 @@ bool hsm_token_initialise(struct hsm *hsm, const char *uri, const char *label,
 		return muster_fail(err, CAUSE_USAGE, "a token's label has 1 to %zu bytes",
 				   sizeof(padded));
 	if (!hsm_seats_of_uri(hsm, uri, &seats, &count, err) || !choose(seats, count, &seat, err) ||
-	    !check_seat(seat, confirmation, err) || !check_label(hsm, seat, label, err))
+	    !check_seat(seat, confirmation, err) || !check_label(hsm, seat, label, err) ||
+	    !check_new_pin(seat, so_pin, "SO-PIN", err) ||
+	    !check_new_pin(seat, pin, "user PIN", err))
 		return false;
 	memset(padded, ' ', sizeof(padded));
 	memcpy(padded, label, length);
@@ -120,28 +171,7 @@ bool hsm_token_initialise(struct hsm *hsm, const char *uri, const char *label,
 		return fail_new_pin(rv, "setting the SO-PIN", err);
 	if (rv != CKR_OK)
 		return hsm_fail(err, rv, "initialising the token in slot %lu", seat->id);
-	return officer_login(hsm, seat, so_pin, err);
-}
-
-bool hsm_token_set_pin(struct hsm *hsm, const struct secret *pin, struct hsm_token *ret_token,
-		       struct muster_error *err)
-{
-	struct seat seat = { .id = hsm->slot_id };
-	CK_RV rv;
-
-	if (!hsm->officer_session)
-		return muster_fail(err, CAUSE_WORKER_PROTOCOL, "no token was just initialised");
-	if (pin->size == 0)
-		return muster_fail(err, CAUSE_PIN_MISSING, "the new user PIN is empty");
-	rv = hsm->calls->C_InitPIN(hsm->officer_session, pin->data, pin->size);
-	if (rv != CKR_OK)
-		return fail_new_pin(rv, "setting the user PIN", err);
-	hsm->calls->C_Logout(hsm->officer_session);
-	hsm->calls->C_CloseSession(hsm->officer_session);
-	hsm->officer_session = 0;
-	rv = hsm->calls->C_GetTokenInfo(seat.id, &seat.token);
-	if (rv != CKR_OK)
-		return hsm_fail(err, rv, "looking at the new token");
-	*ret_token = hsm_token_of_seat(&seat);
-	return true;
+	if (!give_pin(hsm, seat->id, so_pin, pin, err))
+		return muster_error_prefix(err, "it has no user PIN yet; " NAME_IT, label, label);
+	return look_again(hsm, seat->id, ret_token, err);
 }

@@ -100,29 +100,31 @@ static bool read_new_pin(const struct worker_message *request, struct secret *pi
 	       muster_fail(err, CAUSE_NEW_PIN_REFUSED, "the PINs that were typed differ");
 }
 
-HANDLER(handle_init)
+/* Until the user PIN is there, too. */
+static struct secret officer_pin;
+
+HANDLER(handle_init_pin)
 {
-	CLEANUP(secret_done) struct secret pin = { 0 };
+	struct secret *kept = worker_u64(request, FIELD_FIRST_TIME) == 1 ? &typed : &officer_pin;
 
 	(void)reply;
 	if (!load_module(context, request, err))
 		return false;
-	if (worker_u64(request, FIELD_FIRST_TIME) == 1) {
-		secret_done(&typed);
-		return read_pin(request, &typed, err);
-	}
-	return read_new_pin(request, &pin, err) &&
-	       hsm_token_initialise(context, worker_text(request, FIELD_TOKEN_URI),
-				    worker_text(request, FIELD_LABEL),
-				    worker_text(request, FIELD_CONFIRMATION), &pin, err);
+	secret_done(kept);
+	return kept == &typed ? read_pin(request, kept, err) : read_new_pin(request, kept, err);
 }
 
-HANDLER(handle_init_pin)
+HANDLER(handle_init)
 {
-	CLEANUP(secret_done) struct secret pin = { 0 };
+	CLEANUP(secret_done) struct secret so_pin = officer_pin, pin = { 0 };
 	struct hsm_token token;
 
-	if (!read_new_pin(request, &pin, err) || !hsm_token_set_pin(context, &pin, &token, err))
+	officer_pin = (struct secret){ 0 };
+	if (!load_module(context, request, err) || !read_new_pin(request, &pin, err) ||
+	    !hsm_token_initialise(context, worker_text(request, FIELD_TOKEN_URI),
+				  worker_text(request, FIELD_LABEL),
+				  worker_text(request, FIELD_CONFIRMATION), &so_pin, &pin, &token,
+				  err))
 		return false;
 	add_token(reply, &token);
 	return true;

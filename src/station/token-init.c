@@ -40,57 +40,48 @@ static bool open_pin(const struct station_pin *pin, struct worker_message *reque
 	       put_fd(request, login_open_pin(pin, &no_source, "", &typed, err));
 }
 
-static void init_request(const struct visit *visit, const struct station_init *request,
+static void init_request(const struct visit *visit, enum worker_verb verb,
 			 struct worker_message *ret_message)
 {
-	worker_request_init(ret_message, WORKER_HSM_INIT);
+	worker_request_init(ret_message, verb);
 	token_add_module(ret_message, &visit->module);
-	worker_add_text(ret_message, FIELD_TOKEN_URI, visit->uri_text);
-	worker_add_text(ret_message, FIELD_LABEL, request->label);
 }
 
 /* What has to be typed is asked for when its turn comes, and twice: whoever mistypes a new PIN does not know it. The worker
  * compares. */
-static bool type_pin(const struct visit *visit, const struct station_init *request,
-		     const char *question, struct worker_message *message, struct muster_error *err)
+static bool type_pin(const struct visit *visit, const char *question,
+		     struct worker_message *message, struct muster_error *err)
 {
 	CLEANUP(worker_message_done) struct worker_message first = { 0 }, nothing = { 0 };
 
 	if (message->fd > 0)
 		return true;
-	init_request(visit, request, &first);
+	init_request(visit, WORKER_HSM_INIT_PIN, &first);
 	worker_add_u64(&first, FIELD_FIRST_TIME, 1);
 	return put_fd(&first, login_ask(question, err)) &&
 	       worker_call(visit->worker, &first, &nothing, err) &&
 	       put_fd(message, login_ask("Once more: ", err));
 }
 
-static bool set_pin(struct visit *visit, const struct station_init *request,
-		    struct worker_message *message, struct muster_error *err)
-{
-	CLEANUP(worker_message_done) struct worker_message reply = { 0 };
-
-	if (!type_pin(visit, request, "User PIN of the new token: ", message, err) ||
-	    !worker_call(visit->worker, message, &reply, err))
-		return muster_error_prefix(err, "it has no user PIN yet, so run again with --yes");
-	return token_facts_take(&visit->token, &reply, err);
-}
-
+/* Both PINs are there before the token is touched. */
 static bool initialise(struct visit *visit, const struct station_init *request,
 		       struct muster_error *err)
 {
 	CLEANUP(worker_message_done) struct worker_message first = { 0 }, second = { 0 };
-	CLEANUP(worker_message_done) struct worker_message nothing = { 0 };
+	CLEANUP(worker_message_done) struct worker_message nothing = { 0 }, reply = { 0 };
 
-	init_request(visit, request, &first);
-	worker_request_init(&second, WORKER_HSM_INIT_PIN);
-	if (!open_pin(&request->so_pin, &first, err) || !open_pin(&request->pin, &second, err))
-		return false;
+	init_request(visit, WORKER_HSM_INIT_PIN, &first);
+	init_request(visit, WORKER_HSM_INIT, &second);
+	worker_add_text(&second, FIELD_TOKEN_URI, visit->uri_text);
+	worker_add_text(&second, FIELD_LABEL, request->label);
 	if (request->confirmation)
-		worker_add_text(&first, FIELD_CONFIRMATION, request->confirmation);
-	return type_pin(visit, request, "SO-PIN of the new token: ", &first, err) &&
+		worker_add_text(&second, FIELD_CONFIRMATION, request->confirmation);
+	return open_pin(&request->so_pin, &first, err) && open_pin(&request->pin, &second, err) &&
+	       type_pin(visit, "SO-PIN of the new token: ", &first, err) &&
 	       worker_call(visit->worker, &first, &nothing, err) &&
-	       set_pin(visit, request, &second, err);
+	       type_pin(visit, "User PIN of the new token: ", &second, err) &&
+	       worker_call(visit->worker, &second, &reply, err) &&
+	       token_facts_take(&visit->token, &reply, err);
 }
 
 bool station_token_init(const char *token_uri, const struct station_init *request,

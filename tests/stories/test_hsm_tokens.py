@@ -1,4 +1,7 @@
 """Tokens are listed, shown and initialised; a token in use is never wiped by mistake."""
+import os
+import subprocess
+
 import pytest
 
 from lib.paths import SOFTHSM_MODULE
@@ -24,6 +27,10 @@ def hsm(tmp_path, tokens):
 @pytest.fixture
 def pins(tmp_path):
     return ["--so-pin-file", write_secret(tmp_path / "so", "12345678"), "--pin-file", write_secret(tmp_path / "pin", "246810")]
+
+
+def labels(hsm):
+    return sorted(row["label"] for row in hsm("list").json if row.get("label"))
 
 
 def test_list_names_every_token_and_every_module(hsm, tokens):
@@ -99,8 +106,29 @@ def test_init_says_which_pin_the_token_does_not_take(hsm, pins, tmp_path):
     refused = hsm("init", MODULE, "--label", "fresh", "--so-pin-file", short, *pins[2:])
     assert (refused.status, refused.cause) == (2, "E1452") and "SO-PIN" in refused.stderr, refused
     refused = hsm("init", MODULE, "--label", "fresh", *pins[:2], "--pin-file", short)
-    assert (refused.status, refused.cause) == (2, "E1452") and "user PIN" in refused.stderr and "--yes" in refused.stderr, refused
-    assert hsm("init", "pkcs11:token=fresh", "--label", "fresh", *pins, "--yes", "fresh").status in (0, 4)
+    assert (refused.status, refused.cause) == (2, "E1452") and "user PIN" in refused.stderr, refused
+    assert "fresh" not in labels(hsm)
+
+
+@pytest.mark.parametrize("pin, cause", [("", "E4002"), ("12", "E1452"), ("1" * 256, "E1452")])
+def test_init_wipes_nothing_for_a_pin_that_cannot_be_set(hsm, token, pins, tmp_path, pin, cause):
+    token.pkcs11_tool("--keypairgen", "--key-type", "EC:prime256v1", "--label", "k", "--id", "01")
+    so_pin = ["--so-pin-file", write_secret(tmp_path / "so-line", "so-246810")]
+    before = labels(hsm)
+    for place in ([token.uri, "--yes", "line-3"], [MODULE]):
+        refused = hsm("init", *place, "--label", "new", *so_pin, "--pin-file", write_secret(tmp_path / "new", pin))
+        assert (refused.status, refused.cause) == (2, cause), refused
+    assert labels(hsm) == before and token.objects("privkey") == ["k"]
+
+
+def test_init_says_how_a_token_without_a_user_pin_gets_one(hsm, tokens, pins):
+    subprocess.run(["pkcs11-tool", "--module", SOFTHSM_MODULE, "--slot-index", "0", "--init-token", "--label", "half", "--so-pin",
+                    "12345678"], env=dict(os.environ, SOFTHSM2_CONF=str(tokens.configuration)), check=True, stdout=subprocess.DEVNULL)
+    refused = hsm("init", MODULE, "--label", "half", *pins)
+    assert (refused.status, refused.cause) == (7, "E1451"), refused
+    assert "no user PIN" in refused.stderr and "'pkcs11:token=half'" in refused.stderr and "--yes half" in refused.stderr, refused
+    done = hsm("init", MODULE.replace("pkcs11:", "pkcs11:token=half"), "--label", "half", *pins, "--yes", "half")
+    assert done.status == 0 and "user-pin-set" in done.json["flags"], done
 
 
 def test_init_of_another_module_has_to_be_asked_for(hsm, pins, tmp_path):
