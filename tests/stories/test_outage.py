@@ -112,14 +112,14 @@ def test_a_patience_that_is_no_time_is_refused(station, patience):
 
 
 def test_no_row_is_given_up_for_what_all_meet(station):
-    """More failures in a row than one row may have by itself."""
-    station.emulator.restart("--fault", "bulk+get:status=503:retry-after=0:skip=2:count=8")
+    """More failures in a row than one row may have by itself, all of them about the last one."""
+    station.emulator.restart("--fault", "bulk+put+get:status=503:retry-after=0:skip=1:count=6")
     station.renew_login()
-    with import_of(station, 40) as run:
+    with import_of(station, 11) as run:
         assert run.wait_for("unreachable")["cause"] == "E5105"
         assert run.end() == 0, run.stderr
-    assert "the provisioning service fails since" in run.stderr and run.lines()[-1]["written"] == 40, run.stderr
-    assert created(station) == dict.fromkeys(names(40), 1)
+    assert "the provisioning service fails since" in run.stderr and run.lines()[-1]["written"] == 11, run.stderr
+    assert created(station) == dict.fromkeys(names(11), 1)
 
 
 # -- A batch -----------------------------------------------------------------------------------------------------
