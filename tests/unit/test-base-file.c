@@ -523,10 +523,10 @@ static int count_names(const char *path, struct muster_error *err)
 
 static void a_folder_ends_where_its_names_do(void **state)
 {
-	CLEANUP(freep) char *first = temporary_file(*state, "a", "", 0600);
-	CLEANUP(freep) char *second = temporary_file(*state, "b", "", 0600);
 	struct muster_error err;
 
+	free(temporary_file(*state, "a", "", 0600));
+	free(temporary_file(*state, "b", "", 0600));
 	assert_int_equal(count_names(*state, &err), 4);
 	for (names_left = 0; names_left < 3; names_left++) {
 		int start = names_left;
