@@ -128,7 +128,7 @@ static void gives_the_rows_of_an_older_journal_their_notes(void **state)
 	       "key_id, key_place, profile_name, profile_digest, batch, operator, station, socket, state, stage, attempt, "
 	       "attempt_id, cause, hub, etag, evidence_path, evidence_digest, created_ms, updated_ms, entry FROM device;"
 	       "ALTER TABLE device DROP COLUMN entry; DROP INDEX device_updated; DROP INDEX entry_key; "
-	       "DROP INDEX entry_second_certificate; DROP INDEX entry_second_key; "
+	       "DROP INDEX entry_second_certificate; DROP INDEX entry_second_key; DROP INDEX entry_device_key; DROP INDEX entry_device_key_id; "
 	       "CREATE TRIGGER entry_is_kept BEFORE DELETE ON entry"
 	       "	BEGIN SELECT raise(ABORT, 'entries are never deleted'); END;"
 	       "PRAGMA user_version = 1;");

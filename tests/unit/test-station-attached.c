@@ -1,10 +1,12 @@
 /* TPMs as udev knows them, on a mocked machine. Run under umockdev's preload library. */
 #include "unit.h"
 
+#include <errno.h>
 #include <poll.h>
 #include <string.h>
 
 #include <umockdev.h>
+#include <unistd.h>
 
 #include "muster/station-attached.h"
 
@@ -144,11 +146,35 @@ static void assert_next(struct plug_watch *watch, enum plug_kind kind, const cha
 	plug_event_done(&event);
 }
 
+/* The bed's events come without a udevd. */
+static bool has_udevd;
+
+int __real_access(const char *path, int mode);
+int __wrap_access(const char *path, int mode);
+int __wrap_access(const char *path, int mode)
+{
+	if (strcmp(path, "/run/udev/control") != 0)
+		return __real_access(path, mode);
+	errno = ENOENT;
+	return has_udevd ? 0 : -1;
+}
+
+static void needs_a_udevd(void **state)
+{
+	struct plug_watch *watch = NULL;
+	struct muster_error err;
+
+	(void)state;
+	has_udevd = false;
+	assert_fails(plug_watch_open(&no_map, &watch, &err), err, CAUSE_UDEV);
+}
+
 static void hears_of_what_is_plugged_in_and_out(void **state)
 {
 	(void)state;
 	struct plug_watch *watch;
 	struct muster_error err;
+	has_udevd = true;
 	assert_good(plug_watch_open(&no_map, &watch, &err), err);
 	assert_next(watch, PLUG_NONE, NULL);
 	char *board = plug_at(NULL, "4", "usb-1", NULL);
@@ -170,6 +196,7 @@ int main(void)
 						make_bed, drop_bed),
 		cmocka_unit_test_setup_teardown(goes_by_the_map_alone_where_there_is_one, make_bed,
 						drop_bed),
+		cmocka_unit_test(needs_a_udevd),
 		cmocka_unit_test_setup_teardown(hears_of_what_is_plugged_in_and_out, make_bed,
 						drop_bed),
 	};
