@@ -7,6 +7,9 @@ import signal
 MUTATING = ("write", "pwrite64", "writev", "sendto", "sendmsg", "rename", "renameat", "renameat2", "unlink", "unlinkat", "link",
             "linkat", "ftruncate", "fsync", "fdatasync", "syncfs", "mkdir")
 
+# LeakSanitizer cannot work where something else traces the program.
+TRACED = {"ASAN_OPTIONS": "detect_leaks=0"}
+
 
 def recorder(log):
     return ["strace", "-f", "-qq", "-o", str(log), "-e", f"trace={','.join(MUTATING)}", "-e", "signal=none"]

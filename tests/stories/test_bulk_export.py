@@ -8,6 +8,7 @@ import pytest
 
 from lib.bulk import KEYS, multiply, symmetric
 from lib.enrollment import EnrollmentDesk, endorsement_key, storage_root_key
+from lib.killer import TRACED
 
 HUB = "hub-1.azure-devices.net"
 
@@ -158,6 +159,7 @@ def test_what_is_lost_in_the_middle_ends_it(desk, format):
         assert desk.service.put(document["registrationId"], document)[0] == 200
     lost = desk.home / "lost"
     fault = ["strace", "-qq", "-o", "/dev/null", "-P", lost, "-e", "trace=write", "-e", "inject=write:error=ENOSPC:when=1"]
-    done = desk.run("export", "-", "--format", format, "--include-keys", wrapper=["sh", "-c", 'exec "$@" >' + str(lost), "sh", *fault])
+    done = desk.run("export", "-", "--format", format, "--include-keys", env=TRACED,
+                    wrapper=["sh", "-c", 'exec "$@" >' + str(lost), "sh", *fault])
     assert (done.status, done.cause) == (11, "E6102") and "No space left" in done.stderr, done
     assert len(desk.emulator.requests("mechanism")) < 40

@@ -5,6 +5,7 @@ import os
 
 import pytest
 
+from lib.killer import TRACED
 from lib.station import Station
 from test_retire import retire
 
@@ -222,7 +223,7 @@ def test_a_folder_that_cannot_be_read_to_its_end_is_not_taken_for_one_that_ends(
         assert station.provision(profile, f"A17-{number}").status == 0
     lose_journal(station)
     fault = ["strace", "-qq", "-o", "/dev/null", "-e", "trace=getdents64", "-e", "inject=getdents64:error=EIO:when=2+"]
-    done = reconcile(station, wrapper=fault)
+    done = reconcile(station, wrapper=fault, env=TRACED)
     assert (done.status, done.cause) == (11, "E7018"), done
     done = reconcile(station)
     assert done.status == 0 and done.json["known"] == 3, done
