@@ -102,7 +102,7 @@ struct http_answer {
 	int64_t retry_after_ms;   /* -1: missing or senseless; not capped */
 	int64_t date_ms;          /* wall time by the server; -1: missing or senseless */
 	int64_t received_ms;      /* wall time by us when the answer was complete */
-	int64_t elapsed_ms;
+	int64_t started_ms;       /* by clock_now_ms(): when it was handed over */
 };
 
 void http_answer_done(struct http_answer *answer);

@@ -49,11 +49,9 @@ bool dps_credential_authorize(struct dps_credential *credential, struct http *ht
 
 bool dps_credential_forget(struct dps_credential *credential, const struct http_answer *answer)
 {
-	int64_t now = clock_now_ms();
-
-	if (now - answer->elapsed_ms <= credential->forgotten_ms)
+	if (answer->started_ms <= credential->forgotten_ms)
 		return true;
-	credential->forgotten_ms = now;
+	credential->forgotten_ms = clock_now_ms();
 	return credential->kind->forget(credential);
 }
 

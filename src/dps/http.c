@@ -272,7 +272,7 @@ static void finish(struct http *http, struct http_transfer *transfer, CURLcode r
 	curl_easy_getinfo(transfer->easy, CURLINFO_RESPONSE_CODE, &status);
 	answer->status = (int)status;
 	answer->received_ms = clock_wall_ms();
-	answer->elapsed_ms = clock_now_ms() - transfer->started_ms;
+	answer->started_ms = transfer->started_ms;
 	if (result == CURLE_OK && !transfer->is_too_large) {
 		text_add(&answer->body, "");
 		http_answer_complete(answer, answer->received_ms);

@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "muster/clock.h"
 #include "muster/dps-bulk.h"
 #include "muster/dps-http.h"
 
@@ -72,7 +73,7 @@ static void answer(size_t which, int status)
 {
 	struct http_answer said = { .outcome = HTTP_ANSWERED,
 				    .status = status,
-				    .elapsed_ms = 1,
+				    .started_ms = clock_now_ms(),
 				    .retry_after_ms = -1,
 				    .date_ms = -1 };
 

@@ -89,7 +89,7 @@ static void brings_the_whole_answer(void **state)
 	assert_string_equal(answer.continuation.data, "next");
 	assert_int_equal(answer.retry_after_ms, 3000);
 	assert_int_equal(answer.date_ms, 1795435200000);
-	assert_true(answer.elapsed_ms >= 0 && answer.received_ms > 0);
+	assert_true(answer.started_ms > 0 && answer.received_ms > 0);
 	http_answer_done(&answer);
 	http_free(http);
 	server_stop(&server);
