@@ -315,7 +315,13 @@ static bool make_next_ready(struct dps_bulk *bulk, int64_t *ret_wait_ms, struct 
 		return true;
 	call->transfer =
 		http_prepare(dps_client_http(bulk->client), &call->request, take_answer, call, err);
-	return call->transfer;
+	if (call->transfer || err->cause != CAUSE_PROXY_LOGIN)
+		return call->transfer;
+	/* A proxy that refused the password ends the sending, not what is under way. */
+	give_turn_back(call);
+	dps_bulk_stop(bulk, err);
+	drop_next(bulk);
+	return true;
 }
 
 /* *ret_wait_ms 0: one was started; -1: nothing to start. */
