@@ -58,15 +58,21 @@ static bool is_way(const struct option_row *row)
 	       row->offset == offsetof(struct only_login, login.dps_name);
 }
 
+/* What is for the one proxy is not sent to another. */
+static bool is_proxy_login(const struct option_row *row)
+{
+	return row->offset == offsetof(struct only_login, login.network.proxy_login);
+}
+
 void login_options_complete(struct login_options *options, const struct config *config)
 {
-	bool has_way = login_options_choose(options);
+	bool has_way = login_options_choose(options), has_proxy = options->network.proxy;
 	char key[CONFIG_KEY_SIZE];
 
 	for (const struct option_row *row = rows; row->name; row++) {
 		const char **value = (const char **)(void *)((char *)options + row->offset);
 
-		if (!*value && !(has_way && is_way(row)))
+		if (!*value && !(has_way && is_way(row)) && !(has_proxy && is_proxy_login(row)))
 			*value = config_text(config, config_key(key, row->name), NULL);
 	}
 	if (!has_way && options->login_file)

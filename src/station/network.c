@@ -6,6 +6,8 @@ struct http_terms network_terms(const struct http_terms *given, const struct con
 		.ca_file = given->ca_file ? given->ca_file : config->ca_file,
 		.proxy = given->proxy ? given->proxy : config->proxy,
 		.no_proxy = given->no_proxy ? given->no_proxy : config->no_proxy,
-		.proxy_login = given->proxy_login ? given->proxy_login : config->proxy_login_file,
+		/* What is for the one proxy is not sent to another. */
+		.proxy_login = given->proxy_login || given->proxy ? given->proxy_login
+								  : config->proxy_login_file,
 	};
 }

@@ -258,6 +258,14 @@ def test_an_import_tries_a_wrong_login_once(far, guarded, devices):
     assert (done.status, done.cause, done.json["open"]) == (5, "E1455", 200) and len(guarded.heads) == 1, done
 
 
+def test_the_login_of_one_proxy_is_not_for_another(far, guarded):
+    login_file(far)
+    env = configure(far, "proxy: http://127.0.0.1:1\nproxyLoginFile: proxy-login\n")
+    done = create(far, "--proxy", guarded.url, env=env)
+    assert (done.status, done.cause) == (5, "E1455"), done
+    assert guarded.heads and not [head for head in guarded.heads if "Proxy-Authorization" in head]
+
+
 @pytest.mark.parametrize("text", ["station\n", ":word\n", "station:word\nmore\n"])
 def test_a_login_that_is_none_is_refused(far, guarded, text):
     done = create(far, "--proxy", guarded.url, "--proxy-login-file", login_file(far, text))
