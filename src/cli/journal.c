@@ -233,11 +233,13 @@ bool journal_verb_find_ever(struct journal *journal, int by, const char *name,
 			    struct journal_device *ret_device, char ret_former[JOURNAL_NAME_SIZE],
 			    struct muster_error *err)
 {
-	bool is_found;
+	bool is_found = false;
 
 	ret_former[0] = '\0';
-	if (!find_now(journal, by, name, ret_device, &is_found, err) || is_found)
-		return is_found;
+	if (!find_now(journal, by, name, ret_device, &is_found, err))
+		return false;
+	if (is_found)
+		return true;
 	copy_digest(ret_former, JOURNAL_NAME_SIZE, name);
 	return find_former(journal, by, ret_former, ret_device, &is_found, err) &&
 	       (is_found || muster_fail(err, CAUSE_DEVICE_NOT_IN_JOURNAL,
