@@ -35,10 +35,12 @@ static char *compose(const cJSON *event)
 {
 	CLEANUP(cJSON_freep) cJSON *object = cJSON_CreateObject();
 	CLEANUP(freep) char *type = text_format("muster.%s", json_text(event, "event"));
+	/* An event that an earlier muster left has none. */
+	const char *source = json_text(event, "source");
 
 	if (!object || !type || !json_add_text(object, "specversion", "1.0") ||
 	    !json_add_text(object, "id", json_text(event, "id")) ||
-	    !json_add_text(object, "source", json_text(event, "source")) ||
+	    !json_add_text(object, "source", source ? source : "muster") ||
 	    !json_add_text(object, "type", type) ||
 	    !json_add_text(object, "time", json_text(event, "at")) ||
 	    !json_add_item(object, "data", cJSON_Duplicate(json_get(event, "data"), true)))

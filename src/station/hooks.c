@@ -304,16 +304,34 @@ void hooks_close(struct hooks *hooks)
 	hooks_free(hooks);
 }
 
-static void wait_for_deliverer(const struct hooks *hooks)
+static void end_the_wait(int number)
 {
-	while (hooks->deliverer > 0 && waitpid(hooks->deliverer, NULL, 0) < 0 && errno == EINTR)
-		continue;
+	(void)number;
+}
+
+/* Where we are the first process of a container, a signal without a handler would not reach us at all. */
+static void watch_for_an_end(void)
+{
+	static const int numbers[] = { SIGINT, SIGTERM, SIGHUP };
+	const struct sigaction action = { .sa_handler = end_the_wait };
+
+	for (size_t i = 0; i < ARRAY_SIZE(numbers); i++)
+		if (!process_ignores(numbers[i]))
+			sigaction(numbers[i], &action, NULL);
+}
+
+/* False: a signal wants us to end. */
+static bool wait_for_deliverer(const struct hooks *hooks)
+{
+	return hooks->deliverer <= 0 || waitpid(hooks->deliverer, NULL, 0) >= 0 || errno != EINTR;
 }
 
 void hooks_linger(bool delivers)
 {
+	if (delivers && waiting)
+		watch_for_an_end();
 	for (struct hooks *hooks = waiting; delivers && hooks; hooks = hooks->earlier)
-		wait_for_deliverer(hooks);
+		delivers = wait_for_deliverer(hooks);
 	if (delivers && waiting) {
 		start_deliverer(waiting, false);
 		wait_for_deliverer(waiting);
