@@ -102,6 +102,13 @@ static bool check_new_pin(const struct seat *seat, const struct secret *pin, con
 			   most);
 }
 
+/* That of some tokens (NSS) is empty until it is set. */
+static bool check_so_pin(const struct seat *seat, const struct secret *pin,
+			 struct muster_error *err)
+{
+	return pin->size == 0 || check_new_pin(seat, pin, "SO-PIN", err);
+}
+
 static bool set_pin(struct hsm *hsm, CK_SESSION_HANDLE session, const struct secret *so_pin,
 		    const struct secret *pin, struct muster_error *err)
 {
@@ -161,8 +168,7 @@ bool hsm_token_initialise(struct hsm *hsm, const char *uri, const char *label,
 				   sizeof(padded));
 	if (!hsm_seats_of_uri(hsm, uri, &seats, &count, err) || !choose(seats, count, &seat, err) ||
 	    !check_seat(seat, confirmation, err) || !check_label(hsm, seat, label, err) ||
-	    !check_new_pin(seat, so_pin, "SO-PIN", err) ||
-	    !check_new_pin(seat, pin, "user PIN", err))
+	    !check_so_pin(seat, so_pin, err) || !check_new_pin(seat, pin, "user PIN", err))
 		return false;
 	memset(padded, ' ', sizeof(padded));
 	memcpy(padded, label, length);

@@ -44,8 +44,9 @@ class Run:
 
     @property
     def cause(self):
-        """The E-code of the last error that was reported, or None."""
-        found = re.findall(r"\bE(\d{4})\b", self.stderr)
+        """The E-code of the first error that was reported, or None."""
+        lines = [line for line in self.stderr.splitlines() if "warning: " not in line]
+        found = re.findall(r"\bE(\d{4})\b", "\n".join(lines))
         return f"E{found[0]}" if found else None
 
     def __repr__(self):

@@ -59,7 +59,7 @@ def deliver(station):
 
 def events(folder, count):
     """Those of a drop folder, in their order, when there are so many."""
-    wait_until(lambda: folder.exists() and len(list(folder.glob("*.json"))) == count, what="the events")
+    wait_until(lambda: folder.exists() and len(list(folder.glob("*.json"))) == count, 90, "the events")
     return sorted((json.loads(path.read_text()) for path in folder.glob("*.json")), key=lambda event: event["time"])
 
 

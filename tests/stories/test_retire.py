@@ -206,7 +206,8 @@ def test_the_enrollment_of_another_certificate_stays(hsm_station, token):
     station, with_token = hsm_station, ("--token", token.uri, "--pin-file", token.pin_file)
     name = released(station, SERIAL, "hsm-x509", *with_token)
     other = enroll_for_another(station, name)
-    done = station.provision(station.profile("hsm-x509"), other["serial"], *with_token, *other["options"])
+    profile = station.profile("hsm-x509", {"attestation": {"x509": {"keyLabel": "other-{serial.lower}"}}}, name="other")
+    done = station.provision(profile, other["serial"], *with_token, *other["options"])
     assert done.status == 0 and done.json["state"] == "enrolled", done
     found = station.service.enrollment(name)["attestation"]["x509"]["clientCertificates"]["primary"]["info"]["sha256Thumbprint"]
     is_left_to_another(station, name, found.lower())
