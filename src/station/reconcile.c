@@ -132,6 +132,30 @@ static bool restore_or_park(struct reconcile *reconcile, struct remains *remains
 	return restore_device(reconcile->journal, remains, &reconcile->who, err);
 }
 
+static bool is_of_attempt(const cJSON *a, const cJSON *b)
+{
+	const char *of_a = json_text(a, "attemptId"), *of_b = json_text(b, "attemptId");
+
+	return of_a && of_b && strcmp(of_a, of_b) == 0;
+}
+
+/* One life may have been released more than once; what was written last of it stands for it. */
+static bool is_superseded(const struct reconcile *reconcile, const struct evidence_file *file,
+			  const struct evidence_file *present, unsigned number,
+			  bool *ret_is_superseded, struct muster_error *err)
+{
+	CLEANUP(freep) char *path = evidence_former_path(present->path, number + 1);
+	CLEANUP(evidence_file_done) struct evidence_file next = { 0 };
+
+	if (!path)
+		return muster_fail_memory(err);
+	if (!read_evidence(reconcile, path, &next, err))
+		return false;
+	*ret_is_superseded =
+		is_of_attempt(file->tree, present->tree) || is_of_attempt(file->tree, next.tree);
+	return true;
+}
+
 /* The evidence of the boards before this one. */
 static bool restore_former(struct reconcile *reconcile, const char *id,
 			   const struct evidence_file *present, struct muster_error *err)
@@ -140,6 +164,7 @@ static bool restore_former(struct reconcile *reconcile, const char *id,
 		CLEANUP(freep) char *path = evidence_former_path(present->path, number);
 		CLEANUP(evidence_file_done) struct evidence_file file = { 0 };
 		struct remains remains = { .registration_id = id, .is_former = true };
+		bool is_superseded_by_another;
 		const char *named;
 
 		if (!path)
@@ -150,6 +175,11 @@ static bool restore_former(struct reconcile *reconcile, const char *id,
 			return true;
 		named = json_text(file.tree, "registrationId");
 		if (!named || !text_equal_folded(named, id))
+			continue;
+		if (!is_superseded(reconcile, &file, present, number, &is_superseded_by_another,
+				   err))
+			return false;
+		if (is_superseded_by_another)
 			continue;
 		remains.evidence = file.tree;
 		remains.evidence_text = (const char *)file.text.data;

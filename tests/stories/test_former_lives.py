@@ -32,6 +32,13 @@ def journal(station, *arguments):
     return station.muster("journal", *arguments, "--journal", station.journal)
 
 
+def make_again(station):
+    station.journal.unlink()
+    done = station.muster("journal", "reconcile", "--journal", station.journal, "--evidence", station.out, "--login-file", station.login_file,
+                          "--ca-file", station.emulator.ca_file, "-o", "json")
+    assert done.status == 0, done
+
+
 def test_the_board_before_is_found_by_its_key(station, boards):
     old, new = map(key_of, boards)
     for name, more in ((old, ()), (old.upper(), ("--by", "key"))):
@@ -89,10 +96,7 @@ def test_its_file_is_kept(station, boards, make_tpm):
 
 def test_a_journal_that_was_lost_knows_it_again(station, boards):
     old, new = map(key_of, boards)
-    station.journal.unlink()
-    done = station.muster("journal", "reconcile", "--journal", station.journal, "--evidence", station.out, "--login-file", station.login_file,
-                          "--ca-file", station.emulator.ca_file, "-o", "json")
-    assert done.status == 0, done
+    make_again(station)
     row = station.rows()[NAME]
     assert (row["state"], row["keySha256"]) == ("released", new)
     assert journal(station, "show", old, "-o", "json").json["formerLife"]["key"] == old
@@ -113,3 +117,16 @@ def test_certificates_and_keys_in_a_token(hsm_station, token):
     for name in (thumbprint, first["keyId"]):
         assert journal(station, "export", name).stdout == found[0]
         assert journal(station, "show", name, "-o", "json").json["formerLife"]["reason"] == "RMA-2231: board replaced"
+
+
+def test_a_life_that_was_released_twice_is_one(station, boards):
+    """As journal export --all writes them: by number, the last one of now."""
+    old, _ = map(key_of, boards)
+    again = [f"{text} " for text in boards]
+    for number, text in enumerate((again[0], boards[0], again[1]), 1):
+        (station.out / f"{NAME}.evidence.{number}.json").write_text(text)
+    make_again(station)
+    shown = journal(station, "show", NAME, "-o", "json").json["entries"]
+    assert sum(entry["stage"] == "retire" and entry["kind"] == "outcome" for entry in shown) == 1
+    assert journal(station, "export", old).stdout == boards[0]
+    assert station.rows()[NAME]["state"] == "released"
