@@ -55,7 +55,7 @@ bool attest_label_start(struct job *job, struct muster_error *err)
 struct namesake {
 	char id[2 * 64 + 1];
 	bool has_ended; /* the life of the device that had it */
-	bool is_known;  /* as some other device's */
+	bool is_known;  /* as some device's */
 	struct journal_device device;
 };
 
@@ -93,6 +93,11 @@ static bool look_up(const struct job *job, struct namesake *namesake, struct mus
 		return false;
 	if (namesake->has_ended)
 		return true;
+	/* Made for this device, whose row has the key of another token by now. */
+	if (namesake->is_known)
+		return journal_device_find(journal, JOURNAL_BY_REGISTRATION_ID,
+					   job->registration_id, &namesake->device,
+					   &namesake->is_known, err);
 	if (!journal_device_find(journal, JOURNAL_BY_KEY_ID, namesake->id, &namesake->device,
 				 &namesake->is_known, err))
 		return false;

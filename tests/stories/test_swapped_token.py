@@ -86,3 +86,13 @@ def test_what_was_wrapped_of_one_that_failed_is_wrapped_anew(hsm_station, boards
     enrolled.write_bytes(base64.b64decode(evidence_of(done.json)["attestation"]["certificate"]))
     for certificate in (enrolled, station.out / f"{SERIAL}.certificate.pem"):
         assert openssl("pkey", "-in", own, "-pubout") == openssl("x509", "-in", certificate, "-noout", "-pubkey")
+
+
+def test_one_that_comes_back_to_the_first_is_told_of_its_own_key(hsm_station, boards):
+    station, (first, second), profile = hsm_station, boards, hsm_station.profile("hsm-x509")
+    for token in boards:
+        refused_by_the_service(station, profile, token)
+    before = first.key_ids()
+    done = station.provision(profile, SERIAL, *opened(first))
+    assert (done.status, done.cause) == (7, "E4317") and f"that of device '{SERIAL}'" in done.stderr, done
+    assert first.key_ids() == before
