@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "muster/json.h"
+#include "muster/log.h"
 
 #include "checkpoint.h"
 #include "counter-trail.h"
@@ -17,6 +18,7 @@ struct audit {
 	bool has_counter;
 	char index[COUNTER_INDEX_SIZE]; /* "" for the last that is named */
 	int64_t counter;                /* what it stands at */
+	char named_index[COUNTER_INDEX_SIZE];
 	int64_t named, named_in; /* the last value that an entry announces, and which entry */
 	int64_t signed_value, signed_in; /* the same of the last that a checkpoint covers */
 	struct journal_head previous;    /* the entry before the one that is looked at */
@@ -144,6 +146,7 @@ static bool follow_counter(struct audit *audit, const struct journal_entry *entr
 	if (!counter_trail_take(&audit->trail, entry->seq, body, &point, err))
 		return false;
 	if (point && (!audit->index[0] || strcmp(point->index, audit->index) == 0)) {
+		memcpy(audit->named_index, point->index, sizeof(audit->named_index));
 		audit->named = point->value;
 		audit->named_in = point->entry;
 	}
@@ -228,8 +231,12 @@ static bool look_at(void *context, const struct journal_entry *entry, struct mus
  * either value. */
 static bool check_counter(struct audit *audit, struct muster_error *err)
 {
+	const struct counter_point *named = counter_trail_find(&audit->trail, audit->named_index);
+
 	if (!audit->has_counter)
 		return true;
+	if (named && !counter_point_check(named, err))
+		return false;
 	if (audit->counter == audit->signed_value) {
 		if (audit->signed_in > audit->result.proven_to)
 			audit->result.proven_to = audit->signed_in;
@@ -248,6 +255,16 @@ static bool check_counter(struct audit *audit, struct muster_error *err)
 		       err, CAUSE_ANCHOR_MISMATCH,
 		       "the counter stands at %lld, and a checkpoint signs %lld: it is another counter",
 		       (long long)audit->counter, (long long)audit->signed_value);
+}
+
+/* Nothing is proven by a counter that is not asked for. */
+static void warn_of_jumps(const struct audit *audit)
+{
+	struct muster_error jump;
+
+	for (size_t i = 0; i < audit->trail.count; i++)
+		if (!counter_point_check(&audit->trail.points[i], &jump))
+			log_warning("%s, going on", jump.message);
 }
 
 /* -- What is left ------------------------------------------------------------------------------------------- */
@@ -274,7 +291,10 @@ static bool check_left(struct audit *audit, struct muster_error *err)
 		return muster_fail(err, CAUSE_CHECKPOINT_INVALID,
 				   "the journal has no checkpoint of the key in '%s'",
 				   PRINTABLE(audit->request->public_key_paths[0]));
-	return check_counter(audit, err);
+	if (!check_counter(audit, err))
+		return false;
+	warn_of_jumps(audit);
+	return true;
 }
 
 static bool audit_journal(struct audit *audit, struct muster_error *err)

@@ -194,11 +194,12 @@ static bool next_value(struct journal *journal, const struct tpm_place *place, b
 	int64_t value = 0;
 	bool is_there;
 
-	if (!journal_entries_all(journal, "", follow_counter, &trail, err) ||
-	    !counter_find(place, &is_there, &value, err))
+	if (!journal_entries_all(journal, "", follow_counter, &trail, err))
 		return false;
 	last = counter_trail_find(&trail, counter_index(place, index));
-	if (!(last ? check_counter(last, index, is_there, value, err)
+	if ((last && !counter_point_check(last, err)) ||
+	    !counter_find(place, &is_there, &value, err) ||
+	    !(last ? check_counter(last, index, is_there, value, err)
 		   : may_begin(index, is_there, is_new, err)) ||
 	    (!is_there && !counter_make(place, &value, err)))
 		return false;

@@ -1,6 +1,7 @@
 """Whoever changes a journal or its export is noticed, by muster and by the verifier that shares no code with it. scripts/campaign
 tampering and tampered-bytes try more."""
 import base64
+import hashlib
 import io
 import json
 import random
@@ -465,15 +466,58 @@ def test_a_journal_begins_with_a_counter_that_is_there_when_told_so(small, tpm):
 
 @pytest.mark.parametrize("values, is_good", [((2, 2, 3), True), ((2, 4), False), ((4, 3), False), ((2, 3, 5), False)])
 def test_a_counter_that_was_taken_further_than_by_one(small, values, is_good):
+    """It proves nothing from then on; what others kept of the journal still does, and so does another counter."""
     entries = entries_of(small.lines)
     for value in values:
         for index in ("0x01800100", f"0x0180020{value}"):
             body = json.dumps({"counter": {"index": index, "value": value}}, separators=(",", ":"))
             entries.append({**entries[-1], "registrationId": "", "stage": "journal", "kind": "intent", "body": body})
     content = chained(entries)
-    assert small.is_noticed(content) is not is_good
+    assert not small.is_noticed(content)
     done = small.verify_export(content, "--anchor", small.anchor)
-    assert done.returncode == (0 if is_good else 8) and (is_good or b"E6013" in done.stderr), done
+    assert done.returncode == 0 and (b"takes counter 0x01800100" in done.stderr) is not is_good, done
+    assert both_verdicts(small, str(values[-1]), content) == (8, [b"E6012"], 8)  # the other one, which no checkpoint covers
+    content = chained(entries[:-1])
+    assert both_verdicts(small, str(values[-1]), content) == (8, [b"E6012" if is_good else b"E6013"], 8)
+    theirs = subprocess.run([SCRIPTS / "verify-journal", "-", "--counter", str(values[-1]), "--public-key", small.public_key],
+                            input=content, capture_output=True, check=False)
+    assert (b"not proven" in theirs.stdout) is is_good and (b"takes counter" in theirs.stderr) is not is_good, theirs
+
+
+def append(journal, body):
+    """An entry of the journal's own, by who knows the format."""
+    connection = sqlite3.connect(journal)
+    names = ("seq", "registration_id", "at_ms", "stage", "kind", "attempt", "operator", "station", "body")
+    seq, *rest, digest = connection.execute(f"SELECT {', '.join(names)}, digest FROM entry ORDER BY seq DESC LIMIT 1").fetchone()
+    values = dict(zip(names, (seq + 1, *rest)), registration_id="", stage="journal", kind="intent",
+                  body=json.dumps(body, separators=(",", ":")))
+    values["digest"] = hashlib.sha256(digest + b"".join(VERIFIER.netstring(value) for value in values.values())).digest()
+    with connection:
+        connection.execute(f"INSERT INTO entry ({', '.join(values)}) VALUES ({', '.join('?' * len(values))})", list(values.values()))
+    connection.close()
+
+
+@pytest.mark.parametrize("step", [-55, 2])
+def test_a_counter_that_was_begun_anew_leaves_the_others(small, tpm, step):
+    """By a version that did not look, of a TPM that was changed; or behind an older copy."""
+    old, new = (f"tpm:index=0x0180010{number};tcti={tpm.tcti}" for number in range(2))
+    assert small.muster("checkpoint", "--counter", old).returncode == 0
+    last = counter_of(tpm)
+    for value in (last + 100, last + 100 + step):
+        append(small.journal, {"counter": {"index": "0x01800100", "value": value}})
+    before = small.export()
+    done = small.muster("checkpoint", "--counter", old)
+    assert done.returncode == 8 and b"E6013" in done.stderr and b"another index" in done.stderr and small.export() == before, done
+    done = small.muster("checkpoint", "--counter", new, "--anchor", small.anchor)
+    assert done.returncode == 0, done
+    for keys in (("--anchor", small.anchor), ("--counter", new)):
+        done = small.muster("verify", *keys, "--public-key", small.public_key)
+        assert done.returncode == 0 and b"takes counter 0x01800100" in done.stderr, done
+    done = small.muster("verify", "--counter", old, "--public-key", small.public_key)
+    assert done.returncode == 8 and b"E6013" in done.stderr, done
+    theirs = subprocess.run([SCRIPTS / "verify-journal", "-", "--anchor", small.anchor], input=small.export(), capture_output=True,
+                            check=False)
+    assert theirs.returncode == 0 and b"takes counter 0x01800100" in theirs.stderr, theirs
 
 
 def test_a_counter_needs_the_key_and_an_index_of_its_own(small, tpm):
