@@ -166,6 +166,8 @@ static bool take_release(struct job *job, const struct journal_entry *entry, con
 	if (entry->kind != JOURNAL_OUTCOME || !evidence)
 		return true;
 	job->was_unverified = json_bool(body, "unverified", false);
+	/* Also where the journal was made again, and has nothing of its sending. */
+	job->may_exist = true;
 	copy = strdup(evidence);
 	if (!copy)
 		return false;

@@ -72,6 +72,26 @@ def test_a_key_in_a_token_is_known_again(hsm_station, token, second):
     assert audit.status == 0 and audit.json["findings"] == [], audit
 
 
+def test_a_changed_enrollment_of_a_journal_made_again_lives_whatever_becomes_of_its_verification(hsm_station, token):
+    station = hsm_station
+    profile = station.profile("hsm-x509", {"attestation": {"x509": {"token": None}}})
+    arguments = ("--token", token.uri, "--pin-file", token.pin_file)
+    name = station.provision(profile, "A17-0042", *arguments).json["registrationId"]
+    lose_journal(station)
+    assert reconcile(station).json["released"] == 1
+    for status in ("disabled", "enabled"):
+        assert station.muster("enrollment", "update", "--eid", name, "--provisioning-status", status, "--login-file",
+                              station.login_file, "--ca-file", station.emulator.ca_file).status == 0
+    station.emulator.restart("--fault", "register:status=400")
+    station.renew_login()
+    for _ in range(2):
+        assert station.provision(profile, "A17-0042", *arguments).status != 0
+        assert devices_of(station)[name]["state"] == "parked"
+    station.emulator.restart()
+    station.renew_login()
+    assert station.provision(profile, "A17-0042", *arguments).json["verified"] is True
+
+
 def test_a_tpm_is_known_again(station, tpm):
     profile = station.profile("tpm")
     assert station.provision(profile, "A17-0042", "--tpm", tpm.tcti).status == 0
