@@ -216,6 +216,7 @@ bool attest_key_make_intend(struct job *job, cJSON *body, struct muster_error *e
 	/* What was certified and wrapped before is not this one. */
 	bytes_done(&key->certificate);
 	free(TAKE_PTR(key->wrapped.file));
+	key->wrapped.recipient[0] = '\0';
 	return (attest_add_names(job, job_which(job), body) &&
 		json_add_text(body, "keyType", job->run->profile.x509.key_type) &&
 		json_add_bool(body, "leaves", job->run->profile.x509.key_leaves) &&

@@ -103,6 +103,7 @@ static bool take_attest(struct job *job, const struct journal_entry *entry, cons
 		return false;
 	if (is_step(body, "key-make")) {
 		bytes_done(&key->certificate);
+		forget_wrapped(key);
 		key->is_gone = false;
 		cJSON_Delete(key->namesakes);
 		key->namesakes = cJSON_Duplicate(json_get(body, "sameLabel"), true);
@@ -256,15 +257,8 @@ static void drop_note_of_another_key(struct job *job)
 		cJSON_Delete(TAKE_PTR(job->spooled));
 }
 
-/* With the device at hand another certificate can be made, of another key, while nothing can be enrolled with this one. */
-static void drop_expired(struct job *job)
+void resume_begin_anew(struct job *job)
 {
-	struct muster_error why;
-
-	if (job_is_absent(job) || job->was_released || job->may_exist || expiry_check(job, &why) ||
-	    why.cause != CAUSE_CERTIFICATE_EXPIRED)
-		return;
-	log_info("%s; another is made", why.message);
 	for (size_t i = 0; i < ATTEST_KEYS; i++) {
 		bytes_done(&job->keys[i].certificate);
 		bytes_done(&job->keys[i].request);
@@ -274,6 +268,18 @@ static void drop_expired(struct job *job)
 	}
 	cJSON_Delete(TAKE_PTR(job->spooled));
 	job->attempt_id[0] = job->key_digest[0] = '\0';
+}
+
+/* With the device at hand another certificate can be made, of another key, while nothing can be enrolled with this one. */
+static void drop_expired(struct job *job)
+{
+	struct muster_error why;
+
+	if (job_is_absent(job) || job->was_released || job->may_exist || expiry_check(job, &why) ||
+	    why.cause != CAUSE_CERTIFICATE_EXPIRED)
+		return;
+	log_info("%s; another is made", why.message);
+	resume_begin_anew(job);
 }
 
 bool resume_from_journal(struct job *job, struct muster_error *err)

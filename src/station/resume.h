@@ -6,3 +6,5 @@
 /* Takes over from job->device and the entries of its present life: attempt ID, key ID, certificate, evidence, and whether
  * something was sent whose outcome is not known. */
 bool resume_from_journal(struct job *job, struct muster_error *err) MUST_CHECK;
+/* Of what the journal has nothing is taken over but the key's ID: another key is made, certified and wrapped. */
+void resume_begin_anew(struct job *job);

@@ -1,6 +1,6 @@
 /* A key that is made here and lives in the device: it leaves the token wrapped for the device alone, and is destroyed there
  * when the device is known to work. Until then the token holds it, so that a run that was cut can go on. */
-#include "steps.h"
+#include "wrap.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -15,6 +15,8 @@
 #include "muster/log.h"
 #include "muster/station-journal.h"
 #include "recipient.h"
+#include "resume.h"
+#include "steps.h"
 
 static bool leaves(const struct job *job)
 {
@@ -57,13 +59,21 @@ static bool check_owner(struct job *job, const char *path, const char *owner,
 	if (!recipient_read_known(path, &job->recipient, err))
 		return false;
 	sha256_hex(own, job->recipient.data, job->recipient.size);
-	return strcmp(owner, own) == 0 ||
-	       muster_fail(
-		       err, CAUSE_SERIAL_TAKEN,
-		       "the key of device '%s', %s, was wrapped for another device's public key "
-		       "(SHA-256 %.16s...) than this one's (%.16s...)",
-		       PRINTABLE(job->registration_id), journal_state_name(job->device.state),
-		       owner, own);
+	if (strcmp(owner, own) == 0)
+		return true;
+	/* Nothing came of it: the next board gets a key of its own. */
+	if (job->device.state == JOURNAL_FAILED && !attest_any_key_is_gone(job)) {
+		log_info(
+			"nothing came of the key of '%s' that was wrapped for another device; another is made",
+			PRINTABLE(job->registration_id));
+		resume_begin_anew(job);
+		return true;
+	}
+	return muster_fail(
+		err, CAUSE_SERIAL_TAKEN,
+		"the key of device '%s', %s, was wrapped for another device's public key "
+		"(SHA-256 %.16s...) than this one's (%.16s...)",
+		PRINTABLE(job->registration_id), journal_state_name(job->device.state), owner, own);
 }
 
 /* The file may be in its device long since; nobody can make it again. */
@@ -100,27 +110,40 @@ static bool check_no_files(const struct job *job, struct muster_error *err)
 	return true;
 }
 
+static bool find_path(const struct job *job, char **ret_path, struct muster_error *err)
+{
+	*ret_path = job->device_key ? strdup(job->device_key)
+				    : station_evidence_path(job->run->profile.x509.device_keys,
+							    job->registration_id, "pem");
+	return *ret_path || muster_fail_memory(err);
+}
+
+bool wrap_check_owner(struct job *job, struct muster_error *err)
+{
+	CLEANUP(freep) char *path = NULL;
+	char owner[SHA256_HEX_SIZE];
+
+	if (!wrap_recipient_applies(job))
+		return true;
+	if (!find_owner(job, owner, err))
+		return false;
+	return !owner[0] || (find_path(job, &path, err) && check_owner(job, path, owner, err));
+}
+
 /* Before anything lasting is done. */
 bool wrap_recipient_start(struct job *job, struct muster_error *err)
 {
-	CLEANUP(freep) char *in_folder = NULL;
+	CLEANUP(freep) char *path = NULL;
 	const struct approved_folder *approved = job->run->approved_keys;
-	const char *path = job->device_key;
 	char digest[SHA256_HEX_SIZE], owner[SHA256_HEX_SIZE];
 
-	if (!path) {
-		in_folder = station_evidence_path(job->run->profile.x509.device_keys,
-						  job->registration_id, "pem");
-		path = in_folder;
-	}
-	if (!path)
-		return muster_fail_memory(err);
-	if (!find_owner(job, owner, err))
+	if (!find_path(job, &path, err) || !find_owner(job, owner, err))
 		return false;
 	identify_skip_released(job);
 	warn_of_lost_file(job);
 	if (owner[0] || job->was_released)
-		return !owner[0] || check_owner(job, path, owner, err);
+		return true;
+	bytes_done(&job->recipient);
 	return recipient_read(path, &job->recipient, digest, err) &&
 	       (!approved || approved_folder_check(approved, path, digest, err)) &&
 	       check_no_files(job, err);

@@ -144,6 +144,10 @@ def test_a_file_of_that_name_is_never_replaced(hsm_station, token, device):
     assert hsm_station.service.enrollments() == []
 
 
+def state_of(station):
+    return station.muster("journal", "show", SERIAL, "--journal", station.journal, "-o", "json").json["state"]
+
+
 def written(station):
     return {path.name: path.read_bytes() for path in station.out.iterdir()}
 
@@ -213,21 +217,37 @@ def test_what_was_spooled_is_not_wrapped_for_another(hsm_station, token, device,
     for offline in ([], ["--offline"]):
         refused = provision(hsm_station, token, profile, "--device-key", other[1], *offline)
         assert (refused.status, refused.cause) == (7, "E3102") and written(hsm_station) == before, refused
-        assert "muster outbox resolve" in refused.stderr
+        assert "muster outbox resolve" in refused.stderr and state_of(hsm_station) == "spooled"
     assert provision(hsm_station, token, profile, "--device-key", device[1]).status == 0
 
 
-def test_what_was_cut_off_is_not_wrapped_for_another(hsm_station, token, device, other):
+def test_what_is_parked_waits_for_its_own_board(hsm_station, token, device, other):
+    profile = wrapped_profile(hsm_station)
+    hsm_station.emulator.restart("--fault", "register:status=400")
+    hsm_station.renew_login()
+    assert provision(hsm_station, token, profile, "--device-key", device[1]).cause == "E5103"
+    before = hsm_station.muster("journal", "show", SERIAL, "--journal", hsm_station.journal, "-o", "json").json
+    assert provision(hsm_station, token, profile, "--device-key", other[1]).cause == "E3102"
+    after = hsm_station.muster("journal", "show", SERIAL, "--journal", hsm_station.journal, "-o", "json").json
+    assert (after["state"], after.get("cause")) == (before["state"], before.get("cause")) and after["state"] == "parked"
+
+
+def test_where_nothing_came_of_it_another_board_gets_a_key_of_its_own(hsm_station, token, device, other, tmp_path):
+    """The one it was wrapped for was the wrong one, or is dead."""
     profile = wrapped_profile(hsm_station)
     hsm_station.emulator.restart("--fault", "put:status=400")
     hsm_station.renew_login()
     assert provision(hsm_station, token, profile, "--device-key", device[1]).cause == "E5103"
+    assert state_of(hsm_station) == "failed"
+    certificate = hsm_station.out / f"{SERIAL}.certificate.pem"
+    first = openssl("x509", "-in", certificate, "-noout", "-pubkey")
     hsm_station.emulator.restart()
     hsm_station.renew_login()
-    before = written(hsm_station)
-    assert provision(hsm_station, token, profile, "--device-key", other[1]).cause == "E3102"
-    assert written(hsm_station) == before
-    assert provision(hsm_station, token, profile, "--device-key", device[1]).status == 0
+    done = provision(hsm_station, token, profile, "--device-key", other[1])
+    assert done.status == 0 and token.key_ids() == [], done
+    own = unwrap(hsm_station.out / f"{SERIAL}.key.wrapped", other[0], tmp_path / "own.key")
+    assert openssl("pkey", "-in", own, "-pubout") == openssl("x509", "-in", certificate, "-noout", "-pubkey") != first
+    assert provision(hsm_station, token, profile, "--device-key", device[1]).cause == "E3102"
 
 
 def test_a_file_that_is_lost_is_said(hsm_station, token, device):
