@@ -164,7 +164,7 @@ static bool restore_former(struct reconcile *reconcile, const char *id,
 		CLEANUP(freep) char *path = evidence_former_path(present->path, number);
 		CLEANUP(evidence_file_done) struct evidence_file file = { 0 };
 		struct remains remains = { .registration_id = id, .is_former = true };
-		bool is_superseded_by_another;
+		bool is_superseded_by_another = false;
 		const char *named;
 
 		if (!path)
