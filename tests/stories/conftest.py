@@ -29,6 +29,11 @@ def pytest_sessionstart():
             signal.signal(number, handler)
 
 
+def pytest_collection_modifyitems(items):
+    """Those that wait for minutes begin first, so that others run beside them to the end."""
+    items.sort(key=lambda item: item.path.stem != "test_outage")
+
+
 def pytest_sessionfinish(session):
     if watched:
         record("counters", 0, 0, dict(watched))
