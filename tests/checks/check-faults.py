@@ -35,7 +35,7 @@ FAULTS = {
     "away in the middle of a run": ["test_outage.py::test_a_batch_goes_on_when_the_service_is_back",
                                     "test_outage.py::test_a_sync_goes_on_when_the_service_is_back",
                                     "test_outage.py::test_an_import_goes_on_when_the_service_is_back",
-                                    "test_outage.py::test_tpm_devices_wait_for_it_with_their_chips_at_hand",
+                                    "test_outage.py::test_devices_that_register_wait_for_it_too",
                                     "test_outage.py::test_a_batch_whose_patience_ends_goes_on_another_time",
                                     "test-dps-outage.c::a_machine_that_slept_asks_once_more"],
     "an address that swallows everything": ["test_batch_troubles.py::test_an_address_that_swallows_everything_costs_a_moment"],

@@ -149,6 +149,22 @@ def test_a_batch_goes_on_when_the_service_is_back(station):
     assert run.stderr.count("cannot be reached since") == run.stderr.count("is back after") == 1, run.stderr
 
 
+def test_devices_that_register_wait_for_it_too(station):
+    names = each_once(40)
+    restart(station, "--fault", "register:delay-after=2000")
+    with batch_of(station, 40, verify="all") as run:
+        run.wait_for("device")
+        # In the moment when none is on its way, nobody would notice.
+        wait_until(lambda: len(station.emulator.effects("register")) >= len(run.events("device")) + 2, PATIENT, "registrations under way")
+        lose_service(run, 2)
+        wait_until(lambda: "the device API" in [line["service"] for line in run.events("unreachable")], PATIENT, "an outage of it")
+        bring_back(station)
+        assert run.end() == 0, run.stderr
+    report = run.lines()[-1]
+    assert (report["enrolled"], report["verified"], report["parked"]) == (40, 40, 0), report
+    assert is_each_created_once(station, names) and released(station) == set(names)
+
+
 def test_tpm_devices_wait_for_it_with_their_chips_at_hand(station, make_tpm):
     """The chips' workers live through it; the service challenges them when it is back."""
     profile = station.profile("tpm", {"registrationId": "{serial.lower}"})
