@@ -89,11 +89,21 @@ static bool take_items(struct bulk *bulk, const cJSON *root)
 
 /* -- Items ------------------------------------------------------------------------------------------------- */
 
+/* One too many, when that is injected. */
+static bool is_throttled(const struct bulk *bulk, const struct item *item)
+{
+	const struct fault *fault = &bulk->exchange->fault;
+
+	return fault->action == FAULT_THROTTLED && item - bulk->items >= fault->value;
+}
+
 static bool draft_item(const struct bulk *bulk, struct item *item)
 {
 	const char *given = json_text(item->input, "etag");
 	bool is_conditional = bulk->mode == BULK_UPDATE_IF_MATCH;
 
+	if (is_throttled(bulk, item))
+		return refuse(&item->refusal, THROTTLED, "Injected fault");
 	if (!id_is_valid(item->id))
 		return refuse(&item->refusal, BAD_ARGUMENT, "Invalid RegistrationId");
 	if (bulk->mode == BULK_DELETE)

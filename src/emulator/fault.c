@@ -37,6 +37,7 @@ static const struct action_row {
 	[FAULT_REPLAY] = { "replay", VALUE_OPTIONAL, 0, 3600000, 1000 },
 	[FAULT_REDIRECT] = { "redirect", VALUE_NONE, 0, 0, 0 },
 	[FAULT_PARTIAL] = { "partial", VALUE_NUMBER, 0, 10, 0 },
+	[FAULT_THROTTLED] = { "throttled", VALUE_NUMBER, 0, 10, 0 },
 };
 
 const char *operation_name(enum operation operation)

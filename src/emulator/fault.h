@@ -23,8 +23,10 @@
  *                    once more after MS (1000)                                 allow it
  *   redirect         307 to another host                                      no
  *   partial=N        bulk: commits the first N items, then answers 500        in part
+ *   throttled=N      bulk: commits the first N items and answers 200; each    in part
+ *                    other is refused in it with errorCode 429001
  *
- *   retry-after=X    with status: the header's text; a number, "date" (2 s ahead) or "none"
+ *   retry-after=X    with status and throttled: the header's text; a number, "date" (2 s ahead) or "none"
  *
  * Each specification counts the requests that match it; the first one that is due hits. Nothing is left to chance. */
 #pragma once
@@ -70,6 +72,7 @@ enum fault_action {
 	FAULT_REPLAY,
 	FAULT_REDIRECT,
 	FAULT_PARTIAL,
+	FAULT_THROTTLED,
 	FAULT_ACTION_COUNT,
 };
 

@@ -98,6 +98,8 @@ static const char grammar[] =
 	"  replay[=MS]      take the same request a second time after MS (1000)\n"
 	"  redirect         307 to another host\n"
 	"  partial=N        of a bulk commit N items, then answer 500\n"
+	"  throttled=N      of a bulk commit N items, and refuse the others in its answer as too many\n"
+	"                   (429001; also retry-after=)\n"
 	"\n"
 	"When ready it prints one line of JSON: url, connectionString, idScope, caFile, hubs,\n"
 	"authority. SIGTERM ends it.\n";

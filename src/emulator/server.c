@@ -156,11 +156,13 @@ static void add_retry_after(struct visit *visit)
 {
 	const struct fault *fault = &visit->exchange.fault;
 	struct reply *reply = &visit->exchange.reply;
+	bool is_usual =
+		fault->action == FAULT_THROTTLED || fault->value == 429 || fault->value == 503;
 
 	if (strcmp(fault->retry_after, "date") == 0)
 		add_date(visit, MHD_HTTP_HEADER_RETRY_AFTER,
 			 emulator_now_ms(visit->server->emulator) + 2000);
-	else if (fault->retry_after[0] == '\0' && (fault->value == 429 || fault->value == 503))
+	else if (fault->retry_after[0] == '\0' && is_usual)
 		reply_header(reply, MHD_HTTP_HEADER_RETRY_AFTER, "1");
 	else if (fault->retry_after[0] != '\0' && strcmp(fault->retry_after, "none") != 0)
 		reply_header(reply, MHD_HTTP_HEADER_RETRY_AFTER, "%s", fault->retry_after);
@@ -191,6 +193,9 @@ static enum MHD_Result answer(struct visit *visit)
 		return MHD_NO;
 	case FAULT_STATUS_AFTER:
 		exchange_refuse(exchange, (unsigned)exchange->fault.value);
+		add_retry_after(visit);
+		break;
+	case FAULT_THROTTLED:
 		add_retry_after(visit);
 		break;
 	case FAULT_GARBAGE:

@@ -480,6 +480,19 @@ def test_half_a_bulk(make_service):
     assert [service.effects(f"p-{number}") for number in range(4)] == [["create"], ["create"], [], []]
 
 
+@pytest.mark.parametrize("option, waits", [("", "1"), (":retry-after=7", "7"), (":retry-after=none", None)])
+def test_too_many_in_a_bulk(make_service, option, waits):
+    service = make_service("--fault", f"bulk:throttled=2:count=1{option}")
+    documents = [symmetric(f"t-{number}") for number in range(4)]
+    answer = service.call("POST", "/enrollments", {"mode": "create", "enrollments": documents})
+    assert answer.status == 200 and not answer.json["isSuccessful"] and answer.headers.get("retry-after") == waits
+    assert [(row["registrationId"], row["errorCode"]) for row in answer.json["errors"]] == [("t-2", 429001), ("t-3", 429001)]
+    assert [service.effects(f"t-{number}") for number in range(4)] == [["create"], ["create"], [], []]
+    assert [row["status"] for row in service.ledger() if row["id"]] == [200, 200, 429, 429]
+    rest = service.call("POST", "/enrollments", {"mode": "create", "enrollments": documents[2:]})
+    assert rest.json == {"errors": [], "isSuccessful": True} and "retry-after" not in rest.headers
+
+
 @pytest.mark.parametrize("kind", ["text", "html", "empty", "array", "wrong-id", "no-etag", "duplicate", "deep", "no-keys"])
 def test_garbage(make_service, kind):
     service = make_service("--fault", f"put:garbage={kind}")

@@ -70,6 +70,7 @@ static void reads_values(void **state)
 	assert_int_equal(make("put:garbage").value, GARBAGE_TEXT);
 	assert_int_equal(make("put:garbage=deep").value, GARBAGE_DEEP);
 	assert_int_equal(make("bulk:partial=3").value, 3);
+	assert_int_equal(make("bulk:throttled=3:retry-after=2").value, 3);
 }
 
 static void refuses_what_it_does_not_understand(void **state)
@@ -90,6 +91,8 @@ static void refuses_what_it_does_not_understand(void **state)
 		"put:delay=-1",
 		"put:trickle=0",
 		"put:garbage=heavy",
+		"bulk:throttled",
+		"bulk:throttled=11",
 		"put:cut-after:id=a b",
 		"put+:cut-after",
 	};
