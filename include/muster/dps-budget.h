@@ -62,6 +62,7 @@ struct dps_budget_ticket {
 	int64_t bin;
 	int64_t taken_ms;
 	uint32_t items;
+	uint32_t refused; /* of them 429, in an answer that took the others; of DPS_BUDGET_TAKEN */
 };
 
 enum dps_budget_fate {

@@ -195,7 +195,7 @@ int64_t dps_budget_take(struct dps_budget *budget, uint32_t items, enum dps_budg
 	add(budget, budget->newest, items);
 	budget->next_ms =
 		now_ms + cost_of(budget, &wanted) * budget->window_ms * 1000 / budget->limit_milli;
-	*ret_ticket = (struct dps_budget_ticket){ budget->newest, now_ms, items };
+	*ret_ticket = (struct dps_budget_ticket){ budget->newest, now_ms, items, 0 };
 	return 0;
 }
 
@@ -243,7 +243,7 @@ static int64_t wait_after_refusal(const struct dps_budget *budget, int64_t retry
 }
 
 static void take_refusal(struct dps_budget *budget, const struct dps_budget_ticket *ticket,
-			 int64_t retry_after_ms, int64_t now_ms, uint64_t random)
+			 uint32_t items, int64_t retry_after_ms, int64_t now_ms, uint64_t random)
 {
 	int64_t open_ms;
 
@@ -251,7 +251,7 @@ static void take_refusal(struct dps_budget *budget, const struct dps_budget_tick
 	if (budget->refused_ms == 0 || ticket->taken_ms > budget->refused_ms) {
 		budget->refusals++;
 		budget->refused_ms = now_ms;
-		if (items_explain_it(budget, ticket->items)) {
+		if (items_explain_it(budget, items)) {
 			budget->counts_items = true;
 			budget->learned_ms = now_ms;
 		} else {
@@ -267,8 +267,8 @@ static void take_refusal(struct dps_budget *budget, const struct dps_budget_tick
 bool dps_budget_is_settled(const struct dps_budget *budget, const struct dps_budget_ticket *ticket,
 			   int64_t now_ms)
 {
-	return ticket->bin == now_ms / bin_width(budget) && budget->refusals == 0 &&
-	       budget->retries_milli == retries_max(budget);
+	return ticket->refused == 0 && ticket->bin == now_ms / bin_width(budget) &&
+	       budget->refusals == 0 && budget->retries_milli == retries_max(budget);
 }
 
 void dps_budget_answer(struct dps_budget *budget, const struct dps_budget_ticket *ticket,
@@ -277,14 +277,16 @@ void dps_budget_answer(struct dps_budget *budget, const struct dps_budget_ticket
 {
 	advance(budget, now_ms);
 	remove_ticket(budget, ticket);
-	if (fate == DPS_BUDGET_REFUSED) {
-		take_refusal(budget, ticket, retry_after_ms, now_ms, random);
-		return;
-	}
-	if (fate == DPS_BUDGET_UNSENT)
+	if (fate == DPS_BUDGET_REFUSED)
+		take_refusal(budget, ticket, ticket->items, retry_after_ms, now_ms, random);
+	if (fate != DPS_BUDGET_TAKEN)
 		return;
 	/* It was counted there at some moment up to now. */
-	add(budget, budget->newest, ticket->items);
+	add(budget, budget->newest, ticket->items - ticket->refused);
+	if (ticket->refused > 0) {
+		take_refusal(budget, ticket, ticket->refused, retry_after_ms, now_ms, random);
+		return;
+	}
 	budget->refusals = 0;
 	budget->retries_milli += RETRY_GAIN_MILLI;
 	if (budget->retries_milli > retries_max(budget))

@@ -17,15 +17,21 @@ static void name_of(const struct slot *slot, char what[200])
 	snprintf(what, 200, "enrollment '%s'", PRINTABLE(slot->item.id));
 }
 
-static void refuse(struct dps_bulk *bulk, struct slot *slot, enum muster_cause cause,
-		   const struct item_error *error)
+static void finish_by_error(struct dps_bulk *bulk, struct slot *slot, enum dps_bulk_fate fate,
+			    enum muster_cause cause, const struct item_error *error)
 {
 	struct muster_error why;
 
 	muster_fail_native(&why, cause, ORIGIN_DPS, (unsigned long)error->code,
 			   "enrollment '%s': the service answered errorCode %lld: %s",
 			   PRINTABLE(slot->item.id), (long long)error->code, error->message);
-	bulk_finish(bulk, slot, DPS_BULK_REFUSED, &why);
+	bulk_finish(bulk, slot, fate, &why);
+}
+
+static void refuse(struct dps_bulk *bulk, struct slot *slot, enum muster_cause cause,
+		   const struct item_error *error)
+{
+	finish_by_error(bulk, slot, DPS_BULK_REFUSED, cause, error);
 }
 
 /* An answer about this one item that ends it, or leaves it open. */
@@ -312,10 +318,19 @@ static void take_missing(struct dps_bulk *bulk, struct slot *slot, const struct 
 		refuse(bulk, slot, CAUSE_ENROLLMENT_NOT_FOUND, error);
 }
 
-static void take_item_error(struct dps_bulk *bulk, struct slot *slot,
-			    const struct item_error *error, const struct http_answer *answer)
+/* One too many: the budget, which was told, says when it may go again. */
+static void take_throttled(struct dps_bulk *bulk, struct slot *slot, const struct item_error *error)
 {
-	int64_t status = error->code >= 100000 ? error->code / 1000 : error->code;
+	slot->state = SLOT_SEND;
+	slot->refusals++;
+	if (++slot->attempts >= DPS_RETRY_ATTEMPTS)
+		finish_by_error(bulk, slot, DPS_BULK_OPEN, CAUSE_CLOUD_THROTTLED, error);
+}
+
+static void take_item_error(struct dps_bulk *bulk, struct slot *slot,
+			    const struct item_error *error)
+{
+	int status = bulk_status_of(error);
 
 	if (error->code == 0)
 		bulk_finish(bulk, slot, DPS_BULK_WRITTEN, NULL);
@@ -324,7 +339,7 @@ static void take_item_error(struct dps_bulk *bulk, struct slot *slot,
 	else if (status == 404)
 		take_missing(bulk, slot, error);
 	else if (status == 429)
-		again(bulk, slot, SLOT_SEND, answer);
+		take_throttled(bulk, slot, error);
 	else if (status == 408 || status >= 500)
 		must_read(slot, true, false);
 	else
@@ -338,17 +353,15 @@ static void all_unclear(struct call *call)
 		must_read(call->slots[i], true, false);
 }
 
-static void take_bulk_success(struct call *call, const struct http_answer *answer)
+static void take_bulk_success(struct call *call)
 {
-	struct item_error errors[DPS_BULK_ITEMS_MAX];
-
-	if (!bulk_read(answer, call->slots, call->count, errors)) {
+	if (!call->is_read) {
 		all_unclear(call);
 		return;
 	}
 	note_success(call->bulk);
 	for (size_t i = 0; i < call->count; i++)
-		take_item_error(call->bulk, call->slots[i], &errors[i], answer);
+		take_item_error(call->bulk, call->slots[i], &call->errors[i]);
 }
 
 static void take_single_success(struct call *call, const struct http_answer *answer)
@@ -409,7 +422,7 @@ static void take_write_answer(struct call *call, const struct http_answer *answe
 	switch (dps_next_step(answer, true)) {
 	case DPS_NEXT_DONE:
 		if (call->kind == CALL_BULK)
-			take_bulk_success(call, answer);
+			take_bulk_success(call);
 		else
 			take_single_success(call, answer);
 		return;

@@ -32,6 +32,14 @@ struct slot {
 
 enum call_kind { CALL_BULK, CALL_SINGLE, CALL_READ, CALL_READ_KEYS };
 
+/* The service's word on one item of a bulk. */
+struct item_error {
+	int64_t code; /* 0: none, it is done */
+	char message[200];
+};
+/* As HTTP has it: 429 of 429001. */
+int bulk_status_of(const struct item_error *error);
+
 /* One request: built, ready to go, under way or answered. */
 struct call {
 	struct dps_bulk *bulk;
@@ -45,6 +53,8 @@ struct call {
 	int64_t started_ms;
 	uint64_t number; /* of all that went out */
 	struct dps_budget_ticket ticket;
+	struct item_error errors[DPS_BULK_ITEMS_MAX]; /* of a bulk that was answered */
+	bool is_read; /* they can be trusted; else every item is unclear */
 };
 
 struct dps_bulk {
@@ -91,11 +101,6 @@ bool bulk_build(const char *host, enum dps_bulk_mode mode, struct slot *const *s
 bool bulk_build_single(const char *host, enum dps_bulk_mode mode, const struct slot *slot,
 		       struct http_request *ret_request, struct muster_error *err) MUST_CHECK;
 
-/* The service's word on one item of a bulk. */
-struct item_error {
-	int64_t code; /* 0: none, it is done */
-	char message[200];
-};
 /* errors: count of them, by the order of slots. False: the answer cannot be trusted, and every item is unclear. */
 bool bulk_read(const struct http_answer *answer, struct slot *const *slots, size_t count,
 	       struct item_error *ret_errors) MUST_CHECK;

@@ -140,6 +140,13 @@ bool bulk_build_single(const char *host, enum dps_bulk_mode mode, const struct s
 
 /* -- Answers --------------------------------------------------------------------------------------------- */
 
+int bulk_status_of(const struct item_error *error)
+{
+	int64_t status = error->code >= 100000 ? error->code / 1000 : error->code;
+
+	return status <= 999 ? (int)status : 0;
+}
+
 static size_t find_slot(struct slot *const *slots, size_t count, const char *id)
 {
 	size_t i = 0;

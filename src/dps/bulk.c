@@ -180,6 +180,15 @@ static bool is_plain_success(const struct http_answer *answer)
 	return answer->outcome == HTTP_ANSWERED && answer->status >= 200 && answer->status <= 299;
 }
 
+/* At once: items that were refused for the rate are the budget's, before it lets anything else go. */
+static void read_items(struct call *call, const struct http_answer *answer)
+{
+	call->is_read = call->kind == CALL_BULK && is_plain_success(answer) &&
+			bulk_read(answer, call->slots, call->count, call->errors);
+	for (size_t i = 0; call->is_read && i < call->count; i++)
+		call->ticket.refused += bulk_status_of(&call->errors[i]) == 429;
+}
+
 static void look_later(struct call *call, struct http_answer *answer)
 {
 	struct call **end = &call->bulk->answered;
@@ -197,17 +206,20 @@ static void take_answer(void *context, struct http_answer *answer)
 	CLEANUP(call_freep) struct call *call = context;
 	struct dps_bulk *bulk = call->bulk;
 	struct dps_meter *meter = dps_client_meter(bulk->client);
+	bool is_plain;
 
 	dps_outage_answered(bulk->outage);
 	call_remove(bulk, call);
 	call->transfer = NULL;
+	read_items(call, answer);
+	is_plain = is_plain_success(answer) && call->ticket.refused == 0;
 	if (meter)
 		dps_meter_answer(meter, &call->ticket, dps_budget_fate_of(answer),
 				 answer->retry_after_ms);
 	/* What was ready to go was so for a service without trouble. */
-	if (!is_plain_success(answer))
+	if (!is_plain)
 		drop_next(bulk);
-	if (bulk->looks_later && bulk->has_succeeded && is_plain_success(answer))
+	if (bulk->looks_later && bulk->has_succeeded && is_plain)
 		look_later(TAKE_PTR(call), answer);
 	else
 		bulk_take_answer(call, answer);

@@ -228,7 +228,8 @@ void dps_meter_answer(struct dps_meter *meter, const struct dps_budget_ticket *t
 	    dps_budget_is_settled(&meter->budget, ticket, clock_now_ms()))
 		return;
 	held = hold_waiting(meter);
-	if (fate == DPS_BUDGET_REFUSED && !random_bytes(&random, sizeof(random), &ignored))
+	if ((fate == DPS_BUDGET_REFUSED || ticket->refused > 0) &&
+	    !random_bytes(&random, sizeof(random), &ignored))
 		random = 0; /* no jitter */
 	begin(meter, held);
 	dps_budget_answer(&meter->budget, ticket, fate, retry_after_ms, clock_now_ms(), random);

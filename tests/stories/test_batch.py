@@ -102,7 +102,8 @@ def test_lookalikes(station, word, status):
 
 @pytest.mark.parametrize("fault", [
     "bulk:partial=3:count=1", "bulk:cut-after:count=2:skip=1", "bulk:cut-before:count=1", "bulk:status-after=500:count=1:skip=1",
-    "bulk:garbage:count=1", "bulk:status=429:retry-after=1:count=1", "bulk:status=404", "bulk:status=401:count=1"])
+    "bulk:garbage:count=1", "bulk:status=429:retry-after=1:count=1", "bulk:throttled=3:count=2",
+    "bulk:status=404", "bulk:status=401:count=1"])
 def test_no_device_is_lost_or_doubled(station, fault):
     names = serials(35)
     restart(station, "--fault", fault)

@@ -1,4 +1,5 @@
 """muster enrollment import: every row once, whatever happens on the way, and never a request for a file with mistakes."""
+import datetime
 import json
 import signal
 import subprocess
@@ -206,7 +207,8 @@ def test_a_large_row_takes_a_smaller_bulk(desk):
     "bulk:status=408:count=1", "bulk:truncated:count=1", "bulk:garbage:count=1", "bulk:garbage=html:count=1",
     "bulk:garbage=empty:count=1", "bulk:garbage=array:count=1:skip=3", "bulk:garbage=deep:count=1", "bulk:garbage=huge:count=1",
     "bulk:garbage=duplicate:count=1", "bulk:status=429:retry-after=1:count=1", "bulk:status=429:retry-after=none:count=1",
-    "bulk:status=429:retry-after=date:count=1", "bulk:status=400:count=1:skip=1", "bulk:status=404", "bulk:status=401:count=1"])
+    "bulk:status=429:retry-after=date:count=1", "bulk:throttled=3:count=2:skip=1",
+    "bulk:status=400:count=1:skip=1", "bulk:status=404", "bulk:status=401:count=1"])
 def test_no_row_is_lost_or_doubled(desk, fault):
     restart(desk, "--fault", fault)
     path = devices_file(desk, 45)
@@ -229,6 +231,26 @@ def test_late_duplicates_of_a_bulk_change_nothing(desk):
     assert_each_once(desk, 45)
     assert sums(desk.run("import", path)) == {"already": 45}
     assert_each_once(desk, 45)
+
+
+def test_items_refused_for_the_rate_wait_as_a_refused_bulk_does(desk):
+    """Within an answer that is a success otherwise."""
+    restart(desk, "--fault", "bulk:throttled=4:count=1:retry-after=3")
+    done = desk.run("import", devices_file(desk, 25))
+    assert done.status == 0 and sums(done) == {"written": 25}, done
+    assert_each_once(desk, 25)
+    times = [datetime.datetime.fromisoformat(row["time"]).timestamp() for row in requests(desk)]
+    assert len(times) >= 4 and min(times[1:]) - times[0] >= 3, times
+
+
+def test_items_that_are_refused_for_the_rate_each_time_are_left_for_another_run(desk):
+    restart(desk, "--fault", "bulk:throttled=0:retry-after=0")
+    path = devices_file(desk, 3)
+    done = desk.run("import", path, "--bulk")
+    assert (done.status, sums(done)) == (6, {"open": 3}), done
+    assert len(requests(desk)) == 6
+    restart(desk)
+    assert sums(desk.run("import", path)) == {"written": 3}
 
 
 @pytest.mark.parametrize("reading", ["get:status=500:count=1", "get:cut-before:count=2", "get:garbage:count=1",

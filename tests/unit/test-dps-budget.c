@@ -379,6 +379,48 @@ static void requests_under_way_together_halve_once(void **state)
 	assert_int_equal(budget.refusals, 1);
 }
 
+/* A bulk that passed but for some of its items: those count as a refusal does, the others as any. */
+static void items_refused_in_an_answer_are_a_refusal(void **state)
+{
+	struct dps_budget budget = fresh(100);
+	struct dps_budget_ticket ticket;
+	int64_t now = START_MS;
+
+	(void)state;
+	for (uint32_t i = 1; i <= 2; i++) {
+		assert_int_equal(dps_budget_take(&budget, 10, DPS_BUDGET_BACKLOG, now, &ticket), 0);
+		ticket.refused = 7;
+		assert_false(dps_budget_is_settled(&budget, &ticket, now));
+		dps_budget_answer(&budget, &ticket, DPS_BUDGET_TAKEN, 5000, now + 1, 0);
+		assert_int_equal(budget.open_ms, now + 5001);
+		assert_int_equal(budget.refusals, i);
+		now += 3 * WINDOW_MS;
+	}
+	assert_in_range(budget.limit_milli, 25 * 1000, 40 * 1000);
+	ticket.refused = 0;
+	assert_int_equal(dps_budget_take(&budget, 10, DPS_BUDGET_BACKLOG, now, &ticket), 0);
+	dps_budget_answer(&budget, &ticket, DPS_BUDGET_TAKEN, -1, now + 1, 0);
+	assert_int_equal(budget.refusals, 0);
+}
+
+static void only_what_passed_of_a_bulk_is_counted(void **state)
+{
+	struct dps_budget budget = fresh(100);
+	struct dps_budget_ticket ticket;
+	uint32_t calls = 0, items = 0;
+
+	(void)state;
+	assert_int_equal(dps_budget_take(&budget, 10, DPS_BUDGET_BACKLOG, START_MS, &ticket), 0);
+	ticket.refused = 7;
+	dps_budget_answer(&budget, &ticket, DPS_BUDGET_TAKEN, -1, START_MS + 1, 0);
+	for (size_t i = 0; i < DPS_BUDGET_BINS; i++) {
+		calls += budget.bins[i].calls;
+		items += budget.bins[i].items;
+	}
+	assert_int_equal(calls, 1);
+	assert_int_equal(items, 3);
+}
+
 static void a_halved_limit_grows_back(void **state)
 {
 	struct dps_budget budget = fresh(100);
@@ -568,6 +610,8 @@ int main(void)
 		cmocka_unit_test(retry_after_is_capped_and_jittered),
 		cmocka_unit_test(refusals_without_retry_after_back_off),
 		cmocka_unit_test(requests_under_way_together_halve_once),
+		cmocka_unit_test(items_refused_in_an_answer_are_a_refusal),
+		cmocka_unit_test(only_what_passed_of_a_bulk_is_counted),
 		cmocka_unit_test(a_halved_limit_grows_back),
 		cmocka_unit_test(a_quick_answer_is_settled),
 		cmocka_unit_test(what_was_never_sent_is_given_back),

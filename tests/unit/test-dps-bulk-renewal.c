@@ -1,4 +1,5 @@
-/* The bulk engine while a token is asked for: that moves the other requests on, and one of them fares badly. */
+/* The bulk engine while answers come one by one, as the test gives them; above all while a token is asked for: that moves the other
+ * requests on, and one of them fares badly. */
 #include "unit.h"
 
 #include <stdio.h>
@@ -16,7 +17,7 @@ static struct transfer {
 	void *context;
 	bool is_under_way;
 } transfers[TRANSFERS];
-static size_t prepared, given, told, asked, forgotten;
+static size_t prepared, given, told, left_throttled, asked, forgotten;
 static bool
 	is_troubled;    /* while the third token is asked for, the second request is answered 503 */
 static bool is_refused; /* the third token is not had */
@@ -69,7 +70,7 @@ static size_t under_way(void)
 	return count;
 }
 
-static void answer(size_t which, int status)
+static void answer_with(size_t which, int status, const struct text *body)
 {
 	struct http_answer said = { .outcome = HTTP_ANSWERED,
 				    .status = status,
@@ -77,10 +78,17 @@ static void answer(size_t which, int status)
 				    .retry_after_ms = -1,
 				    .date_ms = -1 };
 
+	if (body)
+		text_add(&said.body, body->data);
 	assert_true(transfers[which].is_under_way);
 	transfers[which].is_under_way = false;
 	transfers[which].callback(transfers[which].context, &said);
 	http_answer_done(&said);
+}
+
+static void answer(size_t which, int status)
+{
+	answer_with(which, status, NULL);
 }
 
 bool __wrap_dps_credential_authorize(struct dps_credential *credential, struct http *http,
@@ -106,7 +114,7 @@ static bool give(void *context, struct dps_bulk_item *ret_item, bool *ret_has,
 	*ret_has = given < ITEMS;
 	if (*ret_has) {
 		given++;
-		*ret_item = (struct dps_bulk_item){ .id = strdup("device") };
+		*ret_item = (struct dps_bulk_item){ .id = text_format("device-%zu", given) };
 	}
 	return true;
 }
@@ -116,10 +124,9 @@ static bool take(void *context, const struct dps_bulk_item *item, enum dps_bulk_
 {
 	(void)context;
 	(void)item;
-	(void)fate;
-	(void)why;
 	(void)failure;
 	told++;
+	left_throttled += fate == DPS_BULK_OPEN && why->cause == CAUSE_CLOUD_THROTTLED;
 	return true;
 }
 
@@ -148,7 +155,7 @@ static void open_bench(struct bench *bench, bool troubled, bool refused)
 
 	is_troubled = troubled;
 	is_refused = refused;
-	prepared = given = told = asked = forgotten = 0;
+	prepared = given = told = left_throttled = asked = forgotten = 0;
 	assert_good(dps_login_parse(&login, line, strlen(line), &err), err);
 	bench->http = http_new(NULL, &err);
 	bench->credential = dps_credential_new_login(&login, &err);
@@ -245,6 +252,36 @@ static void a_no_to_every_token_ends_the_sending(void **state)
 	close_bench(&bench);
 }
 
+/* The service takes a bulk and none of its items, time after time: that is no answer that nobody understands. */
+static void items_that_are_too_many_each_time_are_left_open(void **state)
+{
+	CLEANUP(text_done) struct text refusal = { 0 };
+	struct bench bench;
+
+	(void)state;
+	for (int i = 0; i < 10; i++)
+		text_addf(&refusal,
+			  "%s{\"registrationId\":\"device-%d\",\"errorCode\":429001,"
+			  "\"errorStatus\":\"too many\"}",
+			  i == 0 ? "{\"isSuccessful\":false,\"errors\":[" : ",", i + 2);
+	text_add(&refusal, "]}");
+	open_bench(&bench, false, false);
+	dps_bulk_set_form(bench.bulk, DPS_BULK_TENS);
+	assert_int_equal(pump(&bench), -1);
+	assert_int_equal(under_way(), 2);
+	answer(2, 204);
+	for (int sends = 1; sends <= DPS_RETRY_ATTEMPTS; sends++) {
+		assert_int_equal(told, 2);
+		assert_int_equal(under_way(), 1);
+		answer_with(sends == 1 ? 1 : prepared - 1, 200, &refusal);
+		assert_int_equal(pump(&bench), -1);
+	}
+	assert_int_equal(told, ITEMS);
+	assert_int_equal(left_throttled, 10);
+	assert_null(dps_bulk_stopped(bench.bulk));
+	close_bench(&bench);
+}
+
 int main(void)
 {
 	static const struct CMUnitTest tests[] = {
@@ -253,6 +290,7 @@ int main(void)
 		cmocka_unit_test(requests_that_are_refused_together_count_once),
 		cmocka_unit_test(a_no_to_every_token_ends_the_sending),
 		cmocka_unit_test(a_token_that_is_refused_ends_the_sending),
+		cmocka_unit_test(items_that_are_too_many_each_time_are_left_open),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
