@@ -36,13 +36,20 @@ static void fill_environment(const char *proxy, const char *no_proxy,
 	environment[count] = NULL;
 }
 
+/* Nobody is signed in, or the authority itself refused. */
+static bool is_no(const char *words)
+{
+	return strstr(words, "az login") || strstr(words, "AADSTS");
+}
+
 static bool is_cancelled(const void *http)
 {
 	return http_is_interrupted(http);
 }
 
-static bool ask(const struct dps_tokens *tokens, const struct http *http, const char *resource,
-		struct secret *output, struct muster_error *err)
+/* *ret_is_final: whatever the network is like, it would be so again. */
+static bool ask_once(const struct dps_tokens *tokens, const struct http *http, const char *resource,
+		     struct secret *output, bool *ret_is_final, struct muster_error *err)
 {
 	/* az takes one of the two: of a subscription it knows the tenant. */
 	const char *whose = tokens->tenant ? tokens->tenant : tokens->wanted_subscription;
@@ -69,8 +76,11 @@ static bool ask(const struct dps_tokens *tokens, const struct http *http, const 
 	if (proxy && (!set_proxy || !set_no_proxy))
 		return muster_fail_memory(err);
 	fill_environment(set_proxy, set_no_proxy, environment);
-	if (!process_run(&command, output, &result, err))
+	if (!process_run(&command, output, &result, err)) {
+		*ret_is_final = err->cause != CAUSE_PROGRAM_FAILED;
 		return muster_error_prefix(err, "%s", what);
+	}
+	*ret_is_final = !result.was_started || is_no(result.errors);
 	if (!result.was_started)
 		return muster_fail(err, CAUSE_PROGRAM_FAILED, "%s: there is no program az", what);
 	if (result.status != 0)
@@ -78,6 +88,46 @@ static bool ask(const struct dps_tokens *tokens, const struct http *http, const 
 				   what, result.status,
 				   PRINTABLE(result.errors + strspn(result.errors, "\r\n ")));
 	return true;
+}
+
+/* Whether the authority cannot be had, which az does not tell: any answer of it will do. */
+static bool look_for_authority(const struct dps_tokens *tokens, struct http *http,
+			       bool *ret_is_away, struct muster_error *ret_why,
+			       struct muster_error *err)
+{
+	CLEANUP(http_answer_done) struct http_answer answer = { 0 };
+	CLEANUP(http_request_done) struct http_request request = { .method = HTTP_GET };
+
+	text_addf(&request.url, "%s/", tokens->endpoints.authority);
+	if (!text_ok(&request.url, err) || !http_fetch(http, &request, &answer, err))
+		return false;
+	*ret_is_away = dps_next_step(&answer, false) == DPS_NEXT_RETRY;
+	if (*ret_is_away)
+		dps_answer_fail(&answer, "looking for the sign-in authority", ret_why);
+	return true;
+}
+
+/* What fails while the authority is away is the network's fault. When it is there, the network may have come back since. */
+static bool ask(const struct dps_tokens *tokens, struct http *http, const char *resource,
+		struct secret *output, struct muster_error *err)
+{
+	struct muster_error failure, why;
+	bool is_final = true, is_away = false;
+
+	if (ask_once(tokens, http, resource, output, &is_final, err))
+		return true;
+	if (is_final)
+		return false;
+	failure = *err;
+	if (!look_for_authority(tokens, http, &is_away, &why, err))
+		return false;
+	if (is_away)
+		return muster_fail_native(err, CAUSE_CLOUD_UNREACHABLE, why.origin, why.native,
+					  "%s; %s", why.message, failure.message);
+	if (failure.cause == CAUSE_SIGN_IN_REFUSED)
+		return ask_once(tokens, http, resource, output, &is_final, err);
+	*err = failure;
+	return false;
 }
 
 /* "expires_on" in seconds; older ones say only "expiresOn": local time, "2026-11-26 13:05:00.000000". */

@@ -16,7 +16,7 @@ class Run:
         self.station, self.files = station, [station.home / "run.out", station.home / "run.err"]
         command = [station.build / "muster", *arguments, "-o", "jsonl"]
         with open(self.files[0], "wb") as stdout, open(self.files[1], "wb") as stderr:
-            self.process = subprocess.Popen(list(map(str, command)), env=environment(station.build, station.home),
+            self.process = subprocess.Popen(list(map(str, command)), env=environment(station.build, station.home, station.env),
                                             cwd=station.home, stdin=subprocess.DEVNULL, stdout=stdout, stderr=stderr)
 
     def __enter__(self):

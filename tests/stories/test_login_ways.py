@@ -2,6 +2,7 @@
 import json
 import os
 import re
+import socket
 import stat
 import subprocess
 import time
@@ -269,6 +270,46 @@ def test_az_that_gives_no_token(az, deed, status, cause):
     done = show(sign_in)
     assert (done.status, done.cause) == (status, cause), done
     assert not sign_in.station.emulator.requests("get")
+
+
+def asked_of(az):
+    return az.record.with_suffix(".count").read_text()
+
+
+COUNTED = "open('{record}.count', 'a').write('x')\n"
+
+
+@pytest.mark.parametrize("deed, asked", [("sys.exit('something')", "xx"), ("sys.exit('AADSTS50173: revoked')", "x"),
+                                         ("sys.exit('Please run: az login')", "x")])
+def test_az_that_fails_while_the_authority_is_there(az, deed, asked):
+    """It is asked once more when it does not say that it would be so again."""
+    sign_in = az(COUNTED.format(record=az.record) + deed)
+    done = show(sign_in)
+    assert (done.status, done.cause, asked_of(az)) == (5, "E5210", asked), done
+
+
+def test_az_that_fails_for_a_moment(az, tmp_path):
+    good = ANSWER.format(token=tmp_path / "token", subscription="s", expiry='"expires_on": int(time.time()) + 3000')
+    sign_in = az(COUNTED.format(record=az.record) + f"""
+if open('{az.record}.count').read() == 'x':
+    sys.exit('Connection aborted.')
+{good}""")
+    done = show(sign_in)
+    assert (done.status, asked_of(az)) == (0, "xx"), done
+
+
+def test_az_that_fails_while_the_authority_is_away(az):
+    """Whatever it says then, it is not held for a refusal, unless it is one."""
+    with socket.socket() as nobody:
+        nobody.bind(("127.0.0.1", 0))
+        away = f"https://localhost:{nobody.getsockname()[1]}"
+        for deed, status, cause in (("sys.exit('Max retries exceeded')", 6, "E5101"), ("sys.exit('run az login')", 5, "E5210")):
+            sign_in = az(deed)
+            words = sign_in.service()
+            words[words.index("--authority-host") + 1] = away
+            done = sign_in.station.muster("enrollment", "show", "--eid", "e1", *words, "--auth-type", "login")
+            assert (done.status, done.cause) == (status, cause), done
+            assert ("Max retries exceeded" in done.stderr) == (status == 6), done
 
 
 def test_no_az(make_sign_in):
