@@ -148,12 +148,23 @@ struct verb {
 	const struct option_row *options;
 	size_t options_size;
 	enum output_format default_output;
+	/* What table and tsv show of the result; NULL where it has another form. COLUMNS() sets both. */
+	const struct column *columns;
+	size_t column_count;
+	/* The member of the result that tsv has a line for each element of; NULL: none. */
+	const char *rows;
 	/* Lines as az's commands take them: unambiguous option prefixes, choices in any letter case, "@FILE" in
 	 * place of a value. */
 	bool is_as_az;
 	/* False: *err is printed and its code is the exit status. */
 	bool (*run)(const struct invocation *call, struct muster_error *err);
 };
+
+/* What a verb found out or did, by its columns. */
+bool result_print(const struct invocation *call, const cJSON *result, struct muster_error *err)
+	MUST_CHECK;
+
+#define COLUMNS(array) .columns = (array), .column_count = ARRAY_SIZE(array)
 
 extern const struct verb *const verbs[]; /* in the order of --help, NULL-terminated */
 

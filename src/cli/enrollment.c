@@ -36,16 +36,22 @@ bool enrollment_etag_check(const char *etag, struct muster_error *err)
 bool enrollment_print(const struct invocation *call, cJSON *enrollment, struct muster_error *err)
 {
 	json_sort(enrollment);
-	return output_print(stdout, call->output, enrollment, enrollment_columns,
-			    ENROLLMENT_COLUMN_COUNT, err);
+	return result_print(call, enrollment, err);
 }
 
-/* Takes `body` over; NULL: none. */
+static const struct column request_columns[] = {
+	{ "method", "METHOD", false, false },
+	{ "url", "URL", false, false },
+	{ "ifMatch", "IF MATCH", false, false },
+};
+
+/* Takes `body` over; NULL: none. People get it below the row. */
 static bool print_request(const struct invocation *call, const char *method,
 			  const struct http_request *request, const char *if_match, cJSON *body,
 			  struct muster_error *err)
 {
 	CLEANUP(cJSON_freep) cJSON *owned = body;
+	bool is_below = body && call->output == OUTPUT_TABLE;
 	CLEANUP(cJSON_freep) cJSON *shown = cJSON_CreateObject();
 
 	if (!shown || !json_add_text(shown, "method", method) ||
@@ -53,7 +59,10 @@ static bool print_request(const struct invocation *call, const char *method,
 	    !json_add_text(shown, "ifMatch", if_match) ||
 	    (owned && !json_add_item(shown, "body", TAKE_PTR(owned))))
 		return muster_fail_memory(err);
-	return output_print(stdout, call->output, shown, NULL, 0, err);
+	return output_print(stdout, call->output, shown, request_columns,
+			    ARRAY_SIZE(request_columns), err) &&
+	       (!is_below ||
+		output_print(stdout, OUTPUT_YAML, json_get(shown, "body"), NULL, 0, err));
 }
 
 bool enrollment_print_put(const struct invocation *call, struct dps_client *client, const char *id,

@@ -156,6 +156,17 @@ static bool dump_options(cJSON *object, const struct option_row *rows)
 	return array;
 }
 
+static bool dump_columns(cJSON *object, const struct verb *verb)
+{
+	cJSON *array = cJSON_AddArrayToObject(object, "columns");
+
+	for (size_t i = 0; array && i < verb->column_count; i++) {
+		if (!cJSON_AddItemToArray(array, cJSON_CreateString(verb->columns[i].key)))
+			return false;
+	}
+	return array && add_text(object, "rows", verb->rows);
+}
+
 static bool dump_verb(cJSON *array, const struct verb *verb)
 {
 	cJSON *object = cJSON_CreateObject();
@@ -165,7 +176,7 @@ static bool dump_verb(cJSON *array, const struct verb *verb)
 	       add_text(object, "operands", verb->operands) &&
 	       json_add_text(object, "summary", verb->summary) &&
 	       json_add_text(object, "output", output_formats[verb->default_output]) &&
-	       json_add_bool(object, "prefixes", verb->is_as_az) &&
+	       dump_columns(object, verb) && json_add_bool(object, "prefixes", verb->is_as_az) &&
 	       dump_options(object, verb->options);
 }
 

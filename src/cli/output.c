@@ -237,6 +237,15 @@ bool output_print(FILE *stream, enum output_format format, const cJSON *document
 	return true;
 }
 
+bool result_print(const struct invocation *call, const cJSON *result, struct muster_error *err)
+{
+	const struct verb *verb = call->verb;
+
+	if (call->output == OUTPUT_TSV && verb->rows)
+		result = json_get(result, verb->rows);
+	return output_print(stdout, call->output, result, verb->columns, verb->column_count, err);
+}
+
 /* -- Errors ----------------------------------------------------------------------------------------------- */
 
 static bool error_as_json(const struct muster_error *err, const struct muster_cause_info *info,

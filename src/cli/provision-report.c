@@ -17,7 +17,7 @@ static const struct column columns[] = {
 	{ "seconds", "SECONDS", true, false },
 };
 
-static const struct column columns_of_several[] = {
+const struct column provision_columns[PROVISION_COLUMN_COUNT] = {
 	{ "socket", "SOCKET", false, false },
 	{ "device", "DEVICE", false, false },
 	{ "registrationId", "REGISTRATION ID", false, false },
@@ -101,14 +101,14 @@ void provision_report_stream(struct provision_report *report)
 	report->is_endless = true;
 	report->stream = (struct output_rows){ .stream = stdout,
 					       .format = report->output,
-					       .columns = columns_of_several,
-					       .column_count = ARRAY_SIZE(columns_of_several) };
+					       .columns = provision_columns,
+					       .column_count = ARRAY_SIZE(provision_columns) };
 }
 
 bool provision_print_row(enum output_format output, const cJSON *object, struct muster_error *err)
 {
-	return output_print(stdout, output, object, columns_of_several,
-			    ARRAY_SIZE(columns_of_several), err);
+	return output_print(stdout, output, object, provision_columns,
+			    ARRAY_SIZE(provision_columns), err);
 }
 
 /* Formats of lines are printed as they come. */
@@ -187,8 +187,8 @@ bool provision_report_end(struct provision_report *report, struct muster_error *
 {
 	if (report->is_endless && !output_rows_end(&report->stream, err))
 		return false;
-	if (report->rows && !output_print(stdout, report->output, report->rows, columns_of_several,
-					  ARRAY_SIZE(columns_of_several), err))
+	if (report->rows && !output_print(stdout, report->output, report->rows, provision_columns,
+					  ARRAY_SIZE(provision_columns), err))
 		return false;
 	if (report->failed == 0)
 		return true;

@@ -20,6 +20,10 @@ struct provision_report {
 };
 void provision_report_done(struct provision_report *report);
 
+/* Of one of several devices. */
+#define PROVISION_COLUMN_COUNT 8
+extern const struct column provision_columns[PROVISION_COLUMN_COUNT];
+
 /* Rows are printed as they come: for a run that ends when somebody ends it. */
 void provision_report_stream(struct provision_report *report);
 /* A result as an object; its plan is moved out. NULL: no memory. */

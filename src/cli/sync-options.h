@@ -6,6 +6,7 @@
 #include "cli-internal.h"
 #include "login-options.h"
 #include "outage.h"
+#include "provision-report.h"
 #include "token-options.h"
 
 struct sync_options {

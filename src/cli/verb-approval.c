@@ -29,8 +29,7 @@ static const struct column signature_columns[] = {
 
 static bool print(const struct invocation *call, const cJSON *result, struct muster_error *err)
 {
-	if (!output_print(stdout, call->output, result, plan_columns, ARRAY_SIZE(plan_columns),
-			  err))
+	if (!result_print(call, result, err))
 		return false;
 	return call->output != OUTPUT_TABLE ||
 	       (output_print(stdout, OUTPUT_TABLE, json_get(result, "subjects"), subject_columns,
@@ -131,6 +130,7 @@ const struct verb verb_approval_request = {
 	.options = request_rows,
 	.options_size = sizeof(struct request_options),
 	.default_output = OUTPUT_TABLE,
+	COLUMNS(plan_columns),
 	.run = run_request,
 };
 
@@ -183,6 +183,7 @@ const struct verb verb_approval_grant = {
 	.options = grant_rows,
 	.options_size = sizeof(struct grant_options),
 	.default_output = OUTPUT_TABLE,
+	COLUMNS(plan_columns),
 	.run = run_grant,
 };
 
@@ -212,5 +213,6 @@ const struct verb verb_approval_show = {
 	.options = show_rows,
 	.options_size = 0,
 	.default_output = OUTPUT_TABLE,
+	COLUMNS(plan_columns),
 	.run = run_show,
 };

@@ -25,6 +25,11 @@ static bool check_from(const struct invocation *call, const char *from, struct m
 
 /* -- export ------------------------------------------------------------------------------------------------------- */
 
+static const struct column bundle_columns[] = {
+	{ "bundle", "BUNDLE", false, false },
+	{ "devices", "DEVICES", true, false },
+};
+
 struct export_options {
 	const char *journal;
 	const char *key;
@@ -61,10 +66,7 @@ static bool run_export(const struct invocation *call, struct muster_error *err)
 	if (!object || !json_add_text(object, "bundle", request.path) ||
 	    !json_add_int64(object, "devices", (int64_t)count))
 		return muster_fail_memory(err);
-	return output_print(stdout, call->output, object,
-			    (const struct column[]){ { "bundle", "BUNDLE", false, false },
-						     { "devices", "DEVICES", true, false } },
-			    2, err);
+	return result_print(call, object, err);
 }
 
 const struct verb verb_bundle_export = {
@@ -81,6 +83,7 @@ const struct verb verb_bundle_export = {
 	.options = export_rows,
 	.options_size = sizeof(struct export_options),
 	.default_output = OUTPUT_TABLE,
+	COLUMNS(bundle_columns),
 	.run = run_export,
 };
 
@@ -200,6 +203,7 @@ const struct verb verb_bundle_send = {
 	.options = send_rows,
 	.options_size = sizeof(struct send_options),
 	.default_output = OUTPUT_TABLE,
+	COLUMNS(provision_columns),
 	.run = run_send,
 };
 
@@ -246,8 +250,7 @@ static bool run_accept(const struct invocation *call, struct muster_error *err)
 	request.out_directory = out;
 	are_enrolled = station_bundle_accept(&request, &rows, err);
 	tell_failures(rows);
-	if (rows &&
-	    !output_print(stdout, call->output, rows, columns, ARRAY_SIZE(columns), &unprinted)) {
+	if (rows && !result_print(call, rows, &unprinted)) {
 		*err = unprinted;
 		return false;
 	}
@@ -267,5 +270,6 @@ const struct verb verb_bundle_accept = {
 	.options = accept_rows,
 	.options_size = sizeof(struct accept_options),
 	.default_output = OUTPUT_TABLE,
+	COLUMNS(columns),
 	.run = run_accept,
 };

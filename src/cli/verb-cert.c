@@ -5,11 +5,10 @@
 #include "custody-options.h"
 
 /* Without a file, people get the PEM itself. */
-static bool print_made(const struct invocation *call, const cJSON *result,
-		       const struct column *columns, size_t column_count, struct muster_error *err)
+static bool print_made(const struct invocation *call, const cJSON *result, struct muster_error *err)
 {
 	if (call->output != OUTPUT_TABLE || json_get(result, "file"))
-		return output_print(stdout, call->output, result, columns, column_count, err);
+		return result_print(call, result, err);
 	fputs(json_text(result, "pem"), stdout);
 	return true;
 }
@@ -53,8 +52,7 @@ static bool run_request(const struct invocation *call, struct muster_error *err)
 	CLEANUP(cJSON_freep) cJSON *result = NULL;
 
 	return need(call, request->subject, "--subject NAME", err) &&
-	       station_certificate_request(request, &result, err) &&
-	       print_made(call, result, request_columns, ARRAY_SIZE(request_columns), err);
+	       station_certificate_request(request, &result, err) && print_made(call, result, err);
 }
 
 const struct verb verb_cert_request = {
@@ -67,6 +65,7 @@ const struct verb verb_cert_request = {
 	.options = request_rows,
 	.options_size = sizeof(struct station_certificate_request),
 	.default_output = OUTPUT_TABLE,
+	COLUMNS(request_columns),
 	.run = run_request,
 };
 
@@ -101,7 +100,7 @@ static bool run_self_sign(const struct invocation *call, struct muster_error *er
 
 	return need(call, request->subject, "--subject NAME", err) &&
 	       station_certificate_self_sign(request, &result, err) &&
-	       print_made(call, result, certificate_columns, ARRAY_SIZE(certificate_columns), err);
+	       print_made(call, result, err);
 }
 
 const struct verb verb_cert_self_sign = {
@@ -114,6 +113,7 @@ const struct verb verb_cert_self_sign = {
 	.options = self_sign_rows,
 	.options_size = sizeof(struct station_self_sign),
 	.default_output = OUTPUT_TABLE,
+	COLUMNS(certificate_columns),
 	.run = run_self_sign,
 };
 
@@ -143,8 +143,7 @@ static bool run_issue(const struct invocation *call, struct muster_error *err)
 	CLEANUP(cJSON_freep) cJSON *result = NULL;
 
 	request.request_path = call->operands[0];
-	return station_certificate_issue(&request, &result, err) &&
-	       print_made(call, result, certificate_columns, ARRAY_SIZE(certificate_columns), err);
+	return station_certificate_issue(&request, &result, err) && print_made(call, result, err);
 }
 
 const struct verb verb_cert_issue = {
@@ -161,6 +160,7 @@ const struct verb verb_cert_issue = {
 	.options = issue_rows,
 	.options_size = sizeof(struct station_issue),
 	.default_output = OUTPUT_TABLE,
+	COLUMNS(certificate_columns),
 	.run = run_issue,
 };
 
@@ -196,9 +196,7 @@ static bool run_produce(const struct invocation *call, struct muster_error *err)
 	return need(call, request->profile_path, "--profile FILE", err) &&
 	       need(call, request->serials_path, "--serials FILE", err) &&
 	       need(call, request->out, "--out FILE", err) &&
-	       station_produce(request, &result, err) &&
-	       output_print(stdout, call->output, result, produce_columns,
-			    ARRAY_SIZE(produce_columns), err);
+	       station_produce(request, &result, err) && result_print(call, result, err);
 }
 
 const struct verb verb_cert_produce = {
@@ -212,6 +210,7 @@ const struct verb verb_cert_produce = {
 	.options = produce_rows,
 	.options_size = sizeof(struct station_produce),
 	.default_output = OUTPUT_TABLE,
+	COLUMNS(produce_columns),
 	.run = run_produce,
 };
 
@@ -237,8 +236,7 @@ static bool run_show(const struct invocation *call, struct muster_error *err)
 		if (!cJSON_AddItemToArray(rows, row))
 			return muster_fail_memory(err);
 	}
-	return output_print(stdout, call->output, rows, show_columns, ARRAY_SIZE(show_columns),
-			    err);
+	return result_print(call, rows, err);
 }
 
 const struct verb verb_cert_show = {
@@ -251,6 +249,7 @@ const struct verb verb_cert_show = {
 	.description =
 		"PEM or DER; of several certificates in a file the leaf. A weak key is named.",
 	.default_output = OUTPUT_TABLE,
+	COLUMNS(show_columns),
 	.run = run_show,
 };
 
@@ -281,9 +280,7 @@ static bool run_verify(const struct invocation *call, struct muster_error *err)
 
 	check.path = call->operands[0];
 	return need(call, check.roots, "--roots FILE", err) &&
-	       station_certificate_verify(&check, &result, err) &&
-	       output_print(stdout, call->output, result, verify_columns,
-			    ARRAY_SIZE(verify_columns), err);
+	       station_certificate_verify(&check, &result, err) && result_print(call, result, err);
 }
 
 const struct verb verb_cert_verify = {
@@ -299,5 +296,6 @@ const struct verb verb_cert_verify = {
 	.options = verify_rows,
 	.options_size = sizeof(struct station_certificate_check),
 	.default_output = OUTPUT_TABLE,
+	COLUMNS(verify_columns),
 	.run = run_verify,
 };

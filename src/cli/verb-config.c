@@ -294,7 +294,7 @@ static bool run(const struct invocation *call, struct muster_error *err)
 		return false;
 	if (!array || !add_all(array, &options, &complete, &config, &endpoints, &fallbacks))
 		return muster_fail_memory(err);
-	return output_print(stdout, call->output, array, columns, ARRAY_SIZE(columns), err);
+	return result_print(call, array, err);
 }
 
 const struct verb verb_config_show = {
@@ -308,5 +308,6 @@ const struct verb verb_config_show = {
 	.options = rows,
 	.options_size = sizeof(struct config_options),
 	.default_output = OUTPUT_TABLE,
+	COLUMNS(columns),
 	.run = run,
 };

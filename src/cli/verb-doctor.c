@@ -102,7 +102,7 @@ static bool run(const struct invocation *call, struct muster_error *err)
 	config_done(&doctor.config);
 	if (doctor.is_out_of_memory)
 		return muster_fail_memory(err);
-	if (!output_print(stdout, call->output, findings, columns, ARRAY_SIZE(columns), err))
+	if (!result_print(call, findings, err))
 		return false;
 	return doctor.failures == 0 ||
 	       muster_fail(err, CAUSE_STATION_UNFIT, "%zu of %d checks failed", doctor.failures,
@@ -118,5 +118,6 @@ const struct verb verb_doctor = {
 	.options = rows,
 	.options_size = sizeof(struct doctor_options),
 	.default_output = OUTPUT_TABLE,
+	COLUMNS(columns),
 	.run = run,
 };

@@ -100,5 +100,6 @@ const struct verb verb_enrollment_create = {
 	.options_size = sizeof(struct create_options),
 	.default_output = OUTPUT_JSON,
 	.is_as_az = true,
+	COLUMNS(enrollment_columns),
 	.run = run,
 };

@@ -239,8 +239,7 @@ static bool print_summary(const struct import *import, struct muster_error *err)
 	    !json_add_int64(object, "before", (int64_t)import->before) ||
 	    !add_numbers(import, object))
 		return muster_fail_memory(err);
-	return output_print(stdout, import->call->output, object, summary_columns,
-			    ARRAY_SIZE(summary_columns), err);
+	return result_print(import->call, object, err);
 }
 
 /* The worst of what happened to rows is what the status tells. */
@@ -369,5 +368,6 @@ const struct verb verb_enrollment_import = {
 	.options_size = sizeof(struct import_options),
 	.default_output = OUTPUT_JSON,
 	.is_as_az = true,
+	COLUMNS(summary_columns),
 	.run = run,
 };

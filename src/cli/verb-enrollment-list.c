@@ -155,5 +155,6 @@ const struct verb verb_enrollment_list = {
 	.options_size = sizeof(struct list_options),
 	.default_output = OUTPUT_JSON,
 	.is_as_az = true,
+	COLUMNS(enrollment_columns),
 	.run = run,
 };

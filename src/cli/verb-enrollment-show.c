@@ -58,5 +58,6 @@ const struct verb verb_enrollment_show = {
 	.options_size = sizeof(struct show_options),
 	.default_output = OUTPUT_JSON,
 	.is_as_az = true,
+	COLUMNS(enrollment_columns),
 	.run = run,
 };

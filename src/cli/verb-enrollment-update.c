@@ -93,5 +93,6 @@ const struct verb verb_enrollment_update = {
 	.options_size = sizeof(struct update_options),
 	.default_output = OUTPUT_JSON,
 	.is_as_az = true,
+	COLUMNS(enrollment_columns),
 	.run = run,
 };

@@ -90,7 +90,7 @@ static bool run(const struct invocation *call, struct muster_error *err)
 	       station_verify_check(&request, err) &&
 	       service_open(&options->login, &service, err) &&
 	       station_verify(&request, service.client, &result, err) &&
-	       output_print(stdout, call->output, result, columns, ARRAY_SIZE(columns), err);
+	       result_print(call, result, err);
 }
 
 const struct verb verb_enrollment_verify = {
@@ -110,5 +110,6 @@ const struct verb verb_enrollment_verify = {
 	.options_size = sizeof(struct verify_options),
 	.default_output = OUTPUT_JSON,
 	.is_as_az = true,
+	COLUMNS(columns),
 	.run = run,
 };

@@ -104,8 +104,7 @@ static bool run(const struct invocation *call, struct muster_error *err)
 		return false;
 	if (call->output == OUTPUT_TABLE && !all)
 		return print_for_people(array);
-	return output_print(stdout, call->output, is_one ? array->child : array, columns,
-			    ARRAY_SIZE(columns), err);
+	return result_print(call, is_one ? array->child : array, err);
 }
 
 const struct verb verb_explain = {
@@ -118,5 +117,6 @@ const struct verb verb_explain = {
 	.options = rows,
 	.options_size = sizeof(struct explain_options),
 	.default_output = OUTPUT_TABLE,
+	COLUMNS(columns),
 	.run = run,
 };

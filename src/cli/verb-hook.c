@@ -13,21 +13,21 @@ static const struct option_row rows[] = { JOURNAL_ROW(struct hook_options), { 0 
 
 /* -- list --------------------------------------------------------------------------------------------------------- */
 
+static const struct column list_columns[] = {
+	{ "id", "ID", false, false },       { "at", "AT", false, false },
+	{ "event", "EVENT", false, false }, { "hook", "HOOK", false, false },
+	{ "state", "STATE", false, false }, { "tries", "TRIES", true, false },
+	{ "error", "ERROR", false, true },
+};
+
 static bool run_list(const struct invocation *call, struct muster_error *err)
 {
-	static const struct column columns[] = {
-		{ "id", "ID", false, false },       { "at", "AT", false, false },
-		{ "event", "EVENT", false, false }, { "hook", "HOOK", false, false },
-		{ "state", "STATE", false, false }, { "tries", "TRIES", true, false },
-		{ "error", "ERROR", false, true },
-	};
 	const struct hook_options *options = call->options;
 	CLEANUP(freep) char *journal = NULL;
 	CLEANUP(cJSON_freep) cJSON *events = NULL;
 
 	return journal_verb_path(options->journal, &journal, err) &&
-	       hooks_list(journal, &events, err) &&
-	       output_print(stdout, call->output, events, columns, ARRAY_SIZE(columns), err);
+	       hooks_list(journal, &events, err) && result_print(call, events, err);
 }
 
 const struct verb verb_hook_list = {
@@ -39,6 +39,7 @@ const struct verb verb_hook_list = {
 	.options = rows,
 	.options_size = sizeof(struct hook_options),
 	.default_output = OUTPUT_TABLE,
+	COLUMNS(list_columns),
 	.run = run_list,
 };
 
@@ -58,12 +59,15 @@ static const struct option_row deliver_rows[] = {
 };
 /* clang-format on */
 
+static const struct column delivery_columns[] = {
+	{ "delivered", "DELIVERED", true, false },
+	{ "left", "LEFT", true, false },
+	{ "setAside", "SET ASIDE", true, false },
+};
+
 static bool deliver(const struct invocation *call, const char *journal, bool only_due,
 		    struct muster_error *err)
 {
-	static const struct column columns[] = { { "delivered", "DELIVERED", true, false },
-						 { "left", "LEFT", true, false },
-						 { "setAside", "SET ASIDE", true, false } };
 	CLEANUP(config_done) struct config config = { 0 };
 	CLEANUP(cJSON_freep) cJSON *object = cJSON_CreateObject();
 	struct hooks_delivery counts;
@@ -75,7 +79,7 @@ static bool deliver(const struct invocation *call, const char *journal, bool onl
 	    !json_add_int64(object, "left", (int64_t)counts.left) ||
 	    !json_add_int64(object, "setAside", (int64_t)counts.set_aside))
 		return muster_fail_memory(err);
-	if (!output_print(stdout, call->output, object, columns, ARRAY_SIZE(columns), err))
+	if (!result_print(call, object, err))
 		return false;
 	return counts.left == 0 ||
 	       muster_fail(err, CAUSE_HOOK_FAILED, "%zu events were not taken", counts.left);
@@ -100,6 +104,7 @@ const struct verb verb_hook_deliver = {
 	.options = deliver_rows,
 	.options_size = sizeof(struct deliver_options),
 	.default_output = OUTPUT_TABLE,
+	COLUMNS(delivery_columns),
 	.run = run_deliver,
 };
 
@@ -154,12 +159,14 @@ const struct verb verb_hook_retry = {
 	.options = decide_rows,
 	.options_size = sizeof(struct decide_options),
 	.default_output = OUTPUT_TABLE,
+	COLUMNS(delivery_columns),
 	.run = run_retry,
 };
 
+static const struct column drop_columns[] = { { "dropped", "DROPPED", true, false } };
+
 static bool run_drop(const struct invocation *call, struct muster_error *err)
 {
-	static const struct column columns[] = { { "dropped", "DROPPED", true, false } };
 	const struct decide_options *options = call->options;
 	CLEANUP(freep) char *journal = NULL;
 	CLEANUP(cJSON_freep) cJSON *object = cJSON_CreateObject();
@@ -170,7 +177,7 @@ static bool run_drop(const struct invocation *call, struct muster_error *err)
 		return false;
 	if (!object || !json_add_int64(object, "dropped", (int64_t)count))
 		return muster_fail_memory(err);
-	return output_print(stdout, call->output, object, columns, ARRAY_SIZE(columns), err);
+	return result_print(call, object, err);
 }
 
 const struct verb verb_hook_drop = {
@@ -184,5 +191,6 @@ const struct verb verb_hook_drop = {
 	.options = decide_rows,
 	.options_size = sizeof(struct decide_options),
 	.default_output = OUTPUT_TABLE,
+	COLUMNS(drop_columns),
 	.run = run_drop,
 };

@@ -27,7 +27,7 @@ static bool print(const struct invocation *call, const cJSON *document, struct m
 	const cJSON *findings = json_get(document, "findings");
 
 	if (call->output != OUTPUT_TABLE)
-		return output_print(stdout, call->output, document, columns, 0, err);
+		return result_print(call, document, err);
 	return cJSON_GetArraySize(findings) == 0 ||
 	       output_print(stdout, OUTPUT_TABLE, findings, columns, ARRAY_SIZE(columns), err);
 }
@@ -74,5 +74,7 @@ const struct verb verb_hsm_audit = {
 	.options = rows,
 	.options_size = sizeof(struct station_token_audit),
 	.default_output = OUTPUT_TABLE,
+	COLUMNS(columns),
+	.rows = "findings",
 	.run = run,
 };

@@ -35,10 +35,11 @@ static bool print(const struct invocation *call, cJSON *document, struct muster_
 {
 	cJSON *needs = json_get(document, "needs"), *row;
 
-	if (call->output != OUTPUT_TABLE)
-		return output_print(stdout, call->output, document, columns, 0, err);
-	cJSON_ArrayForEach(row, needs) if (!add_note(row, err)) return false;
-	return output_print(stdout, OUTPUT_TABLE, needs, columns, ARRAY_SIZE(columns), err);
+	if (call->output == OUTPUT_TABLE || call->output == OUTPUT_TSV)
+		cJSON_ArrayForEach(row, needs) if (!add_note(row, err)) return false;
+	return call->output == OUTPUT_TABLE ? output_print(stdout, OUTPUT_TABLE, needs, columns,
+							   ARRAY_SIZE(columns), err)
+					    : result_print(call, document, err);
 }
 
 static bool run(const struct invocation *call, struct muster_error *err)
@@ -77,5 +78,7 @@ const struct verb verb_hsm_check = {
 	.options = rows,
 	.options_size = sizeof(struct station_token_check),
 	.default_output = OUTPUT_TABLE,
+	COLUMNS(columns),
+	.rows = "needs",
 	.run = run,
 };

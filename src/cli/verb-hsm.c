@@ -73,8 +73,7 @@ static bool run_list(const struct invocation *call, struct muster_error *err)
 	CLEANUP(cJSON_freep) cJSON *tokens = NULL;
 
 	return station_tokens_list(options->module, &tokens, err) &&
-	       output_print(stdout, call->output, tokens, token_columns, ARRAY_SIZE(token_columns),
-			    err);
+	       result_print(call, tokens, err);
 }
 
 /* -- show ------------------------------------------------------------------------------------------------------ */
@@ -92,13 +91,18 @@ static bool add_words(cJSON *object, struct muster_error *err)
 	       (json_add_text(object, "has", words.data) || muster_fail_memory(err));
 }
 
-/* People get three tables. */
-static bool print_tables(cJSON *document, struct muster_error *err)
+static bool add_all_words(cJSON *document, struct muster_error *err)
 {
 	cJSON *object;
 
 	cJSON_ArrayForEach(object,
 			   json_get(document, "objects")) if (!add_words(object, err)) return false;
+	return true;
+}
+
+/* People get three tables. */
+static bool print_tables(const cJSON *document, struct muster_error *err)
+{
 	return output_print(stdout, OUTPUT_TABLE, json_get(document, "token"), token_columns,
 			    ARRAY_SIZE(token_columns), err) &&
 	       puts("") != EOF &&
@@ -117,9 +121,11 @@ static bool run_show(const struct invocation *call, struct muster_error *err)
 		return false;
 	if (!call->is_quiet && !json_bool(document, "loggedIn", false))
 		fputs("muster: not logged in, so private objects are not shown\n", stderr);
-	if (call->output == OUTPUT_TABLE)
-		return print_tables(document, err);
-	return output_print(stdout, call->output, document, object_columns, 0, err);
+	if ((call->output == OUTPUT_TABLE || call->output == OUTPUT_TSV) &&
+	    !add_all_words(document, err))
+		return false;
+	return call->output == OUTPUT_TABLE ? print_tables(document, err)
+					    : result_print(call, document, err);
 }
 
 /* -- init ------------------------------------------------------------------------------------------------------ */
@@ -132,8 +138,7 @@ static bool run_init(const struct invocation *call, struct muster_error *err)
 	if (!request->label)
 		return muster_fail(err, CAUSE_USAGE, "'muster hsm init' needs --label TEXT");
 	return station_token_init(call->operands[0], request, &token, err) &&
-	       output_print(stdout, call->output, token, token_columns, ARRAY_SIZE(token_columns),
-			    err);
+	       result_print(call, token, err);
 }
 
 /* -- acknowledge ----------------------------------------------------------------------------------------------- */
@@ -159,6 +164,7 @@ const struct verb verb_hsm_list = {
 	.options = list_rows,
 	.options_size = sizeof(struct list_options),
 	.default_output = OUTPUT_TABLE,
+	COLUMNS(token_columns),
 	.run = run_list,
 };
 
@@ -175,6 +181,8 @@ const struct verb verb_hsm_show = {
 	.options = show_rows,
 	.options_size = sizeof(struct station_show),
 	.default_output = OUTPUT_TABLE,
+	COLUMNS(object_columns),
+	.rows = "objects",
 	.run = run_show,
 };
 
@@ -192,6 +200,7 @@ const struct verb verb_hsm_init = {
 	.options = init_rows,
 	.options_size = sizeof(struct station_init),
 	.default_output = OUTPUT_TABLE,
+	COLUMNS(token_columns),
 	.run = run_init,
 };
 

@@ -65,7 +65,7 @@ static bool run(const struct invocation *call, struct muster_error *err)
 	    !json_add_text(object, "keySha256", checkpoint.key_digest) ||
 	    !json_add_text(object, "anchor", options->anchor))
 		return muster_fail_memory(err);
-	return output_print(stdout, call->output, object, columns, ARRAY_SIZE(columns), err);
+	return result_print(call, object, err);
 }
 
 const struct verb verb_journal_checkpoint = {
@@ -79,5 +79,6 @@ const struct verb verb_journal_checkpoint = {
 	.options = rows,
 	.options_size = sizeof(struct checkpoint_options),
 	.default_output = OUTPUT_TABLE,
+	COLUMNS(columns),
 	.run = run,
 };

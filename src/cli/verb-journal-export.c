@@ -153,9 +153,7 @@ static bool export_devices(const struct invocation *call, struct journal *journa
 		page.rows = array;
 		if (!journal_devices_changed(journal, &cursor, collect, &page, &count, err))
 			return false;
-		if (options->csv ? !print_csv(stdout, array, err)
-				 : !output_print(stdout, call->output, array, columns,
-						 ARRAY_SIZE(columns), err))
+		if (options->csv ? !print_csv(stdout, array, err) : !result_print(call, array, err))
 			return false;
 	} while (count > 0);
 	return true;
@@ -413,5 +411,6 @@ const struct verb verb_journal_export = {
 	.options = rows,
 	.options_size = sizeof(struct export_options),
 	.default_output = OUTPUT_JSONL,
+	COLUMNS(columns),
 	.run = run,
 };

@@ -88,7 +88,7 @@ static bool run(const struct invocation *call, struct muster_error *err)
 		fprintf(stderr,
 			"muster: these are the latest %zu devices; muster journal export gives all\n",
 			collection.limit);
-	return output_print(stdout, call->output, array, columns, ARRAY_SIZE(columns), err);
+	return result_print(call, array, err);
 }
 
 const struct verb verb_journal_list = {
@@ -101,5 +101,6 @@ const struct verb verb_journal_list = {
 	.options = rows,
 	.options_size = sizeof(struct list_options),
 	.default_output = OUTPUT_TABLE,
+	COLUMNS(columns),
 	.run = run,
 };

@@ -71,9 +71,7 @@ static bool run(const struct invocation *call, struct muster_error *err)
 	if (!station_reconcile(&request, &result, err))
 		return false;
 	object = describe(&result);
-	return object ? output_print(stdout, call->output, object, columns, ARRAY_SIZE(columns),
-				     err)
-		      : muster_fail_memory(err);
+	return object ? result_print(call, object, err) : muster_fail_memory(err);
 }
 
 const struct verb verb_journal_reconcile = {
@@ -86,5 +84,6 @@ const struct verb verb_journal_reconcile = {
 	.options = rows,
 	.options_size = sizeof(struct reconcile_options),
 	.default_output = OUTPUT_TABLE,
+	COLUMNS(columns),
 	.run = run,
 };

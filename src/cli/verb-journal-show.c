@@ -82,18 +82,23 @@ static bool add_words(cJSON *entry)
 	return text_ok(&words, &err) && json_add_text(entry, "what", words.data ? words.data : "");
 }
 
-static bool print_for_people(const cJSON *device, cJSON *entries, struct muster_error *err)
+static bool add_all_words(cJSON *entries, struct muster_error *err)
 {
 	cJSON *entry;
 
-	if (!journal_print_members(device, entries, err))
-		return false;
-	putchar('\n');
 	cJSON_ArrayForEach(entry, entries)
 	{
 		if (!add_words(entry))
 			return muster_fail_memory(err);
 	}
+	return true;
+}
+
+static bool print_for_people(const cJSON *device, const cJSON *entries, struct muster_error *err)
+{
+	if (!journal_print_members(device, entries, err))
+		return false;
+	putchar('\n');
 	return output_print(stdout, OUTPUT_TABLE, entries, columns, ARRAY_SIZE(columns), err);
 }
 
@@ -129,10 +134,11 @@ static bool run(const struct invocation *call, struct muster_error *err)
 		return muster_fail_memory(err);
 	if (!read_entries(journal, device.registration_id, entries, err))
 		return false;
-	if (call->output == OUTPUT_TABLE)
-		return print_for_people(object, entries, err);
-	return output_print(stdout, call->output, call->output == OUTPUT_TSV ? entries : object,
-			    columns, ARRAY_SIZE(columns), err);
+	if ((call->output == OUTPUT_TABLE || call->output == OUTPUT_TSV) &&
+	    !add_all_words(entries, err))
+		return false;
+	return call->output == OUTPUT_TABLE ? print_for_people(object, entries, err)
+					    : result_print(call, object, err);
 }
 
 const struct verb verb_journal_show = {
@@ -150,5 +156,7 @@ const struct verb verb_journal_show = {
 	.options = rows,
 	.options_size = sizeof(struct show_options),
 	.default_output = OUTPUT_TABLE,
+	COLUMNS(columns),
+	.rows = "entries",
 	.run = run,
 };

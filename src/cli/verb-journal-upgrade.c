@@ -44,7 +44,7 @@ static bool run(const struct invocation *call, struct muster_error *err)
 	if (!object || !json_add_text(object, "journal", path) ||
 	    !json_add_bool(object, "upgraded", was_older))
 		return muster_fail_memory(err);
-	return output_print(stdout, call->output, object, columns, ARRAY_SIZE(columns), err);
+	return result_print(call, object, err);
 }
 
 const struct verb verb_journal_upgrade = {
@@ -57,5 +57,6 @@ const struct verb verb_journal_upgrade = {
 	.options = rows,
 	.options_size = sizeof(struct upgrade_options),
 	.default_output = OUTPUT_TABLE,
+	COLUMNS(columns),
 	.run = run,
 };

@@ -85,7 +85,7 @@ static bool run(const struct invocation *call, struct muster_error *err)
 		return false;
 	if (!object || !describe(&audit, request.export_path, object))
 		return muster_fail_memory(err);
-	if (!output_print(stdout, call->output, object, columns, ARRAY_SIZE(columns), err))
+	if (!result_print(call, object, err))
 		return false;
 	if (audit.proven_to > 0)
 		return true;
@@ -106,5 +106,6 @@ const struct verb verb_journal_verify = {
 	.options = rows,
 	.options_size = sizeof(struct verify_options),
 	.default_output = OUTPUT_TABLE,
+	COLUMNS(columns),
 	.run = run,
 };

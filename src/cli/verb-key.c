@@ -46,8 +46,7 @@ static const struct option_row import_rows[] = {
 static bool print_master(const struct invocation *call, const cJSON *result,
 			 struct muster_error *err)
 {
-	return output_print(stdout, call->output, result, master_columns,
-			    ARRAY_SIZE(master_columns), err);
+	return result_print(call, result, err);
 }
 
 static bool run_generate(const struct invocation *call, struct muster_error *err)
@@ -83,6 +82,7 @@ const struct verb verb_key_generate_master = {
 	.options = generate_rows,
 	.options_size = sizeof(struct station_master),
 	.default_output = OUTPUT_TABLE,
+	COLUMNS(master_columns),
 	.run = run_generate,
 };
 
@@ -98,6 +98,7 @@ const struct verb verb_key_import_master = {
 	.options = import_rows,
 	.options_size = sizeof(struct import_options),
 	.default_output = OUTPUT_TABLE,
+	COLUMNS(master_columns),
 	.run = run_import,
 };
 
@@ -123,8 +124,7 @@ static bool run_check(const struct invocation *call, struct muster_error *err)
 	CLEANUP(cJSON_freep) cJSON *result = NULL;
 
 	return station_master_check_value(call->options, &result, err) &&
-	       output_print(stdout, call->output, result, check_columns, ARRAY_SIZE(check_columns),
-			    err);
+	       result_print(call, result, err);
 }
 
 const struct verb verb_key_check_value = {
@@ -137,6 +137,7 @@ const struct verb verb_key_check_value = {
 	.options = check_rows,
 	.options_size = sizeof(struct station_check_value),
 	.default_output = OUTPUT_TABLE,
+	COLUMNS(check_columns),
 	.run = run_check,
 };
 
@@ -174,8 +175,7 @@ static bool run_derive(const struct invocation *call, struct muster_error *err)
 	if (!station_derive(&request, &result, err))
 		return false;
 	/* The keys themselves may have gone to standard output. */
-	return request.key_fd == 1 || output_print(stdout, call->output, result, derive_columns,
-						   ARRAY_SIZE(derive_columns), err);
+	return request.key_fd == 1 || result_print(call, result, err);
 }
 
 const struct verb verb_key_derive = {
@@ -192,5 +192,6 @@ const struct verb verb_key_derive = {
 	.options = derive_rows,
 	.options_size = sizeof(struct station_derive),
 	.default_output = OUTPUT_TABLE,
+	COLUMNS(derive_columns),
 	.run = run_derive,
 };

@@ -93,7 +93,7 @@ static bool run_list(const struct invocation *call, struct muster_error *err)
 		if (!journal_unfinished(journal, after, collect, &collection, &count, err))
 			return false;
 	} while (count > 0);
-	return output_print(stdout, call->output, array, columns, ARRAY_SIZE(columns), err);
+	return result_print(call, array, err);
 }
 
 const struct verb verb_outbox_list = {
@@ -107,6 +107,7 @@ const struct verb verb_outbox_list = {
 	.options = list_rows,
 	.options_size = sizeof(struct list_options),
 	.default_output = OUTPUT_TABLE,
+	COLUMNS(columns),
 	.run = run_list,
 };
 
@@ -136,7 +137,7 @@ static bool run_show(const struct invocation *call, struct muster_error *err)
 		return muster_fail_memory(err);
 	if (call->output == OUTPUT_TABLE)
 		return journal_print_members(object, NULL, err);
-	return output_print(stdout, call->output, object, columns, ARRAY_SIZE(columns), err);
+	return result_print(call, object, err);
 }
 
 const struct verb verb_outbox_show = {
@@ -150,6 +151,7 @@ const struct verb verb_outbox_show = {
 	.options = show_rows,
 	.options_size = sizeof(struct show_options),
 	.default_output = OUTPUT_TABLE,
+	COLUMNS(columns),
 	.run = run_show,
 };
 
@@ -198,9 +200,7 @@ static bool run_resolve(const struct invocation *call, struct muster_error *err)
 	device.state = state;
 	device.cause = CAUSE_NONE;
 	object = journal_device_json(&device);
-	return object ? output_print(stdout, call->output, object, columns, ARRAY_SIZE(columns),
-				     err)
-		      : muster_fail_memory(err);
+	return object ? result_print(call, object, err) : muster_fail_memory(err);
 }
 
 const struct verb verb_outbox_resolve = {
@@ -216,6 +216,7 @@ const struct verb verb_outbox_resolve = {
 	.options = resolve_rows,
 	.options_size = sizeof(struct resolve_options),
 	.default_output = OUTPUT_TABLE,
+	COLUMNS(columns),
 	.run = run_resolve,
 };
 
@@ -345,5 +346,6 @@ const struct verb verb_outbox_retry = {
 	.options = retry_rows,
 	.options_size = sizeof(struct retry_options),
 	.default_output = OUTPUT_TABLE,
+	COLUMNS(provision_columns),
 	.run = run_retry,
 };

@@ -62,7 +62,7 @@ static bool run_check(const struct invocation *call, struct muster_error *err)
 		if (!is_valid && invalid++ == 0)
 			first = *err;
 	}
-	if (!output_print(stdout, call->output, rows, columns, ARRAY_SIZE(columns), err))
+	if (!result_print(call, rows, err))
 		return false;
 	if (invalid == 0)
 		return true;
@@ -95,6 +95,7 @@ const struct verb verb_profile_check = {
 		"Reads each profile and names every mistake with line and column. Nothing is\n"
 		"touched; the exit status is 2 when there is a mistake.",
 	.default_output = OUTPUT_TABLE,
+	COLUMNS(columns),
 	.run = run_check,
 };
 

@@ -234,5 +234,6 @@ const struct verb verb_provision = {
 	.options = rows,
 	.options_size = sizeof(struct provision_options),
 	.default_output = OUTPUT_TABLE,
+	COLUMNS(provision_columns),
 	.run = run,
 };

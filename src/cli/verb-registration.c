@@ -63,7 +63,7 @@ static bool run_show(const struct invocation *call, struct muster_error *err)
 	    !dps_record_fetch(service.client, options->id, &record, err))
 		return false;
 	json_sort(record);
-	return output_print(stdout, call->output, record, columns, ARRAY_SIZE(columns), err);
+	return result_print(call, record, err);
 }
 
 static bool run_delete(const struct invocation *call, struct muster_error *err)
@@ -160,6 +160,7 @@ const struct verb verb_registration_show = {
 	.description =
 		"Prints the registration record as the service has it, members sorted by name.",
 	.options = show_rows,
+	COLUMNS(columns),
 	.run = run_show,
 };
 
@@ -182,5 +183,6 @@ const struct verb verb_registration_list = {
 		"Prints the records of all individual enrollments, which takes one request for each of them,\n"
 		"or those of an enrollment group. Rows are printed as they come.",
 	.options = list_rows,
+	COLUMNS(columns),
 	.run = run_list,
 };

@@ -48,9 +48,7 @@ static bool print(const struct invocation *call, struct journal *journal,
 				 &found, err))
 		return false;
 	object = journal_device_json(&device);
-	return object ? output_print(stdout, call->output, object, columns, ARRAY_SIZE(columns),
-				     err)
-		      : muster_fail_memory(err);
+	return object ? result_print(call, object, err) : muster_fail_memory(err);
 }
 
 /* The one kind of key that is not freed. */
@@ -96,5 +94,6 @@ const struct verb verb_retire = {
 	.options = rows,
 	.options_size = sizeof(struct retire_options),
 	.default_output = OUTPUT_TABLE,
+	COLUMNS(columns),
 	.run = run,
 };

@@ -55,7 +55,7 @@ static bool run_list(const struct invocation *call, struct muster_error *err)
 		fprintf(stderr,
 			"muster: '%s' names no socket, and neither a TPM nor a token is plugged in\n",
 			PRINTABLE(map_file(call)));
-	return output_print(stdout, call->output, document, columns, ARRAY_SIZE(columns), err);
+	return result_print(call, document, err);
 }
 
 const struct verb verb_socket_list = {
@@ -68,10 +68,16 @@ const struct verb verb_socket_list = {
 	.options = rows,
 	.options_size = sizeof(struct socket_options),
 	.default_output = OUTPUT_TABLE,
+	COLUMNS(columns),
 	.run = run_list,
 };
 
 /* -- Map ------------------------------------------------------------------------------------------------------- */
+
+static const struct column map_columns[] = {
+	{ "socket", "SOCKET", false, false },
+	{ "path", "PATH", false, false },
+};
 
 /* One walk along the bench. */
 struct walk {
@@ -181,7 +187,7 @@ static bool run_map(const struct invocation *call, struct muster_error *err)
 		if (!ask_for(&walk, call->operands[i], err))
 			return false;
 	return socket_map_write(map_file(call), &walk.map, err) &&
-	       output_print(stdout, call->output, walk.learnt, columns, 2, err);
+	       result_print(call, walk.learnt, err);
 }
 
 const struct verb verb_socket_map = {
@@ -198,5 +204,6 @@ const struct verb verb_socket_map = {
 	.options = rows,
 	.options_size = sizeof(struct socket_options),
 	.default_output = OUTPUT_TABLE,
+	COLUMNS(map_columns),
 	.run = run_map,
 };

@@ -60,5 +60,6 @@ const struct verb verb_sync = {
 	.options = rows,
 	.options_size = sizeof(struct sync_verb_options),
 	.default_output = OUTPUT_TABLE,
+	COLUMNS(provision_columns),
 	.run = run,
 };

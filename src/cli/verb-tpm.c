@@ -95,12 +95,11 @@ static bool print_document(const struct invocation *call, const cJSON *document,
 	CLEANUP(cJSON_freep) cJSON *rows = NULL;
 
 	if (call->output != OUTPUT_TABLE && call->output != OUTPUT_TSV)
-		return output_print(stdout, call->output, document, NULL, 0, err);
+		return result_print(call, document, err);
 	rows = cJSON_CreateArray();
 	if (!rows || !flatten(rows, "", document))
 		return muster_fail_memory(err);
-	return output_print(stdout, call->output, rows, item_columns, ARRAY_SIZE(item_columns),
-			    err);
+	return result_print(call, rows, err);
 }
 
 /* -- Show ------------------------------------------------------------------------------------------------------ */
@@ -137,6 +136,7 @@ const struct verb verb_tpm_show = {
 	.options = show_rows,
 	.options_size = sizeof(struct tpm_options),
 	.default_output = OUTPUT_TABLE,
+	COLUMNS(item_columns),
 	.run = run_show,
 };
 
@@ -175,8 +175,7 @@ static bool run_list(const struct invocation *call, struct muster_error *err)
 	return socket_map_open(options->map, &map, err) &&
 	       station_tpm_list(&map, options->named.words, options->named.count, options->own,
 				&document, err) &&
-	       output_print(stdout, call->output, document, list_columns, ARRAY_SIZE(list_columns),
-			    err);
+	       result_print(call, document, err);
 }
 
 const struct verb verb_tpm_list = {
@@ -190,6 +189,7 @@ const struct verb verb_tpm_list = {
 	.options = list_rows,
 	.options_size = sizeof(struct tpm_list_options),
 	.default_output = OUTPUT_TABLE,
+	COLUMNS(list_columns),
 	.run = run_list,
 };
 
@@ -262,8 +262,7 @@ static bool print_verdict(const struct invocation *call, const cJSON *document,
 			   ARRAY_SIZE(check_columns), err) ||
 	     fputs("\n", stdout) == EOF))
 		return false;
-	return output_print(stdout, call->output, document, verdict_columns,
-			    ARRAY_SIZE(verdict_columns), err);
+	return result_print(call, document, err);
 }
 
 static bool check_own(const struct tpm_doctor_options *options, struct muster_error *err)
@@ -311,5 +310,6 @@ const struct verb verb_tpm_doctor = {
 	.options = doctor_rows,
 	.options_size = sizeof(struct tpm_doctor_options),
 	.default_output = OUTPUT_TABLE,
+	COLUMNS(verdict_columns),
 	.run = run_doctor,
 };
