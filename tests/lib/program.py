@@ -4,6 +4,7 @@ import re
 import subprocess
 import time
 
+from lib import output_page
 from lib.paths import BUILD, is_sanitized
 from lib.torture import TORTURE
 
@@ -38,7 +39,9 @@ class Run:
     def error(self):
         """The error that was reported last: as an object with -o json, else read from the sentence and its remedy."""
         if self.stderr.rstrip().endswith("}"):
-            return json.loads(self.stderr.strip().splitlines()[-1])
+            error = json.loads(self.stderr.strip().splitlines()[-1])
+            assert not output_page.problems_of_error(error), self
+            return error
         code, detail, remedy = re.findall(r"^muster: \[(E\d{4})\] (.*)(?:\n  try   (.*))?", self.stderr, re.MULTILINE)[-1]
         return {"code": code, "detail": detail, "remedy": remedy, "exit": self.status}
 
@@ -63,6 +66,7 @@ def run(*arguments, home, build=BUILD, program="muster", wrapper=(), env=None, t
                           stderr=subprocess.PIPE, pass_fds=pass_fds)
     result = Run(command, done.returncode, done.stdout, done.stderr, time.monotonic() - started)
     assert not SANITIZER_REPORT.search(done.stderr), result
+    assert program != "muster" or not (unsaid := output_page.problems(arguments, done.stdout)), (unsaid, result)
     if TORTURE and not wrapper and not stdin and not pass_fds:
         TORTURE.repeat(command, environment(build, home, env), home)
     return result

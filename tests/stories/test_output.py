@@ -1,4 +1,39 @@
-"""What programs read: lines of tsv."""
+"""What programs read: lines of tsv, and what muster-output(7) says of every field. That page is held wherever a story runs
+muster; here is what it takes and what it does not."""
+import json
+
+import pytest
+
+from lib import output_page
+
+ROW = {"check": "clock", "verdict": "ok", "seen": "it goes"}
+DEVICE = {"state": "enrolled", "verified": True, "seconds": 1.25}
+
+
+@pytest.mark.parametrize("verb, row", [
+    ("doctor", ROW), ("doctor", {**ROW, "remedy": "none"}), ("-o json doctor", ROW), ("provision --watch", DEVICE),
+    ("provision", {**DEVICE, "event": "device"}), ("provision", {**DEVICE, "plan": {"anything": None}}),
+    ("enrollment show", {"registrationId": "a", "what": {"the": "service"}}), ("enrollment delete", {"method": "DELETE", "url": "x"}),
+    ("enrollment registration show", {"status": "assigned"}), ("key derive", {"registrationId": "a", "primaryKey": "b"}),
+])
+def test_the_page_has_what_it_says(verb, row):
+    assert output_page.problems(verb.split(), json.dumps(row)) == []
+
+
+@pytest.mark.parametrize("verb, row, problem", [
+    ("doctor", {**ROW, "novel": 1}, "'novel'"),
+    ("doctor", {"check": "clock", "verdict": "ok"}, "'seen' is absent"),
+    ("doctor", {**ROW, "seen": 1}, "'seen' is no text"),
+    ("provision", {**DEVICE, "verified": 1}, "'verified' is no boolean"),
+    ("provision", {**DEVICE, "event": "novel"}, "the event 'novel'"),
+    ("provision", {**DEVICE, "event": "device", "rows": 1}, "'rows'"),
+    ("provision", {**DEVICE, "hub": None}, "'hub' is no text"),
+    ("profile check", {"path": "a", "valid": True, "mistakes": [{"path": "a"}]}, "'mistakes[].line' is absent"),
+    ("enrollment delete", {"method": "DELETE"}, "'url' is absent"),
+])
+def test_what_the_page_does_not_say_is_found(verb, row, problem):
+    """In an array, too."""
+    assert f"{' '.join(verb.split()[:2])}: {problem}" in output_page.problems(verb.split(), json.dumps([row]))
 
 
 def lines(done, columns):
