@@ -427,8 +427,13 @@ static bool take_option(struct parse *parse, int code, const char *word, const c
 				  "option '%s' needs a value: %s; one that begins with a dash is "
 				  "written --%s=%s",
 				  typed, row->placeholder, row->name, row->placeholder);
-	if (is_as_az(parse) && code < LONG_BASE && value && value == strchr(word, '='))
+	if (code < LONG_BASE && value && value == strchr(word, '=')) {
+		if (!may_shorten)
+			return fail_usage(
+				parse, err, "there is no '=' behind '%s': it is %s %s, or --%s=%s",
+				typed, typed, row->placeholder, row->name, row->placeholder);
 		value++;
+	}
 	if ((row->flags & OPTION_SECRET) && !parse->is_seen[index] && !is_file_value(parse, value))
 		log_warning("'%s' shows its value to every user of this machine while it runs; "
 			    "use a file instead",

@@ -96,23 +96,61 @@ static void tell_removed_variables(void)
 		log_info("the environment's %s is set, and ignored", *name);
 }
 
-/* The line was not understood, and how its errors are to look may stand behind the mistake. */
-static int find_output(int argc, char **argv)
-{
-	for (int i = 1; i < argc; i++) {
-		const char *value = NULL;
+/* -- How errors are to look ----------------------------------------------------------------------------------- */
 
-		if (strcmp(argv[i], "-o") == 0 || strcmp(argv[i], "--output") == 0)
-			value = i + 1 < argc ? argv[i + 1] : NULL;
-		else if (text_has_prefix(argv[i], "--output="))
-			value = argv[i] + strlen("--output=");
-		else if (text_has_prefix(argv[i], "-o"))
-			value = argv[i] + strlen("-o");
-		for (int format = 0; value && output_formats[format]; format++)
-			if (text_equal_folded(output_formats[format], value))
-				return format;
-	}
+/* -1: no format has that name. */
+static int format_of(const char *name)
+{
+	for (int format = 0; output_formats[format]; format++)
+		if (text_equal_folded(output_formats[format], name) ||
+		    (text_equal_folded(name, "jsonc") && format == OUTPUT_JSON))
+			return format;
 	return -1;
+}
+
+/* What a word gives --output, in any spelling that somebody may try; NULL when it is another word. */
+static const char *output_value(const char *word, const char *next, bool is_as_az)
+{
+	size_t length = strcspn(word, "=");
+
+	if (text_has_prefix(word, "--")) {
+		if (strncmp(word, "--output", length) != 0 ||
+		    length < strlen(is_as_az ? "--o" : "--output"))
+			return NULL;
+		return word[length] ? word + length + 1 : next;
+	}
+	if (word[0] != '-')
+		return NULL;
+	word += 1 + strspn(word + 1, "vq");
+	if (*word++ != 'o')
+		return NULL;
+	word += *word == '=';
+	return *word ? word : next;
+}
+
+/* Of a line that was not understood: the format may stand behind the mistake. -1 when none is asked for, as `so_far`. */
+static int find_output(int argc, char **argv, bool is_as_az, int so_far)
+{
+	const char *variable = getenv("MUSTER_OUTPUT");
+	int found = so_far < 0 && variable ? format_of(variable) : so_far;
+
+	for (int i = 0; i < argc && strcmp(argv[i], "--") != 0; i++) {
+		const char *value =
+			output_value(argv[i], i + 1 < argc ? argv[i + 1] : "", is_as_az);
+		int format = value ? format_of(value) : -1;
+
+		if (format >= 0)
+			found = format;
+	}
+	return found;
+}
+
+/* Of a line without a command that there is. */
+static int finish_line(const struct muster_error *err, int argc, char **argv, int so_far)
+{
+	int format = find_output(argc, argv, false, so_far);
+
+	return finish(err, format < 0 ? OUTPUT_TABLE : (enum output_format)format);
 }
 
 /* Also what was lost before the end. */
@@ -138,8 +176,8 @@ static int run_verb(const struct verb *verb, int argc, char **argv, struct commo
 	}
 	is_done = options_parse(verb, argc, argv, options, common, &files, operands,
 				&call.operand_count, &err);
-	if (!is_done && common->output < 0)
-		common->output = find_output(argc, argv);
+	if (!is_done)
+		common->output = find_output(argc, argv, verb->is_as_az, common->output);
 	call.output =
 		common->output < 0 ? verb->default_output : (enum output_format)common->output;
 	call.is_quiet = common->quiet;
@@ -158,7 +196,7 @@ static int run_verb(const struct verb *verb, int argc, char **argv, struct commo
 	return finish(&err, common->output < 0 ? OUTPUT_TABLE : call.output);
 }
 
-static int run_help(int argc, char **argv, struct muster_error *err)
+static int run_help(int argc, char **argv, int output, struct muster_error *err)
 {
 	const struct verb *verb = NULL;
 	const struct noun *noun = NULL;
@@ -169,7 +207,7 @@ static int run_help(int argc, char **argv, struct muster_error *err)
 		return 0;
 	}
 	if (!find_command(argc, argv, &verb, &noun, &used, err))
-		return finish(err, OUTPUT_TABLE);
+		return finish_line(err, argc, argv, output);
 	if (verb)
 		help_verb(stdout, verb);
 	else
@@ -185,9 +223,9 @@ static int run_command(int argc, char **argv, struct common_options *common)
 	int used = 0;
 
 	if (strcmp(argv[0], "help") == 0)
-		return run_help(argc - 1, argv + 1, &err);
+		return run_help(argc - 1, argv + 1, common->output, &err);
 	if (!find_command(argc, argv, &verb, &noun, &used, &err))
-		return finish(&err, OUTPUT_TABLE);
+		return finish_line(&err, argc, argv, common->output);
 	if (verb)
 		return run_verb(verb, argc - used + 1, argv + used - 1, common);
 	if (argc == used || strcmp(argv[used], "-h") == 0 || strcmp(argv[used], "--help") == 0) {
@@ -196,7 +234,7 @@ static int run_command(int argc, char **argv, struct common_options *common)
 	}
 	muster_fail(&err, CAUSE_USAGE, "'%s' needs a verb (see muster %s --help)", noun->name,
 		    noun->name);
-	return finish(&err, OUTPUT_TABLE);
+	return finish_line(&err, argc, argv, common->output);
 }
 
 static int dump(void)
@@ -223,14 +261,14 @@ static int run_line(int argc, char **argv)
 		return 0;
 	}
 	if (!options_parse_front(argc, argv, &common, &next, &err))
-		return finish(&err, OUTPUT_TABLE);
+		return finish_line(&err, argc, argv, common.output);
 	if (common.help) {
 		help_main(stdout);
 		return 0;
 	}
 	if (next >= argc) {
 		muster_fail(&err, CAUSE_USAGE, "a command is needed (see muster --help)");
-		return finish(&err, OUTPUT_TABLE);
+		return finish_line(&err, argc, argv, common.output);
 	}
 	return run_command(argc - next, argv + next, &common);
 }

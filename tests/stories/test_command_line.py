@@ -69,13 +69,44 @@ def test_errors_of_a_json_run_are_json(tmp_path):
     assert error["code"] == "E1002" and error["exit"] == 2 and error["remedy"], done
 
 
-def test_errors_of_a_line_have_the_format_at_its_end(tmp_path):
-    """Where scripts written for az have it, behind the mistake."""
-    for words in (["-o", "jsonl"], ["--output=json"], ["-ojson"], ["--output", "JSONL"]):
-        done = run("enrollment", "create", "--at", "sym", *words, home=tmp_path)
-        assert done.status == 2 and done.error["code"] == "E1001" and done.error["exit"] == 2, done
-        assert done.stderr.startswith("{"), done
-    assert run("enrollment", "create", "--at", "sym", home=tmp_path).stderr.startswith("muster: [E1001] ")
+def is_object(words, home, variable=None):
+    """Whether the error of a wrong line is one: an object and nothing else, or a sentence."""
+    done = run(*words.split(), home=home, env={"MUSTER_OUTPUT": variable} if variable else None)
+    assert done.status == 2 and done.stdout == "", done
+    assert done.error["code"] == "E1001" and done.error["exit"] == 2, done
+    return done.stderr.startswith("{") and done.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize("asked", ["-o jsonl", "--output json", "--output=json", "-ojson", "-o=json", "-qo JSON", "-o table -o json"])
+@pytest.mark.parametrize("wrong", ["doctor --bad", "doctor a", "enrollment create --at sym", "provison", "profile chek a",
+                                   "help provison", "--bad doctor", ""])
+def test_errors_of_a_wrong_line_have_the_format_that_it_asks_for(tmp_path, wrong, asked):
+    """Behind the mistake, too, where scripts written for az have it, and where the format itself is spelled wrongly."""
+    assert is_object(f"{wrong} {asked}", tmp_path)
+    assert is_object(f"{asked} {wrong}", tmp_path)
+    assert not is_object(f"{wrong} {asked} -o yaml", tmp_path)
+
+
+@pytest.mark.parametrize("line", ["doctor --bad", "provison", "-o jsn doctor", "profile -q", "enrollment create --at sym"])
+def test_errors_of_a_wrong_line_have_the_format_of_the_environment(tmp_path, line):
+    assert is_object(line, tmp_path, "json")
+    assert not is_object(line, tmp_path, "yaml") and not is_object(line, tmp_path)
+
+
+@pytest.mark.parametrize("line", ["enrollment create --at sym --out json", "enrollment list --bad -o jsonc"])
+def test_errors_of_a_line_for_az_have_the_format_that_az_would_take(tmp_path, line):
+    assert is_object(line, tmp_path)
+    assert not is_object(line.replace("enrollment", "provision"), tmp_path) or "jsonc" in line
+
+
+def test_a_format_that_is_none_is_told_with_what_there_is(tmp_path):
+    for words, said in (("doctor -o jsn", "-o 'jsn' is not known; did you mean 'json'?"),
+                        ("doctor -o=json", "there is no '=' behind '-o': it is -o FORMAT, or --output=FORMAT"),
+                        ("provision -s=A17", "there is no '=' behind '-s': it is -s TEXT, or --serial=TEXT")):
+        done = run(*words.split(), home=tmp_path)
+        assert (done.status, done.cause) == (2, "E1001") and said in done.error["detail"], done
+    done = run("doctor", home=tmp_path, env={"MUSTER_OUTPUT": "jsn"})
+    assert done.status == 2 and "MUSTER_OUTPUT 'jsn' is not known; did you mean 'json'?" in done.stderr, done
 
 
 def test_errors_are_sentences_when_no_format_is_asked_for(tmp_path):

@@ -152,7 +152,9 @@ static void takes_letters_with_an_equals_sign_where_az_does(void **state)
 	assert_string_equal(options.profile, "x");
 	assert_true(parse(&lenient, "-p", "=x", NULL));
 	assert_string_equal(options.profile, "=x");
-	assert_true(parse(&exact, "-p=x", NULL));
+	assert_false(parse(&exact, "-p=x", NULL));
+	refuses("there is no '=' behind '-p': it is -p ");
+	assert_true(parse(&exact, "-p", "=x", NULL));
 	assert_string_equal(options.profile, "=x");
 }
 
