@@ -71,6 +71,8 @@ struct config {
 	char *metadata_endpoint;
 	char *dps_suffix;
 	char *dps_resource;
+	char *rate;     /* "1000" or "1000/60" */
+	char *patience; /* "90s", "30m", "8h", or seconds */
 	char *id_scope;
 	char *journal;
 	char *out;

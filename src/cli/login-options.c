@@ -4,6 +4,7 @@
 #include "muster/station-key.h"
 
 #include "login-options.h"
+#include "outage.h"
 #include "report.h"
 
 enum { SECRET_TEXT_MAX = 4096, PEM_MAX = 60 * 1024 };
@@ -77,6 +78,10 @@ void login_options_complete(struct login_options *options, const struct config *
 	}
 	if (!has_way && options->login_file)
 		options->dps_name = NULL;
+	if (!options->rate)
+		options->rate = config->rate;
+	if (!options->patience)
+		options->patience = config->patience;
 }
 
 /* -- Connection strings ------------------------------------------------------------------------------------ */
@@ -356,7 +361,8 @@ bool service_open(const struct login_options *options, struct service *ret_servi
 	if (!report_config_load(&config, err))
 		return false;
 	login_options_complete(&complete, &config);
-	if (!http_terms_check(&complete.network, err) ||
+	if (!outage_patience(complete.patience, &service.patience_ms, err) ||
+	    !http_terms_check(&complete.network, err) ||
 	    !login_credential_new(&complete, &service.credential, err))
 		return false;
 	service.http = http_new(&complete.network, err);

@@ -25,7 +25,8 @@ struct login_options {
 	const char *token_cache;
 	struct dps_endpoints endpoints;
 	struct http_terms network;
-	const char *rate; /* "N" or "N/SECONDS" */
+	const char *rate;     /* "N" or "N/SECONDS" */
+	const char *patience; /* see outage_patience() */
 };
 
 extern const char *const login_auth_types[];
@@ -117,6 +118,7 @@ struct service {
 	struct dps_credential *credential;
 	struct dps_client *client;
 	struct dps_meter *meter; /* the rate budget of this station */
+	int64_t patience_ms;     /* how long a service that is away is waited for */
 };
 
 /* Completes the options from the configuration. */

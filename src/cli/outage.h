@@ -7,9 +7,10 @@
 
 #define OUTAGE_PATIENCE "1h" /* when nothing is said */
 /* clang-format off */
+/* `member` is a struct login_options. */
 #define PATIENCE_ROW(type, member) \
 	{ 0, "patience", NULL, OPTION_TEXT, "TIME", "How long to wait for a service that is away: 30m, 8h, 0 (" OUTAGE_PATIENCE ")", \
-	  offsetof(type, member), "MUSTER_PATIENCE", NULL, 0 }
+	  offsetof(type, member.patience), "MUSTER_PATIENCE", NULL, 0 }
 /* clang-format on */
 
 /* Seconds, or with a unit: 90s, 30m, 8h; NULL: OUTAGE_PATIENCE. */

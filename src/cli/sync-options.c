@@ -67,7 +67,7 @@ bool sync_run(const struct invocation *call, const struct sync_options *options,
 	if (!http_terms_check(&login.network, err) ||
 	    !login_credential_new(&login, &credential, err) ||
 	    !login_rate(login.rate, &request.rate, err) ||
-	    !outage_patience(options->patience, &request.patience_ms, err))
+	    !outage_patience(login.patience, &request.patience_ms, err))
 		return false;
 	report.rows = cJSON_CreateArray();
 	if (!report.rows)

@@ -12,7 +12,6 @@
 struct sync_options {
 	struct station_request request;
 	struct login_options login;
-	const char *patience;
 };
 
 /* For a table whose options struct `type` has a `struct sync_options sync`; the journal's row is the verb's own. */
@@ -21,7 +20,7 @@ struct sync_options {
 	TOKEN_ROWS(type, sync.request.token), \
 	LOGIN_ROWS_LETTERED(0, 0, 0, type, sync.login), \
 	RATE_ROW(type, sync.login), \
-	PATIENCE_ROW(type, sync.patience), \
+	PATIENCE_ROW(type, sync.login), \
 	{ 0, "id-scope", NULL, OPTION_TEXT, "SCOPE", "ID scope of the DPS; holds over the profile's", \
 	  offsetof(type, sync.request.id_scope), "MUSTER_ID_SCOPE", NULL, 0 }, \
 	{ 0, "device-endpoint", NULL, OPTION_TEXT, "HOST", "Where devices register, HOST[:PORT]", \

@@ -28,7 +28,6 @@ struct config_options {
 	const char *token;
 	const char *pin_file;
 	const char *socket_map;
-	const char *patience;
 };
 
 /* clang-format off */
@@ -54,7 +53,7 @@ static const struct option_row rows[] = {
 	  offsetof(struct config_options, pin_file), "MUSTER_PIN_FILE", NULL, 0 },
 	SOCKET_MAP_ROW(struct config_options, socket_map),
 	RATE_ROW(struct config_options, login),
-	PATIENCE_ROW(struct config_options, patience),
+	PATIENCE_ROW(struct config_options, login),
 	{ 0 },
 };
 /* clang-format on */

@@ -21,7 +21,6 @@ struct import_options {
 	bool restart;
 	bool single, bulk;
 	const char *parallel; /* NULL: not said */
-	const char *patience;
 	struct login_options login;
 };
 
@@ -43,7 +42,7 @@ static const struct option_row import_rows[] = {
 	ROW("single", OPTION_FLAG, NULL, "One enrollment a request", single, NULL),
 	ROW("bulk", OPTION_FLAG, NULL, "Ten enrollments a request; default: as the service counts them", bulk, NULL),
 	ROW("parallel", OPTION_TEXT, "N", "Requests at the same time, 1 to 16 (4)", parallel, NULL),
-	PATIENCE_ROW(struct import_options, patience),
+	PATIENCE_ROW(struct import_options, login),
 	LOGIN_ROWS(struct import_options, login),
 	{ 0 },
 };
@@ -313,8 +312,10 @@ static bool import_file(struct import *import, const struct import_options *opti
 		return false;
 	if (options->dry_run)
 		return print_summary(import, err);
-	return service_open(&options->login, &service, err) &&
-	       open_progress(import, dps_client_host(service.client), options->restart, err) &&
+	if (!service_open(&options->login, &service, err))
+		return false;
+	import->outage.patience_ms = service.patience_ms;
+	return open_progress(import, dps_client_host(service.client), options->restart, err) &&
 	       send_rows(import, options, service.client, err);
 }
 
@@ -322,8 +323,6 @@ static bool read_options(const struct import_options *options, struct import *im
 			 struct muster_error *err)
 {
 	import->lanes = DPS_BULK_LANES;
-	if (!outage_patience(options->patience, &import->outage.patience_ms, err))
-		return false;
 	if (options->single && options->bulk)
 		return muster_fail(err, CAUSE_USAGE, "--single and --bulk contradict each other");
 	return !options->parallel ||

@@ -22,7 +22,6 @@ struct provision_options {
 	struct provision_batch_options batch;
 	struct login_options login;
 	const char *device_key;
-	const char *patience;
 };
 
 /* clang-format off */
@@ -61,7 +60,7 @@ static const struct option_row rows[] = {
 	  offsetof(struct provision_options, device_key), NULL, NULL, 0 },
 	LOGIN_ROWS_LETTERED(0, 0, 0, struct provision_options, login),
 	RATE_ROW(struct provision_options, login),
-	PATIENCE_ROW(struct provision_options, patience),
+	PATIENCE_ROW(struct provision_options, login),
 	{ 0, "id-scope", NULL, OPTION_TEXT, "SCOPE", "ID scope of the DPS; holds over the profile's",
 	  offsetof(struct provision_options, request.id_scope), "MUSTER_ID_SCOPE", NULL, 0 },
 	{ 0, "device-endpoint", NULL, OPTION_TEXT, "HOST", "Where devices register, HOST[:PORT]",
@@ -120,7 +119,7 @@ static bool log_in(const struct provision_options *options, struct config *confi
 	request->credential = *ret_credential;
 	request->network = login.network;
 	return login_rate(login.rate, &request->rate, err) &&
-	       outage_patience(options->patience, &request->patience_ms, err);
+	       outage_patience(login.patience, &request->patience_ms, err);
 }
 
 /* Which devices the request is about; what it gets is borrowed from *devices and *watch. */

@@ -17,6 +17,17 @@
 #define PORT \
 	"([1-9][0-9]{0,3}|[1-5][0-9]{4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9]|6553[0-5])"
 
+/* "N" or "N/SECONDS", as far as a million in a day. */
+#define RATE                        \
+	"([1-9][0-9]{0,5}|1000000)" \
+	"(/([1-9][0-9]{0,3}|[1-7][0-9]{4}|8[0-5][0-9]{3}|86[0-3][0-9]{2}|86400))?"
+
+/* As far as 30 days. */
+#define PATIENCE_SECONDS \
+	"([0-9]{1,6}|1[0-9]{6}|2[0-4][0-9]{5}|25[0-8][0-9]{4}|259[01][0-9]{3}|2592000)s?"
+#define PATIENCE_MINUTES "([0-9]{1,4}|[1-3][0-9]{4}|4[0-2][0-9]{3}|43[01][0-9]{2}|43200)m"
+#define PATIENCE_HOURS "([0-9]{1,2}|[1-6][0-9]{2}|7[01][0-9]|720)h"
+
 #define AT(member) .offset = offsetof(struct config, member)
 
 static const struct field module_rows[] = {
@@ -149,6 +160,11 @@ static const struct field config_rows[] = {
 	  .help = "default of --metadata-endpoint" },
 	{ "dpsSuffix", FIELD_TEXT, AT(dps_suffix), .help = "default of --dps-suffix" },
 	{ "dpsResource", FIELD_TEXT, AT(dps_resource), .help = "default of --dps-resource" },
+	{ "rate", FIELD_TEXT, AT(rate), .is_number_too = true, .pattern = "^" RATE "$",
+	  .form = "a number of operations per minute, or N/SECONDS", .help = "default of --rate" },
+	{ "patience", FIELD_TEXT, AT(patience), .is_number_too = true,
+	  .pattern = "^(" PATIENCE_SECONDS "|" PATIENCE_MINUTES "|" PATIENCE_HOURS ")$",
+	  .form = "a time of at most 30 days, as 90s, 30m or 8h", .help = "default of --patience" },
 	{ "idScope", FIELD_TEXT, AT(id_scope), .max = 64, .pattern = "^[A-Za-z0-9]+$",
 	  .form = "letters and digits", .help = "default of --id-scope" },
 	{ "journal", FIELD_PATH, AT(journal), .max = 1024, .help = "default of --journal" },

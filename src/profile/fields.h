@@ -54,6 +54,7 @@ struct field {
 	const char *name;
 	enum field_kind kind;
 	bool is_required;
+	bool is_number_too; /* TEXT: a number that stands there without quotes is its text */
 	bool is_secret; /* PATH: may also be another source of a secret (secret_read_source) or a PKCS#11 URI */
 	size_t offset;
 	const char *fallback; /* as it would be written */

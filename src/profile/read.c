@@ -106,7 +106,9 @@ static bool check_text(struct source *source, const struct field *field, struct 
 static bool take_text(struct source *source, const struct field *field,
 		      const struct yaml_node *node)
 {
-	if (yaml_type_of(node) == YAML_STRING)
+	enum yaml_type type = yaml_type_of(node);
+
+	if (type == YAML_STRING || (type == YAML_NUMBER && field->is_number_too))
 		return check_text(source, field, node->span, node->text);
 	fail_type(source, field, "a text", node);
 	return false;

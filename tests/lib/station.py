@@ -36,6 +36,13 @@ class Station:
     def service(self):
         return Service(self.emulator.connection_string, self.emulator.ca_file)
 
+    def configure(self, text):
+        """The user's configuration."""
+        path = self.home / ".config/muster/muster.yaml"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+        return path
+
     def profile(self, kind, changes=None, name=None):
         """A copy of an example profile, with the members of `changes` merged in (None removes)."""
         document = yaml.safe_load((PROFILES / f"{kind}.yaml").read_text())

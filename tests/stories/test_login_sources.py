@@ -172,6 +172,10 @@ def test_config_show_says_what_else_a_run_goes_by(station):
     assert seen["socketMap"] == ("/etc/muster/sockets", "default") and seen["operator"][1] == "default"
     assert seen["pinFile"] == seen["profile"] == seen["approvals.stations"] == (None, "unset")
     assert config(station)["rate"]["origin"] == "default"
+    path = str(station.configure("rate: 100/10\npatience: 90\n"))
+    rows = config(station, "--rate", "7")
+    assert rows["patience"] == {"setting": "patience", "value": "90", "origin": "user file", "place": path}
+    assert (rows["rate"]["value"], rows["rate"]["origin"]) == ("7", "option")
 
 
 def test_config_show_masks_a_secret(station):

@@ -54,6 +54,11 @@ def assert_nobody_waits(station):
     assert {row["state"] for row in station.rows().values()} == {"released"}
 
 
+# By the option, which holds over the configuration, or by the configuration alone.
+IMPATIENT = pytest.mark.parametrize("configured, given", [("patience: 8h\n", ["--patience", "1s"]), ("patience: 1\n", [])],
+                                    ids=["option", "configuration"])
+
+
 def restart_slowly(station):
     station.emulator.restart(*SLOW)
     station.renew_login()
@@ -75,9 +80,11 @@ def test_an_import_goes_on_when_the_service_is_back(station):
     assert "is back after" in said[1], said
 
 
-def test_an_import_whose_patience_ends_goes_on_another_time(station):
+@IMPATIENT
+def test_an_import_whose_patience_ends_goes_on_another_time(station, configured, given):
+    station.configure(configured)
     restart_slowly(station)
-    with import_of(station, 200, "--patience", "1s") as run:
+    with import_of(station, 200, *given) as run:
         lose_service(run, 30)
         run.wait_for("unreachable")
         assert run.end() == 6, run.stderr
@@ -183,10 +190,12 @@ def test_tpm_devices_wait_for_it_with_their_chips_at_hand(station, make_tpm):
     assert created(station) == {f"chip-{number}": 1 for number in range(3)}
 
 
-def test_a_batch_whose_patience_ends_goes_on_another_time(station):
+@IMPATIENT
+def test_a_batch_whose_patience_ends_goes_on_another_time(station, configured, given):
     """No device is a step nearer to its dead letter."""
+    station.configure(configured)
     restart_slowly(station)
-    with batch_of(station, 200, "--patience", "1s") as run:
+    with batch_of(station, 200, *given) as run:
         lose_service(run, 30)
         run.wait_for("unreachable")
         assert run.end() == 6, run.stderr

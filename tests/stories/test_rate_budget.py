@@ -91,12 +91,15 @@ def test_a_device_that_is_refused_waits(station):
     assert second - first >= 2
 
 
-def test_a_signal_ends_the_wait_for_a_turn(station, start):
+@pytest.mark.parametrize("configured, given", [("rate: 1000\n", ["--rate", "1/3600"]), ("rate: 1/3600\n", [])],
+                         ids=["option", "configuration"])
+def test_a_signal_ends_the_wait_for_a_turn(station, start, configured, given):
     """Nothing was sent, the journal says so, and the next run does all of it."""
+    configuration = station.configure(configured)
     profile = station.profile("derived-key")
     desk = EnrollmentDesk(station)
-    assert desk.run("list", "--rate", "1/3600").status == 0
-    waiting = start("provision", "--profile", profile, "--serial", SERIAL, *station.common(), "--rate", "1/3600", "-vv")
+    assert desk.run("list", *given).status == 0
+    waiting = start("provision", "--profile", profile, "--serial", SERIAL, *station.common(), *given, "-vv")
     for line in waiting.stderr:
         if "turn" in line:
             break
@@ -104,5 +107,6 @@ def test_a_signal_ends_the_wait_for_a_turn(station, start):
     waiting.communicate(timeout=60)
     assert waiting.returncode != 0
     assert station.emulator.requests("put") == []
+    configuration.unlink()
     done = station.provision(profile, SERIAL)
     assert done.status == 0 and done.json["state"] == "enrolled", done
