@@ -75,6 +75,8 @@ struct run {
 	const struct step_table *steps;
 	struct profile profile;
 	struct http *http;
+	/* Of several runs in turn: that of the first, which the caller keeps. NULL: it has its own. */
+	struct http **shared_http;
 	struct dps_meter *meter;              /* the rate budget of this station */
 	struct batch *batch;                  /* NULL: no manifest */
 	struct brake *brake;                  /* NULL: single devices; borrowed */

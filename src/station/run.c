@@ -30,7 +30,8 @@ void run_done(struct run *run)
 	dps_client_free(run->client);
 	pool_done(&run->pool);
 	hooks_close(run->hooks);
-	http_free(run->http);
+	if (!run->shared_http)
+		http_free(run->http);
 	dps_meter_close(run->meter);
 	journal_close(run->journal);
 	cJSON_Delete(run->approval);
@@ -344,7 +345,13 @@ static bool open_http(struct run *run, const struct config *config, struct muste
 {
 	const struct http_terms terms = network_terms(&run->request->network, config);
 
-	run->http = http_new(&terms, err);
+	if (!run->shared_http) {
+		run->http = http_new(&terms, err);
+		return run->http != NULL;
+	}
+	if (!*run->shared_http)
+		*run->shared_http = http_new(&terms, err);
+	run->http = *run->shared_http;
 	return run->http != NULL;
 }
 

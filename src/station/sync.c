@@ -192,11 +192,15 @@ static enum feed_state next_of_page(struct feed *feed, struct station_device *re
 }
 
 static bool run_profile(const struct station_request *request, const struct choice *choice,
-			size_t devices, struct profile_report *report, struct muster_error *err)
+			size_t devices, struct http **http, struct profile_report *report,
+			struct muster_error *err)
 {
 	CLEANUP(freep) struct page_feed *feed = calloc(1, sizeof(*feed));
 	CLEANUP(run_done)
-	struct run run = { .way = RUN_SYNC, .kept_profile = choice->digest, .brake = &feed->brake };
+	struct run run = { .way = RUN_SYNC,
+			   .kept_profile = choice->digest,
+			   .brake = &feed->brake,
+			   .shared_http = http };
 	bool good;
 
 	if (!feed)
@@ -227,6 +231,8 @@ static bool run_profiles(const struct station_request *request, struct choice *c
 			 const struct digests *digests, struct profile_report *report,
 			 struct muster_error *err)
 {
+	/* One for all: a login of the proxy that is read from a descriptor or typed is there once. */
+	CLEANUP(http_freep) struct http *http = NULL;
 	bool all_good = true;
 
 	for (size_t i = 0; i < digests->count && !loop_signal(); i++) {
@@ -234,7 +240,8 @@ static bool run_profiles(const struct station_request *request, struct choice *c
 		struct muster_error failure;
 
 		choice->digest = digests->rows[i].digest;
-		if (run_profile(request, choice, digests->rows[i].devices, &mistakes, &failure))
+		if (run_profile(request, choice, digests->rows[i].devices, &http, &mistakes,
+				&failure))
 			continue;
 		if (all_good || !is_of_profile(failure.cause)) {
 			profile_report_done(report);

@@ -246,6 +246,19 @@ def test_a_login_opens_it(far, guarded):
     assert done.status == 0 and guarded.hosts == {SERVICE}, done
 
 
+def test_a_sync_reads_the_login_once_for_all_profiles(far, guarded):
+    """A descriptor is empty after it was read."""
+    for number, name in enumerate(("one", "two")):
+        profile = far.profile("derived-key", {"profile": name, "verify": "none"}, name=name)
+        done = far.muster("provision", "--profile", profile, "--serial", f"P-{number}", "--offline", "--journal", far.journal,
+                          "--out", far.out)
+        assert done.status == 6, done
+    with open(login_file(far)) as login:
+        descriptor = login.fileno()
+        done = far.sync("--proxy", guarded.url, "--proxy-login-file", f"fd:{descriptor}", pass_fds=[descriptor])
+    assert (done.status, [row["state"] for row in done.json]) == (0, ["enrolled"] * 2) and guarded.hosts == {SERVICE}, done
+
+
 def test_a_wrong_login_is_tried_once(far, guarded):
     done = create(far, "--proxy", guarded.url, "--proxy-login-file", login_file(far, "station:wrong\n"))
     assert (done.status, done.cause) == (5, "E1455") and len(guarded.heads) == 1, done
