@@ -57,6 +57,10 @@ bool hsm_token_look(struct hsm *hsm, size_t index, struct hsm_token *ret_token, 
 bool hsm_token_open(struct hsm *hsm, const char *uri, struct hsm_token *ret_token,
 		    struct muster_error *err) MUST_CHECK;
 
+/* Which token hsm_token_initialise() would take, and whether it may, but for the PINs. No session. */
+bool hsm_token_to_initialise(struct hsm *hsm, const char *uri, const char *label,
+			     const char *confirmation, struct hsm_token *ret_token,
+			     struct muster_error *err) MUST_CHECK;
 /* Initialises the one token that the URI matches (of several, the only one that is not initialised): CAUSE_TOKEN_IN_USE
  * when it is initialised and `confirmation` is not its label. Both PINs are looked at before anything is touched. The token is
  * not open. */

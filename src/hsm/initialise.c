@@ -6,6 +6,8 @@
 /* How a token that was left without a user PIN gets one. */
 #define NAME_IT "name it, 'pkcs11:token=%s', and pass --yes %s"
 
+enum { LABEL_MAX = 32 };
+
 /* Of several matching seats the only one that is not initialised: soft tokens always show one. */
 static bool choose(const struct seat *seats, size_t count, const struct seat **ret_seat,
 		   struct muster_error *err)
@@ -151,6 +153,35 @@ static bool look_again(struct hsm *hsm, CK_SLOT_ID slot, struct hsm_token *ret_t
 	return true;
 }
 
+/* Caller frees *ret_seats, of which *ret_seat is one. */
+static bool find_seat(struct hsm *hsm, const char *uri, const char *label, const char *confirmation,
+		      struct seat **ret_seats, const struct seat **ret_seat,
+		      struct muster_error *err)
+{
+	size_t length = strlen(label), count;
+
+	hsm_token_close(hsm);
+	if (length == 0 || length > LABEL_MAX)
+		return muster_fail(err, CAUSE_USAGE, "a token's label has 1 to %d bytes",
+				   LABEL_MAX);
+	return hsm_seats_of_uri(hsm, uri, ret_seats, &count, err) &&
+	       choose(*ret_seats, count, ret_seat, err) &&
+	       check_seat(*ret_seat, confirmation, err) && check_label(hsm, *ret_seat, label, err);
+}
+
+bool hsm_token_to_initialise(struct hsm *hsm, const char *uri, const char *label,
+			     const char *confirmation, struct hsm_token *ret_token,
+			     struct muster_error *err)
+{
+	CLEANUP(freep) struct seat *seats = NULL;
+	const struct seat *seat = NULL;
+
+	if (!find_seat(hsm, uri, label, confirmation, &seats, &seat, err))
+		return false;
+	*ret_token = hsm_token_of_seat(seat);
+	return true;
+}
+
 bool hsm_token_initialise(struct hsm *hsm, const char *uri, const char *label,
 			  const char *confirmation, const struct secret *so_pin,
 			  const struct secret *pin, struct hsm_token *ret_token,
@@ -158,20 +189,14 @@ bool hsm_token_initialise(struct hsm *hsm, const char *uri, const char *label,
 {
 	CLEANUP(freep) struct seat *seats = NULL;
 	const struct seat *seat = NULL;
-	unsigned char padded[32];
-	size_t length = strlen(label), count;
+	unsigned char padded[LABEL_MAX];
 	CK_RV rv;
 
-	hsm_token_close(hsm);
-	if (length == 0 || length > sizeof(padded))
-		return muster_fail(err, CAUSE_USAGE, "a token's label has 1 to %zu bytes",
-				   sizeof(padded));
-	if (!hsm_seats_of_uri(hsm, uri, &seats, &count, err) || !choose(seats, count, &seat, err) ||
-	    !check_seat(seat, confirmation, err) || !check_label(hsm, seat, label, err) ||
+	if (!find_seat(hsm, uri, label, confirmation, &seats, &seat, err) ||
 	    !check_so_pin(seat, so_pin, err) || !check_new_pin(seat, pin, "user PIN", err))
 		return false;
 	memset(padded, ' ', sizeof(padded));
-	memcpy(padded, label, length);
+	memcpy(padded, label, strlen(label));
 	rv = hsm->calls->C_InitToken(seat->id, so_pin->data, so_pin->size, padded);
 	if (rv != CKR_OK && !(seat->token.flags & CKF_TOKEN_INITIALIZED))
 		return fail_new_pin(rv, "setting the SO-PIN", err);

@@ -114,6 +114,19 @@ HANDLER(handle_init_pin)
 	return kept == &typed ? read_pin(request, kept, err) : read_new_pin(request, kept, err);
 }
 
+HANDLER(handle_init_look)
+{
+	struct hsm_token token;
+
+	if (!load_module(context, request, err) ||
+	    !hsm_token_to_initialise(context, worker_text(request, FIELD_TOKEN_URI),
+				     worker_text(request, FIELD_LABEL),
+				     worker_text(request, FIELD_CONFIRMATION), &token, err))
+		return false;
+	add_token(reply, &token);
+	return true;
+}
+
 HANDLER(handle_init)
 {
 	CLEANUP(secret_done) struct secret so_pin = officer_pin, pin = { 0 };
@@ -543,6 +556,7 @@ static const struct worker_handler own_handlers[] = {
 	{ WORKER_HSM_MECHANISM, handle_mechanism }, { WORKER_HSM_OBJECTS, handle_objects },
 	{ WORKER_HSM_OBJECT, handle_object },       { WORKER_HSM_INIT, handle_init },
 	{ WORKER_HSM_INIT_PIN, handle_init_pin },   { WORKER_HSM_TRIAL, handle_trial },
+	{ WORKER_HSM_INIT_LOOK, handle_init_look },
 };
 
 static int serve(struct hsm *hsm)

@@ -19,7 +19,7 @@ static const struct {
 	{ "user-pin-final-try", CAUSE_PIN_FINAL_TRY, "has one try left" },
 };
 
-static bool has_flag(const struct token_facts *token, const char *word)
+bool token_has_flag(const struct token_facts *token, const char *word)
 {
 	const char *at = token->flag_words;
 	size_t length = strlen(word);
@@ -35,7 +35,7 @@ static bool has_flag(const struct token_facts *token, const char *word)
 static bool check_flags(const struct token_facts *token, struct muster_error *err)
 {
 	for (size_t i = 0; i < ARRAY_SIZE(forbidding); i++)
-		if (has_flag(token, forbidding[i].word))
+		if (token_has_flag(token, forbidding[i].word))
 			return muster_fail(
 				err, forbidding[i].cause,
 				"the user PIN of token '%s' (serial %s) %s; no login was tried",
@@ -48,16 +48,17 @@ static const char *warning_of(const struct token_facts *token, enum pin_memory m
 {
 	if (memory == PIN_REFUSED_BEFORE)
 		return "The last PIN was refused. ";
-	return has_flag(token, "user-pin-count-low") ? "A wrong PIN was tried before. " : "";
+	return token_has_flag(token, "user-pin-count-low") ? "A wrong PIN was tried before. " : "";
 }
 
-static struct pin_token pin_token_of(const struct token_facts *token)
+struct pin_token token_pin_of(const struct token_facts *token, bool is_officer)
 {
 	return (struct pin_token){
 		.label = token->label,
 		.serial = token->serial,
 		.manufacturer = token->manufacturer,
 		.model = token->model,
+		.is_officer = is_officer,
 	};
 }
 
@@ -65,7 +66,7 @@ bool token_login_request(struct worker_message *request, const struct token_fact
 			 const struct station_pin *pin, const struct token_uri *uri,
 			 struct muster_error *err)
 {
-	struct pin_token remembered = pin_token_of(token);
+	struct pin_token remembered = token_pin_of(token, false);
 	enum pin_memory memory;
 	char question[512];
 	bool typed = false;
@@ -95,7 +96,7 @@ bool token_login_request(struct worker_message *request, const struct token_fact
 
 static void note_refusal(const struct token_facts *token, struct muster_error *failure)
 {
-	struct pin_token remembered = pin_token_of(token);
+	struct pin_token remembered = token_pin_of(token, false);
 	struct muster_error storage;
 
 	if (failure->cause == CAUSE_PIN_REFUSED && !pin_remember_refusal(&remembered, &storage))
@@ -115,7 +116,7 @@ void token_watch(struct token_facts *token, struct worker *worker)
 bool token_login_settle(const struct token_facts *token, const struct muster_error *outcome,
 			struct muster_error *err)
 {
-	struct pin_token remembered = pin_token_of(token);
+	struct pin_token remembered = token_pin_of(token, false);
 
 	station_forget_typed();
 	if (outcome->code == MUSTER_OK)

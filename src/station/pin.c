@@ -37,11 +37,12 @@ static void paths_done(struct paths *paths)
 	free(paths->reserve);
 }
 
-/* A token's file name is a digest of what identifies it. */
+/* The file name is a digest of what identifies the token; its SO-PIN has one of its own. */
 static bool find_paths(const struct pin_token *token, struct paths *paths, struct muster_error *err)
 {
 	CLEANUP(text_done) struct text identity = TEXT_MAX(4096);
 	char digest[SHA256_HEX_SIZE];
+	const char *role;
 
 	if (!find_directory(&paths->directory, err))
 		return false;
@@ -50,8 +51,9 @@ static bool find_paths(const struct pin_token *token, struct paths *paths, struc
 	if (identity.failed)
 		return muster_fail_memory(err);
 	sha256_hex(digest, identity.data, identity.length);
-	paths->marker = text_format("%s/%.32s.json", paths->directory, digest);
-	paths->reserve = text_format("%s/.%.32s.json", paths->directory, digest);
+	role = token->is_officer ? "-so" : "";
+	paths->marker = text_format("%s/%.32s%s.json", paths->directory, digest, role);
+	paths->reserve = text_format("%s/.%.32s%s.json", paths->directory, digest, role);
 	return (paths->marker && paths->reserve) || muster_fail_memory(err);
 }
 
@@ -66,6 +68,7 @@ static bool write_marker(const char *path, const struct pin_token *token, bool i
 	    !json_add_text(marker, "serial", token->serial) ||
 	    !json_add_text(marker, "manufacturer", token->manufacturer) ||
 	    !json_add_text(marker, "model", token->model) ||
+	    !json_add_bool(marker, "officer", token->is_officer) ||
 	    !json_add_text(marker, "at", rfc3339_format(now, clock_wall_ms())) ||
 	    !json_add_bool(marker, "acknowledged", is_acknowledged))
 		return muster_fail_memory(err);
@@ -162,6 +165,7 @@ static bool acknowledge_one(const char *path, const struct token_uri *uri, size_
 		.serial = json_text(marker, "serial"),
 		.manufacturer = json_text(marker, "manufacturer"),
 		.model = json_text(marker, "model"),
+		.is_officer = json_bool(marker, "officer", false),
 	};
 	if (!attribute_matches(uri->token, token.label) ||
 	    !attribute_matches(uri->serial, token.serial) ||

@@ -13,6 +13,7 @@ struct pin_token {
 	const char *serial;
 	const char *manufacturer;
 	const char *model;
+	bool is_officer; /* its SO-PIN, not the user's */
 };
 
 enum pin_memory { PIN_NOTHING, PIN_REFUSED_BEFORE, PIN_ACKNOWLEDGED };

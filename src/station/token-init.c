@@ -5,6 +5,7 @@
 
 #include "login.h"
 #include "muster/json.h"
+#include "pin.h"
 #include "token.h"
 #include "visit.h"
 
@@ -63,25 +64,97 @@ static bool type_pin(const struct visit *visit, const char *question,
 	       put_fd(message, login_ask("Once more: ", err));
 }
 
+static void token_request(const struct visit *visit, const struct station_init *request,
+			  enum worker_verb verb, struct worker_message *ret_message)
+{
+	init_request(visit, verb, ret_message);
+	worker_add_text(ret_message, FIELD_TOKEN_URI, visit->uri_text);
+	worker_add_text(ret_message, FIELD_LABEL, request->label);
+	if (request->confirmation)
+		worker_add_text(ret_message, FIELD_CONFIRMATION, request->confirmation);
+}
+
+/* -- A token that has an SO-PIN ---------------------------------------------------------------------------------- */
+
+static bool look(struct visit *visit, const struct station_init *request,
+		 struct token_facts *ret_before, struct muster_error *err)
+{
+	CLEANUP(worker_message_done) struct worker_message message = { 0 }, reply = { 0 };
+
+	token_request(visit, request, WORKER_HSM_INIT_LOOK, &message);
+	return worker_call(visit->worker, &message, &reply, err) &&
+	       token_facts_take(ret_before, &reply, err);
+}
+
+static bool may_try(const struct token_facts *before, const struct station_pin *so_pin,
+		    struct muster_error *err)
+{
+	const struct pin_token officer = token_pin_of(before, true);
+	bool is_typed = so_pin->fd <= 0 && !so_pin->file;
+	enum pin_memory memory;
+
+	if (!token_has_flag(before, "initialized"))
+		return true;
+	if (!pin_recall(&officer, &memory, err))
+		return false;
+	if (memory == PIN_REFUSED_BEFORE && !is_typed)
+		return muster_fail(
+			err, CAUSE_PIN_REMEMBERED,
+			"token '%s' (serial %s) refused its last SO-PIN, so no other is tried",
+			PRINTABLE(before->label), PRINTABLE(before->serial));
+	return pin_prepare(&officer, err);
+}
+
+static void note_refusal(const struct token_facts *before, struct muster_error *failure)
+{
+	const struct pin_token officer = token_pin_of(before, true);
+	struct muster_error storage;
+
+	if (failure->cause == CAUSE_PIN_REFUSED && token_has_flag(before, "initialized") &&
+	    !pin_remember_refusal(&officer, &storage))
+		muster_error_prefix(failure, "%s", storage.message);
+}
+
+/* What it was has both PINs anew. */
+static bool forget(const struct token_facts *before, struct muster_error *err)
+{
+	const struct pin_token officer = token_pin_of(before, true),
+			       user = token_pin_of(before, false);
+
+	return !token_has_flag(before, "initialized") ||
+	       (pin_forget(&officer, err) && pin_forget(&user, err));
+}
+
+/* -- Making it --------------------------------------------------------------------------------------------------- */
+
 /* Both PINs are there before the token is touched. */
-static bool initialise(struct visit *visit, const struct station_init *request,
-		       struct muster_error *err)
+static bool set_up(struct visit *visit, const struct station_init *request,
+		   struct muster_error *err)
 {
 	CLEANUP(worker_message_done) struct worker_message first = { 0 }, second = { 0 };
 	CLEANUP(worker_message_done) struct worker_message nothing = { 0 }, reply = { 0 };
 
 	init_request(visit, WORKER_HSM_INIT_PIN, &first);
-	init_request(visit, WORKER_HSM_INIT, &second);
-	worker_add_text(&second, FIELD_TOKEN_URI, visit->uri_text);
-	worker_add_text(&second, FIELD_LABEL, request->label);
-	if (request->confirmation)
-		worker_add_text(&second, FIELD_CONFIRMATION, request->confirmation);
+	token_request(visit, request, WORKER_HSM_INIT, &second);
 	return open_pin(&request->so_pin, &first, err) && open_pin(&request->pin, &second, err) &&
 	       type_pin(visit, "SO-PIN of the new token: ", &first, err) &&
 	       worker_call(visit->worker, &first, &nothing, err) &&
 	       type_pin(visit, "User PIN of the new token: ", &second, err) &&
 	       worker_call(visit->worker, &second, &reply, err) &&
 	       token_facts_take(&visit->token, &reply, err);
+}
+
+static bool initialise(struct visit *visit, const struct station_init *request,
+		       struct muster_error *err)
+{
+	CLEANUP(token_facts_done) struct token_facts before = { 0 };
+
+	if (!look(visit, request, &before, err) || !may_try(&before, &request->so_pin, err))
+		return false;
+	if (set_up(visit, request, err))
+		return forget(&before, err);
+	note_refusal(&before, err);
+	return false;
 }
 
 bool station_token_init(const char *token_uri, const struct station_init *request,

@@ -21,6 +21,11 @@ void token_facts_done(struct token_facts *facts);
 /* FIELD_MODULE and what goes with it. */
 void token_add_module(struct worker_message *request, const struct station_module *module);
 
+struct pin_token;
+/* Whose PINs are remembered. Borrows the facts. */
+struct pin_token token_pin_of(const struct token_facts *token, bool is_officer);
+bool token_has_flag(const struct token_facts *token, const char *word);
+
 /* One login (login.c), or a refusal: what the token's flags forbid, and after a refused PIN every PIN that is not typed by
  * a person. */
 bool token_login_request(struct worker_message *request, const struct token_facts *facts,

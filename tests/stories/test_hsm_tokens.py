@@ -142,3 +142,35 @@ def test_a_refused_so_pin_leaves_the_token_as_it_was(hsm, token, pins):
     refused = hsm("init", token.uri, "--label", "new", *pins, "--yes", "line-3")
     assert (refused.status, refused.cause) == (5, "E4201"), refused
     assert token.objects("privkey") == []
+
+
+@pytest.mark.refuses_a_pin
+def test_a_refused_so_pin_is_remembered_until_a_person_says_so(hsm, token, pins, tmp_path):
+    """Not even the right one is tried then; the user's PIN is another matter."""
+    right = ["--so-pin-file", write_secret(tmp_path / "so-line", "so-246810"), *pins[2:]]
+
+    def init(*words):
+        return hsm("init", token.uri, "--label", "new", *words, "--yes", "line-3")
+    assert init(*pins).cause == "E4201"
+    for words in (pins, right):
+        refused = init(*words)
+        assert (refused.status, refused.cause) == (5, "E4202") and "SO-PIN" in refused.stderr, refused
+    assert hsm("show", token.uri).json["loggedIn"] is True
+    assert init(*right).cause == "E4202"
+    assert hsm("acknowledge", token.uri).status == 0
+    assert init(*pins).cause == "E4201" and init(*right).cause == "E4202"
+    assert hsm("acknowledge", token.uri).status == 0
+    done = init(*right)
+    assert done.status == 0, done
+    assert hsm("acknowledge", "line-3").status == 3, "nothing is remembered of what it was"
+
+
+@pytest.mark.refuses_a_pin
+def test_a_refused_user_pin_is_none_of_the_security_officer(hsm, token, pins, tmp_path):
+    """And is forgotten with the token that had it."""
+    right = ["--so-pin-file", write_secret(tmp_path / "so-line", "so-246810"), *pins[2:]]
+    uri = token.uri.split("&pin-source")[0]
+    for cause in ("E4201", "E4202"):
+        assert hsm("show", uri, "--pin-file", write_secret(tmp_path / "wrong", "97531")).cause == cause
+    done = hsm("init", uri, "--label", "line-3", *right, "--yes", "line-3")
+    assert done.status == 0 and hsm("acknowledge", "line-3").status == 3, done

@@ -6,6 +6,7 @@ import subprocess
 
 import pytest
 
+from lib.canary import children_of
 from lib.paths import RELEASE, SOFTHSM_MODULE
 from lib.program import environment
 from lib.software_token import write_secret
@@ -122,13 +123,14 @@ def test_far_too_much_for_a_pin(pin_prompt, token):
     assert not token.tries_were_burnt()
 
 
-def test_a_pin_that_nobody_reads_is_not_left_for_the_shell(tmp_path):
-    """The SO-PIN is asked for first, and then the module does not load."""
-    module = tmp_path / "no-module.so"
-    module.write_bytes(b"nothing that could be loaded")
-    prompt = Prompt(tmp_path, {}, "SO-PIN", "hsm", "init", f"pkcs11:token=x?module-path={module}", "--any-module", "--label", "new")
+def test_a_pin_that_nobody_reads_is_not_left_for_the_shell(tmp_path, tokens):
+    """Its reader is killed while it is asked for."""
+    prompt = Prompt(tmp_path, {"SOFTHSM2_CONF": tokens.configuration}, "SO-PIN", "hsm", "init",
+                    f"pkcs11:?module-path={SOFTHSM_MODULE}", "--label", "new")
     terminal = prompt.start()
     terminal.wait_for(prompt.question)
+    worker, = (pid for pid in children_of(terminal.process.pid) if pid != terminal.process.pid)
+    os.kill(worker, signal.SIGKILL)
     terminal.type("87654321\n")
     status, stdout, stderr = terminal.finish()
     assert status == 4 and "87654321" not in terminal.seen + stdout + stderr, (status, terminal.seen, stderr)
