@@ -68,14 +68,18 @@ static bool run(const struct invocation *call, struct muster_error *err)
 	CLEANUP(journal_freep) struct journal *journal = NULL;
 	CLEANUP(journal_device_done) struct journal_device device = { 0 };
 	CLEANUP(service_done) struct service service = { 0 };
+	const char *end;
 
 	if (!options->terms.reason || !*options->terms.reason)
 		return muster_fail(err, CAUSE_USAGE, "'muster retire' needs --reason TEXT");
 	if (!journal_verb_open_to_write(options->journal, &journal, err) ||
 	    !journal_verb_find(journal, 0, call->operands[0], &device, err) ||
 	    !service_open(&options->login, &service, err) ||
-	    !station_retire(journal, &device, &options->terms, service.client, err))
+	    !station_retire(journal, &device, &options->terms, service.client, &end, err))
 		return false;
+	if (end && !call->is_quiet)
+		fprintf(stderr, "muster: enrollment '%s' was kept disabled until now and is %s\n",
+			PRINTABLE(device.registration_id), end);
 	tell_of_key(call, &device);
 	return print(call, journal, device.registration_id, err);
 }

@@ -117,7 +117,8 @@ static bool append_end(struct journal *journal, const struct remains *remains,
 {
 	CLEANUP(cJSON_freep) cJSON *body = cJSON_CreateObject();
 
-	if (!body || !json_add_text(body, "reason", "the evidence is that of an earlier life"))
+	if (!body || !json_add_text(body, "reason", "the evidence is that of an earlier life") ||
+	    (was_disabled_since(remains) && !json_add_text(body, "enrollment", "disabled")))
 		return muster_fail_memory(err);
 	return append(journal, remains, who, RETIRE_STAGE, JOURNAL_OUTCOME, TAKE_PTR(body), err);
 }

@@ -22,6 +22,9 @@ struct retiring {
 	cJSON *evidence; /* of its release; NULL: the journal has none */
 	cJSON *found;    /* the enrollment; NULL: the service has none */
 	bool is_begun;   /* an earlier run meant to do it, at this service */
+	bool is_kept;    /* it is retired, and its enrollment was kept disabled */
+	char *kept_etag; /* with which it was kept; NULL: not known */
+	char *new_etag;  /* with which this run keeps it */
 };
 
 static void retiring_done(struct retiring *retiring)
@@ -29,12 +32,32 @@ static void retiring_done(struct retiring *retiring)
 	who_done(&retiring->who);
 	cJSON_Delete(retiring->evidence);
 	cJSON_Delete(retiring->found);
+	free(retiring->kept_etag);
+	free(retiring->new_etag);
 }
 
 /* -- What is there --------------------------------------------------------------------------------------------------- */
 
-static bool look_for_intent(void *context, const struct journal_entry *entry,
-			    struct muster_error *err)
+static bool copy_etag(char **target, const cJSON *from, struct muster_error *err)
+{
+	const char *etag = json_text(from, "etag");
+
+	free(*target);
+	*target = etag ? strdup(etag) : NULL;
+	return !etag || *target || muster_fail_memory(err);
+}
+
+/* Of one that is retired the last outcome says what became of its enrollment. */
+static bool take_outcome(struct retiring *retiring, const cJSON *body, struct muster_error *err)
+{
+	const char *word = json_text(body, "enrollment");
+
+	retiring->is_kept =
+		retiring->device->state == JOURNAL_RETIRED && word && strcmp(word, "disabled") == 0;
+	return copy_etag(&retiring->kept_etag, retiring->is_kept ? body : NULL, err);
+}
+
+static bool take_entry(void *context, const struct journal_entry *entry, struct muster_error *err)
 {
 	CLEANUP(cJSON_freep) cJSON *body = NULL;
 	struct retiring *retiring = context;
@@ -44,10 +67,18 @@ static bool look_for_intent(void *context, const struct journal_entry *entry,
 		return true;
 	if (!json_parse(entry->body, strlen(entry->body), "a journal entry", &body, err))
 		return false;
+	if (entry->kind == JOURNAL_OUTCOME)
+		return take_outcome(retiring, body, err);
 	host = json_text(body, "host");
 	retiring->is_begun = retiring->is_begun ||
 			     (host && strcmp(host, dps_client_host(retiring->client)) == 0);
 	return true;
+}
+
+static bool look_back(struct retiring *retiring, struct muster_error *err)
+{
+	return journal_entries_all(retiring->journal, retiring->device->registration_id, take_entry,
+				   retiring, err);
 }
 
 static bool read_enrollment(struct retiring *retiring, struct muster_error *err)
@@ -81,6 +112,8 @@ static bool is_ours(const struct retiring *retiring)
 	const char *etag = json_text(retiring->found, "etag"), *known = retiring->device->etag;
 	bool has_no_etag = !known || !*known;
 
+	if (retiring->kept_etag)
+		return etag && strcmp(etag, retiring->kept_etag) == 0;
 	return (etag && !has_no_etag && strcmp(etag, known) == 0) ||
 	       ((has_no_etag || retiring->is_begun) && attempt_known(retiring) &&
 		is_of_our_attempt(retiring));
@@ -186,26 +219,26 @@ static bool intend(struct retiring *retiring, struct muster_error *err)
 	       journal_commit(retiring->journal, err);
 }
 
-/* Whose it is. */
-static bool add_other(const struct retiring *retiring, cJSON *body)
+/* Whose it is, or how it is kept. */
+static bool add_left(const struct retiring *retiring, cJSON *body)
 {
 	char trusted[DPS_TRUSTED_MAX][SHA256_HEX_SIZE];
 
 	if (!is_of_another(retiring))
-		return true;
+		return json_add_text(body, "etag", retiring->new_etag);
 	return json_add_text(body, "etag", json_text(retiring->found, "etag")) &&
 	       (dps_enrollment_digests(retiring->found, trusted) == 0 ||
 		json_add_text(body, "keySha256", trusted[0]));
 }
 
-/* The outcome and the row that follows from it, together. */
+/* The outcome and the row that follows from it, together. One that is retired already has its row. */
 static bool conclude(struct retiring *retiring, struct muster_error *err)
 {
 	CLEANUP(cJSON_freep) cJSON *body = cJSON_CreateObject();
 	struct journal_device after = *retiring->device;
 
 	if (!body || !json_add_text(body, "enrollment", what_is_done(retiring)) ||
-	    !json_add_text(body, "reason", retiring->terms->reason) || !add_other(retiring, body))
+	    !json_add_text(body, "reason", retiring->terms->reason) || !add_left(retiring, body))
 		return muster_fail_memory(err);
 	after.state = JOURNAL_RETIRED;
 	after.operator= retiring->who.operator_name;
@@ -213,7 +246,7 @@ static bool conclude(struct retiring *retiring, struct muster_error *err)
 	after.updated_ms = clock_wall_ms();
 	return journal_begin(retiring->journal, err) &&
 	       append(retiring, JOURNAL_OUTCOME, body, err) &&
-	       journal_device_put(retiring->journal, &after, err) &&
+	       (retiring->is_kept || journal_device_put(retiring->journal, &after, err)) &&
 	       journal_commit(retiring->journal, err);
 }
 
@@ -231,7 +264,8 @@ static bool disable(struct retiring *retiring, struct muster_error *err)
 	CLEANUP(cJSON_freep) cJSON *enrollment = NULL;
 
 	if (!dps_update_prepare(retiring->client, &terms, &update, err) ||
-	    !dps_update_send(retiring->client, terms.id, &update, &enrollment, err))
+	    !dps_update_send(retiring->client, terms.id, &update, &enrollment, err) ||
+	    !copy_etag(&retiring->new_etag, enrollment, err))
 		return false;
 	/* One that never registered, or whose record went by the profile's will, has none. */
 	return dps_record_remove(retiring->client, terms.id, "*", err) ||
@@ -256,32 +290,36 @@ static bool end_enrollment(struct retiring *retiring, struct muster_error *err)
 
 /* -------------------------------------------------------------------------------------------------------------------- */
 
-static bool check_state(const struct journal_device *device, struct muster_error *err)
+static bool check_state(const struct retiring *retiring, struct muster_error *err)
 {
-	return device->state == JOURNAL_RELEASED ||
+	const struct journal_device *device = retiring->device;
+
+	return device->state == JOURNAL_RELEASED || retiring->is_kept ||
 	       muster_fail(err, CAUSE_NOT_RELEASED, "retiring device '%s', which is %s",
 			   PRINTABLE(device->registration_id), journal_state_name(device->state));
 }
 
 bool station_retire(struct journal *journal, const struct journal_device *device,
 		    const struct station_retirement *terms, struct dps_client *client,
-		    struct muster_error *err)
+		    const char **ret_end, struct muster_error *err)
 {
 	CLEANUP(retiring_done)
 	struct retiring retiring = {
 		.journal = journal, .device = device, .terms = terms, .client = client
 	};
 
-	if (!journal_device_verify(journal, device, err))
+	*ret_end = NULL;
+	if (!journal_device_verify(journal, device, err) || !look_back(&retiring, err))
 		return false;
-	if (device->state == JOURNAL_RETIRED)
+	if (device->state == JOURNAL_RETIRED && (!retiring.is_kept || terms->keeps_disabled))
 		return true;
-	return check_state(device, err) &&
-	       who_is_here(&retiring.who, terms->operator_name, NULL, err) &&
-	       read_enrollment(&retiring, err) &&
-	       evidence_find(journal, device->registration_id, &retiring.evidence, err) &&
-	       journal_entries_all(journal, device->registration_id, look_for_intent, &retiring,
-				   err) &&
-	       check_found(&retiring, err) && intend(&retiring, err) &&
-	       end_enrollment(&retiring, err) && conclude(&retiring, err);
+	if (!(check_state(&retiring, err) &&
+	      who_is_here(&retiring.who, terms->operator_name, NULL, err) &&
+	      read_enrollment(&retiring, err) &&
+	      evidence_find(journal, device->registration_id, &retiring.evidence, err) &&
+	      look_back(&retiring, err) && check_found(&retiring, err) && intend(&retiring, err) &&
+	      end_enrollment(&retiring, err) && conclude(&retiring, err)))
+		return false;
+	*ret_end = retiring.is_kept ? what_is_done(&retiring) : NULL;
+	return true;
 }

@@ -128,6 +128,49 @@ def test_disabled_it_stays_and_its_record_goes(station):
     assert station.service.registration(name) is None
 
 
+def test_what_was_kept_disabled_goes_when_retired_again(station):
+    name = released(station)
+    assert retire(station, name, "--disable").status == 0
+    count = len(station.emulator.ledger())
+    assert retire(station, name, "--disable").status == 0 and len(station.emulator.ledger()) == count
+    kept = station.service.enrollment(name)
+    row = station.rows()[name]
+    done = retire(station, name, reason="RMA-2240: scrapped")
+    assert (done.status, done.json["state"]) == (0, "retired"), done
+    assert f"'{name}' was kept disabled until now and is deleted" in done.stderr, done
+    assert station.service.enrollment(name) is None and station.rows()[name] == row
+    (_, first), (intent, second) = entries(station, name)[:2], entries(station, name)[2:]
+    assert first["body"] == {"enrollment": "disabled", "reason": "RMA-2231: board replaced", "etag": kept["etag"]}
+    assert (intent["body"]["effect"], second["body"]) == ("delete", {"enrollment": "deleted", "reason": "RMA-2240: scrapped"})
+    count = len(station.emulator.ledger())
+    again = retire(station, name)
+    assert again.status == 0 and "kept" not in again.stderr and len(station.emulator.ledger()) == count, again
+    assert "E6012" in station.muster("journal", "verify", "--journal", station.journal).stderr
+
+
+def test_what_was_kept_disabled_and_is_used_again_stays(station):
+    """Somebody enabled it: that is not for a second retirement to end without a word."""
+    name = released(station)
+    assert retire(station, name, "--disable").status == 0
+    updated = station.muster("enrollment", "update", "--eid", name, "--ps", "enabled", "--login-file", station.login_file, "--ca-file",
+                             station.emulator.ca_file)
+    assert updated.status == 0, updated
+    done = retire(station, name)
+    assert (done.status, done.cause) == (7, "E5110"), done
+    assert station.service.enrollment(name)["provisioningStatus"] == "enabled" and len(entries(station, name)) == 2
+    assert retire(station, name, "--force").status == 0
+    assert station.service.enrollment(name) is None
+
+
+def test_what_was_kept_disabled_and_is_gone_is_recorded(station):
+    name = released(station)
+    assert retire(station, name, "--disable").status == 0
+    station.service.delete(name)
+    done = retire(station, name)
+    assert done.status == 0 and "is gone" in done.stderr, done
+    assert entries(station, name)[-1]["body"]["enrollment"] == "gone"
+
+
 def test_again_nothing_is_sent(station):
     name = released(station)
     assert retire(station, name).status == 0
@@ -266,6 +309,17 @@ def test_a_lost_answer_is_read_back(station, how):
     station.renew_login()
     done = retire(station, name, *how)
     assert (done.status, done.json["state"]) == (0, "retired"), done
+
+
+def test_what_was_kept_disabled_is_read_back_too(station):
+    name = released(station)
+    assert retire(station, name, "--disable").status == 0
+    for fault, status in (("delete:status=403", 5), ("delete:cut-after:count=1", 0)):
+        station.emulator.restart("--fault", fault)
+        station.renew_login()
+        done = retire(station, name)
+        assert done.status == status, done
+    assert station.service.enrollment(name) is None and entries(station, name)[-1]["body"]["enrollment"] == "deleted"
 
 
 @pytest.mark.parametrize("how", [(), ("--disable",)])
