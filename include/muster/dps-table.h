@@ -50,6 +50,7 @@ void dps_table_set_doubt(struct dps_table *table, int64_t now_ms, dps_table_mist
 struct dps_table_facts {
 	size_t rows;
 	size_t mistakes;
+	bool shows_keys; /* it holds symmetric keys, and others than its owner may read or write it */
 	uint8_t digest[SHA256_SIZE]; /* of the whole file, where there are no mistakes */
 };
 /* Reads it all: every mistake, registration IDs that come twice, or differ by letter case only, and rows that are longer than

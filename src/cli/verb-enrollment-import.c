@@ -100,6 +100,10 @@ static bool check_file(struct import *import, struct muster_error *err)
 	dps_table_set_doubt(import->table, clock_wall_ms(), warn_of_doubt, import);
 	if (!dps_table_check(import->table, print_mistake, import, &import->facts, err))
 		return false;
+	if (import->facts.shows_keys)
+		log_warning(
+			"'%s' holds keys and is open to others than its owner; chmod go= closes it, going on",
+			PRINTABLE(import->path));
 	if (import->facts.mistakes == 0 && import->facts.rows == 0)
 		log_warning("'%s' has no rows, nothing to do", PRINTABLE(import->path));
 	if (import->facts.mistakes == 0)

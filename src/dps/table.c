@@ -299,7 +299,16 @@ static bool check_size(struct dps_table *table, cJSON *document, struct table_re
 	return true;
 }
 
-static bool check_rows(struct dps_table *table, struct table_report *report,
+static bool has_key(const cJSON *document)
+{
+	const cJSON *keys = json_get(json_get(document, "attestation"), "symmetricKey");
+	const char *primary = json_text(keys, "primaryKey");
+	const char *secondary = json_text(keys, "secondaryKey");
+
+	return (primary && *primary) || (secondary && *secondary);
+}
+
+static bool check_rows(struct dps_table *table, struct table_report *report, bool *has_keys,
 		       struct muster_error *err)
 {
 	CLEANUP(id_set_done) struct id_set seen = { 0 };
@@ -312,6 +321,7 @@ static bool check_rows(struct dps_table *table, struct table_report *report,
 			return false;
 		if (!document)
 			return true;
+		*has_keys = *has_keys || has_key(document);
 		/* A cell that could not be read is missing; that would be said twice. */
 		if (report->count == before)
 			check_document(table, document, report);
@@ -329,14 +339,16 @@ bool dps_table_check(struct dps_table *table, dps_table_mistake *mistake, void *
 {
 	struct table_report report = { mistake, context, 0 };
 	struct dps_table_facts facts = { 0 };
+	bool has_keys = false;
 
 	table->goes_as_it_stands =
 		table->file.format == DPS_TABLE_JSONL && table->mode <= DPS_BULK_UPDATE;
-	if (!begin(table, err) || !check_rows(table, &report, err) ||
+	if (!begin(table, err) || !check_rows(table, &report, &has_keys, err) ||
 	    !table_file_check_unchanged(&table->file, err))
 		return false;
 	facts.rows = table->rows;
 	facts.mistakes = report.count;
+	facts.shows_keys = has_keys && (table->file.status.st_mode & 066);
 	if (report.count == 0 && !table_digest_whole(&table->file.input.digest, facts.digest))
 		return muster_fail(err, CAUSE_INTERNAL, "'%s' was not read to its end",
 				   table->file.input.path);

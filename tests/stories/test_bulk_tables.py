@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from lib.bulk import devices_file, lines_file, names, sums, symmetric
+from lib.bulk import KEYS, devices_file, lines_file, names, sums, symmetric
 from lib.enrollment import EnrollmentDesk, endorsement_key
 from lib.program import run
 
@@ -211,3 +211,24 @@ def test_a_file_without_rows_is_done_at_once_and_says_so(desk, name, text):
     path.write_text(text)
     done = desk.run("import", path)
     assert done.status == 0 and done.json["rows"] == 0 and "has no rows" in done.stderr, done
+
+
+@pytest.mark.parametrize("mode, warns", [(0o600, False), (0o700, False), (0o640, True), (0o604, True), (0o622, True)])
+@pytest.mark.parametrize("form", ["csv", "jsonl"])
+def test_a_table_with_keys_is_not_for_others(desk, form, mode, warns):
+    path = desk.home / f"devices.{form}"
+    path.write_text(json.dumps(symmetric("dev-1")) + "\n" if form == "jsonl" else
+                    f"registrationId,attestation,primaryKey,secondaryKey\ndev-1,symmetricKey,{KEYS['primaryKey']},{KEYS['secondaryKey']}\n")
+    path.chmod(mode)
+    done = desk.run("import", path, "--dry-run")
+    said = [line for line in done.stderr.splitlines() if "holds keys" in line]
+    assert done.status == 0 and len(said) == warns and KEYS["primaryKey"] not in done.stderr, done
+    assert not warns or ("going on" in said[0] and str(path) in said[0]), said
+
+
+def test_a_table_without_keys_is_for_anybody(desk):
+    path = desk.home / "devices.csv"
+    path.write_text("registrationId,attestation\ndev-1,symmetricKey\n")
+    path.chmod(0o644)
+    done = desk.run("import", path, "--dry-run")
+    assert done.status == 0 and "holds keys" not in done.stderr, done
