@@ -72,20 +72,22 @@ static bool pin(struct removal *removal, const struct http_answer *answer, int64
 	return true;
 }
 
-/* Whether it is gone, after an answer that does not say. */
+/* Whether it is gone, after an answer that does not say. What was not read cannot be said to be so or not, whatever the reason. */
 static bool read_back(struct dps_client *client, struct removal *removal, int64_t sent_ms,
 		      bool *ret_is_gone, struct muster_error *err)
 {
 	CLEANUP(http_answer_done) struct http_answer answer = { 0 };
 	struct muster_error unread;
 
-	if (!dps_client_fetch(client, build_get, removal, false, &answer, err))
-		return false;
-	*ret_is_gone = answer_is(&answer, 404);
-	if (answer_is(&answer, 200))
-		return pin(removal, &answer, sent_ms, err);
-	return *ret_is_gone || dps_answer_fail(&answer, "reading it back", &unread) ||
-	       muster_fail(err, CAUSE_OUTCOME_UNKNOWN,
+	if (dps_client_fetch(client, build_get, removal, false, &answer, &unread)) {
+		*ret_is_gone = answer_is(&answer, 404);
+		if (*ret_is_gone)
+			return true;
+		if (answer_is(&answer, 200))
+			return pin(removal, &answer, sent_ms, err);
+		dps_answer_fail(&answer, "reading it back", &unread);
+	}
+	return muster_fail(err, CAUSE_OUTCOME_UNKNOWN,
 			   "%s '%s' may or may not have been deleted: %s", removal->kind,
 			   PRINTABLE(removal->id), unread.message);
 }
@@ -112,13 +114,15 @@ static bool remove_it(struct dps_client *client, struct removal *removal, struct
 		if (answer_is(&answer, 204) || answer_is(&answer, 200) ||
 		    (was_unclear && answer_is(&answer, 404)))
 			return true;
-		if (!is_unclear(&answer) || sends == DPS_RETRY_ATTEMPTS)
+		if (!is_unclear(&answer))
 			return dps_answer_fail_as(&answer, what, removal->not_found, err);
 		was_unclear = true;
 		if (!read_back(client, removal, sent_ms, &is_gone, err))
 			return false;
 		if (is_gone)
 			return true;
+		if (sends == DPS_RETRY_ATTEMPTS)
+			return dps_answer_fail_as(&answer, what, removal->not_found, err);
 		if (!dps_client_pause(client, &answer, sends, err))
 			return false;
 	}

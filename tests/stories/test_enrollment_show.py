@@ -88,6 +88,15 @@ def test_a_deletion_whose_outcome_cannot_be_read(desk):
     assert len(desk.emulator.requests("delete")) == 1
 
 
+def test_the_last_deletion_that_is_sent_is_read_back_too(desk):
+    desk.restart("--clock-offset", "-600")
+    put(desk, "e1")
+    desk.restart("--fault", "delete:status=500:count=5:retry-after=0", "--fault", "delete:status-after=500:skip=5:retry-after=0")
+    done = desk.run("delete", "--eid", "e1", timeout=240)
+    assert done.status == 0 and len(desk.emulator.requests("delete")) == 6, done
+    assert desk.service.enrollment("e1") is None
+
+
 def test_a_deletion_without_an_answer_spares_what_was_written_since(desk):
     """By the service's clock; so it may be what somebody made anew."""
     desk.restart("--clock-offset", "600")

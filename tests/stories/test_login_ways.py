@@ -198,10 +198,10 @@ ANSWER = """print(json.dumps({{"accessToken": open("{token}").read(), "tokenType
 @pytest.fixture
 def az(make_sign_in, tmp_path):
     """A program az in a directory of its own, as a person who has signed in has it."""
-    sign_in = make_sign_in()
     (tmp_path / "bin").mkdir()
 
-    def make(deed=None, expiry='"expires_on": int(time.time()) + 3000', resource="https://azure-devices-provisioning.net"):
+    def make(deed=None, expiry='"expires_on": int(time.time()) + 3000', resource="https://azure-devices-provisioning.net", faults=()):
+        sign_in = make_sign_in(*(word for fault in faults for word in ("--fault", fault)))
         token = sign_in.fetch_token(resource)
         write_secret(tmp_path / "token", token)
         deed = deed or ANSWER.format(token=tmp_path / "token", subscription=sign_in.authority["subscription"], expiry=expiry)
@@ -310,6 +310,18 @@ def test_az_that_fails_while_the_authority_is_away(az):
             done = sign_in.station.muster("enrollment", "show", "--eid", "e1", *words, "--auth-type", "login")
             assert (done.status, done.cause) == (status, cause), done
             assert ("Max retries exceeded" in done.stderr) == (status == 6), done
+
+
+def test_a_session_that_ends_behind_an_unclear_deletion(az, tmp_path):
+    """It may have been deleted: no refusal says otherwise."""
+    good = ANSWER.format(token=tmp_path / "token", subscription="s", expiry='"expires_on": int(time.time()) + 3000')
+    sign_in = az(COUNTED.format(record=az.record) + f"""
+if open('{az.record}.count').read() != 'x':
+    sys.exit('AADSTS50173: revoked')
+{good}""", faults=("delete:status-after=500:count=1", "get:status=401:count=1"))
+    done = sign_in.station.muster("enrollment", "delete", "--eid", "e1", *sign_in.service(), "--auth-type", "login")
+    assert (done.status, done.cause) == (9, "E5107"), done
+    assert "may or may not have been deleted" in done.stderr and "AADSTS50173" in done.stderr, done
 
 
 def test_no_az(make_sign_in):
