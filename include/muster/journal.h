@@ -125,7 +125,9 @@ cJSON *journal_entry_json(const struct journal_entry *entry);
 /* -- Open and close ------------------------------------------------------------------------------------------- */
 
 enum journal_mode {
-	JOURNAL_WRITE, /* the one writer; CAUSE_JOURNAL_BUSY at once when there is another */
+	/* The one writer; CAUSE_JOURNAL_BUSY at once when there is another. A reader that does not let go makes it wait: with a
+	 * warning after 5 s, for five minutes at most, and no longer than 5 s while a signal to end is pending. */
+	JOURNAL_WRITE,
 	JOURNAL_READ, /* any number beside the writer; each call is one short transaction; waits up to 5 s */
 	JOURNAL_INSPECT, /* JOURNAL_READ of a file that may be damaged: its content is not looked at when it is opened */
 };

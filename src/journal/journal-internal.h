@@ -5,7 +5,9 @@
 
 #include "muster/journal.h"
 
+/* How long a reader waits for the writer, and the writer for readers: when it is to end, and else. */
 #define JOURNAL_BUSY_MS 5000
+#define JOURNAL_READERS_MS (5 * 60 * 1000)
 #define JOURNAL_PAGE_BYTES \
 	(1024 * 1024) /* a page of entries ends behind the one that passes this */
 
@@ -39,6 +41,8 @@ struct journal {
 	int lock_fd;
 	bool is_writer;
 	bool is_in_transaction;
+	int64_t waits_since_ms; /* for a reader to let go */
+	bool has_told_wait;
 	/* The write that failed, or code MUSTER_OK: what the file holds is not known then. */
 	struct muster_error broken;
 	/* A device whose row is not what its entries say, or "": nothing is written any more. */

@@ -1,8 +1,12 @@
 /* Opening, closing, transactions. */
+#include <signal.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
+#include "muster/clock.h"
+#include "muster/log.h"
 #include "muster/text.h"
 
 #include "journal-internal.h"
@@ -47,6 +51,40 @@ void journal_close(struct journal *journal)
 	free(journal);
 }
 
+static bool is_to_end(void)
+{
+	sigset_t pending;
+
+	return sigpending(&pending) == 0 &&
+	       (sigismember(&pending, SIGINT) == 1 || sigismember(&pending, SIGTERM) == 1 ||
+		sigismember(&pending, SIGHUP) == 1);
+}
+
+/* A writer has the file to itself but for readers. Muster's own let go at once, unless they are stopped; of a backup or
+ * another tool nobody knows. Nothing is lost by waiting for them: what is to be committed stays as it is. */
+static int wait_for_readers(void *context, int times)
+{
+	static const struct timespec pause = { .tv_nsec = 2000000 };
+	struct journal *journal = context;
+	int64_t waited_ms;
+
+	if (times == 0) {
+		journal->waits_since_ms = clock_now_ms();
+		journal->has_told_wait = false;
+	}
+	waited_ms = clock_now_ms() - journal->waits_since_ms;
+	if (waited_ms >= (is_to_end() ? JOURNAL_BUSY_MS : JOURNAL_READERS_MS))
+		return false;
+	if (waited_ms >= JOURNAL_BUSY_MS && !journal->has_told_wait) {
+		log_warning("another program reads the journal '%s' and does not let go of it "
+			    "(fuser names it), waiting",
+			    journal->path);
+		journal->has_told_wait = true;
+	}
+	nanosleep(&pause, NULL);
+	return true;
+}
+
 static bool connect_database(struct journal *journal, struct muster_error *err)
 {
 	int flags = SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_NOFOLLOW | SQLITE_OPEN_EXRESCODE |
@@ -55,7 +93,10 @@ static bool connect_database(struct journal *journal, struct muster_error *err)
 
 	if (code != SQLITE_OK)
 		return journal_fail(journal, code, err, "opening");
-	sqlite3_busy_timeout(journal->db, JOURNAL_BUSY_MS);
+	if (journal->is_writer)
+		sqlite3_busy_handler(journal->db, wait_for_readers, journal);
+	else
+		sqlite3_busy_timeout(journal->db, JOURNAL_BUSY_MS);
 	for (size_t i = 0; i < ARRAY_SIZE(limits); i++)
 		sqlite3_limit(journal->db, limits[i].limit, limits[i].value);
 	for (size_t i = 0; i < ARRAY_SIZE(connection_settings); i++) {

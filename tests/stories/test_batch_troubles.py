@@ -1,5 +1,7 @@
 """What changes or is missing around a batch while it runs."""
+import contextlib
 import json
+import sqlite3
 import subprocess
 
 from lib.batch import created, manifest, provision, restart, serials
@@ -106,3 +108,19 @@ def test_a_journal_that_takes_no_more_in_the_middle(station):
     assert 0 < done.json["enrolled"] < 300, done
     assert provision(station, path, "--verify", "none").status == 0
     assert {created(station)[name.lower()] for name in names} == {1}
+
+
+def test_a_reader_that_stands_still_holds_a_batch_up_and_does_not_end_it(station):
+    """A backup, or a verify that was stopped in the middle of a page: nothing is written before it lets go."""
+    names = serials(300)
+    restart(station, "--fault", "bulk:delay-after=200")
+    with start(station, manifest(station, names)) as process:
+        wait_until(lambda: len(created(station)) >= 20, what="some devices")
+        with contextlib.closing(sqlite3.connect(station.journal, timeout=60, isolation_level=None)) as reader:
+            reader.execute("BEGIN")
+            assert reader.execute("SELECT count(*) FROM entry").fetchone()[0] > 0
+            told = next((line for line in process.stderr if "another program reads" in line), None)
+        stdout, stderr = process.communicate(timeout=120)
+    assert told and str(station.journal) in told, (told, stdout, stderr)
+    assert process.returncode == 0 and json.loads(stdout)["enrolled"] == 300, (process.returncode, stdout, stderr)
+    assert created(station) == {name.lower(): 1 for name in names}

@@ -110,6 +110,33 @@ static void lets_a_reader_play_back_what_a_killed_run_left(void **state)
 	journal_close(journal);
 }
 
+/* Whoever holds it up may do so for minutes, but not once we are to end. */
+static void gives_up_on_a_reader_when_it_is_to_end(void **state)
+{
+	struct journal *writer = must_open(JOURNAL_WRITE);
+	sqlite3 *reader = NULL;
+	sigset_t term, before;
+	int number = 0;
+
+	(void)state;
+	sigemptyset(&term);
+	sigaddset(&term, SIGTERM);
+	sigprocmask(SIG_BLOCK, &term, &before);
+	assert_int_equal(sqlite3_open(path, &reader), SQLITE_OK);
+	assert_int_equal(sqlite3_exec(reader, "BEGIN; SELECT * FROM entry", NULL, NULL, NULL),
+			 SQLITE_OK);
+	must_begin(writer);
+	must_append(writer, NULL, "{}");
+	assert_int_equal(raise(SIGTERM), 0);
+	assert_false(journal_commit(writer, &err));
+	assert_int_equal(err.cause, CAUSE_JOURNAL_BUSY);
+	assert_false(journal_begin(writer, &err));
+	sqlite3_close(reader);
+	journal_close(writer);
+	sigwait(&term, &number);
+	sigprocmask(SIG_SETMASK, &before, NULL);
+}
+
 static struct journal *limited;
 
 static void fill_until_it_fails(void)
@@ -221,6 +248,7 @@ int main(void)
 		CASE(lets_a_reader_in_beside_the_writer),
 		CASE(loses_only_what_was_not_committed_when_killed),
 		CASE(lets_a_reader_play_back_what_a_killed_run_left),
+		CASE(gives_up_on_a_reader_when_it_is_to_end),
 		CASE(stops_at_a_write_that_fails),
 		CASE(stops_when_the_disk_is_full),
 		CASE(survives_any_flipped_byte),
