@@ -182,8 +182,9 @@ static bool prepare(struct journal *journal, struct muster_error *err)
 	       journal_key_prepare(journal, err);
 }
 
-static bool open_as(const char *path, enum journal_mode mode, struct journal **ret_journal,
-		    struct muster_error *err)
+/* As reader or writer, of a version that we know; nothing of it is written yet. */
+static bool open_file(const char *path, enum journal_mode mode, struct journal **ret_journal,
+		      struct muster_error *err)
 {
 	CLEANUP(journal_freep) struct journal *journal = calloc(1, sizeof(*journal));
 
@@ -196,22 +197,35 @@ static bool open_as(const char *path, enum journal_mode mode, struct journal **r
 	if (journal->is_writer && !journal_file_lock(journal->path, &journal->lock_fd, err))
 		return false;
 	if (!journal_file_check(journal->path, mode, err) || !connect_database(journal, err) ||
-	    !journal_schema_check(journal, err) ||
-	    (journal->is_writer &&
-	     (!make_durable(journal, err) || !journal_schema_migrate(journal, err))) ||
-	    !prepare(journal, err) || !check_content(journal, mode, err))
+	    !journal_schema_check(journal, err))
+		return false;
+	*ret_journal = TAKE_PTR(journal);
+	return true;
+}
+
+static bool open_as(const char *path, enum journal_mode mode, struct journal **ret_journal,
+		    struct muster_error *err)
+{
+	CLEANUP(journal_freep) struct journal *journal = NULL;
+
+	if (!open_file(path, mode, &journal, err))
+		return false;
+	if (journal->is_writer &&
+	    (!make_durable(journal, err) || !journal_schema_migrate(journal, err)))
+		return false;
+	if (!prepare(journal, err) || !check_content(journal, mode, err))
 		return false;
 	*ret_journal = TAKE_PTR(journal);
 	return true;
 }
 
 /* A run that was killed leaves its last transaction to be rolled back, which a reader may not do: it borrows the writer's
- * place for a moment. */
+ * place for a moment. SQLite does it at the first look; nothing else of the file changes, not its version either. */
 static bool recover(const char *path, struct muster_error *err)
 {
 	CLEANUP(journal_freep) struct journal *writer = NULL;
 
-	return open_as(path, JOURNAL_WRITE, &writer, err);
+	return open_file(path, JOURNAL_WRITE, &writer, err);
 }
 
 bool journal_open(const char *path, enum journal_mode mode, struct journal **ret_journal,

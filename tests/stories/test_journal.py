@@ -252,6 +252,36 @@ def test_an_older_journal_is_read_after_its_upgrade(station):
     assert entries_of(station.journal)[:len(entries)] == entries
 
 
+CUT = """
+import os, sqlite3, sys
+database = sqlite3.connect(sys.argv[1], isolation_level=None)
+database.execute("PRAGMA cache_size = 1")
+database.execute("BEGIN IMMEDIATE")
+for _ in range(200):
+    database.execute("INSERT INTO entry SELECT max(seq) + 1, '', 0, 'x', 'note', 1, '', '', hex(zeroblob(1000)), zeroblob(32) FROM entry")
+os._exit(0)
+"""
+
+
+def test_an_older_journal_whose_run_was_cut_is_upgraded_by_nobody_who_reads(station):
+    """What the run left is taken back, and then it is as any other of its version."""
+    with contextlib.closing(sqlite3.connect(station.journal)) as database:
+        database.executescript((pathlib.Path(__file__).parent / "journal-7.sql").read_text())
+    entries = entries_of(station.journal)
+    left = station.journal.with_name(station.journal.name + "-journal")
+    for words in (["list"], ["verify"], ["upgrade"]):
+        subprocess.run(["python3", "-c", CUT, station.journal], check=True)
+        for path in (station.journal, left):
+            path.chmod(0o600)
+        assert left.stat().st_size > 0
+        done = station.muster("journal", *words, "--journal", station.journal, "-o", "json")
+        if words != ["upgrade"]:
+            assert (done.status, done.cause) == (11, "E6022"), done
+            assert entries_of(station.journal) == entries
+    assert (done.status, done.json["upgraded"]) == (0, True), done
+    assert entries_of(station.journal)[:len(entries)] == entries
+
+
 def test_an_upgrade_makes_no_journal(station):
     done = station.muster("journal", "upgrade", "--journal", station.home / "none.db")
     assert (done.status, done.cause) == (2, "E1002") and not (station.home / "none.db").exists(), done
