@@ -1,5 +1,6 @@
 /* Software looks for a device's key by its label. So when one is made, no other private key of the token has that label, but
- * those of lives that have ended: such a device is provisioned with a warning, and whatever else is there is not doubled. */
+ * those of lives and attempts that have ended: such a device is provisioned with a warning, and whatever else is there is not
+ * doubled. */
 #include "steps.h"
 
 #include <string.h>
@@ -54,8 +55,9 @@ bool attest_label_start(struct job *job, struct muster_error *err)
 
 struct namesake {
 	char id[2 * 64 + 1];
-	bool has_ended; /* the life of the device that had it */
-	bool is_known;  /* as some device's */
+	bool has_ended;     /* the life of the device that had it, or that attempt */
+	bool is_of_attempt; /* of this life */
+	bool is_known;      /* as some device's */
 	struct journal_device device;
 };
 
@@ -93,11 +95,11 @@ static bool look_up(const struct job *job, struct namesake *namesake, struct mus
 		return false;
 	if (namesake->has_ended)
 		return true;
-	/* Made for this device, whose row has the key of another token by now. */
-	if (namesake->is_known)
-		return journal_device_find(journal, JOURNAL_BY_REGISTRATION_ID,
-					   job->registration_id, &namesake->device,
-					   &namesake->is_known, err);
+	/* Made before another token was used, which takes an attempt that came to nothing: see check_token() of identify. */
+	if (namesake->is_known) {
+		namesake->has_ended = namesake->is_of_attempt = true;
+		return true;
+	}
 	if (!journal_device_find(journal, JOURNAL_BY_KEY_ID, namesake->id, &namesake->device,
 				 &namesake->is_known, err))
 		return false;
@@ -131,8 +133,9 @@ static bool keep(struct job *job, const struct namesake *namesake, struct muster
 	cJSON *id = cJSON_CreateString(namesake->id);
 
 	log_warning(
-		"the key of a life of '%s' that has ended, ID %s, has the same label in token '%s'; what looks for "
+		"the key of %s of '%s' that has ended, ID %s, has the same label in token '%s'; what looks for "
 		"the key by its label may take that one: destroy it with pkcs11-tool --delete-object, going on",
+		namesake->is_of_attempt ? "an attempt" : "a life",
 		PRINTABLE(namesake->device.registration_id ? namesake->device.registration_id
 							   : job->registration_id),
 		namesake->id, PRINTABLE(job->token.label));
