@@ -11,6 +11,7 @@ struct life {
 	const char *key;
 	int64_t from_ms, until_ms; /* 0: not yet */
 	bool is_present;           /* the device has that key at the entry that was read last */
+	bool has_ended; /* and was ended, which an enrollment that was kept may outlive */
 	char *reason;
 };
 
@@ -41,12 +42,22 @@ static bool take_end(struct life *life, const cJSON *body, int64_t at_ms, struct
 {
 	const char *reason = json_text(body, "reason");
 
-	if (!reason)
+	if (!reason || life->has_ended)
 		return true;
+	life->has_ended = true;
 	free(life->reason);
 	life->reason = strdup(reason);
 	life->until_ms = at_ms;
 	return life->reason || muster_fail_memory(err);
+}
+
+/* It came back with the same key. */
+static void follow_state(struct life *life, const cJSON *row)
+{
+	const char *state = json_text(row, "state");
+
+	if (state && strcmp(state, journal_state_name(JOURNAL_RETIRED)) != 0)
+		life->has_ended = false;
 }
 
 static bool follow(void *context, const struct journal_entry *entry, struct muster_error *err)
@@ -64,6 +75,7 @@ static bool follow(void *context, const struct journal_entry *entry, struct must
 		return muster_error_prefix(err, "reading entry %lld", (long long)entry->seq);
 	if (is_end)
 		return take_end(life, body, entry->at_ms, err);
+	follow_state(life, body);
 	member = json_get(body, strlen(life->key) == SHA256_HEX_SIZE - 1 ? "keySha256" : "keyId");
 	if (member)
 		follow_key(life, member, entry->at_ms);

@@ -57,6 +57,19 @@ def test_the_board_before_is_found_by_its_key(station, boards):
         assert (done.status, done.cause) == (3, "E6010"), done
 
 
+def test_a_life_ends_when_it_is_retired_and_not_with_the_enrollment_that_was_kept(station, make_tpm):
+    profile = station.profile("tpm", {"registrationId": "{serial.lower}"})
+    board = make_tpm("board0")
+    for reason in ("RMA-1: looked at", "RMA-2: dead"):
+        done = station.provision(profile, SERIAL, "--tpm", board.tcti)
+        assert done.status == 0, done
+        assert retire(station, NAME, "--disable", reason=reason).status == 0
+        assert retire(station, NAME, reason="scrapped").status == 0
+    assert station.provision(profile, SERIAL, "--tpm", make_tpm("board1").tcti).status == 0
+    life = journal(station, "show", key_of(pathlib.Path(done.json["evidence"]).with_name(f"{NAME}.evidence.1.json").read_text()), "-o", "json")
+    assert life.json["formerLife"]["reason"] == "RMA-2: dead", life
+
+
 def test_nothing_is_decided_about_the_board_of_now_by_the_key_of_the_one_before(station, boards):
     old, new = map(key_of, boards)
     done = retire(station, old)
