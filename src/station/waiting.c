@@ -7,6 +7,7 @@
 #include "life.h"
 #include "park.h"
 #include "spool.h"
+#include "steps.h"
 
 const char *station_wait_word(enum station_wait what)
 {
@@ -18,6 +19,7 @@ const char *station_wait_word(enum station_wait what)
 /* What the entries say. */
 struct note {
 	cJSON *spooled; /* or NULL */
+	bool is_unfit;  /* its own registration failed when it was last tried */
 	struct station_waiting *waiting;
 };
 
@@ -31,6 +33,24 @@ static void keep(char *out, size_t size, const char *text)
 	snprintf(out, size, "%s", text ? text : "");
 }
 
+/* A network that fails, or a person who stops the run, says nothing of the device. */
+static void take_registration(struct note *note, const struct journal_entry *entry,
+			      const cJSON *body)
+{
+	const struct muster_cause_info *info;
+	int64_t cause;
+
+	if (entry->kind != JOURNAL_OUTCOME || strcmp(entry->stage, stage_name(STAGE_VERIFY)) != 0)
+		return;
+	if (json_bool(body, "verified", false))
+		note->is_unfit = false;
+	if (!json_int64(body, "cause", &cause) || cause == CAUSE_INTERRUPTED)
+		return;
+	info = muster_cause_find((enum muster_cause)cause);
+	if (!info || info->code != MUSTER_E_AGAIN)
+		note->is_unfit = true;
+}
+
 static bool take_note(void *context, const struct journal_entry *entry, struct muster_error *err)
 {
 	struct note *note = context;
@@ -39,8 +59,11 @@ static bool take_note(void *context, const struct journal_entry *entry, struct m
 
 	if (!json_parse(entry->body, strlen(entry->body), "a journal entry", &body, err))
 		return false;
-	if (life_ends(entry, body))
+	if (life_ends(entry, body)) {
 		*waiting = (struct station_waiting){ 0 };
+		note->is_unfit = false;
+	}
+	take_registration(note, entry, body);
 	if (!spool_follow(&note->spooled, entry, body))
 		return muster_fail_memory(err);
 	if (entry->kind == JOURNAL_OUTCOME && json_get(body, "cause"))
@@ -58,22 +81,28 @@ static bool can_be_derived(const struct journal_device *device)
 	       strcmp(device->attestation, "symmetricKey") == 0;
 }
 
+/* Away from its key a device is enrolled without being verified; one that was seen to fail there does not get by so. */
+static bool can_be_sent(const struct journal_device *device, const struct note *note)
+{
+	return can_be_derived(device) || (note->spooled && !note->is_unfit);
+}
+
 static enum station_wait wait_of(const struct journal_device *device, const struct note *note)
 {
 	const struct muster_cause_info *info = muster_cause_find((enum muster_cause)device->cause);
-	bool can_be_sent = note->spooled || can_be_derived(device);
 
 	switch (device->state) {
 	case JOURNAL_DEAD:
 		return STATION_WAITS_PERSON;
 	case JOURNAL_WORKING:
-		return note->spooled ? STATION_WAITS_NETWORK : STATION_WAITS_DEVICE;
+		return note->spooled && can_be_sent(device, note) ? STATION_WAITS_NETWORK
+								  : STATION_WAITS_DEVICE;
 	case JOURNAL_SPOOLED:
-		return can_be_sent ? STATION_WAITS_NETWORK : STATION_WAITS_DEVICE;
+		return can_be_sent(device, note) ? STATION_WAITS_NETWORK : STATION_WAITS_DEVICE;
 	case JOURNAL_PARKED:
 		if (info && info->code == MUSTER_E_CONFLICT)
 			return STATION_WAITS_PERSON;
-		return can_be_sent ? STATION_WAITS_NETWORK : STATION_WAITS_DEVICE;
+		return can_be_sent(device, note) ? STATION_WAITS_NETWORK : STATION_WAITS_DEVICE;
 	case JOURNAL_RELEASED:
 	case JOURNAL_FAILED:
 	case JOURNAL_RETIRED:

@@ -94,6 +94,50 @@ def test_device_that_needs_its_hardware_says_so(station, tpm):
     assert station.provision(profile, "WAIT-T", "--tpm", tpm.tcti).json["verified"] is True
 
 
+def assert_waits_for_its_hardware(station, name):
+    """Neither a sync nor a retry passes it as one that could not be asked."""
+    assert outbox(station, "--waits", "device")[name]["cause"] == "E5201"
+    done = station.sync()
+    assert (done.status, done.json) == (0, []) and "0 wait for a person, 1 for their hardware" in done.stderr, done
+    assert "its hardware has to be here" in retry(station, name).stderr
+    assert station.rows()[name]["state"] == "parked"
+
+
+def test_spooled_device_that_could_not_register_is_not_sent_without_its_token(hsm_station, token):
+    station = hsm_station
+    profile = station.profile("hsm-x509")
+    hardware = ["--token", token.uri, "--pin-file", token.pin_file]
+    name = spool(station, profile, "wait-x", *hardware)
+    restart(station, "register:status=401")
+    assert station.provision(profile, "wait-x", *hardware).cause == "E5201"
+    restart(station)
+    assert_waits_for_its_hardware(station, name)
+    assert station.provision(profile, "wait-x", *hardware).json["verified"] is True
+
+
+def test_device_that_came_back_and_could_not_register_is_not_sent_once_more(station, tpm):
+    profile = station.profile("tpm")
+    name = spool(station, profile, "WAIT-T", "--tpm", tpm.tcti)
+    assert station.sync().status == 0
+    restart(station, "register:status=401")
+    assert station.provision(profile, "WAIT-T", "--tpm", tpm.tcti).cause == "E5201"
+    restart(station)
+    assert_waits_for_its_hardware(station, name)
+    assert station.provision(profile, "WAIT-T", "--tpm", tpm.tcti).json["verified"] is True
+    assert outbox(station) == {}
+
+
+def test_spooled_device_whose_registration_found_no_service_is_sent_without_it(station, tpm):
+    profile = station.profile("tpm")
+    name = spool(station, profile, "WAIT-T", "--tpm", tpm.tcti)
+    restart(station, "register:status=503")
+    assert station.provision(profile, "WAIT-T", "--tpm", tpm.tcti).status == 6
+    assert list(outbox(station, "--waits", "network")) == [name]
+    restart(station)
+    assert station.sync().json[0]["verified"] is False
+    assert outbox(station) == {}
+
+
 def test_dead_letter_after_the_budget_and_retry_puts_it_back(station):
     name = conflicting(station, 1)
     row = outbox(station, "--waits", "person")[name]
