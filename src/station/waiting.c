@@ -20,6 +20,8 @@ const char *station_wait_word(enum station_wait what)
 struct note {
 	cJSON *spooled; /* or NULL */
 	bool is_unfit;  /* its own registration failed when it was last tried */
+	char profile[SHA256_HEX_SIZE],
+		parked_with[SHA256_HEX_SIZE]; /* its row's, and that of when it was parked; or "" */
 	struct station_waiting *waiting;
 };
 
@@ -51,6 +53,18 @@ static void take_registration(struct note *note, const struct journal_entry *ent
 		note->is_unfit = true;
 }
 
+static void take_change(struct note *note, const struct journal_entry *entry, const cJSON *body)
+{
+	const char *profile = json_text(body, "profileSha256"), *state = json_text(body, "state");
+
+	if (strcmp(entry->stage, JOURNAL_DEVICE_STAGE) != 0)
+		return;
+	if (profile)
+		keep(note->profile, sizeof(note->profile), profile);
+	if (state && strcmp(state, journal_state_name(JOURNAL_PARKED)) == 0)
+		keep(note->parked_with, sizeof(note->parked_with), note->profile);
+}
+
 static bool take_note(void *context, const struct journal_entry *entry, struct muster_error *err)
 {
 	struct note *note = context;
@@ -62,7 +76,9 @@ static bool take_note(void *context, const struct journal_entry *entry, struct m
 	if (life_ends(entry, body)) {
 		*waiting = (struct station_waiting){ 0 };
 		note->is_unfit = false;
+		note->parked_with[0] = '\0';
 	}
+	take_change(note, entry, body);
 	take_registration(note, entry, body);
 	if (!spool_follow(&note->spooled, entry, body))
 		return muster_fail_memory(err);
@@ -87,6 +103,13 @@ static bool can_be_sent(const struct journal_device *device, const struct note *
 	return can_be_derived(device) || (note->spooled && !note->is_unfit);
 }
 
+/* That a run was cut changes nothing for a device that waited for the network before: its profile is kept. */
+static bool has_waited(const struct journal_device *device, const struct note *note)
+{
+	return note->spooled ||
+	       (device->profile_digest && strcmp(note->parked_with, device->profile_digest) == 0);
+}
+
 static enum station_wait wait_of(const struct journal_device *device, const struct note *note)
 {
 	const struct muster_cause_info *info = muster_cause_find((enum muster_cause)device->cause);
@@ -95,8 +118,8 @@ static enum station_wait wait_of(const struct journal_device *device, const stru
 	case JOURNAL_DEAD:
 		return STATION_WAITS_PERSON;
 	case JOURNAL_WORKING:
-		return note->spooled && can_be_sent(device, note) ? STATION_WAITS_NETWORK
-								  : STATION_WAITS_DEVICE;
+		return has_waited(device, note) && can_be_sent(device, note) ? STATION_WAITS_NETWORK
+									     : STATION_WAITS_DEVICE;
 	case JOURNAL_SPOOLED:
 		return can_be_sent(device, note) ? STATION_WAITS_NETWORK : STATION_WAITS_DEVICE;
 	case JOURNAL_PARKED:

@@ -199,3 +199,30 @@ def test_that_slept_beyond_the_deadline_of_a_request(station):
     _, said = run.process.communicate(timeout=200)
     assert run.process.returncode == 0, said
     finishes(station, profile)
+
+
+def test_sync_that_was_cut_is_taken_up_by_the_next(station):
+    """Of a device that was not spooled, but could not be finished for want of the network."""
+    restart(station, "put:cut-after:count=1", "get:cut-before")
+    assert station.provision(station.profile("derived-key"), SERIAL).status in (6, 9)
+    restart(station, "register:delay-after=300000:count=1")
+    cut = Command(station, "sync", *station.common())
+    wait_until(lambda: station.emulator.requests("register"), 60, "a registration")
+    cut.stop(signal.SIGKILL)
+    restart(station)
+    done = station.sync()
+    assert done.status == 0 and [row["verified"] for row in done.json] == [True], done
+    assert {row["state"] for row in station.rows().values()} == {"released"}
+
+
+def test_first_run_that_was_cut_waits_for_the_next(station):
+    """Nobody kept the profile that it was begun with."""
+    profile = station.profile("derived-key")
+    restart(station, "register:delay-after=300000:count=1")
+    run = Run(station, profile)
+    wait_until(lambda: station.emulator.requests("register"), 60, "a registration")
+    run.stop(signal.SIGKILL)
+    restart(station)
+    done = station.sync()
+    assert (done.status, done.json) == (0, []) and "1 for their hardware" in done.stderr, done
+    assert station.provision(profile, SERIAL).json["verified"] is True
