@@ -48,3 +48,7 @@ void hmac_sha256_free(struct hmac_sha256 *hmac);
 DEFINE_FREEP(hmac_sha256_freep, struct hmac_sha256 *, hmac_sha256_free)
 /* From OpenSSL's generator; a failure stops the caller, there is no fallback. */
 bool random_bytes(void *data, size_t size, struct muster_error *err) MUST_CHECK;
+
+/* The password callback for OpenSSL's readers of PEM. Without one they ask whoever sits at the terminal, and wait, for a
+ * block that says of itself that it is encrypted. */
+int pem_no_password(char *buffer, int size, int writing, void *context);

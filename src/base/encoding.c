@@ -273,3 +273,9 @@ bool random_bytes(void *data, size_t size, struct muster_error *err)
 		return muster_fail(err, CAUSE_CRYPTO, "drawing %zu random bytes", size);
 	return true;
 }
+
+int pem_no_password(char *buffer, int size, int writing, void *context)
+{
+	(void)buffer, (void)size, (void)writing, (void)context;
+	return -1;
+}

@@ -198,7 +198,7 @@ static X509 *read_pem(OSSL_LIB_CTX *context, const void *data, size_t size, bool
 	CLEANUP(BIO_freep) BIO *bio = BIO_new_mem_buf(data, (int)size);
 	CLEANUP(X509_freep) X509 *certificate = X509_new_ex(context, NULL);
 
-	if (!bio || !certificate || !PEM_read_bio_X509(bio, &certificate, NULL, NULL))
+	if (!bio || !certificate || !PEM_read_bio_X509(bio, &certificate, pem_no_password, NULL))
 		return NULL;
 	*ret_is_alone = is_alone(certificate, data, size);
 	return TAKE_PTR(certificate);

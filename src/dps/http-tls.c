@@ -4,6 +4,7 @@
 #include <openssl/pem.h>
 #include <openssl/ssl.h>
 
+#include "muster/encoding.h"
 #include "muster/file.h"
 #include "muster/process.h"
 
@@ -27,7 +28,7 @@ bool http_tls_check_roots(const char *ca_file, struct muster_error *err)
 	if (!bio)
 		return muster_fail_memory(err);
 	ERR_set_mark();
-	first = PEM_read_bio_X509(bio, NULL, NULL, NULL);
+	first = PEM_read_bio_X509(bio, NULL, pem_no_password, NULL);
 	ERR_pop_to_mark();
 	if (!first)
 		return muster_fail(err, CAUSE_INPUT_NOT_FOUND,

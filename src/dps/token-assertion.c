@@ -94,15 +94,6 @@ bool token_assertion_make(const struct dps_tokens *tokens, const char *audience,
 
 /* -- Key and certificate ------------------------------------------------------------------------------- */
 
-static int no_password(char *buffer, int size, int writing, void *context)
-{
-	(void)buffer;
-	(void)size;
-	(void)writing;
-	(void)context;
-	return -1;
-}
-
 static BIO *open_text(const struct secret *pem)
 {
 	return pem->size > 0 ? BIO_new_mem_buf(pem->data, (int)pem->size) : NULL;
@@ -112,7 +103,7 @@ bool dps_client_certificate_read(const struct secret *pem, X509 **ret_certificat
 				 struct muster_error *err)
 {
 	BIO *bio = open_text(pem);
-	X509 *certificate = bio ? PEM_read_bio_X509(bio, NULL, no_password, NULL) : NULL;
+	X509 *certificate = bio ? PEM_read_bio_X509(bio, NULL, pem_no_password, NULL) : NULL;
 
 	BIO_free(bio);
 	ERR_clear_error();
@@ -128,7 +119,7 @@ bool dps_client_certificate_read(const struct secret *pem, X509 **ret_certificat
 bool dps_client_key_read(const struct secret *pem, EVP_PKEY **ret_key, struct muster_error *err)
 {
 	BIO *bio = open_text(pem);
-	EVP_PKEY *key = bio ? PEM_read_bio_PrivateKey(bio, NULL, no_password, NULL) : NULL;
+	EVP_PKEY *key = bio ? PEM_read_bio_PrivateKey(bio, NULL, pem_no_password, NULL) : NULL;
 
 	BIO_free(bio);
 	ERR_clear_error();

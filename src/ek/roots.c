@@ -7,6 +7,7 @@
 #include <openssl/pem.h>
 #include <openssl/x509v3.h>
 
+#include "muster/encoding.h"
 #include "muster/file.h"
 #include "trust.h"
 
@@ -37,14 +38,15 @@ static bool take_certificate(struct ek_trust *trust, const X509 *certificate)
 /* The next of a file of them; NULL at its end, and at what is none. */
 static bool take_next_root(struct ek_trust *trust, BIO *bio, bool *ret_taken)
 {
-	CLEANUP(X509_freep) X509 *certificate = PEM_read_bio_X509(bio, NULL, NULL, NULL);
+	CLEANUP(X509_freep) X509 *certificate = PEM_read_bio_X509(bio, NULL, pem_no_password, NULL);
 	*ret_taken = certificate;
 	return !certificate || take_certificate(trust, certificate);
 }
 
 static bool take_next_list(struct ek_trust *trust, BIO *bio, bool *ret_taken)
 {
-	CLEANUP(X509_CRL_freep) X509_CRL *list = PEM_read_bio_X509_CRL(bio, NULL, NULL, NULL);
+	CLEANUP(X509_CRL_freep)
+	X509_CRL *list = PEM_read_bio_X509_CRL(bio, NULL, pem_no_password, NULL);
 	*ret_taken = list;
 	return !list || X509_STORE_add_crl(trust->store, list) == 1;
 }

@@ -4,6 +4,8 @@
 #include <openssl/err.h>
 #include <openssl/pem.h>
 
+#include "muster/encoding.h"
+
 DEFINE_FREEP(X509_STORE_freep, X509_STORE *, X509_STORE_free)
 DEFINE_FREEP(X509_STORE_CTX_freep, X509_STORE_CTX *, X509_STORE_CTX_free)
 DEFINE_FREEP(X509_CRL_freep, X509_CRL *, X509_CRL_free)
@@ -16,7 +18,7 @@ static X509_CRL *parse_crl(const struct bytes *data)
 	if (data->size > 0 && data->data[0] == 0x30)
 		return d2i_X509_CRL(NULL, &cursor, (long)data->size);
 	bio = BIO_new_mem_buf(data->data, (int)data->size);
-	return bio ? PEM_read_bio_X509_CRL(bio, NULL, NULL, NULL) : NULL;
+	return bio ? PEM_read_bio_X509_CRL(bio, NULL, pem_no_password, NULL) : NULL;
 }
 
 static bool add_crl(X509_STORE *store, const struct bytes *data, struct muster_error *err)

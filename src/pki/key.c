@@ -6,6 +6,7 @@
 #include <openssl/pem.h>
 #include <openssl/provider.h>
 
+#include "muster/encoding.h"
 #include "muster/spki.h"
 
 /* -- Public halves ----------------------------------------------------------------------------------------- */
@@ -40,16 +41,10 @@ bool pki_private_key_pem(const EVP_PKEY *key, struct secret *ret_pem, struct mus
 	return secret_copy(ret_pem, data, (size_t)size, err);
 }
 
-static int refuse_password(char *buffer, int size, int writing, void *context)
-{
-	(void)buffer, (void)size, (void)writing, (void)context;
-	return -1;
-}
-
 bool pki_private_key_read(const struct secret *pem, EVP_PKEY **ret_key, struct muster_error *err)
 {
 	CLEANUP(BIO_freep) BIO *bio = BIO_new_mem_buf(pem->data, (int)pem->size);
-	EVP_PKEY *key = bio ? PEM_read_bio_PrivateKey(bio, NULL, refuse_password, NULL) : NULL;
+	EVP_PKEY *key = bio ? PEM_read_bio_PrivateKey(bio, NULL, pem_no_password, NULL) : NULL;
 
 	if (!key)
 		return pki_fail(err, CAUSE_SECRET_INVALID, "reading a private key");

@@ -6,6 +6,8 @@
 #include <openssl/err.h>
 #include <openssl/pem.h>
 
+#include "muster/encoding.h"
+
 #define REQUEST_SIZE_MAX (64 * 1024)
 
 /* -- Making -------------------------------------------------------------------------------------------------- */
@@ -75,7 +77,7 @@ static X509_REQ *parse(const void *data, size_t size)
 		return request && cursor == (const uint8_t *)data + size ? TAKE_PTR(request) : NULL;
 	}
 	bio = BIO_new_mem_buf(data, (int)size);
-	return bio ? PEM_read_bio_X509_REQ(bio, NULL, NULL, NULL) : NULL;
+	return bio ? PEM_read_bio_X509_REQ(bio, NULL, pem_no_password, NULL) : NULL;
 }
 
 /* Whoever asks has to show that the private half is theirs. */

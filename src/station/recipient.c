@@ -5,6 +5,7 @@
 #include <openssl/err.h>
 #include <openssl/pem.h>
 
+#include "muster/encoding.h"
 #include "muster/file.h"
 #include "muster/pki.h"
 #include "muster/secret.h"
@@ -18,7 +19,7 @@ static bool read_public_key(const struct bytes *file, EVP_PKEY **ret_key)
 	CLEANUP(BIO_freep) BIO *bio = BIO_new_mem_buf(file->data, (int)file->size);
 	struct muster_error ignored;
 
-	*ret_key = bio ? PEM_read_bio_PUBKEY(bio, NULL, NULL, NULL) : NULL;
+	*ret_key = bio ? PEM_read_bio_PUBKEY(bio, NULL, pem_no_password, NULL) : NULL;
 	ERR_clear_error();
 	return *ret_key || pki_public_key_read(file, ret_key, &ignored);
 }

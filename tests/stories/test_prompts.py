@@ -154,3 +154,19 @@ def test_a_terminal_that_goes_on_showing_what_is_typed(prompt, request, fault):
     assert status == 2 and "echo" in stderr, stderr
     assert prompt.question not in terminal.seen
     nothing_was_tried(prompt, request)
+
+
+@pytest.mark.parametrize("words, text, cause", [(("import", "--dry-run"), 'registrationId,attestation,certificate\ndev-1,x509,"{}"\n', "E1430"),
+                                                (("list", "--ca-file"), "{}", "E1002")])
+def test_no_password_is_asked_for_a_certificate(release_station, certificates, words, text, cause):
+    """OpenSSL would, of one that says of itself that it is encrypted: a file or an answer of others would stop a line."""
+    begin, rest = certificates.make("dev-1").read_text().split("\n", 1)
+    path = release_station.home / "encrypted"
+    path.write_text(text.format(f"{begin}\nProc-Type: 4,ENCRYPTED\nDEK-Info: AES-128-CBC,{'00' * 16}\n\n{rest}"))
+    terminal = Prompt(release_station.home, {}, "", "enrollment", *words, path, "--login-file", release_station.login_file).start()
+    try:
+        terminal.process.wait(timeout=60)
+    finally:
+        terminal.process.kill()
+    status, stdout, stderr = terminal.finish()
+    assert (status, terminal.seen) == (2, "") and cause in stderr, (status, stdout, stderr, terminal.seen)
