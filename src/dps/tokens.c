@@ -294,19 +294,38 @@ static bool is_good(const struct token *token, int64_t now_wall_ms)
 	return token->value.size > 0 && now_wall_ms < token->renew_at_ms;
 }
 
+/* The file spares the next command a sign-in, and is nothing that this one needs. */
+static void note(const struct dps_tokens *tokens, const struct kept_token *kept)
+{
+	struct muster_error unwritten;
+
+	if (tokens->cache_file &&
+	    !token_cache_write(tokens, kept->resource, &kept->token, &unwritten))
+		log_warning("%s, going on", unwritten.message);
+}
+
+/* A file that others may have read is refused. Whatever else is wrong with it is told when the next token is to be written. */
+static bool look_up(const struct dps_tokens *tokens, struct kept_token *kept,
+		    struct muster_error *err)
+{
+	return !tokens->cache_file ||
+	       token_cache_read(tokens, kept->resource, clock_wall_ms(), &kept->token, err) ||
+	       (err->cause != CAUSE_SECRET_FILE_MODE && err->cause != CAUSE_MEMORY);
+}
+
 /* From the cache file, else from the authority. */
 static bool renew(struct dps_tokens *tokens, struct http *http, struct kept_token *kept,
 		  struct muster_error *err)
 {
 	token_done(&kept->token);
-	if (tokens->cache_file &&
-	    !token_cache_read(tokens, kept->resource, clock_wall_ms(), &kept->token, err))
+	if (!look_up(tokens, kept, err))
 		return false;
 	if (kept->token.value.size > 0)
 		return true;
-	return ways[tokens->way].fetch(tokens, http, kept->resource, &kept->token, err) &&
-	       (!tokens->cache_file ||
-		token_cache_write(tokens, kept->resource, &kept->token, err));
+	if (!ways[tokens->way].fetch(tokens, http, kept->resource, &kept->token, err))
+		return false;
+	note(tokens, kept);
+	return true;
 }
 
 bool dps_tokens_get(struct dps_tokens *tokens, struct http *http, const char *resource,
@@ -325,13 +344,11 @@ bool dps_tokens_get(struct dps_tokens *tokens, struct http *http, const char *re
 void dps_tokens_forget(struct dps_tokens *tokens, const char *resource)
 {
 	struct kept_token *kept = find_kept(tokens, resource);
-	struct muster_error err;
 
 	if (!kept)
 		return;
 	token_done(&kept->token);
-	if (tokens->cache_file && !token_cache_write(tokens, resource, &kept->token, &err))
-		log_warning("%s, going on", err.message);
+	note(tokens, kept);
 }
 
 const char *dps_tokens_subscription(const struct dps_tokens *tokens)

@@ -357,6 +357,14 @@ def test_tokens_stay_in_a_file_when_asked(make_sign_in, tmp_path):
     assert (done.status, done.cause) == (2, "E1005"), done
 
 
+@pytest.mark.parametrize("where, why", [("none/cache", "No such file or directory"), ("login/cache", "Not a directory")])
+def test_a_token_that_cannot_be_kept_is_used(make_sign_in, where, why):
+    """Twice: the second is fetched in the middle of the run, where the folder or the room for it may be gone."""
+    sign_in = make_sign_in("--fault", "get:status=401:count=1")
+    done = show(sign_in, *sign_in.by_secret(), "--token-cache", sign_in.station.home / where)
+    assert done.status == 0 and f"{why}, going on" in done.stderr and sign_in.tokens_asked() == 2, done
+
+
 def test_a_kept_token_that_is_refused_is_renewed_once(make_sign_in):
     sign_in = make_sign_in("--fault", "get:status=401:count=1")
     cache = sign_in.station.home / "cache"
