@@ -12,6 +12,7 @@
 #include <malloc.h>
 #include <openssl/crypto.h>
 
+#include "muster/log.h"
 #include "muster/process.h"
 #include "muster/secret.h"
 #include "muster/text.h"
@@ -187,7 +188,8 @@ bool process_is_main(void)
 
 static void give_up(const char *what)
 {
-	fprintf(stderr, "muster: [E%u] %s: %s\n", CAUSE_INTERNAL, what, strerror(errno));
+	fprintf(stderr, "%smuster: [E%u] %s: %s\n", log_priority(LOG_ERROR), CAUSE_INTERNAL, what,
+		strerror(errno));
 	_exit(MUSTER_E_INTERNAL);
 }
 
@@ -217,6 +219,7 @@ void process_harden_worker(void)
 	static cJSON_Hooks hooks = { .malloc_fn = wiping_malloc, .free_fn = wiping_free };
 	struct rlimit none = { 0, 0 };
 
+	log_set_stream(getenv("JOURNAL_STREAM"));
 	fill_standard_descriptors();
 	/* The TSS library writes to standard error by itself, at higher levels with secrets in hex. An empty
 	 * configuration shuts the system's OpenSSL modules out. */

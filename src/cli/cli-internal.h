@@ -126,6 +126,8 @@ bool output_rows_end(struct output_rows *rows, struct muster_error *err) MUST_CH
 
 /* "muster: [E3107] sentence" and the remedy, on standard error; or one JSON object there for json and jsonl. */
 void output_error(const struct muster_error *err, enum output_format format, int status);
+/* Of one of several, by its name: the sentence alone, in any format. NULL: of the whole run. */
+void output_failure(const char *name, const struct muster_error *failure);
 
 /* -- Verbs ---------------------------------------------------------------------------------------------------- */
 

@@ -59,12 +59,12 @@ static void say(const struct dps_outage_news *news, int64_t since_ms)
 	char since[16], span[32];
 
 	if (news->is_over) {
-		fprintf(stderr, "muster: %s is back after %s; going on\n", news->what,
-			time_text(span, news->away_ms));
+		fprintf(stderr, "%smuster: %s is back after %s; going on\n", log_priority(LOG_INFO),
+			news->what, time_text(span, news->away_ms));
 		return;
 	}
-	fprintf(stderr, "muster: %s %s since %s: %s; waiting for up to %s, Ctrl-C parks\n",
-		news->what,
+	fprintf(stderr, "%smuster: %s %s since %s: %s; waiting for up to %s, Ctrl-C parks\n",
+		log_priority(LOG_WARNING), news->what,
 		news->why.cause == CAUSE_CLOUD_SERVER_ERROR ? "fails" : "cannot be reached",
 		hour_text(since, since_ms), news->why.message, time_text(span, news->patience_ms));
 }

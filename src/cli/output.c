@@ -6,6 +6,7 @@
 #include <libsmartcols.h>
 
 #include "muster/json.h"
+#include "muster/log.h"
 #include "muster/text.h"
 
 #include "output.h"
@@ -248,6 +249,12 @@ bool result_print(const struct invocation *call, const cJSON *result, struct mus
 
 /* -- Errors ----------------------------------------------------------------------------------------------- */
 
+/* To be spooled is what was asked for. */
+static const char *priority_of(const struct muster_error *failure)
+{
+	return log_priority(failure->cause == CAUSE_DEVICE_SPOOLED ? LOG_INFO : LOG_ERROR);
+}
+
 static bool error_as_json(const struct muster_error *err, const struct muster_cause_info *info,
 			  int status, struct muster_error *second)
 {
@@ -261,7 +268,15 @@ static bool error_as_json(const struct muster_error *err, const struct muster_ca
 	    !json_add_text(object, "detail", err->message) ||
 	    !json_add_text(object, "remedy", info ? info->remedy : NULL))
 		return muster_fail_memory(second);
+	fputs(priority_of(err), stderr);
 	return print_text(stderr, json_print_line(object), second);
+}
+
+void output_failure(const char *name, const struct muster_error *failure)
+{
+	fprintf(stderr, "%smuster: %s%s[E%04u] %s\n", priority_of(failure),
+		PRINTABLE(name ? name : ""), name ? ": " : "", (unsigned)failure->cause,
+		failure->message);
 }
 
 void output_error(const struct muster_error *err, enum output_format format, int status)
@@ -272,8 +287,8 @@ void output_error(const struct muster_error *err, enum output_format format, int
 	if ((format == OUTPUT_JSON || format == OUTPUT_JSONL) &&
 	    error_as_json(err, info, status, &second))
 		return;
-	fprintf(stderr, "muster: [E%04u] %s\n", (unsigned)err->cause, err->message);
+	output_failure(NULL, err);
 	/* A wrong line's sentence says where to look itself. */
 	if (info && err->cause != CAUSE_USAGE)
-		fprintf(stderr, "  try   %s\n", info->remedy);
+		fprintf(stderr, "%s  try   %s\n", priority_of(err), info->remedy);
 }

@@ -5,6 +5,7 @@
 
 #include "muster/clock.h"
 #include "muster/json.h"
+#include "muster/log.h"
 #include "muster/text.h"
 
 #include "outage.h"
@@ -34,8 +35,9 @@ static void print_mistake(void *context, size_t line, size_t column, bool is_war
 	const struct provision_batch *batch = context;
 
 	if (!is_warning || !batch->is_quiet)
-		fprintf(stderr, "%s:%zu:%zu: %s%s\n", PRINTABLE(batch->path), line, column,
-			is_warning ? "warning: " : "", message);
+		fprintf(stderr, "%s%s:%zu:%zu: %s%s\n",
+			log_priority(is_warning ? LOG_WARNING : LOG_ERROR), PRINTABLE(batch->path),
+			line, column, is_warning ? "warning: " : "", message);
 }
 
 static void print_progress(struct provision_batch *batch, const struct station_figures *figures)
@@ -259,8 +261,7 @@ static void note_failure(struct provision_batch *batch, const struct station_res
 	if (result->failure.cause == CAUSE_INTERRUPTED)
 		return;
 	end_line(batch);
-	fprintf(stderr, "muster: %s: [E%04u] %s\n", PRINTABLE(result->device ? result->device : ""),
-		(unsigned)result->failure.cause, result->failure.message);
+	output_failure(result->device, &result->failure);
 }
 
 bool provision_batch_add(void *context, struct station_result *result, struct muster_error *err)

@@ -133,9 +133,7 @@ static void note_failure(struct provision_report *report, const struct station_r
 	report->differ |= report->failure.code != result->failure.code;
 	report->spooled += result->failure.cause == CAUSE_DEVICE_SPOOLED;
 	if (!report->is_single)
-		fprintf(stderr, "muster: %s: [E%04u] %s\n",
-			PRINTABLE(result->socket ? result->socket : result->device),
-			(unsigned)result->failure.cause, result->failure.message);
+		output_failure(result->socket ? result->socket : result->device, &result->failure);
 }
 
 /* A device that got a key nowhere but in its enrollment cannot use it. */

@@ -1,5 +1,6 @@
 /* Mistakes in profiles and configuration files. */
 #include "muster/json.h"
+#include "muster/log.h"
 #include "muster/text.h"
 
 #include "report.h"
@@ -10,7 +11,9 @@ void report_print(const struct profile_report *report)
 		CLEANUP(text_done) struct text text = TEXT_MAX(64 * 1024);
 
 		profile_mistake_print(report, i, &text);
-		fputs(text.data ? text.data : "", stderr);
+		fprintf(stderr, "%s%s",
+			log_priority(report->rows[i].is_warning ? LOG_WARNING : LOG_ERROR),
+			text.data ? text.data : "");
 	}
 }
 

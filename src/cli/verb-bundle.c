@@ -1,6 +1,7 @@
 /* muster bundle: what is spooled goes to another station on a stick, and its receipt comes back. */
 #include "muster/file.h"
 #include "muster/json.h"
+#include "muster/log.h"
 #include "muster/station-bundle.h"
 
 #include "journal.h"
@@ -134,7 +135,7 @@ static void tell_failures(const cJSON *rows)
 		const char *detail = json_text(row, "detail");
 
 		if (detail)
-			fprintf(stderr, "muster: %s: [%s] %s\n",
+			fprintf(stderr, "%smuster: %s: [%s] %s\n", log_priority(LOG_ERROR),
 				PRINTABLE(json_text(row, "registrationId")),
 				json_text(row, "cause"), detail);
 	}

@@ -80,8 +80,8 @@ static void print_mistake(void *context, const struct dps_table_place *place, co
 {
 	const struct import *import = context;
 
-	fprintf(stderr, "%s:%zu:%zu: %s\n", PRINTABLE(import->path), place->line, place->column,
-		message);
+	fprintf(stderr, "%s%s:%zu:%zu: %s\n", log_priority(LOG_ERROR), PRINTABLE(import->path),
+		place->line, place->column, message);
 }
 
 static void warn_of_doubt(void *context, const struct dps_table_place *place, const char *message)
@@ -187,9 +187,9 @@ static bool take_fate(void *context, const struct dps_bulk_item *item, enum dps_
 
 	import->fates[fate]++;
 	if (fate == DPS_BULK_REFUSED || fate == DPS_BULK_DIFFERS)
-		fprintf(stderr, "%s%s:%zu: [E%04u] %s\n", import->shows_progress ? "\n" : "",
-			PRINTABLE(import->path), dps_table_line_of(item->tag), (unsigned)why->cause,
-			why->message);
+		fprintf(stderr, "%s%s%s:%zu: [E%04u] %s\n", import->shows_progress ? "\n" : "",
+			log_priority(LOG_ERROR), PRINTABLE(import->path),
+			dps_table_line_of(item->tag), (unsigned)why->cause, why->message);
 	show_progress(import);
 	return fate > DPS_BULK_ALREADY ||
 	       dps_progress_mark(import->progress, dps_table_row_of(item->tag), err);

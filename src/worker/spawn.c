@@ -67,13 +67,10 @@ static bool find_program(const char *program, char path[PATH_MAX], struct muster
 static bool fill_environment(const char *const *additions, const char *environment[ENVIRONMENT_MAX],
 			     struct muster_error *err)
 {
-	static const char *const kept[] = { "PATH=",
-					    "LANG=",
-					    "TZ=",
-					    "ASAN_OPTIONS=",
-					    "UBSAN_OPTIONS=",
-					    "LSAN_OPTIONS=",
-					    "MUSTER_INSECURE_MEMORY=" };
+	static const char *const kept[] = {
+		"PATH=",         "LANG=",          "TZ=",           "JOURNAL_STREAM=",
+		"ASAN_OPTIONS=", "UBSAN_OPTIONS=", "LSAN_OPTIONS=", "MUSTER_INSECURE_MEMORY="
+	};
 	size_t count = 0;
 
 	for (char **variable = environ; *variable; variable++)

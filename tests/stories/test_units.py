@@ -1,11 +1,13 @@
 """Workers that a service manager starts for each connection, as the units of scripts/systemd have it."""
 import os
 import shutil
+import socket
 import subprocess
 
 import pytest
 
-from lib.paths import RELEASE
+from lib.paths import BUILD, RELEASE
+from lib.program import environment
 from lib.wait import wait_until
 
 
@@ -56,3 +58,32 @@ def test_nobody_listening_is_one_failed_job(release_station, tpm, worker_socket)
     os.mknod(worker_socket, 0o140600)
     done = provision(release_station, tpm, worker_socket)
     assert done.cause == "E7001", done
+
+
+# -- The journal of the machine ----------------------------------------------------------------------------------------
+
+
+def said_to_the_journal(home, *words, inode=0):
+    """What a service's journal gets of muster's standard error, and what an inode further is named as it."""
+    ours, theirs = socket.socketpair()
+    there = os.fstat(theirs.fileno())
+    with ours, theirs:
+        subprocess.run([BUILD / "muster", *words], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=theirs, timeout=120,
+                       env=environment(BUILD, home, {"JOURNAL_STREAM": f"{there.st_dev}:{there.st_ino + inode}"}))
+        theirs.shutdown(socket.SHUT_WR)
+        return ours.makefile().read().splitlines()
+
+
+def test_lines_for_the_journal_have_their_priority(tmp_path):
+    words = ["enrollment", "show", "--enrollment-id", "a", "--login", "HostName=a"]
+    warning, error, remedy = said_to_the_journal(tmp_path, *words)
+    assert warning.startswith("<4>muster: warning: '--login' shows its value"), warning
+    assert error.startswith("<3>muster: [E") and remedy.startswith("<3>  try   ")
+    assert said_to_the_journal(tmp_path, *words, "-o", "json")[1].startswith('<3>{"code":')
+    assert [line[:8] for line in said_to_the_journal(tmp_path, *words, inode=1)] == ["muster: ", "muster: ", "  try   "]
+
+
+def test_mistakes_for_the_journal_have_their_priority(tmp_path):
+    (tmp_path / "wrong.yaml").write_text("name: 1\n")
+    lines = said_to_the_journal(tmp_path, "profile", "check", tmp_path / "wrong.yaml")
+    assert lines[0].startswith(f"<3>{tmp_path}/wrong.yaml:") and lines[-1].startswith("<3>"), lines
