@@ -17,6 +17,7 @@ struct attached_tpm {
 	char *socket; /* the map's name for its port, or without a map udev's MUSTER_SOCKET; or NULL */
 	char *path;  /* ID_PATH: where it is plugged in; or NULL */
 	char *since; /* when udev got to know it, in its words: another one comes later; or NULL */
+	bool is_ruled; /* muster's rules of udev were run for it */
 	bool is_own; /* it has no socket and does not hang on USB: the station's, until the map names its port */
 };
 
@@ -36,6 +37,20 @@ bool attached_tpms_refuse_own(const char *map_file, const char *const *tctis, si
 void attached_tpms_done(struct attached_tpms *tpms);
 /* Says on standard error that it is left alone, being in no socket. */
 void attached_tpm_pass_over(const struct attached_tpm *tpm);
+
+/* muster's rules of udev, and whether they are run, as far as one can tell without being root. For
+ * CLEANUP(udev_rules_done). */
+struct udev_rules {
+	char *file;     /* NULL: not installed, or masked */
+	bool has_udevd; /* one runs here */
+	size_t tpms;    /* that are attached */
+	size_t missed;  /* of these, for which the rules were not run */
+	char *first;    /* of the missed, its node; or NULL */
+};
+/* directories: where rules are looked for, the first holds, NULL-terminated; NULL: where udev does. CAUSE_UDEV. */
+bool udev_rules_find(const char *const *directories, struct udev_rules *ret_rules,
+		     struct muster_error *err) MUST_CHECK;
+void udev_rules_done(struct udev_rules *rules);
 
 /* An array for people: first every socket of the map (socket, path, state: "TPM" with tpm, "token" with token, label, serial,
  * manufacturer, model and flags, "empty", or "not reached" with error), then what is plugged in elsewhere, and tokens of

@@ -8,6 +8,7 @@
 #include "muster/journal.h"
 #include "muster/process.h"
 #include "muster/profile-sockets.h"
+#include "muster/station-attached.h"
 #include "muster/station-hooks.h"
 #include "muster/station.h"
 #include "muster/text.h"
@@ -155,6 +156,30 @@ void doctor_sockets(struct doctor *doctor)
 	else
 		doctor_find(doctor, VERDICT_OK, NULL, "'%s': %zu socket%s", PRINTABLE(file),
 			    map.count, map.count == 1 ? "" : "s");
+}
+
+void doctor_udev(struct doctor *doctor)
+{
+	CLEANUP(udev_rules_done) struct udev_rules rules = { 0 };
+	struct muster_error err = { 0 };
+
+	if (!udev_rules_find(NULL, &rules, &err))
+		doctor_find_error(doctor, VERDICT_WARN, &err);
+	else if (!rules.file)
+		doctor_find(doctor, VERDICT_OK, NULL, "muster's rules are not installed");
+	else if (!rules.has_udevd)
+		doctor_find(doctor, VERDICT_WARN,
+			    "Start systemd-udevd; where that cannot run, name TPMs with --tpm.",
+			    "'%s' is there, and no udevd that would run it", rules.file);
+	else if (rules.missed > 0)
+		doctor_find(doctor, VERDICT_WARN,
+			    "sudo udevadm control --reload && sudo udevadm trigger "
+			    "--subsystem-match=tpmrm",
+			    "'%s' was not run for %zu of %zu TPMs, the first is '%s'", rules.file,
+			    rules.missed, rules.tpms, PRINTABLE(rules.first));
+	else
+		doctor_find(doctor, VERDICT_OK, NULL, "'%s', run for %zu TPM%s", rules.file,
+			    rules.tpms, rules.tpms == 1 ? "" : "s");
 }
 
 /* -- Workers ---------------------------------------------------------------------------------------------- */

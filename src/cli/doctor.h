@@ -49,6 +49,7 @@ void doctor_journal(struct doctor *doctor);
 void doctor_state(struct doctor *doctor);
 void doctor_hooks(struct doctor *doctor);
 void doctor_sockets(struct doctor *doctor);
+void doctor_udev(struct doctor *doctor);
 void doctor_workers(struct doctor *doctor);
 void doctor_sandbox(struct doctor *doctor);
 void doctor_modules(struct doctor *doctor);

@@ -37,6 +37,7 @@ static const struct doctor_check checks[] = {
 	{ "sandbox", doctor_sandbox },
 	{ "TPM devices", doctor_tpm_devices },
 	{ "sockets", doctor_sockets },
+	{ "udev", doctor_udev },
 	{ "PKCS#11 modules", doctor_modules },
 	{ "TLS roots", doctor_roots },
 	{ "proxy", doctor_proxy },

@@ -55,6 +55,7 @@ bool attached_tpm_describe(const struct socket_map *map, struct udev_device *dev
 	tpm.tpm = row && row->tcti ? strdup(row->tcti) : text_format("device:%s", tpm.node);
 	if (!tpm.tpm)
 		return muster_fail_memory(err);
+	tpm.is_ruled = udev_device_get_property_value(device, "MUSTER_KIND") != NULL;
 	tpm.is_own = !tpm.socket && !hangs_on_usb(device);
 	*ret_tpm = tpm;
 	tpm = (struct attached_tpm){ 0 };

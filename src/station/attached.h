@@ -14,3 +14,5 @@ DEFINE_FREEP(udev_device_freep, struct udev_device *, udev_device_unref)
 bool attached_tpm_describe(const struct socket_map *map, struct udev_device *device,
 			   struct attached_tpm *ret_tpm, struct muster_error *err) MUST_CHECK;
 void attached_tpm_done(struct attached_tpm *tpm);
+/* It listens for those who would speak to it. */
+bool udevd_runs(void);

@@ -2,7 +2,6 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "attached.h"
 
@@ -35,7 +34,7 @@ bool plug_watch_open(const struct socket_map *map, struct plug_watch **ret_watch
 	if (!watch)
 		return muster_fail_memory(err);
 	/* libudev would wait for ever, and say nothing. */
-	if (access("/run/udev/control", F_OK) < 0)
+	if (!udevd_runs())
 		return muster_fail(err, CAUSE_UDEV,
 				   "no udevd runs here, so nothing tells of boards that come");
 	watch->map = map;

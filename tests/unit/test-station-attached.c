@@ -187,6 +187,44 @@ static void hears_of_what_is_plugged_in_and_out(void **state)
 	g_free(board);
 }
 
+static void expect_rules(const char *const *directories, const char *file, size_t missed,
+			 const char *first)
+{
+	CLEANUP(udev_rules_done) struct udev_rules rules = { 0 };
+	struct muster_error err;
+
+	assert_good(udev_rules_find(directories, &rules, &err), err);
+	assert_int_equal(rules.has_udevd, has_udevd);
+	assert_true(!rules.file == !file && (!file || strcmp(rules.file, file) == 0));
+	assert_int_equal(rules.missed, missed);
+	assert_true(!rules.first == !first && (!first || strcmp(rules.first, first) == 0));
+}
+
+static void tells_whether_the_rules_are_there_and_run(void **state)
+{
+	static const char real[] = MUSTER_SOURCE_DIR "/udev";
+	static const char file[] = MUSTER_SOURCE_DIR "/udev/71-muster.rules";
+	char masked[] = "/tmp/muster-test-XXXXXX", mask[64];
+
+	(void)state;
+	assert_non_null(mkdtemp(masked));
+	snprintf(mask, sizeof(mask), "%s/71-muster.rules", masked);
+	has_udevd = false;
+	expect_rules((const char *const[]){ "/nowhere", NULL }, NULL, 0, NULL);
+	expect_rules((const char *const[]){ masked, real, NULL }, file, 0, NULL);
+	assert_int_equal(symlink("/dev/null", mask), 0);
+	expect_rules((const char *const[]){ masked, real, NULL }, NULL, 0, NULL);
+	has_udevd = true;
+	g_free(umockdev_testbed_add_device(bed, "tpmrm", "tpmrm1", NULL, NULL, "DEVNAME",
+					   "/dev/tpmrm1", "MUSTER_KIND", "tpm", NULL));
+	expect_rules((const char *const[]){ real, NULL }, file, 0, NULL);
+	plug(NULL, "2", NULL);
+	plug(NULL, "3", NULL);
+	expect_rules((const char *const[]){ real, masked, NULL }, file, 2, "/dev/tpmrm2");
+	assert_int_equal(unlink(mask), 0);
+	assert_int_equal(rmdir(masked), 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -197,6 +235,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(goes_by_the_map_alone_where_there_is_one, make_bed,
 						drop_bed),
 		cmocka_unit_test(needs_a_udevd),
+		cmocka_unit_test_setup_teardown(tells_whether_the_rules_are_there_and_run, make_bed,
+						drop_bed),
 		cmocka_unit_test_setup_teardown(hears_of_what_is_plugged_in_and_out, make_bed,
 						drop_bed),
 	};
