@@ -63,3 +63,4 @@ char *json_print_line(const cJSON *root);
 char *json_print_pretty(const cJSON *root);
 /* A string as a JSON literal with quotes. Caller frees. */
 char *json_quote(const char *value);
+void text_add_json(struct text *out, const char *value);

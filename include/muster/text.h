@@ -24,8 +24,11 @@ struct text {
 
 void text_add(struct text *text, const char *addition);
 void text_add_bytes(struct text *text, const void *data, size_t size);
+/* Makes it that much longer, for the caller to write there; NULL when it cannot be. */
+char *text_extend(struct text *text, size_t size) MUST_CHECK;
 void text_addf(struct text *text, const char *format, ...) PRINTF_LIKE(2, 3);
 void text_add_char(struct text *text, char c);
+void text_add_decimal(struct text *text, int64_t value);
 /* One character by its code point. */
 void text_add_utf8(struct text *text, unsigned code);
 /* Percent-encodes everything but RFC 3986 unreserved characters, upper-case hex. */

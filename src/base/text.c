@@ -40,7 +40,7 @@ static bool text_reserve(struct text *text, size_t addition)
 {
 	size_t max = text->max ? text->max : 1024 * 1024;
 	size_t needed = text->length + addition + 1;
-	size_t capacity = text->capacity ? text->capacity : 64;
+	size_t capacity = text->capacity ? text->capacity : 256;
 	char *data;
 
 	if (text->failed || addition > max || text->length + addition > max) {
@@ -66,14 +66,24 @@ static bool text_reserve(struct text *text, size_t addition)
 	return true;
 }
 
-void text_add_bytes(struct text *text, const void *data, size_t size)
+char *text_extend(struct text *text, size_t size)
 {
+	char *end;
+
 	if (!text_reserve(text, size))
-		return;
-	if (size > 0)
-		memcpy(text->data + text->length, data, size);
+		return NULL;
+	end = text->data + text->length;
 	text->length += size;
 	text->data[text->length] = 0;
+	return end;
+}
+
+void text_add_bytes(struct text *text, const void *data, size_t size)
+{
+	char *end = text_extend(text, size);
+
+	if (end && size > 0)
+		memcpy(end, data, size);
 }
 
 void text_add(struct text *text, const char *addition)
@@ -83,7 +93,23 @@ void text_add(struct text *text, const char *addition)
 
 void text_add_char(struct text *text, char c)
 {
-	text_add_bytes(text, &c, 1);
+	char *end = text_extend(text, 1);
+
+	if (end)
+		*end = c;
+}
+
+void text_add_decimal(struct text *text, int64_t value)
+{
+	char digits[24], *at = digits + sizeof(digits);
+	uint64_t rest = value < 0 ? 0 - (uint64_t)value : (uint64_t)value;
+
+	do
+		*--at = (char)('0' + rest % 10);
+	while (rest /= 10);
+	if (value < 0)
+		*--at = '-';
+	text_add_bytes(text, at, (size_t)(digits + sizeof(digits) - at));
 }
 
 /* Printed where it may fit already; else once more, where there is room. */

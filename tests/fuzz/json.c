@@ -1,5 +1,5 @@
 /* The strict JSON reader: what it takes prints, reads back as the same, and prints the same again; and cJSON, which reads more
- * laxly, makes the same tree of it. */
+ * laxly, makes the same tree of it and prints ours as we do. */
 #include <assert.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,6 +13,14 @@ static cJSON *parse(const char *data, size_t size)
 	cJSON *root = NULL;
 
 	return json_parse(data, size, "the input", &root, &err) ? root : NULL;
+}
+
+static void check_line(const cJSON *root, const char *line)
+{
+	char *of_cjson = cJSON_PrintUnformatted(root);
+
+	assert(of_cjson && strcmp(line, of_cjson) == 0);
+	cJSON_free(of_cjson);
 }
 
 static void check_printed(const cJSON *root, const char *text)
@@ -68,6 +76,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	assert(of_cjson);
 	check_tree(root, of_cjson);
 	line = json_print_line(root);
+	check_line(root, line);
 	check_printed(root, line);
 	json_sort(root);
 	pretty = json_print_pretty(root);

@@ -414,6 +414,32 @@ static void quotes(void **state)
 	assert_string_equal(quoted, "\"a\\\"b\\\\c\\n\\u0001\xc3\xa4/\"");
 }
 
+static void prints_as_cjson_does(void **state)
+{
+	static const double numbers[] = { 0,     -0.0,         1,
+					  -1,    2147483648.0, -9007199254740993.0,
+					  1e15,  1e16,         1e300,
+					  -1e-7, 0.1,          999999999999999.0 };
+	CLEANUP(cJSON_freep) cJSON *root = cJSON_CreateObject();
+	char *expected, all[256];
+	char *line;
+
+	(void)state;
+	for (int i = 0; i < 255; i++)
+		all[i] = (char)(i + 1);
+	all[255] = '\0';
+	assert_non_null(cJSON_AddStringToObject(root, all, all));
+	assert_non_null(cJSON_AddRawToObject(root, "raw", "1.10"));
+	assert_non_null(cJSON_AddNullToObject(root, "null"));
+	for (size_t i = 0; i < ARRAY_SIZE(numbers); i++)
+		assert_non_null(cJSON_AddNumberToObject(root, "n", numbers[i]));
+	expected = cJSON_PrintUnformatted(root);
+	line = json_print_line(root);
+	assert_string_equal(line, expected);
+	free(line);
+	cJSON_free(expected);
+}
+
 /* -- Reading members ----------------------------------------------------------------------------------- */
 
 static void finds_members_by_exact_name(void **state)
@@ -582,6 +608,7 @@ int main(void)
 		cmocka_unit_test(many_names_take_no_longer_than_many_values),
 		cmocka_unit_test(prints_what_it_read),
 		cmocka_unit_test(prints_for_people),
+		cmocka_unit_test(prints_as_cjson_does),
 		cmocka_unit_test(quotes),
 		cmocka_unit_test(finds_members_by_exact_name),
 		cmocka_unit_test(reads_whole_numbers),
