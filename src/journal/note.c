@@ -12,55 +12,69 @@ static const char *or_empty(const char *text)
 	return text ? text : "";
 }
 
-static bool add_text(cJSON *changes, const struct device_field *field,
-		     const struct journal_device *before, const struct journal_device *after)
+static void add_name(struct text *out, const struct device_field *field)
 {
-	const char *old = before ? *device_text(before, field) : NULL;
-	const char *new = *device_text(after, field);
-
-	if (same_text(old, new))
-		return true;
-	return new ? json_add_text(changes, field->name, new)
-		   : cJSON_AddNullToObject(changes, field->name) != NULL;
+	text_add_char(out, out->length > 0 ? ',' : '{');
+	text_add_json(out, field->name);
+	text_add_char(out, ':');
 }
 
-static bool add_number(cJSON *changes, const struct device_field *field,
-		       const struct journal_device *before, const struct journal_device *after)
+static void add_text(struct text *out, const struct device_field *field, const char *value)
 {
-	int64_t new = *device_number(after, field);
-
-	if (before && (field->is_set_once || *device_number(before, field) == new))
-		return true;
-	return json_add_int64(changes, field->name, new);
+	add_name(out, field);
+	if (value)
+		text_add_json(out, value);
+	else
+		text_add(out, "null");
 }
 
-static bool add_change(cJSON *changes, const struct device_field *field,
+static void add_change(struct text *out, const struct device_field *field,
 		       const struct journal_device *before, const struct journal_device *after)
 {
-	if (field->is_in_entry)
-		return true;
 	switch (field->kind) {
 	case DEVICE_TEXT:
-		return add_text(changes, field, before, after);
+		if (!same_text(before ? *device_text(before, field) : NULL,
+			       *device_text(after, field)))
+			add_text(out, field, *device_text(after, field));
+		return;
 	case DEVICE_STATE:
-		return (before && before->state == after->state) ||
-		       json_add_text(changes, field->name, journal_state_name(after->state));
+		if (!before || before->state != after->state)
+			add_text(out, field, journal_state_name(after->state));
+		return;
 	case DEVICE_NUMBER:
 		break;
 	}
-	return add_number(changes, field, before, after);
+	if (before &&
+	    (field->is_set_once || *device_number(before, field) == *device_number(after, field)))
+		return;
+	add_name(out, field);
+	text_add_decimal(out, *device_number(after, field));
 }
 
-static cJSON *changes_between(const struct journal_device *before,
-			      const struct journal_device *after)
+/* An object of the members that changed, as one line. */
+static char *changes_between(const struct journal_device *before,
+			     const struct journal_device *after)
 {
-	CLEANUP(cJSON_freep) cJSON *changes = cJSON_CreateObject();
+	CLEANUP(text_done) struct text out = TEXT_MAX(JOURNAL_BODY_MAX);
+	struct muster_error ignored;
 
-	for (size_t i = 0; i < DEVICE_FIELD_COUNT; i++) {
-		if (!changes || !add_change(changes, &device_fields[i], before, after))
-			return NULL;
-	}
-	return TAKE_PTR(changes);
+	for (size_t i = 0; i < DEVICE_FIELD_COUNT; i++)
+		if (!device_fields[i].is_in_entry)
+			add_change(&out, &device_fields[i], before, after);
+	text_add(&out, out.length > 0 ? "}" : "{}");
+	return text_take(&out, &ignored);
+}
+
+/* *ret_members is NULL for a row that cannot be written as JSON: it is not what was written. */
+static bool all_members(const struct journal_device *device, cJSON **ret_members,
+			struct muster_error *err)
+{
+	CLEANUP(freep) char *text = changes_between(NULL, device);
+
+	if (!text)
+		return muster_fail_memory(err);
+	return json_parse(text, strlen(text), "a device's row", ret_members, err) ||
+	       err->cause == CAUSE_JSON_INVALID;
 }
 
 /* -- Verifying -------------------------------------------------------------------------------------------- */
@@ -112,12 +126,14 @@ bool journal_device_verify(struct journal *journal, const struct journal_device 
 			   struct muster_error *err)
 {
 	CLEANUP(cJSON_freep) cJSON *members = cJSON_CreateObject();
-	CLEANUP(cJSON_freep) cJSON *expected = changes_between(NULL, device);
+	CLEANUP(cJSON_freep) cJSON *expected = NULL;
 	struct folded folded = { .members = members, .row = device };
 	size_t count = 0;
 
-	if (!members || !expected)
+	if (!members)
 		return muster_fail_memory(err);
+	if (!all_members(device, &expected, err))
+		return false;
 	do {
 		if (!journal_device_notes(journal, device->registration_id, folded.last_seq,
 					  take_note, &folded, &count, err))
@@ -178,8 +194,7 @@ static bool check_before(struct journal *journal, const struct journal_device *b
 bool journal_note_changes(struct journal *journal, const struct journal_device *before,
 			  const struct journal_device *after, struct muster_error *err)
 {
-	CLEANUP(cJSON_freep) cJSON *changes = changes_between(before, after);
-	CLEANUP(freep) char *body = changes ? json_print_line(changes) : NULL;
+	CLEANUP(freep) char *body = changes_between(before, after);
 	struct journal_entry entry = {
 		.registration_id = after->registration_id,
 		.at_ms = after->updated_ms,
