@@ -5,14 +5,14 @@ The load tool is wrk, with the bodies that muster sent over as many connections,
 muster wrote, in as many commits, into a journal of its own on the same file system, and derives two keys for each device. Neither
 waits for the other, so the tool has more overlap than anything may have that records what it is going to send before it sends
 it. It composes nothing, reads no answers, and writes no evidence. By turns; the best of each counts. The journal lies on a disk
-(MUSTER_BENCH_DIRECTORY, or the system's place for temporary files), and what the service keeps in memory.
+(MUSTER_BENCH_DIRECTORY, or the system's place for temporary files), and what the service keeps in memory. Nothing is removed
+before the end: ext4 passes by the inodes that were freed in the last minutes, one by one, whenever it makes a file.
 
 MUSTER_BENCH_DEVICES sets how many."""
 # needs: wrk
 import json
 import os
 import pathlib
-import shutil
 import subprocess
 import sys
 import tempfile
@@ -124,7 +124,6 @@ def measure(bench):
         rates = {"muster": bench.muster(), "tool": bench.tool()}
         print(f"muster {rates['muster']:.0f}/s, tool {rates['tool']:.0f}/s, {bench.commits()} commits", flush=True)
         best = {name: max(best[name], rates[name]) for name in best}
-        shutil.rmtree(bench.station.home)
     usage = bench.usage
     print(f"{(usage.ru_utime + usage.ru_stime) * 1000 / DEVICES:.3f} s CPU per 1,000 devices, resident {usage.ru_maxrss / 1024:.0f} MiB")
     ratio = best["muster"] / best["tool"]
