@@ -12,7 +12,7 @@ from lib.software_token import write_secret
 from lib.wait import wait_until
 
 COUNT = 300
-# Tokens that are renewed all the time. What az says without a network is what its HTTP library says.
+# Tokens that end soon, but not before they are there. What az says without a network is what its HTTP library says.
 AZ = """\
 #!/usr/bin/python3
 import json, socket, sys, time
@@ -21,7 +21,7 @@ try:
 except OSError as error:
     open("{failures}", "a").write("x")
     sys.exit({words!r})
-print(json.dumps({{"accessToken": open("{token}").read(), "tokenType": "Bearer", "subscription": "s", "expires_on": int(time.time()) + 2}}))
+print(json.dumps({{"accessToken": open("{token}").read(), "tokenType": "Bearer", "subscription": "s", "expires_on": int(time.time()) + 6}}))
 """
 NO_NETWORK = ("ERROR: HTTPSConnectionPool(host='login.microsoftonline.com', port=443): Max retries exceeded with url: "
               "/organizations/v2.0/.well-known/openid-configuration (Caused by NewConnectionError)")
