@@ -93,6 +93,14 @@ static bool fail_line(const struct reader *reader, const char *what, struct must
 			   (long long)reader->line_number, what);
 }
 
+/* What was not read is not known: neither damaged, nor the end. */
+static bool fail_reading(const struct reader *reader, struct muster_error *err)
+{
+	return muster_fail_errno(err, CAUSE_INPUT_NOT_FOUND, errno,
+				 "reading line %lld of export '%s'", (long long)reader->line_number,
+				 reader->name);
+}
+
 /* What fgets gave is a line, or the next part of one. */
 static bool has_nul(const char *chunk, size_t length, size_t size, FILE *stream)
 {
@@ -107,9 +115,12 @@ static bool read_line(struct reader *reader, struct muster_error *err)
 	reader->line.length = 0;
 	errno = 0;
 	do {
+		bool is_given = fgets(chunk, sizeof(chunk), reader->stream);
 		size_t length;
 
-		if (!fgets(chunk, sizeof(chunk), reader->stream))
+		if (ferror(reader->stream))
+			return fail_reading(reader, err);
+		if (!is_given)
 			return fail_line(reader, "is missing: the export was cut off", err);
 		length = strlen(chunk);
 		text_add_bytes(&reader->line, chunk, length);
@@ -190,7 +201,9 @@ static bool read_end(struct reader *reader, const struct journal_head *head,
 	if (end.seq != head->seq || memcmp(end.digest, head->digest, sizeof(end.digest)) != 0)
 		return fail_line(reader, "names another end than the entries have", err);
 	reader->line_number++;
-	return fgetc(reader->stream) == EOF || fail_line(reader, "stands behind the end", err);
+	if (fgetc(reader->stream) != EOF)
+		return fail_line(reader, "stands behind the end", err);
+	return !ferror(reader->stream) || fail_reading(reader, err);
 }
 
 bool journal_text_verify(FILE *stream, const char *name, journal_entry_fn callback, void *context,

@@ -1,6 +1,8 @@
 /* Devices and entries: put, found, paged, chained, tampered with. */
 #include "journal-fixture.h"
 
+#include <errno.h>
+
 static void gives_back_a_device_as_it_was_put(void **state)
 {
 	struct journal *journal = must_open(JOURNAL_WRITE);
@@ -455,6 +457,92 @@ static void finds_whose_a_key_was(void **state)
 	journal_close(journal);
 }
 
+/* -- The chain as text -- */
+
+static bool add_line(void *context, const struct journal_entry *entry, struct muster_error *unused)
+{
+	(void)unused;
+	journal_text_entry(context, entry);
+	return true;
+}
+
+static void make_export(struct text *out)
+{
+	struct journal *journal;
+	struct journal_head head = { 0 };
+
+	make_journal(2);
+	journal = must_open(JOURNAL_READ);
+	journal_text_begin(out, &head);
+	assert_true(journal_entries_all(journal, NULL, add_line, out, &err));
+	assert_true(journal_head(journal, &head, &err));
+	journal_text_end(out, &head);
+	assert_false(out->failed);
+	journal_close(journal);
+}
+
+/* A file whose disk or network fails behind so many bytes. */
+struct torn {
+	const char *data;
+	size_t length;
+};
+
+static ssize_t read_torn(void *cookie, char *buffer, size_t size)
+{
+	struct torn *torn = cookie;
+	size_t count = torn->length < size ? torn->length : size;
+
+	if (count == 0) {
+		errno = EIO;
+		return -1;
+	}
+	memcpy(buffer, torn->data, count);
+	torn->data += count;
+	torn->length -= count;
+	return (ssize_t)count;
+}
+
+static bool take_any(void *context, const struct journal_entry *entry, struct muster_error *unused)
+{
+	(void)context, (void)entry, (void)unused;
+	return true;
+}
+
+static bool verifies(FILE *stream)
+{
+	struct journal_head before, head;
+	bool is_good;
+
+	assert_non_null(stream);
+	is_good = journal_text_verify(stream, "x", take_any, NULL, &before, &head, &err);
+	fclose(stream);
+	return is_good;
+}
+
+static void takes_no_read_error_for_damage_or_the_end(void **state)
+{
+	struct text text = TEXT_MAX(64 * 1024);
+	size_t begin;
+
+	(void)state;
+	make_export(&text);
+	begin = (size_t)(strchr(text.data, '\n') + 1 - text.data);
+	for (size_t i = 0; i < 4; i++) {
+		const size_t lengths[] = { 0, begin, begin + 20, text.length };
+		struct torn torn = { text.data, lengths[i] };
+
+		assert_false(verifies(
+			fopencookie(&torn, "r", (cookie_io_functions_t){ .read = read_torn })));
+		assert_int_equal(err.origin, ORIGIN_ERRNO);
+		assert_int_equal(err.native, EIO);
+		assert_int_equal(err.cause, CAUSE_INPUT_NOT_FOUND);
+	}
+	assert_false(verifies(fmemopen(text.data, begin + 20, "r")));
+	assert_int_equal(err.cause, CAUSE_JOURNAL_DAMAGED);
+	assert_true(verifies(fmemopen(text.data, text.length, "r")));
+	text_done(&text);
+}
+
 int main(void)
 {
 	static const struct CMUnitTest tests[] = {
@@ -471,6 +559,7 @@ int main(void)
 		CASE(finds_who_made_a_key),
 		CASE(finds_whose_a_secondary_key_is),
 		CASE(finds_whose_a_key_was),
+		CASE(takes_no_read_error_for_damage_or_the_end),
 		CASE(refuses_to_write_behind_a_last_entry_that_was_changed),
 		CASE(refuses_a_body_that_is_no_line_of_json),
 	};
