@@ -51,9 +51,8 @@ static void add_location(struct exchange *exchange, const struct registration *r
 	text_add_url(&id, registration->id);
 	reply_header(&exchange->reply, "Location",
 		     "https://%s/%s/registrations/%s/operations/%s?api-version=%s",
-		     exchange->request->host ? exchange->request->host : "localhost",
-		     exchange->emulator->instance.id_scope, id.data, registration->operation_id,
-		     registration->api_version);
+		     exchange->request->host, exchange->emulator->instance.id_scope, id.data,
+		     registration->operation_id, registration->api_version);
 }
 
 /* -- Register ---------------------------------------------------------------------------------------------- */

@@ -59,12 +59,14 @@ void replay_schedule(const struct exchange *exchange, struct timer *timer, int64
 		.method = keep(replay, request->method),
 		.path = keep(replay, request->path),
 		.api_version = keep(replay, request->api_version),
+		.host = keep(replay, request->host),
 		.authorization = keep(replay, request->authorization),
 		.if_match = keep(replay, request->if_match),
 		.content_type = keep(replay, request->content_type),
 		.body = replay->body,
 		.body_size = request->body_size,
 	};
-	if (!replay->body || !timer_add(timer, wait_ms, serve_again, replay))
+	if (!replay->body || !replay->request.host ||
+	    !timer_add(timer, wait_ms, serve_again, replay))
 		replay_free(replay);
 }

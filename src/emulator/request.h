@@ -27,7 +27,7 @@ struct certificate {
 	size_t size;
 };
 
-/* What came in; all borrowed, headers NULL when missing. */
+/* What came in; all borrowed, headers but Host NULL when missing. */
 struct request {
 	const char *method;
 	const char *path; /* as sent, percent-encoded, without query */

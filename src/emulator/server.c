@@ -79,13 +79,14 @@ static size_t take_certificates(struct visit *visit)
 static void begin(struct visit *visit)
 {
 	struct emulator *emulator = visit->server->emulator;
+	const char *host = header_of(visit, MHD_HTTP_HEADER_HOST);
 
 	visit->request = (struct request){
 		.method = visit->method,
 		.path = visit->path,
 		.api_version = MHD_lookup_connection_value(visit->connection, MHD_GET_ARGUMENT_KIND,
 							   "api-version"),
-		.host = header_of(visit, MHD_HTTP_HEADER_HOST),
+		.host = host ? host : "localhost", /* HTTP/1.0 needs none */
 		.authorization = header_of(visit, MHD_HTTP_HEADER_AUTHORIZATION),
 		.if_match = header_of(visit, MHD_HTTP_HEADER_IF_MATCH),
 		.content_type = header_of(visit, MHD_HTTP_HEADER_CONTENT_TYPE),

@@ -1,4 +1,7 @@
 """The emulator's sign-in authority and management API as an independent client sees them: what holds, and what does not."""
+import http.client
+import json
+import socket
 import urllib.parse
 
 import pytest
@@ -58,6 +61,21 @@ def test_the_management_list_page_by_page(make_sign_in):
     link = urllib.parse.urlsplit(page["nextLink"])
     status, page = call(sign_in, token, f"{link.path}?{link.query}", "GET")
     assert status == 200 and [row["name"] for row in page["value"]] == ["c"] and "nextLink" not in page, page
+
+
+def test_a_request_that_names_no_host_is_answered(make_sign_in):
+    """HTTP/1.0 needs none."""
+    sign_in = make_sign_in()
+    token = sign_in.fetch_token("https://management.azure.com")
+    path = LIST.format(sign_in.authority["subscription"])
+    host, port = sign_in.host().rsplit(":", 1)
+    with socket.create_connection((host, int(port)), timeout=60) as plain, \
+            sign_in.station.service.context.wrap_socket(plain, server_hostname=host) as connection:
+        connection.sendall(f"GET {path}?{VERSION} HTTP/1.0\r\nAuthorization: Bearer {token}\r\n\r\n".encode())
+        answer = http.client.HTTPResponse(connection)
+        answer.begin()
+        rows = json.load(answer)["value"]
+    assert answer.status == 200 and rows[0]["properties"]["serviceOperationsHostName"] == "localhost", rows
 
 
 @pytest.mark.parametrize("path, status, code", [
