@@ -54,12 +54,16 @@ bool service_reach_finish(struct job *job, const struct muster_error *outcome,
 
 /* -- Names ------------------------------------------------------------------------------------------------- */
 
-/* A device that is not here keeps the IDs of its row: they may have been given, not made. */
-static const char *device_id_of_row(const struct job *job)
+/* A device that is not here keeps its IDs: they may have been given, not made. Its row has the registration ID as device ID
+ * where the enrollment has none, and where it has the same. */
+static const char *device_id_of_absent(const struct job *job)
 {
 	const char *id = job->device.device_id;
 
-	return id && strcmp(id, job->registration_id) != 0 ? id : NULL;
+	if (job->spooled)
+		return json_text(json_get(job->spooled, "enrollment"), "deviceId");
+	return id && (job->run->profile.device_id || strcmp(id, job->registration_id) != 0) ? id
+											    : NULL;
 }
 
 static bool expand_ids(struct job *job, struct muster_error *err)
@@ -68,7 +72,7 @@ static bool expand_ids(struct job *job, struct muster_error *err)
 		.serial = job->serial,
 		.registration_id =
 			job_is_absent(job) ? job->registration_id : job->given_registration_id,
-		.device_id = job_is_absent(job) ? device_id_of_row(job) : job->given_device_id,
+		.device_id = job_is_absent(job) ? device_id_of_absent(job) : job->given_device_id,
 	};
 	CLEANUP(names_done) struct names names = { 0 };
 

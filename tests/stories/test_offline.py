@@ -109,18 +109,29 @@ def test_sync_takes_any_name_and_refuses_one_that_is_none(station):
     assert (done.status, done.json) == (0, []) and "waits for nothing" in done.stderr, done
 
 
-def test_ids_given_by_a_manifest_are_kept(station):
+def given_ids(station):
+    """A device ID of its own, one that is the registration ID, and none."""
     manifest = station.home / "manifest.csv"
-    manifest.write_text("serial,registrationId,deviceId\nOFF-1,given-1,device-1\n")
-    command = ["provision", "--profile", station.profile("derived-key"), "--manifest", manifest, "--offline", *unreachable(station),
-               "-o", "json"]
+    manifest.write_text("serial,registrationId,deviceId\nOFF-1,given-1,device-1\nOFF-2,given-2,given-2\nOFF-3,given-3,\n")
+    return manifest
+
+
+def device_ids(station):
+    return {row["registrationId"]: row.get("deviceId", row["registrationId"]) for row in station.service.enrollments()}
+
+
+@pytest.mark.parametrize("template, third", [(None, "given-3"), ("made-{serial}", "made-OFF-3")])
+def test_ids_given_by_a_manifest_are_kept(station, template, third):
+    command = ["provision", "--profile", station.profile("derived-key", {"deviceId": template}), "--manifest", given_ids(station),
+               "--offline", *unreachable(station), "-o", "json"]
     planned = station.muster(*command, "--dry-run")
     assert planned.status == 0 and (planned.json["spooled"], planned.json["yieldPercent"]) == (0, 0), planned
     done = station.muster(*command)
-    assert done.status == 6 and "1 device is ready and waits to be sent" in done.stderr and "failed" not in done.stderr, done
+    assert done.status == 6 and "3 devices are ready and wait to be sent" in done.stderr and "failed" not in done.stderr, done
     assert station.rows()["given-1"]["state"] == "spooled"
-    assert station.sync().status == 0
-    assert station.service.enrollment("given-1")["deviceId"] == "device-1"
+    done = station.sync()
+    assert done.status == 0, done
+    assert device_ids(station) == {"given-1": "device-1", "given-2": "given-2", "given-3": third}
 
 
 def test_sync_uses_the_profile_as_it_was(station):

@@ -4,7 +4,8 @@ import hashlib
 
 import pytest
 
-from test_offline import offline, spool
+from lib import batch
+from test_offline import device_ids, given_ids, offline, spool
 
 
 def outbox(station, *arguments):
@@ -79,6 +80,18 @@ def test_device_that_could_not_be_reached_is_sent_by_sync(station):
     assert station.sync().status == 0
     assert outbox(station) == {}
     assert station.service.enrollment(name)
+
+
+@pytest.mark.parametrize("faults", [["bulk+put+get:status=503:retry-after=0"], ["bulk+put:cut-after", "get:status=503:retry-after=0"]])
+def test_ids_of_devices_that_could_not_be_reached_are_kept(station, faults):
+    profile = station.profile("derived-key", {"deviceId": "made-{serial}"})
+    restart(station, *faults)
+    done = batch.provision(station, given_ids(station), "--patience", "0", profile=profile)
+    assert done.status in (6, 9) and len(outbox(station, "--waits", "network")) == 3, done
+    restart(station)
+    done = station.sync()
+    assert done.status == 0, done
+    assert device_ids(station) == {"given-1": "device-1", "given-2": "given-2", "given-3": "made-OFF-3"}
 
 
 def test_device_that_needs_its_hardware_says_so(station, tpm):
