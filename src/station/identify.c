@@ -7,6 +7,7 @@
 
 #include "brake.h"
 #include "known.h"
+#include "life.h"
 #include "muster/encoding.h"
 #include "muster/json.h"
 #include "muster/log.h"
@@ -100,7 +101,7 @@ static struct known_claim claim_of(const struct job *job)
 	return claim;
 }
 
-/* Where its enrollment was sent to. */
+/* Where its enrollment was sent to in the life that it has. */
 struct sendings {
 	bool are_unknown; /* to whom: an older muster did not say */
 	char host[256];   /* the last one's; "" for none */
@@ -112,39 +113,49 @@ static bool take_sending(void *context, const struct journal_entry *entry, struc
 	CLEANUP(cJSON_freep) cJSON *body = NULL;
 	const char *host;
 
-	if (entry->kind != JOURNAL_INTENT || strcmp(entry->stage, stage_name(STAGE_ENROLL)) != 0)
-		return true;
 	if (!json_parse(entry->body, strlen(entry->body), "a journal entry", &body, err))
 		return false;
+	if (life_ends(entry, body))
+		*sendings = (struct sendings){ 0 };
+	if (entry->kind != JOURNAL_INTENT || strcmp(entry->stage, stage_name(STAGE_ENROLL)) != 0)
+		return true;
 	host = json_text(body, "host");
 	sendings->are_unknown = sendings->are_unknown || !host;
 	snprintf(sendings->host, sizeof(sendings->host), "%s", host ? host : "");
 	return true;
 }
 
-/* The ID scope is what somebody has typed until the device has registered with it. Before that its service is the one that its
- * enrollment was sent to. */
+static bool fail_service(const struct job *job, const char *known, const char *here,
+			 struct muster_error *err)
+{
+	return muster_fail(err, CAUSE_SERVICE_CHANGED,
+			   "device '%s' is in the journal as provisioned into '%s', not '%s'",
+			   PRINTABLE(job->registration_id), PRINTABLE(known), PRINTABLE(here));
+}
+
+/* The ID scope is what somebody has typed until the device has registered with it. Before that, and where no scope is known, its
+ * service is the one that its enrollment was sent to. */
 static bool check_service(const struct job *job, struct muster_error *err)
 {
 	const struct journal_device *known = &job->device;
-	const char *here = job->run->id_scope;
+	const char *here = job->run->id_scope, *host = job_host(job);
+	bool has_scopes = known->service && here;
 	struct sendings sendings = { 0 };
+	bool is_elsewhere;
 
-	if (known->state == JOURNAL_FAILED || !known->service || !here ||
-	    strcmp(known->service, here) == 0)
+	if (known->state == JOURNAL_FAILED || (has_scopes && strcmp(known->service, here) == 0))
 		return true;
-	if (!known->hub) {
-		if (!journal_entries_all(job->run->journal, job->registration_id, take_sending,
-					 &sendings, err))
-			return false;
-		if (!sendings.are_unknown &&
-		    (!sendings.host[0] || strcmp(sendings.host, job_host(job)) == 0))
-			return true;
-	}
-	return muster_fail(err, CAUSE_SERVICE_CHANGED,
-			   "device '%s' is in the journal as provisioned into '%s', not '%s'",
-			   PRINTABLE(job->registration_id), PRINTABLE(known->service),
-			   PRINTABLE(here));
+	if (!has_scopes && (!host[0] || !journal_state_is_live(known->state)))
+		return true;
+	if (has_scopes && known->hub)
+		return fail_service(job, known->service, here, err);
+	if (!journal_entries_all(job->run->journal, job->registration_id, take_sending, &sendings,
+				 err))
+		return false;
+	is_elsewhere = sendings.host[0] && strcmp(sendings.host, host) != 0;
+	if (has_scopes && (is_elsewhere || sendings.are_unknown))
+		return fail_service(job, known->service, here, err);
+	return !is_elsewhere || fail_service(job, sendings.host, host, err);
 }
 
 /* One that is under way is read back before it is sent, and differs then. Of a released one nothing might be asked. */

@@ -60,6 +60,14 @@ static const char *or_as_known(const struct job *job, const char *value, const c
 	return !value && job_is_absent(job) ? known : value;
 }
 
+/* What may have been enrolled there stays there, though this run did not need to know. */
+static const char *service_of(const struct job *job)
+{
+	if (job->run->id_scope || !journal_state_is_live(job->device.state))
+		return job->run->id_scope;
+	return job->device.service;
+}
+
 static const char *verification_of(const struct job *job, enum journal_state state)
 {
 	if (state != JOURNAL_RELEASED)
@@ -78,7 +86,7 @@ bool job_put_row(struct job *job, enum journal_state state, enum stage stage,
 		.registration_id = job->registration_id,
 		.serial = job->serial,
 		.device_id = job->device_id ? job->device_id : job->registration_id,
-		.service = run->id_scope,
+		.service = service_of(job),
 		.attestation = profile_attestation_word(run->profile.attestation),
 		.key_kind = job->key_digest[0] ? key_kind(job) : NULL,
 		.key_digest = job->key_digest[0] ? job->key_digest : NULL,

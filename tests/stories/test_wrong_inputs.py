@@ -265,20 +265,79 @@ def test_after_a_decision_that_nothing_is_there_any_id_scope_will_do(station):
     assert station.provision(station.profile("derived-key"), SERIAL).json["verified"] is True
 
 
-def test_device_of_another_service(station, make_emulator):
+@pytest.fixture
+def other(make_emulator):
+    return make_emulator(name="other")
+
+
+def login_to(station, other):
+    path = station.home / "elsewhere"
+    if not path.exists():
+        write_secret(path, other.connection_string + "\n")
+    return ["--login-file", path, "--ca-file", other.ca_file]
+
+
+def place_of(station, other):
+    return [*login_to(station, other), "--id-scope", other.id_scope, "--device-endpoint", other.url.removeprefix("https://")]
+
+
+def assert_kept_from(other, done):
+    assert (done.status, done.cause) == (7, "E3105"), done
+    assert Service(other.connection_string, other.ca_file).enrollments() == []
+
+
+def test_device_of_another_service(station, other):
     """One that is verified is known to be there; one that waits was sent to that host."""
-    other = make_emulator(name="other")
-    profile, elsewhere = station.profile("derived-key"), station.home / "elsewhere"
-    write_secret(elsewhere, other.connection_string + "\n")
+    profile = station.profile("derived-key")
     assert station.provision(profile, "done").status == 0
     mistyped(station, "waits")
     for serial in ("done", "waits"):
-        done = station.provision(profile, serial, "--login-file", elsewhere, "--ca-file", other.ca_file, "--id-scope", other.id_scope,
-                                 "--device-endpoint", other.url.removeprefix("https://"))
-        assert (done.status, done.cause) == (7, "E3105"), done
-    assert Service(other.connection_string, other.ca_file).enrollments() == []
+        assert_kept_from(other, station.provision(profile, serial, *place_of(station, other)))
     done = station.provision(profile, "done", "--id-scope", OTHER_SCOPE)
     assert (done.status, done.cause) == (7, "E3105"), done
+
+
+def test_device_of_another_service_that_was_made_ready_once_more(station, other):
+    """A run without a network needs no ID scope, and takes none away."""
+    mistyped(station, "waits")
+    done = station.muster("provision", "--profile", station.profile("derived-key"), "--serial", "waits", "--offline", "--journal",
+                          station.journal, "--out", station.out)
+    assert done.cause == "E5180", done
+    assert_kept_from(other, station.sync(*place_of(station, other)))
+    is_finished(station, "waits", station.sync())
+
+
+def scopeless(station, *words):
+    return station.muster(*words, "--journal", station.journal, "--out", station.out, "-o", "json")
+
+
+def here(station):
+    return ["--login-file", station.login_file, "--ca-file", station.emulator.ca_file]
+
+
+def test_device_of_another_service_without_any_id_scope(station, other):
+    """Nothing is verified, so the host of the sending is all that is known."""
+    profile = station.profile("derived-key", {"verify": "none"})
+    work = ["provision", "--profile", profile, "--serial", "waits"]
+    batch.restart(station, "--fault", "put:cut-after:count=1", "--fault", "get:status=503:retry-after=0")
+    assert scopeless(station, *work, *here(station)).status in (6, 9)
+    assert station.rows()["waits"]["state"] == "parked"
+    for words in (["sync"], work):
+        assert_kept_from(other, scopeless(station, *words, *login_to(station, other)))
+    batch.restart(station)
+    assert scopeless(station, "sync", *here(station)).json[0]["state"] == "enrolled"
+    retired = station.muster("retire", "waits", "--reason", "moved", "--journal", station.journal, *here(station))
+    assert retired.status == 0, retired
+    assert scopeless(station, *work, *login_to(station, other)).json["state"] == "enrolled"
+
+
+def test_manifest_of_another_service_without_any_id_scope(station, other):
+    """What is released there is not released here."""
+    profile, path = station.profile("derived-key", {"verify": "none"}), batch.manifest(station, batch.serials(2))
+    work = ["provision", "--profile", profile, "--manifest", path]
+    assert scopeless(station, *work, *here(station)).json["enrolled"] == 2
+    assert_kept_from(other, scopeless(station, *work, *login_to(station, other)))
+    assert scopeless(station, *work, *here(station)).json["before"] == 2
 
 
 # -- Journal and disk -------------------------------------------------------------------------------------------------
