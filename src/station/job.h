@@ -216,6 +216,7 @@ struct job {
 	bool is_derived_again; /* a life of it that has ended had a derived key, too */
 	int64_t failures;      /* runs that count against its budget */
 	cJSON *spooled;        /* what was noted when it was spooled; see spool.c */
+	bool is_noted;         /* and it is what this run's profile says */
 	char attempt_id[33];
 	int64_t attempt;
 

@@ -68,6 +68,12 @@ static const char *service_of(const struct job *job)
 	return job->device.service;
 }
 
+/* What was spooled is sent by the profile that it was composed by. */
+static bool is_of_former_profile(const struct job *job)
+{
+	return job->run->way != RUN_SYNC && job->spooled && !job->is_noted;
+}
+
 static const char *verification_of(const struct job *job, enum journal_state state)
 {
 	if (state != JOURNAL_RELEASED)
@@ -81,6 +87,7 @@ bool job_put_row(struct job *job, enum journal_state state, enum stage stage,
 		 enum muster_cause cause, struct muster_error *err)
 {
 	const struct run *run = job->run;
+	bool is_former = is_of_former_profile(job);
 	char key_id[2 * 64 + 1];
 	struct journal_device row = {
 		.registration_id = job->registration_id,
@@ -99,8 +106,8 @@ bool job_put_row(struct job *job, enum journal_state state, enum stage stage,
 			     : run->profile.attestation == PROFILE_X509
 				     ? or_as_known(job, run->token_text, job->device.key_place)
 				     : NULL,
-		.profile_name = run->profile.name,
-		.profile_digest = run->profile.digest,
+		.profile_name = is_former ? job->device.profile_name : run->profile.name,
+		.profile_digest = is_former ? job->device.profile_digest : run->profile.digest,
 		.batch = run->batch ? run->batch->manifest.digest : job->device.batch,
 		.operator= run->who.operator_name,
 		.station = run->who.station,

@@ -8,6 +8,7 @@
 #include "approval.h"
 #include "evidence.h"
 #include "expiry.h"
+#include "kept-profile.h"
 #include "life.h"
 #include "muster/encoding.h"
 #include "muster/json.h"
@@ -111,16 +112,31 @@ static bool is_noted(const struct job *job, const cJSON *body)
 	return true;
 }
 
-bool spool_record(struct job *job, struct muster_error *err)
+static bool take_note(struct job *job, struct muster_error *err)
 {
 	CLEANUP(cJSON_freep) cJSON *body = compose_note(job, err);
 
 	if (!body)
 		return muster_error_prefix(err, "spooling device '%s'",
 					   PRINTABLE(job->registration_id));
-	return (is_noted(job, body) ||
-		job_record(job, JOURNAL_NOTE, STAGE_ENROLL, TAKE_PTR(body), err)) &&
+	job->is_noted = is_noted(job, body) ||
+			job_record(job, JOURNAL_NOTE, STAGE_ENROLL, TAKE_PTR(body), err);
+	return job->is_noted;
+}
+
+bool spool_record(struct job *job, struct muster_error *err)
+{
+	return take_note(job, err) &&
 	       job_put_row(job, JOURNAL_SPOOLED, STAGE_ENROLL, CAUSE_NONE, err);
+}
+
+bool spool_renew(struct job *job, struct muster_error *err)
+{
+	const struct run *run = job->run;
+
+	if (!job->spooled || job_is_dry(job) || job->was_released || run->way != RUN_WHOLE)
+		return true;
+	return kept_profile_keep(run->journal_path, &run->profile, err) && take_note(job, err);
 }
 
 /* -- Finding it again ------------------------------------------------------------------------------------------------- */

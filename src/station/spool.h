@@ -23,3 +23,5 @@ bool spool_take_up(struct job *job, struct muster_error *err) MUST_CHECK;
 /* Whether what is about to be sent is what was spooled: CAUSE_SPOOLED_OTHERWISE. With the device at hand the profile may have
  * changed since, but not the keys that it was given. */
 bool spool_check(const struct job *job, struct muster_error *err) MUST_CHECK;
+/* With the device at hand: before anything is sent, the note becomes that of what is sent, and its profile is kept. */
+bool spool_renew(struct job *job, struct muster_error *err) MUST_CHECK;

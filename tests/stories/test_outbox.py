@@ -151,6 +151,41 @@ def test_spooled_device_whose_registration_found_no_service_is_sent_without_it(s
     assert outbox(station) == {}
 
 
+@pytest.mark.parametrize("faults", [["put:cut-after:count=1", "get:status=503:retry-after=0"], ["put+get:status=503:retry-after=0"]],
+                         ids=["sent", "not sent"])
+def test_spooled_device_that_was_taken_up_with_another_profile_is_sent_by_that(station, faults):
+    name = spool(station, station.profile("derived-key"), "WAIT-1")
+    other = station.profile("derived-key", {"initialTwin": {"tags": {"product": "other"}}}, name="other")
+    restart(station, *faults)
+    assert station.provision(other, "WAIT-1", "--patience", "0").status in (6, 9)
+    assert list(outbox(station, "--waits", "network")) == [name]
+    restart(station)
+    done = station.sync()
+    assert done.status == 0 and done.json[0]["verified"] is True, done
+    assert station.service.enrollment(name)["initialTwin"]["tags"]["product"] == "other"
+
+
+def test_spooled_tpm_that_was_taken_up_with_another_profile_is_sent_by_that(station, tpm):
+    name = spool(station, station.profile("tpm"), "WAIT-T", "--tpm", tpm.tcti)
+    other = station.profile("tpm", {"initialTwin": {"tags": {"product": "other"}}}, name="other")
+    restart(station, "put+get:status=503:retry-after=0")
+    assert station.provision(other, "WAIT-T", "--tpm", tpm.tcti, "--patience", "0").status == 6
+    restart(station)
+    done = station.sync()
+    assert done.status == 0 and done.json[0]["state"] == "enrolled", done
+    assert station.service.enrollment(name)["initialTwin"]["tags"]["product"] == "other"
+
+
+def test_spooled_device_that_another_profile_is_not_for_is_sent_by_its_own(station):
+    """That one's master derives other keys."""
+    name = spool(station, station.profile("derived-key"), "WAIT-1")
+    other = station.profile("derived-key", {"attestation": {"symmetricKey": {"primaryMaster": {"file": "keys/secondary.key"}}}}, name="other")
+    done = station.provision(other, "WAIT-1")
+    assert (done.status, done.cause) == (5, "E5183"), done
+    assert list(outbox(station, "--waits", "network")) == [name]
+    assert station.sync().json[0]["verified"] is True
+
+
 def test_dead_letter_after_the_budget_and_retry_puts_it_back(station):
     name = conflicting(station, 1)
     row = outbox(station, "--waits", "person")[name]
