@@ -58,6 +58,8 @@ as_bench() {
 }
 
 saw boot
+saw doctor-early
+muster doctor -o jsonl
 /lib/systemd/systemd-udevd --daemon
 insmod /tpm_vtpm_proxy.ko
 for number in 0 1 2 3; do
@@ -99,6 +101,9 @@ udevadm info -q property /dev/tpmrm1 | cat
 
 saw list
 as_bench "muster socket list -o jsonl"
+
+saw doctor
+as_bench "muster doctor -o jsonl"
 
 saw all-attached
 as_bench "muster provision --all-attached -o jsonl -v 2>/home/bench/said; echo status \$?; cat /home/bench/said"

@@ -89,6 +89,12 @@ def test_udev_names_sockets_and_leaves_access_to_the_group(seen):
     assert "MUSTER_SOCKET=2" in names and "MUSTER_KIND=tpm" in names and ":muster:" in names, names
 
 
+def test_the_doctor_tells_whether_the_rules_are_run(seen):
+    early, late = ([row for row in rows(seen[name]) if row.get("check") == "udev"] for name in ("doctor-early", "doctor"))
+    assert [row["verdict"] for row in early] == ["warn"] and "no udevd" in early[0]["seen"], early
+    assert late == [{"check": "udev", "verdict": "ok", "seen": "'/etc/udev/rules.d/71-muster.rules', run for 4 TPMs"}], late
+
+
 def test_the_list_tells_sockets_from_other_ports(seen):
     assert [(row.get("socket"), row["tpm"], row["state"]) for row in rows(seen["list"])] == [
         ("1", "device:/dev/tpmrm0", "TPM"), ("2", "device:/dev/tpmrm1", "TPM"), ("3", "device:/dev/tpmrm2", "TPM"),
