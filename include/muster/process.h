@@ -40,8 +40,8 @@ struct process_result {
 	int status;       /* 128 + signal when one ended it */
 	char errors[512]; /* the beginning of its standard error */
 };
-/* Runs it to its end with nothing on standard input; blocks until then. CAUSE_PROGRAM_FAILED when it takes too long or
- * writes too much, and it is killed then. Its output is treated as a secret. */
+/* Runs it to its end with nothing on standard input; blocks until then, and not for what it leaves behind.
+ * CAUSE_PROGRAM_FAILED when it takes too long or writes too much, and it is killed then. Its output is treated as a secret. */
 bool process_run(const struct process_command *command, struct secret *ret_output,
 		 struct process_result *ret_result, struct muster_error *err) MUST_CHECK;
 /* The allocator under libcurl: wipes on free and on growth. */

@@ -117,41 +117,29 @@ static bool read_some(int *fd, char *data, size_t room, size_t *used)
 	return true;
 }
 
-/* A program may close its outputs and go on. */
-static bool wait_for_end(const struct process_command *command, const struct child *child,
-			 int64_t until_ms, struct muster_error *err)
+/* Until it has ended and what it wrote is read; a child of its own that still has its outputs is not waited for. Of errors the
+ * beginning is kept, of output there must not be too much. */
+static bool collect(const struct process_command *command, struct child *child, int64_t until_ms,
+		    struct secret *output, struct process_result *result, struct muster_error *err)
 {
 	CLEANUP(closep) int end = pidfd_open(child->pid, 0);
-	struct pollfd wait = { .fd = end, .events = POLLIN };
-	int count = 0, wait_ms = 0;
+	size_t used = 0, errors_used = 0;
+	unsigned silences = 0;
+	int wait_ms = 0;
 
 	if (end < 0)
 		return muster_fail_errno(err, CAUSE_INTERNAL, errno, "waiting for %s",
 					 command->arguments[0]);
-	do {
-		if (!may_go_on(command, until_ms, &wait_ms, err))
-			return false;
-		count = poll(&wait, 1, wait_ms);
-	} while (count == 0 || (count < 0 && errno == EINTR));
-	return count > 0 || muster_fail_errno(err, CAUSE_INTERNAL, errno, "waiting for %s",
-					      command->arguments[0]);
-}
-
-/* Until both ends are closed. Of errors the beginning is kept, of output there must not be too much. */
-static bool collect(const struct process_command *command, struct child *child, int64_t until_ms,
-		    struct secret *output, struct process_result *result, struct muster_error *err)
-{
-	size_t used = 0, errors_used = 0;
-	int wait_ms = 0;
-
-	while (child->output >= 0 || child->errors >= 0) {
+	/* Twice: a last word may come between the look for words and that for the end. */
+	while (silences < 2) {
 		struct pollfd ends[] = { { .fd = child->output, .events = POLLIN },
-					 { .fd = child->errors, .events = POLLIN } };
+					 { .fd = child->errors, .events = POLLIN },
+					 { .fd = end, .events = POLLIN } };
 		int count;
 
 		if (!may_go_on(command, until_ms, &wait_ms, err))
 			return false;
-		count = poll(ends, 2, wait_ms);
+		count = poll(ends, ARRAY_SIZE(ends), wait_ms);
 		if (count < 0 && errno != EINTR)
 			return muster_fail_errno(err, CAUSE_INTERNAL, errno, "waiting for %s",
 						 command->arguments[0]);
@@ -165,6 +153,7 @@ static bool collect(const struct process_command *command, struct child *child, 
 		if (ends[1].revents)
 			(void)read_some(&child->errors, result->errors, sizeof(result->errors) - 1,
 					&errors_used);
+		silences += !ends[0].revents && !ends[1].revents;
 	}
 	secret_shrink(output, used);
 	return true;
@@ -180,8 +169,7 @@ bool process_run(const struct process_command *command, struct secret *ret_outpu
 
 	*ret_result = (struct process_result){ 0 };
 	if (!secret_new(&output, command->output_max, err) || !start(command, &child, err) ||
-	    !collect(command, &child, until_ms, &output, ret_result, err) ||
-	    !wait_for_end(command, &child, until_ms, err))
+	    !collect(command, &child, until_ms, &output, ret_result, err))
 		return false;
 	while (waitpid(child.pid, &status, 0) < 0 && errno == EINTR)
 		continue;

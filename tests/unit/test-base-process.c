@@ -16,6 +16,7 @@
 #include <cjson/cJSON.h>
 #include <openssl/crypto.h>
 
+#include "muster/clock.h"
 #include "muster/process.h"
 
 static void the_environment_is_what_was_allowed(void **state)
@@ -203,6 +204,24 @@ static void a_program_has_as_long_as_it_was_given(void **state)
 	assert_memory_equal(output.data, "out\n", 4);
 }
 
+/* What it wrote is there, though a child that it left has its outputs still. */
+static void whom_a_program_leaves_behind_is_not_waited_for(void **state)
+{
+	CLEANUP(secret_done) struct secret output = { 0 };
+	struct process_result result;
+	struct muster_error err;
+	int64_t begun_ms = clock_now_ms();
+
+	(void)state;
+	assert_good(run_shell("sleep 30 & echo out; echo why >&2", 60000, &output, &result, &err),
+		    err);
+	assert_in_range(clock_now_ms() - begun_ms, 0, 25000);
+	assert_int_equal(result.status, 0);
+	assert_string_equal(result.errors, "why\n");
+	assert_int_equal(output.size, 4);
+	assert_memory_equal(output.data, "out\n", 4);
+}
+
 static void a_program_ends_when_it_is_wanted_no_more(void **state)
 {
 	/* As it goes on; after its outputs are closed; and by its own end, of the same signal perhaps. */
@@ -232,6 +251,7 @@ int main(void)
 		cmocka_unit_test(memory_is_wiped_when_freed_or_moved),
 		cmocka_unit_test(a_closed_standard_descriptor_is_filled),
 		cmocka_unit_test(a_program_has_as_long_as_it_was_given),
+		cmocka_unit_test(whom_a_program_leaves_behind_is_not_waited_for),
 		cmocka_unit_test(a_program_ends_when_it_is_wanted_no_more),
 	};
 	static const char *const variables[] = {
