@@ -30,6 +30,7 @@ static const struct row tpm_rows[] = {
 	{ TPM2_RC_OBJECT_HANDLES, CAUSE_TPM_NO_ROOM },
 	{ TPM2_RC_SESSION_MEMORY, CAUSE_TPM_NO_ROOM },
 	{ TPM2_RC_SESSION_HANDLES, CAUSE_TPM_NO_ROOM },
+	{ TPM2_RC_NV_SPACE, CAUSE_TPM_NO_ROOM },
 	{ TPM2_RC_NV_UNAVAILABLE, CAUSE_TPM_NO_ROOM },
 	{ TPM2_RC_INITIALIZE, CAUSE_TPM_RESET },
 	/* What was loaded a moment ago is not there any more. */
