@@ -100,7 +100,8 @@ bool dps_outage_is_patient(const struct dps_outage *outage)
 bool dps_outage_may_be(const struct dps_outage *outage, const struct muster_error *failure)
 {
 	return dps_outage_is_patient(outage) && (failure->cause == CAUSE_CLOUD_UNREACHABLE ||
-						 failure->cause == CAUSE_CLOUD_SERVER_ERROR);
+						 failure->cause == CAUSE_CLOUD_SERVER_ERROR ||
+						 failure->cause == CAUSE_CLOUD_THROTTLED);
 }
 
 bool dps_outage_is_troubled(const struct dps_outage *outage)

@@ -217,18 +217,20 @@ static void deadlines_stand_still_meanwhile(void **state)
 	assert_int_equal(dps_outage_clock_ms(&outage, now_ms + 50010), before_ms + 10);
 }
 
-static void only_an_authority_that_is_away_is_waited_for(void **state)
+static void only_an_authority_that_is_away_or_busy_is_waited_for(void **state)
 {
 	struct heard heard = { 0 };
 	struct dps_outage outage = outage_of(HOUR_MS, &heard);
-	struct muster_error away, refused;
+	struct muster_error away, throttled, refused;
 
 	(void)state;
 	muster_fail(&away, CAUSE_CLOUD_UNREACHABLE, "no route");
+	muster_fail(&throttled, CAUSE_CLOUD_THROTTLED, "not now");
 	muster_fail(&refused, CAUSE_SIGN_IN_REFUSED, "no");
 	assert_false(dps_outage_may_be(&outage, &away));
 	dps_outage_well(&outage, 1000);
 	assert_true(dps_outage_may_be(&outage, &away));
+	assert_true(dps_outage_may_be(&outage, &throttled));
 	assert_false(dps_outage_may_be(&outage, &refused));
 	outage.patience_ms = 0;
 	assert_false(dps_outage_may_be(&outage, &away));
@@ -247,7 +249,7 @@ int main(void)
 		cmocka_unit_test(a_wait_that_the_service_asks_for_is_kept),
 		cmocka_unit_test(a_machine_that_slept_asks_once_more),
 		cmocka_unit_test(deadlines_stand_still_meanwhile),
-		cmocka_unit_test(only_an_authority_that_is_away_is_waited_for),
+		cmocka_unit_test(only_an_authority_that_is_away_or_busy_is_waited_for),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
