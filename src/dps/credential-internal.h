@@ -27,6 +27,7 @@ struct dps_credential {
 struct named {
 	struct dps_credential *manager; /* for the management API */
 	char *subscription, *group, *name;
+	bool is_refused; /* what was found of it last */
 };
 
 struct dps_credential *credential_new(const struct credential_kind *kind, struct muster_error *err)

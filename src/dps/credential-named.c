@@ -143,8 +143,9 @@ static bool connect_named(struct dps_credential *credential, struct http *http,
 {
 	struct named *named = credential->named;
 	CLEANUP(dps_client_freep) struct dps_client *client = NULL;
+	CLEANUP(dps_login_done) struct dps_login found = { 0 };
 
-	if (credential->login.host[0])
+	if (credential->login.host[0] && !named->is_refused)
 		return true;
 	if (!named->subscription && !ask_session(named, http, err))
 		return false;
@@ -156,7 +157,13 @@ static bool connect_named(struct dps_credential *credential, struct http *http,
 		.target = { dps_tokens_endpoints(named->manager->tokens)->management,
 			    named->subscription, named->group, named->name },
 	};
-	return find_service(&lookup, err) && find_key(&lookup, &credential->login, err);
+	if (!find_service(&lookup, err) || !find_key(&lookup, &found, err))
+		return false;
+	dps_login_done(&credential->login);
+	credential->login = found;
+	found = (struct dps_login){ 0 };
+	named->is_refused = false;
+	return true;
 }
 
 static bool authorize_named(struct dps_credential *credential, struct http *http,
@@ -164,6 +171,13 @@ static bool authorize_named(struct dps_credential *credential, struct http *http
 {
 	return connect_named(credential, http, err) &&
 	       credential_authorize_by_key(credential, http, request, err);
+}
+
+/* Its key may have been regenerated since it was looked up. */
+static bool forget_named(struct dps_credential *credential)
+{
+	credential->named->is_refused = true;
+	return credential_forget_key_token(credential);
 }
 
 static void free_named(struct dps_credential *credential)
@@ -182,7 +196,7 @@ static void free_named(struct dps_credential *credential)
 static const struct credential_kind by_name = {
 	.connect = connect_named,
 	.authorize = authorize_named,
-	.forget = credential_forget_key_token,
+	.forget = forget_named,
 	.free = free_named,
 };
 

@@ -1,6 +1,11 @@
 """The service by its name: looked up through the management API, entered with a policy's key or with a token."""
+import base64
+import json
+
 import pytest
 
+from lib.batch import created, restart
+from lib.outage import Run, lose_service
 from lib.sign_in import SignIn
 
 
@@ -148,3 +153,22 @@ def test_the_command_line_holds_over_the_environment(make_sign_in):
                                   "--subscription", sign_in.authority["subscription"],
                                   env={"MUSTER_LOGIN_FILE": "/nonexistent"})
     assert done.status == 0 and lookups(sign_in) == 2, done
+
+
+def test_a_key_that_is_regenerated_in_the_middle_is_looked_up_again(make_sign_in):
+    """The station has none of its own, so nobody could mend that there."""
+    sign_in = make_sign_in("--fault", "bulk:delay-after=200", is_filled=False)
+    station = sign_in.station
+    rows = station.home / "rows.csv"
+    rows.write_text("registrationId,attestation\n" + "".join(f"r{number},symmetricKey\n" for number in range(300)))
+    with Run(station, "enrollment", "import", rows, *sign_in.service("emulator"), *sign_in.by_secret(),
+             "--subscription", sign_in.authority["subscription"]) as run:
+        lose_service(run, 20)
+        file = station.emulator.directory / "state/instance.json"
+        instance = json.loads(file.read_text())
+        for policy in instance["policies"]:
+            policy["primaryKey"] = policy["secondaryKey"] = base64.b64encode(bytes(32)).decode()
+        file.write_text(json.dumps(instance))
+        restart(station, "--application", "bench")
+        assert run.end() == 0, run.stderr
+    assert len(created(station)) == 300 and lookups(sign_in) == 4
