@@ -173,6 +173,19 @@ static bool check_attestation(const struct job *job, struct muster_error *err)
 		       PRINTABLE(job->run->profile.name), wanted);
 }
 
+/* Only a manifest gives one. What is under way is read back before it is sent. */
+static bool check_device_id(const struct job *job, struct muster_error *err)
+{
+	const char *given = job->given_device_id, *known = job->device.device_id;
+
+	return job->device.state != JOURNAL_RELEASED || !given || !known ||
+	       strcmp(given, known) == 0 ||
+	       muster_fail(
+		       err, CAUSE_DEVICE_ID_CHANGED,
+		       "device '%s' was released with device ID '%s', and the manifest says '%s'",
+		       PRINTABLE(job->registration_id), PRINTABLE(known), PRINTABLE(given));
+}
+
 static bool fail_retired(const struct job *job, const char *how, struct muster_error *err)
 {
 	return muster_fail(err, CAUSE_DEVICE_RETIRED, "device '%s' was retired%s",
@@ -207,7 +220,7 @@ static bool check_known(struct job *job, const struct known_claim *claim, struct
 		return false;
 	if (!journal_state_is_live(known->state))
 		return true;
-	if (!check_attestation(job, err))
+	if (!check_attestation(job, err) || !check_device_id(job, err))
 		return false;
 	is_other_key = tpm_applies(job) && known->key_digest &&
 		       strcmp(known->key_digest, job->key_digest) != 0;
@@ -238,6 +251,21 @@ static bool keep_serial(struct job *job, struct muster_error *err)
 		return true;
 	job->serial = strdup(row->serial);
 	return job->serial || muster_fail_memory(err);
+}
+
+/* So it does a device ID that was given: the profile that it was begun with makes another one. */
+static bool keep_device_id(struct job *job, struct muster_error *err)
+{
+	const struct journal_device *row = &job->device;
+	const char *made = job->device_id ? job->device_id : job->registration_id;
+
+	if (job_is_absent(job) || job->given_device_id || !row->device_id ||
+	    strcmp(row->device_id, made) == 0 || !journal_state_is_live(row->state) ||
+	    !row->profile_digest || strcmp(row->profile_digest, job->run->profile.digest) != 0)
+		return true;
+	free(job->device_id);
+	job->device_id = strdup(row->device_id);
+	return job->device_id || muster_fail_memory(err);
 }
 
 /* One that was released without a serial gets it now; that of any other is written with its next step. */
@@ -300,7 +328,7 @@ static bool look_into_journal(struct job *job, struct muster_error *err)
 				 &job->device, &job->was_known, err) ||
 	    (job->was_known && !job_is_dry(job) &&
 	     !journal_device_verify(journal, &job->device, err)) ||
-	    !keep_serial(job, err))
+	    !keep_serial(job, err) || !keep_device_id(job, err))
 		return false;
 	claim = claim_of(job);
 	if ((job->was_known && !check_known(job, &claim, err)) ||

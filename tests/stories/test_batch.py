@@ -88,6 +88,18 @@ def test_rows_hold_over_the_templates(station):
     assert station.service.enrollment("b")["attestation"]["type"] == "symmetricKey"
 
 
+def test_a_released_device_keeps_its_device_id(station):
+    path = station.home / "devices.csv"
+    path.write_text("serial,deviceId\nA,pump-a\nB,pump-b\n")
+    assert provision(station, path).status == 0
+    assert counts(provision(station, path)) == {"before": 2}
+    path.write_text("serial,deviceId\nA,pump-a\nB,pump-c\n")
+    done = provision(station, path)
+    assert (done.status, counts(done)) == (7, {"before": 1, "failed": 1}) and "E6049" in done.stderr and "'pump-c'" in done.stderr, done
+    [row] = [row for row in station.rows().values() if row["serial"] == "B"]
+    assert (row["state"], row["deviceId"]) == ("released", "pump-b")
+
+
 @pytest.mark.parametrize("word, status", [(None, 0), ("warn", 0), ("refuse", 2), ("pass", 0)])
 def test_lookalikes(station, word, status):
     path = manifest(station, ["SN-10", "SN-l0", "SN-11", "SN-1O"])

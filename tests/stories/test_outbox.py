@@ -94,6 +94,29 @@ def test_ids_of_devices_that_could_not_be_reached_are_kept(station, faults):
     assert device_ids(station) == {"given-1": "device-1", "given-2": "given-2", "given-3": "made-OFF-3"}
 
 
+@pytest.mark.parametrize("faults", [None, ["bulk+put+get:status=503:retry-after=0"], ["bulk+put:cut-after", "get:status=503:retry-after=0"]])
+def test_a_device_id_that_was_given_is_not_made_anew(station, faults):
+    """By `provision` with the device, which has no manifest to say it again."""
+    profile = station.profile("derived-key", {"registrationId": "{serial.lower}"})
+    manifest = station.home / "manifest.csv"
+    manifest.write_text("serial,deviceId\nS-2,other-2\n")
+    restart(station, *(faults or []))
+    batch.provision(station, manifest, *(["--patience", "0"] if faults else ["--offline"]), profile=profile)
+    assert (list(outbox(station)), station.rows()["s-2"]["deviceId"]) == (["s-2"], "other-2")
+    restart(station)
+    done = station.provision(profile, "S-2")
+    assert (done.status, done.json["deviceId"]) == (0, "other-2"), done
+    assert (station.service.enrollment("s-2")["deviceId"], station.rows()["s-2"]["deviceId"]) == ("other-2", "other-2")
+    again = station.provision(profile, "S-2")
+    assert (again.status, again.json["state"]) == (0, "already enrolled"), again
+
+
+def test_a_device_id_is_made_anew_by_another_template(station):
+    spool(station, station.profile("derived-key", {"deviceId": "old-{serial}"}), "WAIT-1")
+    done = station.provision(station.profile("derived-key", {"deviceId": "new-{serial}"}), "WAIT-1")
+    assert (done.status, done.json["deviceId"]) == (0, "new-WAIT-1"), done
+
+
 def test_device_that_needs_its_hardware_says_so(station, tpm):
     restart(station, "put:cut-after:count=1", "get:cut-before")
     profile = station.profile("tpm")
