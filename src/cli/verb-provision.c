@@ -217,7 +217,11 @@ static bool run(const struct invocation *call, struct muster_error *err)
 	is_done = station_provision(&request, &mistakes, err);
 	if (!is_done || !call->is_quiet)
 		report_print(&mistakes);
-	return is_done && provision_report_end(&report, err);
+	if (!is_done && report.count == 0)
+		return false;
+	/* What came to its end before the run had to stop is told, too. */
+	return provision_report_end(&report, is_done ? err : &(struct muster_error){ 0 }) &&
+	       is_done;
 }
 
 const struct verb verb_provision = {

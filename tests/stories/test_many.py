@@ -1,7 +1,11 @@
 """Several TPMs in one run: one worker each, and what happens to one is nothing to the others."""
 import json
+import resource
 
 import pytest
+
+from lib.wait import wait_until
+from test_interrupted import Command
 
 EMPTY = {"attestation": {"tpm": {"certificate": "optional"}}}
 
@@ -90,3 +94,23 @@ def test_only_tpm_devices_can_be_several(station, tmp_path):
     done = provision(station, station.profile("derived-key"), "--tpm", f"swtpm:path={tmp_path}/a", "--tpm",
                      f"swtpm:path={tmp_path}/b")
     assert done.status == 2 and "can be several" in done.stderr, done
+
+
+@pytest.mark.parametrize("output", ["table", "json"])
+def test_what_is_done_is_told_when_the_journal_takes_no_more(station, make_bench, output):
+    """One is released while the other still registers, and then no file may grow any more."""
+    first, second = make_bench(2)
+    profile = station.profile("tpm", {**EMPTY, "registrationId": "{serial.lower}"})
+    station.emulator.restart("--fault", "register:delay-after=300000:id=waits")
+    station.renew_login()
+    run = Command(station, "provision", "--profile", profile, *named([first, second]), "--serial", f"{first.tcti}=WAITS", "--serial",
+                  f"{second.tcti}=DONE", *station.common(), "-o", output)
+    wait_until(lambda: (station.out / "done.evidence.json").exists() and station.emulator.requests("register", "waits"), 100, "the second")
+    resource.prlimit(run.process.pid, resource.RLIMIT_FSIZE, (1, 1))
+    station.emulator.restart()
+    told, said = run.process.communicate(timeout=120)
+    assert run.process.returncode == 11, said
+    assert {name: row["state"] for name, row in station.rows().items()} == {"waits": "working", "done": "released"}
+    assert "done" in told and "waits" not in told, told
+    if output == "json":
+        assert [(row["registrationId"], row["verified"]) for row in json.loads(told)] == [("done", True)]
