@@ -64,7 +64,9 @@ void brake_device_ended(struct brake *brake, const struct job *job)
 		note_failure(brake, &job->failure);
 		return;
 	}
+	/* Of one that was released before nothing was asked. */
+	if (job->was_released)
+		return;
 	brake->has_success = true;
-	if (!job->was_released)
-		brake->alike = 0;
+	brake->alike = 0;
 }

@@ -1,6 +1,8 @@
 """What changes or is missing around a batch while it runs."""
+import base64
 import contextlib
 import json
+import re
 import sqlite3
 import subprocess
 
@@ -8,6 +10,7 @@ from lib.batch import created, manifest, provision, restart, serials
 from lib.emulator import Emulator
 from lib.paths import BUILD
 from lib.program import environment
+from lib.software_token import write_secret
 from lib.station import Station
 from lib.wait import wait_until
 
@@ -124,3 +127,16 @@ def test_a_reader_that_stands_still_holds_a_batch_up_and_does_not_end_it(station
     assert told and str(station.journal) in told, (told, stdout, stderr)
     assert process.returncode == 0 and json.loads(stdout)["enrolled"] == 300, (process.returncode, stdout, stderr)
     assert created(station) == {name.lower(): 1 for name in names}
+
+
+def test_a_wrong_credential_costs_ten_devices_also_of_a_manifest_that_is_run_again(station):
+    """That the first of it is released already shows nothing of the service."""
+    names = serials(40)
+    assert provision(station, manifest(station, names[:1], "first.csv")).status == 0
+    login = station.login_file.read_text()
+    write_secret(station.login_file, re.sub("SharedAccessKey=.*", f"SharedAccessKey={base64.b64encode(bytes(32)).decode()}", login))
+    done = provision(station, manifest(station, names))
+    assert (done.status, done.cause) == (5, "E5201"), done
+    assert (done.json["before"], done.json["failed"]) == (1, 10), done
+    write_secret(station.login_file, login)
+    assert provision(station, manifest(station, names), "--verify", "none").json["enrolled"] == 39

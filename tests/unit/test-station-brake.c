@@ -78,6 +78,21 @@ static void others_in_between_begin_the_row_anew(void **state)
 	}
 }
 
+static void what_was_released_before_shows_nothing_of_the_service(void **state)
+{
+	static struct job released = { .was_released = true }, enrolled;
+	struct brake brake = proven();
+
+	(void)state;
+	brake.under_way = 1;
+	brake_device_ended(&brake, &released);
+	brake.under_way = DPS_BULK_ITEMS_MAX;
+	assert_true(brake_holds(&brake));
+	brake_device_ended(&brake, &enrolled);
+	brake.under_way = DPS_BULK_ITEMS_MAX;
+	assert_false(brake_holds(&brake));
+}
+
 static void before_anything_is_proven_one_is_enough(void **state)
 {
 	struct brake brake = { 0 };
@@ -95,6 +110,7 @@ int main(void)
 		cmocka_unit_test(what_would_be_the_next_ones_too_stops_the_run),
 		cmocka_unit_test(what_is_of_one_device_never_does),
 		cmocka_unit_test(others_in_between_begin_the_row_anew),
+		cmocka_unit_test(what_was_released_before_shows_nothing_of_the_service),
 		cmocka_unit_test(before_anything_is_proven_one_is_enough),
 	};
 
