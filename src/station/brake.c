@@ -19,8 +19,8 @@ bool brake_holds(const struct brake *brake)
 	       (brake->under_way >= AT_FIRST && !brake->has_success);
 }
 
-/* Of the token, the service, the credential or the station's disk. What a service says of one enrollment, and what a device that
- * waited has become, is that device's. */
+/* Of the station, its workers and its disk, the token, the service or the credential. What a service says of one enrollment, and
+ * what a device that waited has become, is that device's; that a worker died may be. */
 bool brake_is_general(enum muster_cause cause)
 {
 	static const struct {
@@ -32,6 +32,10 @@ bool brake_is_general(enum muster_cause cause)
 		{ CAUSE_CLOUD_READ_INVALID, CAUSE_CLOUD_FORBIDDEN },
 		{ 5200, 5299 },
 		{ CAUSE_OUTPUT_WRITE, CAUSE_OUTPUT_WRITE },
+		{ CAUSE_WORKER_START, CAUSE_WORKER_START },
+		{ CAUSE_WORKER_PROTOCOL, CAUSE_SECRET_LOCK },
+		{ CAUSE_SANDBOX, CAUSE_SANDBOX },
+		{ CAUSE_MEMORY, CAUSE_MEMORY },
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(families); i++)

@@ -140,3 +140,14 @@ def test_a_wrong_credential_costs_ten_devices_also_of_a_manifest_that_is_run_aga
     assert (done.json["before"], done.json["failed"]) == (1, 10), done
     write_secret(station.login_file, login)
     assert provision(station, manifest(station, names), "--verify", "none").json["enrolled"] == 39
+
+
+def test_a_station_without_its_workers_fails_one_device(hsm_station, token):
+    station, path = hsm_station, manifest(hsm_station, [name.lower() for name in serials(5)])
+    work = [station, path, "--token", token.uri, "--pin-file", token.pin_file]
+    profile = station.profile("hsm-x509")
+    empty = station.home / "empty"
+    empty.mkdir()
+    done = provision(*work, profile=profile, env={"MUSTER_WORKER_DIR": empty})
+    assert (done.status, done.cause, done.json["ended"], done.json["failed"]) == (4, "E7001", 1, 1), done
+    assert provision(*work, profile=profile).json["enrolled"] == 5
