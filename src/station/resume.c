@@ -282,20 +282,26 @@ static void drop_expired(struct job *job)
 	resume_begin_anew(job);
 }
 
+/* It has nothing of the former one's row, either. */
+static bool begin_another_life(struct job *job)
+{
+	job->device.batch = NULL;
+	return true;
+}
+
 bool resume_from_journal(struct job *job, struct muster_error *err)
 {
 	struct resumption resumption = { .job = job };
 
 	if (job->device.state == JOURNAL_RETIRED) {
 		job->is_derived_again = is_derived(job->device.attestation);
-		return true;
+		return begin_another_life(job);
 	}
 	if (!journal_entries_all(job->run->journal, job->registration_id, take_entry, &resumption,
 				 err))
 		return false;
-	/* What begins now is another life, and has nothing of that one's row either. */
 	if (resumption.has_ended && !journal_state_is_live(job->device.state))
-		return true;
+		return begin_another_life(job);
 	if (!take_row(job, err))
 		return false;
 	drop_note_of_another_key(job);

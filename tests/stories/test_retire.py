@@ -57,6 +57,26 @@ def test_the_former_life_of_a_device_was_spooled(station):
     assert "spooled" not in evidence_of(done.json[0])
 
 
+@pytest.mark.parametrize("end", ["retired", "given up"])
+def test_what_comes_back_by_itself_is_of_no_batch(station, end):
+    if end == "given up":
+        restart(station, "put+get+bulk:status=503:retry-after=0")
+    path = batch.manifest(station, [SERIAL])
+    done = batch.provision(station, path, "--patience", "0")
+    [name] = station.rows()
+    digest = station.rows()[name]["batch"]
+    if end == "retired":
+        assert done.status == 0 and digest, done
+        assert retire(station, name).status == 0
+    else:
+        assert station.rows()[name]["state"] == "parked" and digest, done
+        done = station.muster("outbox", "resolve", name, "--as", "failed", "--reason", "scrapped", "--journal", station.journal)
+        assert done.status == 0, done
+        restart(station)
+    assert released(station) == name
+    assert "batch" not in station.rows()[name]
+
+
 def test_serial_is_free_for_another_board(station, make_tpm):
     old, new = make_tpm("old"), make_tpm("new")
     before = released(station, SERIAL, "tpm", "--tpm", old.tcti)
