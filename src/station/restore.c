@@ -104,9 +104,12 @@ static bool append_certificates(struct journal *journal, const struct remains *r
 static bool append_release(struct journal *journal, const struct remains *remains,
 			   const struct who *who, struct muster_error *err)
 {
+	const char *verification = evidence_verification(remains->evidence);
+	bool is_put_off = verification && strcmp(verification, JOURNAL_PUT_OFF) == 0;
 	CLEANUP(cJSON_freep) cJSON *body = cJSON_CreateObject();
 
 	if (!body || !json_add_bool(body, "released", true) ||
+	    (is_put_off && !json_add_bool(body, "unverified", true)) ||
 	    !json_add_text(body, "evidence", remains->evidence_text))
 		return muster_fail_memory(err);
 	return append(journal, remains, who, "release", JOURNAL_OUTCOME, TAKE_PTR(body), err);

@@ -7,6 +7,7 @@ import pytest
 
 from lib.killer import TRACED
 from lib.station import Station
+from test_offline import spool
 from test_retire import retire
 
 DEVICES = int(os.environ.get("MUSTER_RECONCILE_DEVICES", 40))
@@ -53,6 +54,18 @@ def test_all_released_devices_are_restored_without_a_put(release_station):
     again = station.provision(profile, "A17-00000")
     assert again.status == 0 and again.json["state"] == "already enrolled", again
     assert len(station.emulator.requests("put")) == puts
+
+
+def test_a_verification_that_was_put_off_is_made_up_for_after_the_journal_was_lost(station, tpm):
+    profile = station.profile("tpm")
+    name = spool(station, profile, "A17-0042", "--tpm", tpm.tcti)
+    assert station.sync().json[0]["verified"] is False
+    lose_journal(station)
+    assert reconcile(station).json["released"] == 1
+    assert devices_of(station)[name]["verification"] == "put-off"
+    back = station.provision(profile, "A17-0042", "--tpm", tpm.tcti)
+    assert (back.status, back.json["verified"]) == (0, True), back
+    assert devices_of(station)[name]["verification"] == "verified"
 
 
 @pytest.mark.parametrize("second", [None, 200])
