@@ -20,8 +20,10 @@ def names(count, prefix="dev"):
 
 
 def lines_file(desk, documents, name="devices.jsonl"):
+    """Closed to others, since it may hold keys."""
     path = desk.home / name
     path.write_text("".join(json.dumps(document) + "\n" for document in documents))
+    path.chmod(0o600)
     return path
 
 
