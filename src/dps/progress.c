@@ -66,12 +66,17 @@ static bool open_file(struct dps_progress *progress, const uint8_t place[SHA256_
 }
 
 /* Of the work that is meant; a file that was cut off while it was made holds nothing. */
-static bool is_ours(const struct dps_progress *progress)
+static bool look_whose(const struct dps_progress *progress, bool *ret_is_ours,
+		       struct muster_error *err)
 {
 	struct head head;
+	ssize_t got = pread(progress->fd, &head, sizeof(head), 0);
 
-	return pread(progress->fd, &head, sizeof(head), 0) == (ssize_t)sizeof(head) &&
-	       memcmp(&head, &progress->head, sizeof(head)) == 0;
+	*ret_is_ours =
+		got == (ssize_t)sizeof(head) && memcmp(&head, &progress->head, sizeof(head)) == 0;
+	return got >= 0 ||
+	       muster_fail_errno(err, CAUSE_OUTPUT_WRITE, errno, "reading the progress file '%s'",
+				 PRINTABLE(progress->path));
 }
 
 static size_t file_size(const struct dps_progress *progress)
@@ -140,12 +145,13 @@ bool dps_progress_open(const uint8_t place[SHA256_SIZE], const uint8_t work[SHA2
 		       struct muster_error *err)
 {
 	CLEANUP(dps_progress_freep) struct dps_progress *progress = progress_new(work, rows);
+	bool is_ours = false;
 
 	if (!progress)
 		return muster_fail_memory(err);
-	if (!open_file(progress, place, err))
+	if (!open_file(progress, place, err) || (!restart && !look_whose(progress, &is_ours, err)))
 		return false;
-	if ((restart || !is_ours(progress)) && !begin(progress, err))
+	if (!is_ours && !begin(progress, err))
 		return false;
 	if (!map(progress, err))
 		return false;

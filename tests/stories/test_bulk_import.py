@@ -9,7 +9,7 @@ import pytest
 
 from lib.bulk import KEYS, devices_file, lines_file, names, run_measured, sums, symmetric
 from lib.enrollment import EnrollmentDesk
-from lib.killer import choose, killer, points_of, recorder, was_killed
+from lib.killer import TRACED, choose, killer, points_of, recorder, was_killed
 from lib.paths import RELEASE
 from lib.program import environment
 from lib.tls_server import WrongServer
@@ -115,6 +115,16 @@ def test_an_earlier_run_that_is_gone_on_with_is_told(desk):
     again = desk.run("import", path)
     assert again.status == 0 and again.json["before"] == 14 and sums(again) == {"written": 1}, again
     assert "14 of 15 rows" in again.stderr and "--restart" in again.stderr, again
+
+
+def test_what_was_done_is_not_forgotten_for_a_disk_that_fails(desk):
+    path = stopped_at_one_row(desk)
+    progress = next(desk.home.rglob("muster/import-*"))
+    broken = desk.run("import", path, env=TRACED, wrapper=["strace", "-qq", "-o", "/dev/null", "-P", progress, "-e", "trace=pread64", "-e",
+                                                           "inject=pread64:error=EIO"])
+    assert (broken.status, broken.cause) == (11, "E6102") and f"reading the progress file '{progress}'" in broken.stderr, broken
+    again = desk.run("import", path)
+    assert again.status == 0 and again.json["before"] == 14 and sums(again) == {"written": 1}, again
 
 
 def test_a_run_in_another_mode_ends_what_was_open(desk):
