@@ -8,6 +8,7 @@
 #include "muster/station-journal.h"
 #include "spool.h"
 #include "steps.h"
+#include "terms.h"
 #include "tpm-findings.h"
 
 #define EVIDENCE_SCHEMA "muster.evidence/1"
@@ -240,7 +241,7 @@ static bool add_spooled(cJSON *root, const struct job *job)
 /* Who approved the batch that the device was made in, where it had to be. */
 static const cJSON *approval_of(const struct job *job)
 {
-	return job->run->approval ? job->run->approval : json_get(job->spooled, "approval");
+	return job->run->approval ? job->run->approval : json_get(terms_of(job), "approval");
 }
 
 static bool add_approval(cJSON *root, const struct job *job)

@@ -326,6 +326,7 @@ void job_done(struct job *job)
 	secret_done(&job->primary_key);
 	secret_done(&job->secondary_key);
 	cJSON_Delete(job->spooled);
+	cJSON_Delete(job->terms);
 	cJSON_Delete(job->enrollment);
 	cJSON_Delete(job->found);
 	cJSON_Delete(job->mechanism);

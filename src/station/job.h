@@ -217,6 +217,7 @@ struct job {
 	int64_t failures;      /* runs that count against its budget */
 	cJSON *spooled;        /* what was noted when it was spooled; see spool.c */
 	bool is_noted;         /* and it is what this run's profile says */
+	cJSON *terms;          /* and otherwise; see terms.h */
 	char attempt_id[33];
 	int64_t attempt;
 

@@ -8,6 +8,7 @@
 #include "muster/json.h"
 #include "muster/log.h"
 #include "steps.h"
+#include "terms.h"
 
 static bool counts(const char *stage, int64_t cause)
 {
@@ -85,10 +86,14 @@ bool park_device(struct job *job, enum stage stage, struct muster_error *err)
 {
 	enum journal_state state = state_after(job, stage);
 	struct muster_error unkept;
-
 	/* A device with derived keys can go on without being here. */
-	if (state != JOURNAL_FAILED && attest_derive_applies(job) && !job_is_absent(job) &&
+	bool can_be_absent =
+		state != JOURNAL_FAILED && attest_derive_applies(job) && !job_is_absent(job);
+
+	if (can_be_absent &&
 	    !kept_profile_keep(job->run->journal_path, &job->run->profile, &unkept))
 		log_warning("%s, going on", unkept.message);
+	if (can_be_absent && !job->spooled && !terms_record(job, stage, err))
+		return false;
 	return job_put_row(job, state, stage, job->failure.cause, err);
 }

@@ -11,6 +11,7 @@
 #include "muster/log.h"
 #include "park.h"
 #include "spool.h"
+#include "terms.h"
 
 struct resumption {
 	struct job *job;
@@ -222,7 +223,9 @@ static bool take_entry(void *context, const struct journal_entry *entry, struct 
 		if (strcmp(entry->stage, takers[i].stage) == 0 && !takers[i].take(job, entry, body))
 			return muster_fail_memory(err);
 	job->failures = park_count(job->failures, entry, body);
-	return spool_follow(&job->spooled, entry, body) || muster_fail_memory(err);
+	return (terms_follow(&job->terms, entry, body) &&
+		spool_follow(&job->spooled, entry, body)) ||
+	       muster_fail_memory(err);
 }
 
 static bool copy_optional(char **target, const char *value, struct muster_error *err)

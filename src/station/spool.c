@@ -13,6 +13,7 @@
 #include "muster/encoding.h"
 #include "muster/json.h"
 #include "steps.h"
+#include "terms.h"
 
 #define CHECK_WORDS "muster.spool/1 "
 enum { CHECK_SIZE = 8 };
@@ -70,9 +71,7 @@ static cJSON *compose_note(const struct job *job, struct muster_error *err)
 
 	if (!enrollment)
 		return NULL;
-	if (!json_add_item(note, "enrollment", enrollment) ||
-	    (job->run->approval &&
-	     !json_add_item(note, "approval", cJSON_Duplicate(job->run->approval, true))) ||
+	if (!json_add_item(note, "enrollment", enrollment) || !terms_add(job, note) ||
 	    !json_add_item(note, "attestation", evidence_attestation(job))) {
 		muster_fail_memory(err);
 		return NULL;
@@ -95,7 +94,7 @@ bool spool_applies(const struct job *job)
 /* A device that is spooled already with the same content needs no second note, but for a new approval. */
 static bool is_noted(const struct job *job, const cJSON *body)
 {
-	static const char *const members[] = { "enrollment", "keyCheck" };
+	static const char *const members[] = { "enrollment", "keyCheck", "verify" };
 	const cJSON *note = json_get(body, "spooled");
 	const cJSON *approval = json_get(note, "approval");
 	const cJSON *before = json_get(job->spooled, "approval");
@@ -227,14 +226,14 @@ static bool take_ek(struct job *job, struct muster_error *err)
 /* By the approvals that were given then. */
 static bool check_approval(const struct job *job, struct muster_error *err)
 {
-	const char *at = json_text(job->spooled, "at");
+	const char *at = json_text(terms_of(job), "at");
 	int64_t kept_ms = 0;
 
 	if (!job->run->demand)
 		return true;
 	if (at && !rfc3339_parse(at, &kept_ms))
 		kept_ms = 0;
-	return approval_demand_check(job->run->demand, json_get(job->spooled, "approval"),
+	return approval_demand_check(job->run->demand, json_get(terms_of(job), "approval"),
 				     job->run->profile.digest, kept_ms, err) ||
 	       muster_error_prefix(err, "device '%s'", PRINTABLE(job->registration_id));
 }
@@ -247,6 +246,7 @@ bool spool_take_up(struct job *job, struct muster_error *err)
 		return muster_fail(err, CAUSE_DEVICE_NEEDED,
 				   "device '%s' was not spooled; its hardware has to be here",
 				   PRINTABLE(job->registration_id));
+	job->skips_verification = !json_bool(terms_of(job), "verify", true);
 	return job->run->profile.attestation != PROFILE_TPM || take_ek(job, err);
 }
 

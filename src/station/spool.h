@@ -7,7 +7,7 @@
 
 #define SPOOL_NOT_VERIFIED "not possible: the device was not at hand"
 
-/* The note of a device, one entry further on: {"enrollment", "attestation", "keyCheck", "expires"}, with "at", "operator" and
+/* The note of a device, one entry further on: {"enrollment", "attestation", "keyCheck", "expires"} and terms.h's, with "at", "operator" and
  * "station" of its entry. A later one is taken out of the body and replaces it; the end of a life ends it: NULL. False without
  * memory. */
 bool spool_follow(cJSON **note, const struct journal_entry *entry, cJSON *body);

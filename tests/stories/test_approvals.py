@@ -9,7 +9,7 @@ import subprocess
 import pytest
 
 from lib.approvals import Person, digest_of, grant, masters, plan, write
-from lib.batch import manifest, provision, serials
+from lib.batch import manifest, provision, restart, serials
 from lib.paths import RELEASE
 from lib.program import environment
 from lib.wait import wait_until
@@ -164,6 +164,23 @@ def test_what_is_spooled_keeps_who_approved_it(ceremony):
     for path in files:
         approval = json.loads(path.read_text())["approval"]
         assert [row["name"] for row in approval["approvedBy"]] == ["carol", "dave"]
+
+
+def test_what_could_not_be_reached_keeps_who_approved_it(ceremony):
+    station = ceremony.approved().station
+    restart(station, "--fault", "bulk+put+get:status=503:retry-after=0")
+    done = ceremony.provision("--patience", "0")
+    assert done.status == 6 and done.json["parked"] == 3, done
+    restart(station)
+    ceremony.keys("approvers.pem", ceremony.carol)
+    done = station.sync()
+    assert done.status == 5 and "E6157" in done.stdout + done.stderr, done
+    ceremony.keys("approvers.pem", ceremony.carol, ceremony.dave)
+    done = station.sync()
+    assert done.status == 0, done
+    assert {row["state"] for row in station.rows().values()} == {"released"}
+    for path in station.out.glob("*.evidence.json"):
+        assert [row["name"] for row in json.loads(path.read_text())["approval"]["approvedBy"]] == ["carol", "dave"]
 
 
 # -- Without ------------------------------------------------------------------------------------------------------------------

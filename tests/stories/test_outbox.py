@@ -117,6 +117,21 @@ def test_a_device_id_is_made_anew_by_another_template(station):
     assert (done.status, done.json["deviceId"]) == (0, "new-WAIT-1"), done
 
 
+@pytest.mark.parametrize("faults", [None, ["bulk+put+get:status=503:retry-after=0"], ["bulk+put:cut-after", "get:status=503:retry-after=0"]])
+def test_what_a_manifest_does_not_verify_sync_does_not(station, faults):
+    """Of those that were spooled and those that could not be reached."""
+    path = batch.manifest(station, batch.serials(6))
+    profile = station.profile("derived-key")
+    restart(station, *(faults or []))
+    batch.provision(station, path, "--verify", "sample:2", *(["--patience", "0"] if faults else ["--offline"]), profile=profile)
+    assert len(outbox(station, "--waits", "network")) == 6
+    restart(station)
+    done = station.sync()
+    assert done.status == 0, done
+    assert sorted(row["device"] for row in done.json if row["verified"]) == ["SN-00002", "SN-00005"], done
+    assert len(station.rows("--verification", "verified")) == 2 and len(station.rows("--verification", "not-asked")) == 4
+
+
 def test_device_that_needs_its_hardware_says_so(station, tpm):
     restart(station, "put:cut-after:count=1", "get:cut-before")
     profile = station.profile("tpm")
