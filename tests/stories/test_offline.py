@@ -196,6 +196,20 @@ def test_no_run_gives_other_keys_to_a_spooled_device(station):
     assert keys_of(station.service, name)["primaryKey"] == derive(station.masters[0], name)
 
 
+def test_a_run_that_is_refused_leaves_what_was_spooled(station):
+    """Another profile, which gives it other keys."""
+    name = spool(station, station.profile("derived-key"), "OFF-1")
+    other = station.home / "keys/other.key"
+    other.write_text((station.home / "keys/secondary.key").read_text())
+    other.chmod(0o600)
+    profile = station.profile("derived-key", {"attestation": {"symmetricKey": {"primaryMaster": {"file": "keys/other.key"}}}}, name="other")
+    for done in station.provision(profile, "OFF-1"), offline(station, profile, "OFF-1"):
+        assert (done.status, done.cause) == (5, "E5183"), done
+    done = station.sync()
+    assert done.status == 0, done
+    assert keys_of(station.service, name)["primaryKey"] == derive(station.masters[0], name)
+
+
 def test_keys_of_others_in_the_way_are_seen_before_anything_is_sent(station):
     station.out.mkdir(mode=0o700)
     (station.out / "off-1.keys.json").write_text("{}\n")
