@@ -3,9 +3,11 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "brake.h"
 #include "custody.h"
 #include "muster/file.h"
 #include "muster/json.h"
+#include "steps.h"
 
 void issuer_done(struct issuer *issuer)
 {
@@ -75,12 +77,16 @@ static bool choose_worker(struct job *job, struct worker **ret_worker, struct mu
 
 /* -- Opening -------------------------------------------------------------------------------------------------------- */
 
-static bool read_certificate(const char *path, X509 **ret_certificate, struct muster_error *err)
+bool issuer_read(struct run *run, struct muster_error *err)
 {
+	const char *path = run->profile.x509.issuer_certificate;
 	CLEANUP(bytes_done) struct bytes file = { 0 };
 
-	return file_read(path, JSON_SIZE_MAX, &file, err) &&
-	       pki_certificate_read(file.data, file.size, path, ret_certificate, err);
+	if (!path || run->issuer_certificate)
+		return true;
+	return (file_read(path, JSON_SIZE_MAX, &file, err) &&
+		pki_certificate_read(file.data, file.size, path, &run->issuer_certificate, err)) ||
+	       muster_error_prefix(err, "opening the issuer");
 }
 
 static bool open_key(struct job *job, struct issuer *issuer, struct muster_error *err)
@@ -101,11 +107,33 @@ static bool open_key(struct job *job, struct issuer *issuer, struct muster_error
 
 bool issuer_open(struct job *job, struct issuer *ret_issuer, struct muster_error *err)
 {
-	const struct profile *profile = &job->run->profile;
+	struct run *run = job->run;
 
-	if (!profile->x509.issuer_key)
+	if (!run->profile.x509.issuer_key)
 		return true;
-	return (read_certificate(profile->x509.issuer_certificate, &ret_issuer->certificate, err) &&
-		open_key(job, ret_issuer, err)) ||
-	       muster_error_prefix(err, "opening the issuer");
+	if (!issuer_read(run, err))
+		return false;
+	X509_up_ref(run->issuer_certificate);
+	ret_issuer->certificate = run->issuer_certificate;
+	return open_key(job, ret_issuer, err) || muster_error_prefix(err, "opening the issuer");
+}
+
+/* -- Before a key is made ------------------------------------------------------------------------------------------- */
+
+bool issuer_prove_applies(const struct job *job)
+{
+	return job->run->profile.x509.issuer_key && !job->run->issuer_is_proven &&
+	       attest_key_is_missing(job);
+}
+
+bool issuer_prove(struct job *job, struct muster_error *err)
+{
+	struct run *run = job->run;
+	CLEANUP(issuer_done) struct issuer issuer = { 0 };
+
+	run->issuer_is_proven = issuer_open(job, &issuer, err);
+	/* It is that of all other devices, too. A worker that died says nothing of it. */
+	if (!run->issuer_is_proven && run->brake && worker_is_alive(job->hsm))
+		brake_stop(run->brake, err);
+	return run->issuer_is_proven;
 }

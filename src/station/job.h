@@ -102,6 +102,8 @@ struct run {
 	bool needs_hsm, needs_tpm;
 	bool may_use_network;           /* TPMs over TCP are allowed */
 	struct custody *issuer_custody; /* the issuer's token, when it is not the device's */
+	X509 *issuer_certificate;       /* or NULL */
+	bool issuer_is_proven;          /* its key was found, and is that of its certificate */
 	struct tpm_terms tpm_terms;
 	struct worker_deadlines tpm_deadlines;
 	struct approval_demand

@@ -13,6 +13,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "issuer.h"
 #include "muster/config.h"
 #include "muster/file.h"
 #include "muster/identity.h"
@@ -25,6 +26,7 @@ void run_done(struct run *run)
 	if (run->issuer_custody)
 		custody_done(run->issuer_custody);
 	free(run->issuer_custody);
+	X509_free(run->issuer_certificate);
 	sender_free(run->sender);
 	batch_free(run->batch);
 	dps_client_free(run->client);
@@ -516,7 +518,8 @@ bool run_read(struct run *run, const struct station_request *request, struct con
 		return false;
 	run->may_use_network = config->tpm_network;
 	run->tpm_deadlines = chip_deadlines(config);
-	return check_devices(run, err) && open_batch(run, err) && read_masters(run, err);
+	return check_devices(run, err) && open_batch(run, err) && read_masters(run, err) &&
+	       (run->way == RUN_SYNC || issuer_read(run, err));
 }
 
 bool run_prepare(struct run *run, const struct station_request *request,

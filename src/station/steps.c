@@ -24,6 +24,7 @@ static const struct step rows[] = {
 	{ "key-find",          STAGE_ATTEST,   attest_key_is_journalled,      attest_key_find_start,          attest_key_find_finish,   NULL, 0 },
 	{ "key-sweep",         STAGE_ATTEST,   attest_sweep_applies,          attest_key_sweep_start,         attest_key_sweep_finish,  NULL, 0 },
 	{ "key-label",         STAGE_ATTEST,   attest_label_applies,          attest_label_start,             attest_label_finish,      NULL, 0 },
+	{ "issuer",            STAGE_ATTEST,   issuer_prove_applies,          issuer_prove,                   NULL,                     NULL, 0 },
 	{ "key-make",          STAGE_ATTEST,   attest_key_is_missing,         attest_key_make_start,          attest_key_make_finish,   attest_key_make_intend, 0 },
 	{ "secondary-key-find", STAGE_ATTEST,  attest_key_is_journalled,      attest_key_find_start,          attest_key_find_finish,   NULL, STEP_OF_SECONDARY },
 	{ "secondary-key-sweep", STAGE_ATTEST, attest_sweep_applies,          attest_key_sweep_start,         attest_key_sweep_finish,  NULL, STEP_OF_SECONDARY },

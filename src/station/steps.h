@@ -72,6 +72,10 @@ STEP_STARTS(attest_certify);
 STEP_STARTS(attest_certificate_store_start);
 STEP_STARTS(attest_derive);
 
+/* issuer.c */
+STEP_APPLIES(issuer_prove_applies);
+STEP_STARTS(issuer_prove);
+
 /* wrap.c */
 STEP_APPLIES(wrap_recipient_applies);
 STEP_STARTS(wrap_recipient_start);

@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from lib import batch
 from lib.custodian import Custodian, openssl
 
 SERIAL = "hsm-0001"
@@ -67,6 +68,42 @@ def test_certificate_is_issued_by_an_authority_in(hsm_station, tokens, token, pl
     assert ": OK" in openssl("verify", "-x509_strict", "-CAfile", custodian.home / "line.pem", leaf)
     text = openssl("x509", "-in", leaf, "-noout", "-text", "-startdate")
     assert "Issuer: CN = line CA" in text and "http://crl.example/line.crl" in text
+
+
+@pytest.fixture
+def line(hsm_station, tokens):
+    """A desk with the line's authority and another one."""
+    custodian = Custodian(hsm_station.home / "custody", tokens.make("authority", pin="135790"))
+    for name in ("line", "other"):
+        made = custodian.muster("cert", "self-sign", "--key-type", "ec-p256", "--label", name, "--subject", f"CN={name} CA", "--ca",
+                                "--days", "100", "--out", f"{name}.pem")
+        assert made.status == 0, made
+    return custodian
+
+
+def issued_by(station, line, token, serials, *arguments, key="line", certificate="line.pem"):
+    """A manifest whose devices get their certificates from that key."""
+    profile = station.profile("hsm-x509", {"attestation": {"x509": {
+        "token": None, "validDays": 50, "issuer": {"key": line.token.key_uri(key, "private"), "certificate": str(line.home / certificate)}}}})
+    return batch.provision(station, batch.manifest(station, serials), "--token", token.uri, "--pin-file", token.pin_file, *arguments,
+                           profile=profile)
+
+
+def test_issuer_whose_certificate_is_missing_is_found_before_anything_is_touched(hsm_station, line, token):
+    done = issued_by(hsm_station, line, token, ["a-1", "a-2"], certificate="none.pem")
+    assert (done.status, done.cause) == (2, "E1002") and "opening the issuer" in done.stderr, done
+    assert not hsm_station.journal.exists() and token.key_ids() == []
+    assert issued_by(hsm_station, line, token, ["a-1", "a-2"]).json["enrolled"] == 2
+
+
+@pytest.mark.parametrize("wrong, cause", [({"key": "none"}, "E4302"), ({"certificate": "other.pem"}, "E4305")])
+def test_issuer_that_cannot_sign_costs_one_device_and_no_key(hsm_station, line, token, wrong, cause):
+    serials = [f"a-{number}" for number in range(5)]
+    done = issued_by(hsm_station, line, token, serials, **wrong)
+    assert done.cause == cause and "opening the issuer" in done.stderr, done
+    assert done.json["ended"] == 1 and token.key_ids() == [], done
+    assert "key-make" not in hsm_station.muster("journal", "export", "--entries", "--journal", hsm_station.journal).stdout
+    assert issued_by(hsm_station, line, token, serials, "--begin-anew").json["enrolled"] == 5
 
 
 def test_two_certificates_of_one_key_register_both(hsm_station, token):
