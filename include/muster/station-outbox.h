@@ -1,6 +1,8 @@
 /* What a person does about devices that wait: put them back, or decide about them. Both are entries of the journal. */
 #pragma once
 
+#include <cjson/cJSON.h>
+
 #include "muster/journal.h"
 
 /* Texts borrowed. */
@@ -21,3 +23,5 @@ bool station_outbox_retry(struct journal *journal, const struct journal_device *
 bool station_outbox_resolve(struct journal *journal, const struct journal_device *device,
 			    enum journal_state state, const struct station_decision *decision,
 			    struct muster_error *err) MUST_CHECK;
+/* Whether the life of a device ended with this entry: by such a decision, or because it was retired. */
+bool station_life_ends(const struct journal_entry *entry, const cJSON *body);

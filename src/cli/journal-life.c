@@ -4,6 +4,7 @@
 #include "muster/clock.h"
 #include "muster/encoding.h"
 #include "muster/json.h"
+#include "muster/station-outbox.h"
 
 #include "journal.h"
 
@@ -65,16 +66,13 @@ static bool follow(void *context, const struct journal_entry *entry, struct must
 	CLEANUP(cJSON_freep) cJSON *body = NULL;
 	const cJSON *member;
 	struct life *life = context;
-	bool is_end = entry->kind == JOURNAL_OUTCOME &&
-		      (strcmp(entry->stage, "retire") == 0 || strcmp(entry->stage, "outbox") == 0);
-	bool is_row = strcmp(entry->stage, JOURNAL_DEVICE_STAGE) == 0;
 
-	if (!is_row && !(is_end && life->is_present))
-		return true;
 	if (!json_parse(entry->body, strlen(entry->body), "a journal entry", &body, err))
 		return muster_error_prefix(err, "reading entry %lld", (long long)entry->seq);
-	if (is_end)
+	if (life->is_present && station_life_ends(entry, body))
 		return take_end(life, body, entry->at_ms, err);
+	if (strcmp(entry->stage, JOURNAL_DEVICE_STAGE) != 0)
+		return true;
 	follow_state(life, body);
 	member = json_get(body, strlen(life->key) == SHA256_HEX_SIZE - 1 ? "keySha256" : "keyId");
 	if (member)

@@ -70,3 +70,8 @@ bool station_outbox_resolve(struct journal *journal, const struct journal_device
 {
 	return decide(journal, device, state, "resolved", decision, err);
 }
+
+bool station_life_ends(const struct journal_entry *entry, const cJSON *body)
+{
+	return life_ends(entry, body);
+}

@@ -5,6 +5,7 @@ import re
 
 import pytest
 
+from test_outbox import restart
 from test_retire import retire
 
 SERIAL, NAME = "RM-1", "rm-1"
@@ -68,6 +69,24 @@ def test_a_life_ends_when_it_is_retired_and_not_with_the_enrollment_that_was_kep
     assert station.provision(profile, SERIAL, "--tpm", make_tpm("board1").tcti).status == 0
     life = journal(station, "show", key_of(pathlib.Path(done.json["evidence"]).with_name(f"{NAME}.evidence.1.json").read_text()), "-o", "json")
     assert life.json["formerLife"]["reason"] == "RMA-2: dead", life
+
+
+@pytest.mark.parametrize("state", ["failed", "retired"])
+def test_the_board_that_was_given_up_has_the_reason_and_the_time_of_that(station, make_tpm, state):
+    profile = station.profile("tpm", {"registrationId": "{serial.lower}"})
+    restart(station, "put:cut-after:count=1", "get:cut-before")
+    assert station.provision(profile, SERIAL, "--tpm", make_tpm("board0").tcti).status in (6, 9)
+    restart(station)
+    old = station.rows()[NAME]["keySha256"]
+    for words in (["retry", "--reason", "looked at"], ["resolve", "--as", state, "--reason", "RMA-77: dead"]):
+        more = station.common() if words[0] == "retry" else ["--journal", station.journal]
+        done = station.muster("outbox", *words, NAME, *more)
+        assert done.status == 0, done
+    station.service.delete(NAME)
+    assert station.provision(profile, SERIAL, "--tpm", make_tpm("board1").tcti).status == 0
+    shown = journal(station, "show", old, "-o", "json").json
+    [decided] = [entry for entry in shown["entries"] if "resolved" in entry["body"]]
+    assert (shown["formerLife"]["reason"], shown["formerLife"]["until"]) == ("RMA-77: dead", decided["at"])
 
 
 def test_nothing_is_decided_about_the_board_of_now_by_the_key_of_the_one_before(station, boards):
