@@ -277,28 +277,33 @@ static bool read_found_nothing(struct job *job, struct muster_error *err)
 	return true;
 }
 
+/* A garbled answer says nothing: ask again. */
+static bool read_again(struct job *job, const struct muster_error *unread, struct muster_error *err)
+{
+	const struct http_answer *answer = &job->answer;
+	char name[160];
+
+	if (answer->outcome != HTTP_ANSWERED || answer->status != 200)
+		return job_retry_or_fail(job, name_of(job, name), err);
+	if (++job->tries >= DPS_RETRY_ATTEMPTS) {
+		*err = *unread;
+		return false;
+	}
+	job_again(job, DPS_RETRY_BASE_MS);
+	return true;
+}
+
 bool confirm_read_finish(struct job *job, const struct muster_error *outcome,
 			 struct muster_error *err)
 {
 	const struct http_answer *answer = &job->answer;
 	struct muster_error unread;
-	char name[160];
 
 	(void)outcome;
 	if (answer->outcome == HTTP_ANSWERED && answer->status == 404)
 		return read_found_nothing(job, err);
-	if (dps_enrollment_read(answer, job->registration_id, &job->found, &unread))
-		return true;
-	/* A garbled answer says nothing: ask again. */
-	if (answer->outcome == HTTP_ANSWERED && answer->status == 200) {
-		if (++job->tries >= DPS_RETRY_ATTEMPTS) {
-			*err = unread;
-			return false;
-		}
-		job_again(job, DPS_RETRY_BASE_MS);
-		return true;
-	}
-	return job_retry_or_fail(job, name_of(job, name), err);
+	return dps_enrollment_read(answer, job->registration_id, &job->found, &unread) ||
+	       read_again(job, &unread, err);
 }
 
 bool confirm_mechanism_applies(const struct job *job)
@@ -318,11 +323,10 @@ bool confirm_mechanism_finish(struct job *job, const struct muster_error *outcom
 			      struct muster_error *err)
 {
 	struct muster_error unread;
-	char name[160];
 
 	(void)outcome;
 	return dps_mechanism_read(&job->answer, &job->mechanism, &unread) ||
-	       job_retry_or_fail(job, name_of(job, name), err);
+	       read_again(job, &unread, err);
 }
 
 /* -- Comparing ----------------------------------------------------------------------------------------------- */

@@ -37,6 +37,16 @@ def test_throttled_once(station):
     assert_one_effect(station, provision_with(station, "put:status=429:retry-after=1:count=1"))
 
 
+@pytest.mark.parametrize("operation", ["get", "mechanism"])
+def test_what_was_read_back_garbled_is_read_again(station, operation):
+    assert_one_effect(station, provision_with(station, f"{operation}:garbage:count=1"))
+
+
+def test_keys_that_are_never_read_back_whole_say_what_is_wrong_with_them(station):
+    done = provision_with(station, "mechanism:garbage")
+    assert done.status != 0 and "answered 200" not in done.stderr, done
+
+
 @pytest.mark.parametrize("operation", ["register", "poll"])
 def test_verification_survives_a_lost_reply(station, operation):
     assert_one_effect(station, provision_with(station, f"{operation}:cut-after:count=1"))
