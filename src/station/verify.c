@@ -476,8 +476,11 @@ bool verify_check(struct job *job, struct muster_error *err)
 		return false;
 	}
 	if (job->keys[ATTEST_SECONDARY].certificate.size > 0 && !job->shows_second) {
+		/* Which has its own time to register. */
 		job->shows_second = true;
 		job->poll_has_waited = false;
+		job->verify_deadline_ms = 0;
+		job->operations_lost = 0;
 		job_go_to(job, "register");
 		return true;
 	}
