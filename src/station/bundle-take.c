@@ -10,6 +10,7 @@
 #include "muster/journal.h"
 #include "muster/json.h"
 #include "muster/station-bundle.h"
+#include "spool.h"
 #include "who.h"
 
 struct taking {
@@ -89,18 +90,45 @@ static bool put_row(const struct taking *taking, const cJSON *object, struct mus
 	return journal_device_put(taking->journal, &row, err);
 }
 
+static int64_t time_of(const cJSON *note)
+{
+	const char *at = json_text(note, "at");
+	int64_t ms;
+
+	return at && rfc3339_parse(at, &ms) ? ms : 0;
+}
+
+/* A later bundle brings what was missing, an approval say, as long as nothing of the device was sent from here. */
+static bool look_whether_later(const struct taking *taking, const char *id, const cJSON *note,
+			       bool *ret_is_later, struct muster_error *err)
+{
+	CLEANUP(journal_device_done) struct journal_device known = { 0 };
+	CLEANUP(cJSON_freep) cJSON *before = NULL;
+	bool is_known;
+
+	if (!journal_device_find(taking->journal, JOURNAL_BY_REGISTRATION_ID, id, &known, &is_known,
+				 err) ||
+	    !spool_find(taking->journal, &known, &before, err))
+		return false;
+	*ret_is_later = known.state == JOURNAL_SPOOLED && before && !json_equal(note, before) &&
+			time_of(note) >= time_of(before);
+	return true;
+}
+
 /* The row first: nothing was written when its key is taken. */
 static bool take_device(const struct taking *taking, const cJSON *object, struct muster_error *err)
 {
 	const char *id = json_text(object, "registrationId");
 	const cJSON *note = json_get(object, "spooled");
-	bool is_here;
+	bool is_here, is_later = false;
 
-	if (!bundle_judge_device(taking->journal, object, &is_here, err))
+	if (!bundle_judge_device(taking->journal, object, &is_here, err) ||
+	    (is_here && !look_whether_later(taking, id, note, &is_later, err)))
 		return false;
-	return is_here || (put_row(taking, object, err) &&
-			   append_certificates(taking, id, json_get(note, "attestation"), err) &&
-			   append_note(taking, id, note, err));
+	return (is_here && !is_later) ||
+	       (put_row(taking, object, err) &&
+		append_certificates(taking, id, json_get(note, "attestation"), err) &&
+		append_note(taking, id, note, err));
 }
 
 static bool keep_profiles(const char *journal_path, const char *const *paths, size_t count,

@@ -51,7 +51,8 @@ class Stick:
 
     def write(self, *arguments):
         spool(self.laptop, self.profile, self.ceremony.manifest, *arguments)
-        Person(self.laptop.home, "laptop")
+        if not self.key.exists():
+            Person(self.laptop.home, "laptop")
         done = self.laptop.muster("bundle", "export", self.bundle, "--journal", self.laptop.journal, "--key", self.laptop.home / "laptop.key")
         assert done.status == 0, done
         return self
@@ -100,3 +101,20 @@ def test_a_bundle_of_a_listed_station_with_approvals_is_sent(stick):
     stick.list()
     done = stick.send("receipt")
     assert done.status == 0 and [row["state"] for row in done.json] == ["enrolled"] * 3, done
+
+
+def test_a_later_bundle_brings_the_approvals_that_were_missing(stick):
+    stick.write()
+    stick.list()
+    first = stick.bundle
+    done = stick.send("one")
+    assert done.status == 5 and "E6150" in done.stdout + done.stderr, done
+    station = stick.ceremony.approved().station
+    stick.laptop.env["MUSTER_CONFIG"] = station.env["MUSTER_CONFIG"]
+    stick.bundle = stick.laptop.home / "second.bundle"
+    stick.write("--approval", stick.ceremony.file)
+    done = stick.send("two")
+    assert done.status == 0 and [row["state"] for row in done.json] == ["enrolled"] * 3, done
+    stick.bundle = first
+    stick.send("three")
+    assert {row["state"] for row in station.rows().values()} == {"released"}
