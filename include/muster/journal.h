@@ -126,7 +126,7 @@ cJSON *journal_entry_json(const struct journal_entry *entry);
 
 enum journal_mode {
 	/* The one writer; CAUSE_JOURNAL_BUSY at once when there is another. A reader that does not let go makes it wait: with a
-	 * warning after 5 s, for five minutes at most, and no longer than 5 s while a signal to end is pending. */
+	 * warning after 5 s, for five minutes at most, and no longer than 5 s once it is to end: journal_hasten(), or a signal is pending. */
 	JOURNAL_WRITE,
 	JOURNAL_READ, /* any number beside the writer; each call is one short transaction; waits up to 5 s */
 	JOURNAL_INSPECT, /* JOURNAL_READ of a file that may be damaged: its content is not looked at when it is opened */
@@ -161,6 +161,8 @@ bool journal_begin(struct journal *journal, struct muster_error *err) MUST_CHECK
 bool journal_commit(struct journal *journal, struct muster_error *err) MUST_CHECK;
 /* No-op outside a transaction. */
 void journal_rollback(struct journal *journal);
+/* The run was told to end: readers are not waited for any longer. NULL is fine. */
+void journal_hasten(struct journal *journal);
 bool journal_is_in_transaction(const struct journal *journal);
 
 /* Inserts or replaces the row of device->registration_id (created_ms stays), and appends a note of stage "device" with

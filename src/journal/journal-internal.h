@@ -43,6 +43,7 @@ struct journal {
 	bool is_in_transaction;
 	int64_t waits_since_ms; /* for a reader to let go */
 	bool has_told_wait;
+	bool is_to_end;
 	/* The write that failed, or code MUSTER_OK: what the file holds is not known then. */
 	struct muster_error broken;
 	/* A device whose row is not what its entries say, or "": nothing is written any more. */

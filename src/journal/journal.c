@@ -51,10 +51,19 @@ void journal_close(struct journal *journal)
 	free(journal);
 }
 
-static bool is_to_end(void)
+void journal_hasten(struct journal *journal)
+{
+	if (journal)
+		journal->is_to_end = true;
+}
+
+/* A signal may have come while we wait here, where nobody takes it. */
+static bool is_to_end(const struct journal *journal)
 {
 	sigset_t pending;
 
+	if (journal->is_to_end)
+		return true;
 	return sigpending(&pending) == 0 &&
 	       (sigismember(&pending, SIGINT) == 1 || sigismember(&pending, SIGTERM) == 1 ||
 		sigismember(&pending, SIGHUP) == 1);
@@ -73,7 +82,7 @@ static int wait_for_readers(void *context, int times)
 		journal->has_told_wait = false;
 	}
 	waited_ms = clock_now_ms() - journal->waits_since_ms;
-	if (waited_ms >= (is_to_end() ? JOURNAL_BUSY_MS : JOURNAL_READERS_MS))
+	if (waited_ms >= (is_to_end(journal) ? JOURNAL_BUSY_MS : JOURNAL_READERS_MS))
 		return false;
 	if (waited_ms >= JOURNAL_BUSY_MS && !journal->has_told_wait) {
 		log_warning("another program reads the journal '%s' and does not let go of it "

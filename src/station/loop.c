@@ -163,6 +163,7 @@ static void take_signal(struct loop *loop)
 	if (loop->park_by_ms == INT64_MAX)
 		loop->park_by_ms = clock_now_ms() + PARK_GRACE_MS;
 	log_info("stopping; the device will be left in a recorded state");
+	journal_hasten(loop->run->journal);
 	stop_run(loop->run);
 }
 

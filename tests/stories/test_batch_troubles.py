@@ -3,6 +3,7 @@ import base64
 import contextlib
 import json
 import re
+import signal
 import sqlite3
 import subprocess
 
@@ -126,6 +127,21 @@ def test_a_reader_that_stands_still_holds_a_batch_up_and_does_not_end_it(station
         stdout, stderr = process.communicate(timeout=120)
     assert told and str(station.journal) in told, (told, stdout, stderr)
     assert process.returncode == 0 and json.loads(stdout)["enrolled"] == 300, (process.returncode, stdout, stderr)
+    assert created(station) == {name.lower(): 1 for name in names}
+
+
+def test_a_run_that_is_told_to_end_does_not_wait_for_readers(station):
+    names = serials(60)
+    restart(station, "--fault", "bulk:delay-after=2000")
+    with start(station, manifest(station, names)) as process:
+        wait_until(lambda: len(created(station)) >= 1, what="some devices")
+        with contextlib.closing(sqlite3.connect(station.journal, timeout=60, isolation_level=None)) as reader:
+            reader.execute("BEGIN")
+            assert reader.execute("SELECT count(*) FROM entry").fetchone()[0] > 0
+            process.send_signal(signal.SIGTERM)
+            stdout, stderr = process.communicate(timeout=100)  # of five minutes
+    assert process.returncode == 11 and "database is locked" in stderr, (process.returncode, stdout, stderr)
+    assert provision(station, manifest(station, names)).status == 0
     assert created(station) == {name.lower(): 1 for name in names}
 
 
