@@ -7,6 +7,9 @@
 
 #include "journal-internal.h"
 
+/* What SQLite gives as a row, each character as \u00XX, and names. */
+#define ROW_MAX (8 * 1024 * 1024)
+
 static const char *or_empty(const char *text)
 {
 	return text ? text : "";
@@ -52,29 +55,25 @@ static void add_change(struct text *out, const struct device_field *field,
 }
 
 /* An object of the members that changed, as one line. */
-static char *changes_between(const struct journal_device *before,
-			     const struct journal_device *after)
+static void print_changes(struct text *out, const struct journal_device *before,
+			  const struct journal_device *after)
 {
-	CLEANUP(text_done) struct text out = TEXT_MAX(JOURNAL_BODY_MAX);
-	struct muster_error ignored;
-
 	for (size_t i = 0; i < DEVICE_FIELD_COUNT; i++)
 		if (!device_fields[i].is_in_entry)
-			add_change(&out, &device_fields[i], before, after);
-	text_add(&out, out.length > 0 ? "}" : "{}");
-	return text_take(&out, &ignored);
+			add_change(out, &device_fields[i], before, after);
+	text_add(out, out->length > 0 ? "}" : "{}");
 }
 
-/* *ret_members is NULL for a row that cannot be written as JSON: it is not what was written. */
+/* *ret_members is NULL for a row that no notes can add up to. */
 static bool all_members(const struct journal_device *device, cJSON **ret_members,
 			struct muster_error *err)
 {
-	CLEANUP(freep) char *text = changes_between(NULL, device);
+	CLEANUP(text_done) struct text text = TEXT_MAX(ROW_MAX);
 
-	if (!text)
-		return muster_fail_memory(err);
-	return json_parse(text, strlen(text), "a device's row", ret_members, err) ||
-	       err->cause == CAUSE_JSON_INVALID;
+	print_changes(&text, NULL, device);
+	return text_ok(&text, err) && (json_parse_large(text.data, text.length, ROW_MAX,
+							"a device's row", ret_members, err) ||
+				       err->cause == CAUSE_JSON_INVALID);
 }
 
 /* -- Verifying -------------------------------------------------------------------------------------------- */
@@ -194,7 +193,7 @@ static bool check_before(struct journal *journal, const struct journal_device *b
 bool journal_note_changes(struct journal *journal, const struct journal_device *before,
 			  const struct journal_device *after, struct muster_error *err)
 {
-	CLEANUP(freep) char *body = changes_between(before, after);
+	CLEANUP(text_done) struct text body = TEXT_MAX(ROW_MAX);
 	struct journal_entry entry = {
 		.registration_id = after->registration_id,
 		.at_ms = after->updated_ms,
@@ -203,10 +202,11 @@ bool journal_note_changes(struct journal *journal, const struct journal_device *
 		.attempt = after->attempt,
 		.operator= after->operator,
 		.station = after->station,
-		.body = body,
 	};
 
-	if (!body)
-		return muster_fail_memory(err);
+	print_changes(&body, before, after);
+	if (!text_ok(&body, err))
+		return false;
+	entry.body = body.data;
 	return check_before(journal, before, err) && journal_entry_append(journal, &entry, err);
 }

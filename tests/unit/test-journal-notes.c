@@ -72,6 +72,7 @@ static void notices_a_row_that_is_not_what_its_entries_say(void **state)
 		"UPDATE device SET updated_ms = 1",
 		"UPDATE device SET entry = 1",
 		"UPDATE device SET cause = 1",
+		"UPDATE device SET hub = printf('%.70000c', 'x')",
 		"INSERT INTO device(id, registration_id, serial, device_id, service, attestation, key_kind, key_digest, "
 		"key_id, key_place, profile_name, profile_digest, batch, operator, station, socket, state, stage, attempt, "
 		"attempt_id, cause, hub, etag, evidence_path, evidence_digest, created_ms, updated_ms, entry) SELECT 9, 'dev-9', serial, device_id, service, "
