@@ -326,7 +326,12 @@ static bool import_file(struct import *import, const struct import_options *opti
 static bool read_options(const struct import_options *options, struct import *import,
 			 struct muster_error *err)
 {
+	int64_t unused;
+
 	import->lanes = DPS_BULK_LANES;
+	/* A wrong word of the command line does not wait for a million rows. */
+	if (options->login.patience && !outage_patience(options->login.patience, &unused, err))
+		return false;
 	if (options->single && options->bulk)
 		return muster_fail(err, CAUSE_USAGE, "--single and --bulk contradict each other");
 	return !options->parallel ||

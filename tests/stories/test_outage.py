@@ -119,8 +119,9 @@ def test_an_import_that_never_had_an_answer_does_not_wait(station):
 
 @pytest.mark.parametrize("patience", ["1d", "-1", "", "h", "1.5h", "721h", "0" * 40 + "5"])
 def test_a_patience_that_is_no_time_is_refused(station, patience):
-    with import_of(station, 1, "--patience", patience) as run:
-        assert run.end() == 2 and "as 90s, 30m or 8h" in run.stderr, run.stderr
+    for arguments in [(), ("--dry-run",)]:
+        with import_of(station, 1, "--patience", patience, *arguments) as run:
+            assert run.end() == 2 and "as 90s, 30m or 8h" in run.stderr, run.stderr
     assert requests(station) == []
 
 
