@@ -135,7 +135,9 @@ bool spool_renew(struct job *job, struct muster_error *err)
 
 	if (!job->spooled || job_is_dry(job) || job->was_released || run->way != RUN_WHOLE)
 		return true;
-	return kept_profile_keep(run->journal_path, &run->profile, err) && take_note(job, err);
+	/* The row with it: what lies between here and the sending may be cut. */
+	return kept_profile_keep(run->journal_path, &run->profile, err) && take_note(job, err) &&
+	       job_put_row(job, JOURNAL_WORKING, STAGE_ENROLL, CAUSE_NONE, err);
 }
 
 /* -- Finding it again ------------------------------------------------------------------------------------------------- */

@@ -1,6 +1,8 @@
 """Devices that wait for the network or a person: seen, put back, or decided about."""
 import base64
+import contextlib
 import hashlib
+import sqlite3
 
 import pytest
 
@@ -189,6 +191,15 @@ def test_spooled_device_whose_registration_found_no_service_is_sent_without_it(s
     assert outbox(station) == {}
 
 
+def assert_noted_with_its_row(station, name):
+    """What is cut behind the new note finds the row of the same profile."""
+    with contextlib.closing(sqlite3.connect(station.journal)) as db:
+        entries = db.execute("SELECT seq, stage, body FROM entry WHERE registration_id = ? ORDER BY seq", (name,)).fetchall()
+    notes = [at for at, (_, stage, body) in enumerate(entries) if stage == "enroll" and '"spooled":' in body]
+    (seq, _, _), (next_seq, stage, body) = entries[notes[-1]:notes[-1] + 2]
+    assert len(notes) == 2 and (next_seq, stage) == (seq + 1, "device") and '"profileSha256":' in body, entries
+
+
 @pytest.mark.parametrize("faults", [["put:cut-after:count=1", "get:status=503:retry-after=0"], ["put+get:status=503:retry-after=0"]],
                          ids=["sent", "not sent"])
 def test_spooled_device_that_was_taken_up_with_another_profile_is_sent_by_that(station, faults):
@@ -208,6 +219,7 @@ def test_spooled_tpm_that_was_taken_up_with_another_profile_is_sent_by_that(stat
     other = station.profile("tpm", {"initialTwin": {"tags": {"product": "other"}}}, name="other")
     restart(station, "put+get:status=503:retry-after=0")
     assert station.provision(other, "WAIT-T", "--tpm", tpm.tcti, "--patience", "0").status == 6
+    assert_noted_with_its_row(station, name)
     restart(station)
     done = station.sync()
     assert done.status == 0 and done.json[0]["state"] == "enrolled", done
