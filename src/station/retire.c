@@ -106,14 +106,25 @@ static bool is_of_our_attempt(const struct retiring *retiring)
 	return is_same_text(dps_enrollment_attempt(retiring->found), attempt_known(retiring));
 }
 
+/* Which version was kept is not known of one that an older muster disabled, or that reconcile found so. */
+static bool is_still_kept(const struct retiring *retiring)
+{
+	const char *status = json_text(retiring->found, "provisioningStatus");
+
+	if (retiring->kept_etag)
+		return is_same_text(json_text(retiring->found, "etag"), retiring->kept_etag);
+	return status && strcmp(status, "disabled") == 0 && attempt_known(retiring) &&
+	       is_of_our_attempt(retiring);
+}
+
 /* A bulk's answer has no etags, and what the run that was cut off disabled has another one: there our attempt speaks. */
 static bool is_ours(const struct retiring *retiring)
 {
 	const char *etag = json_text(retiring->found, "etag"), *known = retiring->device->etag;
 	bool has_no_etag = !known || !*known;
 
-	if (retiring->kept_etag)
-		return etag && strcmp(etag, retiring->kept_etag) == 0;
+	if (retiring->is_kept)
+		return is_still_kept(retiring);
 	return (etag && !has_no_etag && strcmp(etag, known) == 0) ||
 	       ((has_no_etag || retiring->is_begun) && attempt_known(retiring) &&
 		is_of_our_attempt(retiring));
@@ -317,7 +328,7 @@ bool station_retire(struct journal *journal, const struct journal_device *device
 	      who_is_here(&retiring.who, terms->operator_name, NULL, err) &&
 	      read_enrollment(&retiring, err) &&
 	      evidence_find(journal, device->registration_id, &retiring.evidence, err) &&
-	      look_back(&retiring, err) && check_found(&retiring, err) && intend(&retiring, err) &&
+	      check_found(&retiring, err) && intend(&retiring, err) &&
 	      end_enrollment(&retiring, err) && conclude(&retiring, err)))
 		return false;
 	*ret_end = retiring.is_kept ? what_is_done(&retiring) : NULL;

@@ -1,11 +1,15 @@
 """A device that was released ends by decision, and its serial is free for what replaces it."""
 import base64
+import contextlib
 import hashlib
+import re
+import sqlite3
 
 import pytest
 
 from lib import batch
 from lib.killer import choose, killer, points_of, recorder, was_killed
+from lib.tampering import link
 from test_offline import evidence_of, spool
 from test_outbox import restart
 
@@ -168,17 +172,49 @@ def test_what_was_kept_disabled_goes_when_retired_again(station):
     assert "E6012" in station.muster("journal", "verify", "--journal", station.journal).stderr
 
 
+def set_status(station, name, status):
+    done = station.muster("enrollment", "update", "--eid", name, "--ps", status, "--login-file", station.login_file, "--ca-file",
+                          station.emulator.ca_file)
+    assert done.status == 0, done
+
+
 def test_what_was_kept_disabled_and_is_used_again_stays(station):
     """Somebody enabled it: that is not for a second retirement to end without a word."""
     name = released(station)
     assert retire(station, name, "--disable").status == 0
-    updated = station.muster("enrollment", "update", "--eid", name, "--ps", "enabled", "--login-file", station.login_file, "--ca-file",
-                             station.emulator.ca_file)
-    assert updated.status == 0, updated
+    set_status(station, name, "enabled")
     done = retire(station, name)
     assert (done.status, done.cause) == (7, "E5110"), done
     assert station.service.enrollment(name)["provisioningStatus"] == "enabled" and len(entries(station, name)) == 2
     assert retire(station, name, "--force").status == 0
+    assert station.service.enrollment(name) is None
+
+
+def forget_etags(journal):
+    """As it was written before they were: with digests that fit."""
+    names = ("seq", "registrationId", "atMs", "stage", "kind", "attempt", "operator", "station", "body")
+    digest = bytes(32)
+    with contextlib.closing(sqlite3.connect(journal)) as db, db:
+        trigger, = db.execute("SELECT sql FROM sqlite_schema WHERE name = 'entry_is_final'").fetchone()
+        db.execute("DROP TRIGGER entry_is_final")
+        for *row, body in db.execute("SELECT seq, registration_id, at_ms, stage, kind, attempt, operator, station, body FROM entry "
+                                     "ORDER BY seq").fetchall():
+            body = re.sub(',"etag":"[^,}]*"', "", body) if row[3] == "retire" else body
+            digest, _ = link(digest, tuple(zip(names, (*row, body))))
+            db.execute("UPDATE entry SET body = ?, digest = ? WHERE seq = ?", (body, digest, row[0]))
+        db.execute(trigger)
+
+
+def test_what_an_older_muster_kept_disabled_goes_only_while_it_is(station):
+    name = released(station)
+    assert retire(station, name, "--disable").status == 0
+    forget_etags(station.journal)
+    assert "etag" not in entries(station, name)[-1]["body"]
+    set_status(station, name, "enabled")
+    done = retire(station, name)
+    assert (done.status, done.cause) == (7, "E5110") and station.service.enrollment(name), done
+    set_status(station, name, "disabled")
+    assert retire(station, name).status == 0
     assert station.service.enrollment(name) is None
 
 
