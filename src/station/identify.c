@@ -102,26 +102,46 @@ static struct known_claim claim_of(const struct job *job)
 }
 
 /* Where its enrollment was sent to in the life that it has. */
-struct sendings {
-	bool are_unknown; /* to whom: an older muster did not say */
-	char host[256];   /* the last one's; "" for none */
+struct place {
+	bool is_unknown; /* an older muster did not say */
+	char host[256];  /* the last one's; "" for none */
 };
+
+struct sendings {
+	struct place before, last; /* without the last one, and with it */
+	bool last_was_refused;
+};
+
+static const struct place *place_of(const struct sendings *sendings)
+{
+	return sendings->last_was_refused ? &sendings->before : &sendings->last;
+}
+
+static void take_intent(struct sendings *sendings, const char *host)
+{
+	sendings->before = *place_of(sendings);
+	sendings->last.is_unknown = sendings->before.is_unknown || !host;
+	snprintf(sendings->last.host, sizeof(sendings->last.host), "%s", host ? host : "");
+	sendings->last_was_refused = false;
+}
 
 static bool take_sending(void *context, const struct journal_entry *entry, struct muster_error *err)
 {
 	struct sendings *sendings = context;
 	CLEANUP(cJSON_freep) cJSON *body = NULL;
-	const char *host;
 
 	if (!json_parse(entry->body, strlen(entry->body), "a journal entry", &body, err))
 		return false;
 	if (life_ends(entry, body))
 		*sendings = (struct sendings){ 0 };
-	if (entry->kind != JOURNAL_INTENT || strcmp(entry->stage, stage_name(STAGE_ENROLL)) != 0)
+	if (strcmp(entry->stage, stage_name(STAGE_ENROLL)) != 0)
 		return true;
-	host = json_text(body, "host");
-	sendings->are_unknown = sendings->are_unknown || !host;
-	snprintf(sendings->host, sizeof(sendings->host), "%s", host ? host : "");
+	if (entry->kind == JOURNAL_INTENT)
+		take_intent(sendings, json_text(body, "host"));
+	else if (resume_is_refusal(entry, body))
+		sendings->last_was_refused = !json_bool(body, "unclear", false);
+	else if (json_get(body, "operation"))
+		sendings->last_was_refused = false; /* It was sent once more by the same intent. */
 	return true;
 }
 
@@ -134,13 +154,14 @@ static bool fail_service(const struct job *job, const char *known, const char *h
 }
 
 /* The ID scope is what somebody has typed until the device has registered with it. Before that, and where no scope is known, its
- * service is the one that its enrollment was sent to. */
+ * service is the one that its enrollment was sent to and may be in. */
 static bool check_service(const struct job *job, struct muster_error *err)
 {
 	const struct journal_device *known = &job->device;
 	const char *here = job->run->id_scope, *host = job_host(job);
 	bool has_scopes = known->service && here;
 	struct sendings sendings = { 0 };
+	const struct place *place;
 	bool is_elsewhere;
 
 	if (known->state == JOURNAL_FAILED || (has_scopes && strcmp(known->service, here) == 0))
@@ -152,10 +173,11 @@ static bool check_service(const struct job *job, struct muster_error *err)
 	if (!journal_entries_all(job->run->journal, job->registration_id, take_sending, &sendings,
 				 err))
 		return false;
-	is_elsewhere = sendings.host[0] && strcmp(sendings.host, host) != 0;
-	if (has_scopes && (is_elsewhere || sendings.are_unknown))
+	place = place_of(&sendings);
+	is_elsewhere = place->host[0] && strcmp(place->host, host) != 0;
+	if (has_scopes && (is_elsewhere || place->is_unknown))
 		return fail_service(job, known->service, here, err);
-	return !is_elsewhere || fail_service(job, sendings.host, host, err);
+	return !is_elsewhere || fail_service(job, place->host, host, err);
 }
 
 /* One that is under way is read back before it is sent, and differs then. Of a released one nothing might be asked. */

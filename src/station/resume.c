@@ -141,6 +141,12 @@ static bool take_confirm(struct job *job, const struct journal_entry *entry, con
 	return true;
 }
 
+bool resume_is_refusal(const struct journal_entry *entry, const cJSON *body)
+{
+	return entry->kind == JOURNAL_OUTCOME &&
+	       (json_bool(body, "refused", false) || json_bool(body, "undone", false));
+}
+
 /* A sending that is announced but has no outcome, or one that says unknown, may have had its effect, or have it yet, whatever became
  * of those behind it. */
 static bool take_enroll(struct job *job, const struct journal_entry *entry, const cJSON *body)
@@ -148,8 +154,7 @@ static bool take_enroll(struct job *job, const struct journal_entry *entry, cons
 	if (entry->kind == JOURNAL_INTENT) {
 		job->may_land = job->may_land || job->outcome_is_unknown;
 		job->may_exist = job->outcome_is_unknown = true;
-	} else if (entry->kind == JOURNAL_OUTCOME &&
-		   (json_bool(body, "refused", false) || json_bool(body, "undone", false))) {
+	} else if (resume_is_refusal(entry, body)) {
 		job->may_exist = job->may_land = job->may_land || json_bool(body, "unclear", false);
 		job->outcome_is_unknown = false;
 	} else if (entry->kind == JOURNAL_OUTCOME && json_bool(body, "created", false)) {

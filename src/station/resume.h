@@ -8,3 +8,5 @@
 bool resume_from_journal(struct job *job, struct muster_error *err) MUST_CHECK;
 /* Of what the journal has nothing is taken over but the key's ID: another key is made, certified and wrapped. */
 void resume_begin_anew(struct job *job);
+/* Of an entry about a sending: nothing came of it, unless the body calls that "unclear". */
+bool resume_is_refusal(const struct journal_entry *entry, const cJSON *body);

@@ -1,4 +1,5 @@
 """What is wrong is named: its own E-code, its exit code, a sentence with a remedy, and nothing enrolled."""
+import base64
 import os
 import pathlib
 import re
@@ -12,6 +13,7 @@ from lib.ek_authority import EkAuthority
 from lib.software_token import write_secret
 from lib.tls_server import WrongServer
 from lib.wait import wait_until
+from test_offline import offline
 
 SERIAL = "BAD-0001"
 
@@ -329,6 +331,23 @@ def test_device_of_another_service_without_any_id_scope(station, other):
     retired = station.muster("retire", "waits", "--reason", "moved", "--journal", station.journal, *here(station))
     assert retired.status == 0, retired
     assert scopeless(station, *work, *login_to(station, other)).json["state"] == "enrolled"
+
+
+@pytest.mark.parametrize("scope", [None, "here"])
+def test_device_that_another_service_refused_goes_on_here(station, other, scope):
+    """Nothing came of that sending, whoever was asked. One that may have arrived holds it there."""
+    profile, bad = station.profile("derived-key", {"verify": "none"}), station.home / "bad"
+    write_secret(bad, re.sub("SharedAccessKey=.*", f"SharedAccessKey={base64.b64encode(bytes(32)).decode()}", other.connection_string) + "\n")
+    assert offline(station, profile, "waits").cause == "E5180"
+    there, back = (["--id-scope", other.id_scope], ["--id-scope", station.emulator.id_scope]) if scope else ([], [])
+    done = scopeless(station, "sync", "--login-file", bad, "--ca-file", other.ca_file, *there)
+    assert (done.status, done.cause) == (5, "E5201"), done
+    batch.restart(station, "--fault", "put:cut-after:count=1", "--fault", "get:status=503:retry-after=0")
+    done = scopeless(station, "sync", *here(station), *back)
+    assert done.status in (6, 9) and done.cause != "E3105", done
+    assert_kept_from(other, scopeless(station, "sync", *login_to(station, other), *there))
+    batch.restart(station)
+    assert scopeless(station, "sync", *here(station), *back).json[0]["state"] == "enrolled"
 
 
 def test_manifest_of_another_service_without_any_id_scope(station, other):
