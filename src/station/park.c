@@ -39,6 +39,39 @@ int64_t park_count(int64_t failures, const struct journal_entry *entry, const cJ
 			   counts(entry->stage, cause));
 }
 
+/* What its key, its chip or the service says of it. */
+static bool is_own(int64_t cause)
+{
+	const struct muster_cause_info *info = muster_cause_find((enum muster_cause)cause);
+
+	switch (cause) {
+	case CAUSE_INTERRUPTED:
+		return false;
+	case CAUSE_CLOUD_UNAUTHORIZED:
+	case CAUSE_CLOUD_FORBIDDEN:
+	case CAUSE_TPM_COMMAND_FAILED:
+	case CAUSE_HSM_COMMAND_FAILED:
+		return true;
+	default:
+		return info && info->code == MUSTER_E_UNIT;
+	}
+}
+
+bool park_is_unfit(bool is_unfit, const struct journal_entry *entry, const cJSON *body)
+{
+	const char *step = json_text(body, "step");
+	int64_t cause;
+
+	if (life_ends(entry, body))
+		return false;
+	if (entry->kind != JOURNAL_OUTCOME || strcmp(entry->stage, stage_name(STAGE_VERIFY)) != 0)
+		return is_unfit;
+	/* The record is deleted when it has registered. */
+	if (json_bool(body, "verified", false) || (step && strcmp(step, "delete-record") == 0))
+		return false;
+	return is_unfit || (json_int64(body, "cause", &cause) && is_own(cause));
+}
+
 /* The same again would end the same. */
 static bool is_final(const struct job *job)
 {

@@ -8,3 +8,6 @@ bool park_device(struct job *job, enum stage stage, struct muster_error *err) MU
 /* How many of a device's runs count against its budget, one entry further on. What is wrong with the station, the network or
  * the credential does not count; a success, or a person, begins it anew. */
 int64_t park_count(int64_t failures, const struct journal_entry *entry, const cJSON *body);
+/* Whether its own registration failed when it was last tried, one entry further on. What is wrong with the station, the network,
+ * or what a person typed says nothing of the device. */
+bool park_is_unfit(bool is_unfit, const struct journal_entry *entry, const cJSON *body);

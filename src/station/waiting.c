@@ -19,7 +19,7 @@ const char *station_wait_word(enum station_wait what)
 /* What the entries say. */
 struct note {
 	cJSON *spooled; /* or NULL */
-	bool is_unfit;  /* its own registration failed when it was last tried */
+	bool is_unfit;  /* see park.h */
 	char profile[SHA256_HEX_SIZE],
 		parked_with[SHA256_HEX_SIZE]; /* its row's, and that of when it was parked; or "" */
 	struct station_waiting *waiting;
@@ -33,24 +33,6 @@ static void note_done(struct note *note)
 static void keep(char *out, size_t size, const char *text)
 {
 	snprintf(out, size, "%s", text ? text : "");
-}
-
-/* A network that fails, or a person who stops the run, says nothing of the device. */
-static void take_registration(struct note *note, const struct journal_entry *entry,
-			      const cJSON *body)
-{
-	const struct muster_cause_info *info;
-	int64_t cause;
-
-	if (entry->kind != JOURNAL_OUTCOME || strcmp(entry->stage, stage_name(STAGE_VERIFY)) != 0)
-		return;
-	if (json_bool(body, "verified", false))
-		note->is_unfit = false;
-	if (!json_int64(body, "cause", &cause) || cause == CAUSE_INTERRUPTED)
-		return;
-	info = muster_cause_find((enum muster_cause)cause);
-	if (!info || info->code != MUSTER_E_AGAIN)
-		note->is_unfit = true;
 }
 
 static void take_change(struct note *note, const struct journal_entry *entry, const cJSON *body)
@@ -75,11 +57,10 @@ static bool take_note(void *context, const struct journal_entry *entry, struct m
 		return false;
 	if (life_ends(entry, body)) {
 		*waiting = (struct station_waiting){ 0 };
-		note->is_unfit = false;
 		note->parked_with[0] = '\0';
 	}
 	take_change(note, entry, body);
-	take_registration(note, entry, body);
+	note->is_unfit = park_is_unfit(note->is_unfit, entry, body);
 	if (!spool_follow(&note->spooled, entry, body))
 		return muster_fail_memory(err);
 	if (entry->kind == JOURNAL_OUTCOME && json_get(body, "cause"))

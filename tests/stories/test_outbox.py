@@ -180,15 +180,29 @@ def test_device_that_came_back_and_could_not_register_is_not_sent_once_more(stat
     assert outbox(station) == {}
 
 
-def test_spooled_device_whose_registration_found_no_service_is_sent_without_it(station, tpm):
+@pytest.mark.parametrize("amiss, cause", [("fault", "E5105"), ("--id-scope", "E5108"), ("--device-endpoint", "E5102")])
+def test_spooled_device_whose_registration_found_no_service_is_sent_without_it(station, tpm, make_emulator, amiss, cause):
+    """Nor is it held against the device what somebody typed."""
+    typed = {"--id-scope": lambda: "0ne00000000", "--device-endpoint": lambda: make_emulator(name="other").url.removeprefix("https://")}
     profile = station.profile("tpm")
     name = spool(station, profile, "WAIT-T", "--tpm", tpm.tcti)
-    restart(station, "register:status=503")
-    assert station.provision(profile, "WAIT-T", "--tpm", tpm.tcti).status == 6
+    batch.restart(station, *(["--fault", "register:status=503"] if amiss == "fault" else []))
+    done = station.provision(profile, "WAIT-T", "--tpm", tpm.tcti, *([amiss, typed[amiss]()] if amiss in typed else []))
+    assert done.cause == cause, done
     assert list(outbox(station, "--waits", "network")) == [name]
-    restart(station)
-    assert station.sync().json[0]["verified"] is False
+    batch.restart(station)
+    done = station.sync()
+    assert (done.status, done.json[0]["verified"]) == (0, False), done
     assert outbox(station) == {}
+
+
+def test_spooled_device_whose_record_could_not_be_deleted_has_registered(station, tpm):
+    profile = station.profile("tpm", {"verify": "register-then-delete-record"})
+    name = spool(station, profile, "WAIT-T", "--tpm", tpm.tcti)
+    batch.restart(station, "--fault", "registration:status=403")
+    done = station.provision(profile, "WAIT-T", "--tpm", tpm.tcti)
+    assert done.cause == "E5122", done
+    assert list(outbox(station, "--waits", "network")) == [name]
 
 
 def assert_noted_with_its_row(station, name):
