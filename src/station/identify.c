@@ -358,7 +358,8 @@ static bool look_into_journal(struct job *job, struct muster_error *err)
 		return false;
 	if (!job->was_known)
 		return true;
-	if (!resume_from_journal(job, err) || !check_token(job, err) || !wrap_check_owner(job, err))
+	if (!resume_from_journal(job, err) || !spool_check_fit(job, err) ||
+	    !check_token(job, err) || !wrap_check_owner(job, err))
 		return false;
 	if (attest_is_derived_again(job) && !job->was_released)
 		log_warning(

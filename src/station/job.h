@@ -217,6 +217,7 @@ struct job {
 	bool was_unverified;   /* released without being verified, though the profile asks for it */
 	bool is_derived_again; /* a life of it that has ended had a derived key, too */
 	int64_t failures;      /* runs that count against its budget */
+	bool is_unfit;         /* see park.h */
 	cJSON *spooled;        /* what was noted when it was spooled; see spool.c */
 	bool is_noted;         /* and it is what this run's profile says */
 	cJSON *terms;          /* and otherwise; see terms.h */

@@ -228,6 +228,7 @@ static bool take_entry(void *context, const struct journal_entry *entry, struct 
 		if (strcmp(entry->stage, takers[i].stage) == 0 && !takers[i].take(job, entry, body))
 			return muster_fail_memory(err);
 	job->failures = park_count(job->failures, entry, body);
+	job->is_unfit = park_is_unfit(job->is_unfit, entry, body);
 	return (terms_follow(&job->terms, entry, body) &&
 		spool_follow(&job->spooled, entry, body)) ||
 	       muster_fail_memory(err);

@@ -123,6 +123,15 @@ static bool take_note(struct job *job, struct muster_error *err)
 	return job->is_noted;
 }
 
+bool spool_check_fit(const struct job *job, struct muster_error *err)
+{
+	return !spool_applies(job) || !job->is_unfit || attest_derive_applies(job) ||
+	       muster_fail(
+		       err, CAUSE_DEVICE_NEEDED,
+		       "device '%s' could not register when it was last tried; it has to be tried again with a network",
+		       PRINTABLE(job->registration_id));
+}
+
 bool spool_record(struct job *job, struct muster_error *err)
 {
 	return take_note(job, err) &&

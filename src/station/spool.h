@@ -18,6 +18,8 @@ bool spool_ek(const cJSON *note, struct ek_public *ret_ek, struct muster_error *
 /* The note that holds for a device; NULL: none. */
 bool spool_find(struct journal *journal, const struct journal_device *row, cJSON **ret_note,
 		struct muster_error *err) MUST_CHECK;
+/* A device that could not register is not said to be ready: no sync would take it. CAUSE_DEVICE_NEEDED. */
+bool spool_check_fit(const struct job *job, struct muster_error *err) MUST_CHECK;
 /* What a job without its device goes by, after the journal was read. CAUSE_DEVICE_NEEDED when that is not enough. */
 bool spool_take_up(struct job *job, struct muster_error *err) MUST_CHECK;
 /* Whether what is about to be sent is what was spooled: CAUSE_SPOOLED_OTHERWISE. With the device at hand the profile may have

@@ -156,6 +156,14 @@ def assert_waits_for_its_hardware(station, name):
     assert station.rows()[name]["state"] == "parked"
 
 
+def assert_is_not_spooled(station, profile, serial, *hardware):
+    """No sync would take it."""
+    before = station.rows()
+    done = offline(station, profile, serial, *hardware)
+    assert done.cause == "E5181" and "tried again with a network" in done.stderr, done
+    assert station.rows() == before
+
+
 def test_spooled_device_that_could_not_register_is_not_sent_without_its_token(hsm_station, token):
     station = hsm_station
     profile = station.profile("hsm-x509")
@@ -164,6 +172,7 @@ def test_spooled_device_that_could_not_register_is_not_sent_without_its_token(hs
     restart(station, "register:status=401")
     assert station.provision(profile, "wait-x", *hardware).cause == "E5201"
     restart(station)
+    assert_is_not_spooled(station, profile, "wait-x", *hardware)
     assert_waits_for_its_hardware(station, name)
     assert station.provision(profile, "wait-x", *hardware).json["verified"] is True
 
@@ -175,6 +184,7 @@ def test_device_that_came_back_and_could_not_register_is_not_sent_once_more(stat
     restart(station, "register:status=401")
     assert station.provision(profile, "WAIT-T", "--tpm", tpm.tcti).cause == "E5201"
     restart(station)
+    assert_is_not_spooled(station, profile, "WAIT-T", "--tpm", tpm.tcti)
     assert_waits_for_its_hardware(station, name)
     assert station.provision(profile, "WAIT-T", "--tpm", tpm.tcti).json["verified"] is True
     assert outbox(station) == {}
