@@ -77,16 +77,15 @@ static bool choose_worker(struct job *job, struct worker **ret_worker, struct mu
 
 /* -- Opening -------------------------------------------------------------------------------------------------------- */
 
-bool issuer_read(struct run *run, struct muster_error *err)
+/* Once for all devices of a run: what is looked at is what is used. */
+static bool read_certificate(struct run *run, struct muster_error *err)
 {
 	const char *path = run->profile.x509.issuer_certificate;
 	CLEANUP(bytes_done) struct bytes file = { 0 };
 
-	if (!path || run->issuer_certificate)
-		return true;
-	return (file_read(path, JSON_SIZE_MAX, &file, err) &&
-		pki_certificate_read(file.data, file.size, path, &run->issuer_certificate, err)) ||
-	       muster_error_prefix(err, "opening the issuer");
+	return run->issuer_certificate ||
+	       (file_read(path, JSON_SIZE_MAX, &file, err) &&
+		pki_certificate_read(file.data, file.size, path, &run->issuer_certificate, err));
 }
 
 static bool open_key(struct job *job, struct issuer *issuer, struct muster_error *err)
@@ -111,8 +110,8 @@ bool issuer_open(struct job *job, struct issuer *ret_issuer, struct muster_error
 
 	if (!run->profile.x509.issuer_key)
 		return true;
-	if (!issuer_read(run, err))
-		return false;
+	if (!read_certificate(run, err))
+		return muster_error_prefix(err, "opening the issuer");
 	X509_up_ref(run->issuer_certificate);
 	ret_issuer->certificate = run->issuer_certificate;
 	return open_key(job, ret_issuer, err) || muster_error_prefix(err, "opening the issuer");

@@ -13,8 +13,6 @@ struct issuer {
 	X509 *certificate;
 };
 
-/* The certificate, once for all devices of a run: what is looked at is what is used. */
-bool issuer_read(struct run *run, struct muster_error *err) MUST_CHECK;
 /* Another token than the device's is opened once for all jobs of a run, with the PIN that the issuer's URI names. Blocks
  * up to the deadlines of opening and logging in. */
 bool issuer_open(struct job *job, struct issuer *ret_issuer, struct muster_error *err) MUST_CHECK;

@@ -13,7 +13,6 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "issuer.h"
 #include "muster/config.h"
 #include "muster/file.h"
 #include "muster/identity.h"
@@ -518,8 +517,7 @@ bool run_read(struct run *run, const struct station_request *request, struct con
 		return false;
 	run->may_use_network = config->tpm_network;
 	run->tpm_deadlines = chip_deadlines(config);
-	return check_devices(run, err) && open_batch(run, err) && read_masters(run, err) &&
-	       (run->way == RUN_SYNC || issuer_read(run, err));
+	return check_devices(run, err) && open_batch(run, err) && read_masters(run, err);
 }
 
 bool run_prepare(struct run *run, const struct station_request *request,

@@ -89,14 +89,8 @@ def issued_by(station, line, token, serials, *arguments, key="line", certificate
                            profile=profile)
 
 
-def test_issuer_whose_certificate_is_missing_is_found_before_anything_is_touched(hsm_station, line, token):
-    done = issued_by(hsm_station, line, token, ["a-1", "a-2"], certificate="none.pem")
-    assert (done.status, done.cause) == (2, "E1002") and "opening the issuer" in done.stderr, done
-    assert not hsm_station.journal.exists() and token.key_ids() == []
-    assert issued_by(hsm_station, line, token, ["a-1", "a-2"]).json["enrolled"] == 2
-
-
-@pytest.mark.parametrize("wrong, cause", [({"key": "none"}, "E4302"), ({"certificate": "other.pem"}, "E4305")])
+@pytest.mark.parametrize("wrong, cause", [({"key": "none"}, "E4302"), ({"certificate": "other.pem"}, "E4305"),
+                                          ({"certificate": "none.pem"}, "E1002")])
 def test_issuer_that_cannot_sign_costs_one_device_and_no_key(hsm_station, line, token, wrong, cause):
     serials = [f"a-{number}" for number in range(5)]
     done = issued_by(hsm_station, line, token, serials, **wrong)
@@ -104,6 +98,21 @@ def test_issuer_that_cannot_sign_costs_one_device_and_no_key(hsm_station, line, 
     assert done.json["ended"] == 1 and token.key_ids() == [], done
     assert "key-make" not in hsm_station.muster("journal", "export", "--entries", "--journal", hsm_station.journal).stdout
     assert issued_by(hsm_station, line, token, serials, "--begin-anew").json["enrolled"] == 5
+
+
+def test_devices_that_were_certified_need_no_issuer(hsm_station, line, token):
+    """Its certificate may be on another machine by then."""
+    assert issued_by(hsm_station, line, token, ["a-1"]).json["enrolled"] == 1
+    batch.restart(hsm_station, "--fault", "bulk+put+get:status=503:retry-after=0")
+    parked = issued_by(hsm_station, line, token, ["b-1"], "--patience", "0", "--batch", "b")
+    assert parked.json["parked"] == 1, parked
+    batch.restart(hsm_station)
+    (line.home / "line.pem").rename(line.home / "gone.pem")
+    assert issued_by(hsm_station, line, token, ["a-1"], "--dry-run").status == 0
+    assert issued_by(hsm_station, line, token, ["a-1"]).json["before"] == 1
+    assert issued_by(hsm_station, line, token, ["b-1"], "--batch", "b").json["enrolled"] == 1
+    done = issued_by(hsm_station, line, token, ["c-1"], "--batch", "c")
+    assert done.cause == "E1002" and "opening the issuer" in done.stderr, done
 
 
 def test_two_certificates_of_one_key_register_both(hsm_station, token):
