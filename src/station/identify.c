@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "brake.h"
+#include "kept-profile.h"
 #include "known.h"
 #include "life.h"
 #include "muster/encoding.h"
@@ -275,15 +276,44 @@ static bool keep_serial(struct job *job, struct muster_error *err)
 	return job->serial || muster_fail_memory(err);
 }
 
-/* So it does a device ID that was given: the profile that it was begun with makes another one. */
+/* The profile that it was begun with makes another one. Where that is not kept, nobody can tell. */
+static bool find_out_given(const struct job *job, const char *made, bool *ret_is_given,
+			   struct muster_error *err)
+{
+	const struct journal_device *row = &job->device;
+	const struct station_device device = { .serial = job->serial,
+					       .registration_id = job->registration_id };
+	CLEANUP(profile_report_done) struct profile_report report = { 0 };
+	CLEANUP(profile_done) struct profile former = { 0 };
+	CLEANUP(names_done) struct names names = { 0 };
+
+	if (strcmp(row->profile_digest, job->run->profile.digest) != 0) {
+		*ret_is_given = false;
+		if (!kept_profile_load(job->run->journal_path, row->profile_digest, &former,
+				       &report, err))
+			return err->cause == CAUSE_PROFILE_NOT_KEPT;
+		if (!names_make(&former, &device, job->has_ek ? &job->ek : NULL, &names, err))
+			return false;
+		made = names.device_id ? names.device_id : job->registration_id;
+	}
+	*ret_is_given = strcmp(row->device_id, made) != 0;
+	return true;
+}
+
+/* So it does a device ID that was given. */
 static bool keep_device_id(struct job *job, struct muster_error *err)
 {
 	const struct journal_device *row = &job->device;
 	const char *made = job->device_id ? job->device_id : job->registration_id;
+	bool is_given;
 
 	if (job_is_absent(job) || job->given_device_id || !row->device_id ||
 	    strcmp(row->device_id, made) == 0 || !journal_state_is_live(row->state) ||
-	    !row->profile_digest || strcmp(row->profile_digest, job->run->profile.digest) != 0)
+	    !row->profile_digest)
+		return true;
+	if (!find_out_given(job, made, &is_given, err))
+		return false;
+	if (!is_given)
 		return true;
 	free(job->device_id);
 	job->device_id = strdup(row->device_id);

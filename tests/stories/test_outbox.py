@@ -113,6 +113,20 @@ def test_a_device_id_that_was_given_is_not_made_anew(station, faults):
     assert (again.status, again.json["state"]) == (0, "already enrolled"), again
 
 
+def test_a_device_id_that_was_given_is_kept_by_another_profile(station):
+    """It is the one before that says whether it was given."""
+    template = {"registrationId": "{serial.lower}", "deviceId": "made-{serial}"}
+    manifest = station.home / "manifest.csv"
+    manifest.write_text("serial,deviceId\nS-2,other-2\nS-3,other-3\nS-4,made-S-4\n")
+    batch.provision(station, manifest, "--offline", profile=station.profile("derived-key", template))
+    tags = {"initialTwin": {"tags": {"product": "another"}}}
+    for serial, change, expected in (("S-2", tags, "other-2"), ("S-3", {"deviceId": "new-{serial}"}, "other-3"),
+                                     ("S-4", {"deviceId": "new-{serial}"}, "new-S-4")):
+        done = station.provision(station.profile("derived-key", template | change, name=serial), serial)
+        assert (done.status, done.json["deviceId"]) == (0, expected), done
+        assert station.service.enrollment(serial.lower())["deviceId"] == expected
+
+
 def test_a_device_id_is_made_anew_by_another_template(station):
     spool(station, station.profile("derived-key", {"deviceId": "old-{serial}"}), "WAIT-1")
     done = station.provision(station.profile("derived-key", {"deviceId": "new-{serial}"}), "WAIT-1")
