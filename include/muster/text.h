@@ -28,6 +28,9 @@ void text_add_bytes(struct text *text, const void *data, size_t size);
 char *text_extend(struct text *text, size_t size) MUST_CHECK;
 void text_addf(struct text *text, const char *format, ...) PRINTF_LIKE(2, 3);
 void text_add_char(struct text *text, char c);
+/* As "%lld" does. It ends where `out` does, so what it returns is not `out`. */
+#define TEXT_DECIMAL_SIZE 24
+const char *text_decimal(int64_t value, char out[TEXT_DECIMAL_SIZE]);
 void text_add_decimal(struct text *text, int64_t value);
 /* One character by its code point. */
 void text_add_utf8(struct text *text, unsigned code);

@@ -4,7 +4,6 @@
 #include <string.h>
 
 #include "muster/json.h"
-#include "muster/secret.h"
 #include "muster/text.h"
 
 enum { LINE = -1 }; /* the level of what stands on one line */

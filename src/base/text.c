@@ -99,17 +99,25 @@ void text_add_char(struct text *text, char c)
 		*end = c;
 }
 
-void text_add_decimal(struct text *text, int64_t value)
+const char *text_decimal(int64_t value, char out[TEXT_DECIMAL_SIZE])
 {
-	char digits[24], *at = digits + sizeof(digits);
 	uint64_t rest = value < 0 ? 0 - (uint64_t)value : (uint64_t)value;
+	char *at = out + TEXT_DECIMAL_SIZE - 1;
 
+	*at = '\0';
 	do
 		*--at = (char)('0' + rest % 10);
 	while (rest /= 10);
 	if (value < 0)
 		*--at = '-';
-	text_add_bytes(text, at, (size_t)(digits + sizeof(digits) - at));
+	return at;
+}
+
+void text_add_decimal(struct text *text, int64_t value)
+{
+	char digits[TEXT_DECIMAL_SIZE];
+
+	text_add(text, text_decimal(value, digits));
 }
 
 /* Printed where it may fit already; else once more, where there is room. */

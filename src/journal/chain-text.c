@@ -22,12 +22,8 @@ static const char *or_empty(const char *text)
 
 static void add_member(struct text *out, const char *name, const char *value)
 {
-	CLEANUP(freep) char *quoted = json_quote(value);
-
-	if (quoted)
-		text_addf(out, ",\"%s\":%s", name, quoted);
-	else
-		out->failed = true;
+	text_addf(out, ",\"%s\":", name);
+	text_add_json(out, value);
 }
 
 static void add_digest(struct text *out, const uint8_t digest[JOURNAL_DIGEST_SIZE])

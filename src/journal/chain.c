@@ -6,29 +6,11 @@
 
 #include "journal-internal.h"
 
-#define DECIMAL_SIZE 24
-
-/* As "%lld" does; it is asked for nine times an entry. Its end is that of `out`. */
-static const char *decimal(int64_t value, char out[DECIMAL_SIZE])
-{
-	uint64_t rest = value < 0 ? 0 - (uint64_t)value : (uint64_t)value;
-	char *at = out + DECIMAL_SIZE - 1;
-
-	*at = 0;
-	do
-		*--at = (char)('0' + rest % 10);
-	while (rest /= 10);
-	if (value < 0)
-		*--at = '-';
-	return at;
-}
-
 static void add_text(struct text *out, const char *value)
 {
 	size_t length = strlen(value);
-	char digits[DECIMAL_SIZE];
 
-	text_add(out, decimal((int64_t)length, digits));
+	text_add_decimal(out, (int64_t)length);
 	text_add_char(out, ':');
 	text_add_bytes(out, value, length);
 	text_add_char(out, ',');
@@ -36,9 +18,9 @@ static void add_text(struct text *out, const char *value)
 
 static void add_number(struct text *out, int64_t value)
 {
-	char digits[DECIMAL_SIZE];
+	char digits[TEXT_DECIMAL_SIZE];
 
-	add_text(out, decimal(value, digits));
+	add_text(out, text_decimal(value, digits));
 }
 
 static const char *or_empty(const char *text)
