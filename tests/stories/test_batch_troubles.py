@@ -114,15 +114,21 @@ def test_a_journal_that_takes_no_more_in_the_middle(station):
     assert {created(station)[name.lower()] for name in names} == {1}
 
 
+@contextlib.contextmanager
+def standing_reader(station):
+    with contextlib.closing(sqlite3.connect(station.journal, timeout=60, isolation_level=None)) as reader:
+        reader.execute("BEGIN")
+        assert reader.execute("SELECT count(*) FROM entry").fetchone()[0] > 0
+        yield
+
+
 def test_a_reader_that_stands_still_holds_a_batch_up_and_does_not_end_it(station):
     """A backup, or a verify that was stopped in the middle of a page: nothing is written before it lets go."""
     names = serials(300)
     restart(station, "--fault", "bulk:delay-after=200")
     with start(station, manifest(station, names)) as process:
         wait_until(lambda: len(created(station)) >= 20, what="some devices")
-        with contextlib.closing(sqlite3.connect(station.journal, timeout=60, isolation_level=None)) as reader:
-            reader.execute("BEGIN")
-            assert reader.execute("SELECT count(*) FROM entry").fetchone()[0] > 0
+        with standing_reader(station):
             told = next((line for line in process.stderr if "another program reads" in line), None)
         stdout, stderr = process.communicate(timeout=120)
     assert told and str(station.journal) in told, (told, stdout, stderr)
@@ -135,9 +141,7 @@ def test_a_run_that_is_told_to_end_does_not_wait_for_readers(station):
     restart(station, "--fault", "bulk:delay-after=2000")
     with start(station, manifest(station, names)) as process:
         wait_until(lambda: len(created(station)) >= 1, what="some devices")
-        with contextlib.closing(sqlite3.connect(station.journal, timeout=60, isolation_level=None)) as reader:
-            reader.execute("BEGIN")
-            assert reader.execute("SELECT count(*) FROM entry").fetchone()[0] > 0
+        with standing_reader(station):
             process.send_signal(signal.SIGTERM)
             stdout, stderr = process.communicate(timeout=100)  # of five minutes
     assert process.returncode == 11 and "database is locked" in stderr, (process.returncode, stdout, stderr)
