@@ -73,6 +73,8 @@ enum profile_batch_verify {
 	PROFILE_BATCH_VERIFY_SAMPLE,
 	PROFILE_BATCH_VERIFY_NONE
 };
+/* Where the evidence of a manifest's devices is written: a file for each, or lines of one. */
+enum profile_evidence { PROFILE_EVIDENCE_FILES, PROFILE_EVIDENCE_LINES };
 enum profile_lookalikes {
 	PROFILE_LOOKALIKES_WARN,
 	PROFILE_LOOKALIKES_REFUSE,
@@ -154,6 +156,7 @@ struct profile {
 	struct {
 		enum profile_batch_verify verify;
 		int64_t sample; /* so many devices, spread over the manifest */
+		enum profile_evidence evidence;
 		enum profile_lookalikes lookalikes;
 	} batch;
 	int64_t approvals;    /* so many people have to approve, if the station demands no more */

@@ -78,6 +78,12 @@ static const struct word batch_verify_words[] = {
 	{ 0 },
 };
 
+static const struct word evidence_words[] = {
+	{ "files", PROFILE_EVIDENCE_FILES },
+	{ "lines", PROFILE_EVIDENCE_LINES },
+	{ 0 },
+};
+
 static const struct word lookalikes_words[] = {
 	{ "warn", PROFILE_LOOKALIKES_WARN },
 	{ "refuse", PROFILE_LOOKALIKES_REFUSE },
@@ -254,6 +260,8 @@ static const struct field batch_rows[] = {
 	  .help = "Which of a manifest's devices are verified." },
 	{ "sample", FIELD_INTEGER, AT(batch.sample), .least = 1, .most = 10000000,
 	  .help = "For verify sample: so many devices, spread over the manifest." },
+	{ "evidence", FIELD_WORD, AT(batch.evidence), .words = evidence_words, .fallback = "files",
+	  .help = "Whether evidence of a manifest's devices is a file for each, or a line each of one file." },
 	{ "lookAlikes", FIELD_WORD, AT(batch.lookalikes), .words = lookalikes_words,
 	  .fallback = "warn",
 	  .help = "What to do about serials that differ only by 0 and O, or 1, l and I." },

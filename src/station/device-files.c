@@ -1,5 +1,6 @@
 #include "device-files.h"
 
+#include "evidence-lines.h"
 #include "muster/file.h"
 
 enum { MODE = 0600, TOGETHER = JOBS_MAX / 2, WAIT_MS = 100 };
@@ -16,6 +17,21 @@ bool device_file_write(struct job *job, const char *path, const void *data, size
 	if (!file_draft_write(path, data, size, MODE, replace, &job->drafts[job->draft_count], err))
 		return false;
 	job->draft_count++;
+	if (run->unsynced_since_ms == 0)
+		run->unsynced_since_ms = clock_now_ms();
+	return true;
+}
+
+bool device_file_add_line(struct job *job, const char *path, const char *line,
+			  struct muster_error *err)
+{
+	struct run *run = job->run;
+
+	if (job->draft_count == ARRAY_SIZE(job->drafts))
+		return muster_fail(err, CAUSE_INTERNAL, "more files of a device than there can be");
+	if (!evidence_lines_add(run, path, line, err))
+		return false;
+	job->drafts[job->draft_count++] = (struct file_draft){ 0 };
 	if (run->unsynced_since_ms == 0)
 		run->unsynced_since_ms = clock_now_ms();
 	return true;
@@ -39,24 +55,36 @@ static bool are_due(const struct run *run, struct job *const *jobs, size_t count
 static bool place(struct job *job, struct muster_error *err)
 {
 	for (size_t i = 0; i < job->draft_count; i++)
-		if (!file_draft_place(&job->drafts[i], err))
+		if (job->drafts[i].path && !file_draft_place(&job->drafts[i], err))
 			return false;
 	device_files_done(job);
 	return true;
 }
 
+static bool are_files(struct job *const *jobs, size_t count)
+{
+	for (size_t i = 0; i < count; i++)
+		for (size_t k = 0; k < jobs[i]->draft_count; k++)
+			if (jobs[i]->drafts[k].path)
+				return true;
+	return false;
+}
+
 bool device_files_sync(struct run *run, struct job *const *jobs, size_t count,
 		       struct muster_error *err)
 {
+	bool has_files = are_files(jobs, count);
+
 	if (!are_due(run, jobs, count))
 		return true;
-	if (!file_system_sync(run->out_directory, err))
+	if (!evidence_lines_sync(run, err) ||
+	    (has_files && !file_system_sync(run->out_directory, err)))
 		return false;
 	for (size_t i = 0; i < count; i++)
 		if (!place(jobs[i], err))
 			return false;
 	run->unsynced_since_ms = 0;
-	return directory_sync(run->out_directory, err);
+	return !has_files || directory_sync(run->out_directory, err);
 }
 
 void device_files_done(struct job *job)

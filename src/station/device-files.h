@@ -7,6 +7,9 @@
 /* As file_write() with mode 0600; of a batch it is a draft, one more in job->draft_count. */
 bool device_file_write(struct job *job, const char *path, const void *data, size_t size,
 		       bool replace, struct muster_error *err) MUST_CHECK;
+/* A line of a batch's file, likewise: a draft without a name. */
+bool device_file_add_line(struct job *job, const char *path, const char *line,
+			  struct muster_error *err) MUST_CHECK;
 /* Syncs the drafts of these jobs and gives them their names, when that is due: many wait for it, one has waited long, or nothing else is to be done. */
 bool device_files_sync(struct run *run, struct job *const *jobs, size_t count,
 		       struct muster_error *err) MUST_CHECK;

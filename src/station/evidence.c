@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "evidence-lines.h"
 #include "muster/encoding.h"
 #include "muster/json.h"
 #include "muster/station-journal.h"
@@ -291,6 +292,14 @@ bool evidence_fits(const char *text, bool *ret_fits, struct muster_error *err)
 	return fits_an_entry(text, JOURNAL_BODY_MAX - ENTRY_REST_MAX, ret_fits, err);
 }
 
+bool evidence_print_line(const cJSON *root, char **ret_text, struct muster_error *err)
+{
+	CLEANUP(freep) char *printed = json_print_line(root);
+
+	*ret_text = printed ? text_format("%s\n", printed) : NULL;
+	return *ret_text || muster_fail_memory(err);
+}
+
 bool evidence_print(const cJSON *root, char **ret_text, struct muster_error *err)
 {
 	CLEANUP(freep) char *printed = json_print_pretty(root);
@@ -300,11 +309,9 @@ bool evidence_print(const cJSON *root, char **ret_text, struct muster_error *err
 		return muster_fail_memory(err);
 	if (!evidence_fits(printed, &fits, err))
 		return false;
-	if (!fits) {
-		free(printed);
-		printed = json_print_line(root);
-	}
-	*ret_text = printed ? text_format("%s\n", printed) : NULL;
+	if (!fits)
+		return evidence_print_line(root, ret_text, err);
+	*ret_text = text_format("%s\n", printed);
 	return *ret_text || muster_fail_memory(err);
 }
 
@@ -335,7 +342,8 @@ bool evidence_compose(struct job *job, char **ret_text, struct muster_error *err
 	    !json_add_item(root, "verification", verification_part(job)) ||
 	    !json_add_item(root, "journal", chain_part(job, err)))
 		return false;
-	return evidence_print(root, ret_text, err);
+	return evidence_lines_apply(job) ? evidence_print_line(root, ret_text, err)
+					 : evidence_print(root, ret_text, err);
 }
 
 static bool take_release(void *context, const struct journal_entry *entry, struct muster_error *err)

@@ -4,13 +4,15 @@
 
 #include "job.h"
 
+/* JSON on one line, with a newline at the end. */
+bool evidence_print_line(const cJSON *root, char **ret_text, struct muster_error *err) MUST_CHECK;
 /* JSON with a newline at the end: indented for people, unless an entry of the journal has no room for that. */
 bool evidence_print(const cJSON *root, char **ret_text, struct muster_error *err) MUST_CHECK;
 /* Whether such a text has room in an entry. */
 bool evidence_fits(const char *text, bool *ret_fits, struct muster_error *err) MUST_CHECK;
 /* Whether evidence of what is to be enrolled will have room in an entry; CAUSE_INPUT_TOO_LARGE. */
 bool evidence_check_room(const struct job *job, struct muster_error *err) MUST_CHECK;
-/* Of the job, as evidence_print() prints it. */
+/* Of the job, as evidence_print() prints it, or as one line. */
 bool evidence_compose(struct job *job, char **ret_text, struct muster_error *err) MUST_CHECK;
 /* The device's key and what was found out about it. NULL without memory. */
 cJSON *evidence_attestation(const struct job *job);

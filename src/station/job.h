@@ -57,6 +57,7 @@ enum api { API_SERVICE, API_DEVICES, API_COUNT };
 struct batch;
 struct brake;
 struct custody;
+struct evidence_lines;
 struct sender;
 struct step_table;
 
@@ -85,10 +86,11 @@ struct run {
 	struct dps_outage outages[API_COUNT]; /* of many devices; single ones wait for nothing */
 	struct journal *journal;              /* NULL: nothing is journalled */
 	char *journal_path;
-	struct hooks *hooks;       /* NULL: none */
-	char *out_directory;       /* where evidence goes */
-	bool writes_keys;          /* --out was given: the derived keys go there too */
-	int64_t unsynced_since_ms; /* the oldest file that is not synced yet */
+	struct hooks *hooks;             /* NULL: none */
+	char *out_directory;             /* where evidence goes */
+	bool writes_keys;                /* --out was given: the derived keys go there too */
+	int64_t unsynced_since_ms;       /* the oldest file or line that is not synced yet */
+	struct evidence_lines *lines[8]; /* files of them, the latest first; see evidence-lines.h */
 	char device_host[DPS_HOST_SIZE];
 	char *id_scope; /* NULL when nothing is verified */
 	struct who who;

@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "device-files.h"
+#include "evidence-lines.h"
 #include "evidence.h"
 #include "muster/file.h"
 #include "muster/json.h"
@@ -55,7 +56,8 @@ bool release_record(struct job *job, struct muster_error *err)
 	if (job->was_released)
 		return true;
 	free(job->evidence_path);
-	job->evidence_path = evidence_path(job, "evidence.json");
+	job->evidence_path = evidence_lines_apply(job) ? evidence_lines_path(job)
+						       : evidence_path(job, "evidence.json");
 	if (!job->evidence_path)
 		return muster_fail_memory(err);
 	free(TAKE_PTR(job->evidence));
@@ -158,11 +160,24 @@ static bool write_keys(struct job *job, struct muster_error *err)
 	return true;
 }
 
+/* A line that is missing is written again. */
+static bool write_line(struct job *job, struct muster_error *err)
+{
+	bool is_there = false;
+
+	if (job->was_released &&
+	    !evidence_lines_have(job->run, job->evidence_path, job->evidence, &is_there, err))
+		return false;
+	return is_there || device_file_add_line(job, job->evidence_path, job->evidence, err);
+}
+
 /* An evidence file is written when it is missing; one that is there is left as it is, or kept under another name. */
 static bool write_evidence(struct job *job, struct muster_error *err)
 {
 	if (!job->evidence || !job->evidence_path)
 		return true;
+	if (evidence_lines_is_path(job->evidence_path))
+		return write_line(job, err);
 	if (job->was_released && access(job->evidence_path, F_OK) == 0)
 		return true;
 	return evidence_keep_former(job->evidence_path, job->attempt_id, err) &&

@@ -2,6 +2,7 @@
 #include "approval.h"
 #include "batch.h"
 #include "custody.h"
+#include "evidence-lines.h"
 #include "kept-profile.h"
 #include "network.h"
 #include "sender.h"
@@ -28,6 +29,7 @@ void run_done(struct run *run)
 	X509_free(run->issuer_certificate);
 	sender_free(run->sender);
 	batch_free(run->batch);
+	evidence_lines_done(run);
 	dps_client_free(run->client);
 	pool_done(&run->pool);
 	hooks_close(run->hooks);
