@@ -47,12 +47,20 @@ bool json_int64(const cJSON *object, const char *name, int64_t *ret_value) MUST_
 /* True for a number, however it came into the tree. */
 bool json_is_number(const cJSON *item);
 
-/* Adding; each returns false when out of memory. The value NULL adds nothing and succeeds. */
-bool json_add_text(cJSON *object, const char *name, const char *value) MUST_CHECK;
-bool json_add_bool(cJSON *object, const char *name, bool value) MUST_CHECK;
-bool json_add_int64(cJSON *object, const char *name, int64_t value) MUST_CHECK;
-/* Takes `item` over, also on failure. */
-bool json_add_item(cJSON *object, const char *name, cJSON *item) MUST_CHECK;
+/* Adding; each returns false when out of memory. The value NULL adds nothing and succeeds. json_add_item() takes `item` over, also
+ * on failure. A name that is a literal is referred to, every other one copied. */
+#define json_add_text(object, name, value) \
+	json_put_text(object, name, __builtin_constant_p(name), value)
+#define json_add_bool(object, name, value) \
+	json_put_bool(object, name, __builtin_constant_p(name), value)
+#define json_add_int64(object, name, value) \
+	json_put_int64(object, name, __builtin_constant_p(name), value)
+#define json_add_item(object, name, item) \
+	json_put_item(object, name, __builtin_constant_p(name), item)
+bool json_put_text(cJSON *object, const char *name, bool is_literal, const char *value) MUST_CHECK;
+bool json_put_bool(cJSON *object, const char *name, bool is_literal, bool value) MUST_CHECK;
+bool json_put_int64(cJSON *object, const char *name, bool is_literal, int64_t value) MUST_CHECK;
+bool json_put_item(cJSON *object, const char *name, bool is_literal, cJSON *item) MUST_CHECK;
 
 /* Same content: objects compared without regard to order, numbers by text. */
 bool json_equal(const cJSON *a, const cJSON *b);

@@ -140,32 +140,33 @@ bool json_int64(const cJSON *object, const char *name, int64_t *ret_value)
 
 /* -- Making -------------------------------------------------------------------------------------------- */
 
-bool json_add_item(cJSON *object, const char *name, cJSON *item)
+bool json_put_item(cJSON *object, const char *name, bool is_literal, cJSON *item)
 {
 	if (!item)
 		return false;
-	if (cJSON_AddItemToObject(object, name, item))
+	if (is_literal ? cJSON_AddItemToObjectCS(object, name, item)
+		       : cJSON_AddItemToObject(object, name, item))
 		return true;
 	cJSON_Delete(item);
 	return false;
 }
 
-bool json_add_text(cJSON *object, const char *name, const char *value)
+bool json_put_text(cJSON *object, const char *name, bool is_literal, const char *value)
 {
-	return !value || json_add_item(object, name, cJSON_CreateString(value));
+	return !value || json_put_item(object, name, is_literal, cJSON_CreateString(value));
 }
 
-bool json_add_bool(cJSON *object, const char *name, bool value)
+bool json_put_bool(cJSON *object, const char *name, bool is_literal, bool value)
 {
-	return json_add_item(object, name, cJSON_CreateBool(value));
+	return json_put_item(object, name, is_literal, cJSON_CreateBool(value));
 }
 
-bool json_add_int64(cJSON *object, const char *name, int64_t value)
+bool json_put_int64(cJSON *object, const char *name, bool is_literal, int64_t value)
 {
-	char text[24];
+	char digits[TEXT_DECIMAL_SIZE];
 
-	snprintf(text, sizeof(text), "%lld", (long long)value);
-	return json_add_item(object, name, cJSON_CreateRaw(text));
+	return json_put_item(object, name, is_literal,
+			     cJSON_CreateRaw(text_decimal(value, digits)));
 }
 
 /* -- Comparing, sorting, printing ---------------------------------------------------------------------- */
