@@ -1,12 +1,12 @@
 /* For the digest below: the functions in its place ask for memory. */
 #define OPENSSL_SUPPRESS_DEPRECATED
 
+#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include <openssl/core_names.h>
 #include <openssl/evp.h>
-#include <openssl/hmac.h>
 #include <openssl/rand.h>
 #include <openssl/sha.h>
 
@@ -220,29 +220,35 @@ char *sha256_hex(char out[SHA256_HEX_SIZE], const void *data, size_t size)
 	return hex_encode(out, digest, sizeof(digest));
 }
 
-bool hmac_sha256(const void *key, size_t key_size, const void *data, size_t size,
-		 uint8_t mac[SHA256_SIZE], struct muster_error *err)
-{
-	unsigned int mac_size = SHA256_SIZE;
+/* Without a key: looking MAC and digest up by their names takes longer than a MAC does. */
+static EVP_MAC_CTX *keyless_hmac;
 
-	if (!HMAC(EVP_sha256(), key, (int)key_size, data, size, mac, &mac_size))
-		return muster_fail(err, CAUSE_CRYPTO, "computing an HMAC-SHA256");
-	return true;
-}
-
-/* An EVP_MAC_CTX by a name of our own. */
-struct hmac_sha256 *hmac_sha256_new(const void *key, size_t key_size, struct muster_error *err)
+static void make_keyless_hmac(void)
 {
 	EVP_MAC *mac = EVP_MAC_fetch(NULL, "HMAC", NULL);
-	EVP_MAC_CTX *context = mac ? EVP_MAC_CTX_new(mac) : NULL;
 	char digest[] = "SHA256";
 	OSSL_PARAM parameters[] = {
 		OSSL_PARAM_construct_utf8_string(OSSL_MAC_PARAM_DIGEST, digest, 0),
 		OSSL_PARAM_construct_end(),
 	};
 
+	keyless_hmac = mac ? EVP_MAC_CTX_new(mac) : NULL;
 	EVP_MAC_free(mac);
-	if (context && EVP_MAC_init(context, key, key_size, parameters) == 1)
+	if (keyless_hmac && EVP_MAC_CTX_set_params(keyless_hmac, parameters) != 1) {
+		EVP_MAC_CTX_free(keyless_hmac);
+		keyless_hmac = NULL;
+	}
+}
+
+/* An EVP_MAC_CTX by a name of our own. */
+struct hmac_sha256 *hmac_sha256_new(const void *key, size_t key_size, struct muster_error *err)
+{
+	static pthread_once_t once = PTHREAD_ONCE_INIT;
+	EVP_MAC_CTX *context;
+
+	pthread_once(&once, make_keyless_hmac);
+	context = keyless_hmac ? EVP_MAC_CTX_dup(keyless_hmac) : NULL;
+	if (context && EVP_MAC_init(context, key, key_size, NULL) == 1)
 		return (struct hmac_sha256 *)context;
 	EVP_MAC_CTX_free(context);
 	muster_fail(err, CAUSE_CRYPTO, "preparing an HMAC-SHA256");
@@ -265,6 +271,16 @@ bool hmac_sha256_next(struct hmac_sha256 *hmac, const void *data, size_t size,
 void hmac_sha256_free(struct hmac_sha256 *hmac)
 {
 	EVP_MAC_CTX_free((EVP_MAC_CTX *)hmac);
+}
+
+bool hmac_sha256(const void *key, size_t key_size, const void *data, size_t size,
+		 uint8_t mac[SHA256_SIZE], struct muster_error *err)
+{
+	struct hmac_sha256 *hmac = hmac_sha256_new(key, key_size, err);
+	bool is_made = hmac && hmac_sha256_next(hmac, data, size, mac, err);
+
+	hmac_sha256_free(hmac);
+	return is_made;
 }
 
 bool random_bytes(void *data, size_t size, struct muster_error *err)
