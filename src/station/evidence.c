@@ -6,6 +6,7 @@
 #include "evidence-lines.h"
 #include "muster/encoding.h"
 #include "muster/json.h"
+#include "muster/process.h"
 #include "muster/station-journal.h"
 #include "spool.h"
 #include "steps.h"
@@ -16,6 +17,8 @@
 
 /* What the evidence has besides the enrollment, certificates mostly; and what the entry has besides the evidence. */
 enum { EVIDENCE_REST_MAX = 12 * 1024, ENTRY_REST_MAX = 256 };
+
+#define EVIDENCE_ROOM (JOURNAL_BODY_MAX - EVIDENCE_REST_MAX)
 
 /* Sticks and other systems want no colon in a file's name, and no registration ID has a plus. */
 char *station_evidence_path(const char *directory, const char *registration_id, const char *suffix)
@@ -255,30 +258,57 @@ static bool add_approval(cJSON *root, const struct job *job)
 /* As a text within the body of an entry. */
 static bool fits_an_entry(const char *text, size_t room, bool *ret_fits, struct muster_error *err)
 {
-	CLEANUP(freep) char *quoted = NULL;
+	char *quoted;
 
 	/* A character takes six at most. */
 	*ret_fits = strlen(text) <= room / 6;
 	if (*ret_fits)
 		return true;
 	quoted = json_quote(text);
-	*ret_fits = quoted && strlen(quoted) <= room;
-	return quoted || muster_fail_memory(err);
+	if (!quoted)
+		return muster_fail_memory(err);
+	*ret_fits = strlen(quoted) <= room;
+	wiping_free(quoted);
+	return true;
+}
+
+/* No shorter than what is printed of it on one line. */
+static size_t printed_size_at_most(const cJSON *item)
+{
+	/* A number, a word, or brackets; quotes twice, a colon and a comma. */
+	size_t size = 32 + (item->string ? 6 * strlen(item->string) : 0);
+
+	if (item->valuestring)
+		size += 6 * strlen(item->valuestring);
+	for (const cJSON *child = item->child; child; child = child->next)
+		size += printed_size_at_most(child);
+	return size;
+}
+
+static bool measure(const cJSON *enrollment, const cJSON *approval, bool *ret_fits,
+		    struct muster_error *err)
+{
+	char *line = json_print_line(enrollment);
+	char *approved = approval ? json_print_line(approval) : strdup("");
+	char *both = line && approved ? text_format("%s%s", line, approved) : NULL;
+	bool is_measured =
+		both ? fits_an_entry(both, EVIDENCE_ROOM, ret_fits, err) : muster_fail_memory(err);
+
+	/* The enrollment may have keys. */
+	wiping_free(line);
+	wiping_free(approved);
+	wiping_free(both);
+	return is_measured;
 }
 
 bool evidence_check_room(const struct job *job, struct muster_error *err)
 {
 	const cJSON *approval = approval_of(job);
-	CLEANUP(freep) char *enrollment = json_print_line(job->enrollment);
-	CLEANUP(freep) char *approved = approval ? json_print_line(approval) : strdup("");
-	CLEANUP(freep) char *both = NULL;
-	bool fits;
+	size_t size = printed_size_at_most(job->enrollment) +
+		      (approval ? printed_size_at_most(approval) : 0);
+	bool fits = size <= EVIDENCE_ROOM / 6;
 
-	if (enrollment && approved)
-		both = text_format("%s%s", enrollment, approved);
-	if (!both)
-		return muster_fail_memory(err);
-	if (!fits_an_entry(both, JOURNAL_BODY_MAX - EVIDENCE_REST_MAX, &fits, err))
+	if (!fits && !measure(job->enrollment, approval, &fits, err))
 		return false;
 	return fits ||
 	       muster_fail(err, CAUSE_INPUT_TOO_LARGE,
