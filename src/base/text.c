@@ -36,11 +36,14 @@ void closedirp(DIR **directory)
 
 /* -- Growing buffers --------------------------------------------------------------------------------- */
 
+/* As much as a short document; the allocator gives it as quickly as a few bytes. */
+enum { CAPACITY_MIN = 1024 };
+
 static bool text_reserve(struct text *text, size_t addition)
 {
 	size_t max = text->max ? text->max : 1024 * 1024;
 	size_t needed = text->length + addition + 1;
-	size_t capacity = text->capacity ? text->capacity : 256;
+	size_t capacity = text->capacity ? text->capacity : CAPACITY_MIN;
 	char *data;
 
 	if (text->failed || addition > max || text->length + addition > max) {

@@ -257,11 +257,15 @@ static bool check_known(struct job *job, const struct known_claim *claim, struct
 
 static bool new_attempt_id(struct job *job, struct muster_error *err)
 {
-	uint8_t random[16];
+	struct run *run = job->run;
 
-	if (!random_bytes(random, sizeof(random), err))
-		return false;
-	hex_encode(job->attempt_id, random, sizeof(random));
+	if (run->attempt_ids_left == 0) {
+		if (!random_bytes(run->attempt_ids, sizeof(run->attempt_ids), err))
+			return false;
+		run->attempt_ids_left = ARRAY_SIZE(run->attempt_ids);
+	}
+	hex_encode(job->attempt_id, run->attempt_ids[--run->attempt_ids_left],
+		   sizeof(*run->attempt_ids));
 	return true;
 }
 

@@ -86,8 +86,10 @@ struct run {
 	struct dps_outage outages[API_COUNT]; /* of many devices; single ones wait for nothing */
 	struct journal *journal;              /* NULL: nothing is journalled */
 	char *journal_path;
-	struct hooks *hooks;             /* NULL: none */
-	char *out_directory;             /* where evidence goes */
+	struct hooks *hooks;         /* NULL: none */
+	char *out_directory;         /* where evidence goes */
+	uint8_t attempt_ids[64][16]; /* drawn ahead: drawing many costs what drawing one does */
+	size_t attempt_ids_left;
 	bool writes_keys;                /* --out was given: the derived keys go there too */
 	int64_t unsynced_since_ms;       /* the oldest file or line that is not synced yet */
 	struct evidence_lines *lines[8]; /* files of them, the latest first; see evidence-lines.h */
