@@ -74,9 +74,11 @@ struct station_request {
 	/* Told of each device as it ends, when all of it is on disk; the result is the callee's to free. False ends
 	 * the run. */
 	bool (*finished)(void *context, struct station_result *result, struct muster_error *err);
+	/* Told when there is no other device to be told of for the time being, after one or more; may be NULL. */
+	bool (*told)(void *context, struct muster_error *err);
 	/* Told when it is away and when it is back; may be NULL. */
 	void (*outage)(void *context, const struct dps_outage_news *news);
-	void *context; /* of all three */
+	void *context; /* of all of them */
 };
 
 /* What became of a device. Texts are owned; station_result_done frees them. */

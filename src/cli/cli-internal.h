@@ -108,6 +108,11 @@ struct column {
 bool output_print(FILE *stream, enum output_format format, const cJSON *document,
 		  const struct column *columns, size_t column_count, struct muster_error *err)
 	MUST_CHECK;
+/* The same in two parts, for documents that come many at a time: what was added is there when it was flushed. */
+bool output_add(FILE *stream, enum output_format format, const cJSON *document,
+		const struct column *columns, size_t column_count, struct muster_error *err)
+	MUST_CHECK;
+bool output_flush(FILE *stream, struct muster_error *err) MUST_CHECK;
 /* The same for a document that comes in pages, which are not kept: zero-initialise and set the first three members. The
  * result is that of output_print() for the whole array; only a table's columns may widen from page to page. */
 #define OUTPUT_COLUMNS_MAX 32

@@ -53,16 +53,9 @@ static bool print_page(struct output_rows *rows, const cJSON *page, struct muste
 	}
 }
 
-static bool flush(struct output_rows *rows, struct muster_error *err)
-{
-	if (fflush(rows->stream) != 0 || ferror(rows->stream))
-		return muster_fail_errno(err, CAUSE_OUTPUT_WRITE, errno, "printing the result");
-	return true;
-}
-
 bool output_rows_page(struct output_rows *rows, const cJSON *page, struct muster_error *err)
 {
-	return !page->child || (print_page(rows, page, err) && flush(rows, err));
+	return !page->child || (print_page(rows, page, err) && output_flush(rows->stream, err));
 }
 
 bool output_rows_end(struct output_rows *rows, struct muster_error *err)
@@ -71,7 +64,7 @@ bool output_rows_end(struct output_rows *rows, struct muster_error *err)
 
 	if (rows->format == OUTPUT_JSON && rows->printed > 0) {
 		fputs("\n]\n", rows->stream);
-		return flush(rows, err);
+		return output_flush(rows->stream, err);
 	}
 	if (rows->printed > 0)
 		return true;

@@ -208,8 +208,8 @@ bool output_table(FILE *stream, const cJSON *document, const struct column *colu
 	return true;
 }
 
-static bool print(FILE *stream, enum output_format format, const cJSON *document,
-		  const struct column *columns, size_t count, struct muster_error *err)
+bool output_add(FILE *stream, enum output_format format, const cJSON *document,
+		const struct column *columns, size_t count, struct muster_error *err)
 {
 	switch (format) {
 	case OUTPUT_JSON:
@@ -228,14 +228,17 @@ static bool print(FILE *stream, enum output_format format, const cJSON *document
 	return true;
 }
 
+bool output_flush(FILE *stream, struct muster_error *err)
+{
+	return (fflush(stream) == 0 && !ferror(stream)) ||
+	       muster_fail_errno(err, CAUSE_OUTPUT_WRITE, errno, "printing the result");
+}
+
 bool output_print(FILE *stream, enum output_format format, const cJSON *document,
 		  const struct column *columns, size_t column_count, struct muster_error *err)
 {
-	if (!print(stream, format, document, columns, column_count, err))
-		return false;
-	if (fflush(stream) != 0 || ferror(stream))
-		return muster_fail_errno(err, CAUSE_OUTPUT_WRITE, errno, "printing the result");
-	return true;
+	return output_add(stream, format, document, columns, column_count, err) &&
+	       output_flush(stream, err);
 }
 
 bool result_print(const struct invocation *call, const cJSON *result, struct muster_error *err)

@@ -277,7 +277,7 @@ bool provision_batch_add(void *context, struct station_result *result, struct mu
 	object = provision_describe(&own);
 	if (!object || (batch->output == OUTPUT_JSONL && !json_add_text(object, "event", "device")))
 		return muster_fail_memory(err);
-	return provision_print_row(batch->output, object, err);
+	return provision_add_row(batch->output, object, err);
 }
 
 void provision_batch_outage(void *context, const struct dps_outage_news *news)

@@ -105,10 +105,16 @@ void provision_report_stream(struct provision_report *report)
 					       .column_count = ARRAY_SIZE(provision_columns) };
 }
 
-bool provision_print_row(enum output_format output, const cJSON *object, struct muster_error *err)
+bool provision_add_row(enum output_format output, const cJSON *object, struct muster_error *err)
 {
-	return output_print(stdout, output, object, provision_columns,
-			    ARRAY_SIZE(provision_columns), err);
+	return output_add(stdout, output, object, provision_columns, ARRAY_SIZE(provision_columns),
+			  err);
+}
+
+bool provision_told(void *context, struct muster_error *err)
+{
+	(void)context;
+	return output_flush(stdout, err);
 }
 
 /* Formats of lines are printed as they come. */
@@ -119,7 +125,7 @@ static bool take_row(struct provision_report *report, cJSON *object, struct must
 	if (report->is_endless)
 		return print_at_once(report, TAKE_PTR(row), err);
 	if (report->output == OUTPUT_JSONL || report->output == OUTPUT_TSV)
-		return provision_print_row(report->output, row, err);
+		return provision_add_row(report->output, row, err);
 	if (!report->rows)
 		report->rows = cJSON_CreateArray();
 	return (report->rows && cJSON_AddItemToArray(report->rows, TAKE_PTR(row))) ||

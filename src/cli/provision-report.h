@@ -28,9 +28,10 @@ extern const struct column provision_columns[PROVISION_COLUMN_COUNT];
 void provision_report_stream(struct provision_report *report);
 /* A result as an object; its plan is moved out. NULL: no memory. */
 cJSON *provision_describe(struct station_result *result);
-/* One of several, for formats of lines. */
-bool provision_print_row(enum output_format output, const cJSON *object, struct muster_error *err)
+/* One of several, for formats of lines: is there after provision_told(), which is for station_request.told. */
+bool provision_add_row(enum output_format output, const cJSON *object, struct muster_error *err)
 	MUST_CHECK;
+bool provision_told(void *context, struct muster_error *err) MUST_CHECK;
 
 /* For station_request.finished; `context` is the report. */
 bool provision_report_add(void *context, struct station_result *result, struct muster_error *err)

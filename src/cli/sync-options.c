@@ -75,6 +75,7 @@ bool sync_run(const struct invocation *call, const struct sync_options *options,
 	request.credential = credential;
 	request.network = login.network;
 	request.finished = provision_report_add;
+	request.told = provision_told;
 	request.outage = provision_report_outage;
 	request.context = &report;
 	is_done = station_sync(&request, only, only_count, &passed, &mistakes, err);

@@ -170,6 +170,7 @@ static bool run_batch(const struct invocation *call, struct station_request *req
 	batch.request.own = options->choice.own;
 	request->batch = &batch.request;
 	request->finished = provision_batch_add;
+	request->told = provision_told;
 	request->outage = provision_batch_outage;
 	request->context = &batch;
 	is_done = station_provision(request, &mistakes, err);
@@ -211,6 +212,7 @@ static bool run(const struct invocation *call, struct muster_error *err)
 			provision_watch_announce(&options->choice, &watch);
 	}
 	request.finished = provision_report_add;
+	request.told = provision_told;
 	request.context = &report;
 	if (!call->is_quiet && (isatty(STDERR_FILENO) || log_get_level() >= LOG_INFO))
 		request.progress = show_stage;

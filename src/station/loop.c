@@ -328,6 +328,7 @@ static void drop_job(struct loop *loop, size_t index)
 static bool retire_jobs(struct loop *loop, struct muster_error *err)
 {
 	const struct station_request *request = loop->run->request;
+	size_t before = loop->count;
 
 	for (size_t i = loop->count; i-- > 0;) {
 		struct station_result result;
@@ -346,7 +347,7 @@ static bool retire_jobs(struct loop *loop, struct muster_error *err)
 		if (!request->finished(request->context, &result, err))
 			return false;
 	}
-	return true;
+	return loop->count == before || !request->told || request->told(request->context, err);
 }
 
 static bool is_over(const struct loop *loop)
