@@ -1,5 +1,5 @@
-/* A journal made again: the service's enrollments page by page, each with its evidence file, then the evidence of devices
- * that the service does not have. One transaction per page, and what is in the journal already is passed over, so that a cut
+/* A journal made again: the service's enrollments page by page, each with its evidence, then the evidence of devices that
+ * the service does not have. One transaction per page, and what is in the journal already is passed over, so that a cut
  * is only an interruption. */
 #include <dirent.h>
 #include <errno.h>
@@ -13,12 +13,11 @@
 #include "muster/station-journal.h"
 #include "muster/text.h"
 
-#include "evidence.h"
+#include "evidence-lives.h"
 #include "restore.h"
 
-#define EVIDENCE_FILE_MAX (256 * 1024)
 #define EVIDENCE_SUFFIX ".evidence.json"
-enum { PAGE_SIZE = 100, FILES_PER_COMMIT = 100 };
+enum { PAGE_SIZE = 100, DONE_PER_COMMIT = 100 };
 
 struct reconcile {
 	const struct station_reconcile_request *request;
@@ -26,79 +25,10 @@ struct reconcile {
 	struct journal *journal;
 	struct who who;
 	struct station_reconciliation result;
+	const char *host; /* of the service */
+	struct evidence_index *lines;
 	size_t elsewhere; /* evidence files of other services */
 };
-
-/* -- Evidence files ----------------------------------------------------------------------------------------- */
-
-struct evidence_file {
-	char *path;
-	struct bytes text;
-	cJSON *tree; /* NULL: there is none, or it is not of this service */
-	bool is_elsewhere;
-};
-
-static void evidence_file_done(struct evidence_file *file)
-{
-	free(file->path);
-	bytes_done(&file->text);
-	cJSON_Delete(file->tree);
-}
-
-static bool is_evidence(const cJSON *tree)
-{
-	const char *schema = json_text(tree, "schema");
-
-	return schema && text_has_prefix(schema, "muster.evidence/") && json_text(tree, "service");
-}
-
-static bool is_of_service(const struct reconcile *reconcile, const cJSON *tree)
-{
-	return text_equal_folded(json_text(tree, "service"),
-				 dps_client_host(reconcile->request->client));
-}
-
-/* What the journal could not take. */
-static bool is_usable(const cJSON *tree, const char *text, const char *path,
-		      struct muster_error *err)
-{
-	const char *digest = evidence_key_digest(json_get(tree, "attestation"));
-	bool fits;
-
-	if (digest && !hex_is_lower(digest, SHA256_HEX_SIZE - 1, SHA256_HEX_SIZE - 1))
-		return muster_fail(err, CAUSE_JSON_INVALID, "the key's digest in '%s' is none",
-				   PRINTABLE(path));
-	return evidence_fits(text, &fits, err) &&
-	       (fits || muster_fail(err, CAUSE_INPUT_TOO_LARGE, "'%s' is too large for evidence",
-				    PRINTABLE(path)));
-}
-
-/* An unreadable file is no reason to stop: the others count. */
-static bool read_evidence(const struct reconcile *reconcile, const char *path,
-			  struct evidence_file *ret_file, struct muster_error *err)
-{
-	CLEANUP(evidence_file_done) struct evidence_file file = { .path = strdup(path) };
-	struct muster_error unread;
-
-	if (!file.path)
-		return muster_fail_memory(err);
-	if (!file_read(path, EVIDENCE_FILE_MAX, &file.text, &unread)) {
-		if (unread.origin != ORIGIN_ERRNO || unread.native != ENOENT)
-			log_warning("%s, going on", unread.message);
-	} else if (!json_parse((const char *)file.text.data, file.text.size, path, &file.tree,
-			       &unread)) {
-		log_warning("%s, going on", unread.message);
-	} else if (!is_evidence(file.tree) || !is_of_service(reconcile, file.tree)) {
-		file.is_elsewhere = is_evidence(file.tree);
-		cJSON_Delete(TAKE_PTR(file.tree));
-	} else if (!is_usable(file.tree, (const char *)file.text.data, path, &unread)) {
-		log_warning("%s, going on", unread.message);
-		cJSON_Delete(TAKE_PTR(file.tree));
-	}
-	*ret_file = file;
-	file = (struct evidence_file){ 0 };
-	return true;
-}
 
 /* -- One device --------------------------------------------------------------------------------------------- */
 
@@ -132,69 +62,35 @@ static bool restore_or_park(struct reconcile *reconcile, struct remains *remains
 	return restore_device(reconcile->journal, remains, &reconcile->who, err);
 }
 
-static bool is_of_attempt(const cJSON *a, const cJSON *b)
+/* All but the last are of boards before this one. */
+static bool restore_lives(struct reconcile *reconcile, const struct evidence_list *lives,
+			  struct remains *remains, struct muster_error *err)
 {
-	const char *of_a = json_text(a, "attemptId"), *of_b = json_text(b, "attemptId");
+	for (size_t i = 0; i < lives->count; i++) {
+		const struct evidence_kept *life = &lives->items[i];
+		struct remains former = { .registration_id = remains->registration_id,
+					  .is_former = true };
+		struct remains *its = i + 1 < lives->count ? &former : remains;
 
-	return of_a && of_b && strcmp(of_a, of_b) == 0;
-}
-
-/* One life may have been released more than once; what was written last of it stands for it. */
-static bool is_superseded(const struct reconcile *reconcile, const struct evidence_file *file,
-			  const struct evidence_file *present, unsigned number,
-			  bool *ret_is_superseded, struct muster_error *err)
-{
-	CLEANUP(freep) char *path = evidence_former_path(present->path, number + 1);
-	CLEANUP(evidence_file_done) struct evidence_file next = { 0 };
-
-	if (!path)
-		return muster_fail_memory(err);
-	if (!read_evidence(reconcile, path, &next, err))
-		return false;
-	*ret_is_superseded =
-		is_of_attempt(file->tree, present->tree) || is_of_attempt(file->tree, next.tree);
-	return true;
-}
-
-/* The evidence of the boards before this one. */
-static bool restore_former(struct reconcile *reconcile, const char *id,
-			   const struct evidence_file *present, struct muster_error *err)
-{
-	for (unsigned number = 1;; number++) {
-		CLEANUP(freep) char *path = evidence_former_path(present->path, number);
-		CLEANUP(evidence_file_done) struct evidence_file file = { 0 };
-		struct remains remains = { .registration_id = id, .is_former = true };
-		bool is_superseded_by_another = false;
-		const char *named;
-
-		if (!path)
-			return muster_fail_memory(err);
-		if (!read_evidence(reconcile, path, &file, err))
-			return false;
-		if (!file.text.data)
-			return true;
-		named = json_text(file.tree, "registrationId");
-		if (!named || !text_equal_folded(named, id))
-			continue;
-		if (!is_superseded(reconcile, &file, present, number, &is_superseded_by_another,
-				   err))
-			return false;
-		if (is_superseded_by_another)
-			continue;
-		remains.evidence = file.tree;
-		remains.evidence_text = (const char *)file.text.data;
-		remains.evidence_path = file.path;
-		if (!restore_device(reconcile->journal, &remains, &reconcile->who, err))
+		its->evidence = life->tree;
+		its->evidence_text = (const char *)life->text.data;
+		its->evidence_path = life->path;
+		if (its == &former &&
+		    !restore_device(reconcile->journal, its, &reconcile->who, err))
 			return false;
 	}
+	return restore_or_park(reconcile, remains, err);
 }
 
-static bool restore(struct reconcile *reconcile, const char *id, const struct evidence_file *file,
+/* Takes `file` over. */
+static bool restore(struct reconcile *reconcile, const char *id, struct evidence_kept *file,
 		    const cJSON *enrollment, struct muster_error *err)
 {
 	CLEANUP(journal_device_done) struct journal_device known = { 0 };
-	const char *named = json_text(file->tree, "registrationId");
-	bool has_evidence = named && text_equal_folded(named, id);
+	CLEANUP(evidence_list_done) struct evidence_list lives = { 0 };
+	const struct evidence_source source = { .directory = reconcile->request->evidence_directory,
+						.host = reconcile->host,
+						.index = reconcile->lines };
 	struct remains remains = { .registration_id = id, .enrollment = enrollment };
 	bool is_known = false;
 
@@ -202,31 +98,40 @@ static bool restore(struct reconcile *reconcile, const char *id, const struct ev
 				 &is_known, err))
 		return false;
 	if (is_known) {
-		reconcile->result.known++;
+		reconcile->result.known += enrollment != NULL;
 		return true;
 	}
-	if (has_evidence) {
-		remains.evidence = file->tree;
-		remains.evidence_text = (const char *)file->text.data;
-		remains.evidence_path = file->path;
-	} else if (reconcile->request->needs_evidence || !dps_enrollment_attempt(enrollment)) {
+	if (!evidence_lives_gather(&source, id, file, &lives, err))
+		return false;
+	if (lives.count == 0 &&
+	    (reconcile->request->needs_evidence || !dps_enrollment_attempt(enrollment))) {
 		reconcile->result.foreign++;
 		return true;
 	}
-	if ((has_evidence && !restore_former(reconcile, id, file, err)) ||
-	    !restore_or_park(reconcile, &remains, err))
+	if (!restore_lives(reconcile, &lives, &remains, err))
 		return muster_error_prefix(err, "restoring device '%s'", PRINTABLE(id));
 	count(reconcile, &remains);
 	return true;
 }
 
+static bool restore_by_id(struct reconcile *reconcile, const char *id, const cJSON *enrollment,
+			  struct muster_error *err)
+{
+	CLEANUP(evidence_kept_done) struct evidence_kept file = { 0 };
+	CLEANUP(freep)
+	char *path =
+		station_evidence_path(reconcile->request->evidence_directory, id, "evidence.json");
+
+	return (path || muster_fail_memory(err)) &&
+	       evidence_kept_read(path, reconcile->host, &file, err) &&
+	       restore(reconcile, id, &file, enrollment, err);
+}
+
 static bool restore_enrollment(struct reconcile *reconcile, const cJSON *enrollment,
 			       struct muster_error *err)
 {
-	CLEANUP(evidence_file_done) struct evidence_file file = { 0 };
 	const char *named = json_text(enrollment, "registrationId");
 	CLEANUP(freep) char *id = named ? strdup(named) : NULL;
-	CLEANUP(freep) char *path = NULL;
 
 	if (!named || !dps_registration_id_check(named, err))
 		return muster_fail(err, CAUSE_CLOUD_READ_INVALID,
@@ -234,9 +139,7 @@ static bool restore_enrollment(struct reconcile *reconcile, const cJSON *enrollm
 	if (!id)
 		return muster_fail_memory(err);
 	text_fold(id);
-	path = station_evidence_path(reconcile->request->evidence_directory, id, "evidence.json");
-	return (path || muster_fail_memory(err)) && read_evidence(reconcile, path, &file, err) &&
-	       restore(reconcile, id, &file, enrollment, err);
+	return restore_by_id(reconcile, id, enrollment, err);
 }
 
 /* -- All of them -------------------------------------------------------------------------------------------- */
@@ -271,33 +174,10 @@ static bool restore_enrolled(struct reconcile *reconcile, struct muster_error *e
 	}
 }
 
-/* What evidence there is of a device that the service does not have. */
-static bool restore_file(struct reconcile *reconcile, const char *name, struct muster_error *err)
+static bool commit_some(struct reconcile *reconcile, size_t done, struct muster_error *err)
 {
-	CLEANUP(evidence_file_done) struct evidence_file file = { 0 };
-	CLEANUP(freep)
-	char *path = text_format("%s/%s", reconcile->request->evidence_directory, name);
-	CLEANUP(freep) char *id = NULL;
-	CLEANUP(journal_device_done) struct journal_device known = { 0 };
-	struct muster_error unfit;
-	bool is_known = false;
-
-	if (!path)
-		return muster_fail_memory(err);
-	if (!read_evidence(reconcile, path, &file, err))
-		return false;
-	reconcile->elsewhere += file.is_elsewhere;
-	if (!file.tree || !json_text(file.tree, "registrationId") ||
-	    !dps_registration_id_check(json_text(file.tree, "registrationId"), &unfit))
-		return true;
-	id = strdup(json_text(file.tree, "registrationId"));
-	if (!id)
-		return muster_fail_memory(err);
-	text_fold(id);
-	if (!journal_device_find(reconcile->journal, JOURNAL_BY_REGISTRATION_ID, id, &known,
-				 &is_known, err))
-		return false;
-	return is_known || restore(reconcile, id, &file, NULL, err);
+	return done % DONE_PER_COMMIT != 0 ||
+	       (journal_commit(reconcile->journal, err) && journal_begin(reconcile->journal, err));
 }
 
 static bool is_evidence_name(const char *name)
@@ -307,31 +187,74 @@ static bool is_evidence_name(const char *name)
 	return length > suffix && strcmp(name + length - suffix, EVIDENCE_SUFFIX) == 0;
 }
 
-static bool restore_unenrolled(struct reconcile *reconcile, struct muster_error *err)
+static bool restore_file(struct reconcile *reconcile, const char *name, struct muster_error *err)
+{
+	CLEANUP(evidence_kept_done) struct evidence_kept file = { 0 };
+	CLEANUP(freep) char *id = NULL;
+	CLEANUP(freep)
+	char *path = text_format("%s/%s", reconcile->request->evidence_directory, name);
+
+	if (!path)
+		return muster_fail_memory(err);
+	if (!evidence_kept_read(path, reconcile->host, &file, err) ||
+	    !evidence_kept_id(&file, &id, err))
+		return false;
+	reconcile->elsewhere += file.is_elsewhere;
+	return !id || restore(reconcile, id, &file, NULL, err);
+}
+
+static bool restore_files(struct reconcile *reconcile, struct muster_error *err)
 {
 	const struct dirent *entry;
 	size_t files = 0;
 
-	if (!journal_begin(reconcile->journal, err))
-		return false;
 	for (;;) {
 		if (!directory_next(reconcile->evidence, reconcile->request->evidence_directory,
 				    &entry, err))
 			return false;
 		if (!entry)
-			break;
+			return true;
 		if (!is_evidence_name(entry->d_name))
 			continue;
-		if (!restore_file(reconcile, entry->d_name, err))
-			return false;
-		if (++files % FILES_PER_COMMIT == 0 && (!journal_commit(reconcile->journal, err) ||
-							!journal_begin(reconcile->journal, err)))
+		if (!restore_file(reconcile, entry->d_name, err) ||
+		    !commit_some(reconcile, ++files, err))
 			return false;
 	}
-	if (reconcile->elsewhere > 0)
-		log_warning("%zu evidence files in '%s' are of another service than '%s', going on",
-			    reconcile->elsewhere, PRINTABLE(reconcile->request->evidence_directory),
-			    dps_client_host(reconcile->request->client));
+}
+
+static bool restore_lines(struct reconcile *reconcile, struct muster_error *err)
+{
+	size_t at = 0, lines = 0;
+
+	for (;;) {
+		CLEANUP(evidence_kept_done) struct evidence_kept line = { 0 };
+		CLEANUP(freep) char *id = NULL;
+
+		if (!evidence_index_next(reconcile->lines, &at, &line, err))
+			return false;
+		if (!line.path)
+			return true;
+		if (!evidence_kept_id(&line, &id, err) ||
+		    (id && !restore_by_id(reconcile, id, NULL, err)) ||
+		    !commit_some(reconcile, ++lines, err))
+			return false;
+	}
+}
+
+/* What evidence there is of devices that the service does not have. */
+static bool restore_unenrolled(struct reconcile *reconcile, struct muster_error *err)
+{
+	size_t elsewhere;
+
+	if (!journal_begin(reconcile->journal, err) || !restore_files(reconcile, err) ||
+	    !restore_lines(reconcile, err))
+		return false;
+	elsewhere = reconcile->elsewhere + evidence_index_elsewhere(reconcile->lines);
+	if (elsewhere > 0)
+		log_warning(
+			"%zu evidence files or lines in '%s' are of another service than '%s', going on",
+			elsewhere, PRINTABLE(reconcile->request->evidence_directory),
+			reconcile->host);
 	return journal_commit(reconcile->journal, err);
 }
 
@@ -347,8 +270,7 @@ static cJSON *begin_body(const struct reconcile *reconcile)
 	CLEANUP(cJSON_freep) cJSON *body = cJSON_CreateObject();
 	cJSON *inner = body ? cJSON_AddObjectToObject(body, "reconcile") : NULL;
 
-	if (!inner ||
-	    !json_add_text(inner, "service", dps_client_host(reconcile->request->client)) ||
+	if (!inner || !json_add_text(inner, "service", reconcile->host) ||
 	    !json_add_text(inner, "evidence", reconcile->request->evidence_directory))
 		return NULL;
 	return TAKE_PTR(body);
@@ -407,8 +329,10 @@ static bool open_evidence(struct reconcile *reconcile, struct muster_error *err)
 	const char *path = reconcile->request->evidence_directory;
 
 	reconcile->evidence = opendir(path);
-	return reconcile->evidence || muster_fail_errno(err, CAUSE_INPUT_NOT_FOUND, errno,
-							"evidence directory '%s'", PRINTABLE(path));
+	return reconcile->evidence
+		       ? evidence_index_read(path, reconcile->host, &reconcile->lines, err)
+		       : muster_fail_errno(err, CAUSE_INPUT_NOT_FOUND, errno,
+					   "evidence directory '%s'", PRINTABLE(path));
 }
 
 static bool open_journal(struct reconcile *reconcile, struct muster_error *err)
@@ -434,6 +358,7 @@ static bool open_journal(struct reconcile *reconcile, struct muster_error *err)
 static void reconcile_done(struct reconcile *reconcile)
 {
 	closedirp(&reconcile->evidence);
+	evidence_index_free(reconcile->lines);
 	journal_close(reconcile->journal);
 	who_done(&reconcile->who);
 }
@@ -441,7 +366,9 @@ static void reconcile_done(struct reconcile *reconcile)
 bool station_reconcile(const struct station_reconcile_request *request,
 		       struct station_reconciliation *ret_reconciliation, struct muster_error *err)
 {
-	CLEANUP(reconcile_done) struct reconcile reconcile = { .request = request };
+	CLEANUP(reconcile_done)
+	struct reconcile reconcile = { .request = request,
+				       .host = dps_client_host(request->client) };
 
 	if (!who_is_here(&reconcile.who, request->operator_name, NULL, err) ||
 	    !open_evidence(&reconcile, err) || !open_journal(&reconcile, err) ||

@@ -1,11 +1,15 @@
-"""Evidence of a manifest's devices as lines of one file."""
+"""Evidence of a manifest's devices as lines of one file, and a lost journal that is made again from them."""
 import hashlib
 import json
 import os
+import random
 import stat
 
-from lib.batch import manifest, provision, serials
-from test_journal_reconcile import devices_of
+import pytest
+
+from lib.batch import Ordeal, manifest, provision, serials
+from test_journal_reconcile import assert_restored, devices_of, lose_journal, reconcile
+from test_retire import retire
 
 LINES = {"verify": "none", "batch": {"evidence": "lines"}}
 
@@ -84,3 +88,153 @@ def test_a_single_device_has_a_file(station):
     profile = station.profile("derived-key", LINES)
     assert station.provision(profile, "A17-0042").status == 0
     assert [entry.name for entry in station.out.glob("*.evidence.*")] == ["a17-0042.evidence.json"]
+
+
+# -- The journal is lost ------------------------------------------------------------------------------------------------
+
+NONE = {"released": 0, "retired": 0, "differing": 0, "parked": 0, "foreign": 0, "known": 0}
+NAME = "sn-00003"
+
+
+def restore(station, **wanted):
+    """From the service and the evidence, and nothing is sent for it."""
+    sent = station.emulator.requests("put")
+    lose_journal(station)
+    done = reconcile(station)
+    assert done.status == 0 and done.json == {**NONE, **wanted}, done
+    assert station.emulator.requests("put") == sent
+    return done
+
+
+def assert_as_before(before, after):
+    """A batch, which reads nothing back, saw no entity tags."""
+    assert_restored({name: {**row, "etag": row.get("etag") or after[name]["etag"]} for name, row in before.items()}, after)
+
+
+def exported(station, name):
+    """What was recorded of all its lives."""
+    done = station.muster("journal", "export", "--journal", station.journal, "--all", name)
+    assert done.status == 0, done
+    return done.stdout
+
+
+def digests_of(path):
+    """Of the lines that are whole, and of which device."""
+    for line in path.read_bytes().splitlines(keepends=True):
+        try:
+            yield hashlib.sha256(line).hexdigest(), json.loads(line)["registrationId"]
+        except ValueError:
+            pass
+
+
+def test_a_lost_journal_is_made_again_from_lines(station):
+    profile = station.profile("derived-key", LINES)
+    lists = [manifest(station, serials(count, prefix), f"{prefix}.csv") for count, prefix in ((30, "SN"), (5, "TN"))]
+    for listed in lists:
+        assert provision(station, listed, profile=profile).status == 0
+    assert station.provision(profile, "A17-0042").status == 0
+    before = devices_of(station)
+    done = restore(station, released=36)
+    assert "going on" not in done.stderr, done
+    assert_as_before(before, devices_of(station))
+    again = provision(station, lists[0], profile=profile)
+    assert (again.status, again.json["before"]) == (0, 30), again
+    assert len(list(station.out.glob("*.evidence.*"))) == 3
+
+
+@pytest.mark.parametrize("is_gone", [False, True])
+@pytest.mark.parametrize("lives", [("lines", "lines"), ("file", "lines"), ("lines", "file"), ("file", "lines", "file", "file", "lines")])
+def test_former_lives_are_in_lines_and_files(station, lives, is_gone):
+    profile = station.profile("derived-key", LINES)
+    listed = manifest(station, serials(6))
+    for number, life in enumerate(lives):
+        if number > 0:
+            assert retire(station, NAME).status == 0
+        done = station.provision(profile, NAME.upper()) if life == "file" else provision(station, listed, "--with-retired", profile=profile)
+        assert done.status == 0, done
+    before, told = devices_of(station), exported(station, NAME)
+    if is_gone:
+        station.service.delete(NAME)
+    restore(station, released=6 - is_gone, retired=int(is_gone))
+    after = devices_of(station)
+    assert exported(station, NAME) == told
+    assert after[NAME]["state"] == ("retired" if is_gone else "released")
+    for member in ("evidence", "evidenceSha256", "attemptId"):
+        assert after[NAME][member] == before[NAME][member]
+    if not is_gone:
+        assert_as_before(before, after)
+
+
+def test_what_a_cut_left_in_pieces_is_passed_over(station):
+    listed = manifest(station, serials(12))
+    profile = station.profile("derived-key", LINES)
+    assert provision(station, listed, profile=profile).status == 0
+    before = devices_of(station)
+    path, lines = lines_of(station)
+    path.write_text("".join(lines[:4] + ["\n", "\0" * len(lines[4]), "\n"] + lines[5:11] + [lines[11][:100]]))
+    done = restore(station, released=10, parked=2)
+    warned = [line for line in done.stderr.splitlines() if "going on" in line]
+    assert len(warned) == 2 and f"line 6 of '{path}'" in warned[0] and f"line 13 of '{path}'" in warned[1], done
+    sent = station.emulator.requests("put")
+    done = provision(station, listed, profile=profile)
+    assert (done.status, done.json["before"]) == (0, 10) and station.emulator.requests("put") == sent, done
+    after = devices_of(station)
+    assert {row["state"] for row in after.values()} == {"released"} and after.keys() == before.keys()
+    assert {row["evidenceSha256"] for row in after.values()} <= {digest for digest, _ in digests_of(path)}
+
+
+def test_a_line_that_is_whole_but_for_its_newline_counts(station):
+    profile = station.profile("derived-key", LINES)
+    assert provision(station, manifest(station, serials(3)), profile=profile).status == 0
+    before = devices_of(station)
+    path, lines = lines_of(station)
+    path.write_text("".join(lines)[:-1])
+    restore(station, released=3)
+    assert_as_before(before, devices_of(station))
+
+
+def test_lines_of_another_service_do_not_count(station):
+    profile = station.profile("derived-key", LINES)
+    assert provision(station, manifest(station, serials(5)), profile=profile).status == 0
+    path, lines = lines_of(station)
+    service = json.loads(lines[0])["service"]
+    path.write_text("".join(lines[:2]) + "".join(lines[2:]).replace(service, "old.azure-devices-provisioning.net"))
+    assert "3 evidence files or lines" in restore(station, released=2, parked=3).stderr
+
+
+class LinesOrdeal(Ordeal):
+    """After each run, cut or not, what the file has of a device is what the journal has."""
+
+    def __init__(self, station, *arguments):
+        super().__init__(station, *arguments)
+        self.profile = station.profile("derived-key", LINES)
+        self.wrong = []
+
+    def provision(self, *arguments, path=None, wrapper=()):
+        return provision(self.station, path or self.path, *self.arguments, *arguments, profile=self.profile, wrapper=wrapper)
+
+    def files(self):
+        return self.station.out.glob("batch-*.evidence.jsonl")
+
+    def one_run(self, phase, wrapper=()):
+        run = super().one_run(phase, wrapper)
+        if self.station.journal.exists():
+            rows = devices_of(self.station)
+            self.wrong += [name for path in self.files() for digest, name in digests_of(path)
+                           if (rows[name]["state"], rows[name]["evidenceSha256"]) != ("released", digest)]
+        return run
+
+    def problems(self):
+        yield from (f"the file has a line of {name} that the journal does not" for name in self.wrong)
+        yield from super().problems()
+        whole = {digest for path in self.files() for digest, _ in digests_of(path)}
+        yield from (f"{name} has no line" for name, row in devices_of(self.station).items() if row["evidenceSha256"] not in whole)
+
+
+def test_kills_leave_no_device_without_its_line(release_station):
+    ordeal = LinesOrdeal(release_station, 60, 10, random.Random(7))
+    ordeal.run()
+    assert ordeal.killed > 0 and list(ordeal.problems()) == []
+    before = devices_of(release_station)
+    restore(release_station, released=len(before))
+    assert_as_before(before, devices_of(release_station))

@@ -249,17 +249,19 @@ def test_devices_of_other_stations_wait_for_them_and_can_be_left_out(station, tm
     assert done.json == [] and "theirs-1: its hardware has to be here" in done.stderr, done
 
 
-def test_a_folder_that_cannot_be_read_to_its_end_is_not_taken_for_one_that_ends(station):
-    """As a stick or a disk is on which a dead station's evidence was saved."""
+@pytest.mark.parametrize("call, known", [(2, 0), (4, 3)])
+def test_a_folder_that_cannot_be_read_to_its_end_is_not_taken_for_one_that_ends(station, call, known):
+    """As a stick or a disk is on which a dead station's evidence was saved: looking for lines, and then for files."""
     profile = station.profile("derived-key", {"verify": "none"})
     for number in range(3):
         assert station.provision(profile, f"A17-{number}").status == 0
     lose_journal(station)
-    fault = ["strace", "-qq", "-o", "/dev/null", "-e", "trace=getdents64", "-e", "inject=getdents64:error=EIO:when=2+"]
+    fault = ["strace", "-qq", "-o", "/dev/null", "-e", "trace=getdents64", "-e", f"inject=getdents64:error=EIO:when={call}+"]
     done = reconcile(station, wrapper=fault, env=TRACED)
     assert (done.status, done.cause) == (11, "E7018"), done
+    assert station.journal.exists() == (known > 0)
     done = reconcile(station)
-    assert done.status == 0 and done.json["known"] == 3, done
+    assert done.status == 0 and done.json["known"] == known, done
 
 
 def test_evidence_of_another_service_is_said(station):
