@@ -45,12 +45,15 @@ bool journal_verb_evidence(const char *given, const char *journal, char **ret_di
 			   struct muster_error *err)
 {
 	CLEANUP(config_done) struct config config = { 0 };
+	CLEANUP(freep) char *path = NULL;
 
 	if (!given && !report_config_load(&config, err))
 		return false;
 	if (!given)
 		given = config.out;
-	*ret_directory = given ? strdup(given) : file_beside(journal, "evidence");
+	path = given ? strdup(given) : file_beside(journal, "evidence");
+	/* The journal tells later runs, wherever they are started, where the evidence lies. */
+	*ret_directory = path ? file_absolute(path) : NULL;
 	return *ret_directory || muster_fail_memory(err);
 }
 

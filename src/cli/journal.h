@@ -14,7 +14,7 @@
 
 /* `given` NULL: the configuration's, or the default one. Caller frees. */
 bool journal_verb_path(const char *given, char **ret_path, struct muster_error *err) MUST_CHECK;
-/* Where its evidence files are: `given`, the configuration's, or the folder beside it. Caller frees. */
+/* Where its evidence is, from the root on: `given`, the configuration's, or the folder beside it. Caller frees. */
 bool journal_verb_evidence(const char *given, const char *journal, char **ret_directory,
 			   struct muster_error *err) MUST_CHECK;
 /* For reading. */

@@ -167,6 +167,14 @@ def test_a_folder_that_is_not_there_makes_no_journal(station):
     assert reconcile(station).json["released"] == 1
 
 
+def test_rows_name_evidence_from_the_root_on(station):
+    assert station.provision(station.profile("derived-key"), "A17-0042").status == 0
+    before = devices_of(station)
+    lose_journal(station)
+    assert reconcile(station, "--evidence", station.out.relative_to(station.home)).json["released"] == 1
+    assert_restored(before, devices_of(station))
+
+
 def test_a_cut_reconcile_goes_on(make_emulator, tmp_path):
     station = Station(tmp_path / "home", make_emulator("--fault", "query:status=400:count=1"))
     profile = station.profile("derived-key", {"verify": "none"})
