@@ -83,7 +83,7 @@ bool station_audit(const struct station_audit_request *request, struct station_a
 
 /* -- Evidence files -------------------------------------------------------------------------------------------- */
 
-/* DIR/REGISTRATION-ID.SUFFIX; ':' cannot stand in file names everywhere and becomes '_'. Caller frees; NULL: no memory. */
+/* DIR/REGISTRATION-ID.SUFFIX; ':' cannot stand in file names everywhere and becomes '+'. Caller frees; NULL: no memory. */
 char *station_evidence_path(const char *directory, const char *registration_id, const char *suffix);
 
 /* -- After a loss ---------------------------------------------------------------------------------------------- */
@@ -93,7 +93,7 @@ struct dps_client;
 /* All borrowed. */
 struct station_reconcile_request {
 	const char *journal_path;       /* a new one, or one that an earlier call did not finish */
-	const char *evidence_directory; /* where evidence files are */
+	const char *evidence_directory; /* where evidence files are, those of lines, too */
 	struct dps_client *client;      /* the service that the devices are in */
 	const char *operator_name;      /* NULL: the login user */
 	bool needs_evidence;            /* of which there is none is left out */
