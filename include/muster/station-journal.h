@@ -50,7 +50,7 @@ struct station_audit_request {
 	const char *journal_path; /* or */
 	const char *
 		export_path; /* JSON Lines of muster journal export --entries; "-" is standard input */
-	/* Anchor files, or evidence files: each says what an entry's digest is. */
+	/* Anchor files, or evidence files: each, or each line of one, says what an entry's digest is. */
 	const char *const *anchor_paths;
 	size_t anchor_count;
 	/* "ENTRY WORDS" as read aloud. */

@@ -1,16 +1,19 @@
 /* Anchors: what somebody outside knows of the chain, in a file, an evidence file or spoken words. */
 #include <ctype.h>
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "muster/file.h"
 #include "muster/json.h"
+#include "muster/log.h"
 
 #include "checkpoint.h"
+#include "evidence-lines.h"
+#include "evidence-scan.h"
 
 void anchor_done(struct anchor *anchor)
 {
-	free(anchor->evidence);
 	free(anchor->registration_id);
 }
 
@@ -42,9 +45,9 @@ static bool take_evidence(const cJSON *tree, const char *text, struct anchor *an
 	    strlen(digest) != sizeof(anchor->digest) - 1 || !id)
 		return fail_unreadable(anchor->name, err);
 	memcpy(anchor->digest, digest, sizeof(anchor->digest));
-	anchor->evidence = strdup(text);
+	sha256_hex(anchor->evidence, text, strlen(text));
 	anchor->registration_id = strdup(id);
-	return (anchor->evidence && anchor->registration_id) || muster_fail_memory(err);
+	return anchor->registration_id || muster_fail_memory(err);
 }
 
 bool anchor_read_file(const char *path, struct anchor *ret_anchor, struct muster_error *err)
@@ -73,6 +76,93 @@ bool anchor_read_file(const char *path, struct anchor *ret_anchor, struct muster
 	anchor = (struct anchor){ 0 };
 	return true;
 }
+
+/* -- Files of lines ------------------------------------------------------------------------------------------- */
+
+struct lines_reading {
+	struct anchor_list *list;
+	const char *path;
+};
+
+static bool take_line(void *context, struct evidence_line *line, struct muster_error *err)
+{
+	struct lines_reading *reading = context;
+	CLEANUP(anchor_done) struct anchor anchor = { .name = reading->path };
+	CLEANUP(cJSON_freep) cJSON *tree = NULL;
+	CLEANUP(freep) char *text = text_format("%s\n", line->text.data ? line->text.data : "");
+	const char *schema;
+
+	if (!text)
+		return muster_fail_memory(err);
+	if (!line->text.data ||
+	    !json_parse(line->text.data, line->text.length, reading->path, &tree, err)) {
+		if (line->text.data && err->cause == CAUSE_MEMORY)
+			return false;
+		log_warning("line %zu of '%s' is no evidence, going on", line->number,
+			    PRINTABLE(reading->path));
+		return true;
+	}
+	schema = json_text(tree, "schema");
+	if (!schema || !text_has_prefix(schema, "muster.evidence/"))
+		return fail_unreadable(reading->path, err);
+	return take_evidence(tree, text, &anchor, err) &&
+	       anchor_list_add(reading->list, &anchor, err);
+}
+
+static bool read_lines(struct anchor_list *list, const char *path, struct muster_error *err)
+{
+	struct lines_reading reading = { list, path };
+	size_t before = list->count;
+
+	return evidence_scan(path, take_line, &reading, err) &&
+	       (list->count > before || fail_unreadable(path, err));
+}
+
+/* -- Lists ---------------------------------------------------------------------------------------------------- */
+
+void anchor_list_done(struct anchor_list *list)
+{
+	for (size_t i = 0; i < list->count; i++)
+		anchor_done(&list->items[i]);
+	free(list->items);
+	*list = (struct anchor_list){ 0 };
+}
+
+bool anchor_list_add(struct anchor_list *list, struct anchor *anchor, struct muster_error *err)
+{
+	struct anchor *items = reallocarray(list->items, list->count + 1, sizeof(*list->items));
+
+	if (!items)
+		return muster_fail_memory(err);
+	list->items = items;
+	items[list->count++] = *anchor;
+	*anchor = (struct anchor){ 0 };
+	return true;
+}
+
+static int by_entry(const void *a, const void *b)
+{
+	const struct anchor *one = a, *other = b;
+
+	return (one->entry > other->entry) - (one->entry < other->entry);
+}
+
+void anchor_list_sort(struct anchor_list *list)
+{
+	if (list->count > 0)
+		qsort(list->items, list->count, sizeof(*list->items), by_entry);
+}
+
+bool anchor_list_read(struct anchor_list *list, const char *path, struct muster_error *err)
+{
+	CLEANUP(anchor_done) struct anchor anchor = { 0 };
+
+	if (evidence_lines_is_path(path))
+		return read_lines(list, path, err);
+	return anchor_read_file(path, &anchor, err) && anchor_list_add(list, &anchor, err);
+}
+
+/* -- Words ---------------------------------------------------------------------------------------------------- */
 
 bool anchor_read_words(const char *text, struct anchor *ret_anchor, struct muster_error *err)
 {

@@ -11,8 +11,9 @@
 
 struct audit {
 	const struct station_audit_request *request;
-	struct anchor *anchors;
-	size_t anchor_count;
+	/* By entry; the walk is past those before `walked`, and those before `open` need nothing more. */
+	struct anchor_list anchors;
+	size_t walked, open;
 	char (*wanted_keys)[SHA256_HEX_SIZE]; /* as many as the request has; none: any */
 	struct counter_trail trail;
 	bool has_counter;
@@ -28,9 +29,7 @@ struct audit {
 
 static void audit_done(struct audit *audit)
 {
-	for (size_t i = 0; i < audit->anchor_count; i++)
-		anchor_done(&audit->anchors[i]);
-	free(audit->anchors);
+	anchor_list_done(&audit->anchors);
 	counter_trail_done(&audit->trail);
 	free(audit->wanted_keys);
 }
@@ -41,22 +40,17 @@ static bool read_anchors(struct audit *audit, struct muster_error *err)
 {
 	const struct station_audit_request *request = audit->request;
 
-	audit->anchors =
-		calloc(request->anchor_count + request->spoken_count + 1, sizeof(*audit->anchors));
-	if (!audit->anchors)
-		return muster_fail_memory(err);
-	for (size_t i = 0; i < request->anchor_count; i++) {
-		if (!anchor_read_file(request->anchor_paths[i],
-				      &audit->anchors[audit->anchor_count], err))
+	for (size_t i = 0; i < request->anchor_count; i++)
+		if (!anchor_list_read(&audit->anchors, request->anchor_paths[i], err))
 			return false;
-		audit->anchor_count++;
-	}
 	for (size_t i = 0; i < request->spoken_count; i++) {
-		if (!anchor_read_words(request->spoken[i], &audit->anchors[audit->anchor_count],
-				       err))
+		CLEANUP(anchor_done) struct anchor anchor = { 0 };
+
+		if (!anchor_read_words(request->spoken[i], &anchor, err) ||
+		    !anchor_list_add(&audit->anchors, &anchor, err))
 			return false;
-		audit->anchor_count++;
 	}
+	anchor_list_sort(&audit->anchors);
 	return true;
 }
 
@@ -169,25 +163,34 @@ static bool check_journal_entry(struct audit *audit, const struct journal_entry 
 	return !checkpoint || check_checkpoint(audit, entry, checkpoint, err);
 }
 
+static bool is_done(const struct anchor *anchor)
+{
+	return !anchor->evidence[0] || anchor->evidence_was_seen;
+}
+
+/* Evidence names an entry before the one that records it, mostly the one. */
 static bool take_release(struct audit *audit, const struct journal_entry *entry,
 			 struct muster_error *err)
 {
 	CLEANUP(cJSON_freep) cJSON *body = NULL;
+	char digest[SHA256_HEX_SIZE] = "";
 
 	if (strcmp(entry->stage, "release") != 0 || entry->kind != JOURNAL_OUTCOME)
 		return true;
-	for (size_t i = 0; i < audit->anchor_count; i++) {
-		struct anchor *anchor = &audit->anchors[i];
+	while (audit->open < audit->walked && is_done(&audit->anchors.items[audit->open]))
+		audit->open++;
+	for (size_t i = audit->open; i < audit->walked; i++) {
+		struct anchor *anchor = &audit->anchors.items[i];
 		const char *evidence;
 
-		if (!anchor->evidence ||
-		    strcmp(anchor->registration_id, entry->registration_id) != 0)
+		if (is_done(anchor) || strcmp(anchor->registration_id, entry->registration_id) != 0)
 			continue;
 		if (!body && !json_parse(entry->body, strlen(entry->body), "the body", &body, err))
 			return muster_error_prefix(err, "entry %lld", (long long)entry->seq);
 		evidence = json_text(body, "evidence");
-		if (evidence && strcmp(evidence, anchor->evidence) == 0)
-			anchor->evidence_was_seen = true;
+		if (evidence && !digest[0])
+			sha256_hex(digest, evidence, strlen(evidence));
+		anchor->evidence_was_seen = evidence && strcmp(digest, anchor->evidence) == 0;
 	}
 	return true;
 }
@@ -195,10 +198,12 @@ static bool take_release(struct audit *audit, const struct journal_entry *entry,
 static bool check_anchors(struct audit *audit, int64_t seq,
 			  const uint8_t digest[JOURNAL_DIGEST_SIZE], struct muster_error *err)
 {
-	for (size_t i = 0; i < audit->anchor_count; i++) {
-		struct anchor *anchor = &audit->anchors[i];
+	for (; audit->walked < audit->anchors.count; audit->walked++) {
+		struct anchor *anchor = &audit->anchors.items[audit->walked];
 
-		if (anchor->entry != seq)
+		if (anchor->entry > seq)
+			break;
+		if (anchor->entry < seq)
 			continue;
 		if (!anchor_check(anchor, digest, err))
 			return false;
@@ -273,8 +278,8 @@ static bool check_left(struct audit *audit, struct muster_error *err)
 {
 	const struct station_audit *result = &audit->result;
 
-	for (size_t i = 0; i < audit->anchor_count; i++) {
-		const struct anchor *anchor = &audit->anchors[i];
+	for (size_t i = 0; i < audit->anchors.count; i++) {
+		const struct anchor *anchor = &audit->anchors.items[i];
 
 		if (anchor->entry > result->last)
 			return anchor_fail_cut(anchor, result->last, err);
@@ -282,10 +287,11 @@ static bool check_left(struct audit *audit, struct muster_error *err)
 			return muster_fail(err, CAUSE_ANCHOR_UNREADABLE,
 					   "'%s' names entry %lld, which is before this part",
 					   PRINTABLE(anchor->name), (long long)anchor->entry);
-		if (anchor->evidence && !anchor->evidence_was_seen)
-			return muster_fail(err, CAUSE_ANCHOR_MISMATCH,
-					   "'%s' is not the evidence that the journal recorded",
-					   PRINTABLE(anchor->name));
+		if (anchor->evidence[0] && !anchor->evidence_was_seen)
+			return muster_fail(
+				err, CAUSE_ANCHOR_MISMATCH,
+				"'%s' is not the evidence that the journal recorded of '%s'",
+				PRINTABLE(anchor->name), PRINTABLE(anchor->registration_id));
 	}
 	if (audit->request->public_key_count > 0 && result->checkpoint_count == 0)
 		return muster_fail(err, CAUSE_CHECKPOINT_INVALID,

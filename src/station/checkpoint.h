@@ -34,14 +34,29 @@ struct anchor {
 	int64_t entry;
 	char digest[SHA256_HEX_SIZE];   /* or */
 	char words[STATION_WORDS_SIZE]; /* when digest is "" */
-	/* An evidence file also has to be what the journal recorded. */
-	char *evidence, *registration_id;
+	/* Evidence also has to be what the journal recorded behind that entry: its SHA-256, else "". */
+	char evidence[SHA256_HEX_SIZE];
+	char *registration_id;
 	bool entry_was_seen, evidence_was_seen;
 };
 void anchor_done(struct anchor *anchor);
 
+struct anchor_list {
+	struct anchor *items;
+	size_t count;
+};
+void anchor_list_done(struct anchor_list *list);
+/* Takes what it has over. */
+bool anchor_list_add(struct anchor_list *list, struct anchor *anchor, struct muster_error *err)
+	MUST_CHECK;
+/* By the entries that they name. */
+void anchor_list_sort(struct anchor_list *list);
+
 /* An anchor file or an evidence file. */
 bool anchor_read_file(const char *path, struct anchor *ret_anchor, struct muster_error *err)
+	MUST_CHECK;
+/* The same; of a file of lines, one for each. A line that is no JSON was cut off and is passed over with a warning. */
+bool anchor_list_read(struct anchor_list *list, const char *path, struct muster_error *err)
 	MUST_CHECK;
 /* "48213 lusab-babad-gutih-tugad-mudof-sakat"; case, dashes and spaces do not matter. */
 bool anchor_read_words(const char *text, struct anchor *ret_anchor, struct muster_error *err)

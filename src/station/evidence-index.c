@@ -8,11 +8,11 @@
 #include <unistd.h>
 
 #include "evidence-lines.h"
+#include "evidence-scan.h"
 #include "muster/file.h"
 #include "muster/json.h"
 #include "muster/log.h"
 
-#define CHUNK (64 * 1024)
 #define NOWHERE UINT32_MAX
 
 /* Where a line is. */
@@ -112,15 +112,7 @@ static bool find_files(struct evidence_index *index, const char *directory,
 struct scan {
 	struct evidence_index *index;
 	uint32_t file;
-	size_t number;         /* of the line */
-	uint64_t offset, size; /* of what there is of it so far */
-	struct text text;      /* that, unless it is too long */
 };
-
-static void scan_done(struct scan *scan)
-{
-	text_done(&scan->text);
-}
 
 static bool add_place(struct evidence_index *index, const struct place *place,
 		      struct muster_error *err)
@@ -141,97 +133,46 @@ static bool add_place(struct evidence_index *index, const struct place *place,
 	return true;
 }
 
-static bool judge_line(struct scan *scan, struct muster_error *err)
+static bool take_line(void *context, struct evidence_line *line, struct muster_error *err)
 {
+	const struct scan *scan = context;
 	struct evidence_index *index = scan->index;
 	CLEANUP(evidence_kept_done) struct evidence_kept kept = { 0 };
 	CLEANUP(freep) char *id = NULL;
 	CLEANUP(freep)
 	char *what =
-		text_format("line %zu of '%s'", scan->number, PRINTABLE(index->paths[scan->file]));
+		text_format("line %zu of '%s'", line->number, PRINTABLE(index->paths[scan->file]));
 
 	if (!what)
 		return muster_fail_memory(err);
-	if (scan->size > EVIDENCE_KEPT_MAX) {
+	if (!line->text.data) {
 		log_warning("%s is longer than %d bytes, going on", what, EVIDENCE_KEPT_MAX);
 		return true;
 	}
-	if (!text_ok(&scan->text, err))
-		return false;
-	kept.text = (struct bytes){ (uint8_t *)TAKE_PTR(scan->text.data), scan->text.length };
+	kept.text = (struct bytes){ (uint8_t *)TAKE_PTR(line->text.data), line->text.length };
 	if (!evidence_kept_judge(&kept, what, index->host, err) ||
 	    !evidence_kept_id(&kept, &id, err))
 		return false;
 	index->elsewhere += kept.is_elsewhere;
 	return !id || add_place(index,
-				&(struct place){ .offset = scan->offset,
+				&(struct place){ .offset = line->offset,
 						 .hash = hash_of(id),
 						 .file = scan->file,
-						 .size = (uint32_t)scan->size },
+						 .size = (uint32_t)line->size },
 				err);
-}
-
-static bool end_line(struct scan *scan, struct muster_error *err)
-{
-	scan->number++;
-	if (scan->size > 0 && !judge_line(scan, err))
-		return false;
-	scan->offset += scan->size + 1;
-	scan->size = 0;
-	text_done(&scan->text);
-	scan->text = (struct text)TEXT_MAX(EVIDENCE_KEPT_MAX);
-	return true;
-}
-
-static void take_piece(struct scan *scan, const char *piece, size_t size)
-{
-	scan->size += size;
-	if (scan->size <= EVIDENCE_KEPT_MAX)
-		text_add_bytes(&scan->text, piece, size);
-}
-
-static bool take_chunk(struct scan *scan, const char *chunk, size_t size, struct muster_error *err)
-{
-	const char *end;
-
-	for (; (end = memchr(chunk, '\n', size));
-	     size -= (size_t)(end + 1 - chunk), chunk = end + 1) {
-		take_piece(scan, chunk, (size_t)(end - chunk));
-		if (!end_line(scan, err))
-			return false;
-	}
-	take_piece(scan, chunk, size);
-	return true;
-}
-
-static bool open_file(struct evidence_index *index, uint32_t file)
-{
-	if (index->fd >= 0 && index->open_file == file)
-		return true;
-	closep(&index->fd);
-	index->fd = open(index->paths[file], O_RDONLY | O_CLOEXEC);
-	index->open_file = file;
-	return index->fd >= 0;
 }
 
 /* As far as it can be read. */
 static bool scan_file(struct evidence_index *index, uint32_t file, struct muster_error *err)
 {
-	CLEANUP(scan_done)
-	struct scan scan = { .index = index, .file = file, .text = TEXT_MAX(EVIDENCE_KEPT_MAX) };
-	CLEANUP(freep) char *chunk = malloc(CHUNK);
-	ssize_t size = -1;
+	struct scan scan = { index, file };
 
-	if (!chunk)
-		return muster_fail_memory(err);
-	if (open_file(index, file))
-		while ((size = read(index->fd, chunk, CHUNK)) > 0 || (size < 0 && errno == EINTR))
-			if (size > 0 && !take_chunk(&scan, chunk, (size_t)size, err))
-				return false;
-	if (size < 0)
-		log_warning("reading '%s': %s, going on", PRINTABLE(index->paths[file]),
-			    strerror(errno));
-	return scan.size == 0 || end_line(&scan, err);
+	if (evidence_scan(index->paths[file], take_line, &scan, err))
+		return true;
+	if (err->origin != ORIGIN_ERRNO)
+		return false;
+	log_warning("%s, going on", err->message);
+	return true;
 }
 
 /* From the last one to the first, so that each is found before what follows it. */
@@ -273,6 +214,16 @@ bool evidence_index_read(const char *directory, const char *host, struct evidenc
 }
 
 /* -- Asking --------------------------------------------------------------------------------------------------- */
+
+static bool open_file(struct evidence_index *index, uint32_t file)
+{
+	if (index->fd >= 0 && index->open_file == file)
+		return true;
+	closep(&index->fd);
+	index->fd = open(index->paths[file], O_RDONLY | O_CLOEXEC);
+	index->open_file = file;
+	return index->fd >= 0;
+}
 
 static bool read_bytes(int fd, uint64_t offset, uint8_t *bytes, size_t size)
 {

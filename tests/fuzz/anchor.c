@@ -1,4 +1,5 @@
-/* What is kept of the chain elsewhere: anchor files, evidence files, and behind '!' words that somebody read aloud. */
+/* What is kept of the chain elsewhere: anchor files, evidence files, behind '!' words that somebody read aloud, and behind '+' lines
+ * of evidence. */
 #include <assert.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -7,6 +8,7 @@
 
 #include "../../src/station/checkpoint.h"
 #include "fuzz.h"
+#include "muster/log.h"
 
 static void check(struct anchor *anchor)
 {
@@ -14,11 +16,10 @@ static void check(struct anchor *anchor)
 	struct muster_error err;
 
 	assert((anchor->digest[0] != 0) != (anchor->words[0] != 0));
-	assert(!anchor->evidence || anchor->registration_id);
+	assert(!anchor->evidence[0] || anchor->registration_id);
 	if (!anchor_check(anchor, digest, &err))
 		assert(err.cause == CAUSE_ANCHOR_MISMATCH);
 	assert(!anchor_fail_cut(anchor, 0, &err));
-	anchor_done(anchor);
 }
 
 static void read_words(const uint8_t *data, size_t size)
@@ -27,23 +28,29 @@ static void read_words(const uint8_t *data, size_t size)
 	struct anchor anchor;
 	struct muster_error err;
 
-	if (anchor_read_words(text, &anchor, &err))
+	if (anchor_read_words(text, &anchor, &err)) {
 		check(&anchor);
+		anchor_done(&anchor);
+	}
 }
 
-static void read_file(const uint8_t *data, size_t size)
+static void read_file(const uint8_t *data, size_t size, const char *suffix)
 {
-	struct anchor anchor;
+	CLEANUP(anchor_list_done) struct anchor_list anchors = { 0 };
 	struct muster_error err;
 	char path[64];
 	int fd;
 
-	snprintf(path, sizeof(path), "/dev/shm/muster-fuzz-%ld", (long)getpid());
+	log_set_level(LOG_ERROR);
+	snprintf(path, sizeof(path), "/dev/shm/muster-fuzz-%ld%s", (long)getpid(), suffix);
 	fd = open(path, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
 	assert(fd >= 0 && write(fd, data, size) == (ssize_t)size);
 	close(fd);
-	if (anchor_read_file(path, &anchor, &err))
-		check(&anchor);
+	if (anchor_list_read(&anchors, path, &err)) {
+		assert(anchors.count > 0);
+		for (size_t i = 0; i < anchors.count; i++)
+			check(&anchors.items[i]);
+	}
 	unlink(path);
 }
 
@@ -51,7 +58,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	if (size > 0 && data[0] == '!')
 		read_words(data + 1, size - 1);
+	else if (size > 0 && data[0] == '+')
+		read_file(data + 1, size - 1, ".evidence.jsonl");
 	else
-		read_file(data, size);
+		read_file(data, size, "");
 	return 0;
 }

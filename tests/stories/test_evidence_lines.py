@@ -1,13 +1,15 @@
-"""Evidence of a manifest's devices as lines of one file, and a lost journal that is made again from them."""
+"""Evidence of a manifest's devices as lines of one file; a journal that is held against them, and a lost one made again from them."""
 import hashlib
 import json
 import os
 import random
 import stat
+import subprocess
 
 import pytest
 
 from lib.batch import Ordeal, manifest, provision, serials
+from lib.paths import SCRIPTS
 from test_journal_reconcile import assert_restored, devices_of, lose_journal, reconcile
 from test_retire import retire
 
@@ -88,6 +90,44 @@ def test_a_single_device_has_a_file(station):
     profile = station.profile("derived-key", LINES)
     assert station.provision(profile, "A17-0042").status == 0
     assert [entry.name for entry in station.out.glob("*.evidence.*")] == ["a17-0042.evidence.json"]
+
+
+# -- The file was kept elsewhere ------------------------------------------------------------------------------------------
+
+
+def verify(station, path):
+    """muster's verdict on the journal, held against this file, and that of the program that needs no muster: they agree."""
+    export = station.muster("journal", "export", "--entries", "--journal", station.journal)
+    theirs = subprocess.run([SCRIPTS / "verify-journal", "-", "--anchor", path], input=export.stdout, capture_output=True, text=True,
+                            check=False, timeout=60)
+    done = station.muster("journal", "verify", "--journal", station.journal, "--anchor", path, "-o", "json")
+    assert theirs.returncode == done.status, (theirs, done)
+    assert theirs.stderr.count("is no evidence") == done.stderr.count("is no evidence"), (theirs, done)
+    return done
+
+
+def test_each_line_is_an_anchor(station):
+    assert provision(station, manifest(station, serials(12)), profile=station.profile("derived-key", LINES)).status == 0
+    path, lines = lines_of(station)
+    last = max(json.loads(line)["journal"]["entry"] for line in lines)
+    done = verify(station, path)
+    assert (done.status, done.json["provenTo"]) == (0, last), done
+    path.write_text("".join(lines[:5] + ["\n", "\0" * 100, "\n"] + lines[5:] + lines[:2] + [lines[2][:200]]))
+    done = verify(station, path)
+    assert done.status == 0 and done.stderr.count("is no evidence") == 2 and f"line 7 of '{path}'" in done.stderr, done
+    for number in (0, 6, 11):
+        changed = lines[number].replace('"created":true', '"created":false')
+        assert changed != lines[number]
+        path.write_text("".join(lines[:number] + [changed] + lines[number + 1:]))
+        done = verify(station, path)
+        assert (done.status, done.cause) == (8, "E6014") and f"of '{json.loads(changed)['registrationId']}'" in done.stderr, done
+    beyond = lines[3].replace(f'"entry":{json.loads(lines[3])["journal"]["entry"]}', '"entry":999999')
+    path.write_text("".join(lines[:3] + [beyond]))
+    assert verify(station, path).cause == "E6013"
+    for text in ("", "\n\n", lines[0][:50], "{}\n", lines[0] + '{"schema":"muster.anchor/1"}\n'):
+        path.write_text(text)
+        done = verify(station, path)
+        assert (done.status, done.cause) == (2, "E6016"), done
 
 
 # -- The journal is lost ------------------------------------------------------------------------------------------------
