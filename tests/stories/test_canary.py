@@ -5,7 +5,6 @@ import re
 import pytest
 
 from lib.canary import found_in, watch
-from lib.paths import TOP
 from lib.program import environment
 from lib.record import record
 
@@ -58,7 +57,7 @@ def test_no_secret_is_found_anywhere(canary_station, tpm, token, kind):
 
 
 def test_the_scanner_catches_a_build_that_does_not_wipe(canary_station, tpm, token):
-    seen = run_watched(canary_station, jobs(canary_station, tpm, token)["derived-key"], TOP / "build-control")
+    seen = run_watched(canary_station, jobs(canary_station, tpm, token)["derived-key"], canary_station.build / "tests/control")
     assert seen["status"] == 0, seen["output"].decode()
     assert seen["memory"] != []
     record("canaries", 0, 0, {"controls": 1})
