@@ -98,8 +98,8 @@ install_missing() {
 		--no-install-recommends install "${missing[@]}" >&2
 }
 
-# build DIRECTORY [MESON OPTION...]: sets up once, then builds what changed. Talk goes to stderr.
-build() {
+# set_up DIRECTORY [MESON OPTION...]: once; afterwards it only gives it the options. Talk goes to stderr.
+set_up() {
 	local directory=$1
 	shift
 	if [ -f "$top/$directory/build.ninja" ]; then
@@ -111,5 +111,10 @@ build() {
 	else
 		"$meson" setup "$@" "$top/$directory" "$top" >&2
 	fi
-	ninja -C "$top/$directory" >&2
+}
+
+# build DIRECTORY [MESON OPTION...]: sets it up, then builds what changed.
+build() {
+	set_up "$@"
+	ninja -C "$top/$1" >&2
 }
