@@ -3,9 +3,10 @@ in BUILD/findings/TARGET; run the target with such a file as its argument to see
 
 With --runs most executions are those of an optimised build, in which undefined behaviour traps; one in twenty is of the build with
 ASan, which begins with every input that the others found worth keeping."""
+import concurrent.futures
+import os
 import pathlib
 import re
-import resource
 import subprocess
 import sys
 
@@ -29,9 +30,13 @@ def number(name, log):
     return int(found.group(1)) if found else 0
 
 
-def seconds_computed():
-    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return usage.ru_utime + usage.ru_stime
+def run_counted(command):
+    """(exit status, output, seconds that a processor had to do with it)"""
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace") as process:
+        output = process.stdout.read()
+        _, status, usage = os.wait4(process.pid, 0)
+        process.returncode = os.waitstatus_to_exitcode(status)
+    return process.returncode, output, usage.ru_utime + usage.ru_stime
 
 
 class Fuzz(Part):
@@ -47,15 +52,13 @@ class Fuzz(Part):
 
     def execute(self, build, name, *limits):
         """(executions, problem, executions in a second of a processor). The limits hold on a machine that has much else to do."""
-        before = seconds_computed()
-        done = subprocess.run(
+        status, output, seconds = run_counted(
             [build / f"tests/fuzz/fuzz-{name}", *limits, f"-seed={self.options.seed}", "-print_final_stats=1", "-timeout=60",
              "-rss_limit_mb=2048", f"-artifact_prefix={self.directory('findings', name)}/", self.directory("grown", name),
-             CORPUS / name],
-            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace")
-        executions = number("number_of_executed_units", done.stdout)
-        problem = done.stdout[-4000:] if done.returncode != 0 or executions == 0 else None
-        return executions, problem, int(executions / max(seconds_computed() - before, 0.01))
+             CORPUS / name])
+        executions = number("number_of_executed_units", output)
+        problem = output[-4000:] if status != 0 or executions == 0 else None
+        return executions, problem, int(executions / max(seconds, 0.01))
 
     def write(self, bad, sizes):
         """Each target was written down when it was done."""
@@ -83,7 +86,9 @@ def main():
     names = options.names or targets(options.build)
     if options.total:
         options.seconds = max(1, options.total // max(1, len(names)))
-    executions = [part.run(name) for name in names]
+    # One for each processor: none waits for anything.
+    with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
+        executions = list(pool.map(part.run, names))
     return part.finish(targets=len(names), executions_each=min(executions, default=0))
 
 
