@@ -11,12 +11,15 @@ from lib.wait import is_alive, wait_until
 
 
 class SoftwareTpm:
-    def __init__(self, directory, ca_directory=None):
-        """With a CA directory: persisted EKs and EK certificates. Without: an empty TPM."""
+    def __init__(self, directory, ca_directory=None, like=None):
+        """With a CA directory: persisted EKs and EK certificates. Without: an empty TPM. Or a copy of another, from before its start."""
         self.directory = pathlib.Path(directory)
         self.socket = self.directory / "s"
         self.state = self.directory / "state"
         self.pid = None
+        if like:
+            shutil.copytree(like.state, self.state, dirs_exist_ok=True)
+            return
         arguments = [str(ca_directory)] if ca_directory else []
         subprocess.run([SCRIPTS / "software-tpm", "make", self.state, *arguments], check=True)
 

@@ -60,12 +60,26 @@ def tpm_ca(tmp_path_factory):
     return tmp_path_factory.mktemp("tpm-ca")
 
 
+@pytest.fixture(scope="session")
+def new_chips(tmp_path_factory, tpm_ca):
+    """Chips as they left their maker, who takes his time: the nth of a story is a copy of the nth of these."""
+    made = {}
+
+    def chip(number, with_certificate):
+        if (number, with_certificate) not in made:
+            directory = tmp_path_factory.mktemp("chip")
+            made[number, with_certificate] = SoftwareTpm(directory, tpm_ca if with_certificate else None)
+        return made[number, with_certificate]
+
+    return chip
+
+
 @pytest.fixture
-def make_tpm(short, tpm_ca):
+def make_tpm(short, new_chips):
     made = []
 
     def make(name="t", with_certificate=True):
-        tpm = SoftwareTpm(short / name, tpm_ca if with_certificate else None).start()
+        tpm = SoftwareTpm(short / name, like=new_chips(len(made), with_certificate)).start()
         made.append(tpm)
         return tpm
 
