@@ -4,9 +4,9 @@ makes the same HMACs and journal commits: 0.8 of its devices per second, from st
 The load tool is wrk, with the bodies that muster sent over as many connections, side by side with a bare loop that writes the rows
 muster wrote, in as many commits, into a journal of its own on the same file system, and derives two keys for each device. Neither
 waits for the other, so the tool has more overlap than anything may have that records what it is going to send before it sends
-it. It composes nothing, reads no answers, and writes no evidence. By turns; the best of each counts. The journal lies on a disk
-(MUSTER_BENCH_DIRECTORY, or the system's place for temporary files), and what the service keeps in memory. Nothing is removed
-before the end: ext4 passes by the inodes that were freed in the last minutes, one by one, whenever it makes a file.
+it. It composes nothing, reads no answers, and writes no evidence, which muster writes as lines of one file. By turns; the best of
+each counts. The journal lies on a disk (MUSTER_BENCH_DIRECTORY, or the system's place for temporary files), and what the service
+keeps in memory.
 
 MUSTER_BENCH_DEVICES sets how many."""
 # needs: wrk
@@ -62,7 +62,7 @@ class Bench:
         station = Station(self.disk / f"station-{self.turn}", self.emulator, build=RELEASE)
         manifest = station.home / "devices.csv"
         manifest.write_text("serial\n" + "".join(f"M{self.turn}-{number:05}\n" for number in range(DEVICES)))
-        profile = station.profile("derived-key", {"verify": "none"})
+        profile = station.profile("derived-key", {"verify": "none", "batch": {"evidence": "lines"}})
         command = [RELEASE / "muster", "provision", "--profile", profile, "--manifest", manifest, "--rate", "1000000",
                    "--login-file", station.login_file, "--ca-file", self.emulator.ca_file, "--id-scope", self.emulator.id_scope,
                    "--journal", station.journal, "-o", "jsonl"]
