@@ -43,6 +43,8 @@ void attest_key_done(struct attest_key *key);
 /* The primary always; the secondary where the profile wants one, or the journal knows one: see attest_key_find_start. */
 bool attest_has_key(const struct job *job, enum attest_which which);
 bool attest_any_key_is_gone(const struct job *job);
+/* One of them is to be made by this run. */
+bool attest_any_key_is_missing(const struct job *job);
 /* What the journal knows a key by; "secondaryOf" names the primary's ID and marks all entries about the secondary key. */
 bool attest_add_names(const struct job *job, enum attest_which which, cJSON *body);
 /* The label of the present key's objects: the secondary's are told apart from the primary's by more than their IDs. No

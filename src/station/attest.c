@@ -43,17 +43,28 @@ bool attest_key_is_journalled(const struct job *job)
 }
 
 /* A released device has one, or it is an error that read-back tells. */
+static bool is_to_be_made(const struct job *job, enum attest_which which)
+{
+	return attest_x509_applies(job) && attest_has_key(job, which) &&
+	       job->keys[which].spki.size == 0 && !job->was_released &&
+	       !attest_any_key_is_gone(job) && !job_is_absent(job);
+}
+
 bool attest_key_is_to_be_made(const struct job *job)
 {
-	return attest_x509_applies(job) && attest_has_key(job, job_which(job)) &&
-	       job->keys[job_which(job)].spki.size == 0 && !job->was_released &&
-	       !attest_any_key_is_gone(job) && !job_is_absent(job);
+	return is_to_be_made(job, job_which(job));
 }
 
 /* A dry run makes no key. */
 bool attest_key_is_missing(const struct job *job)
 {
 	return !job_is_dry(job) && attest_key_is_to_be_made(job);
+}
+
+bool attest_any_key_is_missing(const struct job *job)
+{
+	return !job_is_dry(job) &&
+	       (is_to_be_made(job, ATTEST_PRIMARY) || is_to_be_made(job, ATTEST_SECONDARY));
 }
 
 /* Late, when the certificate is in the journal: a cut never leaves one in the token that nobody knows. Storing it again is

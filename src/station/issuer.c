@@ -122,7 +122,7 @@ bool issuer_open(struct job *job, struct issuer *ret_issuer, struct muster_error
 bool issuer_prove_applies(const struct job *job)
 {
 	return job->run->profile.x509.issuer_key && !job->run->issuer_is_proven &&
-	       attest_key_is_missing(job);
+	       attest_any_key_is_missing(job);
 }
 
 bool issuer_prove(struct job *job, struct muster_error *err)

@@ -115,6 +115,26 @@ def test_devices_that_were_certified_need_no_issuer(hsm_station, line, token):
     assert done.cause == "E1002" and "opening the issuer" in done.stderr, done
 
 
+def test_issuer_that_cannot_sign_costs_no_second_key_either(hsm_station, line, token):
+    """The first one waits, with its certificate."""
+    def run(certificate, **changes):
+        profile = hsm_station.profile("hsm-x509", {"attestation": {"x509": {
+            "token": None, "validDays": 50, "issuer": {"key": line.token.key_uri("line", "private"), "certificate": str(line.home / certificate)},
+            **changes}}})
+        return hsm_station.provision(profile, SERIAL, "--token", token.uri, "--pin-file", token.pin_file)
+
+    batch.restart(hsm_station, "--fault", "put:status=400")
+    assert run("line.pem").cause == "E5103"
+    batch.restart(hsm_station)
+    before = token.key_ids()
+    done = run("none.pem", secondaryKey="own")
+    assert done.cause == "E1002" and "opening the issuer" in done.stderr, done
+    assert token.key_ids() == before and len(before) == 1
+    assert "secondary-key-make" not in hsm_station.muster("journal", "export", "--entries", "--journal", hsm_station.journal).stdout
+    done = run("line.pem", secondaryKey="own")
+    assert done.status == 0 and before[0] in token.key_ids() and len(token.key_ids()) == 2, done
+
+
 def test_two_certificates_of_one_key_register_both(hsm_station, token):
     profile = hsm_station.profile("hsm-x509", {"attestation": {"x509": {"validDays": 100, "secondaryValidDays": 200}}})
     done = hsm_station.provision(profile, SERIAL, "--token", token.uri, "--pin-file", token.pin_file)
