@@ -5,9 +5,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "certificate-terms.h"
 #include "issuer.h"
 #include "muster/encoding.h"
-#include "muster/identity.h"
 #include "muster/json.h"
 #include "repeat.h"
 #include "token.h"
@@ -60,7 +60,9 @@ static bool certify_key(struct job *job, struct pki_plan *plan, enum attest_whic
 					    profile->x509.secondary_valid_days };
 
 	plan->key = key->key;
+	cJSON_Delete(TAKE_PTR(key->terms));
 	if (!check_repeated(job, key, err) || !prove_possession(plan, &key->request, err) ||
+	    !certificate_terms_make(job, which, plan->issuer_certificate, &key->terms, err) ||
 	    !certify_for(plan, days[which], &key->certificate, err))
 		return false;
 	key->certificate_is_new = true;
@@ -91,8 +93,6 @@ static bool is_to_be_certified(const struct attest_key *key)
 static bool make_certificates(struct job *job, struct muster_error *err)
 {
 	const struct profile *profile = &job->run->profile;
-	struct identity_values values = { .serial = job->serial,
-					  .registration_id = job->registration_id };
 	CLEANUP(issuer_done) struct issuer issuer = { 0 };
 	CLEANUP(freep) char *subject = NULL;
 	struct pki_plan plan = {
@@ -103,8 +103,7 @@ static bool make_certificates(struct job *job, struct muster_error *err)
 	};
 
 	if (!issuer_open(job, &issuer, err) ||
-	    !identity_template_expand(profile->x509.subject, TEMPLATE_SUBJECT, &values, &subject,
-				      err))
+	    !attest_expand(job, profile->x509.subject, TEMPLATE_SUBJECT, &subject, err))
 		return false;
 	plan.subject = subject;
 	plan.issuer_key = issuer.key;
@@ -147,7 +146,8 @@ static bool record_key(struct job *job, enum attest_which which, struct muster_e
 	    !attest_add_names(job, which, body) ||
 	    !json_add_text(body, "publicSha256",
 			   sha256_hex(digest, key->spki.data, key->spki.size)) ||
-	    !json_add_text(body, "attributes", key->attributes))
+	    !json_add_text(body, "attributes", key->attributes) ||
+	    !json_add_item(body, CERTIFICATE_TERMS, cJSON_Duplicate(key->terms, true)))
 		return muster_fail_memory(err);
 	return job_record(job, JOURNAL_OUTCOME, STAGE_ATTEST, TAKE_PTR(body), err);
 }

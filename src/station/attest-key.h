@@ -6,6 +6,7 @@
 #include <cjson/cJSON.h>
 
 #include "muster/encoding.h"
+#include "muster/identity.h"
 #include "muster/pki.h"
 
 struct job;
@@ -22,7 +23,8 @@ struct attest_key {
 	struct bytes certificate; /* DER */
 	struct bytes
 		request; /* PKCS#10, DER: shows possession of the key; empty when self-signed */
-	bool certificate_is_new;     /* made by this run */
+	bool certificate_is_new; /* made by this run */
+	cJSON *terms; /* by which it was made; NULL: an older muster did not say, or there is none */
 	EVP_PKEY *key;               /* works through the token */
 	struct token_signer *signer; /* behind key */
 	struct {
@@ -47,6 +49,11 @@ bool attest_any_key_is_gone(const struct job *job);
 bool attest_any_key_is_missing(const struct job *job);
 /* What the journal knows a key by; "secondaryOf" names the primary's ID and marks all entries about the secondary key. */
 bool attest_add_names(const struct job *job, enum attest_which which, cJSON *body);
+/* It was made to be wrapped out. */
+bool attest_may_leave(const struct attest_key *key);
+/* A template of the profile with what the device is called. */
+bool attest_expand(const struct job *job, const char *template, enum identity_template kind,
+		   char **ret_text, struct muster_error *err) MUST_CHECK;
 /* The label of the present key's objects: the secondary's are told apart from the primary's by more than their IDs. No
  * registration ID has a plus. NULL without memory. */
 char *attest_label(const struct job *job, const char *label);

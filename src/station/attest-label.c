@@ -7,7 +7,6 @@
 
 #include "life.h"
 #include "muster/encoding.h"
-#include "muster/identity.h"
 #include "muster/json.h"
 #include "muster/log.h"
 
@@ -18,13 +17,10 @@ char *attest_label(const struct job *job, const char *label)
 
 char *attest_key_label(const struct job *job, struct muster_error *err)
 {
-	const struct identity_values values = { .serial = job->serial,
-						.registration_id = job->registration_id };
 	CLEANUP(freep) char *expanded = NULL;
 	char *label;
 
-	if (!identity_template_expand(job->run->profile.x509.key_label, TEMPLATE_LABEL, &values,
-				      &expanded, err)) {
+	if (!attest_expand(job, job->run->profile.x509.key_label, TEMPLATE_LABEL, &expanded, err)) {
 		muster_error_prefix(err, "making the key's label");
 		return NULL;
 	}

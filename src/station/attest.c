@@ -102,6 +102,17 @@ bool attest_token_sweep_start(struct job *job, struct muster_error *err)
 	return job_ask(job, job->hsm, &request, err);
 }
 
+/* -- What it is called ---------------------------------------------------------------------------------------- */
+
+bool attest_expand(const struct job *job, const char *template, enum identity_template kind,
+		   char **ret_text, struct muster_error *err)
+{
+	const struct identity_values values = { .serial = job->serial,
+						.registration_id = job->registration_id };
+
+	return identity_template_expand(template, kind, &values, ret_text, err);
+}
+
 /* -- The key pair ------------------------------------------------------------------------------------------ */
 
 /* In words. */
@@ -139,10 +150,15 @@ static bool take_key(struct job *job, struct muster_error *err)
 				 : muster_fail_memory(err);
 }
 
+bool attest_may_leave(const struct attest_key *key)
+{
+	return key->attributes && strstr(key->attributes, " extractable=true");
+}
+
 /* A profile does not take over a key that was made for another kind of life. */
 static bool check_lives(const struct job *job, struct muster_error *err)
 {
-	bool may_leave = strstr(job->keys[job_which(job)].attributes, " extractable=true") != NULL;
+	bool may_leave = attest_may_leave(&job->keys[job_which(job)]);
 
 	return may_leave == job->run->profile.x509.key_leaves ||
 	       muster_fail(err, CAUSE_KEY_ATTRIBUTES,

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "brake.h"
+#include "certificate-terms.h"
 #include "kept-profile.h"
 #include "known.h"
 #include "life.h"
@@ -393,7 +394,8 @@ static bool look_into_journal(struct job *job, struct muster_error *err)
 	if (!job->was_known)
 		return true;
 	if (!resume_from_journal(job, err) || !spool_check_fit(job, err) ||
-	    !check_token(job, err) || !wrap_check_owner(job, err))
+	    !check_token(job, err) || !certificate_terms_check(job, err) ||
+	    !wrap_check_owner(job, err))
 		return false;
 	if (attest_is_derived_again(job) && !job->was_released)
 		log_warning(

@@ -78,7 +78,7 @@ static bool choose_worker(struct job *job, struct worker **ret_worker, struct mu
 /* -- Opening -------------------------------------------------------------------------------------------------------- */
 
 /* Once for all devices of a run: what is looked at is what is used. */
-static bool read_certificate(struct run *run, struct muster_error *err)
+bool issuer_read_certificate(struct run *run, struct muster_error *err)
 {
 	const char *path = run->profile.x509.issuer_certificate;
 	CLEANUP(bytes_done) struct bytes file = { 0 };
@@ -110,7 +110,7 @@ bool issuer_open(struct job *job, struct issuer *ret_issuer, struct muster_error
 
 	if (!run->profile.x509.issuer_key)
 		return true;
-	if (!read_certificate(run, err))
+	if (!issuer_read_certificate(run, err))
 		return muster_error_prefix(err, "opening the issuer");
 	X509_up_ref(run->issuer_certificate);
 	ret_issuer->certificate = run->issuer_certificate;

@@ -13,6 +13,8 @@ struct issuer {
 	X509 *certificate;
 };
 
+/* Into the run, unless it is there. */
+bool issuer_read_certificate(struct run *run, struct muster_error *err) MUST_CHECK;
 /* Another token than the device's is opened once for all jobs of a run, with the PIN that the issuer's URI names. Blocks
  * up to the deadlines of opening and logging in. */
 bool issuer_open(struct job *job, struct issuer *ret_issuer, struct muster_error *err) MUST_CHECK;

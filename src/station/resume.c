@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "certificate-terms.h"
 #include "expiry.h"
 #include "life.h"
 #include "muster/encoding.h"
@@ -89,6 +90,15 @@ static void forget_wrapped(struct attest_key *key)
 	key->wrapped.recipient[0] = '\0';
 }
 
+static bool take_terms(struct attest_key *key, const cJSON *body)
+{
+	const cJSON *terms = json_get(body, CERTIFICATE_TERMS);
+
+	cJSON_Delete(TAKE_PTR(key->terms));
+	key->terms = cJSON_Duplicate(terms, true);
+	return !terms || key->terms;
+}
+
 static bool take_attest(struct job *job, const struct journal_entry *entry, const cJSON *body)
 {
 	struct attest_key *key = key_of(job, body);
@@ -104,6 +114,7 @@ static bool take_attest(struct job *job, const struct journal_entry *entry, cons
 		return false;
 	if (is_step(body, "key-make")) {
 		bytes_done(&key->certificate);
+		cJSON_Delete(TAKE_PTR(key->terms));
 		forget_wrapped(key);
 		key->is_gone = false;
 		cJSON_Delete(key->namesakes);
@@ -119,7 +130,7 @@ static bool take_attest(struct job *job, const struct journal_entry *entry, cons
 		   json_text(body, "secondaryCertificate"), base64_decode);
 	/* What was wrapped before was another key. */
 	forget_wrapped(key);
-	return replace(&key->attributes, json_text(body, "attributes"));
+	return take_terms(key, body) && replace(&key->attributes, json_text(body, "attributes"));
 }
 
 /* Only when the key is gone does this count: otherwise the device is asked once more. */
@@ -271,6 +282,7 @@ void resume_begin_anew(struct job *job)
 	for (size_t i = 0; i < ATTEST_KEYS; i++) {
 		bytes_done(&job->keys[i].certificate);
 		bytes_done(&job->keys[i].request);
+		cJSON_Delete(TAKE_PTR(job->keys[i].terms));
 		/* Another key is wrapped anew, also where the former was destroyed when that was done. */
 		forget_wrapped(&job->keys[i]);
 		job->keys[i].is_gone = false;

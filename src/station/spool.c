@@ -212,6 +212,50 @@ bool spool_find(struct journal *journal, const struct journal_device *row, cJSON
 	return true;
 }
 
+/* -- Whether it left in a bundle ------------------------------------------------------------------------------------ */
+
+static bool take_seq(void *context, const struct journal_entry *entry, struct muster_error *err)
+{
+	CLEANUP(cJSON_freep) cJSON *body = NULL;
+	int64_t *seq = context;
+
+	if (!json_parse(entry->body, strlen(entry->body), "a journal entry", &body, err))
+		return false;
+	if (json_get(body, "spooled"))
+		*seq = entry->seq;
+	return true;
+}
+
+struct bundles {
+	int64_t since;
+	bool was_made;
+};
+
+/* See station_bundle_export. */
+static bool look_for_bundle(void *context, const struct journal_entry *entry,
+			    struct muster_error *err)
+{
+	struct bundles *bundles = context;
+
+	(void)err;
+	if (entry->seq > bundles->since && strcmp(entry->stage, "journal") == 0 &&
+	    text_has_prefix(entry->body, "{\"bundle\":"))
+		bundles->was_made = true;
+	return true;
+}
+
+bool spool_look_whether_bundled(const struct job *job, bool *ret_is, struct muster_error *err)
+{
+	struct journal *journal = job->run->journal;
+	struct bundles bundles = { 0 };
+
+	if (!journal_entries_all(journal, job->registration_id, take_seq, &bundles.since, err) ||
+	    !journal_entries_all(journal, "", look_for_bundle, &bundles, err))
+		return false;
+	*ret_is = bundles.was_made;
+	return true;
+}
+
 /* -- Taking it up again ----------------------------------------------------------------------------------------------- */
 
 static bool check_ek(const struct job *job, struct muster_error *err)

@@ -18,6 +18,9 @@ bool spool_ek(const cJSON *note, struct ek_public *ret_ek, struct muster_error *
 /* The note that holds for a device; NULL: none. */
 bool spool_find(struct journal *journal, const struct journal_device *row, cJSON **ret_note,
 		struct muster_error *err) MUST_CHECK;
+/* Whether a bundle was made since the device was spooled: another station may have sent it. */
+bool spool_look_whether_bundled(const struct job *job, bool *ret_is, struct muster_error *err)
+	MUST_CHECK;
 /* A device that could not register is not said to be ready: no sync would take it. CAUSE_DEVICE_NEEDED. */
 bool spool_check_fit(const struct job *job, struct muster_error *err) MUST_CHECK;
 /* What a job without its device goes by, after the journal was read. CAUSE_DEVICE_NEEDED when that is not enough. */
