@@ -209,6 +209,12 @@ bool attest_sweep_applies(const struct job *job)
 	return attest_key_is_journalled(job) && attest_key_is_missing(job);
 }
 
+/* It may be a whole one, which is made anew. */
+bool attest_key_sweep_intend(struct job *job, cJSON *body, struct muster_error *err)
+{
+	return attest_add_names(job, job_which(job), body) || muster_fail_memory(err);
+}
+
 bool attest_key_sweep_start(struct job *job, struct muster_error *err)
 {
 	CLEANUP(worker_message_done) struct worker_message request = { 0 };

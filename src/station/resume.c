@@ -112,11 +112,13 @@ static bool take_attest(struct job *job, const struct journal_entry *entry, cons
 	if (json_text(body, "tokenSerial") &&
 	    !replace(&key->token_serial, json_text(body, "tokenSerial")))
 		return false;
-	if (is_step(body, "key-make")) {
+	if (is_step(body, "key-sweep") || is_step(body, "key-make")) {
 		bytes_done(&key->certificate);
 		cJSON_Delete(TAKE_PTR(key->terms));
 		forget_wrapped(key);
 		key->is_gone = false;
+	}
+	if (is_step(body, "key-make")) {
 		cJSON_Delete(key->namesakes);
 		key->namesakes = cJSON_Duplicate(json_get(body, "sameLabel"), true);
 	}

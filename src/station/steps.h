@@ -60,6 +60,7 @@ STEP_FINISHES(attest_key_find_finish);
 STEP_APPLIES(attest_token_sweep_applies);
 STEP_STARTS(attest_token_sweep_start);
 STEP_APPLIES(attest_sweep_applies);
+STEP_INTENDS(attest_key_sweep_intend);
 STEP_STARTS(attest_key_sweep_start);
 STEP_FINISHES(attest_key_sweep_finish);
 STEP_APPLIES(attest_label_applies);

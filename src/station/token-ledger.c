@@ -112,12 +112,24 @@ static void set_certificate(struct ledger_key *key, const char *base64)
 		sha256_hex(key->certificate_sha256, der.data, der.size);
 }
 
-/* A key is made again under its ID when what was there was not whole. */
+/* What is there is about to be destroyed, and another key made under its ID. */
+static bool is_sweep(const cJSON *body)
+{
+	const char *step = json_text(body, "step");
+
+	return step && (strcmp(step, "key-sweep") == 0 || strcmp(step, "secondary-key-sweep") == 0);
+}
+
+/* A key is made again under its ID when what was there was not whole, or was for other terms. */
 static bool take_intent(struct ledger_key *key, const struct journal_entry *entry,
 			const cJSON *body)
 {
 	bool is_device = entry->registration_id && *entry->registration_id;
 
+	if (is_sweep(body)) {
+		key->state = LEDGER_ANNOUNCED;
+		return true;
+	}
 	if (!json_text(body, "label") && !json_text(body, "keyType"))
 		return true;
 	key->state = LEDGER_ANNOUNCED;

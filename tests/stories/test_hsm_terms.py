@@ -6,6 +6,7 @@ import pytest
 
 from lib import batch
 from lib.custodian import Custodian, openssl
+from lib.killer import killer
 from test_bundle import export
 from test_hsm_wrap import device, unwrap  # noqa: F401
 from test_offline import evidence_of, offline, spool
@@ -190,6 +191,24 @@ def test_a_profile_without_its_second_key_makes_nothing_anew(hsm_station, token)
     assert done.cause == "E4301" and "has a key of its own" in done.stderr, done
     assert not [body for _, body in entries(station)[before:] if body.get("step", "").endswith(("key-make", "key-sweep"))]
     assert provision(station, token, profile_of(station, secondaryKey="own")).status == 0
+
+
+POINTS = [("fdatasync", n) for n in range(1, 12)] + [("fsync", n) for n in range(1, 12)] + [("sendmsg", n) for n in range(4, 14)]
+
+
+@pytest.mark.parametrize("call,n", POINTS)
+def test_a_cut_while_it_is_made_anew(release_station, tokens, token, call, n):
+    """What the token holds is what the journal says, then and in the end."""
+    station = release_station
+    station.env["SOFTHSM2_CONF"] = tokens.configuration
+    fail(station, token, profile_of(station))
+    profile = profile_of(station, validDays=100)
+    provision(station, token, profile, wrapper=killer(call, n))
+    assert set(audit(station, token)) <= {"key-unfinished", "object-without-id"}
+    done = provision(station, token, profile)
+    assert done.status == 0 and done.json["verified"] is True, done
+    assert certified(station)[-1]["validDays"] == 100 and audit(station, token) == []
+    assert [row["effect"] for row in station.emulator.effects("put", SERIAL)] == ["create"]
 
 
 # -- Refused -----------------------------------------------------------------------------------------------------------------
