@@ -182,28 +182,43 @@ static bool place_digest(const char *path, char out[SHA256_HEX_SIZE], struct mus
 
 /* -- The profile's ------------------------------------------------------------------------------------------------ */
 
-bool approval_add_files(cJSON *subjects, const struct profile *profile, struct muster_error *err)
+static bool add_issuer(cJSON *subjects, const char *path, struct bytes *ret_issuer,
+		       struct muster_error *err)
+{
+	char digest[SHA256_HEX_SIZE];
+
+	if (!path)
+		return true;
+	bytes_done(ret_issuer);
+	if (!file_read(path, NAMED_FILE_MAX, ret_issuer, err))
+		return false;
+	return json_add_text(subjects, "issuer",
+			     sha256_hex(digest, ret_issuer->data, ret_issuer->size)) ||
+	       muster_fail_memory(err);
+}
+
+bool approval_add_files(cJSON *subjects, const struct profile *profile, struct bytes *ret_issuer,
+			struct muster_error *err)
 {
 	const struct {
 		const char *name, *path;
 		bool (*digest)(const char *, char[SHA256_HEX_SIZE], struct muster_error *);
-	} named[] = {
-		{ "issuer", profile->x509.issuer_certificate, file_digest },
+	} folders[] = {
 		{ "roots", profile->tpm.roots, folder_digest },
 		{ "crls", profile->tpm.crls, place_digest },
 	};
 
-	for (size_t i = 0; i < ARRAY_SIZE(named); i++) {
+	for (size_t i = 0; i < ARRAY_SIZE(folders); i++) {
 		char digest[SHA256_HEX_SIZE];
 
-		if (!named[i].path)
+		if (!folders[i].path)
 			continue;
-		if (!named[i].digest(named[i].path, digest, err))
+		if (!folders[i].digest(folders[i].path, digest, err))
 			return false;
-		if (!json_add_text(subjects, named[i].name, digest))
+		if (!json_add_text(subjects, folders[i].name, digest))
 			return muster_fail_memory(err);
 	}
-	return true;
+	return add_issuer(subjects, profile->x509.issuer_certificate, ret_issuer, err);
 }
 
 /* Whoever sees the file of approvals may try masters against it, so it has to be one that nobody finds. */

@@ -90,9 +90,9 @@ bool approved_folder_check(const struct approved_folder *folder, const char *pat
 bool approval_add_folder(cJSON *subjects, const char *name, const struct approved_folder *folder,
 			 struct muster_error *err) MUST_CHECK;
 /* Adds what the profile names: "issuer" and "roots", each by the digest of its content, and "crls" by that of its path,
- * because revocation lists change from day to day. */
-bool approval_add_files(cJSON *subjects, const struct profile *profile, struct muster_error *err)
-	MUST_CHECK;
+ * because revocation lists change from day to day. *ret_issuer is the issuer's file as it was looked at, which is the one to be used. */
+bool approval_add_files(cJSON *subjects, const struct profile *profile, struct bytes *ret_issuer,
+			struct muster_error *err) MUST_CHECK;
 /* And a master, empty or not, by a MAC that it makes: CAUSE_MASTER_WEAK. */
 bool approval_add_master(cJSON *subjects, const char *name, const struct secret *master,
 			 struct muster_error *err) MUST_CHECK;

@@ -9,6 +9,8 @@
 #include "muster/json.h"
 #include "steps.h"
 
+enum { ISSUER_FILE_MAX = 1024 * 1024 };
+
 void issuer_done(struct issuer *issuer)
 {
 	EVP_PKEY_free(issuer->key);
@@ -77,15 +79,19 @@ static bool choose_worker(struct job *job, struct worker **ret_worker, struct mu
 
 /* -- Opening -------------------------------------------------------------------------------------------------------- */
 
+bool issuer_read_file(const char *path, struct bytes *file, X509 **ret_certificate,
+		      struct muster_error *err)
+{
+	return (file->data || file_read(path, ISSUER_FILE_MAX, file, err)) &&
+	       pki_certificate_read(file->data, file->size, path, ret_certificate, err);
+}
+
 /* Once for all devices of a run: what is looked at is what is used. */
 bool issuer_read_certificate(struct run *run, struct muster_error *err)
 {
-	const char *path = run->profile.x509.issuer_certificate;
-	CLEANUP(bytes_done) struct bytes file = { 0 };
-
 	return run->issuer_certificate ||
-	       (file_read(path, JSON_SIZE_MAX, &file, err) &&
-		pki_certificate_read(file.data, file.size, path, &run->issuer_certificate, err));
+	       issuer_read_file(run->profile.x509.issuer_certificate, &run->issuer_file,
+				&run->issuer_certificate, err);
 }
 
 static bool open_key(struct job *job, struct issuer *issuer, struct muster_error *err)

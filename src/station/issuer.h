@@ -13,6 +13,9 @@ struct issuer {
 	X509 *certificate;
 };
 
+/* From `file`, which has what was approved, or is read now. */
+bool issuer_read_file(const char *path, struct bytes *file, X509 **ret_certificate,
+		      struct muster_error *err) MUST_CHECK;
 /* Into the run, unless it is there. */
 bool issuer_read_certificate(struct run *run, struct muster_error *err) MUST_CHECK;
 /* Another token than the device's is opened once for all jobs of a run, with the PIN that the issuer's URI names. Blocks

@@ -106,6 +106,7 @@ struct run {
 	bool needs_hsm, needs_tpm;
 	bool may_use_network;           /* TPMs over TCP are allowed */
 	struct custody *issuer_custody; /* the issuer's token, when it is not the device's */
+	struct bytes issuer_file;       /* as it was approved; NULL: not looked at */
 	X509 *issuer_certificate;       /* or NULL */
 	bool issuer_is_proven;          /* its key was found, and is that of its certificate */
 	struct tpm_terms tpm_terms;

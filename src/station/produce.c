@@ -13,8 +13,6 @@
 #include "muster/json.h"
 #include "steps.h"
 
-enum { CERTIFICATE_FILE_MAX = 1024 * 1024 };
-
 static void unit_done(struct unit *unit)
 {
 	custody_key_done(&unit->key);
@@ -29,6 +27,7 @@ void production_done(struct production *production)
 	for (size_t i = 0; i < UNDER_WAY_MAX; i++)
 		unit_done(&production->units[i]);
 	X509_free(production->issuer_certificate);
+	bytes_done(&production->issuer_file);
 	custody_key_done(&production->issuer_key);
 	custody_done(&production->elsewhere);
 	custody_done(&production->custody);
@@ -295,15 +294,13 @@ static bool open_issuer(struct production *production, struct muster_error *err)
 	const struct profile *profile = &production->profile;
 	struct station_key_choice choice = { .uri = profile->x509.issuer_key };
 	struct station_custody request = { 0 };
-	CLEANUP(bytes_done) struct bytes file = { 0 };
 	struct custody *holder = &production->custody;
 	bool is_elsewhere;
 
 	if (!choice.uri)
 		return true;
-	if (!file_read(profile->x509.issuer_certificate, CERTIFICATE_FILE_MAX, &file, err) ||
-	    !pki_certificate_read(file.data, file.size, profile->x509.issuer_certificate,
-				  &production->issuer_certificate, err) ||
+	if (!issuer_read_file(profile->x509.issuer_certificate, &production->issuer_file,
+			      &production->issuer_certificate, err) ||
 	    !issuer_is_elsewhere(&holder->token, choice.uri, &is_elsewhere, err))
 		return false;
 	if (is_elsewhere) {
@@ -395,7 +392,7 @@ bool production_read(struct production *production, struct muster_error *err)
 
 /* -- Approval ------------------------------------------------------------------------------------------------------ */
 
-bool production_subjects(const struct production *production, cJSON **ret_subjects,
+bool production_subjects(struct production *production, cJSON **ret_subjects,
 			 struct muster_error *err)
 {
 	CLEANUP(cJSON_freep) cJSON *subjects = cJSON_CreateObject();
@@ -403,7 +400,7 @@ bool production_subjects(const struct production *production, cJSON **ret_subjec
 	if (!subjects || !json_add_text(subjects, "profile", production->profile.digest) ||
 	    !json_add_text(subjects, "serials", production->serials.digest))
 		return muster_fail_memory(err);
-	if (!approval_add_files(subjects, &production->profile, err))
+	if (!approval_add_files(subjects, &production->profile, &production->issuer_file, err))
 		return false;
 	*ret_subjects = TAKE_PTR(subjects);
 	return true;

@@ -51,6 +51,7 @@ struct production {
 	struct custody custody,
 		elsewhere; /* the devices' token, and the issuer's if that is another */
 	struct custody_key issuer_key;
+	struct bytes issuer_file; /* as it was approved; NULL: not looked at */
 	X509 *issuer_certificate; /* NULL: each key signs for itself */
 	struct file_sink sink;
 	struct earlier earlier;
@@ -69,7 +70,7 @@ struct production {
 /* Profile and serials, checked as a whole. Touches nothing else. */
 bool production_read(struct production *production, struct muster_error *err) MUST_CHECK;
 /* What of it has to be approved, by digest: profile, serials, and the files that the profile names. */
-bool production_subjects(const struct production *production, cJSON **ret_subjects,
+bool production_subjects(struct production *production, cJSON **ret_subjects,
 			 struct muster_error *err) MUST_CHECK;
 void production_done(struct production *production);
 

@@ -27,6 +27,7 @@ void run_done(struct run *run)
 		custody_done(run->issuer_custody);
 	free(run->issuer_custody);
 	X509_free(run->issuer_certificate);
+	bytes_done(&run->issuer_file);
 	sender_free(run->sender);
 	batch_free(run->batch);
 	evidence_lines_done(run);
@@ -458,7 +459,7 @@ bool run_subjects(struct run *run, cJSON **ret_subjects, struct muster_error *er
 	if (!subjects || !json_add_text(subjects, "profile", run->profile.digest) ||
 	    !json_add_text(subjects, "manifest", run->batch->manifest.digest))
 		return muster_fail_memory(err);
-	if (!approval_add_files(subjects, &run->profile, err) ||
+	if (!approval_add_files(subjects, &run->profile, &run->issuer_file, err) ||
 	    !add_device_keys(run, subjects, err) ||
 	    !approval_add_master(subjects, "primaryMaster", &run->primary_master, err) ||
 	    !approval_add_master(subjects, "secondaryMaster", &run->secondary_master, err))

@@ -1,6 +1,7 @@
 """An approval is about what was looked at: the files that a profile names too, and one production alone."""
 import base64
 import concurrent.futures
+import json
 import os
 import shutil
 import subprocess
@@ -91,6 +92,72 @@ def test_a_certificate_of_another_issuer_was_not_approved(ceremony, custodian):
     assert (done.status, done.cause) == (5, "E6152") and "another issuer" in done.error["detail"], done
     (home / "meant.pem").rename(home / "line.pem")
     assert produce(custodian, "--approval", ceremony.file).status == 0
+
+
+def exchange_behind_comparison(journal, path, other, pin, run):
+    """The file is exchanged when it was compared, before the token has its PIN."""
+    reader, writer = os.pipe()
+
+    def exchange():
+        wait_until(journal.exists, 60, "the journal")
+        path.write_bytes(other.read_bytes())
+        os.write(writer, pin)
+        os.close(writer)
+
+    with concurrent.futures.ThreadPoolExecutor() as others:
+        exchanged = others.submit(exchange)
+        done = run("--pin-fd", str(reader), pass_fds=[reader])
+        exchanged.result()
+    os.close(reader)
+    return done
+
+
+@pytest.fixture
+def exchanged(ceremony, custodian):
+    """Certificates of two names for one authority's key, the first of which was approved."""
+    home, key = custodian.home, custodian.token.key_uri("line", "private")
+    for name, choice in (("line", ["--key-type", "ec-p256", "--label", "line"]), ("other", ["--key", key])):
+        made = custodian.muster("cert", "self-sign", *choice, "--subject", f"CN={name} CA", "--ca", "--days", "100", "--out", f"{name}.pem")
+        assert made.status == 0, made
+    custodian.journal.rename(home / "custody.db")
+    issuer = f'issuer: {{key: "{key}", certificate: line.pem}}'
+    (home / "cert.yaml").write_text(CERTIFICATES.replace("validDays: 50", f"validDays: 50, {issuer}"))
+    return custodian
+
+
+def issuer_of(certificate, path):
+    path.write_bytes(base64.b64decode(certificate))
+    return openssl("x509", "-in", path, "-noout", "-issuer").strip()
+
+
+def test_an_issuer_that_is_exchanged_meanwhile(ceremony, exchanged, tmp_path):
+    """The devices' certificates are those of the one that was approved."""
+    station, token = ceremony.station, exchanged.token
+    station.env["SOFTHSM2_CONF"] = token.module.configuration
+    ceremony.profile, ceremony.manifest = exchanged.home / "cert.yaml", manifest(station, ["W-1"])
+    ceremony.approved()
+    done = exchange_behind_comparison(
+        station.journal, exchanged.home / "line.pem", exchanged.home / "other.pem", token.pin_file.read_bytes(),
+        lambda *arguments, **options: ceremony.provision("--token", token.uri, *arguments, **options))
+    assert done.status == 0, done
+    evidence = json.loads((station.out / "w-1.evidence.json").read_text())
+    assert issuer_of(evidence["attestation"]["certificate"], tmp_path / "leaf.der") == "issuer=CN = line CA"
+
+
+def test_an_issuer_of_a_production_that_is_exchanged_meanwhile(ceremony, exchanged, tmp_path):
+    asked = ceremony.station.muster("approval", "request", ceremony.file, "--profile", "cert.yaml", "--serials", "serials", "--key",
+                                    ceremony.alice.key)
+    assert asked.status == 0 and ceremony.grant(ceremony.carol).status == ceremony.grant(ceremony.dave).status == 0, asked
+    token = exchanged.token
+    done = exchange_behind_comparison(
+        exchanged.journal, exchanged.home / "line.pem", exchanged.home / "other.pem", token.pin_file.read_bytes(),
+        lambda *arguments, **options: exchanged.look(
+            "cert", "produce", "--profile", "cert.yaml", "--serials", "serials", "--out", "out.jsonl", "--token", token.uri, "--journal",
+            exchanged.journal, "--approval", ceremony.file, *arguments, env={"MUSTER_CONFIG": exchanged.home / "muster.yaml"}, **options))
+    assert done.status == 0, done
+    row = json.loads((exchanged.home / "out.jsonl").read_text().splitlines()[0])
+    certificate = row["attestation"]["x509"]["clientCertificates"]["primary"]["certificate"]
+    assert issuer_of(certificate, tmp_path / "leaf.der") == "issuer=CN = line CA"
 
 
 # -- Files that the profile names -----------------------------------------------------------------------------------------
@@ -205,19 +272,10 @@ def test_keys_of_devices_in_the_manifest_are_not_asked_for(wrapping):
 def test_a_key_of_a_device_that_is_exchanged_meanwhile(wrapping):
     """Behind the comparison, before the token has its PIN."""
     station, key = wrapping.approved().station, wrapping.station.home / "device-keys/w-1.pem"
-    meant, (reader, writer) = key.read_bytes(), os.pipe()
-
-    def exchange():
-        wait_until(station.journal.exists, 60, "the journal")
-        key.write_bytes((wrapping.others / "w-1.pem").read_bytes())
-        os.write(writer, wrapping.pin)
-        os.close(writer)
-
-    with concurrent.futures.ThreadPoolExecutor() as other:
-        exchanged = other.submit(exchange)
-        done = wrapping.provision("--token", wrapping.token, "--pin-fd", str(reader), pass_fds=[reader])
-        exchanged.result()
-    os.close(reader)
+    meant = key.read_bytes()
+    done = exchange_behind_comparison(
+        station.journal, key, wrapping.others / "w-1.pem", wrapping.pin,
+        lambda *arguments, **options: wrapping.provision("--token", wrapping.token, *arguments, **options))
     assert done.status == 5 and "E6152" in done.stderr, done
     assert not list(station.out.glob("*.wrapped"))
     key.write_bytes(meant)
