@@ -14,18 +14,23 @@
 #include "muster/file.h"
 
 #define SUFFIX ".evidence.jsonl"
-/* Of a manifest's digest in its file's name. */
-enum { NAME_DIGITS = 16 };
-
-#define WAITING_MAX ((size_t)JOBS_MAX * 2 * JOURNAL_BODY_MAX)
+enum {
+	NAME_DIGITS = 16, /* of a manifest's digest, in its file's name */
+	OPEN_MAX = 8,     /* files that stay open */
+};
 
 struct evidence_lines {
+	struct evidence_lines *next; /* the one that was asked for before */
 	char *path;
-	int fd;
-	struct text waiting; /* written and synced together */
-	bool is_new;         /* its name is not on disk yet */
-	struct id_set there; /* the digests of its lines, once somebody asked */
+	/* What is there, once somebody asked: the digests of whole lines. */
+	struct id_set there;
 	bool was_read;
+	/* What is added: -1 while it is not open. */
+	int fd;
+	off_t size;    /* of whole lines */
+	bool is_torn;  /* something that is no whole line is behind them */
+	bool is_dirty; /* not all of it is on disk */
+	bool name_is_on_disk;
 };
 
 /* -- Names ---------------------------------------------------------------------------------------------------- */
@@ -54,14 +59,11 @@ bool evidence_lines_is_path(const char *path)
 	return length > suffix && strcmp(path + length - suffix, SUFFIX) == 0;
 }
 
-/* -- Open files ----------------------------------------------------------------------------------------------- */
+/* -- Files ---------------------------------------------------------------------------------------------------- */
 
 static void lines_free(struct evidence_lines *lines)
 {
-	if (!lines)
-		return;
 	closep(&lines->fd);
-	text_done(&lines->waiting);
 	id_set_done(&lines->there);
 	free(lines->path);
 	free(lines);
@@ -73,82 +75,40 @@ static bool fail(const struct evidence_lines *lines, const char *what, struct mu
 				 PRINTABLE(lines->path));
 }
 
-/* What a cut left of a last line stays alone on it. */
-static bool end_torn_line(struct evidence_lines *lines, off_t size, struct muster_error *err)
-{
-	char last;
-
-	if (size == 0)
-		return true;
-	if (pread(lines->fd, &last, 1, size - 1) != 1)
-		return fail(lines, "reading", err);
-	if (last != '\n')
-		text_add_char(&lines->waiting, '\n');
-	return text_ok(&lines->waiting, err);
-}
-
-static bool open_file(struct evidence_lines *lines, struct muster_error *err)
-{
-	static const int flags = O_RDWR | O_APPEND | O_NOFOLLOW | O_CLOEXEC;
-	struct stat status;
-
-	lines->fd = open(lines->path, flags);
-	if (lines->fd < 0 && errno == ENOENT) {
-		lines->is_new = true;
-		lines->fd = open(lines->path, flags | O_CREAT | O_EXCL, 0600);
-	}
-	if (lines->fd < 0 || fstat(lines->fd, &status) < 0)
-		return fail(lines, "opening", err);
-	if (!S_ISREG(status.st_mode) || status.st_uid != geteuid())
-		return muster_fail(err, CAUSE_OUTPUT_WRITE,
-				   "the evidence file '%s' is no file of this user's: move it away",
-				   PRINTABLE(lines->path));
-	return end_torn_line(lines, status.st_size, err);
-}
-
-static bool new_file(const char *path, struct evidence_lines **ret_lines, struct muster_error *err)
+static bool new_lines(struct run *run, const char *path, struct evidence_lines **ret_lines,
+		      struct muster_error *err)
 {
 	struct evidence_lines *lines = calloc(1, sizeof(*lines));
 
 	if (!lines)
 		return muster_fail_memory(err);
-	*ret_lines = lines;
-	lines->fd = -1;
-	lines->path = strdup(path);
-	lines->waiting = (struct text)TEXT_MAX(WAITING_MAX);
-	return lines->path ? open_file(lines, err) : muster_fail_memory(err);
-}
-
-static bool is_of(const struct evidence_lines *lines, const char *path)
-{
-	return lines && strcmp(lines->path, path) == 0;
-}
-
-/* The files of other batches make room in turn. */
-static bool find(struct run *run, const char *path, struct evidence_lines **ret_lines,
-		 struct muster_error *err)
-{
-	struct evidence_lines *lines = NULL, **place = &run->lines[ARRAY_SIZE(run->lines) - 1];
-
-	for (size_t i = 0; i < ARRAY_SIZE(run->lines); i++) {
-		if (is_of(run->lines[i], path)) {
-			*ret_lines = run->lines[i];
-			return true;
-		}
+	*lines = (struct evidence_lines){ .next = run->lines, .path = strdup(path), .fd = -1 };
+	if (!lines->path) {
+		free(lines);
+		return muster_fail_memory(err);
 	}
-	if (*place && !evidence_lines_sync(run, err))
-		return false;
-	if (!new_file(path, &lines, err)) {
-		lines_free(lines);
-		return false;
-	}
-	lines_free(*place);
-	memmove(run->lines + 1, run->lines, sizeof(run->lines) - sizeof(*run->lines));
-	*ret_lines = run->lines[0] = lines;
+	*ret_lines = run->lines = lines;
 	return true;
 }
 
-/* -- Lines ---------------------------------------------------------------------------------------------------- */
+/* The one that was asked for last is asked for next, mostly. */
+static bool find(struct run *run, const char *path, struct evidence_lines **ret_lines,
+		 struct muster_error *err)
+{
+	for (struct evidence_lines **at = &run->lines; *at; at = &(*at)->next) {
+		struct evidence_lines *lines = *at;
+
+		if (strcmp(lines->path, path) != 0)
+			continue;
+		*at = lines->next;
+		lines->next = run->lines;
+		*ret_lines = run->lines = lines;
+		return true;
+	}
+	return new_lines(run, path, ret_lines, err);
+}
+
+/* -- What is there -------------------------------------------------------------------------------------------- */
 
 static bool note(struct evidence_lines *lines, const char *line, size_t size, bool *ret_was_there,
 		 struct muster_error *err)
@@ -163,75 +123,149 @@ static bool note(struct evidence_lines *lines, const char *line, size_t size, bo
 	return true;
 }
 
-static bool read_lines(struct evidence_lines *lines, struct muster_error *err)
+static bool note_all(struct evidence_lines *lines, FILE *stream, struct muster_error *err)
 {
-	CLEANUP(fclosep) FILE *stream = fopen(lines->path, "re");
 	CLEANUP(freep) char *line = NULL;
 	size_t room = 0;
 	ssize_t size;
 	bool unused;
 
-	if (!stream)
-		return fail(lines, "reading", err);
 	while ((size = getline(&line, &room, stream)) > 0)
 		if (!note(lines, line, (size_t)size, &unused, err))
 			return false;
-	lines->was_read = true;
 	return !ferror(stream) || fail(lines, "reading", err);
+}
+
+/* For looking, the file may be anywhere and anybody's. */
+static bool read_lines(struct evidence_lines *lines, struct muster_error *err)
+{
+	CLEANUP(fclosep) FILE *stream = NULL;
+
+	if (lines->was_read)
+		return true;
+	stream = fopen(lines->path, "re");
+	if (!stream && errno != ENOENT)
+		return fail(lines, "reading", err);
+	lines->was_read = !stream || note_all(lines, stream, err);
+	if (!lines->was_read)
+		id_set_done(&lines->there);
+	return lines->was_read;
 }
 
 bool evidence_lines_have(struct run *run, const char *path, const char *line, bool *ret_has,
 			 struct muster_error *err)
 {
-	struct evidence_lines *lines;
+	struct evidence_lines *lines = NULL;
 
 	*ret_has = false;
-	if (!find(run, path, &lines, err))
-		return false;
-	return (lines->was_read || read_lines(lines, err)) &&
+	return find(run, path, &lines, err) && read_lines(lines, err) &&
 	       note(lines, line, strlen(line), ret_has, err);
+}
+
+/* -- What is added -------------------------------------------------------------------------------------------- */
+
+static bool look_at_end(struct evidence_lines *lines, struct muster_error *err)
+{
+	struct stat status;
+	char last = '\n';
+
+	if (fstat(lines->fd, &status) < 0)
+		return fail(lines, "looking at", err);
+	if (!S_ISREG(status.st_mode))
+		return muster_fail(err, CAUSE_OUTPUT_WRITE,
+				   "the evidence file '%s' is no file: move it away",
+				   PRINTABLE(lines->path));
+	if (status.st_size > 0 && pread(lines->fd, &last, 1, status.st_size - 1) != 1)
+		return fail(lines, "reading", err);
+	lines->size = status.st_size;
+	lines->is_torn = last != '\n';
+	return true;
+}
+
+static bool open_file(struct evidence_lines *lines, struct muster_error *err)
+{
+	if (lines->fd >= 0)
+		return true;
+	lines->fd = open(lines->path, O_RDWR | O_APPEND | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
+	if (lines->fd < 0)
+		return fail(lines, "opening", err);
+	if (look_at_end(lines, err))
+		return true;
+	closep(&lines->fd);
+	lines->fd = -1;
+	return false;
+}
+
+static bool append(struct evidence_lines *lines, const char *text, size_t size,
+		   struct muster_error *err)
+{
+	if (file_write_fd(lines->fd, text, size, err)) {
+		lines->size += (off_t)size;
+		return true;
+	}
+	muster_error_prefix(err, "writing the evidence file '%s'", PRINTABLE(lines->path));
+	/* A piece of it would make the next one no line, either. */
+	lines->is_torn = ftruncate(lines->fd, lines->size) < 0;
+	return false;
 }
 
 bool evidence_lines_add(struct run *run, const char *path, const char *line,
 			struct muster_error *err)
 {
-	struct evidence_lines *lines;
+	struct evidence_lines *lines = NULL;
 
-	if (!find(run, path, &lines, err))
+	if (!find(run, path, &lines, err) || !open_file(lines, err))
 		return false;
-	text_add(&lines->waiting, line);
-	return text_ok(&lines->waiting, err);
+	lines->is_dirty = true;
+	if (lines->is_torn && !append(lines, "\n", 1, err))
+		return false;
+	lines->is_torn = false;
+	return append(lines, line, strlen(line), err);
 }
 
-static bool write_waiting(struct evidence_lines *lines, struct muster_error *err)
+/* Of a file that may be new, the way to it, too. */
+static bool sync_one(struct evidence_lines *lines, bool is_alone, struct muster_error *err)
 {
-	CLEANUP(freep) char *directory = NULL;
+	bool is_simple = is_alone && lines->name_is_on_disk;
 
-	if (lines->waiting.length == 0)
-		return true;
-	if (!file_write_fd(lines->fd, lines->waiting.data, lines->waiting.length, err) ||
-	    fdatasync(lines->fd) < 0)
-		return fail(lines, "writing", err);
-	lines->waiting.length = 0;
-	if (!lines->is_new)
-		return true;
-	directory = file_beside(lines->path, ".");
-	if (!directory)
-		return muster_fail_memory(err);
-	lines->is_new = !directory_sync(directory, err);
-	return !lines->is_new;
+	if ((is_simple ? fdatasync(lines->fd) : syncfs(lines->fd)) < 0)
+		return fail(lines, "syncing", err);
+	lines->name_is_on_disk = true;
+	lines->is_dirty = false;
+	return true;
+}
+
+static size_t count_dirty(const struct run *run)
+{
+	size_t count = 0;
+
+	for (const struct evidence_lines *lines = run->lines; lines; lines = lines->next)
+		count += lines->is_dirty;
+	return count;
 }
 
 bool evidence_lines_sync(struct run *run, struct muster_error *err)
 {
-	for (size_t i = 0; i < ARRAY_SIZE(run->lines); i++)
-		if (run->lines[i] && !write_waiting(run->lines[i], err))
+	bool is_alone = count_dirty(run) == 1;
+	size_t open_files = 0;
+
+	for (struct evidence_lines *lines = run->lines; lines; lines = lines->next) {
+		if (lines->is_dirty && !sync_one(lines, is_alone, err))
 			return false;
+		if (lines->fd < 0 || ++open_files <= OPEN_MAX)
+			continue;
+		closep(&lines->fd);
+		lines->fd = -1;
+	}
 	return true;
 }
 
 void evidence_lines_done(struct run *run)
 {
-	for (size_t i = 0; i < ARRAY_SIZE(run->lines); i++)
-		lines_free(TAKE_PTR(run->lines[i]));
+	while (run->lines) {
+		struct evidence_lines *lines = run->lines;
+
+		run->lines = lines->next;
+		lines_free(lines);
+	}
 }

@@ -10,10 +10,10 @@ bool evidence_lines_apply(const struct job *job);
 char *evidence_lines_path(const struct job *job);
 /* Whether evidence that was written there is a line. */
 bool evidence_lines_is_path(const char *path);
-/* Whether the file has this line, as a whole; reads all of it the first time that it is asked. */
+/* Whether the file has this line, as a whole; reads all of it the first time that it is asked, and need not be allowed more. */
 bool evidence_lines_have(struct run *run, const char *path, const char *line, bool *ret_has,
 			 struct muster_error *err) MUST_CHECK;
-/* One more line, with its newline, which is on disk after evidence_lines_sync(). */
+/* One more line, with its newline, which is on disk after evidence_lines_sync(). What has no room leaves nothing behind. */
 bool evidence_lines_add(struct run *run, const char *path, const char *line,
 			struct muster_error *err) MUST_CHECK;
 bool evidence_lines_sync(struct run *run, struct muster_error *err) MUST_CHECK;

@@ -90,9 +90,9 @@ struct run {
 	char *out_directory;         /* where evidence goes */
 	uint8_t attempt_ids[64][16]; /* drawn ahead: drawing many costs what drawing one does */
 	size_t attempt_ids_left;
-	bool writes_keys;                /* --out was given: the derived keys go there too */
-	int64_t unsynced_since_ms;       /* the oldest file or line that is not synced yet */
-	struct evidence_lines *lines[8]; /* files of them, the latest first; see evidence-lines.h */
+	bool writes_keys;             /* --out was given: the derived keys go there too */
+	int64_t unsynced_since_ms;    /* the oldest file or line that is not synced yet */
+	struct evidence_lines *lines; /* files of them; see evidence-lines.h */
 	char device_host[DPS_HOST_SIZE];
 	char *id_scope; /* NULL when nothing is verified */
 	struct who who;

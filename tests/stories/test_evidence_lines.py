@@ -76,6 +76,55 @@ def test_what_stands_in_the_files_place_is_not_written_to(station):
     assert len(lines_of(station)[1]) == 3
 
 
+def events(done):
+    return [row for row in map(json.loads, done.stdout.splitlines()) if row.get("event") == "device"]
+
+
+def file_of(station, listed):
+    return station.out / f"batch-{hashlib.sha256(listed.read_bytes()).hexdigest()[:16]}.evidence.jsonl"
+
+
+def test_where_the_lines_are_there_the_file_is_only_read(station):
+    """In an archive, say, where nobody may write."""
+    listed = manifest(station, serials(4))
+    profile = station.profile("derived-key", LINES)
+    assert provision(station, listed, profile=profile).status == 0
+    path, lines = lines_of(station)
+    archived = path.rename(station.home / "archived")
+    archived.chmod(0o400)
+    os.symlink(archived, path)
+    again = provision(station, listed, profile=profile)
+    assert (again.status, again.json["before"]) == (0, 4), again
+    assert archived.read_text() == "".join(lines)
+
+
+def test_a_line_that_has_no_room_is_that_devices_failure_and_leaves_no_piece(station):
+    listed = manifest(station, serials(20))
+    profile = station.profile("derived-key", LINES)
+    full = ["strace", "-f", "-qq", "-o", station.home / "trace", "-P", file_of(station, listed), "-e", "trace=write", "-e",
+            "inject=write:error=ENOSPC:when=13"]
+    done = provision(station, listed, "-o", "jsonl", profile=profile, wrapper=full)
+    told = events(done)
+    assert len(told) == 20 and [row["cause"] for row in told if "cause" in row] == ["E6102"], done
+    assert len(lines_of(station)[1]) == 19
+    again = provision(station, listed, profile=profile)
+    assert (again.status, again.json["before"], again.json["failed"]) == (0, 19, 0), again
+    assert len({json.loads(line)["registrationId"] for line in lines_of(station)[1]}) == len(lines_of(station)[1]) == 20
+
+
+def test_a_file_that_cannot_be_read_doubles_no_line(station):
+    listed = manifest(station, serials(30))
+    profile = station.profile("derived-key", LINES)
+    assert provision(station, listed, profile=profile).status == 0
+    path, lines = lines_of(station)
+    torn = ["strace", "-f", "-qq", "-o", station.home / "trace", "-P", path, "-e", "trace=read", "-e",
+            "inject=read:error=EIO:when=2"]
+    assert provision(station, listed, profile=profile, wrapper=torn).status != 0
+    again = provision(station, listed, profile=profile)
+    assert (again.status, again.json["before"]) == (0, 30), again
+    assert path.read_text() == "".join(lines)
+
+
 def test_a_later_sync_writes_lines_of_the_same_file(station):
     listed = manifest(station, serials(6))
     profile = station.profile("derived-key", LINES)
