@@ -162,17 +162,13 @@ static bool take_line(void *context, struct evidence_line *line, struct muster_e
 				err);
 }
 
-/* As far as it can be read. */
+/* A whole batch is in it: going on without it would leave all of that batch out. */
 static bool scan_file(struct evidence_index *index, uint32_t file, struct muster_error *err)
 {
 	struct scan scan = { index, file };
 
-	if (evidence_scan(index->paths[file], take_line, &scan, err))
-		return true;
-	if (err->origin != ORIGIN_ERRNO)
-		return false;
-	log_warning("%s, going on", err->message);
-	return true;
+	return evidence_scan(index->paths[file], take_line, &scan, err) ||
+	       muster_error_prefix(err, "nothing is restored without the evidence of a batch");
 }
 
 /* From the last one to the first, so that each is found before what follows it. */

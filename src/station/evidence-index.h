@@ -8,8 +8,8 @@
 
 struct evidence_index;
 
-/* Of the files in this directory. What cannot be used is passed over as evidence_kept_judge() says, a file or a line that is larger
- * than EVIDENCE_KEPT_MAX likewise. The host is borrowed. */
+/* Of the files in this directory. A line that cannot be used is passed over as evidence_kept_judge() says, one that is larger than
+ * EVIDENCE_KEPT_MAX likewise; a file that cannot be read fails as evidence_scan() says. The host is borrowed. */
 bool evidence_index_read(const char *directory, const char *host, struct evidence_index **ret_index,
 			 struct muster_error *err) MUST_CHECK;
 void evidence_index_free(struct evidence_index *index);

@@ -68,15 +68,18 @@ bool evidence_scan(const char *path, evidence_line_fn *take, void *context,
 			     .context = context };
 	CLEANUP(closep) int fd = open(path, O_RDONLY | O_CLOEXEC);
 	CLEANUP(freep) char *chunk = malloc(CHUNK);
-	ssize_t size = -1;
+	ssize_t size;
 
 	if (!chunk)
 		return muster_fail_memory(err);
-	while (fd >= 0 && ((size = read(fd, chunk, CHUNK)) > 0 || (size < 0 && errno == EINTR)))
+	if (fd < 0)
+		return muster_fail_errno(err, CAUSE_INPUT_NOT_FOUND, errno, "opening '%s'",
+					 PRINTABLE(path));
+	while ((size = read(fd, chunk, CHUNK)) > 0 || (size < 0 && errno == EINTR))
 		if (size > 0 && !take_chunk(&scan, chunk, (size_t)size, err))
 			return false;
 	if (size < 0)
-		return muster_fail_errno(err, CAUSE_INPUT_NOT_FOUND, errno, "reading '%s'",
+		return muster_fail_errno(err, CAUSE_FOLDER_UNREADABLE, errno, "reading '%s'",
 					 PRINTABLE(path));
 	return scan.line.size == 0 || end_line(&scan, err);
 }

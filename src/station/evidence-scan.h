@@ -13,6 +13,6 @@ struct evidence_line {
 typedef bool evidence_line_fn(void *context, struct evidence_line *line, struct muster_error *err);
 
 /* Calls `take` with each line that is not empty, until it fails, and holds one at a time. CAUSE_INPUT_NOT_FOUND for a file that
- * cannot be read to its end, after the lines before that. */
+ * cannot be opened, CAUSE_FOLDER_UNREADABLE for one that cannot be read to its end, after the lines before that. */
 bool evidence_scan(const char *path, evidence_line_fn *take, void *context,
 		   struct muster_error *err) MUST_CHECK;

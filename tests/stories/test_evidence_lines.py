@@ -1,4 +1,5 @@
 """Evidence of a manifest's devices as lines of one file; a journal that is held against them, and a lost one made again from them."""
+import errno
 import hashlib
 import json
 import os
@@ -9,6 +10,7 @@ import subprocess
 import pytest
 
 from lib.batch import Ordeal, manifest, provision, serials
+from lib.killer import TRACED
 from lib.paths import SCRIPTS
 from test_journal_reconcile import assert_restored, devices_of, lose_journal, reconcile
 from test_retire import retire
@@ -289,6 +291,28 @@ def test_lines_of_another_service_do_not_count(station):
     service = json.loads(lines[0])["service"]
     path.write_text("".join(lines[:2]) + "".join(lines[2:]).replace(service, "old.azure-devices-provisioning.net"))
     assert "3 evidence files or lines" in restore(station, released=2, parked=3).stderr
+
+
+@pytest.mark.parametrize("evidence_only", [False, True])
+@pytest.mark.parametrize("call, error, cause, status", [("openat", "EACCES", "E1002", 2), ("read", "EIO", "E7018", 11)])
+def test_a_file_that_cannot_be_read_is_not_taken_for_one_that_says_nothing(station, call, error, cause, status, evidence_only):
+    """What is parked for want of its evidence would stay so: the journal has it, and it is not looked for again."""
+    profile = station.profile("derived-key", LINES)
+    assert provision(station, manifest(station, serials(80)), profile=profile).status == 0
+    before = devices_of(station)
+    path, lines = lines_of(station)
+    assert sum(map(len, lines)) > 64 * 1024
+    lose_journal(station)
+    when = {"openat": "1+", "read": "2+"}[call]
+    fault = ["strace", "-qq", "-o", "/dev/null", "-P", path, "-e", f"trace={call}", "-e", f"inject={call}:error={error}:when={when}"]
+    arguments = ["--evidence-only"] if evidence_only else []
+    done = reconcile(station, *arguments, wrapper=fault, env=TRACED)
+    assert (done.status, done.cause) == (status, cause), done
+    assert f"'{path}': {os.strerror(getattr(errno, error))}" in done.stderr, done
+    assert not station.journal.exists()
+    done = reconcile(station, *arguments)
+    assert done.status == 0 and done.json == {**NONE, "released": 80}, done
+    assert_as_before(before, devices_of(station))
 
 
 class LinesOrdeal(Ordeal):
