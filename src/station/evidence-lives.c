@@ -41,39 +41,7 @@ static bool add_former(const struct evidence_source *source, const char *registr
 	}
 }
 
-/* -- Lines ---------------------------------------------------------------------------------------------------- */
-
-static void sort_by_time(struct evidence_list *lines)
-{
-	for (size_t i = 1; i < lines->count; i++) {
-		struct evidence_kept kept = lines->items[i];
-		int64_t ms = time_of(&kept);
-		size_t at = i;
-
-		for (; at > 0 && time_of(&lines->items[at - 1]) > ms; at--)
-			lines->items[at] = lines->items[at - 1];
-		lines->items[at] = kept;
-	}
-}
-
-/* -- Both ----------------------------------------------------------------------------------------------------- */
-
-static bool merge(struct evidence_list *files, struct evidence_list *lines,
-		  struct evidence_list *lives, struct muster_error *err)
-{
-	size_t file = 0, line = 0;
-
-	while (file < files->count || line < lines->count) {
-		bool is_file = line == lines->count ||
-			       (file < files->count &&
-				time_of(&files->items[file]) <= time_of(&lines->items[line]));
-
-		if (!evidence_list_add(
-			    lives, is_file ? &files->items[file++] : &lines->items[line++], err))
-			return false;
-	}
-	return true;
-}
+/* -- Files and lines ------------------------------------------------------------------------------------------ */
 
 static bool is_superseded(const struct evidence_list *lives, size_t which)
 {
@@ -100,11 +68,51 @@ static void drop_superseded(struct evidence_list *lives)
 	lives->count = kept;
 }
 
+/* Each keeps its own order, which no clock that was set back turns round. Adds `lines` to `lives`. */
+static bool merge(struct evidence_list *lives, struct evidence_list *lines,
+		  struct muster_error *err)
+{
+	CLEANUP(evidence_list_done) struct evidence_list merged = { 0 };
+	size_t life = 0, line = 0;
+
+	while (life < lives->count || line < lines->count) {
+		bool is_life = line == lines->count ||
+			       (life < lives->count &&
+				time_of(&lives->items[life]) <= time_of(&lines->items[line]));
+
+		if (!evidence_list_add(
+			    &merged, is_life ? &lives->items[life++] : &lines->items[line++], err))
+			return false;
+	}
+	evidence_list_done(lives);
+	*lives = merged;
+	merged = (struct evidence_list){ 0 };
+	return true;
+}
+
+/* `lines` are of several files, one file's after another's. */
+static bool merge_files(struct evidence_list *lives, struct evidence_list *lines,
+			struct muster_error *err)
+{
+	for (size_t i = 0; i < lines->count;) {
+		CLEANUP(evidence_list_done) struct evidence_list same_file = { 0 };
+
+		do {
+			if (!evidence_list_add(&same_file, &lines->items[i++], err))
+				return false;
+		} while (i < lines->count &&
+			 strcmp(lines->items[i].path, same_file.items[0].path) == 0);
+		drop_superseded(&same_file);
+		if (!merge(lives, &same_file, err))
+			return false;
+	}
+	return true;
+}
+
 bool evidence_lives_gather(const struct evidence_source *source, const char *registration_id,
 			   struct evidence_kept *present, struct evidence_list *ret_lives,
 			   struct muster_error *err)
 {
-	CLEANUP(evidence_list_done) struct evidence_list files = { 0 };
 	CLEANUP(evidence_list_done) struct evidence_list lines = { 0 };
 	CLEANUP(evidence_list_done) struct evidence_list lives = { 0 };
 	CLEANUP(evidence_kept_done) struct evidence_kept own = *present;
@@ -114,12 +122,11 @@ bool evidence_lives_gather(const struct evidence_source *source, const char *reg
 	if (!evidence_index_find(source->index, registration_id, &lines, err))
 		return false;
 	if ((has_file || lines.count > 0) &&
-	    !add_former(source, registration_id, own.path, &files, err))
+	    !add_former(source, registration_id, own.path, &lives, err))
 		return false;
-	if (has_file && !evidence_list_add(&files, &own, err))
+	if (has_file && !evidence_list_add(&lives, &own, err))
 		return false;
-	sort_by_time(&lines);
-	if (!merge(&files, &lines, &lives, err))
+	if (!merge_files(&lives, &lines, err))
 		return false;
 	drop_superseded(&lives);
 	*ret_lives = lives;

@@ -10,8 +10,8 @@ struct evidence_source {
 };
 
 /* Takes `present` over, which was read of the device's file ID.evidence.json; beside it are those of former lives, which are in
- * the order of their numbers. Lines come in between by their time. What was written last of a life stands for it, and the last life
- * comes last; none when there is no evidence but that of files of former lives. */
+ * the order of their numbers. Lines of a file are in the order in which they stand there; they come in between the files, and those
+ * of several files between each other, by their time. What was written last of a life stands for it, and the last life comes last; none when there is no evidence but that of files of former lives. */
 bool evidence_lives_gather(const struct evidence_source *source, const char *registration_id,
 			   struct evidence_kept *present, struct evidence_list *ret_lives,
 			   struct muster_error *err) MUST_CHECK;

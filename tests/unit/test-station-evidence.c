@@ -227,10 +227,24 @@ static void lines_come_between_files_by_their_time(void **state)
 	add(*state, "r-1.evidence.2.json", "r-1", "f2", "09:00:00");
 	add(*state, "r-1.evidence.json", "r-1", "f3", "12:00:00");
 	lives_are(*state, "f1@10:00 f2@09:00 f3@12:00 l2@13:00l ");
-	add(*state, "b.evidence.jsonl", "r-1", "l1", "11:00:00");
+	add(*state, "c.evidence.jsonl", "r-1", "l1", "11:00:00");
 	add(*state, "a.evidence.jsonl", "r-1", "l0", "08:00:00");
 	add(*state, "a.evidence.jsonl", "r-2", "l3", "14:00:00");
 	lives_are(*state, "l0@08:00l f1@10:00 f2@09:00 l1@11:00l f3@12:00 l2@13:00l ");
+}
+
+static void lines_of_a_file_keep_their_order_when_the_clock_was_set_back(void **state)
+{
+	add(*state, "b.evidence.jsonl", "r-1", "x", "12:00:00");
+	add(*state, "b.evidence.jsonl", "r-1", "y", "11:00:00");
+	lives_are(*state, "x@12:00l y@11:00l ");
+	/* Put off, and verified later. */
+	add(*state, "b.evidence.jsonl", "r-1", "y", "10:00:00");
+	lives_are(*state, "x@12:00l y@10:00l ");
+	add(*state, "a.evidence.jsonl", "r-1", "w", "11:30:00");
+	add(*state, "c.evidence.jsonl", "r-1", "z", "13:00:00");
+	add(*state, "r-1.evidence.json", "r-1", "f", "12:30:00");
+	lives_are(*state, "w@11:30l x@12:00l y@10:00l f@12:30 z@13:00l ");
 }
 
 static void what_was_written_last_of_a_life_stands_for_it(void **state)
@@ -265,6 +279,7 @@ int main(void)
 		test_with_directory(what_nobody_asked_for_comes_next),
 		test_with_directory(a_file_that_lost_its_end_meanwhile_is_told),
 		test_with_directory(lines_come_between_files_by_their_time),
+		test_with_directory(lines_of_a_file_keep_their_order_when_the_clock_was_set_back),
 		test_with_directory(what_was_written_last_of_a_life_stands_for_it),
 		test_with_directory(a_file_of_another_device_is_not_its),
 	};
