@@ -181,6 +181,20 @@ def test_each_line_is_an_anchor(station):
         assert (done.status, done.cause) == (2, "E6016"), done
 
 
+def test_lines_are_nothing_but_evidence(station):
+    assert provision(station, manifest(station, serials(3)), profile=station.profile("derived-key", LINES)).status == 0
+    path, lines = lines_of(station)
+    anchor = station.home / "anchor.json"
+    assert station.muster("journal", "checkpoint", "--journal", station.journal, "--anchor", anchor).status == 0
+    assert verify(station, anchor).status == 0
+    path.write_text("".join(lines) + json.dumps(json.loads(anchor.read_text())) + "\n")
+    done = verify(station, path)
+    assert (done.status, done.cause) == (2, "E6016"), done
+    path.write_text("".join(lines) + lines[0].replace("{", '{"padding":"' + "x" * 256 * 1024 + '",', 1))
+    done = verify(station, path)
+    assert done.status == 0 and f"line 4 of '{path}' is no evidence" in done.stderr, done
+
+
 # -- The journal is lost ------------------------------------------------------------------------------------------------
 
 NONE = {"released": 0, "retired": 0, "differing": 0, "parked": 0, "foreign": 0, "known": 0}
