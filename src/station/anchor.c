@@ -191,6 +191,13 @@ bool anchor_read_words(const char *text, struct anchor *ret_anchor, struct muste
 	return true;
 }
 
+/* A file of lines has evidence of many. */
+static bool prefix_whose(const struct anchor *anchor, struct muster_error *err)
+{
+	return anchor->registration_id &&
+	       muster_error_prefix(err, "evidence of '%s'", PRINTABLE(anchor->registration_id));
+}
+
 bool anchor_check(const struct anchor *anchor, const uint8_t digest[JOURNAL_DIGEST_SIZE],
 		  struct muster_error *err)
 {
@@ -201,17 +208,17 @@ bool anchor_check(const struct anchor *anchor, const uint8_t digest[JOURNAL_DIGE
 	if (anchor->digest[0] ? strcmp(hex, anchor->digest) == 0
 			      : strcmp(words, anchor->words) == 0)
 		return true;
-	return muster_fail(err, CAUSE_ANCHOR_MISMATCH, "entry %lld is %s, but '%s' says %s",
-			   (long long)anchor->entry, anchor->digest[0] ? hex : words,
-			   PRINTABLE(anchor->name),
-			   anchor->digest[0] ? anchor->digest : anchor->words);
+	muster_fail(err, CAUSE_ANCHOR_MISMATCH, "entry %lld is %s, but '%s' says %s",
+		    (long long)anchor->entry, anchor->digest[0] ? hex : words,
+		    PRINTABLE(anchor->name), anchor->digest[0] ? anchor->digest : anchor->words);
+	return prefix_whose(anchor, err);
 }
 
 bool anchor_fail_cut(const struct anchor *anchor, int64_t last, struct muster_error *err)
 {
-	return muster_fail(
-		err, CAUSE_JOURNAL_CUT,
-		"the journal ends with entry %lld, but '%s' names entry %lld: the end was "
-		"cut off, or an older copy put back",
-		(long long)last, PRINTABLE(anchor->name), (long long)anchor->entry);
+	muster_fail(err, CAUSE_JOURNAL_CUT,
+		    "the journal ends with entry %lld, but '%s' names entry %lld: the end was "
+		    "cut off, or an older copy put back",
+		    (long long)last, PRINTABLE(anchor->name), (long long)anchor->entry);
+	return prefix_whose(anchor, err);
 }

@@ -195,6 +195,23 @@ def test_lines_are_nothing_but_evidence(station):
     assert done.status == 0 and f"line 4 of '{path}' is no evidence" in done.stderr, done
 
 
+def test_a_line_of_another_journal_is_told(station):
+    """As where a run for practice, with a journal of its own, wrote to the same folder."""
+    listed = manifest(station, serials(3))
+    profile = station.profile("derived-key", LINES)
+    assert provision(station, listed, profile=profile).status == 0
+    path, lines = lines_of(station)
+    theirs, place = lines[1], json.loads(lines[1])["journal"]
+    whose = f"evidence of '{json.loads(theirs)['registrationId']}'"
+    for member, value, cause in (("digest", hashlib.sha256(b"theirs").hexdigest(), "E6014"), ("entry", 999999, "E6013")):
+        said, other = (f'"{member}":{json.dumps(it)}' for it in (place[member], value))
+        path.write_text("".join([lines[0], theirs.replace(said, other), lines[2]]))
+        done = verify(station, path)
+        assert (done.status, done.cause) == (8, cause) and whose in done.stderr, done
+    path.write_text(lines[0] + lines[2])
+    assert verify(station, path).status == 0
+
+
 # -- The journal is lost ------------------------------------------------------------------------------------------------
 
 NONE = {"released": 0, "retired": 0, "differing": 0, "parked": 0, "foreign": 0, "known": 0}
