@@ -100,7 +100,8 @@ def test_where_the_lines_are_there_the_file_is_only_read(station):
     assert archived.read_text() == "".join(lines)
 
 
-def test_a_line_that_has_no_room_is_that_devices_failure_and_leaves_no_piece(station):
+def test_a_line_that_has_no_room_is_that_devices_failure_and_leaves_no_piece(release_station):
+    station = release_station
     listed = manifest(station, serials(20))
     profile = station.profile("derived-key", LINES)
     full = ["strace", "-f", "-qq", "-o", station.home / "trace", "-P", file_of(station, listed), "-e", "trace=write", "-e",
@@ -114,7 +115,8 @@ def test_a_line_that_has_no_room_is_that_devices_failure_and_leaves_no_piece(sta
     assert len({json.loads(line)["registrationId"] for line in lines_of(station)[1]}) == len(lines_of(station)[1]) == 20
 
 
-def test_a_file_that_cannot_be_read_doubles_no_line(station):
+def test_a_file_that_cannot_be_read_doubles_no_line(release_station):
+    station = release_station
     listed = manifest(station, serials(30))
     profile = station.profile("derived-key", LINES)
     assert provision(station, listed, profile=profile).status == 0
