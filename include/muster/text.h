@@ -64,6 +64,7 @@ const char *text_printable(char *out, size_t out_size, const char *value);
 #define PRINTABLE(value) text_printable((char[160]){ 0 }, 160, (value))
 
 bool text_has_prefix(const char *text, const char *prefix);
+bool text_has_suffix(const char *text, const char *suffix); /* and more before it */
 bool text_equal_folded(const char *a, const char *b); /* ASCII case folded */
 void text_fold(char *text);                           /* ASCII lower case in place */
 bool text_is_utf8(const char *data, size_t length);

@@ -2,13 +2,13 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "batch.h"
+#include "evidence-scan.h"
 #include "muster/dps-rows.h"
 #include "muster/encoding.h"
 #include "muster/file.h"
@@ -54,9 +54,7 @@ char *evidence_lines_path(const struct job *job)
 
 bool evidence_lines_is_path(const char *path)
 {
-	size_t length = strlen(path), suffix = strlen(SUFFIX);
-
-	return length > suffix && strcmp(path + length - suffix, SUFFIX) == 0;
+	return text_has_suffix(path, SUFFIX);
 }
 
 /* -- Files ---------------------------------------------------------------------------------------------------- */
@@ -123,30 +121,25 @@ static bool note(struct evidence_lines *lines, const char *line, size_t size, bo
 	return true;
 }
 
-static bool note_all(struct evidence_lines *lines, FILE *stream, struct muster_error *err)
+/* The last one may have lost its newline, and is whole without. */
+static bool take_line(void *context, struct evidence_line *line, struct muster_error *err)
 {
-	CLEANUP(freep) char *line = NULL;
-	size_t room = 0;
-	ssize_t size;
 	bool unused;
 
-	while ((size = getline(&line, &room, stream)) > 0)
-		if (!note(lines, line, (size_t)size, &unused, err))
-			return false;
-	return !ferror(stream) || fail(lines, "reading", err);
+	if (!line->text.data)
+		return true;
+	text_add_char(&line->text, '\n');
+	return text_ok(&line->text, err) &&
+	       note(context, line->text.data, line->text.length, &unused, err);
 }
 
 /* For looking, the file may be anywhere and anybody's. */
 static bool read_lines(struct evidence_lines *lines, struct muster_error *err)
 {
-	CLEANUP(fclosep) FILE *stream = NULL;
-
 	if (lines->was_read)
 		return true;
-	stream = fopen(lines->path, "re");
-	if (!stream && errno != ENOENT)
-		return fail(lines, "reading", err);
-	lines->was_read = !stream || note_all(lines, stream, err);
+	lines->was_read = evidence_scan(lines->path, take_line, lines, err) ||
+			  (err->origin == ORIGIN_ERRNO && err->native == ENOENT);
 	if (!lines->was_read)
 		id_set_done(&lines->there);
 	return lines->was_read;
@@ -163,6 +156,12 @@ bool evidence_lines_have(struct run *run, const char *path, const char *line, bo
 }
 
 /* -- What is added -------------------------------------------------------------------------------------------- */
+
+static void close_file(struct evidence_lines *lines)
+{
+	closep(&lines->fd);
+	lines->fd = -1;
+}
 
 static bool look_at_end(struct evidence_lines *lines, struct muster_error *err)
 {
@@ -191,8 +190,7 @@ static bool open_file(struct evidence_lines *lines, struct muster_error *err)
 		return fail(lines, "opening", err);
 	if (look_at_end(lines, err))
 		return true;
-	closep(&lines->fd);
-	lines->fd = -1;
+	close_file(lines);
 	return false;
 }
 
@@ -252,10 +250,8 @@ bool evidence_lines_sync(struct run *run, struct muster_error *err)
 	for (struct evidence_lines *lines = run->lines; lines; lines = lines->next) {
 		if (lines->is_dirty && !sync_one(lines, is_alone, err))
 			return false;
-		if (lines->fd < 0 || ++open_files <= OPEN_MAX)
-			continue;
-		closep(&lines->fd);
-		lines->fd = -1;
+		if (lines->fd >= 0 && ++open_files > OPEN_MAX)
+			close_file(lines);
 	}
 	return true;
 }

@@ -5,7 +5,7 @@
 
 /* All borrowed. */
 struct evidence_source {
-	const char *directory, *host;
+	const char *host;
 	struct evidence_index *index;
 };
 

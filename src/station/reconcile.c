@@ -88,8 +88,7 @@ static bool restore(struct reconcile *reconcile, const char *id, struct evidence
 {
 	CLEANUP(journal_device_done) struct journal_device known = { 0 };
 	CLEANUP(evidence_list_done) struct evidence_list lives = { 0 };
-	const struct evidence_source source = { .directory = reconcile->request->evidence_directory,
-						.host = reconcile->host,
+	const struct evidence_source source = { .host = reconcile->host,
 						.index = reconcile->lines };
 	struct remains remains = { .registration_id = id, .enrollment = enrollment };
 	bool is_known = false;
@@ -180,13 +179,6 @@ static bool commit_some(struct reconcile *reconcile, size_t done, struct muster_
 	       (journal_commit(reconcile->journal, err) && journal_begin(reconcile->journal, err));
 }
 
-static bool is_evidence_name(const char *name)
-{
-	size_t length = strlen(name), suffix = strlen(EVIDENCE_SUFFIX);
-
-	return length > suffix && strcmp(name + length - suffix, EVIDENCE_SUFFIX) == 0;
-}
-
 static bool restore_file(struct reconcile *reconcile, const char *name, struct muster_error *err)
 {
 	CLEANUP(evidence_kept_done) struct evidence_kept file = { 0 };
@@ -214,7 +206,7 @@ static bool restore_files(struct reconcile *reconcile, struct muster_error *err)
 			return false;
 		if (!entry)
 			return true;
-		if (!is_evidence_name(entry->d_name))
+		if (!text_has_suffix(entry->d_name, EVIDENCE_SUFFIX))
 			continue;
 		if (!restore_file(reconcile, entry->d_name, err) ||
 		    !commit_some(reconcile, ++files, err))

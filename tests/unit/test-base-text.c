@@ -303,6 +303,10 @@ static void folds_ascii_only(void **state)
 	assert_false(text_equal_folded("@", "`"));
 	assert_true(text_has_prefix("pkcs11:token", "pkcs11:"));
 	assert_false(text_has_prefix("pkcs", "pkcs11:"));
+	assert_true(text_has_suffix("a.pem", ".pem"));
+	assert_false(text_has_suffix(".pem", ".pem"));
+	assert_false(text_has_suffix("pem", ".pem"));
+	assert_false(text_has_suffix("a.pem.old", ".pem"));
 }
 
 static void guesses_only_what_is_near(void **state)

@@ -204,7 +204,7 @@ static void lives_are(const char *directory, const char *wanted)
 	CLEANUP(evidence_list_done) struct evidence_list lives = { 0 };
 	CLEANUP(text_done) struct text found = TEXT_MAX(4096);
 	CLEANUP(freep) char *path = text_format("%s/r-1.evidence.json", directory);
-	const struct evidence_source source = { directory, HOST, index };
+	const struct evidence_source source = { HOST, index };
 
 	assert_good(evidence_kept_read(path, HOST, &present, &err), err);
 	assert_good(evidence_lives_gather(&source, "r-1", &present, &lives, &err), err);
