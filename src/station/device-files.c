@@ -5,35 +5,38 @@
 
 enum { MODE = 0600, TOGETHER = JOBS_MAX / 2, WAIT_MS = 100 };
 
+static bool has_room(const struct job *job, struct muster_error *err)
+{
+	return job->draft_count < ARRAY_SIZE(job->drafts) ||
+	       muster_fail(err, CAUSE_INTERNAL, "more files of a device than there can be");
+}
+
+static void note_draft(struct job *job, const struct file_draft *draft)
+{
+	job->drafts[job->draft_count++] = *draft;
+	if (job->run->unsynced_since_ms == 0)
+		job->run->unsynced_since_ms = clock_now_ms();
+}
+
 bool device_file_write(struct job *job, const char *path, const void *data, size_t size,
 		       bool replace, struct muster_error *err)
 {
-	struct run *run = job->run;
+	struct file_draft draft = { 0 };
 
-	if (!run->brake)
+	if (!job->run->brake)
 		return file_write(path, data, size, MODE, replace, err);
-	if (job->draft_count == ARRAY_SIZE(job->drafts))
-		return muster_fail(err, CAUSE_INTERNAL, "more files of a device than there can be");
-	if (!file_draft_write(path, data, size, MODE, replace, &job->drafts[job->draft_count], err))
+	if (!has_room(job, err) || !file_draft_write(path, data, size, MODE, replace, &draft, err))
 		return false;
-	job->draft_count++;
-	if (run->unsynced_since_ms == 0)
-		run->unsynced_since_ms = clock_now_ms();
+	note_draft(job, &draft);
 	return true;
 }
 
 bool device_file_add_line(struct job *job, const char *path, const char *line,
 			  struct muster_error *err)
 {
-	struct run *run = job->run;
-
-	if (job->draft_count == ARRAY_SIZE(job->drafts))
-		return muster_fail(err, CAUSE_INTERNAL, "more files of a device than there can be");
-	if (!evidence_lines_add(run, path, line, err))
+	if (!has_room(job, err) || !evidence_lines_add(job->run, path, line, err))
 		return false;
-	job->drafts[job->draft_count++] = (struct file_draft){ 0 };
-	if (run->unsynced_since_ms == 0)
-		run->unsynced_since_ms = clock_now_ms();
+	note_draft(job, &(struct file_draft){ 0 });
 	return true;
 }
 
