@@ -174,14 +174,13 @@ static bool look_whether_in_use(const struct job *job, bool *ret_is, struct must
 	return *ret_is || !job->spooled || spool_look_whether_bundled(job, ret_is, err);
 }
 
-/* Of one that was released this run makes and sends nothing; of many nothing is asked. */
+/* Of one that was released this run makes and sends nothing. */
 static void warn(const struct job *job, const char *differences)
 {
-	if (!job->run->batch)
-		log_warning("[E%u] the certificate of device '%s', which is released, was made by "
-			    "other terms than profile '%s' has: %s; going on",
-			    CAUSE_CERTIFIED_OTHERWISE, PRINTABLE(job->registration_id),
-			    PRINTABLE(job->run->profile.name), differences);
+	log_warning("[E%u] the certificate of device '%s', which is released, was made by "
+		    "other terms than profile '%s' has: %s; going on",
+		    CAUSE_CERTIFIED_OTHERWISE, PRINTABLE(job->registration_id),
+		    PRINTABLE(job->run->profile.name), differences);
 }
 
 static bool refuse(const struct job *job, const char *differences, struct muster_error *err)
@@ -221,13 +220,19 @@ static bool decide(struct job *job, bool is_made_otherwise, const char *differen
 	return true;
 }
 
+/* Of which nothing is asked. */
+static bool is_of_many_released(const struct job *job)
+{
+	return job->was_released && job->run->batch;
+}
+
 bool certificate_terms_check(struct job *job, struct muster_error *err)
 {
 	CLEANUP(text_done) struct text differences = TEXT_MAX(16 * 1024);
 	bool is_made_otherwise;
 
 	if (job->run->profile.attestation != PROFILE_X509 || job_is_absent(job) ||
-	    is_of_another_kind(job))
+	    is_of_many_released(job) || is_of_another_kind(job))
 		return true;
 	if (!find_differences(job, &differences, err))
 		return false;
