@@ -26,6 +26,11 @@ class Custodian:
         return self.look(noun, verb, "--token", token.uri, "--pin-file", token.pin_file, "--journal", self.journal,
                          *arguments, **options)
 
+    def make_authority(self, name, days):
+        made = self.muster("cert", "self-sign", "--key-type", "ec-p256", "--label", name, "--subject", f"CN={name} CA", "--ca",
+                           "--days", str(days), "--out", f"{name}.pem")
+        assert made.status == 0, made
+
     def look(self, noun, verb, *arguments, **options):
         """A verb that opens none."""
         options["env"] = {**self.env, **options.get("env", {})}
