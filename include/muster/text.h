@@ -65,8 +65,8 @@ const char *text_printable(char *out, size_t out_size, const char *value);
 
 bool text_has_prefix(const char *text, const char *prefix);
 bool text_has_suffix(const char *text, const char *suffix); /* and more before it */
-bool text_equal_folded(const char *a, const char *b); /* ASCII case folded */
-void text_fold(char *text);                           /* ASCII lower case in place */
+bool text_equal_folded(const char *a, const char *b);       /* ASCII case folded */
+void text_fold(char *text);                                 /* ASCII lower case in place */
 bool text_is_utf8(const char *data, size_t length);
 /* Whole text must be a decimal number in [min, max]. */
 bool text_to_int64(const char *text, int64_t min, int64_t max, int64_t *ret_value) MUST_CHECK;
