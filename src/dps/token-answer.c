@@ -31,15 +31,29 @@ static void add_words(struct text *sentence, const cJSON *body)
 	}
 }
 
+/* An authority may say with any status that it has trouble of its own (RFC 6749, 4.1.2.1). */
+static bool has_trouble(const cJSON *body)
+{
+	const char *error = json_text(body, "error");
+
+	return error && (strcmp(error, "temporarily_unavailable") == 0 ||
+			 strcmp(error, "server_error") == 0);
+}
+
+static enum muster_cause cause_of(int status, const cJSON *body)
+{
+	if (status == 429)
+		return CAUSE_CLOUD_THROTTLED;
+	return status >= 500 || has_trouble(body) ? CAUSE_CLOUD_SERVER_ERROR
+						  : CAUSE_SIGN_IN_REFUSED;
+}
+
 static bool fail_refused(const struct http_answer *answer, const char *what,
 			 struct muster_error *err)
 {
 	CLEANUP(cJSON_freep) cJSON *body = NULL;
 	CLEANUP(text_done) struct text sentence = TEXT_MAX(1024);
 	struct muster_error ignored;
-	enum muster_cause cause = answer->status == 429   ? CAUSE_CLOUD_THROTTLED
-				  : answer->status >= 500 ? CAUSE_CLOUD_SERVER_ERROR
-							  : CAUSE_SIGN_IN_REFUSED;
 
 	text_addf(&sentence, "%s: the authority answered %d", what, answer->status);
 	if (answer->body.length > 0 &&
@@ -47,8 +61,8 @@ static bool fail_refused(const struct http_answer *answer, const char *what,
 		add_words(&sentence, body);
 	if (!text_ok(&sentence, err))
 		return false;
-	return muster_fail_native(err, cause, ORIGIN_HTTP, (unsigned long)answer->status, "%s",
-				  sentence.data);
+	return muster_fail_native(err, cause_of(answer->status, body), ORIGIN_HTTP,
+				  (unsigned long)answer->status, "%s", sentence.data);
 }
 
 /* -- Tokens -------------------------------------------------------------------------------------------- */

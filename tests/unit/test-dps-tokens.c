@@ -97,6 +97,12 @@ static void shows_the_authoritys_words(void **state)
 		CAUSE_SIGN_IN_REFUSED, "401, invalid_client: AADSTS7000215: No.");
 	expect_failure(400, "<html>", CAUSE_SIGN_IN_REFUSED, "400");
 	expect_failure(503, "", CAUSE_CLOUD_SERVER_ERROR, "503");
+	expect_failure(400,
+		       "{\"error\":\"temporarily_unavailable\",\"error_description\":"
+		       "\"AADSTS90033: A transient error.\"}",
+		       CAUSE_CLOUD_SERVER_ERROR, "400, temporarily_unavailable: AADSTS90033");
+	expect_failure(400, "{\"error\":\"server_error\"}", CAUSE_CLOUD_SERVER_ERROR, "400");
+	expect_failure(400, "{\"error\":7}", CAUSE_SIGN_IN_REFUSED, "400");
 	expect_failure(429, "", CAUSE_CLOUD_THROTTLED, "429");
 }
 
