@@ -82,7 +82,7 @@ bool journal_file_check(const char *path, enum journal_mode mode, struct muster_
 
 /* Whose file it is and whether we know its version; writes nothing. */
 bool journal_schema_check(struct journal *journal, struct muster_error *err) MUST_CHECK;
-/* Brings it to the newest version, a transaction per step. */
+/* Brings it to the newest version, in one transaction. */
 bool journal_schema_migrate(struct journal *journal, struct muster_error *err) MUST_CHECK;
 /* How many versions there are; the newest. */
 int journal_schema_version(void);

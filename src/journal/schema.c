@@ -1,4 +1,4 @@
-/* The tables, as migrations: a text per version, applied in order, each in one transaction with its number. */
+/* The tables, as migrations: a text per version, applied in order, those that are missing in one transaction with the number. */
 #include <stdio.h>
 #include <string.h>
 
@@ -131,16 +131,22 @@ int journal_schema_version(void)
 	return (int)ARRAY_SIZE(migrations);
 }
 
+/* Every row's note comes when the columns are those of today. */
 static bool apply(struct journal *journal, int version, struct muster_error *err)
+{
+	for (; version < journal_schema_version(); version++)
+		if (!journal_execute(journal, migrations[version], err))
+			return muster_error_prefix(err, "migrating to version %d", version + 1);
+	return journal_devices_note(journal, err);
+}
+
+static bool mark(struct journal *journal, struct muster_error *err)
 {
 	char marks[128];
 
 	snprintf(marks, sizeof(marks), "PRAGMA application_id = %d; PRAGMA user_version = %d;",
-		 JOURNAL_APPLICATION_ID, version + 1);
-	return journal_execute(journal, "BEGIN IMMEDIATE", err) &&
-	       journal_execute(journal, migrations[version], err) &&
-	       (version + 1 != journal_schema_version() || journal_devices_note(journal, err)) &&
-	       journal_execute(journal, marks, err) && journal_execute(journal, "COMMIT", err);
+		 JOURNAL_APPLICATION_ID, journal_schema_version());
+	return journal_execute(journal, marks, err);
 }
 
 static bool check_whose(struct journal *journal, int64_t version, struct muster_error *err)
@@ -184,11 +190,10 @@ bool journal_schema_migrate(struct journal *journal, struct muster_error *err)
 
 	if (!journal_query_number(journal, "PRAGMA user_version", &version, err))
 		return false;
-	for (int step = (int)version; step < journal_schema_version(); step++) {
-		if (!apply(journal, step, err))
-			return muster_error_prefix(err, "migrating to version %d", step + 1);
-	}
-	return true;
+	return version == journal_schema_version() ||
+	       (journal_execute(journal, "BEGIN IMMEDIATE", err) &&
+		apply(journal, (int)version, err) && mark(journal, err) &&
+		journal_execute(journal, "COMMIT", err));
 }
 
 /* -- Whether it is ours as a whole ------------------------------------------------------------------------- */
