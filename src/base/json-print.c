@@ -56,15 +56,15 @@ void text_add_json(struct text *out, const char *value)
 	if (!at)
 		return;
 	*at++ = '"';
-	while (value < end) {
-		const char *next = value;
-
-		while (next < end && extra[(unsigned char)*next] == 0)
-			next++;
-		at = (char *)memcpy(at, value, (size_t)(next - value)) + (next - value);
-		if (next < end)
-			at = put_escaped(at, *next++);
-		value = next;
+	if (more == 0) {
+		memcpy(at, value, (size_t)(end - value));
+		at += end - value;
+	}
+	for (; more > 0 && value < end; value++) {
+		if (extra[(unsigned char)*value] == 0)
+			*at++ = *value;
+		else
+			at = put_escaped(at, *value);
 	}
 	*at = '"';
 }
