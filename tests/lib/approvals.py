@@ -1,6 +1,7 @@
 """People who ask for approvals and give them, each with a key of his own; and what somebody could write by hand."""
 import base64
 import datetime
+import functools
 import hashlib
 import hmac
 import json
@@ -10,17 +11,24 @@ from lib.custodian import openssl
 from lib.software_token import write_secret
 
 
+@functools.cache
+def key_pair(name):
+    """The same in all stories: to start a program for it takes longer than to use it."""
+    key = openssl("genpkey", "-algorithm", "EC", "-pkeyopt", "ec_paramgen_curve:P-256")
+    return key, openssl("pkey", "-pubout", stdin=key)
+
+
 class Person:
     def __init__(self, home, name):
         self.name = name
         self.key, self.public = home / f"{name}.key", home / f"{name}.pub"
-        write_secret(self.key, openssl("genpkey", "-algorithm", "EC", "-pkeyopt", "ec_paramgen_curve:P-256"))
-        self.public.write_text(openssl("pkey", "-in", self.key, "-pubout"))
+        key, public = key_pair(name)
+        write_secret(self.key, key)
+        self.public.write_text(public)
 
     @property
     def der(self):
-        return subprocess.run(["openssl", "pkey", "-in", self.key, "-pubout", "-outform", "DER"], check=True,
-                              stdout=subprocess.PIPE).stdout
+        return base64.b64decode("".join(self.public.read_text().splitlines()[1:-1]))
 
     @property
     def digest(self):

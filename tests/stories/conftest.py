@@ -118,12 +118,17 @@ def token(tokens):
     return tokens.make("line-3")
 
 
+def build_of_emulator(request):
+    """Sanitizers look at it in stories of its own; in others it is quick."""
+    return BUILD if request.path.stem.startswith("test_emulator") else RELEASE
+
+
 @pytest.fixture
-def make_emulator(tmp_path):
+def make_emulator(request, tmp_path):
     made = []
 
-    def make(*arguments, name="dps", build=BUILD, wrapper=()):
-        emulator = Emulator(tmp_path / name, *arguments, build=build, wrapper=wrapper)
+    def make(*arguments, name="dps", build=None, wrapper=()):
+        emulator = Emulator(tmp_path / name, *arguments, build=build or build_of_emulator(request), wrapper=wrapper)
         made.append(emulator)
         return emulator
 
@@ -134,12 +139,12 @@ def make_emulator(tmp_path):
 
 
 @pytest.fixture(scope="module")
-def make_shared_emulator(tmp_path_factory):
+def make_shared_emulator(request, tmp_path_factory):
     """For tables of many rows that need a service and do not get into each other's way."""
     made = []
 
     def make(*arguments):
-        emulator = Emulator(tmp_path_factory.mktemp("shared") / "dps", *arguments)
+        emulator = Emulator(tmp_path_factory.mktemp("shared") / "dps", *arguments, build=build_of_emulator(request))
         made.append(emulator)
         return emulator
 
