@@ -106,9 +106,11 @@ static enum journal_state state_after(const struct job *job, enum stage stage)
 {
 	if (is_used_up(job, stage))
 		return JOURNAL_DEAD;
-	/* Nothing of ours can exist at the service, and the device is here to begin again. */
+	/* Nothing of ours can exist at the service. Where the device is here it begins again; else it goes on waiting. */
 	if (!job->may_exist && !job->spooled && !waits_for_network(job))
-		return JOURNAL_FAILED;
+		return !job_is_absent(job) ? JOURNAL_FAILED
+		       : is_final(job)     ? JOURNAL_DEAD
+					   : JOURNAL_PARKED;
 	if ((job->spooled && !job->may_exist && is_final(job)) ||
 	    job->failure.cause == CAUSE_CERTIFICATE_EXPIRED)
 		return JOURNAL_DEAD;

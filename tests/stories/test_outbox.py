@@ -84,6 +84,19 @@ def test_device_that_could_not_be_reached_is_sent_by_sync(station):
     assert station.service.enrollment(name)
 
 
+def test_devices_that_could_not_be_reached_wait_through_a_refused_credential(station):
+    restart(station, "bulk+put+get:status=503:retry-after=0")
+    batch.provision(station, batch.manifest(station, batch.serials(4)), "--patience", "0", profile=station.profile("derived-key"))
+    restart(station, "bulk+put+get:status=403")
+    for _ in range(2):
+        assert station.sync().status == 5
+        assert len(outbox(station, "--waits", "network")) == 4
+    restart(station)
+    done = station.sync()
+    assert (done.status, len(done.json)) == (0, 4), done
+    assert outbox(station) == {}
+
+
 @pytest.mark.parametrize("faults", [["bulk+put+get:status=503:retry-after=0"], ["bulk+put:cut-after", "get:status=503:retry-after=0"]])
 def test_ids_of_devices_that_could_not_be_reached_are_kept(station, faults):
     profile = station.profile("derived-key", {"deviceId": "made-{serial}"})

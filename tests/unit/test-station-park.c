@@ -91,6 +91,31 @@ static void what_fails_each_time_is_a_dead_letter(void **state)
 	}
 }
 
+/* It was parked when the network was away, and nobody will bring it again. */
+static void what_waited_without_its_device_goes_on_waiting(void **state)
+{
+	static const struct {
+		enum muster_cause cause;
+		enum journal_state state;
+	} rows[] = {
+		{ CAUSE_INTERRUPTED, JOURNAL_PARKED },
+		{ CAUSE_CLOUD_FORBIDDEN, JOURNAL_PARKED },
+		{ CAUSE_CLOUD_UNREACHABLE, JOURNAL_PARKED },
+		{ CAUSE_CLOUD_REFUSED, JOURNAL_DEAD },
+	};
+	struct run run = { .way = RUN_SYNC,
+			   .profile = { .retry_budget = 3, .attestation = PROFILE_TPM } };
+	struct job job = { .run = &run };
+	struct muster_error err;
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+		muster_fail(&job.failure, rows[i].cause, "as it is");
+		assert_good(park_device(&job, STAGE_ENROLL, &err), err);
+		assert_int_equal(put, rows[i].state);
+	}
+}
+
 static void a_signal_makes_no_dead_letter_of_what_is_spooled(void **state)
 {
 	struct run run = { .profile = { .retry_budget = 3, .attestation = PROFILE_TPM } };
@@ -113,6 +138,7 @@ int main(void)
 		cmocka_unit_test(only_what_is_the_devices_counts),
 		cmocka_unit_test(no_outage_makes_a_dead_letter),
 		cmocka_unit_test(what_fails_each_time_is_a_dead_letter),
+		cmocka_unit_test(what_waited_without_its_device_goes_on_waiting),
 		cmocka_unit_test(a_signal_makes_no_dead_letter_of_what_is_spooled),
 	};
 
