@@ -44,10 +44,29 @@ bool brake_is_general(enum muster_cause cause)
 	return false;
 }
 
-static void note_failure(struct brake *brake, const struct muster_error *failure)
+/* What the service says of a request may be of that one device, and then it says so each time. */
+static bool is_repeated(const struct job *job)
 {
+	switch (job->failure.cause) {
+	case CAUSE_CLOUD_REFUSED:
+	case CAUSE_CLOUD_ANSWER_INVALID:
+	case CAUSE_OUTCOME_UNKNOWN:
+	case CAUSE_ENROLLMENT_NOT_FOUND:
+	case CAUSE_CLOUD_READ_INVALID:
+		return job->was_known && job->device.cause == job->failure.cause;
+	default:
+		return false;
+	}
+}
+
+static void note_failure(struct brake *brake, const struct job *job)
+{
+	const struct muster_error *failure = &job->failure;
 	struct muster_error why = *failure;
 
+	/* Those who were refused before do not keep others from being asked for. */
+	if (brake->is_proven && is_repeated(job))
+		return;
 	if (failure->cause == CAUSE_INTERRUPTED || !brake_is_general(failure->cause)) {
 		brake->alike = 0;
 		return;
@@ -65,7 +84,7 @@ void brake_device_ended(struct brake *brake, const struct job *job)
 {
 	brake->under_way--;
 	if (job->failure.code != MUSTER_OK) {
-		note_failure(brake, &job->failure);
+		note_failure(brake, job);
 		return;
 	}
 	/* Of one that was released before nothing was asked. */

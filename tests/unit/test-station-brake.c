@@ -93,6 +93,35 @@ static void others_in_between_begin_the_row_anew(void **state)
 	}
 }
 
+static void what_was_so_before_is_the_devices(void **state)
+{
+	static const struct {
+		enum muster_cause before, now;
+		bool stops;
+	} rows[] = {
+		{ CAUSE_CLOUD_REFUSED, CAUSE_CLOUD_REFUSED, false },
+		{ CAUSE_OUTCOME_UNKNOWN, CAUSE_OUTCOME_UNKNOWN, false },
+		{ CAUSE_CLOUD_UNREACHABLE, CAUSE_CLOUD_REFUSED, true },
+		{ CAUSE_NONE, CAUSE_CLOUD_REFUSED, true },
+		/* A wrong credential is everybody's, however often it was refused. */
+		{ CAUSE_CLOUD_FORBIDDEN, CAUSE_CLOUD_FORBIDDEN, true },
+		{ CAUSE_CLOUD_UNREACHABLE, CAUSE_CLOUD_UNREACHABLE, true },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+		struct job job = { .was_known = true, .device = { .cause = rows[i].before } };
+		struct brake brake = proven();
+
+		muster_fail(&job.failure, rows[i].now, "as it is");
+		for (int round = 0; round < 2 * ROW; round++) {
+			brake.under_way++;
+			brake_device_ended(&brake, &job);
+		}
+		assert_int_equal(brake_has_stopped(&brake), rows[i].stops);
+	}
+}
+
 static void what_was_released_before_shows_nothing_of_the_service(void **state)
 {
 	static struct job released = { .was_released = true }, enrolled;
@@ -125,6 +154,7 @@ int main(void)
 		cmocka_unit_test(what_would_be_the_next_ones_too_stops_the_run),
 		cmocka_unit_test(what_is_of_one_device_never_does),
 		cmocka_unit_test(others_in_between_begin_the_row_anew),
+		cmocka_unit_test(what_was_so_before_is_the_devices),
 		cmocka_unit_test(what_was_released_before_shows_nothing_of_the_service),
 		cmocka_unit_test(before_anything_is_proven_one_is_enough),
 	};
