@@ -116,6 +116,31 @@ static int create(int directory, const char *name)
 	return openat(directory, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
 }
 
+static void name_of_descriptor(int fd, char name[32])
+{
+	snprintf(name, 32, "/proc/self/fd/%d", fd);
+}
+
+/* Without a name until it is whole, where that can be and it replaces no other: of what is cut off nothing is left then. Else
+ * *temporary is its name. */
+static int create_draft(int directory, bool may_be_unnamed, char temporary[64],
+			const uint8_t random[8])
+{
+	int fd = may_be_unnamed ? openat(directory, ".", O_TMPFILE | O_WRONLY | O_CLOEXEC, 0600)
+				: -1;
+	char name[32];
+
+	temporary[0] = '\0';
+	if (fd >= 0) {
+		name_of_descriptor(fd, name);
+		if (access(name, F_OK) == 0)
+			return fd;
+		close(fd);
+	}
+	make_temporary_name(temporary, random);
+	return create(directory, temporary);
+}
+
 static bool fill(int fd, const void *data, size_t size, unsigned mode)
 {
 	return fchmod(fd, (mode_t)mode) == 0 && write_all(fd, data, size);
@@ -129,6 +154,17 @@ static bool place(int directory, const char *temporary, const char *name, bool r
 	return !replace && (errno == EINVAL || errno == ENOSYS) &&
 	       linkat(directory, temporary, directory, name, 0) == 0 &&
 	       unlinkat(directory, temporary, 0) == 0;
+}
+
+static bool place_draft(int directory, int fd, const char *temporary, const char *name,
+			bool replace)
+{
+	char unnamed[32];
+
+	if (temporary[0])
+		return place(directory, temporary, name, replace);
+	name_of_descriptor(fd, unnamed);
+	return linkat(AT_FDCWD, unnamed, directory, name, AT_SYMLINK_FOLLOW) == 0;
 }
 
 /* Of `path`, from errno. */
@@ -159,15 +195,15 @@ bool file_write(const char *path, const void *data, size_t size, unsigned mode, 
 	if (!random_bytes(random, sizeof(random), err))
 		return false;
 	snprintf(copy, sizeof(copy), "%s", path);
-	make_temporary_name(temporary, random);
-	fd = create(directory, temporary);
+	fd = create_draft(directory, !replace, temporary, random);
 	if (fd < 0)
 		return muster_fail_errno(err, CAUSE_OUTPUT_WRITE, errno, "creating '%s'",
 					 PRINTABLE(path));
 	if (!fill(fd, data, size, mode) || fsync(fd) < 0 ||
-	    !place(directory, temporary, basename(copy), replace)) {
+	    !place_draft(directory, fd, temporary, basename(copy), replace)) {
 		fail_write(path, err);
-		unlinkat(directory, temporary, 0);
+		if (temporary[0])
+			unlinkat(directory, temporary, 0);
 		return false;
 	}
 	return fsync(directory) == 0 || fail_directory(path, "syncing", err);
@@ -249,11 +285,10 @@ bool file_sink_open(struct file_sink *sink, const char *path, unsigned mode,
 
 	if (!random_bytes(random, sizeof(random), err))
 		return false;
-	make_temporary_name(sink->temporary, random);
 	sink->path = path;
 	sink->directory = open_parent(path);
 	if (sink->directory >= 0)
-		sink->fd = create(sink->directory, sink->temporary);
+		sink->fd = create_draft(sink->directory, true, sink->temporary, random);
 	if (sink->fd < 0 || fchmod(sink->fd, (mode_t)mode) < 0)
 		return muster_fail_errno(err, CAUSE_OUTPUT_WRITE, errno, "creating '%s'",
 					 PRINTABLE(path));
@@ -273,7 +308,8 @@ bool file_sink_commit(struct file_sink *sink, struct muster_error *err)
 	char copy[PATH_MAX];
 
 	snprintf(copy, sizeof(copy), "%s", sink->path);
-	if (fsync(sink->fd) < 0 || !place(sink->directory, sink->temporary, basename(copy), false))
+	if (fsync(sink->fd) < 0 ||
+	    !place_draft(sink->directory, sink->fd, sink->temporary, basename(copy), false))
 		return fail_write(sink->path, err);
 	sink->temporary[0] = '\0';
 	return fsync(sink->directory) == 0 || fail_write(sink->path, err);

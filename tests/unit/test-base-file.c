@@ -271,6 +271,17 @@ int __wrap_linkat(int from, const char *old, int to, const char *new, int flags)
 	return __real_linkat(from, old, to, new, flags);
 }
 
+int __real_openat64(int directory, const char *path, int flags, unsigned mode);
+int __wrap_openat64(int directory, const char *path, int flags, unsigned mode);
+int __wrap_openat64(int directory, const char *path, int flags, unsigned mode)
+{
+	if ((flags & O_TMPFILE) == O_TMPFILE && (no_link || no_rename)) {
+		errno = EOPNOTSUPP;
+		return -1;
+	}
+	return __real_openat64(directory, path, flags, mode);
+}
+
 static void content_is_durable_before_its_name(void **state)
 {
 	CLEANUP(freep) char *path = in(*state, "f");
@@ -278,7 +289,7 @@ static void content_is_durable_before_its_name(void **state)
 
 	is_recording = true;
 	assert_good(file_write(path, "x", 1, 0600, false, &err), err);
-	assert_string_equal(calls.data, "sync-file rename-new sync-directory ");
+	assert_string_equal(calls.data, "sync-file link sync-directory ");
 	text_done(&calls);
 	assert_good(file_write(path, "x", 1, 0600, true, &err), err);
 	assert_string_equal(calls.data, "sync-file rename sync-directory ");
@@ -319,6 +330,25 @@ static void a_file_comes_to_any_file_system(void **state)
 	write_in_all_ways(*state);
 	no_rename = 0;
 	assert_int_equal(count_entries(*state), 0);
+}
+
+/* Nor has what is cut off left anything, keys say. */
+static void a_new_file_has_no_name_before_it_is_whole(void **state)
+{
+	CLEANUP(freep) char *path = in(*state, "f");
+	CLEANUP(file_sink_done) struct file_sink sink = FILE_SINK_NONE;
+	struct muster_error err;
+
+	assert_good(file_sink_open(&sink, path, 0600, &err), err);
+	assert_good(file_sink_write(&sink, "x", 1, &err), err);
+	assert_int_equal(count_entries(*state), 0);
+	assert_good(file_sink_commit(&sink, &err), err);
+	assert_content(path, "x");
+	file_sink_done(&sink);
+	assert_good(file_sink_open(&sink, path, 0600, &err), err);
+	assert_fails(file_sink_commit(&sink, &err), err, CAUSE_OUTPUT_EXISTS);
+	assert_content(path, "x");
+	unlink(path);
 }
 
 /* -- Directories --------------------------------------------------------------------------------------- */
@@ -555,6 +585,7 @@ int main(void)
 		test_with_directory(says_what_could_not_be_written),
 		test_with_directory(content_is_durable_before_its_name),
 		test_with_directory(a_file_comes_to_any_file_system),
+		test_with_directory(a_new_file_has_no_name_before_it_is_whole),
 		test_with_directory(makes_missing_parents),
 		test_with_directory(refuses_what_cannot_be_a_directory),
 		cmocka_unit_test(state_lies_where_the_system_says),
