@@ -119,7 +119,8 @@ static bool add_keys(cJSON *part, const struct job *job)
 	       json_add_text(part, "keyLives", "wrapped-to-device");
 }
 
-/* What was written down when the device was here; its key may have been destroyed since. */
+/* What was written down when the device was here; its key may have been destroyed since. This journal may be another station's,
+ * which knows nothing of a key that was destroyed before. */
 static cJSON *spooled_attestation(const struct job *job)
 {
 	CLEANUP(cJSON_freep)
@@ -127,9 +128,11 @@ static cJSON *spooled_attestation(const struct job *job)
 
 	for (size_t i = 0; i < ATTEST_KEYS; i++) {
 		cJSON *wrapped = json_get(part, key_names[i].wrapped);
+		bool is_gone =
+			job->keys[i].is_gone || json_bool(wrapped, "destroyedInToken", false);
 
 		cJSON_DeleteItemFromObjectCaseSensitive(wrapped, "destroyedInToken");
-		if (wrapped && !json_add_bool(wrapped, "destroyedInToken", job->keys[i].is_gone))
+		if (wrapped && !json_add_bool(wrapped, "destroyedInToken", is_gone))
 			return NULL;
 	}
 	return TAKE_PTR(part);

@@ -284,8 +284,9 @@ bool wrap_out_finish(struct job *job, const struct muster_error *outcome, struct
 /* Without a network the key waits for its verification, if there is to be one. */
 static bool is_waiting(const struct job *job)
 {
-	return job_is_offline(job) ? job->run->profile.verify != PROFILE_VERIFY_NONE
-				   : verify_is_put_off(job);
+	return job_is_offline(job)
+		       ? job->run->profile.verify != PROFILE_VERIFY_NONE && !job->skips_verification
+		       : verify_is_put_off(job);
 }
 
 bool wrap_destroy_applies(const struct job *job)

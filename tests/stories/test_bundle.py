@@ -11,6 +11,7 @@ import pytest
 from lib.paths import RELEASE
 from lib.station import Station
 from lib.tls_server import WrongServer
+from test_hsm_wrap import make_device
 from test_offline import evidence_of, offline, spool
 from test_outbox import outbox, resolve
 from test_retire import retire
@@ -398,6 +399,21 @@ def test_nothing_to_export_is_told(station, tmp_path):
     station.provision(station.profile("derived-key"), "STICK-0")
     done = export(station, tmp_path / "stick.bundle")
     assert (done.status, done.cause) == (2, "E5185"), done
+
+
+def test_a_key_that_was_destroyed_here_is_not_said_to_be_there(hsm_station, office, token, tmp_path):
+    station, (_, public) = hsm_station, make_device(tmp_path, "board")
+    profile = station.profile("hsm-x509", {"verify": "none", "attestation": {"x509": {"token": None, "key": {"lives": "wrapped-to-device"}}}})
+    name = spool(station, profile, "stick-w", "--token", token.uri, "--pin-file", token.pin_file, "--device-key", public)
+    assert token.key_ids() == []
+    of_station = public_key(station)
+    bundle, receipt = tmp_path / "stick.bundle", tmp_path / "stick.receipt"
+    assert export(station, bundle).status == 0
+    sent = send(office, bundle, receipt, of_station, "--profile", shutil.copy(profile, office.home))
+    assert sent.status == 0, sent
+    assert evidence_of(sent.json[0])["attestation"]["wrappedKey"]["destroyedInToken"] is True
+    taken = accept(station, receipt, public_key(office))
+    assert (taken.status, [row["registrationId"] for row in taken.json]) == (0, [name]), taken
 
 
 @pytest.mark.parametrize("kind", ["tpm"])

@@ -102,6 +102,18 @@ def test_the_journal_tells_the_whole_story(hsm_station, token, device):
     assert audit.status == 0 and audit.json["keys"] == 0, audit
 
 
+def test_the_key_of_a_device_that_a_sample_leaves_out_waits_for_nothing(hsm_station, token, device):
+    manifest = hsm_station.home / "boards.csv"
+    manifest.write_text(f"serial,deviceKey\nwrap-1,{device[1]}\nwrap-2,{device[1]}\n")
+    hardware = ["--token", token.uri, "--pin-file", token.pin_file]
+    done = batch.provision(hsm_station, manifest, "--offline", "--verify", "sample:1", *hardware,
+                           profile=wrapped_profile(hsm_station))
+    assert len(hsm_station.rows("--state", "spooled")) == 2 and len(token.key_ids()) == 1, done
+    sent = hsm_station.sync(*hardware)
+    assert sent.status == 0 and sorted(row["verified"] for row in sent.json) == [False, True], sent
+    assert token.key_ids() == []
+
+
 def test_public_keys_lie_in_a_folder(hsm_station, token, device):
     folder = hsm_station.home / "devices"
     folder.mkdir()
