@@ -7,6 +7,8 @@ import os
 
 import pytest
 
+from lib import batch
+
 SERIAL = "KEY-0001"
 
 
@@ -106,6 +108,17 @@ def test_device_keys_leave_to_a_descriptor_instead(station, tmp_path):
     assert received["secondaryKey"] == derive(station.masters[1], done.json["registrationId"])
     assert "keyFile" not in done.json
     assert not list(station.out.glob("*.keys.json"))
+
+
+def test_a_manifest_run_again_gives_its_keys_to_the_descriptor_again(station, tmp_path):
+    """Nobody knows what was read of it before a cut."""
+    manifest = batch.manifest(station, batch.serials(3))
+    for run in ("first", "second"):
+        with open(tmp_path / run, "wb") as stream:
+            done = batch.provision(station, manifest, "--key-fd", str(stream.fileno()), pass_fds=[stream.fileno()])
+        assert done.status == 0, done
+        text = (tmp_path / run).read_text()
+        assert [text.count(derive(station.masters[0], name)) for name in sorted(station.rows())] == [1, 1, 1], text
 
 
 def test_keys_that_nobody_takes_are_not_lost_in_silence(station):
