@@ -27,6 +27,9 @@ struct dps_outage {
 		void *context,
 		const struct dps_outage_news *news); /* when one begins and when it ends; or NULL */
 	void *context;
+	/* Another service of the same run: what has been waited for once in vain is not waited for again under another name.
+	 * NULL: none. */
+	const struct dps_outage *beside;
 
 	bool was_well;
 	bool is_told;        /* that it is away */

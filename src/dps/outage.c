@@ -12,7 +12,9 @@ bool dps_outage_explains(const struct http_answer *answer)
 
 static int64_t patience_of(const struct dps_outage *outage)
 {
-	return outage->was_well ? outage->patience_ms : 0;
+	bool is_spent = outage->beside && outage->beside->is_given_up;
+
+	return outage->was_well && !is_spent ? outage->patience_ms : 0;
 }
 
 static void tell(struct dps_outage *outage, bool is_over, int64_t now_ms)

@@ -404,6 +404,7 @@ static void fill_outages(struct run *run)
 			.patience_ms = run->request->patience_ms,
 			.tell = run->request->outage,
 			.context = run->request->context,
+			.beside = &run->outages[API_COUNT - 1 - i],
 		};
 }
 

@@ -46,6 +46,28 @@ static bool fail_once(struct dps_outage *outage, int64_t *now_ms, uint64_t rando
 	return good;
 }
 
+static void two_services_have_one_patience(void **state)
+{
+	struct heard heard = { 0 };
+	struct dps_outage first = outage_of(HOUR_MS, &heard), other = outage_of(HOUR_MS, &heard);
+	int64_t now_ms = 1000;
+	unsigned attempts = 1;
+
+	(void)state;
+	other.beside = &first;
+	dps_outage_well(&first, now_ms);
+	dps_outage_well(&other, now_ms);
+	assert_true(dps_outage_is_patient(&other));
+	while (fail_once(&first, &now_ms, UINT64_MAX))
+		;
+	assert_false(dps_outage_is_patient(&other));
+	while (fail_once(&other, &now_ms, UINT64_MAX))
+		attempts++;
+	assert_int_equal(attempts, DPS_RETRY_ATTEMPTS);
+	dps_outage_well(&first, now_ms);
+	assert_true(dps_outage_is_patient(&other));
+}
+
 static void one_that_was_never_well_gets_six_attempts(void **state)
 {
 	struct heard heard = { 0 };
@@ -240,6 +262,7 @@ int main(void)
 {
 	static const struct CMUnitTest tests[] = {
 		cmocka_unit_test(one_that_was_never_well_gets_six_attempts),
+		cmocka_unit_test(two_services_have_one_patience),
 		cmocka_unit_test(without_patience_it_gets_no_more),
 		cmocka_unit_test(patience_is_as_long_as_it_is_said_to_be),
 		cmocka_unit_test(a_short_failure_is_not_told),
