@@ -24,16 +24,45 @@ static bool is_plain(const char *value)
 				   "0123456789-_./")] == '\0';
 }
 
+/* What JSON lets stand as it is and YAML does not print, or takes for the end of a line: DEL, U+0080 to U+009F, U+2028, U+2029,
+ * U+FEFF. 0: none of them, else the length. */
+static size_t find_unprintable(const unsigned char *at, unsigned *ret_code)
+{
+	if (at[0] == 0x7f) {
+		*ret_code = at[0];
+		return 1;
+	}
+	if (at[0] == 0xc2 && at[1] < 0xa0) {
+		*ret_code = at[1];
+		return 2;
+	}
+	if ((at[0] == 0xe2 && at[1] == 0x80 && (at[2] == 0xa8 || at[2] == 0xa9)) ||
+	    (at[0] == 0xef && at[1] == 0xbb && at[2] == 0xbf)) {
+		*ret_code = (at[0] & 15u) << 12 | (at[1] & 63u) << 6 | (at[2] & 63u);
+		return 3;
+	}
+	return 0;
+}
+
 static bool write_text(const char *value, struct text *out)
 {
 	CLEANUP(freep) char *quoted = NULL;
+	unsigned code;
+	size_t size;
 
 	if (is_plain(value)) {
 		text_add(out, value);
 		return true;
 	}
 	quoted = json_quote(value);
-	text_add(out, quoted ? quoted : "");
+	for (const char *c = quoted; c && *c; c += size) {
+		size = find_unprintable((const unsigned char *)c, &code);
+		if (size > 0)
+			text_addf(out, "\\u%04x", code);
+		else
+			text_add_char(out, *c);
+		size += size == 0;
+	}
 	return quoted;
 }
 

@@ -62,6 +62,9 @@ static void prints_yaml_that_nothing_mistakes(void **state)
 	       "- name: \"a\\tb\\\\\"\n  count: 7\n  more:\n    list:\n      - 1\n      - \"x y\"\n"
 	       "      - []\n    \"on\": \"yes\"\n- name: c\n  count: null\n");
 	prints(OUTPUT_YAML, "{}", "{}\n");
+	/* DEL, a C1 control, NEL, a line separator and a mark of byte order; and what only looks a little like them */
+	prints(OUTPUT_YAML, "[\"\\u007f\\u009b\\u0085\\u2029\\ufeff\",\"\\u00a0\\u2027\\ufefe\"]",
+	       "- \"\\u007f\\u009b\\u0085\\u2029\\ufeff\"\n- \"\xc2\xa0\xe2\x80\xa7\xef\xbb\xbe\"\n");
 	prints(OUTPUT_YAML, "{\"a\":\"\",\"b\":\"1\",\"c\":[[1,2],{\"d\":true}]}",
 	       "a: \"\"\nb: \"1\"\nc:\n  - - 1\n    - 2\n  - d: true\n");
 }
