@@ -60,8 +60,13 @@ char *text_format(const char *format, ...) PRINTF_LIKE(1, 2);
 /* Copies `value` into out, control characters and non-UTF-8 escaped as \xNN, quotes untouched, at most
  * out_size - 1 bytes, "..." at the end when cut. Returns out: use it directly as a %s argument. */
 const char *text_printable(char *out, size_t out_size, const char *value);
+/* Whether a key in Base64 or the credential of a connection string stands in it, by its look: a file that was mistaken for
+ * another gets into messages. Unpadded Base64 is not told from a word. */
+bool text_may_be_secret(const char *value);
+/* As text_printable(), but what may be a secret is described instead. */
+const char *text_shown(char *out, size_t out_size, const char *value);
 /* A compound literal of 160 bytes, for messages: PRINTABLE(serial). */
-#define PRINTABLE(value) text_printable((char[160]){ 0 }, 160, (value))
+#define PRINTABLE(value) text_shown((char[160]){ 0 }, 160, (value))
 
 bool text_has_prefix(const char *text, const char *prefix);
 bool text_has_suffix(const char *text, const char *suffix); /* and more before it */

@@ -369,6 +369,36 @@ const char *text_printable(char *out, size_t out_size, const char *value)
 	return out;
 }
 
+static bool is_base64(char c)
+{
+	return (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') ||
+	       c == '+' || c == '/';
+}
+
+bool text_may_be_secret(const char *value)
+{
+	enum { SHORTEST = 24 }; /* sixteen bytes, the least that a device's key has */
+	size_t run = 0;
+
+	for (const char *c = value; *c; c++) {
+		size_t pads = *c != '=' ? 0 : c[1] == '=' ? 2 : 1;
+
+		if (pads > 0 && run + pads >= SHORTEST && (run + pads) % 4 == 0 &&
+		    !is_base64(c[pads]))
+			return true;
+		run = is_base64(*c) ? run + 1 : 0;
+	}
+	return strstr(value, "SharedAccessKey=") || strstr(value, "SharedAccessSignature ");
+}
+
+const char *text_shown(char *out, size_t out_size, const char *value)
+{
+	if (!value || !text_may_be_secret(value))
+		return text_printable(out, out_size, value);
+	snprintf(out, out_size, "(%zu characters that may be a secret)", strlen(value));
+	return out;
+}
+
 bool text_has_prefix(const char *text, const char *prefix)
 {
 	return strncmp(text, prefix, strlen(prefix)) == 0;

@@ -343,9 +343,9 @@ bool config_load_file(const char *path, struct config *config, struct profile_re
 		check_approvals(&source, config, root);
 		fields_read(&source, &config_fields, root, config);
 	} else if (root && yaml_type_of(root) != YAML_NULL)
-		mistake_add(&source, CAUSE_PROFILE_TYPE, root->span,
-			    "a configuration is a mapping of keys to values, not %s",
-			    yaml_describe(root));
+		mistake_add_unseen(&source, CAUSE_PROFILE_TYPE, root->span,
+				   "a configuration is a mapping of keys to values, not %s",
+				   yaml_describe(root));
 	return source_close(&source, err) && remember_keys(config, root, err) &&
 	       remember_path(config, path, err);
 }

@@ -82,9 +82,9 @@ static void warn(struct source *source, const struct profile *profile, const str
 static void read_tree(struct source *source, const struct yaml_node *root, struct profile *profile)
 {
 	if (root->kind != YAML_MAP) {
-		mistake_add(source, CAUSE_PROFILE_TYPE, root->span,
-			    "a profile is a mapping of keys to values, not %s",
-			    yaml_describe(root));
+		mistake_add_unseen(source, CAUSE_PROFILE_TYPE, root->span,
+				   "a profile is a mapping of keys to values, not %s",
+				   yaml_describe(root));
 		return;
 	}
 	fields_set_defaults(source, &profile_fields, profile);

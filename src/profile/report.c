@@ -62,7 +62,7 @@ static char *copy_line(const struct source *source, size_t start, size_t end)
 			end--;
 	}
 	line = strndup(source->data + start, end - start);
-	if (!line || !text_is_utf8(line, strlen(line))) {
+	if (!line || !text_is_utf8(line, strlen(line)) || text_may_be_secret(line)) {
 		free(line);
 		return strdup("");
 	}

@@ -32,6 +32,28 @@ def remedy_of(station, cause):
     return re.sub(r"\s+", " ", words["remedy"])
 
 
+# -- Another file than was meant --------------------------------------------------------------------------------------
+
+@pytest.mark.parametrize("words", [
+    ["provision", "--profile", "FILE", "--serial", SERIAL], ["provision", "--profile", "PROFILE", "--manifest", "FILE"],
+    ["enrollment", "import", "FILE"], ["key", "derive", "--master-file", "MASTER", "--ids", "FILE", "--out", "keys.jsonl"],
+    ["key", "derive", "--master-file", "MASTER", "@FILE", "--out", "keys.jsonl"],
+    ["enrollment", "create", "--enrollment-id", "x", "--attestation-type", "@FILE"], ["enrollment", "list", "@FILE"],
+    ["config", "show"]], ids=lambda words: " ".join(words[:2]))
+@pytest.mark.parametrize("what", ["master", "login"])
+def test_a_secret_that_is_mistaken_for_another_thing_is_not_shown(station, what, words):
+    master = station.home / "keys/primary.key"
+    file = master if what == "master" else station.login_file
+    places = {"FILE": file, "PROFILE": station.profile("derived-key"), "MASTER": station.home / "keys/secondary.key",
+              "@FILE": file.read_text().strip()}
+    env = {"MUSTER_CONFIG": str(file)} if words[0] == "config" else {}
+    login = ["--login-file", station.login_file, "--ca-file", station.emulator.ca_file] if words[0] in ("enrollment", "provision") else []
+    done = station.muster(*[places.get(word, word) for word in words], *login, env=env)
+    secret = station.masters[0] if what == "master" else station.login_file.read_text().strip().split("SharedAccessKey=")[1]
+    assert done.status not in (0, 4) and secret not in done.stdout + done.stderr, done
+    assert "may be a secret" in done.stderr or "not a text" in done.stderr or "E1204" in done.stderr, done
+
+
 # -- Profile and command line -------------------------------------------------------------------------------------
 
 def test_unknown_profile_key(station):

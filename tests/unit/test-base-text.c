@@ -178,6 +178,36 @@ static void cuts_only_what_does_not_fit(void **state)
 	}
 }
 
+static void what_may_be_a_secret_is_not_shown(void **state)
+{
+	static const char *const secrets[] = {
+		"AAAAAAAAAAAAAAAAAAAAAA==",
+		"RWmi7C2/AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=",
+		"primaryKey: RWmi7C2+AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=, x",
+		"HostName=x;SharedAccessKeyName=a;SharedAccessKey=abc",
+		"SharedAccessSignature sr=x&sig=y",
+	};
+	static const char *const words[] = {
+		"",
+		"press-7",
+		"AAAAAAAAAAAAAAAAAAAAA=",        /* shorter than any key */
+		"AAAAAAAAAAAAAAAAAAAAAAA==",     /* no whole groups of four */
+		"optionalDeviceInformation=x12", /* goes on behind its '=' */
+		"pkcs11:token=line-3;object=master?module-name=softhsm",
+		"SharedAccessKeyName=a",
+		"a2c9fcb2c7a4f6b6b6e5a2c9fcb2c7a4f6b6b6e5a2c9fcb2c7a4f6b6b6e5aaaa",
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(secrets); i++) {
+		assert_true(text_may_be_secret(secrets[i]));
+		assert_null(strstr(PRINTABLE(secrets[i]), "A"));
+		assert_non_null(strstr(PRINTABLE(secrets[i]), "characters that may be a secret"));
+	}
+	for (size_t i = 0; i < ARRAY_SIZE(words); i++)
+		assert_string_equal(PRINTABLE(words[i]), words[i]);
+}
+
 static void what_is_shown_is_always_utf8(void **state)
 {
 	(void)state;
@@ -353,6 +383,7 @@ int main(void)
 		cmocka_unit_test(bytes_are_copied_and_compared),
 		cmocka_unit_test(shows_controls_and_bad_bytes_escaped),
 		cmocka_unit_test(cuts_only_what_does_not_fit),
+		cmocka_unit_test(what_may_be_a_secret_is_not_shown),
 		cmocka_unit_test(what_is_shown_is_always_utf8),
 		cmocka_unit_test(knows_utf8),
 		cmocka_unit_test(reads_whole_decimal_numbers),
