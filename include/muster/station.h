@@ -51,6 +51,7 @@ struct station_request {
 	 * devices. */
 	const struct station_device *devices;
 	size_t device_count;
+	bool tpm_is_default; /* the device's TPM is not named for this run: only profiles of TPM devices look at it */
 	const struct station_batch *batch; /* instead of devices; NULL: none */
 	const struct station_watch *watch; /* instead of devices: what is plugged in; or NULL */
 	struct station_token token;        /* its URI holds over the profile's */

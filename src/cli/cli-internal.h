@@ -197,6 +197,9 @@ bool options_parse(const struct verb *verb, int argc, char **argv, void *options
 bool options_parse_front(int argc, char **argv, struct common_options *common, int *ret_next,
 			 struct muster_error *err) MUST_CHECK;
 
+/* Whether a value of an option struct was borrowed from that environment variable: the option was not given. */
+bool option_is_from(const char *value, const char *variable);
+
 /* "profile check", or "explain"; static buffer. */
 const char *verb_full_name(const struct verb *verb);
 

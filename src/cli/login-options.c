@@ -15,12 +15,11 @@ const char *const login_auth_types[] = { "key", "login", NULL };
 
 enum level { LEVEL_NONE, LEVEL_ENVIRONMENT, LEVEL_LINE };
 
-/* Values of the environment are borrowed from there. */
 static enum level level_of(const char *value, const char *variable)
 {
 	if (!value)
 		return LEVEL_NONE;
-	return variable && value == getenv(variable) ? LEVEL_ENVIRONMENT : LEVEL_LINE;
+	return variable && option_is_from(value, variable) ? LEVEL_ENVIRONMENT : LEVEL_LINE;
 }
 
 bool login_options_choose(struct login_options *options)

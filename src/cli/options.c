@@ -505,6 +505,11 @@ static bool walk(struct parse *parse, int argc, char **argv, int *ret_next,
 	return true;
 }
 
+bool option_is_from(const char *value, const char *variable)
+{
+	return value && value == getenv(variable);
+}
+
 static bool take_environment(struct parse *parse, struct muster_error *err)
 {
 	for (size_t i = 0; i < parse->row_count; i++) {

@@ -122,6 +122,11 @@ static bool log_in(const struct provision_options *options, struct config *confi
 	       outage_patience(login.patience, &request->patience_ms, err);
 }
 
+static bool is_tpm_default(const struct provision_choice *choice)
+{
+	return choice->tpms.count == 1 && option_is_from(choice->tpms.words[0], "MUSTER_TPM");
+}
+
 /* Which devices the request is about; what it gets is borrowed from *devices and *watch. */
 static bool take_devices(const struct provision_choice *choice, struct provision_devices *devices,
 			 struct provision_watch *watch, struct station_request *request,
@@ -135,6 +140,7 @@ static bool take_devices(const struct provision_choice *choice, struct provision
 		return false;
 	request->devices = devices->rows;
 	request->device_count = devices->count;
+	request->tpm_is_default = is_tpm_default(choice);
 	return true;
 }
 
@@ -149,10 +155,11 @@ static bool check_manifest_alone(const struct provision_options *options, struct
 				   "--look-alikes are for the devices of a --manifest");
 	return !batch->manifest ||
 	       (options->choice.serials.count == 0 && !options->choice.serials_file &&
+		(options->choice.tpms.count == 0 || is_tpm_default(&options->choice)) &&
 		!options->choice.all_attached && !options->choice.watch && !options->device_key) ||
 	       muster_fail(
 		       err, CAUSE_OPTIONS_CONTRADICT,
-		       "the manifest names the devices; --serial, --serials, --device-key, --all-attached and --watch do not go with it");
+		       "the manifest names the devices; --serial, --serials, --tpm, --device-key, --all-attached and --watch do not go with it");
 }
 
 /* The devices of a manifest. */

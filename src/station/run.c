@@ -125,16 +125,29 @@ bool run_check_device(const struct run *run, const struct station_device *device
 	       (!run->needs_tpm || run_check_tpm(run, device->tpm, err));
 }
 
+/* One that stands in the environment is for other runs. */
+static bool check_no_tpm(const struct run *run, struct muster_error *err)
+{
+	const struct station_request *request = run->request;
+
+	if (request->device_count > 1 || request->watch)
+		return muster_fail(
+			err, CAUSE_USAGE,
+			"profile '%s' is not for TPM devices, which alone can be several",
+			PRINTABLE(run->profile.name));
+	return request->device_count == 0 || !request->devices[0].tpm || request->tpm_is_default ||
+	       muster_fail(err, CAUSE_USAGE,
+			   "profile '%s' is not for TPM devices, and TPM '%s' was named",
+			   PRINTABLE(run->profile.name), PRINTABLE(request->devices[0].tpm));
+}
+
 static bool check_devices(struct run *run, struct muster_error *err)
 {
 	const struct station_request *request = run->request;
 
 	run->needs_tpm = run->profile.attestation == PROFILE_TPM && run->way != RUN_SYNC;
-	if ((request->device_count > 1 || request->watch) && !run->needs_tpm)
-		return muster_fail(
-			err, CAUSE_USAGE,
-			"profile '%s' is not for TPM devices, which alone can be several",
-			PRINTABLE(run->profile.name));
+	if (!run->needs_tpm && !check_no_tpm(run, err))
+		return false;
 	for (size_t i = 0; i < request->device_count; i++)
 		if (!run_check_device(run, &request->devices[i], err))
 			return false;

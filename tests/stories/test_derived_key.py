@@ -79,6 +79,21 @@ def test_a_tpm_that_the_environment_names_is_not_its_socket(station):
     assert not station.rows()[done.json["registrationId"]].get("socket")
 
 
+def test_a_tpm_that_is_named_is_not_passed_over_in_silence(station):
+    """Who names it takes this profile for another one."""
+    done = station.provision(station.profile("derived-key"), SERIAL, "--tpm", "swtpm:path=/none")
+    assert (done.status, done.cause) == (2, "E1001") and "is not for TPM devices" in done.stderr, done
+    assert station.emulator.ledger() == [] and not station.journal.exists()
+
+
+def test_a_manifest_names_the_tpms_itself(station):
+    manifest = batch.manifest(station, [SERIAL])
+    done = batch.provision(station, manifest, "--tpm", "swtpm:path=/none")
+    assert (done.status, done.cause) == (2, "E1411") and "--tpm" in done.stderr, done
+    done = batch.provision(station, manifest, env={"MUSTER_TPM": "swtpm:path=/none"})
+    assert done.status == 0, done
+
+
 def test_keys_that_go_nowhere_are_told_of(station):
     where = station.common()
     at = where.index("--out")
