@@ -41,6 +41,7 @@ struct hooks_delivery {
 	size_t delivered;
 	size_t left;      /* tried again the next time */
 	size_t set_aside; /* refused too often, or of a hook that is no more: a person has to look */
+	size_t given_up;  /* of these: set aside this time */
 };
 
 /* Delivers what is there, waits for another process that does so, and comes back when nothing is left but what failed. What

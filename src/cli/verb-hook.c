@@ -65,6 +65,23 @@ static const struct column delivery_columns[] = {
 	{ "setAside", "SET ASIDE", true, false },
 };
 
+/* What an earlier run set aside is for a person to decide, and was told then. */
+static bool check_taken(const struct hooks_delivery *counts, struct muster_error *err)
+{
+	size_t count = counts->left + counts->given_up;
+
+	if (count == 0)
+		return true;
+	if (count == 1)
+		return muster_fail(err, CAUSE_HOOK_FAILED, "1 event was not taken%s",
+				   counts->given_up ? ", and is set aside now" : "");
+	if (counts->given_up == 0)
+		return muster_fail(err, CAUSE_HOOK_FAILED, "%zu events were not taken", count);
+	return muster_fail(err, CAUSE_HOOK_FAILED,
+			   "%zu events were not taken, and of them %zu %s set aside now", count,
+			   counts->given_up, counts->given_up == 1 ? "is" : "are");
+}
+
 static bool deliver(const struct invocation *call, const char *journal, bool only_due,
 		    struct muster_error *err)
 {
@@ -79,10 +96,7 @@ static bool deliver(const struct invocation *call, const char *journal, bool onl
 	    !json_add_int64(object, "left", (int64_t)counts.left) ||
 	    !json_add_int64(object, "setAside", (int64_t)counts.set_aside))
 		return muster_fail_memory(err);
-	if (!result_print(call, object, err))
-		return false;
-	return counts.left == 0 ||
-	       muster_fail(err, CAUSE_HOOK_FAILED, "%zu events were not taken", counts.left);
+	return result_print(call, object, err) && check_taken(&counts, err);
 }
 
 static bool run_deliver(const struct invocation *call, struct muster_error *err)

@@ -123,6 +123,7 @@ static bool set_aside(struct delivery *delivery, cJSON *event, const char *why,
 		      struct muster_error *err)
 {
 	delivery->counts.set_aside++;
+	delivery->counts.given_up++;
 	if (!set(event, "setAside", cJSON_CreateTrue()) ||
 	    !set(event, "error", cJSON_CreateString(why)))
 		return muster_fail_memory(err);

@@ -291,11 +291,30 @@ def test_events_of_a_hook_that_is_no_more_are_set_aside(station, configure, tmp_
     wait_until(lambda: [row for row in waiting(station) if row["tries"]], what="a try")
     wait_for_rest(station)
     configure({})
-    assert deliver(station).json == {"delivered": 0, "left": 0, "setAside": 1}
+    done = deliver(station)
+    assert done.json == {"delivered": 0, "left": 0, "setAside": 1}
+    assert (done.status, done.cause) == (6, "E5187") and "1 event was not taken, and is set aside now" in done.stderr, done
+    done = deliver(station)
+    assert (done.status, done.json) == (0, {"delivered": 0, "left": 0, "setAside": 1}), done
     [row] = waiting(station)
     assert "'gone' is not in muster.yaml" in row["error"]
     done = decide(station, "drop", "--all")
     assert (done.status, done.json) == (0, {"dropped": 1}) and waiting(station) == [], done
+
+
+def test_the_run_that_gives_an_event_up_says_so(station, configure, tmp_path):
+    """It is the last that speaks of that one by itself."""
+    configure({"mes": {"on": ["unit-done"], "command": [program(station, "mes", "exit 1\n")]}})
+    for serial in ("HOOK-1", "HOOK-2"):
+        provision(station, serial)
+    wait_for_rest(station)
+    for path, refusals in zip(sorted((station.home / "hooks").glob("*.json")), (4, 1), strict=True):
+        path.write_text(json.dumps({**json.loads(path.read_text()), "refusals": refusals}))
+    done = deliver(station)
+    assert (done.status, done.cause, done.json) == (6, "E5187", {"delivered": 0, "left": 1, "setAside": 1}), done
+    assert "2 events were not taken, and of them 1 is set aside now" in done.stderr, done
+    done = deliver(station)
+    assert (done.status, done.json) == (6, {"delivered": 0, "left": 1, "setAside": 1}) and "1 event was not taken" in done.stderr, done
 
 
 def test_a_hook_that_is_away_is_left_alone(station, configure, tmp_path):
