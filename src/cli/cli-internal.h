@@ -38,6 +38,7 @@ struct option_list {
 enum option_flags {
 	OPTION_HIDDEN = 1, /* not in --help */
 	OPTION_SECRET = 2, /* a secret in argv: accepted, with one warning */
+	OPTION_ONCE = 4,   /* who gives it twice means both, and one alone would hold: refused */
 };
 
 /* A table ends with a row whose name is NULL. Texts are static; values point into argv, the environment or the files

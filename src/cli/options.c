@@ -362,6 +362,13 @@ static bool fail_option(const struct parse *parse, int code, const char *word,
 	return fail_unknown(parse, word, err);
 }
 
+/* An empty variable of a script names no file, and the folder where it was started is not meant. az has a meaning for some. */
+static bool is_no_place(const struct parse *parse, const struct option_row *row, const char *value)
+{
+	return value && !*value && !is_as_az(parse) &&
+	       (text_has_prefix(row->placeholder, "FILE") || strcmp(row->placeholder, "DIR") == 0);
+}
+
 /* A value as it stands on the line. */
 static bool store_word(struct parse *parse, int index, const char *named, const char *value,
 		       struct muster_error *err)
@@ -434,6 +441,13 @@ static bool take_option(struct parse *parse, int code, const char *word, const c
 				typed, typed, row->placeholder, row->name, row->placeholder);
 		value++;
 	}
+	if (is_no_place(parse, row, value))
+		return fail_usage(parse, err,
+				  "option '%s' needs a value: %s; what is given is empty", typed,
+				  row->placeholder);
+	if ((row->flags & OPTION_ONCE) && parse->is_seen[index])
+		return fail_usage(parse, err, "option '%s' is given twice; it takes one %s", typed,
+				  row->placeholder);
 	if ((row->flags & OPTION_SECRET) && !parse->is_seen[index] && !is_file_value(parse, value))
 		log_warning("'%s' shows its value to every user of this machine while it runs; "
 			    "use a file instead",

@@ -21,7 +21,7 @@ struct reconcile_options {
 static const struct option_row rows[] = {
 	JOURNAL_ROW(struct reconcile_options),
 	{ 0, "evidence", NULL, OPTION_TEXT, "DIR", "Where evidence files are; default: as muster provision --out",
-	  offsetof(struct reconcile_options, evidence), "MUSTER_OUT", NULL, 0 },
+	  offsetof(struct reconcile_options, evidence), "MUSTER_OUT", NULL, OPTION_ONCE },
 	{ 0, "evidence-only", NULL, OPTION_FLAG, NULL, "Leave out enrollments of which there is no evidence",
 	  offsetof(struct reconcile_options, evidence_only), NULL, NULL, 0 },
 	OPERATOR_ROW(struct reconcile_options, operator_name),

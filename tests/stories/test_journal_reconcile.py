@@ -21,8 +21,8 @@ def devices_of(station):
     return {row["registrationId"]: row for row in map(json.loads, done.stdout.splitlines())}
 
 
-def reconcile(station, *arguments, **options):
-    return station.muster("journal", "reconcile", "--journal", station.journal, "--evidence", station.out, "--login-file",
+def reconcile(station, *arguments, evidence=None, **options):
+    return station.muster("journal", "reconcile", "--journal", station.journal, "--evidence", evidence or station.out, "--login-file",
                           station.login_file, "--ca-file", station.emulator.ca_file, "-o", "json", *arguments, **options)
 
 
@@ -161,17 +161,28 @@ def test_a_journal_that_is_there_is_not_touched(station):
 def test_a_folder_that_is_not_there_makes_no_journal(station):
     assert station.provision(station.profile("derived-key"), "A17-0042").status == 0
     lose_journal(station)
-    done = reconcile(station, "--evidence", station.home / "evidnce")
+    done = reconcile(station, evidence=station.home / "evidnce")
     assert (done.status, done.cause) == (2, "E1002") and "evidnce" in done.stderr, done
     assert not station.journal.exists()
     assert reconcile(station).json["released"] == 1
+
+
+def test_one_of_two_folders_is_not_passed_over(station):
+    """What is in it would be restored as parked."""
+    assert station.provision(station.profile("derived-key"), "A17-0042").status == 0
+    lose_journal(station)
+    (station.home / "other").mkdir()
+    done = reconcile(station, "--evidence", station.home / "other")
+    assert (done.status, done.cause) == (2, "E1001") and "'--evidence' is given twice" in done.stderr, done
+    assert not station.journal.exists()
+    assert reconcile(station, evidence=station.out, env={"MUSTER_OUT": station.home / "other"}).json["released"] == 1
 
 
 def test_rows_name_evidence_from_the_root_on(station):
     assert station.provision(station.profile("derived-key"), "A17-0042").status == 0
     before = devices_of(station)
     lose_journal(station)
-    assert reconcile(station, "--evidence", station.out.relative_to(station.home)).json["released"] == 1
+    assert reconcile(station, evidence=station.out.relative_to(station.home)).json["released"] == 1
     assert_restored(before, devices_of(station))
 
 

@@ -238,6 +238,17 @@ def test_place_that_is_none(station, option, value):
     assert "has to be" in done.stderr and not station.journal.exists(), done
 
 
+@pytest.mark.parametrize("option", ["--out", "--journal", "--ca-file"])
+@pytest.mark.parametrize("verb", [["provision", "--serial", SERIAL], ["sync"]], ids=["provision", "sync"])
+def test_place_without_a_name(station, verb, option):
+    """The empty variable of a script is not the folder where that was started."""
+    profile = ["--profile", station.profile("derived-key")] if verb[0] == "provision" else []
+    before = station.files()
+    done = station.muster(*verb, *profile, *station.common(), option, "")
+    assert (done.status, done.cause) == (2, "E1001") and f"'{option}' needs a value" in done.stderr, done
+    assert station.files() == before and station.emulator.ledger() == []
+
+
 OTHER_SCOPE = "0ne00000000"
 
 

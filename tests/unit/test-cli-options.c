@@ -22,6 +22,8 @@ struct options {
 	int edge; /* enum option_bool */
 	struct option_list hubs;
 	struct option_list tags;
+	const char *folder;
+	struct option_list keys;
 };
 
 static const char *const states[] = { "enabled", "disabled", NULL };
@@ -39,6 +41,8 @@ static const struct option_row rows[] = {
 	{ 0, "edge-enabled", "ee", OPTION_BOOL, "true|false", "", offsetof(struct options, edge), NULL, NULL, 0 },
 	{ 0, "iot-hubs", "ih", OPTION_WORDS, "HUB", "", offsetof(struct options, hubs), NULL, NULL, 0 },
 	{ 0, "state-tag", NULL, OPTION_LIST, "TAG", "", offsetof(struct options, tags), NULL, NULL, 0 },
+	{ 0, "folder", NULL, OPTION_TEXT, "DIR", "", offsetof(struct options, folder), "MUSTER_TEST_FOLDER", NULL, OPTION_ONCE },
+	{ 0, "station-key", NULL, OPTION_LIST, "FILE|URI", "", offsetof(struct options, keys), NULL, NULL, 0 },
 	{ 0 },
 };
 /* clang-format on */
@@ -175,6 +179,36 @@ static void names_what_is_wrong(void **state)
 	refuses("'--dry-run' takes no value");
 	assert_false(parse(&exact, "--\x1b[2J", NULL));
 	assert_null(strchr(err.message, '\x1b'));
+}
+
+static void refuses_places_without_a_name(void **state)
+{
+	(void)state;
+	assert_false(parse(&exact, "--folder", "", NULL));
+	refuses("option '--folder' needs a value: DIR; what is given is empty");
+	assert_false(parse(&exact, "--folder=", NULL));
+	refuses("option '--folder' needs a value: DIR");
+	assert_false(parse(&exact, "-p", "", NULL));
+	refuses("option '-p' needs a value: FILE");
+	assert_false(parse(&exact, "--station-key", "a", "--station-key", "", NULL));
+	refuses("option '--station-key' needs a value: FILE|URI");
+	assert_true(parse(&exact, "--login", "", NULL));
+	assert_string_equal(options.login, "");
+	assert_true(parse(&lenient, "-p", "", NULL));
+	assert_string_equal(options.profile, "");
+}
+
+static void refuses_twice_what_is_given_once(void **state)
+{
+	(void)state;
+	assert_false(parse(&exact, "--folder", "a", "--folder=b", NULL));
+	refuses("option '--folder' is given twice; it takes one DIR");
+	setenv("MUSTER_TEST_FOLDER", "a", 1);
+	assert_true(parse(&exact, "--folder", "b", NULL));
+	unsetenv("MUSTER_TEST_FOLDER");
+	assert_string_equal(options.folder, "b");
+	assert_true(parse(&exact, "-p", "a", "-p", "b", NULL));
+	assert_string_equal(options.profile, "b");
 }
 
 static void never_takes_an_option_for_the_value_of_another(void **state)
@@ -400,6 +434,8 @@ int main(void)
 		cmocka_unit_test(takes_abbreviations_of_what_longer_names_begin_with),
 		cmocka_unit_test(takes_letters_with_an_equals_sign_where_az_does),
 		cmocka_unit_test(names_what_is_wrong),
+		cmocka_unit_test(refuses_places_without_a_name),
+		cmocka_unit_test(refuses_twice_what_is_given_once),
 		cmocka_unit_test(never_takes_an_option_for_the_value_of_another),
 		cmocka_unit_test(no_option_of_any_command_takes_the_next),
 		cmocka_unit_test(checks_numbers_and_choices),
