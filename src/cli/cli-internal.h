@@ -200,6 +200,8 @@ bool options_parse_front(int argc, char **argv, struct common_options *common, i
 
 /* Whether a value of an option struct was borrowed from that environment variable: the option was not given. */
 bool option_is_from(const char *value, const char *variable);
+/* Which of the two a message is to name. */
+const char *option_named(const char *value, const char *option, const char *variable);
 
 /* "profile check", or "explain"; static buffer. */
 const char *verb_full_name(const struct verb *verb);

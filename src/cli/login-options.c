@@ -327,8 +327,9 @@ bool login_rate(const char *text, struct dps_rate *ret_rate, struct muster_error
 		if (!text_to_int64(count, 1, DPS_BUDGET_QUOTA_MAX, &ret_rate->quota) ||
 		    (slash && !text_to_int64(slash + 1, 1, 86400, &seconds)))
 			return muster_fail(err, CAUSE_USAGE,
-					   "--rate=%s is not a number of operations per minute, "
-					   "or N/SECONDS",
+					   "%s=%s is not a number of operations per minute, or "
+					   "N/SECONDS",
+					   option_named(text, "--rate", "MUSTER_RATE"),
 					   PRINTABLE(text));
 	}
 	ret_rate->window_ms = seconds * 1000;

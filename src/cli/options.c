@@ -524,6 +524,11 @@ bool option_is_from(const char *value, const char *variable)
 	return value && value == getenv(variable);
 }
 
+const char *option_named(const char *value, const char *option, const char *variable)
+{
+	return option_is_from(value, variable) ? variable : option;
+}
+
 static bool take_environment(struct parse *parse, struct muster_error *err)
 {
 	for (size_t i = 0; i < parse->row_count; i++) {

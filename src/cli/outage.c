@@ -22,10 +22,10 @@ bool outage_patience(const char *given, int64_t *ret_patience_ms, struct muster_
 
 	snprintf(number, sizeof(number), "%.*s", (int)(unit ? length - 1 : length), text);
 	if (length >= sizeof(number) || !text_to_int64(number, 0, PATIENCE_MAX_S / seconds, &count))
-		return muster_fail(
-			err, CAUSE_USAGE,
-			"--patience='%s' is not a time of at most 30 days, as 90s, 30m or 8h",
-			PRINTABLE(text));
+		return muster_fail(err, CAUSE_USAGE,
+				   "%s='%s' is not a time of at most 30 days, as 90s, 30m or 8h",
+				   option_named(text, "--patience", "MUSTER_PATIENCE"),
+				   PRINTABLE(text));
 	*ret_patience_ms = count * seconds * 1000;
 	return true;
 }

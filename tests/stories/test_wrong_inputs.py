@@ -249,6 +249,19 @@ def test_place_without_a_name(station, verb, option):
     assert station.files() == before and station.emulator.ledger() == []
 
 
+@pytest.mark.parametrize("verb, name, value", [(["enrollment", "list"], "RATE", "abc"), (["sync"], "RATE", "abc"),
+                                               (["sync"], "PATIENCE", "1y")])
+def test_setting_of_the_environment_is_named_by_its_variable(station, verb, name, value):
+    station.provision(station.profile("derived-key"), SERIAL)
+    login = ["--login-file", station.login_file, "--ca-file", station.emulator.ca_file]
+    journal = ["--journal", station.journal] if verb == ["sync"] else []
+    done = station.muster(*verb, *login, *journal, env={f"MUSTER_{name}": value})
+    assert (done.status, done.cause) == (2, "E1001"), done
+    assert f"MUSTER_{name}=" in done.stderr and f"--{name.lower()}" not in done.stderr, done
+    done = station.muster(*verb, *login, *journal, f"--{name.lower()}", value, env={f"MUSTER_{name}": value})
+    assert (done.status, done.cause) == (2, "E1001") and f"--{name.lower()}=" in done.stderr, done
+
+
 OTHER_SCOPE = "0ne00000000"
 
 
