@@ -25,8 +25,10 @@ struct parse {
 	char names[NAMES_SIZE]; /* of aliases */
 	size_t names_used;
 	char letters[2 * ROWS_MAX + 4];
-	int open_row;        /* WORDS or BOOL whose words may follow; -1 */
-	char open_name[128]; /* as it was typed */
+	int open_row;                        /* WORDS or BOOL whose words may follow; -1 */
+	char open_name[128];                 /* as it was typed */
+	char shown[OPTION_SECRETS_MAX][128]; /* secrets of the line, as they were typed */
+	size_t shown_count;
 	const char **operands;
 	size_t operand_count;
 };
@@ -448,10 +450,9 @@ static bool take_option(struct parse *parse, int code, const char *word, const c
 	if ((row->flags & OPTION_ONCE) && parse->is_seen[index])
 		return fail_usage(parse, err, "option '%s' is given twice; it takes one %s", typed,
 				  row->placeholder);
-	if ((row->flags & OPTION_SECRET) && !parse->is_seen[index] && !is_file_value(parse, value))
-		log_warning("'%s' shows its value to every user of this machine while it runs; "
-			    "use a file instead",
-			    typed);
+	if ((row->flags & OPTION_SECRET) && !parse->is_seen[index] &&
+	    !is_file_value(parse, value) && parse->shown_count < OPTION_SECRETS_MAX)
+		memcpy(parse->shown[parse->shown_count++], typed, sizeof(typed));
 	parse->is_seen[index] = true;
 	parse->open_row =
 		row->kind == OPTION_WORDS || (row->kind == OPTION_BOOL && !value) ? index : -1;
@@ -541,6 +542,15 @@ static bool take_environment(struct parse *parse, struct muster_error *err)
 	return true;
 }
 
+/* When all of the line was read: --quiet may stand at its end. */
+static void warn_of_shown(const struct parse *parse)
+{
+	for (size_t i = 0; i < parse->shown_count && !parse->common->quiet; i++)
+		log_warning("'%s' shows its value to every user of this machine while it runs; "
+			    "use a file instead",
+			    parse->shown[i]);
+}
+
 static bool check_operands(const struct parse *parse, struct muster_error *err)
 {
 	const struct verb *verb = parse->verb;
@@ -567,10 +577,13 @@ bool options_parse(const struct verb *verb, int argc, char **argv, void *options
 			       .open_row = -1,
 			       .operands = operands };
 	int next = argc;
+	bool is_read;
 
 	add_rows(&parse, verb->options, false);
 	add_rows(&parse, common_rows, true);
-	if (!walk(&parse, argc, argv, &next, err))
+	is_read = walk(&parse, argc, argv, &next, err);
+	warn_of_shown(&parse);
+	if (!is_read)
 		return false;
 	if (common->help)
 		return true;

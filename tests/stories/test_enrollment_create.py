@@ -167,6 +167,13 @@ def test_a_login_in_argv_is_warned_of_once(desk):
     assert done.stderr.count("shows its value") == 1, done
 
 
+@pytest.mark.parametrize("front, back", [(["-q"], []), ([], ["--only-show-errors"])], ids=["in front", "at the end"])
+def test_who_asks_for_errors_alone_is_not_warned(desk, front, back):
+    done = desk.station.muster(*front, "enrollment", "create", "--eid", "e1", "--at", "symmetricKey", "--pk", KEY_1, "--sk", KEY_2,
+                               *desk.login(), *back)
+    assert (done.status, done.stderr) == (0, ""), done
+
+
 def test_abbreviations_that_az_takes(desk):
     done = desk.station.muster("enrollment", "create", "--enrollment", "e1", "--att", "symmetricKey", "--primary", KEY_1,
                                "--log", desk.emulator.connection_string, "--ca-file", desk.emulator.ca_file)
