@@ -24,18 +24,32 @@ bool sync_choice_add(struct sync_choice *choice, const char *id, struct muster_e
 	return ids[choice->count++] || muster_fail_memory(err);
 }
 
-void sync_tell_waiting(const struct invocation *call, const char *id, enum station_wait what)
+void sync_tell_waiting(const struct invocation *call, struct sync_choice *choice, const char *id,
+		       enum station_wait what)
 {
 	static const char *const words[] = {
 		[STATION_WAITS_NOT] = "it waits for nothing",
 		[STATION_WAITS_DEVICE] =
-			"its hardware has to be here; run muster provision with it",
+			"its hardware has to be here, or the profile that it was begun with; run "
+			"muster provision with it",
 		[STATION_WAITS_PERSON] =
 			"it waits for a person; look at it with muster outbox show",
 	};
 
+	choice->for_device += what == STATION_WAITS_DEVICE;
+	choice->for_person += what == STATION_WAITS_PERSON;
 	if (what != STATION_WAITS_NETWORK && !call->is_quiet)
 		fprintf(stderr, "muster: %s: %s\n", PRINTABLE(id), words[what]);
+}
+
+bool sync_choice_check(const struct sync_choice *choice, struct muster_error *err)
+{
+	if (choice->for_device + choice->for_person == 0)
+		return true;
+	return muster_fail(
+		err, choice->for_person > 0 ? CAUSE_WAITS_FOR_PERSON : CAUSE_DEVICE_NEEDED,
+		"of the devices named, not sent: %zu wait for a person, %zu for their hardware or profile",
+		choice->for_person, choice->for_device);
 }
 
 /* What waits for more than the network is no failure of this run, but nobody shall think that all is sent. */

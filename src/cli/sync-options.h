@@ -36,12 +36,16 @@ struct sync_options {
 struct sync_choice {
 	char **ids;
 	size_t count;
+	size_t for_device, for_person; /* of these: not sent as they are */
 };
 void sync_choice_done(struct sync_choice *choice);
 bool sync_choice_add(struct sync_choice *choice, const char *id, struct muster_error *err)
 	MUST_CHECK;
-/* Tells of a device that no sync takes as it is. */
-void sync_tell_waiting(const struct invocation *call, const char *id, enum station_wait what);
+/* Tells of a device that no sync takes as it is, and counts it. */
+void sync_tell_waiting(const struct invocation *call, struct sync_choice *choice, const char *id,
+		       enum station_wait what);
+/* Who named a device counts on it. CAUSE_WAITS_FOR_PERSON, CAUSE_DEVICE_NEEDED. */
+bool sync_choice_check(const struct sync_choice *choice, struct muster_error *err) MUST_CHECK;
 
 /* Sends what waits for the network and prints a row for each; `only` NULL: all. */
 bool sync_run(const struct invocation *call, const struct sync_options *options,

@@ -305,7 +305,7 @@ static bool put_back(const struct invocation *call, struct chosen *chosen,
 					 &found, err) ||
 		    !station_wait_look(chosen->journal, &after, &waiting, err))
 			return false;
-		sync_tell_waiting(call, id, waiting.what);
+		sync_tell_waiting(call, chosen->devices, id, waiting.what);
 	}
 	return true;
 }
@@ -331,7 +331,8 @@ static bool run_retry(const struct invocation *call, struct muster_error *err)
 	return sync_run(call, &options->sync,
 			devices.count > 0 ? (const char *const *)devices.ids
 					  : (const char *const[]){ NULL },
-			devices.count, err);
+			devices.count, err) &&
+	       (options->all || sync_choice_check(&devices, err));
 }
 
 const struct verb verb_outbox_retry = {

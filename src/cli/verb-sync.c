@@ -29,7 +29,7 @@ static bool choose(const struct invocation *call, const char *path, struct sync_
 		    !station_wait_look(journal, &device, &waiting, err) ||
 		    !sync_choice_add(choice, device.registration_id, err))
 			return false;
-		sync_tell_waiting(call, device.registration_id, waiting.what);
+		sync_tell_waiting(call, choice, device.registration_id, waiting.what);
 	}
 	return true;
 }
@@ -42,7 +42,8 @@ static bool run(const struct invocation *call, struct muster_error *err)
 	if (call->operand_count == 0)
 		return sync_run(call, &options->sync, NULL, 0, err);
 	return choose(call, options->sync.request.journal_path, &choice, err) &&
-	       sync_run(call, &options->sync, (const char *const *)choice.ids, choice.count, err);
+	       sync_run(call, &options->sync, (const char *const *)choice.ids, choice.count, err) &&
+	       sync_choice_check(&choice, err);
 }
 
 const struct verb verb_sync = {

@@ -169,9 +169,28 @@ def test_device_that_needs_its_hardware_says_so(station, tpm):
     restart(station)
     assert station.sync().json == []
     again = retry(station, name)
-    assert again.status == 0, again
+    assert (again.status, again.cause, again.json) == (4, "E5181", []), again
     assert "its hardware has to be here" in again.stderr
     assert station.provision(profile, "WAIT-T", "--tpm", tpm.tcti).json["verified"] is True
+
+
+def test_a_device_that_was_named_and_is_not_sent_is_a_failure(station, tpm):
+    """What waits besides is none, and what can be sent is."""
+    restart(station, "put:cut-after:count=1", "get:cut-before")
+    assert station.provision(station.profile("tpm"), "WAIT-T", "--tpm", tpm.tcti).status in (6, 9)
+    [chip] = outbox(station, "--waits", "device")
+    restart(station)
+    letter = conflicting(station, 1)
+    spool(station, station.profile("derived-key"), "WAIT-2")
+    done = station.sync("WAIT-T", "WAIT-2")
+    assert (done.status, done.cause, len(done.json)) == (4, "E5181", 1), done
+    done = station.sync(letter)
+    assert (done.status, done.cause, done.json) == (1, "E1030", []) and "1 wait for a person, 0 for their hardware" in done.stderr, done
+    done = station.sync(letter, chip)
+    assert (done.status, done.cause, done.json) == (1, "E1030", []) and "1 wait for a person, 1 for their hardware" in done.stderr, done
+    done = station.sync()
+    assert (done.status, done.json) == (0, []), done
+    assert (station.sync("WAIT-2").status, retry(station, chip, "-q").status) == (0, 4)
 
 
 def assert_waits_for_its_hardware(station, name):
