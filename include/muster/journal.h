@@ -143,6 +143,8 @@ DEFINE_FREEP(journal_freep, struct journal *, journal_close)
 
 /* directory_state()/journal.db: where the journal is when nothing else is said. Caller frees; NULL as there. */
 char *journal_default_path(void);
+/* Where an open journal is, its folder without symbolic links; borrowed. */
+const char *journal_path_of(const struct journal *journal);
 /* The first that is said, else the default. CAUSE_JOURNAL_UNSET when there is no home directory to have one in. */
 bool journal_path_choose(const char *given, const char *configured, char **ret_path,
 			 struct muster_error *err) MUST_CHECK;

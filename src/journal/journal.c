@@ -325,6 +325,11 @@ void journal_rollback(struct journal *journal)
 	journal->head = journal->committed_head;
 }
 
+const char *journal_path_of(const struct journal *journal)
+{
+	return journal->path;
+}
+
 bool journal_is_in_transaction(const struct journal *journal)
 {
 	return journal->is_in_transaction;

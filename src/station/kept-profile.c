@@ -55,6 +55,15 @@ bool kept_profile_keep(const char *journal_path, const struct profile *profile,
 	       file_write(path, line, strlen(line), 0600, true, err);
 }
 
+bool kept_profile_look(const char *journal_path, const char *digest, bool *ret_is_kept,
+		       struct muster_error *err)
+{
+	CLEANUP(freep) char *path = path_of(journal_path, digest);
+
+	*ret_is_kept = path && access(path, F_OK) == 0;
+	return path || muster_fail_memory(err);
+}
+
 bool kept_profile_load(const char *journal_path, const char *digest, struct profile *ret_profile,
 		       struct profile_report *report, struct muster_error *err)
 {

@@ -4,6 +4,7 @@
 #include "muster/json.h"
 #include "muster/station-sync.h"
 
+#include "kept-profile.h"
 #include "life.h"
 #include "park.h"
 #include "spool.h"
@@ -20,6 +21,7 @@ const char *station_wait_word(enum station_wait what)
 struct note {
 	cJSON *spooled; /* or NULL */
 	bool is_unfit;  /* see park.h */
+	bool is_kept;   /* its profile, as far as is known */
 	char profile[SHA256_HEX_SIZE],
 		parked_with[SHA256_HEX_SIZE]; /* its row's, and that of when it was parked; or "" */
 	struct station_waiting *waiting;
@@ -71,17 +73,26 @@ static bool take_note(void *context, const struct journal_entry *entry, struct m
 	return true;
 }
 
-/* One that was restored from the service alone has no profile to be finished by. */
-static bool can_be_derived(const struct journal_device *device)
+static bool is_derived(const struct journal_device *device)
 {
-	return device->profile_digest && device->attestation &&
-	       strcmp(device->attestation, "symmetricKey") == 0;
+	return device->attestation && strcmp(device->attestation, "symmetricKey") == 0;
+}
+
+/* One that was restored from the service alone has no profile to be finished by, and a run that was killed kept none. That of what
+ * is spooled was kept: when the copy is lost, the sync that needs it tells of that. */
+static bool look_for_profile(struct journal *journal, const struct journal_device *device,
+			     struct note *note, struct muster_error *err)
+{
+	note->is_kept = device->profile_digest;
+	return !note->is_kept || !is_derived(device) || device->state == JOURNAL_SPOOLED ||
+	       kept_profile_look(journal_path_of(journal), device->profile_digest, &note->is_kept,
+				 err);
 }
 
 /* Away from its key a device is enrolled without being verified; one that was seen to fail there does not get by so. */
 static bool can_be_sent(const struct journal_device *device, const struct note *note)
 {
-	return can_be_derived(device) || (note->spooled && !note->is_unfit);
+	return (is_derived(device) && note->is_kept) || (note->spooled && !note->is_unfit);
 }
 
 /* That a run was cut changes nothing for a device that waited for the network before: its profile is kept. */
@@ -126,6 +137,8 @@ bool station_wait_look(struct journal *journal, const struct journal_device *dev
 		return false;
 	if (note.spooled && !spool_is_of(note.spooled, device))
 		cJSON_Delete(TAKE_PTR(note.spooled));
+	if (!look_for_profile(journal, device, &note, err))
+		return false;
 	keep(waiting.expires, sizeof(waiting.expires), json_text(note.spooled, "expires"));
 	waiting.what = wait_of(device, &note);
 	*ret_waiting = waiting;

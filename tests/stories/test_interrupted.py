@@ -14,6 +14,7 @@ from lib import batch
 from lib.program import environment
 from lib.sign_in import SignIn
 from lib.wait import wait_until
+from test_offline import spool
 
 SERIAL = "KEY-0001"
 GRACE_S = 10
@@ -226,3 +227,22 @@ def test_first_run_that_was_cut_waits_for_the_next(station):
     done = station.sync()
     assert (done.status, done.json) == (0, []) and "1 for their hardware" in done.stderr, done
     assert station.provision(profile, SERIAL).json["verified"] is True
+
+
+def test_first_run_that_was_cut_is_not_sent_when_it_is_put_back(station):
+    """It waits for whoever has the profile; when that is kept for another device, there is one to send it by."""
+    profile = station.profile("derived-key")
+    restart(station, "register:delay-after=300000:count=1")
+    run = Run(station, profile)
+    wait_until(lambda: station.emulator.requests("register"), 60, "a registration")
+    run.stop(signal.SIGKILL)
+    restart(station)
+    back = station.muster("outbox", "retry", SERIAL, *station.common(), "-o", "json")
+    assert (back.status, back.cause) == (4, "E5181") and "the profile that it was begun with" in back.stderr, back
+    waiting = station.muster("outbox", "list", "--journal", station.journal, "-o", "json").json
+    assert [(row["state"], row["waitsFor"]) for row in waiting] == [("parked", "device")], waiting
+    done = station.sync()
+    assert (done.status, done.json) == (0, []) and "1 for their hardware" in done.stderr, done
+    spool(station, profile, "CUT-OTHER")
+    done = station.sync()
+    assert done.status == 0 and [row["verified"] for row in done.json] == [True, True], done
