@@ -7,6 +7,9 @@
 
 #define RFC3339_SIZE 32
 
+/* More than this, and one of two clocks is wrong. */
+enum { CLOCK_SKEW_MAX_MS = 5 * 60 * 1000 };
+
 /* Milliseconds since boot, suspend included. */
 int64_t clock_now_ms(void);
 /* Milliseconds since 1970 UTC. */

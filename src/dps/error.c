@@ -1,11 +1,10 @@
 #include <inttypes.h>
 #include <stdlib.h>
 
+#include "muster/clock.h"
 #include "muster/json.h"
 
 #include "dps-internal.h"
-
-#define CLOCK_SKEW_MAX_MS (5 * 60 * 1000)
 
 /* What a status means and what to do next, first match. */
 static const struct status_row {

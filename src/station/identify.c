@@ -20,8 +20,6 @@
 
 /* -- The service ----------------------------------------------------------------------------------------- */
 
-enum { CLOCK_SKEW_MAX_MS = 5 * 60 * 1000 };
-
 bool service_reach_applies(const struct job *job)
 {
 	return !job_is_offline(job) && !(job->run->brake && job->run->brake->is_proven);

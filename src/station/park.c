@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "brake.h"
+#include "expiry.h"
 #include "kept-profile.h"
 #include "life.h"
 #include "muster/json.h"
@@ -112,7 +113,7 @@ static enum journal_state state_after(const struct job *job, enum stage stage)
 		       : is_final(job)     ? JOURNAL_DEAD
 					   : JOURNAL_PARKED;
 	if ((job->spooled && !job->may_exist && is_final(job)) ||
-	    job->failure.cause == CAUSE_CERTIFICATE_EXPIRED)
+	    expiry_is_cause(job->failure.cause))
 		return JOURNAL_DEAD;
 	return job->may_exist || !job->spooled ? JOURNAL_PARKED : JOURNAL_SPOOLED;
 }

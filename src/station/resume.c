@@ -294,12 +294,12 @@ void resume_begin_anew(struct job *job)
 }
 
 /* With the device at hand another certificate can be made, of another key, while nothing can be enrolled with this one. */
-static void drop_expired(struct job *job)
+static void drop_invalid(struct job *job)
 {
 	struct muster_error why;
 
 	if (job_is_absent(job) || job->was_released || job->may_exist || expiry_check(job, &why) ||
-	    why.cause != CAUSE_CERTIFICATE_EXPIRED)
+	    !expiry_is_cause(why.cause))
 		return;
 	log_info("%s; another is made", why.message);
 	resume_begin_anew(job);
@@ -328,7 +328,7 @@ bool resume_from_journal(struct job *job, struct muster_error *err)
 	if (!take_row(job, err))
 		return false;
 	drop_note_of_another_key(job);
-	drop_expired(job);
+	drop_invalid(job);
 	/* What could not be verified without the device is verified with it. */
 	if (job->was_unverified && job->run->way == RUN_WHOLE && !job_is_dry(job))
 		job->was_released = false;

@@ -66,8 +66,8 @@ static cJSON *compose_note(const struct job *job, struct muster_error *err)
 	CLEANUP(cJSON_freep) cJSON *body = cJSON_CreateObject();
 	cJSON *note = body ? cJSON_AddObjectToObject(body, "spooled") : NULL;
 	cJSON *enrollment = redacted_enrollment(job, err);
-	char check[KEY_CHECK_SIZE], expires[RFC3339_SIZE];
-	int64_t expires_ms;
+	struct validity validity;
+	char check[KEY_CHECK_SIZE];
 
 	if (!enrollment)
 		return NULL;
@@ -76,10 +76,10 @@ static cJSON *compose_note(const struct job *job, struct muster_error *err)
 		muster_fail_memory(err);
 		return NULL;
 	}
-	if (!key_check(job, check, err) || !expiry_read(job, expires, &expires_ms, err))
+	if (!key_check(job, check, err) || !expiry_read(job, &validity, err))
 		return NULL;
 	if (!json_add_text(note, "keyCheck", check[0] ? check : NULL) ||
-	    !json_add_text(note, "expires", expires[0] ? expires : NULL)) {
+	    !json_add_text(note, "expires", validity.until[0] ? validity.until : NULL)) {
 		muster_fail_memory(err);
 		return NULL;
 	}

@@ -1,0 +1,67 @@
+"""A station whose clock is wrong while nobody tells it: what its time gets into is not believed later, and time does not go back."""
+import pathlib
+
+import pytest
+
+from test_offline import offline, spool
+
+FAKETIME = next(pathlib.Path("/usr/lib").glob("*/faketime/libfaketime.so.1"), None)
+
+
+@pytest.fixture
+def station(release_station, tokens):
+    """The library and the sanitizers do not go together."""
+    release_station.env["SOFTHSM2_CONF"] = tokens.configuration
+    return release_station
+
+
+def turn(station, clock):
+    """The environment of a run whose clock is so far off."""
+    (station.home / ".faketimerc").write_text(clock + "\n")
+    return {"LD_PRELOAD": FAKETIME, "FAKETIME_DONT_FAKE_MONOTONIC": "1"}
+
+
+def spool_at(station, clock, profile, serial, *arguments):
+    done = offline(station, profile, serial, *arguments, env=turn(station, clock))
+    assert (done.status, done.cause) == (6, "E5180"), done
+    return done.json["registrationId"]
+
+
+def assert_refused(done):
+    assert (done.status, done.cause) == (5, "E5202") and "behind the last entry of journal" in done.stderr, done
+
+
+@pytest.mark.parametrize("secondary", ["none", "own"])
+def test_a_certificate_that_is_not_valid_yet_is_not_sent_and_is_made_anew_with_the_device(station, token, secondary):
+    profile = station.profile("hsm-x509", {"attestation": {"x509": {"secondaryKey": "own"}}} if secondary == "own" else {})
+    hardware = ["--token", token.uri, "--pin-file", token.pin_file]
+    name = spool_at(station, "+10y", profile, "ahead-1", *hardware)
+    before = station.rows()[name]
+    done = station.sync(*hardware)
+    assert (done.status, done.cause) == (1, "E4325"), done
+    assert station.emulator.changes() == []
+    assert station.rows()[name]["state"] == "dead-letter"
+    done = station.provision(profile, "ahead-1", *hardware)
+    assert (done.status, done.json["verified"]) == (0, True), done
+    after = station.rows()[name]
+    assert before["keySha256"] != after["keySha256"] and before["attemptId"] != after["attemptId"]
+    assert station.emulator.writes(name) == ["create"]
+
+
+def test_without_a_network_a_clock_behind_the_journal_is_refused(station):
+    profile = station.profile("derived-key")
+    first = spool(station, profile, "behind-1")
+    assert_refused(offline(station, profile, "behind-2", env=turn(station, "-50y")))
+    assert_refused(offline(station, profile, "behind-2", env=turn(station, "-6m")))
+    assert set(station.rows()) == {first}
+    assert spool_at(station, "-2m", profile, "behind-2") in station.rows()
+
+
+def test_with_a_network_the_journal_of_a_clock_that_was_ahead_is_taken_up_again(station):
+    profile = station.profile("derived-key")
+    spool_at(station, "+1d", profile, "ahead-1")
+    assert_refused(offline(station, profile, "ahead-2"))
+    assert station.provision(profile, "ahead-2").status == 0
+    spool(station, profile, "ahead-3")
+    assert station.sync().status == 0
+    assert {row["state"] for row in station.rows().values()} == {"released"}
