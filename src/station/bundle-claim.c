@@ -84,7 +84,8 @@ bool bundle_check_device(const cJSON *object, struct muster_error *err)
 static struct known_claim claim_of(const cJSON *object)
 {
 	struct known_claim claim = { .serial = json_text(object, "serial"),
-				     .registration_id = json_text(object, "registrationId") };
+				     .registration_id = json_text(object, "registrationId"),
+				     .device_id = json_text(object, "deviceId") };
 	const char *digest = json_text(object, "keySha256");
 	struct muster_error unread;
 	struct ek_public ek;

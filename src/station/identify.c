@@ -89,10 +89,19 @@ static bool expand_ids(struct job *job, struct muster_error *err)
 
 /* -- The journal ------------------------------------------------------------------------------------------- */
 
+/* That of a device that is not here is made later, as it was before. */
+static const char *claimed_device_id(const struct job *job)
+{
+	if (job_is_absent(job))
+		return job->device.device_id;
+	return job->device_id ? job->device_id : job->registration_id;
+}
+
 static struct known_claim claim_of(const struct job *job)
 {
 	struct known_claim claim = { .serial = job->serial,
-				     .registration_id = job->registration_id };
+				     .registration_id = job->registration_id,
+				     .device_id = claimed_device_id(job) };
 
 	if (job->has_ek)
 		known_claim_ek(&claim, &job->ek);

@@ -81,6 +81,28 @@ static bool is_same(const struct known_claim *claim, const struct journal_device
 	       (!other->serial || !claim->serial || strcmp(other->serial, claim->serial) == 0);
 }
 
+/* The hub has one device of that name, by its letters' case, whichever of the two comes there last. */
+static bool check_device_id(struct journal *journal, const struct known_claim *claim,
+			    struct muster_error *err)
+{
+	CLEANUP(journal_device_done) struct journal_device other = { 0 };
+	char when[RFC3339_SIZE];
+	bool found = false;
+
+	if (!claim->registration_id)
+		return true;
+	if (!find_live(journal, JOURNAL_BY_DEVICE_ID, claim->device_id, &other, &found, err))
+		return false;
+	return !found || is_same(claim, &other) ||
+	       muster_fail(err, CAUSE_DEVICE_ID_TAKEN,
+			   "device '%s' is to have the device ID '%s', which is that of the "
+			   "journal's device '%s' (serial '%s', %s since %s)",
+			   PRINTABLE(claim->registration_id), PRINTABLE(claim->device_id),
+			   PRINTABLE(other.registration_id),
+			   other.serial ? PRINTABLE(other.serial) : "none",
+			   journal_state_name(other.state), rfc3339_format(when, other.updated_ms));
+}
+
 bool known_check(struct journal *journal, const struct known_claim *claim, struct muster_error *err)
 {
 	CLEANUP(journal_device_done) struct journal_device by_serial = { 0 };
@@ -93,8 +115,9 @@ bool known_check(struct journal *journal, const struct known_claim *claim, struc
 		return known_fail(claim, &by_serial, CAUSE_SERIAL_TAKEN, err);
 	if (!known_find_key(journal, claim, &by_key, &found, err))
 		return false;
-	return !found || is_same(claim, &by_key) ||
-	       known_fail(claim, &by_key, CAUSE_KEY_TAKEN, err);
+	if (found && !is_same(claim, &by_key))
+		return known_fail(claim, &by_key, CAUSE_KEY_TAKEN, err);
+	return check_device_id(journal, claim, err);
 }
 
 bool known_check_certificate(struct journal *journal, const struct known_claim *claim,

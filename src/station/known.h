@@ -1,4 +1,5 @@
-/* The duplicate guard: one serial has one key, one key one serial, over the whole journal. Private to the station. */
+/* The duplicate guard: one serial has one key, one key one serial, and one device ID one device, over the whole journal. Private to the
+ * station. */
 #pragma once
 
 #include "muster/ek.h"
@@ -8,6 +9,7 @@
 struct known_claim {
 	const char *serial;
 	const char *registration_id;
+	const char *device_id; /* that it will have; looked at where the registration ID is known */
 	char key_digest[SHA256_HEX_SIZE];
 	char twin_digest[SHA256_HEX_SIZE]; /* of the other writing of the same RSA key */
 };
@@ -18,8 +20,8 @@ void known_claim_ek(struct known_claim *claim, const struct ek_public *ek);
 bool known_find_key(struct journal *journal, const struct known_claim *claim,
 		    struct journal_device *ret_device, bool *ret_found, struct muster_error *err)
 	MUST_CHECK;
-/* Another live device with this serial is CAUSE_SERIAL_TAKEN, one with this key CAUSE_KEY_TAKEN; the message has both
- * records. */
+/* Another live device with this serial is CAUSE_SERIAL_TAKEN, one with this key CAUSE_KEY_TAKEN, one with this device ID
+ * CAUSE_DEVICE_ID_TAKEN; the message has both records. */
 bool known_check(struct journal *journal, const struct known_claim *claim, struct muster_error *err)
 	MUST_CHECK;
 /* CAUSE_EK_CERTIFICATE_TAKEN when this certificate, which is not for the key of the claim, is for the key of a live

@@ -158,6 +158,18 @@ def test_a_serial_that_is_another_device_here_is_refused(station, office, keys, 
     assert by_name(accept(station, receipt, of_office)) == {names[0]: ("refused", "E3102"), names[1]: ("enrolled", None)}
 
 
+def test_a_device_id_that_is_another_device_here_is_refused(station, office, keys, tmp_path):
+    names, profile, _, of_office = prepared(station, office, 2)
+    manifest = office.home / "devices.csv"
+    manifest.write_text(f"serial,registrationId,deviceId\nOTHER-0,other-0,{names[0]}\n")
+    done = office.muster("provision", "--profile", profile, "--manifest", manifest, *office.common())
+    assert done.status == 0, done
+    sent, receipt = there(station, office, tmp_path)
+    assert sent.status == 7 and "[E4326]" in sent.stderr, sent
+    assert station.service.enrollment(names[0]) is None
+    assert by_name(accept(station, receipt, of_office)) == {names[0]: ("refused", "E4326"), names[1]: ("enrolled", None)}
+
+
 def test_an_endorsement_key_that_is_another_device_here_is_refused(station, office, keys, tpm, tmp_path):
     names, _, _, of_office = prepared(station, office, 1)
     mine = spool(station, station.profile("tpm", {"registrationId": "{serial.lower}"}), "STICK-T", "--tpm", tpm.tcti)

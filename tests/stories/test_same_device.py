@@ -269,3 +269,48 @@ def test_a_device_that_waits_keeps_its_serial(station, tpm):
     assert (done.status, done.json["device"]) == (0, SERIAL), done
     [row] = station.rows().values()
     assert (row["serial"], row["state"]) == (SERIAL, "released")
+
+
+def named(station, row, *arguments):
+    """A run of one device, with the device ID that it is given."""
+    path = station.home / f"{row}.csv"
+    path.write_text(f"serial,deviceId\n{row}\n")
+    profile = station.profile("derived-key", {"registrationId": "{serial.lower}", "verify": "none"})
+    return batch.provision(station, path, *arguments, profile=profile)
+
+
+def assert_taken(station, done, serial, others):
+    assert (done.status, done.json["failed"]) == (7, 1) and "[E4326]" in done.stderr and f"'{others}'" in done.stderr, done
+    assert station.service.enrollment(serial) is None and serial not in station.rows()
+
+
+def test_under_the_device_id_of_another(station):
+    """The hub has one device of a name. Names differ by letter case, too."""
+    assert named(station, "sn-a,pump-1").status == 0
+    assert_taken(station, named(station, "sn-b,pump-1"), "sn-b", "sn-a")
+    assert named(station, "sn-c,Pump-1").status == 0
+    assert named(station, "sn-a,pump-1").status == 0
+    assert retire(station, "sn-a").status == 0
+    assert named(station, "sn-b,pump-1").status == 0
+    assert station.rows()["sn-b"]["deviceId"] == "pump-1"
+
+
+def test_under_the_registration_id_of_another(station):
+    """Which is its device ID where none is given."""
+    assert named(station, "sn-a,").status == 0
+    assert_taken(station, named(station, "sn-b,sn-a"), "sn-b", "sn-a")
+    assert named(station, "sn-c,sn-d").status == 0
+    assert_taken(station, named(station, "sn-d,"), "sn-d", "sn-c")
+
+
+def test_under_the_device_id_of_one_that_waits_and_of_one_that_failed(station):
+    assert named(station, "sn-a,pump-1", "--offline").status == 6
+    assert_taken(station, named(station, "sn-b,pump-1", "--offline"), "sn-b", "sn-a")
+    assert station.sync().status == 0
+    station.emulator.restart("--fault", "put+bulk:status=400:count=1")
+    station.renew_login()
+    assert named(station, "sn-c,pump-3").status == 1
+    assert station.rows()["sn-c"]["state"] == "failed"
+    assert named(station, "sn-d,pump-3").status == 0
+    done = named(station, "sn-c,pump-3")
+    assert done.status == 7 and "[E4326]" in done.stderr and station.rows()["sn-c"]["state"] == "failed", done
