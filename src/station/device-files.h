@@ -4,7 +4,7 @@
 
 #include "job.h"
 
-/* As file_write() with mode 0600; of a batch it is a draft, one more in job->draft_count. */
+/* As file_write() with mode 0600, in the run's folder for evidence; of a batch it is a draft, one more in job->draft_count. */
 bool device_file_write(struct job *job, const char *path, const void *data, size_t size,
 		       bool replace, struct muster_error *err) MUST_CHECK;
 /* A line of a batch's file, likewise: a draft without a name. */

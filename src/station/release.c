@@ -52,6 +52,42 @@ bool release_tpm_start(struct job *job, struct muster_error *err)
 	return job_ask(job, job->tpm, &request, err);
 }
 
+/* Where this run would put what lies in the journal: lines stay lines. NULL without memory. */
+static char *path_here(const struct job *job)
+{
+	const char *path = job->evidence_path;
+
+	return evidence_lines_is_path(path)
+		       ? text_format("%s/%s", job->run->out_directory, strrchr(path, '/') + 1)
+		       : evidence_path(job, "evidence.json");
+}
+
+/* Evidence of a released device that is not there any more is written again, into the folder of this run: the former one may be
+ * gone as a whole. Its row says where it is. */
+static bool record_place(struct job *job, struct muster_error *err)
+{
+	struct journal *journal = job->run->journal;
+	struct journal_device row = job->device;
+	CLEANUP(freep) char *path = NULL;
+
+	if (!job->evidence || !job->evidence_path || access(job->evidence_path, F_OK) == 0)
+		return true;
+	path = path_here(job);
+	if (!path)
+		return muster_fail_memory(err);
+	if (strcmp(path, job->evidence_path) == 0)
+		return true;
+	free(job->evidence_path);
+	job->evidence_path = TAKE_PTR(path);
+	row.serial = job->serial;
+	row.evidence_path = job->evidence_path;
+	row.operator= job->run->who.operator_name;
+	row.station = job->run->who.station;
+	row.updated_ms = clock_wall_ms();
+	return (journal_is_in_transaction(journal) || journal_begin(journal, err)) &&
+	       journal_device_put(journal, &row, err);
+}
+
 /* The evidence lies in the journal too, so that a cut between row and file loses nothing: the next run with the device writes
  * the file. A device that is not here has no such run, so its row says that it is released when the file is there. */
 bool release_record(struct job *job, struct muster_error *err)
@@ -59,7 +95,7 @@ bool release_record(struct job *job, struct muster_error *err)
 	CLEANUP(cJSON_freep) cJSON *body = NULL;
 
 	if (job->was_released)
-		return true;
+		return record_place(job, err);
 	free(job->evidence_path);
 	job->evidence_path = evidence_lines_apply(job) ? evidence_lines_path(job)
 						       : evidence_path(job, "evidence.json");

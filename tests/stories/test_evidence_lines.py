@@ -45,6 +45,34 @@ def test_each_device_has_a_line_and_no_file(station):
     assert lines_of(station) == (path, lines)
 
 
+@pytest.mark.parametrize("form", ["files", "lines"])
+def test_where_the_former_folder_is_gone_all_evidence_comes_to_this_one(station, form):
+    """The journal has it, and says where it is from then on."""
+    names = serials(5)
+    profile = station.profile("derived-key", {"verify": "none", "batch": {"evidence": form}})
+    assert provision(station, manifest(station, names[:4]), "--batch", "first", profile=profile).status == 0
+    before = devices_of(station)
+    former, station.out = station.out.rename(station.home / "away"), station.home / "other"
+    listed = manifest(station, names)
+    done = provision(station, listed, "--batch", "second", profile=profile)
+    assert (done.status, done.json["before"], done.json["enrolled"]) == (0, 4, 1), done
+    after = devices_of(station)
+    assert not (station.home / "out").exists() and {os.path.dirname(row["evidence"]) for row in after.values()} == {str(station.out)}
+    for name, row in before.items():
+        assert after[name]["state"] == "released" and after[name]["evidenceSha256"] == row["evidenceSha256"]
+        kept = former / os.path.basename(row["evidence"])
+        assert sorted((station.out / kept.name).read_text().splitlines()) == sorted(kept.read_text().splitlines())
+    files = {path: path.read_bytes() for path in station.out.iterdir()}
+    again = provision(station, listed, "--batch", "second", profile=profile)
+    assert (again.status, again.json["before"]) == (0, 5), again
+    assert devices_of(station) == after and {path: path.read_bytes() for path in station.out.iterdir()} == files
+    assert station.muster("journal", "verify", "--journal", station.journal).cause in (None, "E6012")
+    lose_journal(station)
+    assert reconcile(station).status == 0
+    for name, row in devices_of(station).items():
+        assert [row[member] for member in ("state", "evidence")] == [after[name][member] for member in ("state", "evidence")]
+
+
 def test_what_a_cut_left_in_pieces_is_written_again(station):
     listed = manifest(station, serials(12))
     profile = station.profile("derived-key", LINES)
