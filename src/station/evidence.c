@@ -414,6 +414,15 @@ const char *evidence_key_digest(const cJSON *attestation)
 	return digest ? digest : json_text(attestation, "certificateSha256");
 }
 
+/* Which key of the token an outcome is about. */
+static bool add_key(cJSON *body, const cJSON *attestation, enum attest_which which)
+{
+	return json_add_text(body, "keyId", json_text(attestation, key_names[which].id)) &&
+	       (which == ATTEST_PRIMARY ||
+		json_add_text(body, "secondaryOf", json_text(attestation, "keyId"))) &&
+	       json_add_text(body, "tokenSerial", json_text(attestation, "tokenSerial"));
+}
+
 /* The secondary certificate is recorded with the key that it is for. */
 static bool add_outcome(cJSON *body, const cJSON *attestation, enum attest_which which)
 {
@@ -427,10 +436,7 @@ static bool add_outcome(cJSON *body, const cJSON *attestation, enum attest_which
 		json_add_text(body, other->certificate_sha256,
 			      json_text(attestation, other->certificate_sha256))) &&
 	       json_add_text(body, "request", json_text(attestation, names->request)) &&
-	       json_add_text(body, "keyId", json_text(attestation, names->id)) &&
-	       (which == ATTEST_PRIMARY ||
-		json_add_text(body, "secondaryOf", json_text(attestation, "keyId"))) &&
-	       json_add_text(body, "tokenSerial", json_text(attestation, "tokenSerial")) &&
+	       add_key(body, attestation, which) &&
 	       json_add_text(body, "attributes", json_text(attestation, names->attributes));
 }
 
@@ -445,6 +451,41 @@ bool evidence_attest_outcome(const cJSON *attestation, enum attest_which which, 
 		if (!body || !add_outcome(body, attestation, which))
 			return muster_fail_memory(err);
 	}
+	*ret_body = TAKE_PTR(body);
+	return true;
+}
+
+bool evidence_wrap_outcome(const cJSON *attestation, enum attest_which which, cJSON **ret_body,
+			   struct muster_error *err)
+{
+	static const char *const steps[ATTEST_KEYS] = { "wrap-out", "secondary-wrap-out" };
+	const cJSON *wrapped = json_get(attestation, key_names[which].wrapped);
+	CLEANUP(cJSON_freep) cJSON *body = wrapped ? cJSON_CreateObject() : NULL;
+
+	if (wrapped &&
+	    (!body || !json_add_text(body, "step", steps[which]) ||
+	     !add_key(body, attestation, which) ||
+	     !json_add_text(body, "file", json_text(wrapped, "file")) ||
+	     !json_add_text(body, "fileSha256", json_text(wrapped, "sha256")) ||
+	     !json_add_text(body, "recipientSha256", json_text(wrapped, "recipientSha256")) ||
+	     !json_add_text(body, "method", json_text(wrapped, "method"))))
+		return muster_fail_memory(err);
+	*ret_body = TAKE_PTR(body);
+	return true;
+}
+
+bool evidence_destroy_outcome(const cJSON *attestation, enum attest_which which, cJSON **ret_body,
+			      struct muster_error *err)
+{
+	static const char *const steps[ATTEST_KEYS] = { "key-destroy", "secondary-key-destroy" };
+	const cJSON *wrapped = json_get(attestation, key_names[which].wrapped);
+	bool is_gone = json_bool(wrapped, "destroyedInToken", false);
+	CLEANUP(cJSON_freep) cJSON *body = is_gone ? cJSON_CreateObject() : NULL;
+
+	if (is_gone &&
+	    (!body || !json_add_text(body, "step", steps[which]) ||
+	     !add_key(body, attestation, which) || !json_add_bool(body, "wasThere", true)))
+		return muster_fail_memory(err);
 	*ret_body = TAKE_PTR(body);
 	return true;
 }

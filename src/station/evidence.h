@@ -27,6 +27,11 @@ const char *evidence_verification(const cJSON *evidence);
  * it. NULL when there is no such key. */
 bool evidence_attest_outcome(const cJSON *attestation, enum attest_which which, cJSON **ret_body,
 			     struct muster_error *err) MUST_CHECK;
+/* The same of a key that was wrapped for its device, and of one that was destroyed in its token then. NULL when it was not. */
+bool evidence_wrap_outcome(const cJSON *attestation, enum attest_which which, cJSON **ret_body,
+			   struct muster_error *err) MUST_CHECK;
+bool evidence_destroy_outcome(const cJSON *attestation, enum attest_which which, cJSON **ret_body,
+			      struct muster_error *err) MUST_CHECK;
 /* station_evidence_path() of a job. */
 char *evidence_path(const struct job *job, const char *suffix);
 /* ID.evidence.NUMBER.json beside ID.evidence.json. NULL without memory. */

@@ -85,17 +85,27 @@ static bool append(struct journal *journal, const struct remains *remains, const
 	return line ? journal_append(journal, &entry, err) : muster_fail_memory(err);
 }
 
-/* So that its keys in a token are known again as this device's. */
-static bool append_certificates(struct journal *journal, const struct remains *remains,
-				const struct who *who, struct muster_error *err)
+/* So that its keys are known again as this device's: those in a token, and those that left it. */
+static bool append_keys(struct journal *journal, const struct remains *remains,
+			const struct who *who, struct muster_error *err)
 {
+	static const struct {
+		const char *stage;
+		bool (*make)(const cJSON *attestation, enum attest_which which, cJSON **ret_body,
+			     struct muster_error *err);
+	} outcomes[] = {
+		{ "attest", evidence_attest_outcome },
+		{ "attest", evidence_wrap_outcome },
+		{ "release", evidence_destroy_outcome },
+	};
 	const cJSON *attestation = json_get(remains->evidence, "attestation");
 
-	for (enum attest_which i = 0; i < ATTEST_KEYS; i++) {
+	for (size_t i = 0; i < ARRAY_SIZE(outcomes) * ATTEST_KEYS; i++) {
 		cJSON *body;
 
-		if (!evidence_attest_outcome(attestation, i, &body, err) ||
-		    (body && !append(journal, remains, who, "attest", JOURNAL_OUTCOME, body, err)))
+		if (!outcomes[i / ATTEST_KEYS].make(attestation, i % ATTEST_KEYS, &body, err) ||
+		    (body && !append(journal, remains, who, outcomes[i / ATTEST_KEYS].stage,
+				     JOURNAL_OUTCOME, body, err)))
 			return false;
 	}
 	return true;
@@ -221,7 +231,7 @@ bool restore_device(struct journal *journal, const struct remains *remains, cons
 	if (!put_row(journal, remains, who, err))
 		return false;
 	if (remains->evidence)
-		return append_certificates(journal, remains, who, err) &&
+		return append_keys(journal, remains, who, err) &&
 		       append_release(journal, remains, who, err) &&
 		       (!remains->is_former || append_end(journal, remains, who, err));
 	return append_intent(journal, remains, who, err);

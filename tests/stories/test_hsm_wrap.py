@@ -281,6 +281,32 @@ def test_a_journal_made_again_knows_for_whom_it_was_wrapped(hsm_station, token, 
     assert provision(hsm_station, token, profile, "--device-key", other[1]).cause == "E3102"
 
 
+@pytest.mark.parametrize("secondary", ["same", "own"])
+def test_a_journal_made_again_knows_what_left_the_token(hsm_station, token, device, secondary):
+    """Nobody looks for a key there that was destroyed, neither its device's next run nor the audit."""
+    profile = hsm_station.profile("hsm-x509", {"attestation": {"x509": {
+        "token": None, "key": {"lives": "wrapped-to-device"}, "secondaryKey": secondary}}})
+    assert provision(hsm_station, token, profile, "--device-key", device[1]).status == 0
+
+    def outcomes():
+        shown = hsm_station.muster("journal", "show", SERIAL, "--journal", hsm_station.journal, "-o", "json").json["entries"]
+        bodies = [entry["body"] for entry in shown if entry["kind"] == "outcome" and "step" in entry["body"]]
+        return sorted([{name: value for name, value in body.items() if name != "reconciled"} for body in bodies
+                       if body["step"].endswith(("wrap-out", "key-destroy"))], key=lambda body: body["step"])
+
+    before = outcomes()
+    assert len(before) == (4 if secondary == "own" else 2)
+    hsm_station.journal.unlink()
+    done = hsm_station.muster("journal", "reconcile", "--evidence", hsm_station.out, "--journal", hsm_station.journal, "--login-file",
+                              hsm_station.login_file, "--ca-file", hsm_station.emulator.ca_file)
+    assert done.status == 0, done
+    again = provision(hsm_station, token, profile, "--device-key", device[1])
+    assert again.status == 0 and again.json["state"] == "already enrolled", again
+    audit = run("hsm", "audit", token.uri, "--journal", hsm_station.journal, "-o", "json", home=hsm_station.home, env=hsm_station.env)
+    assert audit.status == 0 and audit.json["keys"] == 0, audit
+    assert outcomes() == before
+
+
 def test_a_key_does_not_change_its_kind_of_life(hsm_station, token, device):
     """Made to be wrapped out, cut off, and taken up by a profile under which no key leaves."""
     profile = wrapped_profile(hsm_station)
