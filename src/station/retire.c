@@ -8,6 +8,7 @@
 #include "muster/encoding.h"
 #include "muster/json.h"
 #include "muster/log.h"
+#include "muster/text.h"
 
 #include "evidence.h"
 #include "life.h"
@@ -130,7 +131,19 @@ static bool is_ours(const struct retiring *retiring)
 		is_of_our_attempt(retiring));
 }
 
-/* The enrollment is another device's by now: a board that replaced this one. Where there is no key to tell, the attempt does. */
+/* Another attempt wrote it, or others an attestation of another kind. Without a mark they may have written over ours. */
+static bool is_marked_otherwise(const struct retiring *retiring)
+{
+	const char *type = json_text(json_get(retiring->found, "attestation"), "type");
+	const char *own = retiring->device->attestation;
+
+	if (is_of_our_attempt(retiring))
+		return false;
+	return dps_enrollment_attempt(retiring->found) ||
+	       (type && own && !text_equal_folded(type, own));
+}
+
+/* The enrollment is another device's by now: a board that replaced this one. Where there is no key to tell, the mark does. */
 static bool is_of_another(const struct retiring *retiring)
 {
 	const char *own = retiring->device->key_digest;
@@ -140,7 +153,7 @@ static bool is_of_another(const struct retiring *retiring)
 	if (!retiring->found || is_ours(retiring))
 		return false;
 	if (count == 0 || !own)
-		return !is_of_our_attempt(retiring);
+		return is_marked_otherwise(retiring);
 	for (size_t i = 0; i < count; i++)
 		if (strcmp(trusted[i], own) == 0)
 			return false;

@@ -249,6 +249,33 @@ def test_what_others_wrote_is_not_deleted_unless_forced(station):
     assert station.service.enrollment(name) is None
 
 
+@pytest.mark.parametrize("before", [None, {"rack": 4}])
+def test_an_enrollment_that_lost_its_mark_is_still_this_devices(station, before):
+    """Others wrote it, but no attempt: --force ends it, so that the board cannot register any more."""
+    name = released(station, SERIAL, "derived-key") if before is None else station.provision(
+        station.profile("derived-key", {"deviceInformation": before}), SERIAL).json["registrationId"]
+    done = station.muster("enrollment", "update", "--eid", name, "--info", '{"note":"rack 5"}', "--login-file", station.login_file,
+                          "--ca-file", station.emulator.ca_file)
+    assert done.status == 0 and station.service.enrollment(name)["optionalDeviceInformation"] == {"note": "rack 5"}
+    done = retire(station, name)
+    assert (done.status, done.cause) == (7, "E5110") and "another device" not in done.stderr, done
+    assert station.service.enrollment(name) and entries(station, name) == []
+    done = retire(station, name, "--force")
+    assert done.status == 0 and "left as it is" not in done.stderr, done
+    assert station.service.enrollment(name) is None and entries(station, name)[-1]["body"]["enrollment"] == "deleted"
+
+
+def test_an_enrollment_without_a_mark_that_has_a_tpm_is_not_that_of_a_derived_key(station, tpm):
+    """Its key is not this device's, whoever wrote it."""
+    name = released(station)
+    enroll_for_another(station, name)
+    done = station.muster("enrollment", "create", "--eid", name, "--at", "tpm", "--tpm", tpm.tcti, "--login-file", station.login_file,
+                          "--ca-file", station.emulator.ca_file)
+    assert done.status == 0, done
+    ek = base64.b64decode(station.service.enrollment(name)["attestation"]["tpm"]["endorsementKey"])
+    is_left_to_another(station, name, hashlib.sha256(ek).hexdigest())
+
+
 def enroll_for_another(station, name):
     """As the desk does whose own journal does not know the device: what is there goes by hand, and its board is enrolled."""
     assert station.muster("enrollment", "delete", "--eid", name, "--login-file", station.login_file, "--ca-file",
