@@ -101,9 +101,9 @@ struct station_reconcile_request {
 
 /* How many devices were put into the journal, and as what. */
 struct station_reconciliation {
-	size_t released; /* evidence, and an enrollment with that key */
+	size_t released; /* evidence, and an enrollment with that key, or of that attempt */
 	size_t retired;  /* evidence, and no enrollment, or one that was disabled since */
-	size_t differing; /* evidence, and an enrollment with another key, or the key of another device: parked */
+	size_t differing; /* evidence, and another enrollment than that, or the key of another device: parked */
 	size_t parked;  /* no evidence, but an enrollment that muster wrote */
 	size_t foreign; /* enrollments of others: not put in */
 	size_t known;   /* in the journal already */

@@ -414,6 +414,13 @@ const char *evidence_key_digest(const cJSON *attestation)
 	return digest ? digest : json_text(attestation, "certificateSha256");
 }
 
+const char *evidence_attempt(const cJSON *evidence)
+{
+	const cJSON *enrollment = json_get(evidence, "enrollment");
+
+	return enrollment ? dps_enrollment_attempt(enrollment) : json_text(evidence, "attemptId");
+}
+
 /* Which key of the token an outcome is about. */
 static bool add_key(cJSON *body, const cJSON *attestation, enum attest_which which)
 {

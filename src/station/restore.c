@@ -28,7 +28,16 @@ static void key_of_enrollment(const cJSON *enrollment, char ret_digest[SHA256_HE
 	snprintf(ret_digest, SHA256_HEX_SIZE, "%s", count > 0 ? trusted[0] : "");
 }
 
-static bool same_key(const struct remains *remains)
+static bool same_attempt(const struct remains *remains)
+{
+	const char *evidence = evidence_attempt(remains->evidence);
+	const char *enrollment = dps_enrollment_attempt(remains->enrollment);
+
+	return evidence && enrollment ? strcmp(evidence, enrollment) == 0 : evidence == enrollment;
+}
+
+/* The enrollment is the one of the evidence. Keys that the service does not list say nothing: there the attempt does. */
+static bool is_its_enrollment(const struct remains *remains)
 {
 	const char *wanted = json_text(json_get(remains->evidence, "attestation"), "type");
 	const char *found = json_text(json_get(remains->enrollment, "attestation"), "type");
@@ -37,7 +46,7 @@ static bool same_key(const struct remains *remains)
 	key_of_evidence(remains->evidence, evidence);
 	key_of_enrollment(remains->enrollment, enrollment);
 	return wanted && found && text_equal_folded(wanted, found) &&
-	       strcmp(evidence, enrollment) == 0;
+	       strcmp(evidence, enrollment) == 0 && (evidence[0] || same_attempt(remains));
 }
 
 static bool is_disabled(const cJSON *enrollment)
@@ -51,15 +60,17 @@ static bool is_disabled(const cJSON *enrollment)
 static bool was_disabled_since(const struct remains *remains)
 {
 	return remains->evidence && is_disabled(remains->enrollment) &&
-	       !is_disabled(json_get(remains->evidence, "enrollment"));
+	       !is_disabled(json_get(remains->evidence, "enrollment")) &&
+	       is_its_enrollment(remains);
 }
 
 enum journal_state restore_state(const struct remains *remains)
 {
 	if (!remains->enrollment || was_disabled_since(remains))
 		return JOURNAL_RETIRED;
-	return remains->evidence && !remains->key_is_taken && same_key(remains) ? JOURNAL_RELEASED
-										: JOURNAL_PARKED;
+	return remains->evidence && !remains->key_is_taken && is_its_enrollment(remains)
+		       ? JOURNAL_RELEASED
+		       : JOURNAL_PARKED;
 }
 
 /* -- Entries ------------------------------------------------------------------------------------------------ */
@@ -174,6 +185,17 @@ static enum muster_cause cause_of(const struct remains *remains)
 	return remains->evidence ? CAUSE_ENROLLED_OTHERWISE : CAUSE_NONE;
 }
 
+/* The version that muster had last, so that what others wrote since is known as theirs. An answer of a bulk had none to keep. */
+static const char *etag_of(const struct remains *remains)
+{
+	const char *kept = json_text(json_get(remains->evidence, "enrollment"), "etag");
+
+	if (kept)
+		return kept;
+	return !remains->evidence || same_attempt(remains) ? json_text(remains->enrollment, "etag")
+							   : NULL;
+}
+
 static bool put_row(struct journal *journal, const struct remains *remains, const struct who *who,
 		    struct muster_error *err)
 {
@@ -205,7 +227,7 @@ static bool put_row(struct journal *journal, const struct remains *remains, cons
 		.cause = cause_of(remains),
 		.hub = json_text(json_get(evidence, "verification"), "hub"),
 		.verification = evidence_verification(evidence),
-		.etag = json_text(enrollment, "etag"),
+		.etag = etag_of(remains),
 		.evidence_path = remains->evidence_path,
 		.created_ms = time_of(evidence, now),
 		.updated_ms = now,

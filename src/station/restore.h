@@ -18,8 +18,9 @@ struct remains {
 	bool is_former;          /* the evidence of a life that has ended: another one follows */
 };
 
-/* The state it is in: released, parked (an enrollment of ours without evidence, or with another key than the evidence's,
- * or with the key of another device), retired (evidence alone, or an enrollment that was disabled since). */
+/* The state it is in: released, parked (an enrollment of ours without evidence, or another one than the evidence's, by its
+ * key or, where none tells, its attempt, or with the key of another device), retired (evidence alone, or an enrollment that was
+ * disabled since). */
 enum journal_state restore_state(const struct remains *remains);
 /* Inside a transaction. CAUSE_KEY_TAKEN, and nothing was written, when another live device has its key. */
 bool restore_device(struct journal *journal, const struct remains *remains, const struct who *who,

@@ -89,12 +89,11 @@ static bool read_enrollment(struct retiring *retiring, struct muster_error *err)
 	       err->cause == CAUSE_ENROLLMENT_NOT_FOUND;
 }
 
-/* That of the enrollment as it was released: one that was taken over has another station's, or none. */
+/* That of the enrollment as it was released. */
 static const char *attempt_known(const struct retiring *retiring)
 {
-	const cJSON *released = json_get(retiring->evidence, "enrollment");
-
-	return released ? dps_enrollment_attempt(released) : retiring->device->attempt_id;
+	return retiring->evidence ? evidence_attempt(retiring->evidence)
+				  : retiring->device->attempt_id;
 }
 
 static bool is_same_text(const char *a, const char *b)
@@ -118,15 +117,22 @@ static bool is_still_kept(const struct retiring *retiring)
 	       is_of_our_attempt(retiring);
 }
 
+/* The version that the row names; of an enrollment that was not the evidence's then, that says nothing. */
+static bool is_of_our_version(const struct retiring *retiring)
+{
+	return is_same_text(json_text(retiring->found, "etag"), retiring->device->etag) &&
+	       (!json_get(retiring->evidence, "enrollment") || is_of_our_attempt(retiring));
+}
+
 /* A bulk's answer has no etags, and what the run that was cut off disabled has another one: there our attempt speaks. */
 static bool is_ours(const struct retiring *retiring)
 {
-	const char *etag = json_text(retiring->found, "etag"), *known = retiring->device->etag;
+	const char *known = retiring->device->etag;
 	bool has_no_etag = !known || !*known;
 
 	if (retiring->is_kept)
 		return is_still_kept(retiring);
-	return (etag && !has_no_etag && strcmp(etag, known) == 0) ||
+	return (!has_no_etag && is_of_our_version(retiring)) ||
 	       ((has_no_etag || retiring->is_begun) && attempt_known(retiring) &&
 		is_of_our_attempt(retiring));
 }

@@ -5,9 +5,10 @@ import os
 
 import pytest
 
+from lib import batch
 from lib.killer import TRACED
 from lib.station import Station
-from test_offline import spool
+from test_offline import evidence_of, spool
 from test_retire import retire
 
 DEVICES = int(os.environ.get("MUSTER_RECONCILE_DEVICES", 40))
@@ -250,6 +251,117 @@ def test_a_retired_device_that_is_kept_disabled_stays_retired(station):
     done = reconcile(station)
     assert done.status == 0 and (done.json["released"], done.json["retired"]) == (2, 1), done
     assert {name: row["state"] for name, row in devices_of(station).items()} == {"r-0": "released", "r-1": "retired", "r-2": "released"}
+
+
+def az(station, verb, name, *arguments):
+    """What others do, without the journal."""
+    done = station.muster("enrollment", verb, "--eid", name, *arguments, "--login-file", station.login_file, "--ca-file",
+                          station.emulator.ca_file)
+    assert done.status == 0, done
+
+
+def state_after_loss(station, name):
+    lose_journal(station)
+    done = reconcile(station)
+    assert done.status == 0, done
+    return devices_of(station)[name]["state"], done.json
+
+
+def is_left_alone(station, name):
+    """Neither by retire, nor by retire when the device was restored, does it go: (what retire said before and after the loss)."""
+    before = station.service.enrollment(name)
+    with_journal = retire(station, name)
+    state, counts = state_after_loss(station, name)
+    done = retire(station, name)
+    assert station.service.enrollment(name) == before and done.status != 0, done
+    return with_journal.cause, state, counts, done.cause
+
+
+@pytest.mark.parametrize("key, status", [("others", "enabled"), ("others", "disabled"), ("same", "enabled")])
+def test_the_enrollment_that_another_station_made_since_is_not_this_devices(station, tmp_path, key, status):
+    """No digest tells derived keys: the attempt does that wrote the enrollment."""
+    profile = station.profile("derived-key")
+    assert station.provision(profile, "Q-1").status == 0
+    az(station, "delete", "q-1")
+    other = Station(tmp_path / "other", station.emulator)
+    if key == "same":
+        done = station.provision(profile, "Q-1", "--journal", station.home / "desk.db", "--out", station.home / "desk")
+    else:
+        done = other.provision(other.profile("derived-key", {"provisioningStatus": status, "verify": "none"}), "Q-1")
+    assert done.status == 0 and done.json["state"] == "enrolled", done
+    before, state, counts, after = is_left_alone(station, "q-1")
+    assert (before, state, after) == ("E5120", "parked", "E6020")
+    assert (counts["released"], counts["retired"], counts["differing"], counts["parked"]) == (0, 0, 1, 0)
+    assert devices_of(station)["q-1"]["cause"] == "E3101"
+    [row] = station.muster("outbox", "list", "--journal", station.journal, "-o", "json").json
+    assert (row["registrationId"], row["waitsFor"]) == ("q-1", "person")
+    puts, registered = len(station.emulator.effects("put")), len(station.emulator.effects("register"))
+    done = station.provision(profile, "Q-1")
+    assert len(station.emulator.effects("put")) == puts
+    assert (done.status, done.cause) == ((0, None) if key == "same" else (7, "E3101")), done
+    if key == "same":
+        # Shown and taken over: now it is.
+        mark = station.service.enrollment("q-1")["optionalDeviceInformation"]
+        assert done.json["verified"] and evidence_of(done.json)["enrollment"]["optionalDeviceInformation"] == mark, done
+        assert len(station.emulator.effects("register")) == registered + 1
+        assert retire(station, "q-1").status == 0 and station.service.enrollment("q-1") is None
+
+
+def test_the_enrollment_that_others_created_since_is_not_this_devices(station):
+    """No attempt wrote it."""
+    assert station.provision(station.profile("derived-key"), "Q-1").status == 0
+    az(station, "delete", "q-1")
+    az(station, "create", "q-1", "--at", "symmetricKey")
+    before, state, counts, after = is_left_alone(station, "q-1")
+    assert (before, state, after) == ("E5110", "parked", "E6020") and counts["differing"] == 1
+
+
+@pytest.mark.parametrize("kind, what", [("derived-key", ("--pk", "bXVzdGVyLWtleS1vZi1vdGhlcnMtMDAwMDAwMDAwMDE=")),
+                                        ("derived-key", ("--ps", "disabled", "--tags", '{"a":1}')),
+                                        ("tpm", ("--info", '{"note":"rack 5"}'))])
+def test_what_others_wrote_before_the_journal_was_lost_they_have_written_after_it(station, tpm, kind, what):
+    profile = station.profile(kind, {"provisioningStatus": "disabled"} if "--ps" in what else None)
+    more = ("--tpm", tpm.tcti) if kind == "tpm" else ()
+    name = station.provision(profile, "Q-1", *more).json["registrationId"]
+    written = devices_of(station)[name]["etag"]
+    az(station, "update", name, *what)
+    before, state, counts, after = is_left_alone(station, name)
+    assert (before, state, after) == ("E5110", "released", "E5110") and counts["released"] == 1
+    assert devices_of(station)[name]["etag"] == written
+    assert retire(station, name, "--force").status == 0
+    assert station.service.enrollment(name) is None
+
+
+def test_a_derived_key_is_known_again_whoever_wrote_the_enrollment_first(station):
+    """Also where others did, or the profile has information of its own."""
+    profile = station.profile("derived-key", {"deviceInformation": {"rack": 5}})
+    line = station.provision(profile, "Q-1", "--journal", station.home / "line.db", "--out", station.home / "line")
+    assert line.status == 0, line
+    for serial, state in (("Q-1", "already enrolled"), ("Q-2", "enrolled")):
+        done = station.provision(profile, serial)
+        assert done.status == 0 and done.json["state"] == state, done
+    before = devices_of(station)
+    lose_journal(station)
+    assert reconcile(station).json["released"] == 2
+    assert_restored(before, devices_of(station))
+    for name in before:
+        assert retire(station, name).status == 0
+        assert station.service.enrollment(name) is None
+
+
+def test_what_a_batch_wrote_is_known_again_though_no_answer_had_its_etag(station):
+    assert batch.provision(station, batch.manifest(station, ["Q-1", "Q-2"])).status == 0
+    evidence = [json.loads(path.read_text()) for path in station.out.glob("*.evidence.json")]
+    assert [piece["confirmed"] for piece in evidence] == ["by the answer"] * 2
+    assert not any("etag" in piece["enrollment"] for piece in evidence)
+    az(station, "delete", "q-2")
+    az(station, "create", "q-2", "--at", "symmetricKey")
+    lose_journal(station)
+    assert reconcile(station).json["released"] == 1
+    assert {name: row["state"] for name, row in devices_of(station).items()} == {"q-1": "released", "q-2": "parked"}
+    az(station, "update", "q-1", "--tags", '{"a":1}')
+    assert retire(station, "q-1").cause == "E5110"
+    assert retire(station, "q-1", "--force").status == 0 and station.service.enrollment("q-1") is None
 
 
 def test_devices_of_other_stations_wait_for_them_and_can_be_left_out(station, tmp_path):
