@@ -140,9 +140,12 @@ static bool append_end(struct journal *journal, const struct remains *remains,
 		       const struct who *who, struct muster_error *err)
 {
 	CLEANUP(cJSON_freep) cJSON *body = cJSON_CreateObject();
+	const char *reason = remains->is_former
+				     ? "the evidence is that of an earlier life"
+				     : "the enrollment was disabled since the evidence was written";
 
-	if (!body || !json_add_text(body, "reason", "the evidence is that of an earlier life") ||
-	    (was_disabled_since(remains) && !json_add_text(body, "enrollment", "disabled")))
+	if (!body || !json_add_text(body, "reason", reason) ||
+	    (!remains->is_former && !json_add_text(body, "enrollment", "disabled")))
 		return muster_fail_memory(err);
 	return append(journal, remains, who, RETIRE_STAGE, JOURNAL_OUTCOME, TAKE_PTR(body), err);
 }
@@ -255,6 +258,7 @@ bool restore_device(struct journal *journal, const struct remains *remains, cons
 	if (remains->evidence)
 		return append_keys(journal, remains, who, err) &&
 		       append_release(journal, remains, who, err) &&
-		       (!remains->is_former || append_end(journal, remains, who, err));
+		       (!(remains->is_former || was_disabled_since(remains)) ||
+			append_end(journal, remains, who, err));
 	return append_intent(journal, remains, who, err);
 }

@@ -58,13 +58,20 @@ static bool take_outcome(struct retiring *retiring, const cJSON *body, struct mu
 	return copy_etag(&retiring->kept_etag, retiring->is_kept ? body : NULL, err);
 }
 
+/* What was kept stays so while the device comes back in vain, and is given up then: one that is retired has more attempts. */
+static bool is_of_this_end(const struct journal_device *device, const struct journal_entry *entry)
+{
+	return strcmp(entry->stage, RETIRE_STAGE) == 0 &&
+	       (device->state == JOURNAL_RETIRED || entry->attempt == device->attempt);
+}
+
 static bool take_entry(void *context, const struct journal_entry *entry, struct muster_error *err)
 {
 	CLEANUP(cJSON_freep) cJSON *body = NULL;
 	struct retiring *retiring = context;
 	const char *host;
 
-	if (strcmp(entry->stage, RETIRE_STAGE) != 0 || entry->attempt != retiring->device->attempt)
+	if (!is_of_this_end(retiring->device, entry))
 		return true;
 	if (!json_parse(entry->body, strlen(entry->body), "a journal entry", &body, err))
 		return false;

@@ -364,6 +364,28 @@ def test_what_a_batch_wrote_is_known_again_though_no_answer_had_its_etag(station
     assert retire(station, "q-1", "--force").status == 0 and station.service.enrollment("q-1") is None
 
 
+def test_what_was_kept_disabled_goes_also_after_the_journal_was_lost(station):
+    name = station.provision(station.profile("derived-key"), "Z-1").json["registrationId"]
+    assert retire(station, name, "--disable").status == 0
+    assert state_after_loss(station, name)[0] == "retired"
+    assert retire(station, name, "--disable").status == 0 and station.service.enrollment(name)
+    done = retire(station, name)
+    assert done.status == 0 and "was kept disabled until now and is deleted" in done.stderr, done
+    assert station.service.enrollment(name) is None
+
+
+@pytest.mark.parametrize("what", [("--ps", "enabled"), ("--info", '{"note":"rack 5"}')])
+def test_what_was_kept_disabled_and_written_since_stays_also_after_the_journal_was_lost(station, tpm, what):
+    name = station.provision(station.profile("tpm"), "Z-1", "--tpm", tpm.tcti).json["registrationId"]
+    assert retire(station, name, "--disable").status == 0
+    lose_journal(station)
+    assert reconcile(station).json["retired"] == 1
+    az(station, "update", name, *what)
+    done = retire(station, name)
+    assert (done.status, done.cause) == (7, "E5110") and station.service.enrollment(name), done
+    assert retire(station, name, "--force").status == 0 and station.service.enrollment(name) is None
+
+
 def test_devices_of_other_stations_wait_for_them_and_can_be_left_out(station, tmp_path):
     other = Station(tmp_path / "other", station.emulator)
     assert other.provision(other.profile("derived-key"), "THEIRS-1").status == 0

@@ -218,6 +218,40 @@ def test_what_an_older_muster_kept_disabled_goes_only_while_it_is(station):
     assert station.service.enrollment(name) is None
 
 
+def come_back_in_vain(station, name):
+    """The device is retired and its enrollment kept; provisioned again it finds that in its way, and a person gives it up."""
+    assert retire(station, name, "--disable").status == 0
+    refused = station.provision(station.profile("derived-key"), SERIAL)
+    assert (refused.status, refused.cause) == (7, "E3101"), refused
+    assert retire(station, name).cause == "E6020" and station.service.enrollment(name)
+    done = station.muster("outbox", "resolve", name, "--as", "retired", "--reason", "scrap", "--journal", station.journal)
+    assert done.status == 0, done
+
+
+def test_what_was_kept_disabled_goes_also_when_its_device_came_back_in_vain(station):
+    name = released(station)
+    come_back_in_vain(station, name)
+    done = retire(station, name, reason="RMA-2240: scrapped")
+    assert (done.status, done.json["state"]) == (0, "retired") and "kept disabled until now and is deleted" in done.stderr, done
+    assert station.service.enrollment(name) is None
+    count = len(station.emulator.ledger())
+    assert retire(station, name).status == 0 and len(station.emulator.ledger()) == count
+    assert "E6012" in station.muster("journal", "verify", "--journal", station.journal).stderr
+    assert released(station) == name and retire(station, name).status == 0
+
+
+def test_what_was_kept_disabled_stays_when_others_wrote_it_while_its_device_came_back_in_vain(station):
+    name = released(station)
+    come_back_in_vain(station, name)
+    set_status(station, name, "enabled")
+    set_status(station, name, "disabled")
+    done = retire(station, name)
+    assert (done.status, done.cause) == (7, "E5110") and station.service.enrollment(name), done
+    station.service.delete(name)
+    done = retire(station, name)
+    assert done.status == 0 and "is gone" in done.stderr, done
+
+
 def test_what_was_kept_disabled_and_is_gone_is_recorded(station):
     name = released(station)
     assert retire(station, name, "--disable").status == 0
