@@ -165,9 +165,9 @@ def test_a_device_id_that_is_another_device_here_is_refused(station, office, key
     done = office.muster("provision", "--profile", profile, "--manifest", manifest, *office.common())
     assert done.status == 0, done
     sent, receipt = there(station, office, tmp_path)
-    assert sent.status == 7 and "[E4326]" in sent.stderr, sent
+    assert sent.status == 7 and "[E3110]" in sent.stderr, sent
     assert station.service.enrollment(names[0]) is None
-    assert by_name(accept(station, receipt, of_office)) == {names[0]: ("refused", "E4326"), names[1]: ("enrolled", None)}
+    assert by_name(accept(station, receipt, of_office)) == {names[0]: ("refused", "E3110"), names[1]: ("enrolled", None)}
 
 
 def test_an_endorsement_key_that_is_another_device_here_is_refused(station, office, keys, tpm, tmp_path):

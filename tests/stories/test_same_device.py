@@ -280,7 +280,7 @@ def named(station, row, *arguments):
 
 
 def assert_taken(station, done, serial, others):
-    assert (done.status, done.json["failed"]) == (7, 1) and "[E4326]" in done.stderr and f"'{others}'" in done.stderr, done
+    assert (done.status, done.json["failed"]) == (7, 1) and "[E3110]" in done.stderr and f"'{others}'" in done.stderr, done
     assert station.service.enrollment(serial) is None and serial not in station.rows()
 
 
@@ -313,4 +313,4 @@ def test_under_the_device_id_of_one_that_waits_and_of_one_that_failed(station):
     assert station.rows()["sn-c"]["state"] == "failed"
     assert named(station, "sn-d,pump-3").status == 0
     done = named(station, "sn-c,pump-3")
-    assert done.status == 7 and "[E4326]" in done.stderr and station.rows()["sn-c"]["state"] == "failed", done
+    assert done.status == 7 and "[E3110]" in done.stderr and station.rows()["sn-c"]["state"] == "failed", done
