@@ -343,9 +343,7 @@ bool config_load_file(const char *path, struct config *config, struct profile_re
 		check_approvals(&source, config, root);
 		fields_read(&source, &config_fields, root, config);
 	} else if (root && yaml_type_of(root) != YAML_NULL)
-		mistake_add_unseen(&source, CAUSE_PROFILE_TYPE, root->span,
-				   "a configuration is a mapping of keys to values, not %s",
-				   yaml_describe(root));
+		fields_refuse_root(&source, root, "a configuration");
 	return source_close(&source, err) && remember_keys(config, root, err) &&
 	       remember_path(config, path, err);
 }

@@ -77,6 +77,8 @@ struct field {
  * defaults, or the settings of an earlier file. */
 void fields_read(struct source *source, const struct fields *fields, const struct yaml_node *root,
 		 void *base);
+/* A root that is no map. A text is not shown: it may be a key that was given for the file. */
+void fields_refuse_root(struct source *source, const struct yaml_node *root, const char *what);
 /* Of the groups inside the struct too, not of a map's entries. The struct has to be zero. */
 void fields_set_defaults(struct source *source, const struct fields *fields, void *base);
 /* Whether a text has the row's length and pattern. */

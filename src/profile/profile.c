@@ -82,9 +82,7 @@ static void warn(struct source *source, const struct profile *profile, const str
 static void read_tree(struct source *source, const struct yaml_node *root, struct profile *profile)
 {
 	if (root->kind != YAML_MAP) {
-		mistake_add_unseen(source, CAUSE_PROFILE_TYPE, root->span,
-				   "a profile is a mapping of keys to values, not %s",
-				   yaml_describe(root));
+		fields_refuse_root(source, root, "a profile");
 		return;
 	}
 	fields_set_defaults(source, &profile_fields, profile);

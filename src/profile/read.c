@@ -556,3 +556,15 @@ void fields_free(const struct fields *fields, void *base)
 	for (size_t i = 0; i < fields->count; i++)
 		free_field(&fields->rows[i], place_of(&fields->rows[i], base));
 }
+
+void fields_refuse_root(struct source *source, const struct yaml_node *root, const char *what)
+{
+	static const char format[] = "%s is a mapping of keys to values, not %s";
+
+	if (root->kind == YAML_SCALAR)
+		mistake_add_unseen(source, CAUSE_PROFILE_TYPE, root->span, format, what,
+				   yaml_describe(root));
+	else
+		mistake_add(source, CAUSE_PROFILE_TYPE, root->span, format, what,
+			    yaml_describe(root));
+}

@@ -201,6 +201,9 @@ static void what_is_not_a_profile(void **state)
 		"p.yaml:1:1: error E1204: a profile is a mapping of keys to values, not a list\n"
 		"- a\n"
 		"^\n");
+	expect_report(
+		"a-key-that-was-given-for-a-profile\n",
+		"p.yaml:1:1: error E1204: a profile is a mapping of keys to values, not a text\n");
 	expect_report("profile: b: c\n",
 		      "p.yaml:1:11: error E1201: invalid nested block mapping on the same line\n"
 		      "profile: b: c\n"
