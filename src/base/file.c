@@ -121,13 +121,10 @@ static void name_of_descriptor(int fd, char name[32])
 	snprintf(name, 32, "/proc/self/fd/%d", fd);
 }
 
-/* Without a name until it is whole, where that can be and it replaces no other: of what is cut off nothing is left then. Else
- * *temporary is its name. */
-static int create_draft(int directory, bool may_be_unnamed, char temporary[64],
-			const uint8_t random[8])
+/* Without a name until it is whole, where that can be: of what is cut off nothing is left then. Else *temporary is its name. */
+static int create_draft(int directory, char temporary[64], const uint8_t random[8])
 {
-	int fd = may_be_unnamed ? openat(directory, ".", O_TMPFILE | O_WRONLY | O_CLOEXEC, 0600)
-				: -1;
+	int fd = openat(directory, ".", O_TMPFILE | O_WRONLY | O_CLOEXEC, 0600);
 	char name[32];
 
 	temporary[0] = '\0';
@@ -156,13 +153,12 @@ static bool place(int directory, const char *temporary, const char *name, bool r
 	       unlinkat(directory, temporary, 0) == 0;
 }
 
-static bool place_draft(int directory, int fd, const char *temporary, const char *name,
-			bool replace)
+static bool place_draft(int directory, int fd, const char *temporary, const char *name)
 {
 	char unnamed[32];
 
 	if (temporary[0])
-		return place(directory, temporary, name, replace);
+		return place(directory, temporary, name, false);
 	name_of_descriptor(fd, unnamed);
 	return linkat(AT_FDCWD, unnamed, directory, name, AT_SYMLINK_FOLLOW) == 0;
 }
@@ -195,15 +191,15 @@ bool file_write(const char *path, const void *data, size_t size, unsigned mode, 
 	if (!random_bytes(random, sizeof(random), err))
 		return false;
 	snprintf(copy, sizeof(copy), "%s", path);
-	fd = create_draft(directory, !replace, temporary, random);
+	make_temporary_name(temporary, random);
+	fd = create(directory, temporary);
 	if (fd < 0)
 		return muster_fail_errno(err, CAUSE_OUTPUT_WRITE, errno, "creating '%s'",
 					 PRINTABLE(path));
 	if (!fill(fd, data, size, mode) || fsync(fd) < 0 ||
-	    !place_draft(directory, fd, temporary, basename(copy), replace)) {
+	    !place(directory, temporary, basename(copy), replace)) {
 		fail_write(path, err);
-		if (temporary[0])
-			unlinkat(directory, temporary, 0);
+		unlinkat(directory, temporary, 0);
 		return false;
 	}
 	return fsync(directory) == 0 || fail_directory(path, "syncing", err);
@@ -288,7 +284,7 @@ bool file_sink_open(struct file_sink *sink, const char *path, unsigned mode,
 	sink->path = path;
 	sink->directory = open_parent(path);
 	if (sink->directory >= 0)
-		sink->fd = create_draft(sink->directory, true, sink->temporary, random);
+		sink->fd = create_draft(sink->directory, sink->temporary, random);
 	if (sink->fd < 0 || fchmod(sink->fd, (mode_t)mode) < 0)
 		return muster_fail_errno(err, CAUSE_OUTPUT_WRITE, errno, "creating '%s'",
 					 PRINTABLE(path));
@@ -309,7 +305,7 @@ bool file_sink_commit(struct file_sink *sink, struct muster_error *err)
 
 	snprintf(copy, sizeof(copy), "%s", sink->path);
 	if (fsync(sink->fd) < 0 ||
-	    !place_draft(sink->directory, sink->fd, sink->temporary, basename(copy), false))
+	    !place_draft(sink->directory, sink->fd, sink->temporary, basename(copy)))
 		return fail_write(sink->path, err);
 	sink->temporary[0] = '\0';
 	return fsync(sink->directory) == 0 || fail_write(sink->path, err);

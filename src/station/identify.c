@@ -101,7 +101,15 @@ static struct known_claim claim_of(const struct job *job)
 {
 	struct known_claim claim = { .serial = job->serial,
 				     .registration_id = job->registration_id,
-				     .device_id = claimed_device_id(job) };
+				     .device_id = claimed_device_id(job),
+				     .service = job->run->id_scope,
+				     .hubs = (const char *const *)job->run->profile.iot_hubs.items,
+				     .hub_count = job->run->profile.iot_hubs.count };
+
+	/* What is released has it. */
+	if (job->was_known && job->device.state == JOURNAL_RELEASED && job->device.device_id &&
+	    claim.device_id && strcmp(job->device.device_id, claim.device_id) == 0)
+		claim.device_id = NULL;
 
 	if (job->has_ek)
 		known_claim_ek(&claim, &job->ek);

@@ -266,6 +266,7 @@ struct job {
 	/* release */
 	char *evidence; /* JSON text */
 	char *evidence_path;
+	bool evidence_has_moved; /* to the folder of this run */
 	char *key_file;
 };
 

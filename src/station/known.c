@@ -81,6 +81,17 @@ static bool is_same(const struct known_claim *claim, const struct journal_device
 	       (!other->serial || !claim->serial || strcmp(other->serial, claim->serial) == 0);
 }
 
+/* Devices of two services, or of hubs that are known to be others, may be called alike. */
+static bool is_elsewhere(const struct known_claim *claim, const struct journal_device *other)
+{
+	if (claim->service && other->service && strcmp(claim->service, other->service) != 0)
+		return true;
+	for (size_t i = 0; i < claim->hub_count; i++)
+		if (other->hub && text_equal_folded(claim->hubs[i], other->hub))
+			return false;
+	return other->hub && claim->hub_count > 0;
+}
+
 /* The hub has one device of that name, by its letters' case, whichever of the two comes there last. */
 static bool check_device_id(struct journal *journal, const struct known_claim *claim,
 			    struct muster_error *err)
@@ -89,11 +100,11 @@ static bool check_device_id(struct journal *journal, const struct known_claim *c
 	char when[RFC3339_SIZE];
 	bool found = false;
 
-	if (!claim->registration_id)
+	if (!claim->registration_id || !claim->device_id)
 		return true;
 	if (!find_live(journal, JOURNAL_BY_DEVICE_ID, claim->device_id, &other, &found, err))
 		return false;
-	return !found || is_same(claim, &other) ||
+	return !found || is_same(claim, &other) || is_elsewhere(claim, &other) ||
 	       muster_fail(err, CAUSE_DEVICE_ID_TAKEN,
 			   "device '%s' is to have the device ID '%s', which is that of the "
 			   "journal's device '%s' (serial '%s', %s since %s)",

@@ -10,6 +10,9 @@ struct known_claim {
 	const char *serial;
 	const char *registration_id;
 	const char *device_id; /* that it will have; looked at where the registration ID is known */
+	const char *service;   /* the ID scope */
+	const char *const *hubs; /* one of which it will have; none: any */
+	size_t hub_count;
 	char key_digest[SHA256_HEX_SIZE];
 	char twin_digest[SHA256_HEX_SIZE]; /* of the other writing of the same RSA key */
 };

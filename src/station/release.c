@@ -79,6 +79,7 @@ static bool record_place(struct job *job, struct muster_error *err)
 		return true;
 	free(job->evidence_path);
 	job->evidence_path = TAKE_PTR(path);
+	job->evidence_has_moved = true;
 	row.serial = job->serial;
 	row.evidence_path = job->evidence_path;
 	row.operator= job->run->who.operator_name;
@@ -219,7 +220,8 @@ static bool write_evidence(struct job *job, struct muster_error *err)
 		return true;
 	if (evidence_lines_is_path(job->evidence_path))
 		return write_line(job, err);
-	if (job->was_released && access(job->evidence_path, F_OK) == 0)
+	/* Where it has moved to, what lies there is that of an earlier life. */
+	if (job->was_released && !job->evidence_has_moved && access(job->evidence_path, F_OK) == 0)
 		return true;
 	return evidence_keep_former(job->evidence_path, job->attempt_id, err) &&
 	       device_file_write(job, job->evidence_path, job->evidence, strlen(job->evidence),

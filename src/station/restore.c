@@ -140,12 +140,14 @@ static bool append_end(struct journal *journal, const struct remains *remains,
 		       const struct who *who, struct muster_error *err)
 {
 	CLEANUP(cJSON_freep) cJSON *body = cJSON_CreateObject();
-	const char *reason = remains->is_former
-				     ? "the evidence is that of an earlier life"
-				     : "the enrollment was disabled since the evidence was written";
+	bool is_kept = !remains->is_former && was_disabled_since(remains);
+	const char *reason = remains->is_former ? "the evidence is that of an earlier life"
+			     : is_kept
+				     ? "the enrollment was disabled since the evidence was written"
+				     : "there is no enrollment of it";
 
 	if (!body || !json_add_text(body, "reason", reason) ||
-	    (!remains->is_former && !json_add_text(body, "enrollment", "disabled")))
+	    (is_kept && !json_add_text(body, "enrollment", "disabled")))
 		return muster_fail_memory(err);
 	return append(journal, remains, who, RETIRE_STAGE, JOURNAL_OUTCOME, TAKE_PTR(body), err);
 }
@@ -258,7 +260,7 @@ bool restore_device(struct journal *journal, const struct remains *remains, cons
 	if (remains->evidence)
 		return append_keys(journal, remains, who, err) &&
 		       append_release(journal, remains, who, err) &&
-		       (!(remains->is_former || was_disabled_since(remains)) ||
+		       (!(remains->is_former || restore_state(remains) == JOURNAL_RETIRED) ||
 			append_end(journal, remains, who, err));
 	return append_intent(journal, remains, who, err);
 }

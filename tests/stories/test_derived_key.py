@@ -4,10 +4,12 @@ import hashlib
 import hmac
 import json
 import os
+import shutil
 
 import pytest
 
 from lib import batch
+from lib.software_token import write_secret
 
 SERIAL = "KEY-0001"
 
@@ -134,6 +136,20 @@ def test_a_manifest_run_again_gives_its_keys_to_the_descriptor_again(station, tm
         assert done.status == 0, done
         text = (tmp_path / run).read_text()
         assert [text.count(derive(station.masters[0], name)) for name in sorted(station.rows())] == [1, 1, 1], text
+
+
+def test_other_keys_than_those_that_are_enrolled_go_to_no_descriptor(station, tmp_path):
+    """Of devices of a manifest that were released before, by a master that was exchanged meanwhile."""
+    manifest = batch.manifest(station, batch.serials(2))
+    assert batch.provision(station, manifest).status == 0
+    shutil.rmtree(station.out)
+    path = station.home / "keys/primary.key"
+    path.unlink()
+    write_secret(path, base64.b64encode(os.urandom(32)).decode() + "\n")
+    with open(tmp_path / "received", "wb") as stream:
+        done = batch.provision(station, manifest, "--key-fd", str(stream.fileno()), pass_fds=[stream.fileno()])
+    assert done.status == 7 and "E3101" in done.stderr, done
+    assert (tmp_path / "received").read_bytes() == b"" and not list(station.out.glob("*.keys.json"))
 
 
 def test_keys_that_nobody_takes_are_not_lost_in_silence(station):

@@ -1,7 +1,9 @@
 """A board that was replaced: found by its key for ever, and its evidence is kept."""
+import hashlib
 import json
 import pathlib
 import re
+import shutil
 
 import pytest
 
@@ -162,3 +164,20 @@ def test_a_life_that_was_released_twice_is_one(station, boards):
     assert sum(entry["stage"] == "retire" and entry["kind"] == "outcome" for entry in shown) == 1
     assert journal(station, "export", old).stdout == boards[0]
     assert station.rows()[NAME]["state"] == "released"
+
+
+def test_evidence_that_is_missing_does_not_take_that_of_an_earlier_life_for_itself(station):
+    profile = station.profile("derived-key", {"registrationId": "{serial.lower}"})
+    first, second = station.home / "a", station.home / "b"
+    station.out = first
+    assert station.provision(profile, "S-1").status == 0
+    assert retire(station, "S-1").status == 0
+    station.out = second
+    assert station.provision(profile, "S-1").status == 0
+    shutil.rmtree(second)
+    station.out = first
+    assert station.provision(profile, "S-1").status == 0
+    done = station.muster("journal", "show", "S-1", "--journal", station.journal, "-o", "json")
+    written = (first / "s-1.evidence.json").read_bytes()
+    assert hashlib.sha256(written).hexdigest() in done.stdout, done
+    assert len(list(first.glob("s-1.evidence*.json"))) == 2

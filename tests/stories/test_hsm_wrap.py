@@ -11,6 +11,7 @@ from lib import batch
 from lib.custodian import openssl
 from lib.killer import killer, was_killed
 from lib.program import run
+from test_journal_reconcile import lose_journal, reconcile
 from test_offline import evidence_of, spool
 from test_retire import retire
 
@@ -380,3 +381,19 @@ def test_a_cut_leaves_nothing_but_what_the_journal_says(release_station, tokens,
     assert [row["effect"] for row in station.emulator.effects("put", SERIAL)] == ["create"]
     audit = run("hsm", "audit", token.uri, "--journal", station.journal, "-o", "json", home=station.home, env=station.env, build=station.build)
     assert audit.status == 0, audit
+
+
+def test_a_retired_board_of_a_journal_made_again_makes_room_for_another(hsm_station, token, device, other):
+    """Also where the first run with that one fails: the former one's file lies there."""
+    profile = wrapped_profile(hsm_station)
+    first = provision(hsm_station, token, profile, "--device-key", device[1])
+    assert first.status == 0 and retire(hsm_station, first.json["registrationId"]).status == 0, first
+    lose_journal(hsm_station)
+    assert reconcile(hsm_station).status == 0
+    refused = provision(hsm_station, token, profile, "--device-key", other[1])
+    assert refused.cause == "E6101", refused
+    for path in hsm_station.out.glob("*"):
+        if "evidence" not in path.name:
+            path.rename(hsm_station.home / path.name)
+    done = provision(hsm_station, token, profile, "--device-key", other[1])
+    assert (done.status, done.json["verified"]) == (0, True), done

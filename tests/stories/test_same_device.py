@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from lib import batch
+from test_journal_reconcile import reconcile
 from test_retire import retire
 
 SERIAL = "KEY-0001"
@@ -314,3 +315,33 @@ def test_under_the_device_id_of_one_that_waits_and_of_one_that_failed(station):
     assert named(station, "sn-d,pump-3").status == 0
     done = named(station, "sn-c,pump-3")
     assert done.status == 7 and "[E3110]" in done.stderr and station.rows()["sn-c"]["state"] == "failed", done
+
+
+def test_a_device_id_is_free_at_another_hub_and_another_service(station, make_emulator):
+    profiles = [station.profile("derived-key", {"registrationId": "{serial.lower}", "allocationPolicy": "static",
+                                                "iotHubs": [f"hub-{number}.azure-devices.net"]}, f"hub-{number}") for number in (1, 2)]
+    for number, serial in enumerate(("sn-a", "sn-b")):
+        path = station.home / f"{serial}.csv"
+        path.write_text(f"serial,deviceId\n{serial},pump-1\n")
+        done = batch.provision(station, path, profile=profiles[number])
+        assert done.status == 0, done
+    station.emulator = make_emulator(name="other")
+    station.renew_login()
+    path = station.home / "sn-c.csv"
+    path.write_text("serial,deviceId\nsn-c,pump-1\n")
+    done = batch.provision(station, path, profile=profiles[0])
+    assert done.status == 0, done
+
+
+def test_released_devices_that_share_a_device_id_stay_released(station):
+    """As a journal has them that was made again from two."""
+    profile = station.profile("derived-key", {"registrationId": "{serial.lower}"})
+    for serial in ("sn-a", "sn-b"):
+        path = station.home / f"{serial}.csv"
+        path.write_text(f"serial,deviceId\n{serial},pump-1\n")
+        assert batch.provision(station, path, profile=profile).status == 0
+        station.journal.rename(station.home / f"{serial}.db")
+    assert reconcile(station).status == 0
+    for serial in ("sn-a", "sn-b"):
+        done = batch.provision(station, station.home / f"{serial}.csv", profile=profile)
+        assert (done.status, done.json["before"]) == (0, 1), done

@@ -289,7 +289,7 @@ static void content_is_durable_before_its_name(void **state)
 
 	is_recording = true;
 	assert_good(file_write(path, "x", 1, 0600, false, &err), err);
-	assert_string_equal(calls.data, "sync-file link sync-directory ");
+	assert_string_equal(calls.data, "sync-file rename-new sync-directory ");
 	text_done(&calls);
 	assert_good(file_write(path, "x", 1, 0600, true, &err), err);
 	assert_string_equal(calls.data, "sync-file rename sync-directory ");
