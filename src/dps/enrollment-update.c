@@ -139,14 +139,16 @@ static bool explain(const struct sending *sending, const cJSON *now, struct must
 	CLEANUP(text_done) struct text changes = TEXT_MAX(64 * 1024);
 	struct muster_error refusal = *err, second;
 	const char *etag = json_text(now, "etag"), *when = json_text(now, "lastUpdatedDateTimeUtc");
+	char etags[2][160]; /* which look like keys, and are none */
 
 	if (!dps_enrollment_changes(sending->update->before, now, &changes, &second)) {
 		*err = second;
 		return false;
 	}
 	if (is_unchanged(sending, now))
-		text_addf(&changes, "its etag is '%s', not '%s'", PRINTABLE(etag),
-			  PRINTABLE(sending->update->if_match));
+		text_addf(&changes, "its etag is '%s', not '%s'",
+			  text_printable(etags[0], sizeof(etags[0]), etag),
+			  text_printable(etags[1], sizeof(etags[1]), sending->update->if_match));
 	else if (changes.length == 0)
 		text_add(&changes, "it was written without a change that is known here");
 	return muster_fail_native(err, refusal.cause, refusal.origin, refusal.native,

@@ -83,7 +83,8 @@ def test_the_board_that_was_given_up_has_the_reason_and_the_time_of_that(station
     for words in (["retry", "--reason", "looked at"], ["resolve", "--as", state, "--reason", "RMA-77: dead"]):
         more = station.common() if words[0] == "retry" else ["--journal", station.journal]
         done = station.muster("outbox", *words, NAME, *more)
-        assert done.status == 0, done
+        # To be sent again it needs its hardware.
+        assert done.status == (4 if words[0] == "retry" else 0), done
     station.service.delete(NAME)
     assert station.provision(profile, SERIAL, "--tpm", make_tpm("board1").tcti).status == 0
     shown = journal(station, "show", old, "-o", "json").json
