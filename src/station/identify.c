@@ -110,7 +110,6 @@ static struct known_claim claim_of(const struct job *job)
 	if (job->was_known && job->device.state == JOURNAL_RELEASED && job->device.device_id &&
 	    claim.device_id && strcmp(job->device.device_id, claim.device_id) == 0)
 		claim.device_id = NULL;
-
 	if (job->has_ek)
 		known_claim_ek(&claim, &job->ek);
 	else

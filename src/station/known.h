@@ -1,5 +1,5 @@
-/* The duplicate guard: one serial has one key, one key one serial, and one device ID one device, over the whole journal. Private to the
- * station. */
+/* The duplicate guard: one serial has one key, one key one serial, over the whole journal, and one device ID of a hub one device.
+ * Private to the station. */
 #pragma once
 
 #include "muster/ek.h"

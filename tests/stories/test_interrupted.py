@@ -216,14 +216,20 @@ def test_sync_that_was_cut_is_taken_up_by_the_next(station):
     assert {row["state"] for row in station.rows().values()} == {"released"}
 
 
-def test_first_run_that_was_cut_waits_for_the_next(station):
-    """Nobody kept the profile that it was begun with."""
+def killed_at_its_registration(station):
+    """The profile of a first run that kept no copy of it."""
     profile = station.profile("derived-key")
     restart(station, "register:delay-after=300000:count=1")
     run = Run(station, profile)
     wait_until(lambda: station.emulator.requests("register"), 60, "a registration")
     run.stop(signal.SIGKILL)
     restart(station)
+    return profile
+
+
+def test_first_run_that_was_cut_waits_for_the_next(station):
+    """Nobody kept the profile that it was begun with."""
+    profile = killed_at_its_registration(station)
     done = station.sync()
     assert (done.status, done.json) == (0, []) and "1 for their hardware" in done.stderr, done
     assert station.provision(profile, SERIAL).json["verified"] is True
@@ -231,12 +237,7 @@ def test_first_run_that_was_cut_waits_for_the_next(station):
 
 def test_first_run_that_was_cut_is_not_sent_when_it_is_put_back(station):
     """It waits for whoever has the profile; when that is kept for another device, there is one to send it by."""
-    profile = station.profile("derived-key")
-    restart(station, "register:delay-after=300000:count=1")
-    run = Run(station, profile)
-    wait_until(lambda: station.emulator.requests("register"), 60, "a registration")
-    run.stop(signal.SIGKILL)
-    restart(station)
+    profile = killed_at_its_registration(station)
     back = station.muster("outbox", "retry", SERIAL, *station.common(), "-o", "json")
     assert (back.status, back.cause) == (4, "E5181") and "the profile that it was begun with" in back.stderr, back
     waiting = station.muster("outbox", "list", "--journal", station.journal, "-o", "json").json
