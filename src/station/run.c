@@ -2,6 +2,7 @@
 #include "approval.h"
 #include "batch.h"
 #include "custody.h"
+#include "journal-clock.h"
 #include "evidence-lines.h"
 #include "kept-profile.h"
 #include "network.h"
@@ -322,35 +323,10 @@ static bool open_journal(struct run *run, const struct config *config, struct mu
 	       directory_make(run->out_directory, err);
 }
 
-static bool take_time(void *context, const struct journal_entry *entry, struct muster_error *err)
-{
-	int64_t *at_ms = context;
-
-	(void)err;
-	*at_ms = entry->at_ms;
-	return true;
-}
-
-/* Without a network no server's clock is there to hold this one against: time does not go back behind what was written. */
 static bool check_clock(const struct run *run, struct muster_error *err)
 {
-	int64_t now = clock_wall_ms(), last_ms = now;
-	char ours[RFC3339_SIZE], last[RFC3339_SIZE];
-	struct journal_head head;
-	size_t count;
-
-	if (run->way != RUN_OFFLINE || !run->journal)
-		return true;
-	if (!journal_head(run->journal, &head, err) ||
-	    (head.seq > 0 &&
-	     !journal_entries(run->journal, NULL, head.seq - 1, take_time, &last_ms, &count, err)))
-		return false;
-	return last_ms - now <= CLOCK_SKEW_MAX_MS ||
-	       muster_fail(err, CAUSE_CLOCK_SKEWED,
-			   "this station's clock, %s, is behind the last entry of journal '%s', "
-			   "of %s, by more than five minutes",
-			   rfc3339_format(ours, now), PRINTABLE(run->journal_path),
-			   rfc3339_format(last, last_ms));
+	return run->way != RUN_OFFLINE || !run->journal ||
+	       journal_clock_check(run->journal, err);
 }
 
 static bool open_hooks(struct run *run, const struct config *config, struct muster_error *err)

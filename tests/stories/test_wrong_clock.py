@@ -28,7 +28,7 @@ def spool_at(station, clock, profile, serial, *arguments):
 
 
 def assert_refused(done):
-    assert (done.status, done.cause) == (5, "E5202") and "behind the last entry of journal" in done.stderr, done
+    assert (done.status, done.cause) == (5, "E5202") and "is behind an entry of journal" in done.stderr, done
 
 
 @pytest.mark.parametrize("secondary", ["none", "own"])
@@ -55,6 +55,16 @@ def test_without_a_network_a_clock_behind_the_journal_is_refused(station):
     assert_refused(offline(station, profile, "behind-2", env=turn(station, "-6m")))
     assert set(station.rows()) == {first}
     assert spool_at(station, "-2m", profile, "behind-2") in station.rows()
+
+
+def test_a_run_that_failed_for_its_clock_does_not_make_it_believed(station):
+    profile = station.profile("derived-key")
+    spool(station, profile, "behind-1")
+    slow = turn(station, "-400d")
+    assert_refused(offline(station, profile, "behind-2", env=slow))
+    done = station.provision(profile, "behind-2", env=slow)
+    assert (done.status, done.cause) == (5, "E5102"), done
+    assert_refused(offline(station, profile, "behind-3", env=slow))
 
 
 def test_with_a_network_the_journal_of_a_clock_that_was_ahead_is_taken_up_again(station):

@@ -1,0 +1,9 @@
+/* Without a network no server's clock is there to hold this one against: time does not go back behind what was written. Private to
+ * the station. */
+#pragma once
+
+#include "muster/journal.h"
+
+/* CAUSE_CLOCK_SKEWED when the clock is more than five minutes behind the journal: behind the latest of its last entries, but for
+ * those from before a service stood behind one, whose clock had been compared. */
+bool journal_clock_check(struct journal *journal, struct muster_error *err) MUST_CHECK;
