@@ -246,8 +246,10 @@ bool enroll_put_finish(struct job *job, const struct muster_error *outcome,
 bool confirm_applies(const struct job *job)
 {
 	/* Keys of a released one are handed out again when they are those that are enrolled. */
-	return job->enrollment != NULL && !job_is_offline(job) && !job->is_confirmed &&
-	       !(job->run->batch && job->was_released && !job->primary_key.data);
+	bool is_left = job->run->batch && job->was_released && !job->primary_key.data &&
+		       !identify_is_of_other_profile(job);
+
+	return job->enrollment != NULL && !job_is_offline(job) && !job->is_confirmed && !is_left;
 }
 
 bool confirm_read_start(struct job *job, struct muster_error *err)

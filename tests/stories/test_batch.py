@@ -42,6 +42,38 @@ def test_a_manifest_becomes_enrollments_and_nothing_the_second_time(station):
     assert len(requests(station)) == asked
 
 
+def test_devices_that_nobody_asked_to_register_are_verified_when_that_is_asked_for(station):
+    names = serials(6)
+    path = manifest(station, names)
+    assert provision(station, path, "--verify", "none").status == 0
+    assert {row["verification"] for row in station.rows().values()} == {"not-asked"}
+    again = provision(station, path, "--verify", "sample:2")
+    assert again.status == 0, again
+    assert [row["verification"] for row in station.rows().values()].count("verified") == 2
+    assert provision(station, path).status == 0
+    assert {row["verification"] for row in station.rows().values()} == {"verified"}
+    assert_each_once(station, names)
+    asked = len(requests(station))
+    done = provision(station, path)
+    assert done.status == 0 and counts(done) == {"before": 6}, done
+    assert len(requests(station)) == asked
+
+
+def test_devices_that_another_profile_released_are_compared_with_this_one(station):
+    names = serials(3)
+    path = manifest(station, names)
+    assert provision(station, path, "--verify", "none").status == 0
+    same = station.profile("derived-key", {"version": 2}, name="version-2")
+    done = provision(station, path, "--verify", "none", "--begin-anew", profile=same)
+    assert done.status == 0 and counts(done).get("failed", 0) == 0, done
+    other = station.profile("derived-key", {"initialTwin": {"tags": {"line": "9"}}}, name="other")
+    done = provision(station, path, "--verify", "none", "--begin-anew", profile=other)
+    assert (done.status, counts(done)) == (7, {"parked": 3}), done
+    assert "E3101" in done.stderr and "initialTwin" in done.stderr, done
+    assert {row["state"] for row in station.rows().values()} == {"released"}
+    assert_each_once(station, names)
+
+
 # -- What is wrong with a manifest is said before anything happens ---------------------------------------------
 
 
