@@ -19,7 +19,9 @@ enum option_kind {
 	OPTION_FLAG = 1, /* bool; no value */
 	OPTION_COUNT,    /* int; each mention adds one */
 	OPTION_TEXT,     /* const char * */
-	OPTION_NUMBER,   /* int64_t; 0 and up */
+	OPTION_NUMBER,   /* int64_t; 1 and up, so that 0 is "not given" */
+	OPTION_NUMBER_0, /* int64_t; 0 and up */
+	OPTION_FD,       /* int64_t; an open descriptor, never 0: that one is given another number */
 	OPTION_CHOICE,   /* int; the index in `choices` */
 	OPTION_ONE_OF,   /* const char *; one of `choices`, spelled as there */
 	OPTION_BOOL,     /* enum option_bool; "--ee", "--ee true", "--ee=false" */

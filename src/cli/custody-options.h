@@ -30,7 +30,7 @@ extern const char *const custody_key_types[]; /* verb-cert.c */
 	  offsetof(options, member.valid_days), NULL, NULL, 0 }, \
 	{ 0, "ca", NULL, OPTION_FLAG, NULL, "Make it an authority's", \
 	  offsetof(options, member.is_authority), NULL, NULL, 0 }, \
-	{ 0, "path-length", NULL, OPTION_NUMBER, "N", "Authorities that may follow below it; default: 0", \
+	{ 0, "path-length", NULL, OPTION_NUMBER_0, "N", "Authorities that may follow below it; default: 0", \
 	  offsetof(options, member.path_length), NULL, NULL, 0 }, \
 	{ 0, "crl-url", NULL, OPTION_TEXT, "URL", "Where its issuer's CRL is to be had", \
 	  offsetof(options, member.crl_url), NULL, NULL, 0 }

@@ -90,9 +90,10 @@ void help_verb(FILE *stream, const struct verb *verb)
 /* -- The dump --------------------------------------------------------------------------------------------- */
 
 static const char *const kind_names[] = {
-	[OPTION_FLAG] = "flag",     [OPTION_COUNT] = "count",   [OPTION_TEXT] = "text",
-	[OPTION_NUMBER] = "number", [OPTION_CHOICE] = "choice", [OPTION_ONE_OF] = "choice",
-	[OPTION_BOOL] = "bool",     [OPTION_LIST] = "list",     [OPTION_WORDS] = "words",
+	[OPTION_FLAG] = "flag",     [OPTION_COUNT] = "count",     [OPTION_TEXT] = "text",
+	[OPTION_NUMBER] = "number", [OPTION_NUMBER_0] = "number", [OPTION_FD] = "number",
+	[OPTION_CHOICE] = "choice", [OPTION_ONE_OF] = "choice",   [OPTION_BOOL] = "bool",
+	[OPTION_LIST] = "list",     [OPTION_WORDS] = "words",
 };
 
 /* Every row has every member, so that readers need not ask. */

@@ -1,14 +1,12 @@
 /* From argv and the environment into a verb's option struct, by its rows. getopt_long walks the line; what it lets pass
  * (abbreviations) or cannot say (why a line is wrong) is done here. */
-#include <ctype.h>
 #include <getopt.h>
-#include <stdarg.h>
 #include <string.h>
 
 #include "muster/log.h"
 #include "muster/text.h"
 
-#include "cli-internal.h"
+#include "option-values.h"
 
 enum { ROWS_MAX = 96, LONGS_MAX = 192, NAMES_SIZE = 4096, LONG_BASE = 256 };
 
@@ -142,7 +140,7 @@ static int row_of(const struct parse *parse, int code)
 	return -1;
 }
 
-/* -- Values ----------------------------------------------------------------------------------------------- */
+/* -- Fields ----------------------------------------------------------------------------------------------- */
 
 static void *field_of(const struct parse *parse, int index)
 {
@@ -151,110 +149,16 @@ static void *field_of(const struct parse *parse, int index)
 	return (char *)base + parse->rows[index]->offset;
 }
 
-static bool fail_usage(const struct parse *parse, struct muster_error *err, const char *format, ...)
-	PRINTF_LIKE(3, 4);
-
-static bool fail_usage(const struct parse *parse, struct muster_error *err, const char *format, ...)
-{
-	char sentence[512];
-	va_list arguments;
-
-	va_start(arguments, format);
-	vsnprintf(sentence, sizeof(sentence), format, arguments);
-	va_end(arguments);
-	if (strstr(sentence, "did you mean"))
-		return muster_fail(err, CAUSE_USAGE, "%s", sentence);
-	return muster_fail(err, CAUSE_USAGE, "%s (see muster %s%s--help)", sentence,
-			   parse->verb ? verb_full_name(parse->verb) : "", parse->verb ? " " : "");
-}
-
 static bool is_as_az(const struct parse *parse)
 {
 	return parse->verb && parse->verb->is_as_az;
 }
 
-static bool find_choice(const struct parse *parse, const struct option_row *row, const char *named,
-			const char *value, size_t *ret_index, struct muster_error *err)
-{
-	CLEANUP(text_done) struct text names = TEXT_MAX(512);
-	bool is_coloured = text_equal_folded(value, "jsonc") || text_equal_folded(value, "yamlc");
-	const char *nearest;
-	size_t count = 0;
-
-	if (is_as_az(parse) && row->choices == output_formats && is_coloured)
-		value = tolower((unsigned char)*value) == 'j' ? "json" : "yaml";
-	for (; row->choices[count]; count++) {
-		if (is_as_az(parse) ? text_equal_folded(row->choices[count], value)
-				    : strcmp(row->choices[count], value) == 0) {
-			*ret_index = count;
-			return true;
-		}
-		text_addf(&names, "%s%s", count > 0 ? ", " : "", row->choices[count]);
-	}
-	nearest = text_nearest(value, row->choices, count);
-	if (nearest)
-		return fail_usage(parse, err, "%s '%s' is not known; did you mean '%s'?", named,
-				  PRINTABLE(value), nearest);
-	return fail_usage(parse, err, "%s '%s' is none of %s", named, PRINTABLE(value), names.data);
-}
-
-static bool store_bool(const struct parse *parse, const char *named, const char *value,
-		       enum option_bool *field, struct muster_error *err)
-{
-	if (!value || text_equal_folded(value, "true"))
-		*field = OPTION_TRUE;
-	else if (text_equal_folded(value, "false"))
-		*field = OPTION_FALSE;
-	else
-		return fail_usage(parse, err, "%s '%s' is neither true nor false", named,
-				  PRINTABLE(value));
-	return true;
-}
-
 static bool store(const struct parse *parse, int index, const char *named, const char *value,
 		  struct muster_error *err)
 {
-	const struct option_row *row = parse->rows[index];
-	void *field = field_of(parse, index);
-	struct option_list *list = field;
-	size_t choice;
-
-	switch (row->kind) {
-	case OPTION_FLAG:
-		*(bool *)field = true;
-		return true;
-	case OPTION_COUNT:
-		++*(int *)field;
-		return true;
-	case OPTION_TEXT:
-		*(const char **)field = value;
-		return true;
-	case OPTION_NUMBER:
-		if (!text_to_int64(value, 0, INT64_MAX, field))
-			return fail_usage(parse, err, "%s '%s' is not a number", named,
-					  PRINTABLE(value));
-		return true;
-	case OPTION_CHOICE:
-		if (!find_choice(parse, row, named, value, &choice, err))
-			return false;
-		*(int *)field = (int)choice;
-		return true;
-	case OPTION_ONE_OF:
-		if (!find_choice(parse, row, named, value, &choice, err))
-			return false;
-		*(const char **)field = row->choices[choice];
-		return true;
-	case OPTION_BOOL:
-		return store_bool(parse, named, value, field, err);
-	case OPTION_LIST:
-	case OPTION_WORDS:
-		if (list->count == OPTION_LIST_MAX)
-			return fail_usage(parse, err, "%s is given more than %d times", named,
-					  OPTION_LIST_MAX);
-		list->words[list->count++] = value;
-		return true;
-	}
-	abort();
+	return option_store(parse->verb, parse->rows[index], named, value, field_of(parse, index),
+			    err);
 }
 
 static bool is_file_value(const struct parse *parse, const char *value)
@@ -297,18 +201,18 @@ static bool fail_unknown(const struct parse *parse, const char *word, struct mus
 			second = row;
 	}
 	if (first && second)
-		return fail_usage(parse, err, "option '--%s' could be '--%s' or '--%s'",
-				  PRINTABLE(name), first->name, second->name);
+		return option_fail(parse->verb, err, "option '--%s' could be '--%s' or '--%s'",
+				   PRINTABLE(name), first->name, second->name);
 	if (is_as_az(parse) && strcmp(name, "query") == 0)
-		return fail_usage(
-			parse, err,
+		return option_fail(
+			parse->verb, err,
 			"there is no --query: 'muster enrollment list' has conditions and "
 			"--fields NAMES, for all else there is jq(1)");
 	nearest = first ? first->name : text_nearest(name, candidates, parse->long_count);
 	if (nearest)
-		return fail_usage(parse, err, "unknown option '--%s'; did you mean '--%s'?",
-				  PRINTABLE(name), nearest);
-	return fail_usage(parse, err, "unknown option '--%s'", PRINTABLE(name));
+		return option_fail(parse->verb, err, "unknown option '--%s'; did you mean '--%s'?",
+				   PRINTABLE(name), nearest);
+	return option_fail(parse->verb, err, "unknown option '--%s'", PRINTABLE(name));
 }
 
 /* "--log" is --login although there is --login-file too: the name that all others begin with. -1: none is. */
@@ -355,12 +259,12 @@ static bool fail_option(const struct parse *parse, int code, const char *word,
 
 	typed_name(typed, word, optopt < LONG_BASE ? optopt : 0);
 	if (code == ':' && row >= 0)
-		return fail_usage(parse, err, "option '%s' needs a value: %s", typed,
-				  parse->rows[row]->placeholder);
+		return option_fail(parse->verb, err, "option '%s' needs a value: %s", typed,
+				   parse->rows[row]->placeholder);
 	if (!text_has_prefix(word, "--"))
-		return fail_usage(parse, err, "unknown option '%s'", typed);
+		return option_fail(parse->verb, err, "unknown option '%s'", typed);
 	if (is_long_name(parse, word))
-		return fail_usage(parse, err, "option '%s' takes no value", typed);
+		return option_fail(parse->verb, err, "option '%s' takes no value", typed);
 	return fail_unknown(parse, word, err);
 }
 
@@ -432,24 +336,25 @@ static bool take_option(struct parse *parse, int code, const char *word, const c
 		return fail_unknown(parse, word, err);
 	typed_name(typed, word, row->letter);
 	if (is_next_word && is_option(parse, value))
-		return fail_usage(parse, err,
-				  "option '%s' needs a value: %s; one that begins with a dash is "
-				  "written --%s=%s",
-				  typed, row->placeholder, row->name, row->placeholder);
+		return option_fail(parse->verb, err,
+				   "option '%s' needs a value: %s; one that begins with a dash is "
+				   "written --%s=%s",
+				   typed, row->placeholder, row->name, row->placeholder);
 	if (code < LONG_BASE && value && value == strchr(word, '=')) {
 		if (!may_shorten)
-			return fail_usage(
-				parse, err, "there is no '=' behind '%s': it is %s %s, or --%s=%s",
-				typed, typed, row->placeholder, row->name, row->placeholder);
+			return option_fail(parse->verb, err,
+					   "there is no '=' behind '%s': it is %s %s, or --%s=%s",
+					   typed, typed, row->placeholder, row->name,
+					   row->placeholder);
 		value++;
 	}
 	if (is_no_place(parse, row, value))
-		return fail_usage(parse, err,
-				  "option '%s' needs a value: %s; what is given is empty", typed,
-				  row->placeholder);
+		return option_fail(parse->verb, err,
+				   "option '%s' needs a value: %s; what is given is empty", typed,
+				   row->placeholder);
 	if ((row->flags & OPTION_ONCE) && parse->is_seen[index])
-		return fail_usage(parse, err, "option '%s' is given twice; it takes one %s", typed,
-				  row->placeholder);
+		return option_fail(parse->verb, err, "option '%s' is given twice; it takes one %s",
+				   typed, row->placeholder);
 	if ((row->flags & OPTION_SECRET) && !parse->is_seen[index] &&
 	    !is_file_value(parse, value) && parse->shown_count < OPTION_SECRETS_MAX)
 		memcpy(parse->shown[parse->shown_count++], typed, sizeof(typed));
@@ -473,9 +378,9 @@ static bool take_abbreviation(struct parse *parse, int argc, char **argv, const 
 	value = value ? value + 1 : NULL;
 	if (!value && argument_of(parse->rows[row_of(parse, code)]) == required_argument) {
 		if (optind == argc)
-			return fail_usage(parse, err, "option '%s' needs a value: %s",
-					  PRINTABLE(word),
-					  parse->rows[row_of(parse, code)]->placeholder);
+			return option_fail(parse->verb, err, "option '%s' needs a value: %s",
+					   PRINTABLE(word),
+					   parse->rows[row_of(parse, code)]->placeholder);
 		value = argv[optind++];
 	}
 	return take_option(parse, code, word, value, err);
@@ -556,12 +461,12 @@ static bool check_operands(const struct parse *parse, struct muster_error *err)
 	const struct verb *verb = parse->verb;
 
 	if (parse->operand_count < verb->operands_min)
-		return fail_usage(parse, err, "'muster %s' needs %s", verb_full_name(verb),
-				  verb->operands);
+		return option_fail(parse->verb, err, "'muster %s' needs %s", verb_full_name(verb),
+				   verb->operands);
 	if (parse->operand_count > verb->operands_max)
-		return fail_usage(parse, err, "'muster %s' does not take '%s'",
-				  verb_full_name(verb),
-				  PRINTABLE(parse->operands[verb->operands_max]));
+		return option_fail(parse->verb, err, "'muster %s' does not take '%s'",
+				   verb_full_name(verb),
+				   PRINTABLE(parse->operands[verb->operands_max]));
 	return true;
 }
 

@@ -12,6 +12,6 @@
 	  offsetof(options, member.uri), "MUSTER_TOKEN", NULL, 0 }, \
 	{ 0, "pin-file", NULL, OPTION_TEXT, "FILE", "The token's user PIN, in a file of mode 0600", \
 	  offsetof(options, member.pin.file), "MUSTER_PIN_FILE", NULL, 0 }, \
-	{ 0, "pin-fd", NULL, OPTION_NUMBER, "N", "Read the PIN from this open descriptor", \
+	{ 0, "pin-fd", NULL, OPTION_FD, "N", "Read the PIN from this open descriptor", \
 	  offsetof(options, member.pin.fd), NULL, NULL, 0 }
 /* clang-format on */

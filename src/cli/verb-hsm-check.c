@@ -11,7 +11,7 @@ static const struct option_row rows[] = {
 	{ 'p', "profile", NULL, OPTION_TEXT, "FILE", "Only what this profile needs, and all of it", CHECK(profile_path), NULL, NULL, 0 },
 	{ 0, "pin-file", NULL, OPTION_TEXT, "FILE", "The token's user PIN, in a file of mode 0600", CHECK(pin.file),
 	  "MUSTER_PIN_FILE", NULL, 0 },
-	{ 0, "pin-fd", NULL, OPTION_NUMBER, "N", "Read the PIN from this open descriptor", CHECK(pin.fd), NULL, NULL, 0 },
+	{ 0, "pin-fd", NULL, OPTION_FD, "N", "Read the PIN from this open descriptor", CHECK(pin.fd), NULL, NULL, 0 },
 	{ 0 },
 };
 /* clang-format on */

@@ -28,7 +28,7 @@ static const struct option_row rows[] = {
 	  offsetof(struct export_options, csv), NULL, NULL, 0 },
 	{ 0, "entries", NULL, OPTION_FLAG, NULL, "The chain of entries, for verifiers, instead of devices",
 	  offsetof(struct export_options, entries), NULL, NULL, 0 },
-	{ 0, "after", NULL, OPTION_NUMBER, "N", "With --entries: only those behind entry N",
+	{ 0, "after", NULL, OPTION_NUMBER_0, "N", "With --entries: only those behind entry N",
 	  offsetof(struct export_options, after), NULL, NULL, 0 },
 	{ 0, "out", NULL, OPTION_TEXT, "DIR", "With DEVICE: write evidence files there; default: to standard output",
 	  offsetof(struct export_options, out), NULL, NULL, 0 },

@@ -69,7 +69,7 @@ static const struct option_row rows[] = {
 	  offsetof(struct provision_options, request.journal_path), "MUSTER_JOURNAL", NULL, 0 },
 	{ 0, "out", NULL, OPTION_TEXT, "DIR", "Where evidence and key files go",
 	  offsetof(struct provision_options, request.out_directory), "MUSTER_OUT", NULL, 0 },
-	{ 0, "key-fd", NULL, OPTION_NUMBER, "N", "Write derived keys to this open descriptor, not to a file",
+	{ 0, "key-fd", NULL, OPTION_FD, "N", "Write derived keys to this open descriptor, not to a file",
 	  offsetof(struct provision_options, request.key_fd), NULL, NULL, 0 },
 	OPERATOR_ROW(struct provision_options, request.operator_name),
 	{ 0, "offline", NULL, OPTION_FLAG, NULL, "Do the hardware's work alone; muster sync sends the rest later",

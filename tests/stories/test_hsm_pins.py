@@ -47,7 +47,23 @@ def test_from_a_descriptor(show, token):
 
 def test_a_descriptor_that_is_none(show):
     refused = show("--pin-fd", "77")
-    assert (refused.status, refused.cause) == (2, "E4002"), refused
+    assert (refused.status, refused.cause) == (2, "E1001"), refused
+
+
+@pytest.mark.parametrize("number", range(3, 12))
+def test_a_descriptor_that_only_muster_has(show, number):
+    """Nothing of its own is taken for it: where it has a journal or a lock, for one."""
+    refused = show("--pin-fd", str(number))
+    assert (refused.status, refused.cause) == (2, "E1001") and "not an open descriptor" in refused.stderr, refused
+
+
+def test_from_standard_input(show, token, tmp_path):
+    """Before a file that the environment names."""
+    write_secret(tmp_path / "another", "0000")
+    write_secret(tmp_path / "pin", token.pin)
+    with open(tmp_path / "pin") as stdin:
+        done = show("--pin-fd", "0", stdin=stdin, env={"MUSTER_PIN_FILE": tmp_path / "another"})
+    assert (done.status, done.json["loggedIn"]) == (0, True), done
 
 
 def test_from_the_service_manager(show, token, tmp_path):

@@ -8,6 +8,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "../../src/cli/cli-internal.h"
 #include "temporary.h"
@@ -16,7 +17,7 @@ struct options {
 	const char *profile;
 	const char *login;
 	bool dry_run;
-	int64_t count;
+	int64_t count, behind, fd;
 	int state;
 	const char *word;
 	int edge; /* enum option_bool */
@@ -35,6 +36,8 @@ static const struct option_row rows[] = {
 	{ 0, "loud", NULL, OPTION_FLAG, NULL, "", offsetof(struct options, dry_run), NULL, NULL, 0 },
 	{ 0, "login-file", NULL, OPTION_TEXT, "FILE", "", offsetof(struct options, login), NULL, NULL, 0 },
 	{ 0, "dry-run", NULL, OPTION_FLAG, NULL, "", offsetof(struct options, dry_run), NULL, NULL, 0 },
+	{ 0, "behind", NULL, OPTION_NUMBER_0, "N", "", offsetof(struct options, behind), NULL, NULL, 0 },
+	{ 0, "fd", NULL, OPTION_FD, "N", "", offsetof(struct options, fd), NULL, NULL, 0 },
 	{ 'c', "count", NULL, OPTION_NUMBER, "N", "", offsetof(struct options, count), "MUSTER_TEST_COUNT", NULL, 0 },
 	{ 0, "state", NULL, OPTION_CHOICE, "STATE", "", offsetof(struct options, state), NULL, states, 0 },
 	{ 0, "word", NULL, OPTION_ONE_OF, "WORD", "", offsetof(struct options, word), NULL, states, 0 },
@@ -269,6 +272,19 @@ static void checks_numbers_and_choices(void **state)
 	assert_false(parse(&exact, "--count=x", NULL));
 	refuses("--count 'x' is not a number");
 	assert_false(parse(&exact, "--count=-1", NULL));
+	assert_false(parse(&exact, "--count=0", NULL));
+	refuses("--count is 1 at least");
+	assert_true(parse(&exact, "--behind=0", NULL));
+	assert_int_equal(options.behind, 0);
+	assert_false(parse(&exact, "--behind=-1", NULL));
+	assert_true(parse(&exact, "--fd=2", NULL));
+	assert_int_equal(options.fd, 2);
+	assert_true(parse(&exact, "--fd=0", NULL));
+	assert_true(options.fd > 2);
+	close((int)options.fd);
+	assert_false(parse(&exact, "--fd=77", NULL));
+	refuses("--fd '77' is not an open descriptor");
+	assert_false(parse(&exact, "--fd=4294967296", NULL));
 	assert_false(parse(&exact, "--state=disable", NULL));
 	refuses("did you mean 'disabled'");
 	assert_false(parse(&exact, "-o", "xml", NULL));
