@@ -43,6 +43,14 @@ static bool waits_for_time(const struct job *job)
 	return job->operation == OPERATION_TIMER || job->operation == OPERATION_TURN;
 }
 
+static bool waits_for_answers(const struct loop *loop)
+{
+	for (size_t i = 0; i < loop->count; i++)
+		if (loop->jobs[i]->operation != OPERATION_NONE && !waits_for_time(loop->jobs[i]))
+			return true;
+	return false;
+}
+
 /* A TPM that was unplugged answers no more, though its worker may wait for that. */
 static bool lost_its_tpm(const struct loop *loop, const struct job *job)
 {
@@ -156,13 +164,24 @@ static bool read_signal(const struct loop *loop)
 	return true;
 }
 
+static void tell_stop(const struct loop *loop)
+{
+	if (waits_for_answers(loop))
+		log_warning("stopping; what is under way has %d seconds to end, and none after "
+			    "another signal",
+			    PARK_GRACE_MS / 1000);
+	else
+		log_info("stopping; all devices are left in a recorded state");
+}
+
 static void take_signal(struct loop *loop)
 {
 	if (!read_signal(loop))
 		return;
 	if (loop->park_by_ms == INT64_MAX)
-		loop->park_by_ms = clock_now_ms() + PARK_GRACE_MS;
-	log_info("stopping; the device will be left in a recorded state");
+		tell_stop(loop);
+	/* Who asks twice does not want to wait. */
+	loop->park_by_ms = loop->park_by_ms == INT64_MAX ? clock_now_ms() + PARK_GRACE_MS : 0;
 	journal_hasten(loop->run->journal);
 	stop_run(loop->run);
 }

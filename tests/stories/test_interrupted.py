@@ -83,6 +83,19 @@ def test_while_the_service_does_not_answer(station, operation, number):
     finishes(station, profile)
 
 
+def test_a_second_signal_does_not_wait_for_what_is_under_way(station):
+    restart(station, "put:delay-after=300000:count=1")
+    profile = station.profile("derived-key")
+    run = Run(station, profile)
+    wait_until(lambda: station.emulator.requests("put"), 60, "a put")
+    run.process.send_signal(signal.SIGINT)
+    run.hear("stopping; what is under way has 10 seconds to end")
+    said, took = run.stop(signal.SIGINT)
+    assert run.process.returncode == 130 and "E7005" in said, said
+    assert took < GRACE_S
+    finishes(station, profile)
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP], ids=lambda number: number.name)
 def test_while_the_tpm_does_not_answer(station, tpm, number):
     profile = station.profile("tpm")
