@@ -73,6 +73,8 @@ struct http_request {
 	bool allow_plain_loopback; /* http:// to 127.0.0.1, [::1] or localhost; for webhooks under test */
 };
 
+/* A whole address of that scheme, without a user or password in it. */
+bool http_is_https(const char *url);
 /* CAUSE_INTERNAL when the value could end the line. */
 bool http_request_header(struct http_request *request, const char *name, const char *value,
 			 struct muster_error *err) MUST_CHECK;

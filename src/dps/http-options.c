@@ -134,6 +134,20 @@ static bool may_be_plain(const struct http_request *request, const char *host)
 	       http_is_loopback(host);
 }
 
+bool http_is_https(const char *url)
+{
+	CURLU *parts = curl_url();
+	char *scheme = NULL;
+	bool is_https = parts &&
+			curl_url_set(parts, CURLUPART_URL, url, CURLU_DISALLOW_USER) == CURLUE_OK &&
+			curl_url_get(parts, CURLUPART_SCHEME, &scheme, 0) == CURLUE_OK &&
+			strcmp(scheme, "https") == 0;
+
+	curl_free(scheme);
+	curl_url_cleanup(parts);
+	return is_https;
+}
+
 /* https always; http only where and when the request says so. */
 static bool check_url(struct http_transfer *transfer, bool *ret_is_plain, struct muster_error *err)
 {

@@ -77,6 +77,13 @@ bool hook_check(const struct config_hook *hook, struct muster_error *err)
 			err, CAUSE_USAGE,
 			"hook '%s' in muster.yaml needs one of command, webhook and folder",
 			PRINTABLE(hook->name));
+	/* It is not shown: there may be a password in it. */
+	if (hook->webhook && !http_is_https(hook->webhook))
+		return muster_fail(
+			err, CAUSE_USAGE,
+			"the webhook of hook '%s' in muster.yaml is no https address that can be used; "
+			"user and password do not belong into it",
+			PRINTABLE(hook->name));
 	return hook->command.count == 0 || hook->command.items[0][0] == '/' ||
 	       muster_fail(err, CAUSE_USAGE,
 			   "the command of hook '%s' in muster.yaml is no absolute path",

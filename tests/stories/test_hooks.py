@@ -443,11 +443,12 @@ def test_a_secret_that_is_none_is_found_before_anything(station, configure, secr
     assert verdict(station) == "fail"
 
 
-@pytest.mark.parametrize("hook", [{}, {"folder": "/tmp", "webhook": "https://localhost/"}, {"command": ["relative"]}])
+@pytest.mark.parametrize("hook", [{}, {"folder": "/tmp", "webhook": "https://localhost/"}, {"command": ["relative"]},
+                                  {"webhook": "https://bench:s3cret@localhost/in?code=s3cret"}])
 def test_a_hook_without_one_clear_place_is_refused_before_anything(station, configure, hook):
     configure({"mes": {"on": ["unit-done"], **hook}})
     done = station.provision(station.profile("derived-key"), "HOOK-1")
-    assert (done.status, done.cause) == (2, "E1001"), done
+    assert (done.status, done.cause) == (2, "E1001") and "s3cret" not in done.stdout + done.stderr, done
     assert station.emulator.changes() == []
 
 
