@@ -145,6 +145,7 @@ static bool provision_plugged(struct run *run, struct muster_error *err)
 
 	if (!watch_open(&watch, run, err) || !loop_run(run, &watch.feed, err))
 		return false;
+	watch_tell_rest(&watch);
 	*err = watch.failure;
 	return watch.failure.code == MUSTER_OK;
 }

@@ -166,14 +166,20 @@ static bool is_blocked(const struct watch *watch, const struct plugged *plugged)
 /* When no serial can come any more the device goes without one, and its job says what is missing. */
 static bool has_serial(struct watch *watch, struct plugged *plugged)
 {
-	const struct station_request *request = watch->run->request;
+	const char *socket = plugged->tpm.socket;
 
 	if (!plugged->serial)
-		plugged->serial = serial_lines_take(&watch->serials, plugged->tpm.socket);
-	if (plugged->serial || !watch->needs_serials || watch->serials.fd < 0)
+		plugged->serial = serial_lines_take(&watch->serials, socket);
+	if (plugged->serial || !watch->needs_serials)
 		return true;
-	if (!plugged->was_told && request->progress)
-		request->progress(request->context, plugged->tpm.socket, "waits for its serial");
+	if (watch->serials.fd < 0) {
+		log_warning("socket '%s': there is no serial for its board, and where they came "
+			    "from has ended: begin the watch anew",
+			    PRINTABLE(socket));
+		return true;
+	}
+	if (!plugged->was_told)
+		log_warning("socket '%s': its board waits for its serial", PRINTABLE(socket));
 	plugged->was_told = true;
 	return false;
 }
@@ -239,6 +245,14 @@ static void plugged_ended(struct feed *feed, uint64_t plug)
 		plugged->state = PLUGGED_DONE;
 }
 
+void watch_tell_rest(const struct watch *watch)
+{
+	for (size_t i = 0; i < watch->count; i++)
+		if (watch->rows[i].state == PLUGGED_WAITING)
+			log_warning("socket '%s': ended before its board was begun",
+				    PRINTABLE(watch->rows[i].tpm.socket));
+}
+
 /* -- Beginning ------------------------------------------------------------------------------------------------- */
 
 static bool put_serials(struct watch *watch, const struct station_watch *request,
@@ -249,6 +263,16 @@ static bool put_serials(struct watch *watch, const struct station_watch *request
 				      request->serials[i].serial, err))
 			return false;
 	return true;
+}
+
+static bool check_serials(const struct watch *watch, struct muster_error *err)
+{
+	return !watch->needs_serials || watch->serials.fd >= 0 || watch->serials.count > 0 ||
+	       muster_fail(
+		       err, CAUSE_SERIAL_MISSING,
+		       "profile '%s' makes IDs from the serial, and nothing says where those of "
+		       "boards in sockets come from: pass --serials FILE or --serial SOCKET=TEXT",
+		       PRINTABLE(watch->run->profile.name));
 }
 
 bool watch_open(struct watch *watch, const struct run *run, struct muster_error *err)
@@ -265,7 +289,7 @@ bool watch_open(struct watch *watch, const struct run *run, struct muster_error 
 		.serials = { .map = request->sockets, .fd = request->serials_fd },
 		.needs_serials = profile_needs_serial(&run->profile),
 	};
-	if (!put_serials(watch, request, err) ||
+	if (!put_serials(watch, request, err) || !check_serials(watch, err) ||
 	    !plug_watch_open(request->sockets, &watch->plugs, err) ||
 	    !attached_tpms_list(request->sockets, &there, err))
 		return false;

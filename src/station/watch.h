@@ -33,5 +33,7 @@ struct watch {
 
 /* What is plugged in already is taken too. */
 bool watch_open(struct watch *watch, const struct run *run, struct muster_error *err) MUST_CHECK;
+/* Warns of boards that were not begun. */
+void watch_tell_rest(const struct watch *watch);
 /* For CLEANUP. */
 void watch_done(struct watch *watch);

@@ -147,7 +147,7 @@ def test_serials_come_as_they_are_scanned(bench, make_bench):
     bench.machine.plug(2, port(2))
     watch = Watch(bench, bench.station.profile("tpm", BY_SERIAL), "--serial", "2=SN-2", "--serials", "-")
     assert (watch.row()["device"], watch.said) == ("SN-2", "")
-    watch.hear("1: waits for its serial")
+    watch.hear("socket '1': its board waits for its serial")
     watch.scan("7\tSN-7")
     watch.hear("serials, line 1: [E1001] the map has no socket '7'")
     watch.scan("SN-8")
@@ -176,7 +176,7 @@ def test_serials_of_several_writers_come_by_a_fifo(bench, make_bench):
     watch = Watch(bench, bench.station.profile("tpm", BY_SERIAL), "--serials", "-", stdin=held)
     for number in (1, 2):
         bench.machine.plug(number, port(number))
-        watch.hear(f"{number}: waits for its serial")
+        watch.hear(f"socket '{number}': its board waits for its serial")
         path.write_text(f"{number}\tSN-{number}\n")
         assert watch.row()["device"] == f"SN-{number}"
     assert watch.stop() == (0, []), watch.said
@@ -186,10 +186,28 @@ def test_serials_of_several_writers_come_by_a_fifo(bench, make_bench):
 def test_without_a_serial_that_can_come_a_board_fails(bench, make_bench):
     make_bench(1)
     bench.machine.plug(1, port(1))
-    watch = Watch(bench, bench.station.profile("tpm", BY_SERIAL))
+    watch = Watch(bench, bench.station.profile("tpm", BY_SERIAL), "--serials", "-")
+    watch.process.stdin.close()
     row = watch.row()
     assert (row["socket"], row["state"], row["cause"]) == ("1", "failed", "E1302"), row
+    watch.hear("socket '1': there is no serial for its board, and where they came from has ended")
     assert watch.stop()[0] == 2 and bench.station.service.enrollments() == []
+
+
+def test_a_watch_that_nobody_gives_serials_is_refused(bench, make_bench):
+    make_bench(1)
+    bench.machine.plug(1, port(1))
+    watch = Watch(bench, bench.station.profile("tpm", BY_SERIAL))
+    watch.hear("--serials FILE or --serial SOCKET=TEXT")
+    assert watch.process.wait(timeout=120) == 2 and watch.rows.line() is None and "E1302" in watch.said, watch.said
+
+
+def test_boards_that_wait_in_vain_are_named_at_the_end(bench, make_bench):
+    make_bench(1)
+    bench.machine.plug(1, port(1))
+    watch = Watch(bench, bench.station.profile("tpm", BY_SERIAL), "--serials", "-")
+    watch.hear("socket '1': its board waits for its serial")
+    assert watch.stop()[0] == 0 and "socket '1': ended before its board was begun" in watch.said, watch.said
 
 
 def test_a_signal_parks_what_is_under_way(bench, make_bench):
