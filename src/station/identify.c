@@ -406,7 +406,8 @@ static bool look_into_journal(struct job *job, struct muster_error *err)
 	    !known_check(journal, &claim, err))
 		return false;
 	if (!job->was_known)
-		return true;
+		return known_check_letters(journal, &claim, job->run->profile.batch.lookalikes,
+					   err);
 	if (!resume_from_journal(job, err) || !spool_check_fit(job, err) ||
 	    !check_token(job, err) || !certificate_terms_check(job, err) ||
 	    !wrap_check_owner(job, err))

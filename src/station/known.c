@@ -1,10 +1,13 @@
 #include "known.h"
 
+#include <ctype.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "muster/clock.h"
 #include "muster/ek-trust.h"
+#include "muster/log.h"
 
 void known_claim_ek(struct known_claim *claim, const struct ek_public *ek)
 {
@@ -129,6 +132,43 @@ bool known_check(struct journal *journal, const struct known_claim *claim, struc
 	if (found && !is_same(claim, &by_key))
 		return known_fail(claim, &by_key, CAUSE_KEY_TAKEN, err);
 	return check_device_id(journal, claim, err);
+}
+
+static bool check_turned(struct journal *journal, const struct known_claim *claim, int (*turn)(int),
+			 bool is_refused, struct muster_error *err)
+{
+	CLEANUP(journal_device_done) struct journal_device other = { 0 };
+	CLEANUP(freep) char *turned = strdup(claim->serial);
+	struct muster_error clash;
+	bool found = false;
+
+	if (!turned)
+		return muster_fail_memory(err);
+	for (char *c = turned; *c; c++)
+		*c = (char)turn((unsigned char)*c);
+	if (strcmp(turned, claim->serial) == 0)
+		return true;
+	if (!find_live(journal, JOURNAL_BY_SERIAL, turned, &other, &found, err))
+		return false;
+	if (!found || is_same(claim, &other))
+		return true;
+	known_fail(claim, &other, CAUSE_SERIAL_TAKEN, &clash);
+	muster_error_prefix(&clash, "they differ only by letter case");
+	if (is_refused)
+		*err = clash;
+	else
+		log_warning("%s, going on", clash.message);
+	return !is_refused;
+}
+
+bool known_check_letters(struct journal *journal, const struct known_claim *claim,
+			 enum profile_lookalikes what, struct muster_error *err)
+{
+	bool is_refused = what == PROFILE_LOOKALIKES_REFUSE;
+
+	return !claim->serial || what == PROFILE_LOOKALIKES_PASS ||
+	       (check_turned(journal, claim, tolower, is_refused, err) &&
+		check_turned(journal, claim, toupper, is_refused, err));
 }
 
 bool known_check_certificate(struct journal *journal, const struct known_claim *claim,

@@ -4,6 +4,7 @@
 
 #include "muster/ek.h"
 #include "muster/journal.h"
+#include "muster/profile.h"
 
 /* Who says to be who. Texts borrowed; NULL or "" is "not known". */
 struct known_claim {
@@ -29,6 +30,10 @@ bool known_check(struct journal *journal, const struct known_claim *claim, struc
 	MUST_CHECK;
 /* CAUSE_EK_CERTIFICATE_TAKEN when this certificate, which is not for the key of the claim, is for the key of a live
  * device. */
+/* A scanner whose letters are turned the other way reads another board's serial: warns of a live device whose serial is this one in
+ * capitals or small letters, or refuses (CAUSE_SERIAL_TAKEN). */
+bool known_check_letters(struct journal *journal, const struct known_claim *claim,
+			 enum profile_lookalikes what, struct muster_error *err) MUST_CHECK;
 bool known_check_certificate(struct journal *journal, const struct known_claim *claim,
 			     const X509 *certificate, struct muster_error *err) MUST_CHECK;
 /* Both records in one sentence. */

@@ -33,6 +33,18 @@ def test_in_another_socket(station, make_tpm):
     assert again.json["evidence"] == done.json["evidence"] and creates(station) == ["create"]
 
 
+@pytest.mark.parametrize("what, status", [("warn", 0), ("refuse", 7), ("pass", 0)])
+def test_another_device_whose_serial_differs_by_letter_case(station, what, status):
+    """A scanner with its capitals locked: the IDs differ, so nothing else would tell."""
+    assert station.provision(station.profile("derived-key", {"registrationId": "one-{serial.lower}"}), "ab-1").status == 0
+    other = station.profile("derived-key", {"registrationId": "two-{serial.lower}", "batch": {"lookAlikes": what}}, name="two")
+    done = station.provision(other, "AB-1")
+    assert done.status == status and ("differ only by letter case" in done.stderr) == (what != "pass"), done
+    assert (done.cause == "E3102") == (what == "refuse"), done
+    done = station.provision(other, "AB-2")
+    assert done.status == 0 and "letter case" not in done.stderr, done
+
+
 @pytest.mark.parametrize("serial", ["key-0001", "Key-0001"])
 def test_under_another_spelling_of_its_serial(station, serial):
     """Registration IDs have no letter case: it would be the same device for the service."""
