@@ -70,9 +70,10 @@ bool hsm_token_initialise(struct hsm *hsm, const char *uri, const char *label,
 			  struct muster_error *err) MUST_CHECK;
 
 /* Logs the user in with one C_Login, never a second: the token is read again first, and refused when it has become
- * another one, is locked, is on its last try, or has seen a wrong PIN (unless accept_low_count). */
+ * another one, is locked, is on its last try, or has seen a wrong PIN (unless accept_low_count). *ret_accepted is false where
+ * somebody was logged in already: the PIN was not looked at, and is not kept for a login after a lost session. */
 bool hsm_login(struct hsm *hsm, const struct secret *pin, bool accept_low_count,
-	       struct muster_error *err) MUST_CHECK;
+	       bool *ret_accepted, struct muster_error *err) MUST_CHECK;
 
 /* Is this the failure of a call whose session or login is no longer there? */
 bool hsm_is_lost(const struct muster_error *failure);

@@ -72,10 +72,13 @@ static bool read_pin(const struct worker_message *request, struct secret *pin,
 HANDLER(handle_login)
 {
 	CLEANUP(secret_done) struct secret pin = { 0 };
+	bool is_accepted;
 
-	(void)reply;
-	return read_pin(request, &pin, err) &&
-	       hsm_login(context, &pin, worker_u64(request, FIELD_PIN_STATE) == 1, err);
+	if (!read_pin(request, &pin, err) ||
+	    !hsm_login(context, &pin, worker_u64(request, FIELD_PIN_STATE) == 1, &is_accepted, err))
+		return false;
+	worker_add_u64(reply, FIELD_PIN_STATE, is_accepted);
+	return true;
 }
 
 /* A new PIN as a person typed it the first time. */

@@ -72,11 +72,12 @@ static bool check_length(const CK_TOKEN_INFO *token, const struct secret *pin,
 }
 
 bool hsm_login(struct hsm *hsm, const struct secret *pin, bool accept_low_count,
-	       struct muster_error *err)
+	       bool *ret_accepted, struct muster_error *err)
 {
 	CK_TOKEN_INFO token;
 	CK_RV rv;
 
+	*ret_accepted = false;
 	if (!hsm_require_token(hsm, err))
 		return false;
 	if (hsm->is_logged_in)
@@ -94,5 +95,7 @@ bool hsm_login(struct hsm *hsm, const struct secret *pin, bool accept_low_count,
 		return hsm_fail(err, rv, "C_Login");
 	}
 	hsm->is_logged_in = true;
-	return secret_copy(&hsm->pin, pin->data, pin->size, err);
+	/* Where somebody is logged in already, the PIN was not looked at. */
+	*ret_accepted = rv == CKR_OK;
+	return !*ret_accepted || secret_copy(&hsm->pin, pin->data, pin->size, err);
 }

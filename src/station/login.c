@@ -46,6 +46,8 @@ static bool check_flags(const struct token_facts *token, struct muster_error *er
 
 static const char *warning_of(const struct token_facts *token, enum pin_memory memory)
 {
+	if (memory == PIN_UNCERTAIN)
+		return "It is not known whether the last PIN was accepted. ";
 	if (memory == PIN_REFUSED_BEFORE)
 		return "The last PIN was refused. ";
 	return token_has_flag(token, "user-pin-count-low") ? "A wrong PIN was tried before. " : "";
@@ -62,7 +64,7 @@ struct pin_token token_pin_of(const struct token_facts *token, bool is_officer)
 	};
 }
 
-bool token_login_request(struct worker_message *request, const struct token_facts *token,
+bool token_login_request(struct worker_message *request, struct token_facts *token,
 			 const struct station_pin *pin, const struct token_uri *uri,
 			 struct muster_error *err)
 {
@@ -74,13 +76,8 @@ bool token_login_request(struct worker_message *request, const struct token_fact
 	worker_request_init(request, WORKER_HSM_LOGIN);
 	if (!pin_recall(&remembered, &memory, err) || !check_flags(token, err))
 		return false;
-	if (memory == PIN_REFUSED_BEFORE && login_has_pin(pin, uri))
-		return muster_fail(
-			err, CAUSE_PIN_REMEMBERED,
-			"logging in to token '%s' (serial %s): its last PIN was refused, so no other is tried",
-			PRINTABLE(token->label), PRINTABLE(token->serial));
-	if (!pin_prepare(&remembered, err))
-		return false;
+	if (login_has_pin(pin, uri) && !pin_check(&remembered, memory, err))
+		return muster_error_prefix(err, "logging in");
 	snprintf(question, sizeof(question),
 		 "%sPIN of token '%s' (serial %s): ", warning_of(token, memory),
 		 PRINTABLE(token->label), PRINTABLE(token->serial));
@@ -90,22 +87,20 @@ bool token_login_request(struct worker_message *request, const struct token_fact
 		return muster_error_prefix(err, "logging in to token '%s'",
 					   PRINTABLE(token->label));
 	}
-	worker_add_u64(request, FIELD_PIN_STATE, typed || memory == PIN_ACKNOWLEDGED);
+	if (!pin_try_begin(&remembered, typed, &token->attempt, err))
+		return muster_error_prefix(err, "logging in");
+	worker_add_u64(request, FIELD_PIN_STATE,
+		       typed || token->attempt.before == PIN_ACKNOWLEDGED);
 	return true;
-}
-
-static void note_refusal(const struct token_facts *token, struct muster_error *failure)
-{
-	struct pin_token remembered = token_pin_of(token, false);
-	struct muster_error storage;
-
-	if (failure->cause == CAUSE_PIN_REFUSED && !pin_remember_refusal(&remembered, &storage))
-		muster_error_prefix(failure, "%s", storage.message);
 }
 
 static void told(void *context, struct muster_error *failure)
 {
-	note_refusal(context, failure);
+	struct pin_token remembered = token_pin_of(context, false);
+	struct muster_error storage;
+
+	if (failure->cause == CAUSE_PIN_REFUSED && !pin_remember_refusal(&remembered, &storage))
+		muster_error_prefix(failure, "%s", storage.message);
 }
 
 void token_watch(struct token_facts *token, struct worker *worker)
@@ -113,15 +108,42 @@ void token_watch(struct token_facts *token, struct worker *worker)
 	worker_watch(worker, told, token);
 }
 
-bool token_login_settle(const struct token_facts *token, const struct muster_error *outcome,
-			struct muster_error *err)
+/* Only what a worker says before it calls the token, or what the token says about no PIN in particular, is sure not to have
+ * been a try. */
+enum pin_answer token_pin_answer(const struct muster_error *failure)
+{
+	static const enum muster_cause untried[] = {
+		CAUSE_WORKER_START,        CAUSE_MODULE_UNUSABLE, CAUSE_PIN_MISSING,
+		CAUSE_SECRET_INVALID,      CAUSE_NEW_PIN_REFUSED, CAUSE_TOKEN_GONE,
+		CAUSE_TOKEN_UNINITIALISED, CAUSE_PIN_REMEMBERED,  CAUSE_PIN_FINAL_TRY,
+		CAUSE_PIN_LOCKED,          CAUSE_PIN_COUNT_LOW,   CAUSE_TOKEN_NOT_FOUND,
+		CAUSE_TOKEN_AMBIGUOUS,     CAUSE_TOKEN_IN_USE,    CAUSE_LABEL_TAKEN,
+	};
+	bool is_of_token = failure->origin == ORIGIN_PKCS11 && failure->cause != CAUSE_PIN_LOCKED &&
+			   failure->cause != CAUSE_TOKEN_UNINITIALISED;
+
+	if (failure->cause == CAUSE_PIN_REFUSED)
+		return PIN_WAS_REFUSED;
+	for (size_t i = 0; i < ARRAY_SIZE(untried) && !is_of_token; i++)
+		if (untried[i] == failure->cause)
+			return PIN_WAS_NOT_TRIED;
+	return PIN_ANSWER_UNKNOWN;
+}
+
+bool token_login_settle(struct token_facts *token, const struct worker_message *reply,
+			const struct muster_error *outcome, struct muster_error *err)
 {
 	struct pin_token remembered = token_pin_of(token, false);
+	struct muster_error storage;
 
 	station_forget_typed();
 	if (outcome->code == MUSTER_OK)
-		return pin_forget(&remembered, err);
+		return pin_try_end(&remembered, &token->attempt,
+				   worker_u64(reply, FIELD_PIN_STATE) == 1 ? PIN_WAS_ACCEPTED
+									   : PIN_WAS_NOT_TRIED,
+				   err);
 	*err = *outcome;
-	note_refusal(token, err);
+	if (!pin_try_end(&remembered, &token->attempt, token_pin_answer(outcome), &storage))
+		muster_error_prefix(err, "%s", storage.message);
 	return muster_error_prefix(err, "logging in to token '%s'", PRINTABLE(token->label));
 }

@@ -10,6 +10,8 @@
 #include "muster/cleanup.h"
 #include "muster/error.h"
 
+#include "pin.h"
+
 struct job;
 
 /* A token as it showed itself when it was opened. */
@@ -20,6 +22,7 @@ struct token_facts {
 	char *model;
 	char *flag_words; /* "initialized login-required ..." */
 	uint64_t slot;
+	struct pin_try attempt; /* under way */
 };
 
 struct lease; /* one worker with its sessions */

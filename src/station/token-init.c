@@ -30,6 +30,11 @@ static bool put_fd(struct worker_message *request, int fd)
 	return fd > 0;
 }
 
+static bool is_typed(const struct station_pin *pin)
+{
+	return pin->fd <= 0 && !pin->file;
+}
+
 /* What can be opened is opened before anything is done with the token. */
 static bool open_pin(const struct station_pin *pin, struct worker_message *request,
 		     struct muster_error *err)
@@ -37,8 +42,7 @@ static bool open_pin(const struct station_pin *pin, struct worker_message *reque
 	static const struct token_uri no_source;
 	bool typed;
 
-	return (pin->fd <= 0 && !pin->file) ||
-	       put_fd(request, login_open_pin(pin, &no_source, "", &typed, err));
+	return is_typed(pin) || put_fd(request, login_open_pin(pin, &no_source, "", &typed, err));
 }
 
 static void init_request(const struct visit *visit, enum worker_verb verb,
@@ -90,46 +94,47 @@ static bool may_try(const struct token_facts *before, const struct station_pin *
 		    struct muster_error *err)
 {
 	const struct pin_token officer = token_pin_of(before, true);
-	bool is_typed = so_pin->fd <= 0 && !so_pin->file;
 	enum pin_memory memory;
 
 	if (!token_has_flag(before, "initialized"))
 		return true;
 	if (!pin_recall(&officer, &memory, err))
 		return false;
-	if (memory == PIN_REFUSED_BEFORE && !is_typed)
-		return muster_fail(
-			err, CAUSE_PIN_REMEMBERED,
-			"token '%s' (serial %s) refused its last SO-PIN, so no other is tried",
-			PRINTABLE(before->label), PRINTABLE(before->serial));
-	return pin_prepare(&officer, err);
+	return is_typed(so_pin) || pin_check(&officer, memory, err);
 }
 
-static void note_refusal(const struct token_facts *before, struct muster_error *failure)
+/* The token that is wiped takes its SO-PIN. */
+static bool send(struct visit *visit, struct token_facts *before, bool is_typed,
+		 struct worker_message *request, struct worker_message *reply,
+		 struct muster_error *err)
 {
 	const struct pin_token officer = token_pin_of(before, true);
 	struct muster_error storage;
 
-	if (failure->cause == CAUSE_PIN_REFUSED && token_has_flag(before, "initialized") &&
-	    !pin_remember_refusal(&officer, &storage))
-		muster_error_prefix(failure, "%s", storage.message);
+	if (!token_has_flag(before, "initialized"))
+		return worker_call(visit->worker, request, reply, err);
+	if (!pin_try_begin(&officer, is_typed, &before->attempt, err))
+		return false;
+	if (worker_call(visit->worker, request, reply, err))
+		return pin_try_end(&officer, &before->attempt, PIN_WAS_ACCEPTED, err);
+	if (!pin_try_end(&officer, &before->attempt, token_pin_answer(err), &storage))
+		muster_error_prefix(err, "%s", storage.message);
+	return false;
 }
 
-/* What it was has both PINs anew. */
+/* What it was has a user PIN anew, too. */
 static bool forget(const struct token_facts *before, struct muster_error *err)
 {
-	const struct pin_token officer = token_pin_of(before, true),
-			       user = token_pin_of(before, false);
+	const struct pin_token user = token_pin_of(before, false);
 
-	return !token_has_flag(before, "initialized") ||
-	       (pin_forget(&officer, err) && pin_forget(&user, err));
+	return !token_has_flag(before, "initialized") || pin_forget(&user, err);
 }
 
 /* -- Making it --------------------------------------------------------------------------------------------------- */
 
 /* Both PINs are there before the token is touched. */
 static bool set_up(struct visit *visit, const struct station_init *request,
-		   struct muster_error *err)
+		   struct token_facts *before, struct muster_error *err)
 {
 	CLEANUP(worker_message_done) struct worker_message first = { 0 }, second = { 0 };
 	CLEANUP(worker_message_done) struct worker_message nothing = { 0 }, reply = { 0 };
@@ -140,7 +145,7 @@ static bool set_up(struct visit *visit, const struct station_init *request,
 	       type_pin(visit, "SO-PIN of the new token: ", &first, err) &&
 	       worker_call(visit->worker, &first, &nothing, err) &&
 	       type_pin(visit, "User PIN of the new token: ", &second, err) &&
-	       worker_call(visit->worker, &second, &reply, err) &&
+	       send(visit, before, is_typed(&request->so_pin), &second, &reply, err) &&
 	       token_facts_take(&visit->token, &reply, err);
 }
 
@@ -149,12 +154,8 @@ static bool initialise(struct visit *visit, const struct station_init *request,
 {
 	CLEANUP(token_facts_done) struct token_facts before = { 0 };
 
-	if (!look(visit, request, &before, err) || !may_try(&before, &request->so_pin, err))
-		return false;
-	if (set_up(visit, request, err))
-		return forget(&before, err);
-	note_refusal(&before, err);
-	return false;
+	return look(visit, request, &before, err) && may_try(&before, &request->so_pin, err) &&
+	       set_up(visit, request, &before, err) && forget(&before, err);
 }
 
 bool station_token_init(const char *token_uri, const struct station_init *request,

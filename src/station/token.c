@@ -70,6 +70,7 @@ void token_facts_done(struct token_facts *facts)
 	free(facts->manufacturer);
 	free(facts->model);
 	free(facts->flag_words);
+	pin_try_done(&facts->attempt);
 	*facts = (struct token_facts){ 0 };
 }
 
@@ -126,7 +127,7 @@ bool token_login_finish(struct job *job, const struct muster_error *outcome,
 	struct pool *pool = &job->run->pool;
 
 	if (pool_is_opener(pool, job))
-		return token_login_settle(&job->token, outcome, err) && pool_ready(pool, err);
+		return token_login_settle(&job->token, &job->reply, outcome, err) && pool_ready(pool, err);
 	if (pool_look(pool) != POOL_OPEN)
 		job_go_to(job, "token-open");
 	else if (!pool_take(pool, job))

@@ -5,6 +5,7 @@
 #include <stdbool.h>
 
 #include "job.h"
+#include "pin.h"
 
 /* The URI of the token alone: a key's URI names an object too, and the worker opens the token that holds it. Caller
  * frees; NULL without memory. */
@@ -21,19 +22,21 @@ void token_facts_done(struct token_facts *facts);
 /* FIELD_MODULE and what goes with it. */
 void token_add_module(struct worker_message *request, const struct station_module *module);
 
-struct pin_token;
 /* Whose PINs are remembered. Borrows the facts. */
 struct pin_token token_pin_of(const struct token_facts *token, bool is_officer);
 bool token_has_flag(const struct token_facts *token, const char *word);
 
 /* One login (login.c), or a refusal: what the token's flags forbid, and after a refused PIN every PIN that is not typed by
  * a person. */
-bool token_login_request(struct worker_message *request, const struct token_facts *facts,
+bool token_login_request(struct worker_message *request, struct token_facts *facts,
 			 const struct station_pin *pin, const struct token_uri *uri,
 			 struct muster_error *err) MUST_CHECK;
-/* Remembers a refusal on disk, forgets it after a login that was accepted. False with the login's failure. */
-bool token_login_settle(const struct token_facts *facts, const struct muster_error *outcome,
-			struct muster_error *err) MUST_CHECK;
+/* Remembers a refusal on disk, and that an answer did not come; forgets both after a login that was accepted. False with the
+ * login's failure. */
+bool token_login_settle(struct token_facts *facts, const struct worker_message *reply,
+			const struct muster_error *outcome, struct muster_error *err) MUST_CHECK;
+/* What the failure of a request that sent a PIN says of it. */
+enum pin_answer token_pin_answer(const struct muster_error *failure);
 
 /* A PIN that was accepted can be refused later, by the login after a lost session: from now on that is remembered on disk,
  * too, whatever the worker was asked. Borrows the facts. */

@@ -37,9 +37,9 @@ bool visit_login(struct visit *visit, const struct station_pin *pin, struct must
 	if (!token_login_request(&request, &visit->token, pin, &visit->uri, err))
 		return false;
 	if (!worker_call(visit->worker, &request, &reply, &outcome) || outcome.code != MUSTER_OK)
-		return token_login_settle(&visit->token, &outcome, err);
+		return token_login_settle(&visit->token, &reply, &outcome, err);
 	visit->is_logged_in = true;
-	return token_login_settle(&visit->token, &outcome, err);
+	return token_login_settle(&visit->token, &reply, &outcome, err);
 }
 
 void visit_done(struct visit *visit)

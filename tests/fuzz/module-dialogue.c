@@ -549,11 +549,12 @@ static void talk(void)
 {
 	struct secret pin = { (uint8_t *)(uintptr_t)PIN, strlen(PIN), 0 };
 	struct hsm_token token;
+	bool is_accepted;
 	size_t count;
 
 	(void)!hsm_token_look(hsm, 0, &token, &count, &err);
 	if (!hsm_token_open(hsm, "pkcs11:token=fuzz", &token, &err) ||
-	    !hsm_login(hsm, &pin, false, &err))
+	    !hsm_login(hsm, &pin, false, &is_accepted, &err))
 		return;
 	for (size_t i = 0; i < 4 && input_size > 0; i++) {
 		questions[take_byte() % (sizeof(questions) / sizeof(*questions))]();

@@ -1,7 +1,7 @@
 /* A PKCS#11 module that misbehaves on request: SoftHSM with one function bent, named by MUSTER_FAULT. A fault is a word, or
  * "C_Sign=0x30@2": from its second call on, that function returns that number. Each C_Login is noted as a byte in the
  * file MUSTER_FAULT_LOGINS; with MUSTER_FAULT_TRIES, a file that holds the tries left, a wrong PIN costs one, is
- * reported in the token's flags, and the last one locks. */
+ * reported in the token's flags, and the last one locks. "hangs-in-login" goes on when the file MUSTER_FAULT_GO is there. */
 #include <dlfcn.h>
 #include <fcntl.h>
 #include <stdbool.h>
@@ -297,6 +297,18 @@ static CK_RV open_session(CK_SLOT_ID slot, CK_FLAGS flags, void *data, CK_NOTIFY
 	return real->C_OpenSession(slot, flags, data, notify, session);
 }
 
+/* What the module does when the token has answered. */
+static CK_RV answer_login(CK_RV rv)
+{
+	const char *path = getenv("MUSTER_FAULT_GO");
+
+	if (is_asked("dies-in-login"))
+		abort();
+	while (is_asked("hangs-in-login") && (!path || access(path, F_OK) < 0))
+		usleep(10000);
+	return is_asked("in-already") && rv == CKR_OK ? CKR_USER_ALREADY_LOGGED_IN : rv;
+}
+
 static CK_RV note_login(CK_SESSION_HANDLE session, CK_USER_TYPE user, unsigned char *pin,
 			CK_ULONG size)
 {
@@ -315,7 +327,7 @@ static CK_RV note_login(CK_SESSION_HANDLE session, CK_USER_TYPE user, unsigned c
 		return CKR_PIN_LOCKED;
 	if (is_asked("pin-refused") || is_lost_as("lost-pin"))
 		return CKR_PIN_INCORRECT;
-	return count_try(real->C_Login(session, user, pin, size));
+	return answer_login(count_try(real->C_Login(session, user, pin, size)));
 }
 
 /* Bends one attribute of an answer that the module gave. */

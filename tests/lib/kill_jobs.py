@@ -2,7 +2,7 @@
 when it came to its end: one verified enrollment, created once, and no orphan."""
 import shutil
 
-from lib.killer import killer, points_of, recorder, was_killed
+from lib.killer import go_on, killer, points_of, recorder, was_killed
 
 WORKER_DIED = 4
 
@@ -14,6 +14,10 @@ class DerivedKey:
 
     def run(self, serial, wrapper=()):
         return self.station.provision(self.profile, serial, wrapper=wrapper)
+
+    def go_on(self, serial):
+        """The run that is left alone."""
+        return self.run(serial)
 
     def reset(self):
         """Before each device."""
@@ -45,6 +49,9 @@ class Hsm(DerivedKey):
     def run(self, serial, wrapper=()):
         return self.station.provision(self.profile, serial, "--token", self.token.uri, "--pin-file", self.token.pin_file,
                                       wrapper=wrapper)
+
+    def go_on(self, serial):
+        return go_on(lambda: self.run(serial), lambda: self.station.muster("hsm", "acknowledge", self.token.uri))
 
     def reset(self):
         self.tokens.restore(self.saved)
@@ -117,7 +124,7 @@ def kill_at(job, serial, points):
         killed += was_killed(cut.status) or cut.status == WORKER_DIED
         if job.is_broken():
             return killed, None
-    again = job.run(serial)
+    again = job.go_on(serial)
     assert again.status == 0, (points, again)
     assert again.json["verified"] is True, (points, again)
     job.check(again)

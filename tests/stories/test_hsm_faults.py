@@ -1,12 +1,16 @@
 """A PKCS#11 module that lies, loses things and falls over: muster ends with a cause, never with a crash; nothing is enrolled
 that the token did not truly make; and a PIN goes to nobody but the token that was opened."""
+import json
 import shutil
+import subprocess
 
 import pytest
 import yaml
 
+from lib.program import environment
 from lib.software_token import SoftwareTokens, write_secret
 from lib.station import Station
+from lib.wait import wait_until
 from test_offline import spool
 
 FINE = None
@@ -187,6 +191,94 @@ def test_the_right_pin_after_an_acknowledged_refusal_resets_the_counter(shop, tm
     assert shop.muster("hsm", "acknowledge", shop.uri).status == 0
     assert shop.muster("hsm", "show", shop.uri, "--pin-file", shop.token.pin_file).status == 0
     assert tries.read_text() == "3"
+
+
+# -- An answer that does not come ----------------------------------------------------------------------------------------
+
+@pytest.fixture
+def wrong(tmp_path):
+    return write_secret(tmp_path / "wrong", "135791")
+
+
+# A counter of wrong PINs that keeps nothing: the flags of the token warn of nothing.
+HIDDEN = {"MUSTER_FAULT_TRIES": "/dev/null"}
+
+
+def show(shop, pin_file):
+    return shop.muster("hsm", "show", shop.uri, "--pin-file", pin_file, "-o", "json")
+
+
+def begin_show(shop, pin_file):
+    command = [shop.build / "muster", "hsm", "show", shop.uri, "--pin-file", pin_file]
+    return subprocess.Popen(command, env=environment(shop.build, shop.home, shop.env), cwd=shop.home, text=True,
+                            stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+
+
+def test_a_module_that_dies_in_a_login_is_not_given_the_pin_again(shop, wrong, tmp_path):
+    begin(shop, "dies-in-login", **HIDDEN)
+    assert show(shop, wrong).cause == "E7002"
+    for pin_file in (wrong, wrong, shop.token.pin_file):
+        refused = show(shop, pin_file)
+        assert (refused.status, refused.cause) == (5, "E4207") and "line-3" in refused.stderr, refused
+    assert logins(shop) == 1
+
+
+def test_an_acknowledgement_allows_one_try_whatever_comes_of_it(shop, wrong):
+    begin(shop, "dies-in-login", **HIDDEN)
+    assert show(shop, wrong).cause == "E7002"
+    assert shop.muster("hsm", "acknowledge", shop.uri).status == 0
+    assert show(shop, wrong).cause == "E7002"
+    assert show(shop, wrong).cause == "E4207" and logins(shop) == 2
+    assert shop.muster("hsm", "acknowledge", shop.uri).status == 0
+    bend(shop, "none", **HIDDEN)
+    assert show(shop, shop.token.pin_file).json["loggedIn"] is True
+    assert list((shop.home / "state/muster/pin-refusals").iterdir()) == []
+
+
+def test_an_acknowledgement_is_kept_where_no_pin_was_sent(shop, wrong, tmp_path):
+    begin(shop, "none", **HIDDEN)
+    assert show(shop, wrong).cause == "E4201"
+    assert shop.muster("hsm", "acknowledge", shop.uri).status == 0
+    assert show(shop, write_secret(tmp_path / "empty", "")).cause == "E4002"
+    [marker] = (shop.home / "state/muster/pin-refusals").iterdir()
+    assert json.loads(marker.read_text())["acknowledged"] is True
+    assert show(shop, shop.token.pin_file).json["loggedIn"] is True
+
+
+def test_a_station_that_is_killed_in_a_login_does_not_try_the_pin_again(shop, wrong):
+    begin(shop, "hangs-in-login", **HIDDEN)
+    with begin_show(shop, wrong) as killed:
+        wait_until(lambda: logins(shop) == 1, what="the login")
+        killed.kill()
+    bend(shop, "none", MUSTER_FAULT_LOGINS=shop.logins, **HIDDEN)
+    assert show(shop, wrong).cause == "E4207" and logins(shop) == 1
+
+
+def test_of_two_that_log_in_at_once_the_second_waits_for_the_answer(shop, wrong, tmp_path):
+    begin(shop, "hangs-in-login", MUSTER_FAULT_GO=tmp_path / "go", **HIDDEN)
+    with begin_show(shop, wrong) as first:
+        wait_until(lambda: logins(shop) == 1, what="the login")
+        with begin_show(shop, wrong) as second:
+            (tmp_path / "go").touch()
+            said = [process.communicate()[1] for process in (first, second)]
+    assert "[E4201]" in said[0] and "[E4202]" in said[1] and logins(shop) == 1, said
+    begin(shop, "hangs-in-login", MUSTER_FAULT_GO=tmp_path / "gone")
+    with begin_show(shop, shop.token.pin_file) as first:
+        wait_until(lambda: logins(shop) == 1, what="the login")
+        with begin_show(shop, shop.token.pin_file) as second:
+            (tmp_path / "gone").touch()
+            said = [process.communicate()[1] for process in (first, second)]
+    assert (first.returncode, second.returncode, logins(shop)) == (0, 0, 2), said
+
+
+def test_a_login_that_somebody_made_before_says_nothing_of_the_pin(shop, wrong):
+    begin(shop, "none", **HIDDEN)
+    assert show(shop, wrong).cause == "E4201"
+    assert shop.muster("hsm", "acknowledge", shop.uri).status == 0
+    bend(shop, "in-already", **HIDDEN)
+    assert show(shop, shop.token.pin_file).json["loggedIn"] is True
+    [marker] = (shop.home / "state/muster/pin-refusals").iterdir()
+    assert json.loads(marker.read_text())["acknowledged"] is True
 
 
 def test_a_token_without_hmac_is_refused_and_nothing_falls_back_to_software(shop):

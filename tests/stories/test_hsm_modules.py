@@ -10,7 +10,7 @@ import re
 import pytest
 
 from lib.custodian import openssl
-from lib.killer import choose, killer, points_of, recorder, was_killed
+from lib.killer import choose, go_on, killer, points_of, recorder, was_killed
 from lib.paths import RELEASE, TOP
 from lib.soft_modules import MAKERS
 from lib.software_token import write_secret
@@ -243,7 +243,7 @@ def test_what_a_kill_leaves_is_put_in_order(bench):
     for number, point in enumerate(points, 1):
         cut = job(f"kill-{number}", killer(*point))
         killed += was_killed(cut.status) or cut.status == WORKER_DIED
-        again = job(f"kill-{number}", ())
+        again = go_on(lambda serial=f"kill-{number}": job(serial, ()), lambda: bench.muster("hsm", "acknowledge", bench.module.uri))
         assert goes_on("kill and resume", bench, again) == is_made, (point, cut)
         assert audit(bench) == (number + 1 if is_made else 0), (point, cut, again)
     assert killed >= len(points) // 2

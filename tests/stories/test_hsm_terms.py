@@ -6,7 +6,7 @@ import pytest
 
 from lib import batch
 from lib.custodian import Custodian, openssl
-from lib.killer import killer
+from lib.killer import go_on, killer
 from test_bundle import export
 from test_hsm_wrap import device, unwrap  # noqa: F401
 from test_offline import evidence_of, offline, spool
@@ -202,6 +202,7 @@ def test_a_cut_while_it_is_made_anew(release_station, tokens, token, call, n):
     fail(station, token, profile_of(station))
     profile = profile_of(station, validDays=100)
     provision(station, token, profile, wrapper=killer(call, n))
+    go_on(lambda: station.muster("hsm", "show", token.uri), lambda: station.muster("hsm", "acknowledge", token.uri))
     assert set(audit(station, token)) <= {"key-unfinished", "object-without-id"}
     done = provision(station, token, profile)
     assert done.status == 0 and done.json["verified"] is True, done

@@ -9,7 +9,7 @@ import pytest
 
 from lib import batch
 from lib.custodian import openssl
-from lib.killer import killer, was_killed
+from lib.killer import go_on, killer, was_killed
 from lib.program import run
 from test_journal_reconcile import lose_journal, reconcile
 from test_offline import evidence_of, spool
@@ -365,7 +365,8 @@ def cut_and_run_again(station, tokens, token, profile, device, cutter, serial=SE
     station.env["SOFTHSM2_CONF"] = tokens.configuration
     cut = provision(station, token, profile, "--device-key", device[1], serial=serial, wrapper=cutter)
     assert cut.status in (0, WORKER_DIED) or was_killed(cut.status), cut
-    again = provision(station, token, profile, "--device-key", device[1], serial=serial)
+    again = go_on(lambda: provision(station, token, profile, "--device-key", device[1], serial=serial),
+                  lambda: station.muster("hsm", "acknowledge", token.uri))
     assert again.status == 0 and again.json["verified"] is True, (cut, again)
     for kind in ("privkey", "pubkey", "cert"):
         assert token.objects(kind) == []
