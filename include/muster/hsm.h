@@ -62,18 +62,18 @@ bool hsm_token_to_initialise(struct hsm *hsm, const char *uri, const char *label
 			     const char *confirmation, struct hsm_token *ret_token,
 			     struct muster_error *err) MUST_CHECK;
 /* Initialises the one token that the URI matches (of several, the only one that is not initialised): CAUSE_TOKEN_IN_USE
- * when it is initialised and `confirmation` is not its label. Both PINs are looked at before anything is touched. The token is
- * not open. */
+ * when it is initialised and `confirmation` is not its label. Both PINs are looked at before anything is touched. A token that
+ * has seen a wrong SO-PIN is refused (unless accept_low_count). The token is not open. */
 bool hsm_token_initialise(struct hsm *hsm, const char *uri, const char *label,
-			  const char *confirmation, const struct secret *so_pin,
-			  const struct secret *pin, struct hsm_token *ret_token,
-			  struct muster_error *err) MUST_CHECK;
+			  const char *confirmation, bool accept_low_count,
+			  const struct secret *so_pin, const struct secret *pin,
+			  struct hsm_token *ret_token, struct muster_error *err) MUST_CHECK;
 
 /* Logs the user in with one C_Login, never a second: the token is read again first, and refused when it has become
  * another one, is locked, is on its last try, or has seen a wrong PIN (unless accept_low_count). *ret_accepted is false where
  * somebody was logged in already: the PIN was not looked at, and is not kept for a login after a lost session. */
-bool hsm_login(struct hsm *hsm, const struct secret *pin, bool accept_low_count,
-	       bool *ret_accepted, struct muster_error *err) MUST_CHECK;
+bool hsm_login(struct hsm *hsm, const struct secret *pin, bool accept_low_count, bool *ret_accepted,
+	       struct muster_error *err) MUST_CHECK;
 
 /* Is this the failure of a call whose session or login is no longer there? */
 bool hsm_is_lost(const struct muster_error *failure);

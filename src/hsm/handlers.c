@@ -130,10 +130,10 @@ HANDLER(handle_init)
 
 	officer_pin = (struct secret){ 0 };
 	if (!load_module(context, request, err) || !read_new_pin(request, &pin, err) ||
-	    !hsm_token_initialise(context, worker_text(request, FIELD_TOKEN_URI),
-				  worker_text(request, FIELD_LABEL),
-				  worker_text(request, FIELD_CONFIRMATION), &so_pin, &pin, &token,
-				  err))
+	    !hsm_token_initialise(
+		    context, worker_text(request, FIELD_TOKEN_URI),
+		    worker_text(request, FIELD_LABEL), worker_text(request, FIELD_CONFIRMATION),
+		    worker_u64(request, FIELD_PIN_STATE) == 1, &so_pin, &pin, &token, err))
 		return false;
 	add_token(reply, &token);
 	return true;

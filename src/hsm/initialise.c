@@ -28,7 +28,8 @@ static bool choose(const struct seat *seats, size_t count, const struct seat **r
 }
 
 /* The security officer's tries are as few as the user's. */
-static bool check_seat(const struct seat *seat, const char *confirmation, struct muster_error *err)
+static bool check_seat(const struct seat *seat, const char *confirmation, bool accept_low_count,
+		       struct muster_error *err)
 {
 	CK_FLAGS flags = seat->token.flags;
 
@@ -46,7 +47,11 @@ static bool check_seat(const struct seat *seat, const char *confirmation, struct
 		return muster_fail(err, CAUSE_PIN_FINAL_TRY,
 				   "the SO-PIN of token '%s' has one try left; it was not tried",
 				   HSM_LABEL(&seat->token));
-	return true;
+	return !(flags & CKF_SO_PIN_COUNT_LOW) || accept_low_count ||
+	       muster_fail(
+		       err, CAUSE_PIN_COUNT_LOW,
+		       "the SO-PIN of token '%s' was entered wrongly since the last right one; none was tried",
+		       HSM_LABEL(&seat->token));
 }
 
 /* A token that is wiped may keep its label. */
@@ -155,7 +160,7 @@ static bool look_again(struct hsm *hsm, CK_SLOT_ID slot, struct hsm_token *ret_t
 
 /* Caller frees *ret_seats, of which *ret_seat is one. */
 static bool find_seat(struct hsm *hsm, const char *uri, const char *label, const char *confirmation,
-		      struct seat **ret_seats, const struct seat **ret_seat,
+		      bool accept_low_count, struct seat **ret_seats, const struct seat **ret_seat,
 		      struct muster_error *err)
 {
 	size_t length = strlen(label), count;
@@ -166,7 +171,8 @@ static bool find_seat(struct hsm *hsm, const char *uri, const char *label, const
 				   LABEL_MAX);
 	return hsm_seats_of_uri(hsm, uri, ret_seats, &count, err) &&
 	       choose(*ret_seats, count, ret_seat, err) &&
-	       check_seat(*ret_seat, confirmation, err) && check_label(hsm, *ret_seat, label, err);
+	       check_seat(*ret_seat, confirmation, accept_low_count, err) &&
+	       check_label(hsm, *ret_seat, label, err);
 }
 
 bool hsm_token_to_initialise(struct hsm *hsm, const char *uri, const char *label,
@@ -176,23 +182,23 @@ bool hsm_token_to_initialise(struct hsm *hsm, const char *uri, const char *label
 	CLEANUP(freep) struct seat *seats = NULL;
 	const struct seat *seat = NULL;
 
-	if (!find_seat(hsm, uri, label, confirmation, &seats, &seat, err))
+	if (!find_seat(hsm, uri, label, confirmation, true, &seats, &seat, err))
 		return false;
 	*ret_token = hsm_token_of_seat(seat);
 	return true;
 }
 
 bool hsm_token_initialise(struct hsm *hsm, const char *uri, const char *label,
-			  const char *confirmation, const struct secret *so_pin,
-			  const struct secret *pin, struct hsm_token *ret_token,
-			  struct muster_error *err)
+			  const char *confirmation, bool accept_low_count,
+			  const struct secret *so_pin, const struct secret *pin,
+			  struct hsm_token *ret_token, struct muster_error *err)
 {
 	CLEANUP(freep) struct seat *seats = NULL;
 	const struct seat *seat = NULL;
 	unsigned char padded[LABEL_MAX];
 	CK_RV rv;
 
-	if (!find_seat(hsm, uri, label, confirmation, &seats, &seat, err) ||
+	if (!find_seat(hsm, uri, label, confirmation, accept_low_count, &seats, &seat, err) ||
 	    !check_so_pin(seat, so_pin, err) || !check_new_pin(seat, pin, "user PIN", err))
 		return false;
 	memset(padded, ' ', sizeof(padded));

@@ -71,8 +71,8 @@ static bool check_length(const CK_TOKEN_INFO *token, const struct secret *pin,
 	return true;
 }
 
-bool hsm_login(struct hsm *hsm, const struct secret *pin, bool accept_low_count,
-	       bool *ret_accepted, struct muster_error *err)
+bool hsm_login(struct hsm *hsm, const struct secret *pin, bool accept_low_count, bool *ret_accepted,
+	       struct muster_error *err)
 {
 	CK_TOKEN_INFO token;
 	CK_RV rv;

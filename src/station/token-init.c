@@ -100,7 +100,14 @@ static bool may_try(const struct token_facts *before, const struct station_pin *
 		return true;
 	if (!pin_recall(&officer, &memory, err))
 		return false;
-	return is_typed(so_pin) || pin_check(&officer, memory, err);
+	if (is_typed(so_pin) || memory == PIN_ACKNOWLEDGED)
+		return true;
+	return pin_check(&officer, memory, err) &&
+	       (!token_has_flag(before, "so-pin-count-low") ||
+		muster_fail(
+			err, CAUSE_PIN_COUNT_LOW,
+			"token '%s' (serial %s) was given a wrong SO-PIN since the last right one, so no other is tried",
+			PRINTABLE(before->label), PRINTABLE(before->serial)));
 }
 
 /* The token that is wiped takes its SO-PIN. */
@@ -115,6 +122,8 @@ static bool send(struct visit *visit, struct token_facts *before, bool is_typed,
 		return worker_call(visit->worker, request, reply, err);
 	if (!pin_try_begin(&officer, is_typed, &before->attempt, err))
 		return false;
+	worker_add_u64(request, FIELD_PIN_STATE,
+		       is_typed || before->attempt.before == PIN_ACKNOWLEDGED);
 	if (worker_call(visit->worker, request, reply, err))
 		return pin_try_end(&officer, &before->attempt, PIN_WAS_ACCEPTED, err);
 	if (!pin_try_end(&officer, &before->attempt, token_pin_answer(err), &storage))

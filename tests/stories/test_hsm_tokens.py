@@ -166,6 +166,18 @@ def test_a_refused_so_pin_is_remembered_until_a_person_says_so(hsm, token, pins,
 
 
 @pytest.mark.refuses_a_pin
+def test_an_so_pin_that_another_program_mistyped_costs_no_second_try(hsm, token, pins, tmp_path):
+    right = ["--so-pin-file", write_secret(tmp_path / "so-line", "so-246810"), *pins[2:]]
+    subprocess.run(["pkcs11-tool", "--module", SOFTHSM_MODULE, "--slot-index", "0", "--init-token", "--label", "line-3", "--so-pin", "12345678"],
+                   env=dict(os.environ, SOFTHSM2_CONF=str(token.module.configuration)), check=False, capture_output=True)
+    row, = [row for row in hsm("list").json if row.get("label") == "line-3"]
+    assert "so-pin-count-low" in row["flags"]
+    refused = hsm("init", token.uri, "--label", "new", *right, "--yes", "line-3")
+    assert (refused.status, refused.cause) == (5, "E4205") and "SO-PIN" in refused.stderr, refused
+    assert labels(hsm) == ["line-3"]
+
+
+@pytest.mark.refuses_a_pin
 def test_a_refused_user_pin_is_none_of_the_security_officer(hsm, token, pins, tmp_path):
     """And is forgotten with the token that had it."""
     right = ["--so-pin-file", write_secret(tmp_path / "so-line", "so-246810"), *pins[2:]]
