@@ -21,6 +21,10 @@ bool process_ignores(int number);
 /* Names of the variables that process_harden() removed and that change what libraries do (SSLKEYLOGFILE, ...);
  * NULL-terminated, static. */
 const char *const *process_removed_variables(void);
+/* The value that a variable had when the program was started, also of one that process_harden() removed; or NULL. */
+const char *process_variable_given(const char *name);
+/* Whether a value is not merely the same as, but is that of the environment. */
+bool process_variable_gave(const char *value, const char *variable);
 /* The first of them that names a proxy; or NULL. */
 const char *process_removed_proxy(void);
 /* Whether we are the main process of a systemd service or a container: with its end all that it started is killed. */

@@ -2,6 +2,7 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
@@ -129,6 +130,7 @@ static const char *const telling_variables[] = {
 };
 
 static const char *removed_variables[ARRAY_SIZE(telling_variables) + 1];
+static char **given_variables; /* all of them, as at the start; NULL: nothing was removed */
 
 static bool is_allowed(const char *variable, size_t name_length)
 {
@@ -141,10 +143,31 @@ static bool is_allowed(const char *variable, size_t name_length)
 	return false;
 }
 
+static void give_up(const char *what)
+{
+	fprintf(stderr, "%smuster: [E%u] %s: %s\n", log_priority(LOG_ERROR), CAUSE_INTERNAL, what,
+		strerror(errno));
+	_exit(MUSTER_E_INTERNAL);
+}
+
+static void remember_environment(void)
+{
+	size_t count = 0;
+
+	while (environ[count])
+		count++;
+	given_variables = calloc(count + 1, sizeof(*given_variables));
+	if (!given_variables)
+		give_up("remembering the environment");
+	memcpy(given_variables, environ, count * sizeof(*given_variables));
+}
+
 static void scrub_environment(void)
 {
 	char **kept = environ;
 	size_t removed = 0;
+
+	remember_environment();
 
 	for (size_t i = 0; i < ARRAY_SIZE(telling_variables); i++)
 		if (getenv(telling_variables[i]))
@@ -167,6 +190,23 @@ const char *const *process_removed_variables(void)
 	return removed_variables;
 }
 
+const char *process_variable_given(const char *name)
+{
+	size_t length = strlen(name);
+
+	if (!given_variables)
+		return getenv(name);
+	for (char **variable = given_variables; *variable; variable++)
+		if (strncmp(*variable, name, length) == 0 && (*variable)[length] == '=')
+			return *variable + length + 1;
+	return NULL;
+}
+
+bool process_variable_gave(const char *value, const char *variable)
+{
+	return value && value == getenv(variable);
+}
+
 const char *process_removed_proxy(void)
 {
 	for (const char *const *name = removed_variables; *name; name++)
@@ -185,13 +225,6 @@ bool process_is_main(void)
 }
 
 /* -- All of it ----------------------------------------------------------------------------------------- */
-
-static void give_up(const char *what)
-{
-	fprintf(stderr, "%smuster: [E%u] %s: %s\n", log_priority(LOG_ERROR), CAUSE_INTERNAL, what,
-		strerror(errno));
-	_exit(MUSTER_E_INTERNAL);
-}
 
 /* A file opened later must not become standard output by accident. Each is the wrong way round: what is written to one that was
  * closed is lost, and has to fail. */

@@ -5,6 +5,8 @@
 #include <unistd.h>
 
 #include "muster/file.h"
+#include "muster/log.h"
+#include "muster/process.h"
 
 #include "fields.h"
 
@@ -438,13 +440,18 @@ const struct config_module *config_module_find(const struct config *config, cons
 	return NULL;
 }
 
-/* Adds "NAME=value" to the texts; a bare name that we do not have adds nothing. */
-static bool add_variable(const char *item, struct text *texts)
+/* Adds "NAME=value" to the texts, of a bare name the value that we were started with; one that there is not adds nothing. */
+static bool add_variable(const struct config_module *module, const char *item, struct text *texts)
 {
-	const char *value = strchr(item, '=') ? NULL : getenv(item);
+	bool is_bare = !strchr(item, '=');
+	const char *value = is_bare ? process_variable_given(item) : NULL;
 
-	if (!value && !strchr(item, '='))
+	if (is_bare && !value) {
+		log_warning(
+			"module '%s' is to get the variable '%s', which muster was started without",
+			PRINTABLE(module->name), PRINTABLE(item));
 		return false;
+	}
 	text_addf(texts, "%s%s%s", item, value ? "=" : "", value ? value : "");
 	text_add_bytes(texts, "", 1);
 	return true;
@@ -458,7 +465,7 @@ bool config_module_environment(const struct config_module *module, char ***ret_e
 	char **environment, *at;
 
 	for (size_t i = 0; i < module->environment.count; i++)
-		count += add_variable(module->environment.items[i], &texts);
+		count += add_variable(module, module->environment.items[i], &texts);
 	if (!text_ok(&texts, err))
 		return false;
 	pointers = (count + 1) * sizeof(char *);

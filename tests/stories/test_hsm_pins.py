@@ -1,10 +1,11 @@
 """A PIN comes from a file, a descriptor, the service manager or a person, and is read by the module's process alone."""
 import json
 import os
+import re
 
 import pytest
 
-from lib.paths import BUILD
+from lib.paths import BUILD, SOFTHSM_MODULE
 from lib.program import environment, run
 from lib.software_token import write_secret
 from lib.terminal import Terminal
@@ -119,3 +120,18 @@ def test_a_person_may_try_again_and_is_told(at_terminal, show, token, tmp_path):
     assert "The last PIN was refused." in question
     assert status == 0, stderr
     assert show("--pin-file", token.pin_file).json["loggedIn"] is True
+
+
+# -- What the module's process is given ---------------------------------------------------------------------------------
+
+def test_a_variable_is_handed_on_to_the_module_that_names_it(tmp_path, token):
+    """Also one that muster itself throws away. It warns of one that it does not have."""
+    (tmp_path / "muster.yaml").write_text(f"modules: {{soft: {{path: {SOFTHSM_MODULE}, environment: [SOFTHSM2_CONF, LD_DEBUG]}}}}\n")
+    show = ("hsm", "show", "pkcs11:token=line-3", "-o", "json")
+    variables = {"SOFTHSM2_CONF": token.module.configuration, "MUSTER_CONFIG": tmp_path / "muster.yaml"}
+    plain = run(*show, home=tmp_path, env=variables)
+    assert plain.status == 0 and "module 'soft' is to get the variable 'LD_DEBUG'" in plain.stderr, plain
+    wordy = run(*show, home=tmp_path, env={**variables, "LD_DEBUG": "statistics"})
+    assert wordy.status == 0 and "is to get" not in wordy.stderr, wordy
+    # Its dynamic linker says how it was told: once for muster, once for its worker.
+    assert len(set(re.findall(r"^ *(\d+):", wordy.stderr, re.MULTILINE))) == 2, wordy
