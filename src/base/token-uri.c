@@ -287,6 +287,28 @@ char *token_uri_format(const struct token_uri *uri)
 	return text_take(&out, &ignored);
 }
 
+static bool is_of_token(const struct attribute *attribute)
+{
+	return attribute->kind != VALUE_REFUSED && attribute->kind != VALUE_SOURCE &&
+	       attribute->kind != VALUE_ID && attribute->offset != PLACE(object) &&
+	       attribute->offset != PLACE(type);
+}
+
+bool token_uri_is_within(const struct token_uri *uri, const struct token_uri *other)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(attributes); i++) {
+		const char *value, *same;
+
+		if (!is_of_token(&attributes[i]))
+			continue;
+		value = value_of(uri, &attributes[i]);
+		same = value_of(other, &attributes[i]);
+		if (value && (!same || strcmp(value, same) != 0))
+			return false;
+	}
+	return true;
+}
+
 /* A path is easier to read with its slashes, which RFC 7512 lets stand in the query. */
 char *token_uri_format_with_module(const struct token_uri *uri)
 {

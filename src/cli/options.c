@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "muster/log.h"
+#include "muster/process.h"
 #include "muster/text.h"
 
 #include "option-values.h"
@@ -427,7 +428,7 @@ static bool walk(struct parse *parse, int argc, char **argv, int *ret_next,
 
 bool option_is_from(const char *value, const char *variable)
 {
-	return value && value == getenv(variable);
+	return process_variable_gave(value, variable);
 }
 
 const char *option_named(const char *value, const char *option, const char *variable)

@@ -6,6 +6,7 @@
 #include "muster/config.h"
 #include "muster/encoding.h"
 #include "muster/json.h"
+#include "muster/process.h"
 #include "visit.h"
 
 enum { KEYS_PER_RUN = 1, UNSETTLED_MAX = 64 };
@@ -205,15 +206,34 @@ bool custody_spawn(struct custody *custody, const struct station_module *module,
 	return true;
 }
 
+/* The environment's token is for keys that name none, or that one. */
+static bool choose_token(const struct station_custody *request, const char *key_uri,
+			 const char **ret_uri, struct muster_error *err)
+{
+	CLEANUP(token_uri_done) struct token_uri given = { 0 }, of_key = { 0 };
+	const char *uri = request->token.uri;
+
+	*ret_uri = uri ? uri : key_uri;
+	if (!*ret_uri)
+		return muster_fail(err, CAUSE_TOKEN_URI_INVALID,
+				   "no token was named: pass --token URI");
+	if (!key_uri || !process_variable_gave(uri, "MUSTER_TOKEN"))
+		return true;
+	if (!token_uri_parse(uri, &given, err) || !token_uri_parse(key_uri, &of_key, err))
+		return false;
+	if (!token_uri_is_within(&of_key, &given))
+		*ret_uri = key_uri;
+	return true;
+}
+
 static bool open_token(struct custody *custody, const struct station_custody *request,
 		       const char *key_uri, struct muster_error *err)
 {
-	const char *uri = request->token.uri ? request->token.uri : key_uri;
 	CLEANUP(visit_done) struct visit visit = { 0 };
+	const char *uri;
 
-	if (!uri)
-		return muster_fail(err, CAUSE_TOKEN_URI_INVALID,
-				   "no token was named: pass --token URI");
+	if (!choose_token(request, key_uri, &uri, err))
+		return false;
 	if (!visit_open(&visit, uri, err) || !visit_login(&visit, &request->token.pin, err))
 		return false;
 	take_worker(custody, TAKE_PTR(visit.worker), &visit.module);

@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "muster/file.h"
+#include "muster/process.h"
 #include "muster/secret.h"
 #include "muster/station-token.h"
 
@@ -138,6 +139,14 @@ static int duplicate(int64_t fd, struct muster_error *err)
 	return copy;
 }
 
+/* The environment's file is for whatever token; what a URI says is for its own. */
+static const char *file_of(const struct station_pin *pin, const struct token_uri *uri)
+{
+	bool is_asked_for = pin->file && !process_variable_gave(pin->file, "MUSTER_PIN_FILE");
+
+	return uri->pin_source && !is_asked_for ? uri->pin_source : pin->file;
+}
+
 bool login_has_pin(const struct station_pin *pin, const struct token_uri *uri)
 {
 	CLEANUP(freep) char *credential = credential_path(CREDENTIAL);
@@ -153,8 +162,8 @@ int login_open_pin(const struct station_pin *pin, const struct token_uri *uri, c
 	*ret_typed = false;
 	if (pin->fd > 0)
 		return duplicate(pin->fd, err);
-	if (pin->file || uri->pin_source)
-		return open_file(pin->file ? pin->file : uri->pin_source, err);
+	if (file_of(pin, uri))
+		return open_file(file_of(pin, uri), err);
 	if (credential)
 		return secret_open_credential(CREDENTIAL, "the PIN", err);
 	*ret_typed = true;

@@ -67,6 +67,16 @@ def test_from_standard_input(show, token, tmp_path):
     assert (done.status, done.json["loggedIn"]) == (0, True), done
 
 
+@pytest.mark.refuses_a_pin
+def test_what_the_uri_says_holds_over_the_environment_and_an_option_over_both(token, tmp_path):
+    wrong = write_secret(tmp_path / "wrong", "135791")
+    variables = {"SOFTHSM2_CONF": token.module.configuration, "MUSTER_PIN_FILE": wrong}
+    assert "pin-source" in token.uri
+    shown = run("hsm", "show", token.uri, "-o", "json", home=tmp_path, env=variables)
+    assert shown.status == 0 and shown.json["loggedIn"] is True and not token.tries_were_burnt(), shown
+    assert run("hsm", "show", token.uri, "--pin-file", wrong, home=tmp_path, env=variables).cause == "E4201"
+
+
 def test_from_the_service_manager(show, token, tmp_path):
     (tmp_path / "credentials").mkdir(mode=0o700)
     write_secret(tmp_path / "credentials/hsm-pin", token.pin)
@@ -120,6 +130,22 @@ def test_a_person_may_try_again_and_is_told(at_terminal, show, token, tmp_path):
     assert "The last PIN was refused." in question
     assert status == 0, stderr
     assert show("--pin-file", token.pin_file).json["loggedIn"] is True
+
+
+def test_a_key_is_sought_in_the_token_that_it_names_not_in_that_of_the_environment(tmp_path, tokens):
+    line, authority = tokens.make("line"), tokens.make("ca")
+
+    def request(key):
+        return run("cert", "request", "--key", key, "--subject", "CN=x", "--journal", tmp_path / "journal.db", home=tmp_path,
+                   env={"SOFTHSM2_CONF": tokens.configuration, "MUSTER_TOKEN": line.uri})
+
+    for token in (line, authority):
+        token.pkcs11_tool("--keypairgen", "--key-type", "EC:prime256v1", "--label", token.label, "--id", "01")
+    assert request("pkcs11:object=line;type=private").status == 0
+    named = authority.uri.replace("?", ";object=ca;type=private?")
+    assert request(named).status == 0
+    # A token that the environment names more fully is that one.
+    assert request("pkcs11:token=line;object=line;type=private").status == 0
 
 
 # -- What the module's process is given ---------------------------------------------------------------------------------

@@ -47,6 +47,34 @@ static void prints_without_pin_and_module(void **state)
 	assert_string_equal(text, "pkcs11:token=a;serial=77;object=b%3Bc;id=%0A");
 }
 
+static void one_is_within_another_that_says_no_less_of_the_token(void **state)
+{
+	static const struct {
+		const char *uri, *other;
+		bool is_within;
+	} cases[] = {
+		{ "pkcs11:object=a;id=%01?pin-source=/run/pin", "pkcs11:token=line", true },
+		{ "pkcs11:token=line;object=a;type=private",
+		  "pkcs11:token=line;serial=7?module-name=m", true },
+		{ "pkcs11:token=line?module-name=m", "pkcs11:token=line?module-name=m", true },
+		{ "pkcs11:token=line?module-name=m", "pkcs11:token=line?module-name=n", false },
+		{ "pkcs11:token=line?module-name=m", "pkcs11:token=line", false },
+		{ "pkcs11:token=ca;object=a", "pkcs11:token=line", false },
+		{ "pkcs11:token=line;serial=8", "pkcs11:token=line;serial=7", false },
+		{ "pkcs11:token=line;serial=8", "pkcs11:token=line", false },
+	};
+	struct muster_error err = { 0 };
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		CLEANUP(token_uri_done) struct token_uri uri = { 0 }, other = { 0 };
+
+		assert_true(token_uri_parse(cases[i].uri, &uri, &err));
+		assert_true(token_uri_parse(cases[i].other, &other, &err));
+		assert_int_equal(token_uri_is_within(&uri, &other), cases[i].is_within);
+	}
+}
+
 static void what_it_prints_it_reads(void **state)
 {
 	CLEANUP(token_uri_done) struct token_uri uri = { 0 }, again = { 0 };
@@ -164,6 +192,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(reads_every_attribute),
 		cmocka_unit_test(prints_without_pin_and_module),
+		cmocka_unit_test(one_is_within_another_that_says_no_less_of_the_token),
 		cmocka_unit_test(what_it_prints_it_reads),
 		cmocka_unit_test(accepts),
 		cmocka_unit_test(refuses),
