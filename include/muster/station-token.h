@@ -59,6 +59,9 @@ struct station_init {
 bool station_token_init(const char *token_uri, const struct station_init *request,
 			cJSON **ret_token, struct muster_error *err) MUST_CHECK;
 
-/* Allows one more login after a refused PIN, for every token that the URI names. CAUSE_TOKEN_NOT_FOUND when no
- * refusal is remembered for it. Touches no token. */
-bool station_pin_acknowledge(const char *token_uri, struct muster_error *err) MUST_CHECK;
+/* Allows one more try of a PIN of the one token that is meant by the URI or label: the user PIN, or with `is_officer`, or where
+ * only that was refused, the SO-PIN. It has to be remembered as refused or without an answer, or the token, which is looked at
+ * then without a login, to report that a wrong one was tried; else CAUSE_TOKEN_NOT_FOUND. CAUSE_TOKEN_AMBIGUOUS. *ret_words
+ * says what was allowed: "the user PIN of token ..."; caller frees. */
+bool station_pin_acknowledge(const char *token, bool is_officer, char **ret_words,
+			     struct muster_error *err) MUST_CHECK;

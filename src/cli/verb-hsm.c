@@ -11,6 +11,10 @@ struct list_options {
 	const char *module;
 };
 
+struct acknowledge_options {
+	bool is_officer;
+};
+
 /* clang-format off */
 static const struct option_row list_rows[] = {
 	{ 0, "module", NULL, OPTION_TEXT, "FILE", "Only this PKCS#11 module",
@@ -43,6 +47,12 @@ static const struct option_row init_rows[] = {
 	  offsetof(struct station_init, is_any_module), NULL, NULL, 0 },
 	{ 0, "yes", NULL, OPTION_TEXT, "LABEL", "Wipe the initialised token of this label",
 	  offsetof(struct station_init, confirmation), NULL, NULL, 0 },
+	{ 0 },
+};
+
+static const struct option_row acknowledge_rows[] = {
+	{ 0, "so-pin", NULL, OPTION_FLAG, NULL, "The security officer's PIN, where the user's was refused, too",
+	  offsetof(struct acknowledge_options, is_officer), NULL, NULL, 0 },
 	{ 0 },
 };
 /* clang-format on */
@@ -145,10 +155,13 @@ static bool run_init(const struct invocation *call, struct muster_error *err)
 
 static bool run_acknowledge(const struct invocation *call, struct muster_error *err)
 {
-	if (!station_pin_acknowledge(call->operands[0], err))
+	const struct acknowledge_options *options = call->options;
+	CLEANUP(freep) char *words = NULL;
+
+	if (!station_pin_acknowledge(call->operands[0], options->is_officer, &words, err))
 		return false;
 	if (!call->is_quiet)
-		fputs("muster: the next run may try a PIN with this token once more\n", stderr);
+		fprintf(stderr, "muster: %s may be tried once more\n", words);
 	return true;
 }
 
@@ -213,7 +226,10 @@ const struct verb verb_hsm_acknowledge = {
 	.summary = "Allow one more PIN try after a refused PIN",
 	.description =
 		"A PIN that a token refused is remembered, and no further try is made, until a person\n"
-		"says that the PIN has been put right. TOKEN is a PKCS#11 URI. The token is not touched.",
+		"says that the PIN has been put right. So it is with a PIN whose answer never came, and\n"
+		"where the token reports a wrong one. TOKEN is a PKCS#11 URI or a label. Nobody is logged in.",
+	.options = acknowledge_rows,
+	.options_size = sizeof(struct acknowledge_options),
 	.default_output = OUTPUT_TABLE,
 	.run = run_acknowledge,
 };

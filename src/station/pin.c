@@ -15,7 +15,6 @@
 #include "muster/encoding.h"
 #include "muster/file.h"
 #include "muster/json.h"
-#include "muster/station-token.h"
 
 enum { MARKER_MAX = 4096 };
 
@@ -246,9 +245,8 @@ static bool begin(const struct pin_token *token, bool is_typed, struct pin_try *
 	if (!find_paths(token, &paths, err) || !directory_make(paths.directory, err) ||
 	    !wait_for_turn(token, paths.reserve, &attempt->lock, err))
 		return false;
-	attempt->before = recall(&paths, read_marker(paths.reserve, &left, &unreadable)
-						 ? PLACE_LEFT
-						 : PLACE_FREE);
+	attempt->before = recall(
+		&paths, read_marker(paths.reserve, &left, &unreadable) ? PLACE_LEFT : PLACE_FREE);
 	return (is_typed || pin_check(token, attempt->before, err)) &&
 	       hold(token, &paths, attempt, err);
 }
@@ -307,8 +305,8 @@ bool pin_try_end(const struct pin_token *token, struct pin_try *attempt, enum pi
 		 struct muster_error *err)
 {
 	CLEANUP(paths_done) struct paths paths = { 0 };
-	bool good = attempt->lock <= 0 || (find_paths(token, &paths, err) &&
-					   end(token, &paths, attempt, answer, err));
+	bool good = attempt->lock <= 0 ||
+		    (find_paths(token, &paths, err) && end(token, &paths, attempt, answer, err));
 
 	pin_try_done(attempt);
 	return good || muster_error_prefix(err, "remembering what token '%s' said to the PIN",
@@ -335,22 +333,23 @@ bool pin_forget(const struct pin_token *token, struct muster_error *err)
 
 /* -- Acknowledging ------------------------------------------------------------------------------------------- */
 
-static bool attribute_matches(const char *wanted, const char *value)
-{
-	return !wanted || (value && strcmp(wanted, value) == 0);
-}
-
-/* The marker takes the place of what was left there. */
-static bool allow(const struct pin_token *token, struct muster_error *err)
+bool pin_allow(const struct pin_token *token, struct muster_error *err)
 {
 	CLEANUP(paths_done) struct paths paths = { 0 };
 
-	return find_paths(token, &paths, err) && write_marker(paths.marker, token, true, err) &&
+	return find_paths(token, &paths, err) && directory_make(paths.directory, err) &&
+	       write_marker(paths.marker, token, true, err) &&
 	       (look_at_place(paths.reserve) != PLACE_LEFT || take_away(paths.reserve, err));
 }
 
-static bool acknowledge_one(const char *path, const struct token_uri *uri, size_t *count,
-			    struct muster_error *err)
+/* A marker, or a place where an answer was waited for in vain. */
+static bool says_something(const char *name, const char *path)
+{
+	return name[0] != '.' ||
+	       (text_has_suffix(name, ".json") && look_at_place(path) == PLACE_LEFT);
+}
+
+static bool show_one(const char *path, pin_visit visit, void *context, struct muster_error *err)
 {
 	CLEANUP(cJSON_freep) cJSON *marker = NULL;
 	struct pin_token token;
@@ -364,40 +363,16 @@ static bool acknowledge_one(const char *path, const struct token_uri *uri, size_
 		.model = json_text(marker, "model"),
 		.is_officer = json_bool(marker, "officer", false),
 	};
-	if (!attribute_matches(uri->token, token.label) ||
-	    !attribute_matches(uri->serial, token.serial) ||
-	    !attribute_matches(uri->manufacturer, token.manufacturer) ||
-	    !attribute_matches(uri->model, token.model))
-		return true;
-	(*count)++;
-	return allow(&token, err);
+	return visit(context, &token, err);
 }
 
-/* A marker, or a place where an answer was waited for in vain. */
-static bool is_to_acknowledge(const char *name, const char *path)
+bool pin_remembered(pin_visit visit, void *context, struct muster_error *err)
 {
-	return name[0] != '.' ||
-	       (text_has_suffix(name, ".json") && look_at_place(path) == PLACE_LEFT);
-}
-
-/* TOKEN may be a URI, or simply a label. */
-static bool parse_token(const char *text, struct token_uri *ret_uri, struct muster_error *err)
-{
-	if (text_has_prefix(text, "pkcs11:"))
-		return token_uri_parse(text, ret_uri, err);
-	ret_uri->token = strdup(text);
-	return ret_uri->token || muster_fail_memory(err);
-}
-
-bool station_pin_acknowledge(const char *token_uri, struct muster_error *err)
-{
-	CLEANUP(token_uri_done) struct token_uri uri = { 0 };
 	CLEANUP(freep) char *directory = NULL;
 	CLEANUP(closedirp) DIR *stream = NULL;
 	const struct dirent *item;
-	size_t count = 0;
 
-	if (!find_directory(&directory, err) || !parse_token(token_uri, &uri, err))
+	if (!find_directory(&directory, err))
 		return false;
 	stream = opendir(directory);
 	while (stream) {
@@ -410,11 +385,8 @@ bool station_pin_acknowledge(const char *token_uri, struct muster_error *err)
 		path = text_format("%s/%s", directory, item->d_name);
 		if (!path)
 			return muster_fail_memory(err);
-		if (is_to_acknowledge(item->d_name, path) &&
-		    !acknowledge_one(path, &uri, &count, err))
+		if (says_something(item->d_name, path) && !show_one(path, visit, context, err))
 			return false;
 	}
-	return count > 0 || muster_fail(err, CAUSE_TOKEN_NOT_FOUND,
-					"no refused PIN is remembered for token '%s'",
-					PRINTABLE(uri.token ? uri.token : token_uri));
+	return true;
 }

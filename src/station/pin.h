@@ -58,3 +58,9 @@ void pin_try_done(struct pin_try *attempt);
 bool pin_remember_refusal(const struct pin_token *token, struct muster_error *err) MUST_CHECK;
 /* The token has new PINs. */
 bool pin_forget(const struct pin_token *token, struct muster_error *err) MUST_CHECK;
+
+/* Each token, and which of its PINs, of which a refusal or no answer is remembered; some twice. Texts only for the call. */
+typedef bool (*pin_visit)(void *context, const struct pin_token *token, struct muster_error *err);
+bool pin_remembered(pin_visit visit, void *context, struct muster_error *err) MUST_CHECK;
+/* One more PIN may be tried. */
+bool pin_allow(const struct pin_token *token, struct muster_error *err) MUST_CHECK;

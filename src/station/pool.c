@@ -75,17 +75,11 @@ bool pool_is_opener(const struct pool *pool, const struct job *job)
 	return pool->opener == job;
 }
 
-static bool is_same(const struct token_facts *a, const struct token_facts *b)
-{
-	return strcmp(a->serial, b->serial) == 0 && strcmp(a->label, b->label) == 0 &&
-	       strcmp(a->manufacturer, b->manufacturer) == 0 && strcmp(a->model, b->model) == 0;
-}
-
 bool pool_opened(struct pool *pool, const struct token_facts *facts, struct muster_error *err)
 {
 	if (!pool->facts.serial)
 		return token_facts_copy(&pool->facts, facts, err);
-	return is_same(&pool->facts, facts) ||
+	return token_is_same(&pool->facts, facts) ||
 	       muster_fail(err, CAUSE_TOKEN_GONE,
 			   "another token (label '%s', serial %s) is in the place of token '%s', "
 			   "serial %s; no login was tried",

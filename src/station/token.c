@@ -63,6 +63,12 @@ bool token_facts_take(struct token_facts *facts, const struct worker_message *re
 	       copy_text(&facts->flag_words, worker_text(reply, FIELD_FLAG_WORDS), err);
 }
 
+bool token_is_same(const struct token_facts *a, const struct token_facts *b)
+{
+	return strcmp(a->serial, b->serial) == 0 && strcmp(a->label, b->label) == 0 &&
+	       strcmp(a->manufacturer, b->manufacturer) == 0 && strcmp(a->model, b->model) == 0;
+}
+
 void token_facts_done(struct token_facts *facts)
 {
 	free(facts->label);
@@ -127,7 +133,8 @@ bool token_login_finish(struct job *job, const struct muster_error *outcome,
 	struct pool *pool = &job->run->pool;
 
 	if (pool_is_opener(pool, job))
-		return token_login_settle(&job->token, &job->reply, outcome, err) && pool_ready(pool, err);
+		return token_login_settle(&job->token, &job->reply, outcome, err) &&
+		       pool_ready(pool, err);
 	if (pool_look(pool) != POOL_OPEN)
 		job_go_to(job, "token-open");
 	else if (!pool_take(pool, job))

@@ -18,6 +18,8 @@ bool token_facts_take(struct token_facts *facts, const struct worker_message *re
 		      struct muster_error *err) MUST_CHECK;
 bool token_facts_copy(struct token_facts *facts, const struct token_facts *from,
 		      struct muster_error *err) MUST_CHECK;
+/* By all that identifies one; its place is no matter. */
+bool token_is_same(const struct token_facts *a, const struct token_facts *b);
 void token_facts_done(struct token_facts *facts);
 /* FIELD_MODULE and what goes with it. */
 void token_add_module(struct worker_message *request, const struct station_module *module);

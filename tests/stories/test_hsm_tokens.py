@@ -175,6 +175,42 @@ def test_an_so_pin_that_another_program_mistyped_costs_no_second_try(hsm, token,
     refused = hsm("init", token.uri, "--label", "new", *right, "--yes", "line-3")
     assert (refused.status, refused.cause) == (5, "E4205") and "SO-PIN" in refused.stderr, refused
     assert labels(hsm) == ["line-3"]
+    allowed = hsm("acknowledge", token.uri, "--so-pin")
+    assert allowed.status == 0 and "the SO-PIN of token 'line-3'" in allowed.stderr, allowed
+    assert hsm("init", token.uri, "--label", "new", *right, "--yes", "line-3").status == 0
+
+
+@pytest.mark.refuses_a_pin
+def test_a_user_pin_that_another_program_mistyped_is_tried_when_somebody_says_so(hsm, token):
+    subprocess.run(["pkcs11-tool", "--module", SOFTHSM_MODULE, "--token-label", "line-3", "--login", "--pin", "97531", "--list-objects"],
+                   env=dict(os.environ, SOFTHSM2_CONF=str(token.module.configuration)), check=False, capture_output=True)
+    refused = hsm("show", token.uri)
+    assert refused.cause == "E4205" and "acknowledge" in refused.stderr, refused
+    allowed = hsm("acknowledge", token.uri)
+    assert allowed.status == 0 and "the user PIN of token 'line-3'" in allowed.stderr and token.tries_were_burnt(), allowed
+    assert hsm("show", token.uri).json["loggedIn"] is True
+    assert (nothing := hsm("acknowledge", token.uri)).cause == "E4103" and "it reports none" in nothing.stderr, nothing
+
+
+@pytest.mark.refuses_a_pin
+def test_one_acknowledgement_is_of_one_pin_of_one_token(hsm, tokens, pins, tmp_path):
+    wrong = write_secret(tmp_path / "wrong", "97531")
+    twins = [tokens.make("twin"), tokens.make("twin")]
+    uris = [token.uri.split("&pin-source")[0] for token in twins]
+
+    def causes(number):
+        return [hsm("show", uris[number], "--pin-file", wrong).cause, hsm("init", uris[number], "--label", "new", *pins, "--yes", "twin").cause]
+
+    assert causes(0) == causes(1) == ["E4201", "E4201"]
+    several = hsm("acknowledge", "twin")
+    assert (several.status, several.cause) == (5, "E4104"), several
+    assert all(token.serial in several.stderr for token in twins), several
+    assert causes(0) == causes(1) == ["E4202", "E4202"]
+    allowed = hsm("acknowledge", uris[0])
+    assert allowed.status == 0 and "the user PIN of token 'twin'" in allowed.stderr and twins[0].serial in allowed.stderr, allowed
+    assert causes(0) == ["E4201", "E4202"] and causes(1) == ["E4202", "E4202"]
+    assert hsm("acknowledge", uris[0], "--so-pin").status == 0
+    assert causes(0) == ["E4202", "E4201"] and causes(1) == ["E4202", "E4202"]
 
 
 @pytest.mark.refuses_a_pin

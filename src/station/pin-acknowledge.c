@@ -1,0 +1,176 @@
+/* muster hsm acknowledge: a person allows one more try of one PIN of one token. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "muster/station-token.h"
+
+#include "token.h"
+#include "visit.h"
+
+/* What is remembered of a token that the URI may mean. */
+struct candidate {
+	struct token_facts token;
+	bool is_officer;
+};
+
+struct choice {
+	struct token_uri uri;
+	struct candidate *candidates;
+	size_t count;
+};
+
+static void candidate_done(struct candidate *candidate)
+{
+	token_facts_done(&candidate->token);
+}
+
+static void choice_done(struct choice *choice)
+{
+	token_uri_done(&choice->uri);
+	for (size_t i = 0; i < choice->count; i++)
+		candidate_done(&choice->candidates[i]);
+	free(choice->candidates);
+}
+
+/* -- What is remembered ---------------------------------------------------------------------------------------- */
+
+static bool attribute_matches(const char *wanted, const char *value)
+{
+	return !wanted || (value && strcmp(wanted, value) == 0);
+}
+
+static bool consider(void *context, const struct pin_token *token, struct muster_error *err)
+{
+	struct choice *choice = context;
+	const struct token_uri *uri = &choice->uri;
+	/* Texts that are only copied. */
+	const struct token_facts facts = {
+		.label = (char *)(uintptr_t)token->label,
+		.serial = (char *)(uintptr_t)token->serial,
+		.manufacturer = (char *)(uintptr_t)token->manufacturer,
+		.model = (char *)(uintptr_t)token->model,
+	};
+	struct candidate *all;
+
+	if (!attribute_matches(uri->token, token->label) ||
+	    !attribute_matches(uri->serial, token->serial) ||
+	    !attribute_matches(uri->manufacturer, token->manufacturer) ||
+	    !attribute_matches(uri->model, token->model))
+		return true;
+	all = reallocarray(choice->candidates, choice->count + 1, sizeof(*all));
+	if (!all)
+		return muster_fail_memory(err);
+	choice->candidates = all;
+	all[choice->count] = (struct candidate){ .is_officer = token->is_officer };
+	return token_facts_copy(&all[choice->count++].token, &facts, err);
+}
+
+static bool fail_several(const struct choice *choice, struct muster_error *err)
+{
+	CLEANUP(text_done) struct text serials = TEXT_MAX(MUSTER_ERROR_MESSAGE_SIZE / 2);
+
+	for (size_t i = 0; i < choice->count; i++) {
+		const struct token_facts *token = &choice->candidates[i].token;
+
+		text_addf(&serials, "%s'%s' (serial %s)", i > 0 ? ", " : "",
+			  PRINTABLE(token->label), PRINTABLE(token->serial));
+	}
+	return muster_fail(err, CAUSE_TOKEN_AMBIGUOUS,
+			   "a PIN of more than one token is remembered: %s",
+			   serials.failed ? "too many to name" : serials.data);
+}
+
+/* The user PIN unless the other is asked for, or is the only one. */
+static const struct candidate *pick(const struct choice *choice, bool is_officer)
+{
+	for (size_t i = 0; i < choice->count; i++)
+		if (choice->candidates[i].is_officer == is_officer)
+			return &choice->candidates[i];
+	return is_officer || choice->count == 0 ? NULL : &choice->candidates[0];
+}
+
+static bool pick_one(const struct choice *choice, bool is_officer,
+		     const struct candidate **ret_chosen, struct muster_error *err)
+{
+	for (size_t i = 1; i < choice->count; i++)
+		if (!token_is_same(&choice->candidates[i].token, &choice->candidates[0].token))
+			return fail_several(choice, err);
+	*ret_chosen = pick(choice, is_officer);
+	return true;
+}
+
+/* -- What the token says --------------------------------------------------------------------------------------- */
+
+/* A program that is none of ours may have mistyped. Whether there is such a token at all is no matter then. */
+static bool reports_a_wrong_pin(const char *token_text, bool is_officer,
+				struct candidate *ret_candidate)
+{
+	CLEANUP(visit_done) struct visit visit = { 0 };
+	struct muster_error nobody;
+
+	if (!visit_open(&visit, token_text, &nobody))
+		return false;
+	ret_candidate->is_officer =
+		is_officer || !token_has_flag(&visit.token, "user-pin-count-low");
+	ret_candidate->token = visit.token;
+	visit.token = (struct token_facts){ 0 };
+	return token_has_flag(&ret_candidate->token, ret_candidate->is_officer
+							     ? "so-pin-count-low"
+							     : "user-pin-count-low");
+}
+
+static bool look_at_token(const struct choice *choice, const char *named, bool is_officer,
+			  struct candidate *ret_candidate, struct muster_error *err)
+{
+	CLEANUP(freep)
+	char *text =
+		text_has_prefix(named, "pkcs11:") ? strdup(named) : token_uri_format(&choice->uri);
+
+	if (!text)
+		return muster_fail_memory(err);
+	return reports_a_wrong_pin(text, is_officer, ret_candidate) ||
+	       muster_fail(err, CAUSE_TOKEN_NOT_FOUND,
+			   "no refused %s is remembered for token '%s', and it reports none",
+			   is_officer ? "SO-PIN" : "PIN",
+			   PRINTABLE(choice->uri.token ? choice->uri.token : named));
+}
+
+/* -- All of it --------------------------------------------------------------------------------------------------- */
+
+/* TOKEN may be a URI, or simply a label. */
+static bool parse_token(const char *text, struct token_uri *ret_uri, struct muster_error *err)
+{
+	if (text_has_prefix(text, "pkcs11:"))
+		return token_uri_parse(text, ret_uri, err);
+	ret_uri->token = strdup(text);
+	return ret_uri->token || muster_fail_memory(err);
+}
+
+static bool allow(const struct candidate *chosen, char **ret_words, struct muster_error *err)
+{
+	const struct token_facts *token = &chosen->token;
+	struct pin_token allowed = token_pin_of(token, chosen->is_officer);
+
+	if (!pin_allow(&allowed, err))
+		return false;
+	*ret_words = text_format("the %s of token '%s' (serial %s)",
+				 chosen->is_officer ? "SO-PIN" : "user PIN",
+				 PRINTABLE(token->label), PRINTABLE(token->serial));
+	return *ret_words || muster_fail_memory(err);
+}
+
+bool station_pin_acknowledge(const char *token, bool is_officer, char **ret_words,
+			     struct muster_error *err)
+{
+	CLEANUP(choice_done) struct choice choice = { 0 };
+	CLEANUP(candidate_done) struct candidate reported = { 0 };
+	const struct candidate *chosen = NULL;
+
+	if (!parse_token(token, &choice.uri, err) || !pin_remembered(consider, &choice, err) ||
+	    !pick_one(&choice, is_officer, &chosen, err))
+		return false;
+	if (chosen)
+		return allow(chosen, ret_words, err);
+	return look_at_token(&choice, token, is_officer, &reported, err) &&
+	       allow(&reported, ret_words, err);
+}
