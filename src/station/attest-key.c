@@ -19,6 +19,7 @@ void attest_key_done(struct attest_key *key)
 	bytes_done(&key->certificate);
 	bytes_done(&key->request);
 	free(key->token_serial);
+	free(key->token_label);
 	free(key->wrapped.file);
 	free(key->wrapped.method);
 	cJSON_Delete(key->namesakes);

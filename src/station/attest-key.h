@@ -18,6 +18,7 @@ enum attest_which { ATTEST_PRIMARY, ATTEST_SECONDARY, ATTEST_KEYS };
 struct attest_key {
 	struct bytes id;    /* CKA_ID; empty: there is no such key, or none yet */
 	char *token_serial; /* where the journal has it; NULL: nothing is said */
+	char *token_label;  /* likewise */
 	struct bytes spki;
 	char *attributes;
 	struct bytes certificate; /* DER */

@@ -7,6 +7,7 @@
 #include "muster/encoding.h"
 #include "muster/json.h"
 #include "muster/process.h"
+#include "token.h"
 #include "visit.h"
 
 enum { KEYS_PER_RUN = 1, UNSETTLED_MAX = 64 };
@@ -114,15 +115,14 @@ static bool look_at_entry(void *context, const struct journal_entry *entry,
 {
 	struct unsettled *unsettled = context;
 	CLEANUP(cJSON_freep) cJSON *body = NULL;
-	const char *id, *serial;
+	const char *id;
 
 	if (strcmp(entry->stage, "custody") != 0)
 		return true;
 	if (!json_parse(entry->body, strlen(entry->body), "a journal entry", &body, err))
 		return false;
 	id = json_text(body, "keyId");
-	serial = json_text(body, "tokenSerial");
-	if (!id || !serial || strcmp(serial, unsettled->token->serial) != 0)
+	if (!id || !token_is_of_entry(unsettled->token, body))
 		return true;
 	forget_id(unsettled, id);
 	if (entry->kind != JOURNAL_INTENT || !json_bool(body, "makesKey", false))

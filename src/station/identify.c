@@ -355,17 +355,25 @@ static bool record_serial(const struct job *job, struct muster_error *err)
 	       journal_device_put(journal, &row, err);
 }
 
+static bool is_in_token(const struct attest_key *key, const struct token_facts *token)
+{
+	return strcmp(key->token_serial, token->serial) == 0 &&
+	       (!key->token_label || strcmp(key->token_label, token->label) == 0);
+}
+
 static bool fail_other_token(const struct job *job, const struct attest_key *key,
 			     struct muster_error *err)
 {
 	const struct journal_device *row = &job->device;
+	const char *label = key->token_label;
 	char when[RFC3339_SIZE];
 
 	return muster_fail(
 		err, CAUSE_SERIAL_TAKEN,
-		"device '%s' is in the journal, %s since %s, with a key in the token with serial %s; token '%s' has serial %s",
+		"device '%s' is in the journal, %s since %s, with a key in the token%s%s%s with serial %s; token '%s' has serial %s",
 		PRINTABLE(job->registration_id), journal_state_name(row->state),
-		rfc3339_format(when, row->updated_ms), PRINTABLE(key->token_serial),
+		rfc3339_format(when, row->updated_ms), label ? " '" : "",
+		PRINTABLE(label ? label : ""), label ? "'" : "", PRINTABLE(key->token_serial),
 		PRINTABLE(job->token.label), PRINTABLE(job->token.serial));
 }
 
@@ -381,7 +389,7 @@ static bool check_token(struct job *job, struct muster_error *err)
 	for (size_t i = 0; i < ATTEST_KEYS; i++) {
 		struct attest_key *key = &job->keys[i];
 
-		if (!key->token_serial || strcmp(key->token_serial, job->token.serial) == 0)
+		if (!key->token_serial || is_in_token(key, &job->token))
 			continue;
 		if (waits)
 			return fail_other_token(job, key, err);

@@ -122,7 +122,7 @@ static bool look_at_entry(void *context, const struct journal_entry *entry,
 {
 	struct earlier *earlier = context;
 	CLEANUP(cJSON_freep) cJSON *body = NULL;
-	const char *serial, *production;
+	const char *production;
 
 	if (entry->kind != JOURNAL_OUTCOME || strcmp(entry->stage, "custody") != 0 ||
 	    !strstr(entry->body, "\"production\""))
@@ -131,9 +131,8 @@ static bool look_at_entry(void *context, const struct journal_entry *entry,
 		return false;
 	if (!check_unused(earlier, body, err))
 		return false;
-	serial = json_text(body, "tokenSerial");
 	production = json_text(body, "production");
-	if (!serial || !production || strcmp(serial, earlier->token_serial) != 0)
+	if (!production || !token_is_of_entry(earlier->token, body))
 		return true;
 	if (json_get(body, "registrationId"))
 		return add(earlier, body, entry->seq, err);
@@ -164,7 +163,7 @@ static bool look_at_key(struct custody *custody, struct earlier_unit *unit,
 bool earlier_read(struct custody *custody, const char *plan, struct earlier *ret_earlier,
 		  struct muster_error *err)
 {
-	struct earlier earlier = { .token_serial = custody->token.serial, .plan = plan };
+	struct earlier earlier = { .token = &custody->token, .plan = plan };
 	bool good = journal_entries_all(custody->journal, "", look_at_entry, &earlier, err);
 
 	reduce(&earlier, NULL);

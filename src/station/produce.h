@@ -56,8 +56,8 @@ struct earlier_unit {
 	bool is_there; /* its key still is in the token, and the certificate is valid */
 };
 struct earlier {
-	const char *token_serial; /* borrowed */
-	const char *plan;         /* borrowed: digest of what was approved; NULL: nothing was */
+	const struct token_facts *token; /* borrowed */
+	const char *plan; /* borrowed: digest of what was approved; NULL: nothing was */
 	struct earlier_unit *units;
 	size_t count;
 };

@@ -112,6 +112,8 @@ static bool take_attest(struct job *job, const struct journal_entry *entry, cons
 	if (json_text(body, "tokenSerial") &&
 	    !replace(&key->token_serial, json_text(body, "tokenSerial")))
 		return false;
+	if (json_text(body, "token") && !replace(&key->token_label, json_text(body, "token")))
+		return false;
 	if (is_step(body, "key-sweep") || is_step(body, "key-make")) {
 		bytes_done(&key->certificate);
 		cJSON_Delete(TAKE_PTR(key->terms));

@@ -261,7 +261,7 @@ bool station_token_audit(const char *token_uri, const struct station_token_audit
 	/* The token is read first: what is made meanwhile has its row, and is reported as missing at most. */
 	if (!journal_open(request->journal_path, JOURNAL_READ, &audit.journal, err) ||
 	    !read_token(&audit, token_uri, &request->pin, objects, err) ||
-	    !ledger_read(audit.journal, audit.visit.token.serial, &audit.ledger, err) ||
+	    !ledger_read(audit.journal, &audit.visit.token, &audit.ledger, err) ||
 	    !describe(&audit, objects, request->journal_path, document, err))
 		return false;
 	audit.findings = cJSON_AddArrayToObject(document, "findings");

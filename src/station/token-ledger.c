@@ -8,6 +8,7 @@
 #include "life.h"
 #include "muster/json.h"
 #include "muster/text.h"
+#include "token.h"
 
 /* -- Keys --------------------------------------------------------------------------------------------------------- */
 
@@ -81,7 +82,7 @@ static struct ledger_key *take(struct ledger *ledger, const char *id)
 
 struct reading {
 	struct ledger *ledger;
-	const char *token_serial;
+	const struct token_facts *token;
 };
 
 static bool set_text(char **target, const char *value)
@@ -186,9 +187,11 @@ static bool take_entry(void *context, const struct journal_entry *entry, struct 
 		end_life(reading->ledger, entry->registration_id);
 	id = json_text(body, "keyId");
 	serial = json_text(body, "tokenSerial");
-	if (!id || !serial || strcmp(serial, reading->token_serial) != 0)
+	if (!id || !serial || strcmp(serial, reading->token->serial) != 0)
 		return true;
 	key = take(reading->ledger, id);
+	if (key && !token_is_of_entry(reading->token, body))
+		key->is_elsewhere = true;
 	if (!key || !set_text(&key->primary, json_text(body, "secondaryOf")) ||
 	    !(entry->kind == JOURNAL_INTENT ? take_intent(key, entry, body)
 					    : take_outcome(key, body)))
@@ -243,13 +246,33 @@ static void follow_primaries(struct ledger *ledger)
 	}
 }
 
-bool ledger_read(struct journal *journal, const char *token_serial, struct ledger *ret_ledger,
-		 struct muster_error *err)
+/* Only the entry that announces a key has the token's label in any journal. */
+static void drop_those_elsewhere(struct ledger *ledger)
 {
-	struct reading reading = { .ledger = ret_ledger, .token_serial = token_serial };
+	size_t kept = 0;
 
-	if (!journal_entries_all(journal, NULL, take_entry, &reading, err) ||
-	    !read_rows(journal, ret_ledger, err))
+	for (size_t i = 0; i < ledger->count; i++) {
+		struct ledger_key *key = ledger->keys[i];
+
+		if (!key->is_elsewhere) {
+			ledger->keys[kept++] = key;
+			continue;
+		}
+		tdelete(key, &ledger->by_id, compare);
+		key_free(key);
+	}
+	ledger->count = kept;
+}
+
+bool ledger_read(struct journal *journal, const struct token_facts *token,
+		 struct ledger *ret_ledger, struct muster_error *err)
+{
+	struct reading reading = { .ledger = ret_ledger, .token = token };
+
+	if (!journal_entries_all(journal, NULL, take_entry, &reading, err))
+		return false;
+	drop_those_elsewhere(ret_ledger);
+	if (!read_rows(journal, ret_ledger, err))
 		return false;
 	follow_primaries(ret_ledger);
 	return true;

@@ -7,6 +7,8 @@
 #include "muster/encoding.h"
 #include "muster/journal.h"
 
+struct token_facts;
+
 enum ledger_state {
 	LEDGER_ANNOUNCED, /* to be made, and no outcome is known */
 	LEDGER_MADE,
@@ -20,6 +22,7 @@ struct ledger_key {
 	enum ledger_state state;
 	bool is_of_device;         /* made when that was provisioned, and not for a name alone */
 	bool is_over;              /* that life of the device has ended */
+	bool is_elsewhere;         /* in another token of the same serial */
 	bool is_pair, is_released; /* of a device that was released its certificate is stored too */
 	char *attributes;          /* "local=true ..." when it was made; NULL: not known */
 	char public_sha256[SHA256_HEX_SIZE];      /* "": not known */
@@ -36,8 +39,8 @@ struct ledger {
 };
 
 /* Reads the whole journal, page by page. */
-bool ledger_read(struct journal *journal, const char *token_serial, struct ledger *ret_ledger,
-		 struct muster_error *err) MUST_CHECK;
+bool ledger_read(struct journal *journal, const struct token_facts *token,
+		 struct ledger *ret_ledger, struct muster_error *err) MUST_CHECK;
 void ledger_done(struct ledger *ledger);
 /* NULL when the journal does not know it. */
 struct ledger_key *ledger_find(const struct ledger *ledger, const char *id);

@@ -3,6 +3,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "muster/json.h"
+
 /* -- Opening and logging in -------------------------------------------------------------------------------- */
 
 char *token_text_of(const struct token_uri *uri)
@@ -67,6 +69,14 @@ bool token_is_same(const struct token_facts *a, const struct token_facts *b)
 {
 	return strcmp(a->serial, b->serial) == 0 && strcmp(a->label, b->label) == 0 &&
 	       strcmp(a->manufacturer, b->manufacturer) == 0 && strcmp(a->model, b->model) == 0;
+}
+
+bool token_is_of_entry(const struct token_facts *token, const cJSON *body)
+{
+	const char *serial = json_text(body, "tokenSerial"), *label = json_text(body, "token");
+
+	return serial && strcmp(serial, token->serial) == 0 &&
+	       (!label || strcmp(label, token->label) == 0);
 }
 
 void token_facts_done(struct token_facts *facts)

@@ -20,6 +20,9 @@ bool token_facts_copy(struct token_facts *facts, const struct token_facts *from,
 		      struct muster_error *err) MUST_CHECK;
 /* By all that identifies one; its place is no matter. */
 bool token_is_same(const struct token_facts *a, const struct token_facts *b);
+/* Whether a journal entry, which has the serial, is of this token. Some makers give all tokens one serial: where the entry has
+ * a label, too, that has to be the same. */
+bool token_is_of_entry(const struct token_facts *token, const cJSON *body);
 void token_facts_done(struct token_facts *facts);
 /* FIELD_MODULE and what goes with it. */
 void token_add_module(struct worker_message *request, const struct station_module *module);

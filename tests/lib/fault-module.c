@@ -237,6 +237,9 @@ static CK_RV get_token_info(CK_SLOT_ID slot, CK_TOKEN_INFO *info)
 			(info->flags & ~(CK_FLAGS)(CKF_USER_PIN_COUNT_LOW | CKF_USER_PIN_FINAL_TRY |
 						   CKF_USER_PIN_LOCKED)) |
 			counter_flags();
+	/* A maker that numbers no tokens. */
+	if (is_asked("one-serial"))
+		memcpy(info->serialNumber, "0000000000000001", sizeof(info->serialNumber));
 	if (is_asked("not-text"))
 		memset(info->label, 0xff, sizeof(info->label));
 	if (is_asked("no-pin-length"))
