@@ -114,22 +114,33 @@ static bool evict(struct tpm *tpm, uint32_t handle, struct muster_error *err)
 	return true;
 }
 
-/* The old one goes only when the new one is made and the old one is still the one that was meant. */
+/* `old` is NULL once we have taken it away. */
+static bool check_old(struct tpm *tpm, uint32_t handle, const struct ek_public *old,
+		      struct muster_error *err)
+{
+	struct ek_public there;
+	bool found = false;
+	if (!tpm_public_read(tpm, handle, &found, &there, err))
+		return false;
+	return (old ? found && ek_public_equal(&there, old) : !found) ||
+	       muster_fail(err, CAUSE_TPM_SWAPPED, "another key is at 0x%08x by now", handle);
+}
+
+/* The old one goes only when the new one is made and the old one is still the one that was meant. *emptied: this is the second
+ * try, and the first one has taken it away. */
 static bool replace_ek(struct tpm *tpm, uint32_t handle, const struct ek_public *template,
-		       const struct ek_public *old, struct ek_public *ret_public,
+		       const struct ek_public *old, bool *emptied, struct ek_public *ret_public,
 		       struct muster_error *err)
 {
 	CLEANUP(tpm_object_done) struct tpm_object object = TPM_OBJECT(tpm);
-	struct ek_public ek, there;
-	bool found = false;
+	struct ek_public ek;
 	if (!tpm_primary_create(tpm, ESYS_TR_RH_ENDORSEMENT, ESYS_TR_PASSWORD, template, &object,
 				&ek, err) ||
-	    !ek_check_dps(&ek, err) || !tpm_public_read(tpm, handle, &found, &there, err))
+	    !ek_check_dps(&ek, err) || !check_old(tpm, handle, *emptied ? NULL : old, err) ||
+	    (!*emptied && !evict(tpm, handle, err)))
 		return false;
-	if (!found || !ek_public_equal(&there, old))
-		return muster_fail(err, CAUSE_TPM_SWAPPED, "another key is at 0x%08x by now",
-				   handle);
-	if (!evict(tpm, handle, err) || !persist(tpm, &object, handle, err))
+	*emptied = true;
+	if (!persist(tpm, &object, handle, err))
 		return false;
 	*ret_public = ek;
 	return true;
@@ -139,10 +150,15 @@ bool tpm_ek_replace(struct tpm *tpm, uint32_t handle, const struct ek_public *te
 		    const struct ek_public *old, struct ek_public *ret_public,
 		    struct muster_error *err)
 {
+	bool emptied = false;
 	if (!TPM_TASK(tpm, err,
-		      replace_ek(tpm, handle, template, old, ret_public, err) ||
+		      replace_ek(tpm, handle, template, old, &emptied, ret_public, err) ||
 			      muster_error_prefix(err, "replacing the endorsement key")))
-		return false;
+		return emptied &&
+		       muster_error_prefix(
+			       err,
+			       "0x%08x has no key any more; the same command without --replaces makes one there",
+			       handle);
 	tpm_recover(tpm);
 	return true;
 }

@@ -145,6 +145,68 @@ static void each_code_ends_as_it_should(void **state)
 	}
 }
 
+/* -- Replacing a key --------------------------------------------------------------------------------------- */
+
+enum { SPARE_HANDLE = 0x81010055 };
+
+static void begin_replacing(struct bench *bench, struct worker_message *request)
+{
+	struct ek_public template;
+	const struct bytes *old;
+	start_worker(bench);
+	expect(bench, ask_open(bench, proxy_tcti));
+	expect(bench, ask_ek_create(bench, SPARE_HANDLE));
+	old = worker_bytes(&bench->reply, FIELD_PUBLIC);
+	expect(bench, ek_template_ek(&template, &bench->err));
+	worker_request_init(request, WORKER_TPM_EK_REPLACE);
+	worker_add_u64(request, FIELD_HANDLE, SPARE_HANDLE);
+	worker_add_bytes(request, FIELD_TEMPLATE, template.data, template.size);
+	worker_add_bytes(request, FIELD_OLD_PUBLIC, old->data, old->size);
+}
+
+static void end_replacing(struct bench *bench)
+{
+	end_worker(bench);
+	setenv("TPM2TOOLS_TCTI", chip.tcti, 1);
+	RUN("tpm2_evictcontrol", "-Q", "-C", "o", "-c", "0x81010055");
+	expect_clean_chip();
+}
+
+/* The old key is gone when there turns out to be no room for the new one. */
+static void a_key_is_put_where_the_first_try_took_the_old_one_away(void **state)
+{
+	(void)state;
+	CLEANUP(worker_message_done) struct worker_message request = { 0 };
+	struct bench bench = { 0 };
+	begin_replacing(&bench, &request);
+	tpm_proxy_plan(proxy, &(struct tpm_fault_plan){ .fault = FAULT_CODE,
+							.command = TPM2_CC_EvictControl,
+							.after = 1,
+							.times = 1,
+							.code = TPM2_RC_NV_SPACE });
+	expect(&bench, ask(&bench, &request));
+	assert_int_equal(tpm_proxy_hits(proxy), 1);
+	tpm_proxy_plan(proxy, &no_fault);
+	end_replacing(&bench);
+}
+
+static void a_handle_that_was_left_empty_is_told(void **state)
+{
+	(void)state;
+	CLEANUP(worker_message_done) struct worker_message request = { 0 };
+	struct bench bench = { 0 };
+	begin_replacing(&bench, &request);
+	tpm_proxy_plan(proxy, &(struct tpm_fault_plan){ .fault = FAULT_CODE,
+							.command = TPM2_CC_EvictControl,
+							.after = 1,
+							.code = TPM2_RC_NV_SPACE });
+	expect_cause(&bench, ask(&bench, &request), CAUSE_TPM_NO_ROOM);
+	assert_non_null(strstr(bench.err.message, "0x81010055 has no key any more"));
+	tpm_proxy_plan(proxy, &no_fault);
+	expect(&bench, ask_ek_create(&bench, SPARE_HANDLE));
+	end_replacing(&bench);
+}
+
 static void a_chip_that_is_never_ready_is_busy_at_the_deadline(void **state)
 {
 	(void)state;
@@ -264,6 +326,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(each_code_ends_as_it_should),
+		cmocka_unit_test(a_key_is_put_where_the_first_try_took_the_old_one_away),
+		cmocka_unit_test(a_handle_that_was_left_empty_is_told),
 		cmocka_unit_test(a_chip_that_is_never_ready_is_busy_at_the_deadline),
 		cmocka_unit_test(no_shape_of_an_answer_harms),
 		cmocka_unit_test(a_chip_that_hangs_in_a_job_ends_at_the_deadline),
