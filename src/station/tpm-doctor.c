@@ -262,8 +262,9 @@ static void prove(struct visit *visit)
 	struct ek_findings *findings = &visit->judgement.findings;
 	struct muster_error err, failure = { 0 };
 	bool is_proven = activate(visit, &proof, &failure);
+	bool is_same = call_roll(visit, &err);
 
-	if (!call_roll(visit, &err))
+	if (!is_same)
 		ek_find_error(findings, "same chip", EK_REFUSED, &err);
 	else if (!is_proven && !proof_fail(&failure, &err))
 		ek_find_error(findings, "possession", EK_REFUSED, &err);
@@ -272,7 +273,7 @@ static void prove(struct visit *visit)
 			"the TPM holds the private half of its endorsement key (over %s)",
 			proof.witness == PROOF_BY_SRK ? "the storage root key, as DPS does it"
 						      : "an attestation key");
-	if (is_proven)
+	if (is_proven && is_same)
 		ek_find(findings, "same chip", EK_PASSED, CAUSE_NONE,
 			"key, reset count and clock agree from start to end");
 }

@@ -5,7 +5,7 @@ import socket
 
 import pytest
 
-from lib.lying_tpm import LyingTpm, code_of
+from lib.lying_tpm import PROVE, LyingTpm, code_of
 from lib.mock_machine import MockMachine
 
 READ_CLOCK = 0x181
@@ -63,6 +63,24 @@ def test_a_tpm_that_is_never_ready_is_busy_before_that(station, tpm, short, dead
         proxy.stop()
     assert (done.status, done.cause) == (4, "E2105"), done
     assert 2 <= len(asked) <= 50 and tpm.loaded() == []
+
+
+def test_a_tpm_that_is_reset_after_its_proof_is_not_called_the_same_chip(station, tpm, short):
+    proxy, proven = LyingTpm(short, tpm), []
+
+    def change(command, response):
+        """One reset more than the chip counts."""
+        proven.extend([command] if code_of(command) == PROVE else [])
+        if code_of(command) != READ_CLOCK or not proven:
+            return response
+        return response[:26] + (int.from_bytes(response[26:30], "big") + 1).to_bytes(4, "big") + response[30:]
+
+    proxy.change = change
+    try:
+        done = doctor(station, proxy.tcti, "-o", "json")
+    finally:
+        proxy.stop()
+    assert proven and [(row["verdict"], row.get("code")) for row in done.json["checks"] if row["check"] == "same chip"] == [("refuse", "E2235")], done
 
 
 @pytest.mark.parametrize("text", ["tpmDeadlines: {command: 0}", "tpmDeadlines: {keyCreation: 301}", "tpmDeadlines: 5",
