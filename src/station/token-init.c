@@ -5,6 +5,7 @@
 
 #include "login.h"
 #include "muster/json.h"
+#include "muster/log.h"
 #include "pin.h"
 #include "token.h"
 #include "visit.h"
@@ -179,6 +180,9 @@ bool station_token_init(const char *token_uri, const struct station_init *reques
 	    !check_module(&visit, request->is_any_module, err) || !initialise(&visit, request, err))
 		return muster_error_prefix(err, "initialising token '%s'",
 					   PRINTABLE(request->label));
+	if (strcmp(visit.token.label, request->label) != 0)
+		log_warning("the token keeps the label '%s': '%s' was not taken",
+			    PRINTABLE(visit.token.label), PRINTABLE(request->label));
 	if (!visit_describe(&visit.module, &visit.token, object, err))
 		return false;
 	*ret_token = TAKE_PTR(object);

@@ -237,6 +237,9 @@ static CK_RV get_token_info(CK_SLOT_ID slot, CK_TOKEN_INFO *info)
 			(info->flags & ~(CK_FLAGS)(CKF_USER_PIN_COUNT_LOW | CKF_USER_PIN_FINAL_TRY |
 						   CKF_USER_PIN_LOCKED)) |
 			counter_flags();
+	/* NSS, whose label is fixed. */
+	if (is_asked("keeps-label"))
+		memcpy(info->label, "Certificate DB                  ", sizeof(info->label));
 	/* A maker that numbers no tokens. */
 	if (is_asked("one-serial"))
 		memcpy(info->serialNumber, "0000000000000001", sizeof(info->serialNumber));

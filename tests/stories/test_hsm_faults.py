@@ -296,6 +296,14 @@ def test_a_token_without_hmac_is_refused_and_nothing_falls_back_to_software(shop
     assert shop.token.objects("secrkey") == ["master"]
 
 
+def test_a_token_that_keeps_its_label_is_not_said_to_have_another(shop, tmp_path):
+    begin(shop, "keeps-label")
+    made = shop.muster("hsm", "init", "pkcs11:?module-name=fault", "--any-module", "--label", "line-9", "-o", "json", "--so-pin-file",
+                       write_secret(tmp_path / "so", "12345678"), "--pin-file", shop.token.pin_file)
+    assert made.status == 0 and made.json["label"] == "Certificate DB", made
+    assert "keeps the label 'Certificate DB': 'line-9'" in made.stderr, made
+
+
 # -- Random numbers that repeat themselves -----------------------------------------------------------------------------
 
 def test_a_key_that_was_made_before_stops_with_both_records(shop):
