@@ -100,6 +100,7 @@ struct profile_list {
 struct profile {
 	char *path;
 	char digest[SHA256_HEX_SIZE]; /* SHA-256 of the file's bytes, lower-case hex */
+	bool names_beside; /* some file by a relative name: the same text in another folder is another profile */
 
 	char *name;
 	int64_t version;

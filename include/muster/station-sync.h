@@ -19,6 +19,7 @@ struct station_waiting {
 	char expires[RFC3339_SIZE];             /* its certificate, once it is spooled; or "" */
 	int64_t failures;                       /* that count against the profile's retry budget */
 	char reason[MUSTER_ERROR_MESSAGE_SIZE]; /* the last failure's, or a person's; or "" */
+	char kept_profile[SHA256_HEX_SIZE];     /* the name of the copy that it goes by; or "" */
 };
 
 /* "network", "device", "person"; NULL for a device that does not wait. */

@@ -51,6 +51,7 @@ static bool finish(struct profile *profile, const struct source *source, struct 
 	bool is_tpm = profile->attestation == PROFILE_TPM;
 
 	sha256_hex(profile->digest, source->data, source->size);
+	profile->names_beside = source->names_beside;
 	return set_text(&profile->path, source->path, err) &&
 	       set_text(&profile->registration_id, is_tpm ? "{ek.sha256.base32}" : "{serial.lower}",
 			err);

@@ -129,6 +129,7 @@ static void read_path(struct source *source, const struct field *field,
 
 	if (!take_text(source, field, node))
 		return;
+	source->names_beside |= node->text[0] != '/';
 	if (node->text[0] == '/' || !slash ||
 	    (field->is_secret &&
 	     (!secret_source_is_file(node->text) || text_has_prefix(node->text, "pkcs11:")))) {

@@ -21,6 +21,7 @@ struct source {
 	size_t size;
 	struct profile_report *report;
 	bool is_out_of_memory;
+	bool names_beside; /* a file, relative to its own folder */
 };
 
 bool source_open(struct source *source, const char *path, const char *data, size_t size,

@@ -1,4 +1,5 @@
 /* A bundle on the station that sends it: its devices become this journal's, and a receipt says what became of them. */
+#include <stdlib.h>
 #include <string.h>
 
 #include "approval.h"
@@ -17,6 +18,11 @@ struct taking {
 	struct journal *journal;
 	struct who who;
 	const char *digest; /* of the bundle */
+	struct named {
+		char digest[SHA256_HEX_SIZE];
+		char kept[SHA256_HEX_SIZE]; /* the name of its copy */
+	} * named;                          /* profiles that were named now */
+	size_t named_count;
 };
 
 /* -- Taking it --------------------------------------------------------------------------------------------------- */
@@ -55,14 +61,50 @@ static bool append_certificates(const struct taking *taking, const char *id,
 	return true;
 }
 
-static bool append_note(const struct taking *taking, const char *id, const cJSON *note,
-			struct muster_error *err)
+/* NULL: the profile was not named. */
+static const struct named *find_named(const struct taking *taking, const cJSON *object)
 {
-	CLEANUP(cJSON_freep) cJSON *body = cJSON_CreateObject();
+	const char *digest = json_text(object, "profileSha256");
 
-	if (!body || !json_add_item(body, "spooled", cJSON_Duplicate(note, true)))
+	for (size_t i = 0; digest && i < taking->named_count; i++)
+		if (strcmp(taking->named[i].digest, digest) == 0)
+			return &taking->named[i];
+	return NULL;
+}
+
+static bool follow_copy(void *context, const struct journal_entry *entry, struct muster_error *err)
+{
+	CLEANUP(cJSON_freep) cJSON *body = NULL;
+
+	if (!json_parse(entry->body, strlen(entry->body), "a journal entry", &body, err))
+		return false;
+	kept_profile_follow(context, entry, body);
+	return true;
+}
+
+/* The name of the profile's copy that a device that is here goes by; "": its digest. */
+static bool find_copy(const struct taking *taking, const cJSON *object,
+		      char ret_kept[SHA256_HEX_SIZE], struct muster_error *err)
+{
+	ret_kept[0] = '\0';
+	return journal_entries_all(taking->journal, json_text(object, "registrationId"),
+				   follow_copy, ret_kept, err);
+}
+
+static bool append_note(const struct taking *taking, const cJSON *object, struct muster_error *err)
+{
+	const struct named *named = find_named(taking, object);
+	CLEANUP(cJSON_freep) cJSON *body = cJSON_CreateObject();
+	char kept[SHA256_HEX_SIZE];
+
+	if (!find_copy(taking, object, kept, err))
+		return false;
+	if (!body ||
+	    !json_add_item(body, "spooled", cJSON_Duplicate(json_get(object, "spooled"), true)) ||
+	    !kept_profile_add(body, named ? named->digest : "", named ? named->kept : kept))
 		return muster_fail_memory(err);
-	return append(taking, id, "enroll", JOURNAL_NOTE, TAKE_PTR(body), err);
+	return append(taking, json_text(object, "registrationId"), "enroll", JOURNAL_NOTE,
+		      TAKE_PTR(body), err);
 }
 
 static bool put_row(const struct taking *taking, const cJSON *object, struct muster_error *err)
@@ -98,19 +140,36 @@ static int64_t time_of(const cJSON *note)
 	return at && rfc3339_parse(at, &ms) ? ms : 0;
 }
 
-/* A later bundle brings what was missing, an approval say, as long as nothing of the device was sent from here. */
-static bool look_whether_later(const struct taking *taking, const char *id, const cJSON *note,
-			       bool *ret_is_later, struct muster_error *err)
+/* The profile was named from another folder than when the device came first. */
+static bool look_whether_moved(const struct taking *taking, const cJSON *object,
+			       bool *ret_has_moved, struct muster_error *err)
 {
+	const struct named *named = find_named(taking, object);
+	char kept[SHA256_HEX_SIZE];
+
+	if (!find_copy(taking, object, kept, err))
+		return false;
+	*ret_has_moved = named && strcmp(kept[0] ? kept : named->digest, named->kept) != 0;
+	return true;
+}
+
+/* A later bundle brings what was missing, an approval say, as long as nothing of the device was sent from here. */
+static bool look_whether_later(const struct taking *taking, const cJSON *object, bool *ret_is_later,
+			       struct muster_error *err)
+{
+	const char *id = json_text(object, "registrationId");
+	const cJSON *note = json_get(object, "spooled");
 	CLEANUP(journal_device_done) struct journal_device known = { 0 };
 	CLEANUP(cJSON_freep) cJSON *before = NULL;
-	bool is_known;
+	bool is_known, has_moved;
 
 	if (!journal_device_find(taking->journal, JOURNAL_BY_REGISTRATION_ID, id, &known, &is_known,
 				 err) ||
-	    !spool_find(taking->journal, &known, &before, err))
+	    !spool_find(taking->journal, &known, &before, err) ||
+	    !look_whether_moved(taking, object, &has_moved, err))
 		return false;
-	*ret_is_later = known.state == JOURNAL_SPOOLED && before && !json_equal(note, before) &&
+	*ret_is_later = known.state == JOURNAL_SPOOLED && before &&
+			(has_moved || !json_equal(note, before)) &&
 			time_of(note) >= time_of(before);
 	return true;
 }
@@ -123,24 +182,31 @@ static bool take_device(const struct taking *taking, const cJSON *object, struct
 	bool is_here, is_later = false;
 
 	if (!bundle_judge_device(taking->journal, object, &is_here, err) ||
-	    (is_here && !look_whether_later(taking, id, note, &is_later, err)))
+	    (is_here && !look_whether_later(taking, object, &is_later, err)))
 		return false;
 	return (is_here && !is_later) ||
 	       (put_row(taking, object, err) &&
 		append_certificates(taking, id, json_get(note, "attestation"), err) &&
-		append_note(taking, id, note, err));
+		append_note(taking, object, err));
 }
 
-static bool keep_profiles(const char *journal_path, const char *const *paths, size_t count,
-			  struct muster_error *err)
+static bool keep_profiles(struct taking *taking, const char *journal_path, const char *const *paths,
+			  size_t count, struct muster_error *err)
 {
+	taking->named = calloc(count + 1, sizeof(*taking->named));
+	if (!taking->named)
+		return muster_fail_memory(err);
 	for (size_t i = 0; i < count; i++) {
+		struct named *named = &taking->named[taking->named_count];
 		CLEANUP(profile_report_done) struct profile_report mistakes = { 0 };
 		CLEANUP(profile_done) struct profile profile = { 0 };
 
 		if (!profile_load(paths[i], &profile, &mistakes, err) ||
+		    !kept_profile_name(&profile, named->kept, err) ||
 		    !kept_profile_keep(journal_path, &profile, err))
 			return muster_error_prefix(err, "profile '%s'", PRINTABLE(paths[i]));
+		memcpy(named->digest, profile.digest, sizeof(named->digest));
+		taking->named_count++;
 	}
 	return true;
 }
@@ -197,6 +263,7 @@ static void taking_done(struct taking *taking)
 {
 	journal_close(taking->journal);
 	who_done(&taking->who);
+	free(taking->named);
 }
 
 void station_bundle_taken_done(struct station_bundle_taken *taken)
@@ -229,7 +296,7 @@ bool station_bundle_take(const struct station_bundle_request *request, const cha
 	if (!check_all(devices, err) ||
 	    !who_is_here(&taking.who, request->operator_name, NULL, err) ||
 	    !journal_open(request->journal_path, JOURNAL_WRITE, &taking.journal, err) ||
-	    !keep_profiles(request->journal_path, profiles, profile_count, err) ||
+	    !keep_profiles(&taking, request->journal_path, profiles, profile_count, err) ||
 	    !take_all(&taking, devices, &taken, err))
 		return false;
 	*ret_taken = taken;

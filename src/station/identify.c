@@ -308,8 +308,8 @@ static bool find_out_given(const struct job *job, const char *made, bool *ret_is
 
 	if (strcmp(row->profile_digest, job->run->profile.digest) != 0) {
 		*ret_is_given = false;
-		if (!kept_profile_load(job->run->journal_path, row->profile_digest, &former,
-				       &report, err))
+		if (!kept_profile_load(job->run->journal_path, row->profile_digest,
+				       row->profile_digest, &former, &report, err))
 			return err->cause == CAUSE_PROFILE_NOT_KEPT;
 		if (!names_make(&former, &device, job->has_ek ? &job->ek : NULL, &names, err))
 			return false;

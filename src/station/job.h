@@ -72,7 +72,8 @@ enum run_way {
 struct run {
 	const struct station_request *request;
 	enum run_way way;
-	const char *kept_profile; /* SYNC: its digest; borrowed */
+	const char *kept_profile;        /* SYNC: its digest; borrowed */
+	char kept_name[SHA256_HEX_SIZE]; /* of the profile's copy; see kept-profile.h */
 	const struct step_table *steps;
 	struct profile profile;
 	struct http *http;
@@ -228,6 +229,7 @@ struct job {
 	cJSON *terms;          /* and otherwise; see terms.h */
 	char attempt_id[33];
 	int64_t attempt;
+	char kept_name[SHA256_HEX_SIZE]; /* of the copy that it waits by; "": by its digest */
 
 	/* attest */
 	struct attest_key keys[ATTEST_KEYS];

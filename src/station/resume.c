@@ -6,6 +6,7 @@
 
 #include "certificate-terms.h"
 #include "expiry.h"
+#include "kept-profile.h"
 #include "life.h"
 #include "muster/encoding.h"
 #include "muster/json.h"
@@ -244,6 +245,7 @@ static bool take_entry(void *context, const struct journal_entry *entry, struct 
 			return muster_fail_memory(err);
 	job->failures = park_count(job->failures, entry, body);
 	job->is_unfit = park_is_unfit(job->is_unfit, entry, body);
+	kept_profile_follow(job->kept_name, entry, body);
 	return (terms_follow(&job->terms, entry, body) &&
 		spool_follow(&job->spooled, entry, body)) ||
 	       muster_fail_memory(err);

@@ -353,9 +353,10 @@ static bool choose_journal(struct run *run, const struct config *config, struct 
 static bool load_profile(struct run *run, struct profile_report *report, struct muster_error *err)
 {
 	if (run->way == RUN_SYNC)
-		return kept_profile_load(run->journal_path, run->kept_profile, &run->profile,
-					 report, err);
-	return profile_load(run->request->profile_path, &run->profile, report, err);
+		return kept_profile_load(run->journal_path, run->kept_profile, run->kept_name,
+					 &run->profile, report, err);
+	return profile_load(run->request->profile_path, &run->profile, report, err) &&
+	       kept_profile_name(&run->profile, run->kept_name, err);
 }
 
 /* Devices that are going to wait need it then. */

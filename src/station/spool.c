@@ -78,7 +78,8 @@ static cJSON *compose_note(const struct job *job, struct muster_error *err)
 	}
 	if (!key_check(job, check, err) || !expiry_read(job, &validity, err))
 		return NULL;
-	if (!json_add_text(note, "keyCheck", check[0] ? check : NULL) ||
+	if (!kept_profile_add(body, job->run->profile.digest, job->run->kept_name) ||
+	    !json_add_text(note, "keyCheck", check[0] ? check : NULL) ||
 	    !json_add_text(note, "expires", validity.until[0] ? validity.until : NULL)) {
 		muster_fail_memory(err);
 		return NULL;
@@ -99,7 +100,7 @@ static bool is_noted(const struct job *job, const cJSON *body)
 	const cJSON *approval = json_get(note, "approval");
 	const cJSON *before = json_get(job->spooled, "approval");
 
-	if (approval && (!before || !json_equal(before, approval)))
+	if (!terms_go_by_copy(job) || (approval && (!before || !json_equal(before, approval))))
 		return false;
 	for (size_t i = 0; i < ARRAY_SIZE(members); i++) {
 		const cJSON *old = json_get(job->spooled, members[i]);
@@ -138,12 +139,26 @@ bool spool_record(struct job *job, struct muster_error *err)
 	       job_put_row(job, JOURNAL_SPOOLED, STAGE_ENROLL, CAUSE_NONE, err);
 }
 
+/* What is going to be sent is made by the files of this folder, not of that where the same profile was used before. */
+static bool renew_terms(struct job *job, struct muster_error *err)
+{
+	const struct run *run = job->run;
+
+	if (!job->was_known || !attest_derive_applies(job) || terms_go_by_copy(job))
+		return true;
+	return kept_profile_keep(run->journal_path, &run->profile, err) &&
+	       terms_record(job, STAGE_ENROLL, err) &&
+	       job_put_row(job, JOURNAL_WORKING, STAGE_ENROLL, CAUSE_NONE, err);
+}
+
 bool spool_renew(struct job *job, struct muster_error *err)
 {
 	const struct run *run = job->run;
 
-	if (!job->spooled || job_is_dry(job) || job->was_released || run->way != RUN_WHOLE)
+	if (job_is_dry(job) || job->was_released || run->way != RUN_WHOLE)
 		return true;
+	if (!job->spooled)
+		return renew_terms(job, err);
 	/* The row with it: what lies between here and the sending may be cut. */
 	return kept_profile_keep(run->journal_path, &run->profile, err) && take_note(job, err) &&
 	       job_put_row(job, JOURNAL_WORKING, STAGE_ENROLL, CAUSE_NONE, err);

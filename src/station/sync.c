@@ -17,6 +17,7 @@ struct choice {
 	const char *const *only; /* NULL: all */
 	size_t only_count;
 	const char *digest; /* of their profile; NULL: any */
+	const char *kept;   /* the name of its copy */
 };
 
 static bool is_chosen(const struct choice *choice, const struct journal_device *device)
@@ -37,6 +38,7 @@ struct page {
 	char last[129]; /* the last one looked at */
 	struct waiter {
 		char *registration_id, *serial, *profile_digest;
+		char kept[SHA256_HEX_SIZE]; /* the name of the profile's copy */
 	} rows[JOURNAL_PAGE_MAX];
 	size_t count, next;
 	struct station_passed *passed; /* NULL: nobody counts */
@@ -76,11 +78,14 @@ static bool take_device(void *context, const struct journal_device *device,
 		return true;
 	if (!station_wait_look(page->journal, device, &waiting, err))
 		return false;
+	if (page->choice->kept && strcmp(page->choice->kept, waiting.kept_profile) != 0)
+		return true;
 	if (page->passed)
 		count_passed(page->passed, waiting.what);
 	if (waiting.what != STATION_WAITS_NETWORK || !device->profile_digest)
 		return true;
 	page->count++;
+	memcpy(row->kept, waiting.kept_profile, sizeof(row->kept));
 	return (copy(&row->registration_id, device->registration_id) &&
 		copy(&row->serial, device->serial) &&
 		copy(&row->profile_digest, device->profile_digest)) ||
@@ -106,23 +111,28 @@ static bool page_turn(struct page *page, struct muster_error *err)
 struct digests {
 	struct {
 		char digest[SHA256_HEX_SIZE];
+		char kept[SHA256_HEX_SIZE];
 		size_t devices;
 	} rows[PROFILES_MAX];
 	size_t count;
 };
 
-static bool add_digest(struct digests *digests, const char *digest, struct muster_error *err)
+static bool add_digest(struct digests *digests, const struct waiter *waiter,
+		       struct muster_error *err)
 {
 	size_t i = 0;
 
-	while (i < digests->count && strcmp(digests->rows[i].digest, digest) != 0)
+	while (i < digests->count && strcmp(digests->rows[i].kept, waiter->kept) != 0)
 		i++;
 	if (i == PROFILES_MAX)
 		return muster_fail(err, CAUSE_USAGE,
 				   "devices of more than %d profiles wait; name some of them",
 				   PROFILES_MAX);
-	if (i == digests->count)
-		snprintf(digests->rows[digests->count++].digest, SHA256_HEX_SIZE, "%s", digest);
+	if (i == digests->count) {
+		snprintf(digests->rows[i].digest, SHA256_HEX_SIZE, "%s", waiter->profile_digest);
+		memcpy(digests->rows[i].kept, waiter->kept, SHA256_HEX_SIZE);
+		digests->count++;
+	}
 	digests->rows[i].devices++;
 	return true;
 }
@@ -133,7 +143,7 @@ static bool find_digests(struct page *page, struct digests *digests, struct must
 		if (!page_turn(page, err))
 			return false;
 		for (size_t i = 0; i < page->count; i++)
-			if (!add_digest(digests, page->rows[i].profile_digest, err))
+			if (!add_digest(digests, &page->rows[i], err))
 				return false;
 	} while (page->count > 0);
 	return true;
@@ -205,6 +215,7 @@ static bool run_profile(const struct station_request *request, const struct choi
 
 	if (!feed)
 		return muster_fail_memory(err);
+	memcpy(run.kept_name, choice->kept, sizeof(run.kept_name));
 	if (!run_prepare(&run, request, report, err)) {
 		if (run.profile.name)
 			muster_error_prefix(err, "%zu devices of profile '%s'", devices,
@@ -240,6 +251,7 @@ static bool run_profiles(const struct station_request *request, struct choice *c
 		struct muster_error failure;
 
 		choice->digest = digests->rows[i].digest;
+		choice->kept = digests->rows[i].kept;
 		if (run_profile(request, choice, digests->rows[i].devices, &http, &mistakes,
 				&failure))
 			continue;

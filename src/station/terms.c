@@ -1,5 +1,8 @@
 #include "terms.h"
 
+#include <string.h>
+
+#include "kept-profile.h"
 #include "life.h"
 #include "muster/clock.h"
 #include "muster/json.h"
@@ -29,6 +32,14 @@ const cJSON *terms_of(const struct job *job)
 	return job->terms ? job->terms : job->spooled;
 }
 
+bool terms_go_by_copy(const struct job *job)
+{
+	const struct run *run = job->run;
+
+	return strcmp(job->kept_name[0] ? job->kept_name : run->profile.digest, run->kept_name) ==
+	       0;
+}
+
 /* None is worth an entry only where there were some. */
 bool terms_record(struct job *job, enum stage stage, struct muster_error *err)
 {
@@ -37,6 +48,8 @@ bool terms_record(struct job *job, enum stage stage, struct muster_error *err)
 
 	if (!terms || !terms_add(job, terms))
 		return muster_fail_memory(err);
-	return (!terms->child && !job->terms) ||
+	if (!kept_profile_add(body, job->run->profile.digest, job->run->kept_name))
+		return muster_fail_memory(err);
+	return (!terms->child && !job->terms && terms_go_by_copy(job)) ||
 	       job_record(job, JOURNAL_NOTE, stage, TAKE_PTR(body), err);
 }

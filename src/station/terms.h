@@ -10,5 +10,7 @@ bool terms_add(const struct job *job, cJSON *object) MUST_CHECK;
 bool terms_follow(cJSON **terms, const struct journal_entry *entry, cJSON *body) MUST_CHECK;
 /* What the journal has of the device. */
 const cJSON *terms_of(const struct job *job);
-/* For the next run, which may be without device and manifest. */
+/* The profile's copy that the device waits by is this run's. */
+bool terms_go_by_copy(const struct job *job);
+/* For the next run, which may be without device and manifest, with the name of the profile's copy. */
 bool terms_record(struct job *job, enum stage stage, struct muster_error *err) MUST_CHECK;

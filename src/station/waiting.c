@@ -24,6 +24,7 @@ struct note {
 	bool is_kept;   /* its profile, as far as is known */
 	char profile[SHA256_HEX_SIZE],
 		parked_with[SHA256_HEX_SIZE]; /* its row's, and that of when it was parked; or "" */
+	char kept_name[SHA256_HEX_SIZE];      /* see kept-profile.h */
 	struct station_waiting *waiting;
 };
 
@@ -63,6 +64,7 @@ static bool take_note(void *context, const struct journal_entry *entry, struct m
 	}
 	take_change(note, entry, body);
 	note->is_unfit = park_is_unfit(note->is_unfit, entry, body);
+	kept_profile_follow(note->kept_name, entry, body);
 	if (!spool_follow(&note->spooled, entry, body))
 		return muster_fail_memory(err);
 	if (entry->kind == JOURNAL_OUTCOME && json_get(body, "cause"))
@@ -84,9 +86,10 @@ static bool look_for_profile(struct journal *journal, const struct journal_devic
 			     struct note *note, struct muster_error *err)
 {
 	note->is_kept = device->profile_digest;
+	if (!note->kept_name[0])
+		keep(note->kept_name, sizeof(note->kept_name), device->profile_digest);
 	return !note->is_kept || !is_derived(device) || device->state == JOURNAL_SPOOLED ||
-	       kept_profile_look(journal_path_of(journal), device->profile_digest, &note->is_kept,
-				 err);
+	       kept_profile_look(journal_path_of(journal), note->kept_name, &note->is_kept, err);
 }
 
 /* Away from its key a device is enrolled without being verified; one that was seen to fail there does not get by so. */
@@ -140,6 +143,7 @@ bool station_wait_look(struct journal *journal, const struct journal_device *dev
 	if (!look_for_profile(journal, device, &note, err))
 		return false;
 	keep(waiting.expires, sizeof(waiting.expires), json_text(note.spooled, "expires"));
+	keep(waiting.kept_profile, sizeof(waiting.kept_profile), note.kept_name);
 	waiting.what = wait_of(device, &note);
 	*ret_waiting = waiting;
 	return true;
