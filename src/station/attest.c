@@ -5,9 +5,11 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "certificate-terms.h"
 #include "muster/encoding.h"
 #include "muster/identity.h"
 #include "muster/json.h"
+#include "muster/log.h"
 #include "token.h"
 #include "tpm-master.h"
 
@@ -183,17 +185,40 @@ bool attest_key_find_start(struct job *job, struct muster_error *err)
 	return job_ask(job, job->hsm, &request, err);
 }
 
+/* What was wrapped, or is in a bundle, is of that key, and of it alone. */
+static bool check_lost(const struct job *job, struct muster_error *err)
+{
+	bool is_in_use;
+
+	if (!certificate_terms_in_use(job, &is_in_use, err))
+		return false;
+	if (is_in_use)
+		return muster_fail(
+			err, CAUSE_KEY_LOST,
+			"the %skey of device '%s', %s, has its certificate in the journal but is not in token '%s', and "
+			"may be in use",
+			which_word(job), PRINTABLE(job->registration_id),
+			journal_state_name(job->device.state), PRINTABLE(job->token.label));
+	log_warning(
+		"the %skey of device '%s', which is not enrolled, is not in token '%s' any more; "
+		"key and certificate are made anew, going on",
+		which_word(job), PRINTABLE(job->registration_id), PRINTABLE(job->token.label));
+	return true;
+}
+
 /* The ID was journalled before the key was made: after a crash it may be there or not, or half of it. Only a key whose
  * certificate is journalled is known to be whole and is adopted; any other is swept away and made anew. */
 bool attest_key_find_finish(struct job *job, const struct muster_error *outcome,
 			    struct muster_error *err)
 {
+	const struct attest_key *key = &job->keys[job_which(job)];
+
 	if (outcome->code != MUSTER_OK) {
 		*err = *outcome;
 		return muster_error_prefix(err, "looking for the device's %skey in the token",
 					   which_word(job));
 	}
-	if (worker_u64(&job->reply, FIELD_FOUND) && job->keys[job_which(job)].certificate.size > 0)
+	if (worker_u64(&job->reply, FIELD_FOUND) && key->certificate.size > 0)
 		return take_key(job, err) && check_lives(job, err);
 	if (job->was_released || job_is_absent(job))
 		return muster_fail(
@@ -201,7 +226,8 @@ bool attest_key_find_finish(struct job *job, const struct muster_error *outcome,
 			"the %skey that device '%s' was enrolled with is not in token '%s'",
 			which_word(job), PRINTABLE(job->registration_id),
 			PRINTABLE(job->token.label));
-	return true;
+	return worker_u64(&job->reply, FIELD_FOUND) || key->certificate.size == 0 ||
+	       check_lost(job, err);
 }
 
 bool attest_sweep_applies(const struct job *job)

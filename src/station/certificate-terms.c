@@ -167,7 +167,7 @@ static bool lacks_second_key(const struct job *job)
 /* -- What becomes of it ---------------------------------------------------------------------------------------------- */
 
 /* Another station may have sent what a bundle brought it, and a device may have got its key. */
-static bool look_whether_in_use(const struct job *job, bool *ret_is, struct muster_error *err)
+bool certificate_terms_in_use(const struct job *job, bool *ret_is, struct muster_error *err)
 {
 	*ret_is = job->may_exist || attest_any_key_is_gone(job) ||
 		  (job->spooled && job->run->profile.x509.key_leaves);
@@ -211,7 +211,7 @@ static bool decide(struct job *job, bool is_made_otherwise, const char *differen
 		warn(job, differences);
 		return true;
 	}
-	if (!look_whether_in_use(job, &is_in_use, err))
+	if (!certificate_terms_in_use(job, &is_in_use, err))
 		return false;
 	if (is_in_use)
 		return refuse(job, differences, err);

@@ -14,3 +14,6 @@ bool certificate_terms_make(const struct job *job, enum attest_which which, cons
 /* What an earlier run made and recorded, held against the present profile. Where the terms differ, keys and certificates are made
  * anew; CAUSE_CERTIFIED_OTHERWISE where they are in use, or may be. Of a journal without terms nothing is asked. */
 bool certificate_terms_check(struct job *job, struct muster_error *err) MUST_CHECK;
+/* The key that was certified may be what the device has, or what is enrolled or will be: another does not take its place. */
+bool certificate_terms_in_use(const struct job *job, bool *ret_is, struct muster_error *err)
+	MUST_CHECK;
