@@ -153,9 +153,10 @@ bool station_certificate_read(const char *source, const struct station_token *to
  * none. Blocks as long as the deadlines of its commands say. */
 bool station_ek_read(const char *tcti, char **ret_base64, struct muster_error *err) MUST_CHECK;
 /* The key that a master gives this registration ID in lower case, base64. `master` is a file of mode 0600, or the PKCS#11
- * URI of a key that computes it in its token; then `token` says how to get in. */
+ * URI of a key that computes it in its token; then `token` says how to get in. CAUSE_MASTER_WEAK for a file's that a person
+ * could have typed, where the key `is_new`. */
 bool station_key_derive(const char *master, const struct station_token *token,
-			const char *registration_id, struct secret *ret_base64,
+			const char *registration_id, bool is_new, struct secret *ret_base64,
 			struct muster_error *err) MUST_CHECK;
 
 /* Whether DPS takes this TPM2B_PUBLIC for an endorsement key; for dps_document_rules. */

@@ -279,7 +279,7 @@ static bool derive_key(const struct settings_options *options, const char *regis
 {
 	if (!options->derive_from)
 		return true;
-	if (!station_key_derive(options->derive_from, &options->token, registration_id,
+	if (!station_key_derive(options->derive_from, &options->token, registration_id, true,
 				&settings->keys[0], err))
 		return false;
 	settings->values.primary_key = (const char *)settings->keys[0].data;

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "certificate-terms.h"
+#include "master.h"
 #include "muster/encoding.h"
 #include "muster/identity.h"
 #include "muster/json.h"
@@ -360,6 +361,14 @@ static bool derive_one(struct job *job, const struct profile_key_source *source,
 	return identity_device_key_derive(&software, job->registration_id, ret_key, err);
 }
 
+/* Of what has its keys already nothing is asked but that they are the same. */
+static bool check_unlike(const struct job *job, struct muster_error *err)
+{
+	return job->spooled || job->was_released ||
+	       master_check_unlike(job->primary_key.data, job->secondary_key.data,
+				   job->primary_key.size, err);
+}
+
 bool attest_derive(struct job *job, struct muster_error *err)
 {
 	const struct run *run = job->run;
@@ -367,7 +376,8 @@ bool attest_derive(struct job *job, struct muster_error *err)
 	return (derive_one(job, &run->profile.master.primary, 0, &run->primary_master,
 			   &job->primary_key, err) &&
 		derive_one(job, &run->profile.master.secondary, 1, &run->secondary_master,
-			   &job->secondary_key, err)) ||
+			   &job->secondary_key, err) &&
+		check_unlike(job, err)) ||
 	       muster_error_prefix(err, "deriving the keys of '%s'",
 				   PRINTABLE(job->registration_id));
 }

@@ -284,6 +284,10 @@ static bool run_steps(struct work *work, struct outlet *outlet, struct muster_er
 		if (!end(work, i, err) ||
 		    (i + work->ahead < count && !begin(work, i + work->ahead, err)))
 			return false;
+		if (work->kinds == 2 && i % 2 == 1 &&
+		    !master_check_unlike(batch_of(work, i)->primary.data,
+					 batch_of(work, i)->secondary.data, KEY_SIZE, err))
+			return false;
 		if ((i + 1) % work->kinds == 0 &&
 		    !put(outlet, work->lines.data,
 			 print_lines(batch_of(work, i), &work->lines, work->kinds == 2), err))

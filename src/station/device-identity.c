@@ -62,8 +62,8 @@ static bool derive(const struct station_material *material, const char *registra
 {
 	CLEANUP(secret_done) struct secret base64 = { 0 };
 
-	return station_key_derive(material->derive_from, &material->token, registration_id, &base64,
-				  err) &&
+	return station_key_derive(material->derive_from, &material->token, registration_id, false,
+				  &base64, err) &&
 	       secret_from_base64(ret_key, (const char *)base64.data, base64.size,
 				  "the derived key", err);
 }

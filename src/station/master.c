@@ -8,6 +8,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include <openssl/crypto.h>
+
 #include "components.h"
 #include "muster/identity.h"
 #include "muster/json.h"
@@ -34,6 +36,14 @@ bool master_check_random(const struct secret *master, const char *what, struct m
 	return (distinct >= DISTINCT_BYTES_MIN && printable < master->size) ||
 	       muster_fail(err, CAUSE_MASTER_WEAK, "the master key in %s is text or a pattern",
 			   what);
+}
+
+bool master_check_unlike(const uint8_t *primary, const uint8_t *secondary, size_t size,
+			 struct muster_error *err)
+{
+	return CRYPTO_memcmp(primary, secondary, size) != 0 ||
+	       muster_fail(err, CAUSE_MASTERS_ALIKE,
+			   "both masters are one, so both keys of a device would be alike");
 }
 
 static bool open_file(const char *path, struct master *master, struct muster_error *err)

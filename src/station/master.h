@@ -25,6 +25,9 @@ void master_done(struct master *master);
 /* A master is random: CAUSE_MASTER_WEAK for one that a person could have typed. `what` names it. */
 bool master_check_random(const struct secret *master, const char *what, struct muster_error *err)
 	MUST_CHECK;
+/* Keys of one text under two masters: CAUSE_MASTERS_ALIKE where they are the same. */
+bool master_check_unlike(const uint8_t *primary, const uint8_t *secondary, size_t size,
+			 struct muster_error *err) MUST_CHECK;
 /* Whether it has that check value, ten hex digits: CAUSE_CHECK_VALUE_DIFFERS, without a word of its own. */
 bool master_compare(const struct secret *master, const char *what, const char *check_value,
 		    struct muster_error *err) MUST_CHECK;

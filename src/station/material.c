@@ -13,6 +13,7 @@
 
 #include "custody.h"
 #include "login.h"
+#include "master.h"
 #include "material.h"
 #include "tpm-chip.h"
 #include "visit.h"
@@ -195,13 +196,14 @@ static bool derive(struct hmac_key *master, const char *registration_id, struct 
 	       secret_to_base64(ret_base64, key.data, key.size, err);
 }
 
-static bool derive_from_file(const char *path, const char *registration_id,
+static bool derive_from_file(const char *path, const char *registration_id, bool is_new,
 			     struct secret *ret_base64, struct muster_error *err)
 {
 	CLEANUP(secret_done) struct secret master = { 0 };
 	struct hmac_key key;
 
-	if (!identity_master_read(path, &master, err))
+	if (!identity_master_read(path, &master, err) ||
+	    (is_new && !master_check_random(&master, PRINTABLE(path), err)))
 		return false;
 	identity_hmac_key_from_secret(&key, &master);
 	return derive(&key, registration_id, ret_base64, err);
@@ -222,12 +224,13 @@ static bool derive_in_token(const char *uri, const struct station_token *token,
 }
 
 bool station_key_derive(const char *master, const struct station_token *token,
-			const char *registration_id, struct secret *ret_base64,
+			const char *registration_id, bool is_new, struct secret *ret_base64,
 			struct muster_error *err)
 {
-	bool is_derived = text_has_prefix(master, "pkcs11:")
-				  ? derive_in_token(master, token, registration_id, ret_base64, err)
-				  : derive_from_file(master, registration_id, ret_base64, err);
+	bool is_derived =
+		text_has_prefix(master, "pkcs11:")
+			? derive_in_token(master, token, registration_id, ret_base64, err)
+			: derive_from_file(master, registration_id, is_new, ret_base64, err);
 
 	return is_derived ||
 	       muster_error_prefix(err, "deriving the key of '%s'", PRINTABLE(registration_id));

@@ -5,6 +5,7 @@
 #include "journal-clock.h"
 #include "evidence-lines.h"
 #include "kept-profile.h"
+#include "master.h"
 #include "network.h"
 #include "sender.h"
 #include "token.h"
@@ -280,14 +281,21 @@ static bool open_tpm_masters(struct run *run, struct muster_error *err)
 				&run->tpm_masters[1], err));
 }
 
+/* What waits was given its keys already. */
+static bool read_master(const struct run *run, const char *path, struct secret *ret_master,
+			struct muster_error *err)
+{
+	return !path ||
+	       (identity_master_read(path, ret_master, err) &&
+		(run->way == RUN_SYNC || master_check_random(ret_master, PRINTABLE(path), err)));
+}
+
 static bool read_masters(struct run *run, struct muster_error *err)
 {
 	const struct profile *profile = &run->profile;
 
-	return (!profile->master.primary.file ||
-		identity_master_read(profile->master.primary.file, &run->primary_master, err)) &&
-	       (!profile->master.secondary.file ||
-		identity_master_read(profile->master.secondary.file, &run->secondary_master, err));
+	return read_master(run, profile->master.primary.file, &run->primary_master, err) &&
+	       read_master(run, profile->master.secondary.file, &run->secondary_master, err);
 }
 
 /* Evidence goes to --out, or to a folder beside the journal. */

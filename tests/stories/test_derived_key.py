@@ -226,3 +226,25 @@ def test_a_twin_that_could_not_be_recorded_is_refused_before_anything_is_sent(st
     done = station.provision(station.profile("derived-key", twin(30, '"' * 40)), SERIAL)
     assert (done.status, done.cause) == (2, "E1003") and "initial twin" in done.stderr, done
     assert station.emulator.requests("put") == []
+
+
+@pytest.mark.parametrize("more", [(), ("--dry-run",), ("--offline",)])
+def test_two_masters_that_are_one_are_refused(station, more):
+    shutil.copy(station.home / "keys/primary.key", station.home / "keys/secondary.key")
+    done = station.provision(station.profile("derived-key"), SERIAL, *more)
+    assert (done.status, done.cause) == (5, "E4321"), done
+    assert station.emulator.changes() == [] and not list(station.out.glob("*.keys.json"))
+
+
+def test_master_that_could_be_typed_is_refused(station):
+    """As muster key does it."""
+    profile = station.profile("derived-key")
+    master = station.home / "keys/secondary.key"
+    random = master.read_text()
+    master.write_text(base64.b64encode(b"correct horse battery staple").decode() + "\n")
+    for more in (), ("--offline",):
+        done = station.provision(profile, SERIAL, *more)
+        assert (done.status, done.cause) == (5, "E4313") and str(master) in done.stderr, done
+    assert station.emulator.changes() == []
+    master.write_text(random)
+    assert station.provision(profile, SERIAL).status == 0

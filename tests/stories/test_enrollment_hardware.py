@@ -1,6 +1,7 @@
 """Hardware as the source of what an enrollment holds: a TPM's endorsement key, a key that a token derives, a certificate in a
 token."""
 import base64
+import hashlib
 import subprocess
 
 import pytest
@@ -10,7 +11,7 @@ from lib.enrollment import Certificates, EnrollmentDesk, endorsement_key
 from lib.paths import SOFTHSM_MODULE
 from lib.software_token import write_secret
 
-MASTER = base64.b64encode(b"\x07" * 32).decode()
+MASTER = base64.b64encode(hashlib.sha256(b"line").digest()).decode()
 KEY = base64.b64encode(b"\x01" * 32).decode()
 
 
@@ -41,6 +42,12 @@ def test_a_key_derived_from_a_master_in_a_file(desk):
     done = desk.run("create", "--eid", "Dev-1", "--at", "symmetricKey", "--derive-from", master)
     assert done.status == 0, done
     assert desk.bodies()[0]["attestation"]["symmetricKey"] == {"primaryKey": derive(MASTER, "dev-1")}
+
+
+def test_a_master_that_could_be_typed_gives_no_new_key(desk):
+    master = write_secret(desk.home / "master", base64.b64encode(b"correct horse battery staple").decode() + "\n")
+    done = desk.run("create", "--eid", "dev-1", "--at", "symmetricKey", "--derive-from", master)
+    assert (done.status, done.cause) == (5, "E4313") and desk.emulator.ledger() == [], done
 
 
 def test_a_key_derived_in_a_token(desk, token):

@@ -217,3 +217,19 @@ def test_several_masters_of_a_name_are_refused(custodian):
     done = custodian.muster("key", "derive", "dev-1", "--master", "pkcs11:object=master", "--out", "keys")
     assert done.cause == "E4303" and done.stderr.count("id=%") == 2, done
     assert not (custodian.home / "keys").exists()
+
+
+@pytest.mark.parametrize("first,second", [
+    (["--master-file", "one"], ["--secondary-master-file", "./one"]),
+    (["--master-file", "one"], ["--secondary-master-file", "copy"]),
+    (["--master", "pkcs11:object=mm"], ["--secondary-master", "pkcs11:object=mm;type=secret-key"]),
+    (["--master", "pkcs11:object=mm"], ["--secondary-master-file", "one"]),
+])
+def test_one_master_by_two_names_is_refused(custodian, masters, first, second):
+    """What the keys of a device are tells whether both are one; nothing is written then."""
+    write_secret(custodian.home / "copy", (custodian.home / "one").read_text())
+    assert import_master(custodian, "mm", "one").status == 0
+    for out in ["--out", "keys"], ["--key-fd", "1"]:
+        done = custodian.muster("key", "derive", "dev-1", "dev-2", *first, *second, *out)
+        assert (done.status, done.cause) == (5, "E4321") and "Key" not in done.stdout, done
+    assert not (custodian.home / "keys").exists()
