@@ -22,6 +22,7 @@ void attest_key_done(struct attest_key *key)
 	free(key->token_label);
 	free(key->wrapped.file);
 	free(key->wrapped.method);
+	cJSON_Delete(key->wrapped.announced);
 	cJSON_Delete(key->namesakes);
 	cJSON_Delete(key->terms);
 	*key = (struct attest_key){ 0 };

@@ -31,7 +31,7 @@ struct attest_key {
 	struct {
 		char *file, *method;
 		char digest[65], recipient[65]; /* SHA-256 of the file and of the key it is for */
-		bool is_announced;              /* by an earlier run: the file is ours */
+		cJSON *announced;               /* the files of runs before: they are ours */
 	} wrapped;
 	bool is_gone;     /* destroyed after it was wrapped out, or about to be */
 	cJSON *namesakes; /* the IDs of former lives' keys with its label, when it was made; or NULL */

@@ -66,13 +66,26 @@ static bool replace(char **target, const char *value)
 	return true;
 }
 
+static bool add_announced(struct attest_key *key, const char *file)
+{
+	cJSON *name = cJSON_CreateString(file ? file : "");
+
+	if (!key->wrapped.announced)
+		key->wrapped.announced = cJSON_CreateArray();
+	if (cJSON_AddItemToArray(key->wrapped.announced, name))
+		return true;
+	cJSON_Delete(name);
+	return false;
+}
+
 static bool take_wrapped(struct job *job, const struct journal_entry *entry, const cJSON *body)
 {
 	const char *digest = json_text(body, "fileSha256");
 	const char *recipient = json_text(body, "recipientSha256");
 	struct attest_key *key = key_of(job, body);
 
-	key->wrapped.is_announced = true;
+	if (!add_announced(key, json_text(body, "file")))
+		return false;
 	/* The file may be another since. */
 	if (entry->kind != JOURNAL_OUTCOME) {
 		free(TAKE_PTR(key->wrapped.file));

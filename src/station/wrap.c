@@ -87,6 +87,32 @@ static void warn_of_lost_file(const struct job *job)
 			    PRINTABLE(file), PRINTABLE(job->registration_id));
 }
 
+/* The same name in the same folder, however that was named. */
+static bool is_same_place(const char *a, const char *b)
+{
+	CLEANUP(freep) char *beside_a = file_beside(a, "."), *beside_b = file_beside(b, ".");
+	CLEANUP(freep) char *first = beside_a ? realpath(beside_a, NULL) : NULL;
+	CLEANUP(freep) char *second = beside_b ? realpath(beside_b, NULL) : NULL;
+
+	return first && second && strcmp(first, second) == 0 &&
+	       strcmp(strrchr(a, '/') + 1, strrchr(b, '/') + 1) == 0;
+}
+
+/* An earlier run of the device's present life had announced the file. In another folder one of that name may be of another life, which
+ * its device cannot do without. */
+static bool is_ours(const struct attest_key *key, const char *path)
+{
+	const cJSON *file;
+
+	cJSON_ArrayForEach(file, key->wrapped.announced)
+	{
+		if (strcmp(file->valuestring, path) == 0 ||
+		    (strchr(file->valuestring, '/') && is_same_place(file->valuestring, path)))
+			return true;
+	}
+	return false;
+}
+
 /* What lies there is of another key, unless an earlier run had announced it. */
 static bool check_no_files(const struct job *job, struct muster_error *err)
 {
@@ -94,7 +120,11 @@ static bool check_no_files(const struct job *job, struct muster_error *err)
 						"secondary-key.wrapped",
 						"secondary-certificate.pem" };
 
-	if (job->keys[ATTEST_PRIMARY].wrapped.is_announced)
+	CLEANUP(freep) char *wrapped = evidence_path(job, suffixes[0]);
+
+	if (!wrapped)
+		return muster_fail_memory(err);
+	if (is_ours(&job->keys[ATTEST_PRIMARY], wrapped))
 		return true;
 	for (size_t i = 0; i < ARRAY_SIZE(suffixes); i++) {
 		CLEANUP(freep) char *path = evidence_path(job, suffixes[i]);
@@ -108,6 +138,16 @@ static bool check_no_files(const struct job *job, struct muster_error *err)
 					   PRINTABLE(path), PRINTABLE(job->registration_id));
 	}
 	return true;
+}
+
+static bool is_wrapped_already(const struct job *job)
+{
+	const struct attest_key *key = &job->keys[job_which(job)];
+	char digest[SHA256_HEX_SIZE];
+
+	sha256_hex(digest, job->recipient.data, job->recipient.size);
+	return key->wrapped.file && strcmp(key->wrapped.recipient, digest) == 0 &&
+	       access(key->wrapped.file, F_OK) == 0;
 }
 
 static bool find_path(const struct job *job, char **ret_path, struct muster_error *err)
@@ -141,8 +181,11 @@ bool wrap_recipient_start(struct job *job, struct muster_error *err)
 		return false;
 	identify_skip_released(job);
 	warn_of_lost_file(job);
-	if (owner[0] || job->was_released)
+	if (job->was_released)
 		return true;
+	if (owner[0])
+		return attest_any_key_is_gone(job) || is_wrapped_already(job) ||
+		       check_no_files(job, err);
 	bytes_done(&job->recipient);
 	return recipient_read(path, &job->recipient, digest, err) &&
 	       (!approved || approved_folder_check(approved, path, digest, err)) &&
@@ -159,16 +202,6 @@ static struct attest_key *present(struct job *job)
 static const char *file_suffix(const struct job *job)
 {
 	return job_which(job) == ATTEST_PRIMARY ? "key.wrapped" : "secondary-key.wrapped";
-}
-
-static bool is_wrapped_already(const struct job *job)
-{
-	const struct attest_key *key = &job->keys[job_which(job)];
-	char digest[SHA256_HEX_SIZE];
-
-	sha256_hex(digest, job->recipient.data, job->recipient.size);
-	return key->wrapped.file && strcmp(key->wrapped.recipient, digest) == 0 &&
-	       access(key->wrapped.file, F_OK) == 0;
 }
 
 bool wrap_out_applies(const struct job *job)
@@ -217,7 +250,8 @@ static bool write_certificate(struct job *job, const struct bytes *der, const ch
 		return muster_fail_memory(err);
 	return pki_certificate_read(der->data, der->size, "the journal", &certificate, err) &&
 	       pki_certificate_pem(certificate, &pem, err) &&
-	       file_write(path, pem, strlen(pem), 0644, present(job)->wrapped.is_announced, err);
+	       file_write(path, pem, strlen(pem), 0644,
+			  is_ours(present(job), present(job)->wrapped.file), err);
 }
 
 /* Beside each key what is of it. */
@@ -240,7 +274,7 @@ static bool write_files(struct job *job, const struct bytes *wrapped, struct mus
 
 	return directory_make(job->run->out_directory, err) &&
 	       file_write(key->wrapped.file, wrapped->data, wrapped->size, 0600,
-			  key->wrapped.is_announced, err) &&
+			  is_ours(key, key->wrapped.file), err) &&
 	       write_certificates(job, err);
 }
 

@@ -398,3 +398,30 @@ def test_a_retired_board_of_a_journal_made_again_makes_room_for_another(hsm_stat
             path.rename(hsm_station.home / path.name)
     done = provision(hsm_station, token, profile, "--device-key", other[1])
     assert (done.status, done.json["verified"]) == (0, True), done
+
+
+def test_files_of_a_former_life_are_not_replaced_in_the_folder_they_are_in(hsm_station, token, device, other):
+    """The board that came in its place was wrapped for in another folder, which is gone."""
+    station, profile, opened = hsm_station, wrapped_profile(hsm_station), ["--token", token.uri, "--pin-file", token.pin_file]
+    assert provision(station, token, profile, "--device-key", device[1]).status == 0
+    former = {path: path.read_bytes() for path in station.out.iterdir()}
+    assert station.out / f"{SERIAL}.key.wrapped" in former and retire(station, SERIAL).status == 0
+    first, station.out = station.out, station.home / "out-2"
+    spool(station, profile, SERIAL, *opened, "--device-key", other[1])
+    station.out.rename(station.home / "away")
+    station.out = first
+    done = provision(station, token, profile, "--device-key", other[1])
+    assert (done.status, done.cause) == (11, "E6101"), done
+    assert {path: path.read_bytes() for path in former} == former
+    station.out = station.home / "out-3"
+    done = provision(station, token, profile, "--device-key", other[1])
+    assert done.status == 0 and done.json["verified"] is True, done
+
+
+def test_file_that_this_life_announced_is_replaced_however_its_folder_is_named(hsm_station, token, device):
+    station, profile = hsm_station, wrapped_profile(hsm_station)
+    spool(station, profile, SERIAL, "--token", token.uri, "--pin-file", token.pin_file, "--device-key", device[1])
+    (station.out / f"{SERIAL}.key.wrapped").unlink()
+    station.out = station.home / "keys/../out"
+    done = provision(station, token, profile, "--device-key", device[1])
+    assert done.status == 0 and (station.out / f"{SERIAL}.key.wrapped").exists(), done
