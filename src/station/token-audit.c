@@ -197,6 +197,12 @@ static bool look_at(struct audit *audit, const cJSON *object, struct muster_erro
 	return report(audit, by_state[key->state], id, key->name ? key->name : label, kind, err);
 }
 
+/* One that is wrapped for its device has its certificate there, too, and none in the token. */
+static bool may_leave(const struct ledger_key *key)
+{
+	return key->attributes && strstr(key->attributes, " extractable=true");
+}
+
 /* -- Rows ------------------------------------------------------------------------------------------------------------- */
 
 static bool look_for(struct audit *audit, const struct ledger_key *key, struct muster_error *err)
@@ -210,7 +216,7 @@ static bool look_for(struct audit *audit, const struct ledger_key *key, struct m
 	if (key->keys_seen == 0)
 		return report(audit, KEY_MISSING, key->id, key->name,
 			      key->is_pair ? "private-key" : "secret-key", err);
-	return !key->is_released || key->certificates_seen > 0 ||
+	return !key->is_released || may_leave(key) || key->certificates_seen > 0 ||
 	       report(audit, CERTIFICATE_MISSING, key->id, key->name, "certificate", err);
 }
 

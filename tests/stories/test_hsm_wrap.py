@@ -425,3 +425,12 @@ def test_file_that_this_life_announced_is_replaced_however_its_folder_is_named(h
     station.out = station.home / "keys/../out"
     done = provision(station, token, profile, "--device-key", device[1])
     assert done.status == 0 and (station.out / f"{SERIAL}.key.wrapped").exists(), done
+
+
+def test_audit_asks_no_certificate_of_a_key_that_leaves(hsm_station, token, device):
+    """It is released while its token is away, so its key waits there for the verification."""
+    station, profile = hsm_station, wrapped_profile(hsm_station)
+    spool(station, profile, SERIAL, "--token", token.uri, "--pin-file", token.pin_file, "--device-key", device[1])
+    assert station.sync().json[0]["state"] == "enrolled"
+    done = station.muster("hsm", "audit", token.uri, "--pin-file", token.pin_file, "--journal", station.journal, "-o", "json")
+    assert done.status == 0 and done.json["findings"] == [], done
