@@ -2,6 +2,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "issuer.h"
 #include "master.h"
 #include "muster/dps-rows.h"
 #include "muster/file.h"
@@ -354,6 +355,36 @@ static size_t sessions_of(const struct station_derive *request, const struct cus
 	return sessions ? (size_t)sessions : 1;
 }
 
+/* One worker asks for the keys of both. */
+static bool check_place(const struct station_master_source *source, const struct custody *custody,
+			const struct station_module *module, struct muster_error *err)
+{
+	bool is_elsewhere;
+
+	if (!master_needs_token(source))
+		return true;
+	if (!issuer_is_elsewhere(&custody->token, module, source->uri, &is_elsewhere, err))
+		return false;
+	return !is_elsewhere ||
+	       muster_fail(
+		       err, CAUSE_USAGE,
+		       "a master is in another token than '%s': those in tokens have to be in one",
+		       PRINTABLE(custody->token.label));
+}
+
+static bool open_custody(const struct station_derive *request, const char *uri,
+			 struct custody *custody, struct muster_error *err)
+{
+	CLEANUP(station_module_done) struct station_module module = { 0 };
+	const char *token = request->custody.token.uri ? request->custody.token.uri : uri;
+
+	return custody_open(custody, &request->custody, uri, CUSTODY_LOOKS, err) &&
+	       station_module_find(token, &module, err) &&
+	       check_place(&request->primary, custody, &module, err) &&
+	       check_place(&request->secondary, custody, &module, err) &&
+	       custody_join(custody, sessions_of(request, custody), err);
+}
+
 static bool open_masters(const struct station_derive *request, struct custody *custody,
 			 struct masters *masters, struct muster_error *err)
 {
@@ -361,8 +392,7 @@ static bool open_masters(const struct station_derive *request, struct custody *c
 			  : master_needs_token(&request->secondary) ? request->secondary.uri
 								    : NULL;
 
-	if (uri && (!custody_open(custody, &request->custody, uri, CUSTODY_LOOKS, err) ||
-		    !custody_join(custody, sessions_of(request, custody), err)))
+	if (uri && !open_custody(request, uri, custody, err))
 		return false;
 	masters->has_secondary = is_given(&request->secondary);
 	return master_open(&request->primary, custody, NULL, &masters->primary, err) &&

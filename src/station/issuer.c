@@ -26,14 +26,38 @@ static bool differs(const char *wanted, const char *value)
 	return wanted && value && strcmp(wanted, value) != 0;
 }
 
-bool issuer_is_elsewhere(const struct token_facts *token, const char *key_uri, bool *ret_is,
-			 struct muster_error *err)
+/* Where the key's URI names no module it is in that of the device's token. */
+static bool is_in_another_module(const struct token_uri *uri, const char *key_uri,
+				 const struct station_module *present, bool *ret_is,
+				 struct muster_error *err)
+{
+	CLEANUP(station_module_done) struct station_module module = { 0 };
+	CLEANUP(freep) char *its = NULL, *other = NULL;
+
+	*ret_is = false;
+	if (!differs(uri->module_path, present->path) &&
+	    (uri->module_path || !uri->module_name ||
+	     (present->name && !differs(uri->module_name, present->name))))
+		return true;
+	if (!station_module_find(key_uri, &module, err))
+		return false;
+	its = realpath(module.path, NULL);
+	other = realpath(present->path, NULL);
+	*ret_is = strcmp(its ? its : module.path, other ? other : present->path) != 0;
+	return true;
+}
+
+bool issuer_is_elsewhere(const struct token_facts *token, const struct station_module *module,
+			 const char *key_uri, bool *ret_is, struct muster_error *err)
 {
 	CLEANUP(token_uri_done) struct token_uri uri = { 0 };
+	bool is_in_another;
 
-	if (!token_uri_parse(key_uri, &uri, err))
+	if (!token_uri_parse(key_uri, &uri, err) ||
+	    !is_in_another_module(&uri, key_uri, module, &is_in_another, err))
 		return false;
-	*ret_is = differs(uri.token, token->label) || differs(uri.serial, token->serial) ||
+	*ret_is = is_in_another || differs(uri.token, token->label) ||
+		  differs(uri.serial, token->serial) ||
 		  differs(uri.manufacturer, token->manufacturer) ||
 		  differs(uri.model, token->model);
 	return true;
@@ -64,9 +88,10 @@ static bool open_elsewhere(struct run *run, const char *key_uri, struct muster_e
 static bool choose_worker(struct job *job, struct worker **ret_worker, struct muster_error *err)
 {
 	const char *key_uri = job->run->profile.x509.issuer_key;
-	bool elsewhere;
+	bool elsewhere = job->run->issuer_custody != NULL;
 
-	if (!issuer_is_elsewhere(&job->token, key_uri, &elsewhere, err))
+	if (!elsewhere &&
+	    !issuer_is_elsewhere(&job->token, &job->run->module, key_uri, &elsewhere, err))
 		return false;
 	*ret_worker = job->hsm;
 	if (!elsewhere)

@@ -2,6 +2,7 @@
 import base64
 import json
 import pathlib
+import shutil
 import ssl
 import subprocess
 
@@ -10,7 +11,8 @@ import pytest
 from lib.custodian import Custodian, openssl
 from lib.enrollment import EnrollmentDesk
 from lib.killer import killer, was_killed
-from lib.paths import RELEASE
+from lib.paths import RELEASE, SOFTHSM_MODULE
+from lib.software_token import SoftwareTokens
 from lib.wait import wait_until
 from test_retire import retire
 
@@ -94,6 +96,24 @@ def test_keys_sign_for_themselves_without_an_authority(custodian):
 def test_an_authority_in_another_token_signs(custodian, tokens, tmp_path):
     authority = make_authority(Custodian(tmp_path / "authority", tokens.make("authority", pin="135790")))
     prepare(custodian, ["a-1", "a-2"], authority)
+    done = produce(custodian)
+    assert done.status == 0, done
+    assert len(custodian.token.key_ids()) == 2 and len(authority.token.key_ids()) == 1
+
+
+def test_an_authority_in_another_module_signs(custodian, tmp_path):
+    """Neither URI names the token, which is the only one of its module."""
+    tokens = SoftwareTokens(tmp_path / "other")
+    authority = make_authority(Custodian(tmp_path / "authority", tokens.make("authority", pin="135790")))
+    library = shutil.copy(SOFTHSM_MODULE, tmp_path / "other.so")
+    configuration = custodian.home / ".config/muster/muster.yaml"
+    configuration.parent.mkdir(parents=True)
+    configuration.write_text(json.dumps({"modules": {"other": {"path": str(library),
+                                                               "environment": [f"SOFTHSM2_CONF={tokens.configuration}"]}}}))
+    prepare(custodian, ["a-1", "a-2"], authority)
+    profile = custodian.home / "profile.yaml"
+    own = f"pkcs11:object=line;type=private?module-name=other&pin-source=file:{authority.token.pin_file}"
+    profile.write_text(profile.read_text().replace(authority.token.key_uri("line", "private"), own))
     done = produce(custodian)
     assert done.status == 0, done
     assert len(custodian.token.key_ids()) == 2 and len(authority.token.key_ids()) == 1

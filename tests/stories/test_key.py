@@ -233,3 +233,12 @@ def test_one_master_by_two_names_is_refused(custodian, masters, first, second):
         done = custodian.muster("key", "derive", "dev-1", "dev-2", *first, *second, *out)
         assert (done.status, done.cause) == (5, "E4321") and "Key" not in done.stdout, done
     assert not (custodian.home / "keys").exists()
+
+
+def test_masters_in_two_tokens_are_refused_as_that(custodian, tokens):
+    other = tokens.make("other", pin="135790")
+    assert generate(custodian).status == 0
+    for second in f"pkcs11:object=mm;token={other.label}", other.key_uri("mm", "secret-key"):
+        done = custodian.muster("key", "derive", "dev-1", "--master", "pkcs11:object=master", "--secondary-master", second, "--out", "keys")
+        assert (done.status, done.cause) == (2, "E1001") and "have to be in one" in done.stderr, done
+    assert not (custodian.home / "keys").exists()
