@@ -247,7 +247,7 @@ bool confirm_applies(const struct job *job)
 {
 	/* Keys of a released one are handed out again when they are those that are enrolled. */
 	bool is_left = job->run->batch && job->was_released && !job->primary_key.data &&
-		       !identify_is_of_other_profile(job);
+		       !identify_is_looked_at(job);
 
 	return job->enrollment != NULL && !job_is_offline(job) && !job->is_confirmed && !is_left;
 }
@@ -351,14 +351,15 @@ static bool fail_different(const struct job *job, struct text *differences,
 			   text_one_line(differences));
 }
 
-/* Of one that came with a bulk no etag is known, nor of what another profile wanted. */
+/* Of one that came with a bulk no etag is known; its evidence has what was sent. */
 static bool was_changed_since(const struct job *job, const char *etag)
 {
 	const struct journal_device *row = &job->device;
 
 	if (row->etag && *row->etag)
 		return !etag || strcmp(etag, row->etag) != 0;
-	return row->profile_digest && strcmp(row->profile_digest, job->run->profile.digest) != 0;
+	return row->profile_digest && strcmp(row->profile_digest, job->run->profile.digest) != 0 &&
+	       !evidence_has_enrollment(job);
 }
 
 /* It is what the profile wants, but not what the device registered with: that is taken over, and shown anew. */
@@ -382,8 +383,12 @@ static bool keep_confirmation(struct job *job, struct muster_error *err)
 	/* The attempt ID tells a lost answer to our own sending from somebody else's enrollment. */
 	if (attempt && strcmp(attempt, job->attempt_id) == 0 && job->may_exist)
 		job->created = true;
-	if (job->was_released && was_changed_since(job, etag) && !take_over_changed(job, err))
-		return false;
+	if (job->was_released && was_changed_since(job, etag)) {
+		if (!take_over_changed(job, err))
+			return false;
+	} else if (job->is_asked_late) {
+		job->was_released = false;
+	}
 	free(job->etag);
 	job->etag = strdup(etag ? etag : "");
 	if (job->was_released || job_is_dry(job))

@@ -173,6 +173,19 @@ static cJSON *enrollment_part(const struct job *job, struct muster_error *err)
 	return TAKE_PTR(part);
 }
 
+bool evidence_has_enrollment(const struct job *job)
+{
+	CLEANUP(cJSON_freep) cJSON *wanted = cJSON_Duplicate(job->enrollment, true);
+	CLEANUP(cJSON_freep) cJSON *evidence = NULL;
+	struct muster_error unread;
+
+	if (!job->evidence || !wanted || !dps_document_redact(wanted, &unread) ||
+	    !json_parse(job->evidence, strlen(job->evidence), "the evidence", &evidence, &unread))
+		return false;
+	json_sort(wanted);
+	return json_equal(wanted, json_get(evidence, "enrollment"));
+}
+
 /* A device is verified when it has registered with each of its certificates. */
 static bool add_shown(cJSON *part, const struct job *job)
 {

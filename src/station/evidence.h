@@ -10,6 +10,8 @@ bool evidence_print_line(const cJSON *root, char **ret_text, struct muster_error
 bool evidence_print(const cJSON *root, char **ret_text, struct muster_error *err) MUST_CHECK;
 /* Whether such a text has room in an entry. */
 bool evidence_fits(const char *text, bool *ret_fits, struct muster_error *err) MUST_CHECK;
+/* What the job wants is what it was released with, word for word. */
+bool evidence_has_enrollment(const struct job *job);
 /* Whether evidence of what is to be enrolled will have room in an entry; CAUSE_INPUT_TOO_LARGE. */
 bool evidence_check_room(const struct job *job, struct muster_error *err) MUST_CHECK;
 /* Of the job, as evidence_print() prints it, or as one line. */

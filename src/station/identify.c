@@ -428,19 +428,20 @@ static bool look_into_journal(struct job *job, struct muster_error *err)
 	return record_serial(job, err);
 }
 
-bool identify_is_of_other_profile(const struct job *job)
+bool identify_is_looked_at(const struct job *job)
 {
 	const char *known = job->device.profile_digest;
 
-	return job->was_known && known && strcmp(known, job->run->profile.digest) != 0;
+	return job->is_asked_late ||
+	       (job->was_known && known && strcmp(known, job->run->profile.digest) != 0);
 }
 
-/* In a batch nothing is asked about a device that was released by its profile; an enrollment that is gone is found by reading all
+/* In a batch nothing is asked about a device that was released as this run wants it; an enrollment that is gone is found by reading all
  * of them. Only a file that the end of an earlier run left out is written. */
 void identify_skip_released(struct job *job)
 {
 	if (job->run->batch && job->was_released &&
-	    (job_is_offline(job) || !identify_is_of_other_profile(job)))
+	    (job_is_offline(job) || !identify_is_looked_at(job)))
 		job_go_to(job, release_lacks_keys(job) ? "derive" : "tpm-release");
 }
 

@@ -8,19 +8,30 @@
 
 enum { LOOK_BACK = 500 }; /* entries */
 
-/* What the service said of an enrollment was said after the clocks had been compared. */
+/* What stands for the time: a service whose clock was compared, or somebody who carries a bundle. */
+static const struct {
+	enum stage stage;
+	const char *member;
+} proofs[] = {
+	{ STAGE_ENROLL, "created" },
+	{ STAGE_CONFIRM, "confirmed" },
+	{ STAGE_RELEASE, "released" },
+};
+
 static bool is_proven(const struct journal_entry *entry, bool *ret_is, struct muster_error *err)
 {
 	CLEANUP(cJSON_freep) cJSON *body = NULL;
 
 	*ret_is = false;
-	if (entry->kind != JOURNAL_OUTCOME ||
-	    (strcmp(entry->stage, stage_name(STAGE_ENROLL)) != 0 &&
-	     strcmp(entry->stage, stage_name(STAGE_CONFIRM)) != 0))
+	if (strcmp(entry->stage, JOURNAL_DEVICE_STAGE) == 0)
 		return true;
 	if (!json_parse(entry->body, strlen(entry->body), "a journal entry", &body, err))
 		return false;
-	*ret_is = json_bool(body, "created", false) || json_bool(body, "confirmed", false);
+	for (size_t i = 0; i < ARRAY_SIZE(proofs); i++)
+		*ret_is |= entry->kind == JOURNAL_OUTCOME &&
+			   strcmp(entry->stage, stage_name(proofs[i].stage)) == 0 &&
+			   json_bool(body, proofs[i].member, false);
+	*ret_is |= strcmp(entry->stage, "journal") == 0 && json_get(body, "bundle");
 	return true;
 }
 

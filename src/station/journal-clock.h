@@ -5,5 +5,5 @@
 #include "muster/journal.h"
 
 /* CAUSE_CLOCK_SKEWED when the clock is more than five minutes behind the journal: behind the latest of its last entries, but for
- * those from before a service stood behind one, whose clock had been compared. */
+ * those from before something stood for the time: a service whose clock had been compared, or who exported a bundle. */
 bool journal_clock_check(struct journal *journal, struct muster_error *err) MUST_CHECK;

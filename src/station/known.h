@@ -28,12 +28,12 @@ bool known_find_key(struct journal *journal, const struct known_claim *claim,
  * CAUSE_DEVICE_ID_TAKEN; the message has both records. */
 bool known_check(struct journal *journal, const struct known_claim *claim, struct muster_error *err)
 	MUST_CHECK;
-/* CAUSE_EK_CERTIFICATE_TAKEN when this certificate, which is not for the key of the claim, is for the key of a live
- * device. */
 /* A scanner whose letters are turned the other way reads another board's serial: warns of a live device whose serial is this one in
  * capitals or small letters, or refuses (CAUSE_SERIAL_TAKEN). */
 bool known_check_letters(struct journal *journal, const struct known_claim *claim,
 			 enum profile_lookalikes what, struct muster_error *err) MUST_CHECK;
+/* CAUSE_EK_CERTIFICATE_TAKEN when this certificate, which is not for the key of the claim, is for the key of a live
+ * device. */
 bool known_check_certificate(struct journal *journal, const struct known_claim *claim,
 			     const X509 *certificate, struct muster_error *err) MUST_CHECK;
 /* Both records in one sentence. */

@@ -333,16 +333,10 @@ static bool is_asked_for_now(const struct job *job)
 {
 	const char *known = job->device.verification;
 
-	return known && strcmp(known, JOURNAL_NOT_ASKED) == 0 &&
+	return job->was_released && job->run->way == RUN_WHOLE && !job_is_dry(job) && known &&
+	       strcmp(known, JOURNAL_NOT_ASKED) == 0 &&
 	       job->run->profile.verify != PROFILE_VERIFY_NONE && !job->skips_verification &&
 	       !attest_any_key_is_gone(job);
-}
-
-/* What could not be verified without the device is verified with it; and what nobody had asked for before. */
-static bool is_to_be_verified(const struct job *job)
-{
-	return job->was_released && job->run->way == RUN_WHOLE && !job_is_dry(job) &&
-	       (job->was_unverified || is_asked_for_now(job));
 }
 
 bool resume_from_journal(struct job *job, struct muster_error *err)
@@ -362,7 +356,9 @@ bool resume_from_journal(struct job *job, struct muster_error *err)
 		return false;
 	drop_note_of_another_key(job);
 	drop_invalid(job);
-	if (is_to_be_verified(job))
+	/* What could not be verified without the device is verified with it. */
+	if (job->was_unverified && job->run->way == RUN_WHOLE && !job_is_dry(job))
 		job->was_released = false;
+	job->is_asked_late = is_asked_for_now(job);
 	return true;
 }

@@ -14,8 +14,8 @@ STEP_APPLIES(service_reach_applies);
 STEP_STARTS(service_reach_start);
 STEP_FINISHES(service_reach_finish);
 STEP_STARTS(identify_look_up);
-/* The journal has it by another profile than that of this run. */
-bool identify_is_of_other_profile(const struct job *job);
+/* Of a released device of a batch: it was released by another profile, or has to register now. */
+bool identify_is_looked_at(const struct job *job);
 /* Of a released device of a batch nothing is left to do. */
 void identify_skip_released(struct job *job);
 

@@ -59,13 +59,32 @@ def test_devices_that_nobody_asked_to_register_are_verified_when_that_is_asked_f
     assert len(requests(station)) == asked
 
 
+@pytest.mark.parametrize("batch", [True, False], ids=["manifest", "single"])
+def test_what_is_asked_late_makes_nothing_that_is_gone(station, batch):
+    """A released device is looked at, and no more, until its enrollment is what was released."""
+    path = manifest(station, ["LATE-1"])
+    assert provision(station, path, "--verify", "none").status == 0
+    edited = station.service.enrollment("late-1")
+    station.service.put("late-1", {**edited, "initialTwin": {"tags": {"edited": "yes"}}}, {"If-Match": edited["etag"]})
+    again = (lambda: provision(station, path)) if batch else (lambda: station.provision(station.profile("derived-key"), "LATE-1"))
+    done = again()
+    assert done.status == 7 and "E3101" in done.stderr, done
+    assert station.rows()["late-1"]["state"] == "released"
+    station.service.delete("late-1")
+    done = again()
+    assert done.status == 3 and "E3109" in done.stderr, done
+    assert station.rows()["late-1"]["state"] == "released" and station.service.enrollments() == []
+
+
 def test_devices_that_another_profile_released_are_compared_with_this_one(station):
     names = serials(3)
     path = manifest(station, names)
-    assert provision(station, path, "--verify", "none").status == 0
+    assert provision(station, path).status == 0
+    before = station.rows()
     same = station.profile("derived-key", {"version": 2}, name="version-2")
     done = provision(station, path, "--verify", "none", "--begin-anew", profile=same)
-    assert done.status == 0 and counts(done).get("failed", 0) == 0, done
+    assert done.status == 0 and counts(done) == {"before": 3}, done
+    assert station.rows() == before and {row["verification"] for row in before.values()} == {"verified"}
     other = station.profile("derived-key", {"initialTwin": {"tags": {"line": "9"}}}, name="other")
     done = provision(station, path, "--verify", "none", "--begin-anew", profile=other)
     assert (done.status, counts(done)) == (7, {"parked": 3}), done

@@ -67,6 +67,15 @@ def test_a_run_that_failed_for_its_clock_does_not_make_it_believed(station):
     assert_refused(offline(station, profile, "behind-3", env=slow))
 
 
+def test_where_no_network_is_a_bundle_stands_for_the_time(station):
+    profile = station.profile("derived-key")
+    spool_at(station, "+1d", profile, "ahead-1")
+    assert_refused(offline(station, profile, "ahead-2"))
+    done = station.muster("bundle", "export", station.home / "ahead.bundle", "--journal", station.journal)
+    assert done.status == 0, done
+    spool(station, profile, "ahead-2")
+
+
 def test_with_a_network_the_journal_of_a_clock_that_was_ahead_is_taken_up_again(station):
     profile = station.profile("derived-key")
     spool_at(station, "+1d", profile, "ahead-1")
