@@ -1,5 +1,10 @@
 /* Asking for approvals, granting them, and showing what there is. */
+#include <ctype.h>
+#include <errno.h>
+#include <fcntl.h>
 #include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
 
 #include "approval.h"
 #include "batch.h"
@@ -273,6 +278,37 @@ static bool read_again(const char *path, const char *words, struct approval *app
 	return approval_read(path, approval, err) && check_words(words, approval, err);
 }
 
+/* That of `path`, which others may have replaced by now. */
+static bool is_still(int fd, const char *path)
+{
+	struct stat opened, there;
+
+	return fstat(fd, &opened) == 0 && stat(path, &there) == 0 &&
+	       opened.st_dev == there.st_dev && opened.st_ino == there.st_ino;
+}
+
+/* From here on until it is written nobody else writes it: who waited looks at what was written meanwhile. Where a file system
+ * has no locks, who comes second is as he was. */
+static bool take_turn(const char *path, int *ret_fd, struct muster_error *err)
+{
+	for (;;) {
+		CLEANUP(closep) int fd = open(path, O_RDONLY | O_CLOEXEC);
+		int taken;
+
+		if (fd < 0)
+			return muster_fail_errno(err, CAUSE_INPUT_NOT_FOUND, errno, "opening '%s'",
+						 PRINTABLE(path));
+		do
+			taken = flock(fd, LOCK_EX);
+		while (taken < 0 && errno == EINTR);
+		if (taken == 0 && !is_still(fd, path))
+			continue;
+		*ret_fd = fd;
+		fd = -1;
+		return true;
+	}
+}
+
 /* What would not count is not written. */
 static bool check_grant(const struct approval *approval, const struct approval_policy *policy,
 			struct muster_error *err)
@@ -291,6 +327,7 @@ bool station_approval_grant(const struct station_approval_terms *terms, const ch
 	CLEANUP(approval_policy_done) struct approval_policy policy = { 0 };
 	CLEANUP(checkpoint_key_done) struct checkpoint_key key = { 0 };
 	CLEANUP(cJSON_freep) cJSON *grant = NULL;
+	CLEANUP(closep) int turn = -1;
 
 	if (!approval_read(terms->path, &approval, err) ||
 	    !approval_policy_load(config, &policy, err) ||
@@ -298,6 +335,7 @@ bool station_approval_grant(const struct station_approval_terms *terms, const ch
 	    !check_words(words, &approval, err) || !checkpoint_key_is_there(terms->key, err) ||
 	    !checkpoint_key_open(terms->key, NULL, &key, err) ||
 	    !sign_grant(terms, config, key.key, &approval, &grant, err) ||
+	    !take_turn(terms->path, &turn, err) ||
 	    !read_again(terms->path, words, &approval, err) ||
 	    !add_grant(&approval, TAKE_PTR(grant), err) || !check_grant(&approval, &policy, err) ||
 	    !write_file(terms->path, approval.file, true, err))

@@ -2,6 +2,7 @@
 import base64
 import json
 import os
+import pathlib
 import re
 import signal
 import subprocess
@@ -289,6 +290,27 @@ def test_approvals_given_at_once_all_count(ceremony):
     os.kill(int(stopped.group(1)), signal.SIGCONT)
     said, _ = carol.communicate(timeout=60)
     assert carol.returncode == 0 and json.loads(said)["counting"] == 2
+    assert ceremony.show()["counting"] == 2
+
+
+def test_approvals_written_at_once_all_count(ceremony):
+    """Carol's is about to get its name when Dave's comes."""
+    assert ceremony.ask().status == 0
+    station, log, words = ceremony.station, ceremony.station.home / "strace.log", ceremony.words()
+
+    def start(person, *wrapper):
+        return subprocess.Popen([*wrapper, RELEASE / "muster", "approval", "grant", ceremony.file, "--key", person.key, "--words", words,
+                                 "-o", "json"], env=environment(RELEASE, station.home, station.env), cwd=station.home,
+                                stdout=subprocess.PIPE)
+
+    carol = start(ceremony.carol, "strace", "-f", "-qq", "-o", log, "-e", "trace=fsync", "-e", "inject=fsync:signal=STOP:when=1")
+    stopped = wait_until(lambda: log.exists() and re.search(r"^(\d+) .*stopped by SIGSTOP", log.read_text(), re.M), 60, "her file's sync")
+    dave = start(ceremony.dave)
+    wait_until(lambda: dave.poll() is not None or re.search(rf"-> FLOCK .* {dave.pid} ", pathlib.Path("/proc/locks").read_text()), 60,
+               "Dave's end or his wait")
+    os.kill(int(stopped.group(1)), signal.SIGCONT)
+    counted = [json.loads(person.communicate(timeout=60)[0])["counting"] for person in (carol, dave)]
+    assert (carol.returncode, dave.returncode, counted) == (0, 0, [1, 2])
     assert ceremony.show()["counting"] == 2
 
 
