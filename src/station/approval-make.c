@@ -225,13 +225,27 @@ bool station_approval_request_produce(const struct station_approval_terms *terms
 
 /* -- Granting ----------------------------------------------------------------------------------------------------- */
 
+/* They may have been heard, and typed in: letters are compared, dashes, blanks and stops are not. */
+static bool has_words(const char *given, const char *words)
+{
+	for (; *words; words++) {
+		if (*words == '-')
+			continue;
+		given += strspn(given, " -.,:");
+		if (tolower((unsigned char)*given++) != *words)
+			return false;
+	}
+	return given[strspn(given, " -.,:")] == '\0';
+}
+
+/* Which they would be is not told: they are to come from the one who asks. */
 static bool check_words(const char *words, const struct approval *approval,
 			struct muster_error *err)
 {
-	return text_equal_folded(words, approval->words) ||
+	return has_words(words, approval->words) ||
 	       muster_fail(err, CAUSE_APPROVAL_OTHER,
-			   "the words of this request are %s, not those that were given",
-			   approval->words);
+			   "the words of this request are not '%s', which were given",
+			   PRINTABLE(words));
 }
 
 /* Puts the new signature behind the others and looks what it would be worth. */

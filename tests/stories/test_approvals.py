@@ -435,9 +435,20 @@ def test_nothing_is_signed_unseen(ceremony):
 def test_other_words_than_were_read_aloud(ceremony):
     assert ceremony.ask().status == 0
     before = ceremony.file.read_bytes()
-    done = ceremony.grant(ceremony.carol, "--words", "lusab-babad-gutih-tugad-mudof-sakat-lusab-babad")
-    assert (done.status, done.cause) == (5, "E6152"), done
+    words = ceremony.words()
+    for other in ("lusab-babad-gutih-tugad-mudof-sakat-lusab-babad", "", words[:-1], words + "x", words + "-lusab"):
+        done = ceremony.grant(ceremony.carol, "--words", other)
+        assert (done.status, done.cause) == (5, "E6152"), done
+        # Who may copy them from the refusal compares nothing.
+        assert words not in done.stderr.replace(f"'{other}'", ""), done
     assert ceremony.file.read_bytes() == before
+
+
+@pytest.mark.parametrize("write", [lambda words: words.replace("-", " "), lambda words: words.replace("-", ", ").upper() + ".",
+                                   lambda words: words.replace("-", "")])
+def test_words_that_were_heard(ceremony, write):
+    assert ceremony.ask().status == 0
+    assert ceremony.grant(ceremony.carol, "--words", write(ceremony.words())).json["counting"] == 1
 
 
 def test_a_manifest_with_mistakes_is_not_asked_for(ceremony):
