@@ -4,16 +4,18 @@
 
 #include <cjson/cJSON.h>
 
+#include "muster/config.h"
 #include "muster/station.h"
 
 /* All borrowed. */
 struct station_bundle_request {
 	const char *journal_path;
-	const char *path;          /* the bundle or the receipt */
-	const char *key;           /* export: as station_checkpoint_request.key */
-	const char *public_key;    /* of the other station, PEM */
-	const char *out_directory; /* accept: where evidence goes */
-	const char *operator_name; /* NULL: the login user */
+	const char *path;            /* the bundle or the receipt */
+	const char *key;             /* export: as station_checkpoint_request.key */
+	const char *public_key;      /* of the other station, PEM */
+	const char *out_directory;   /* accept: where evidence goes */
+	const char *operator_name;   /* NULL: the login user */
+	const struct config *config; /* accept: whose hooks are told */
 };
 
 /* Writes a bundle of what is spooled, and says so in the journal. *ret_count devices; none is CAUSE_NOT_WAITING. */
@@ -37,7 +39,8 @@ bool station_bundle_take(const struct station_bundle_request *request, const cha
 bool station_bundle_answer(const struct station_bundle_request *request, const char *receipt,
 			   struct muster_error *err) MUST_CHECK;
 
-/* Takes a receipt in: devices that the other station has released are released here, with evidence that names the receipt.
+/* Takes a receipt in: devices that the other station has released are released here, with evidence that names the receipt, and hooks
+ * are told as by a sync.
  * *ret_rows has an object for each: registrationId, state, verified, hub, cause, detail. It is there, too, when it fails because
  * some are not enrolled: with the status that they share, else CAUSE_DEVICES_FAILED. */
 bool station_bundle_accept(const struct station_bundle_request *request, cJSON **ret_rows,

@@ -32,6 +32,9 @@ void hooks_close(struct hooks *hooks);
 void hooks_linger(bool delivers);
 DEFINE_FREEP(hooks_freep, struct hooks *, hooks_close)
 
+/* Of the events from now on; for a run of more than one profile. NULL: not known. */
+bool hooks_set_profile(struct hooks *hooks, const char *name, struct muster_error *err) MUST_CHECK;
+
 /* None fails: what cannot be written is logged. `hooks` may be NULL. */
 void hooks_unit_start(struct hooks *hooks, const char *serial, const char *socket);
 void hooks_unit_done(struct hooks *hooks, const struct station_result *result);

@@ -235,6 +235,7 @@ static bool run_accept(const struct invocation *call, struct muster_error *err)
 	CLEANUP(freep) char *journal = NULL;
 	CLEANUP(freep) char *out = NULL;
 	CLEANUP(cJSON_freep) cJSON *rows = NULL;
+	CLEANUP(config_done) struct config config = { 0 };
 	struct muster_error unprinted;
 	bool are_enrolled;
 	struct station_bundle_request request = {
@@ -243,12 +244,13 @@ static bool run_accept(const struct invocation *call, struct muster_error *err)
 		.operator_name = options->operator_name,
 	};
 
-	if (!check_from(call, options->from, err) ||
+	if (!check_from(call, options->from, err) || !report_config_load(&config, err) ||
 	    !journal_verb_path(options->journal, &journal, err) ||
 	    !journal_verb_evidence(options->out, journal, &out, err))
 		return false;
 	request.journal_path = journal;
 	request.out_directory = out;
+	request.config = &config;
 	are_enrolled = station_bundle_accept(&request, &rows, err);
 	tell_failures(rows);
 	if (rows && !result_print(call, rows, &unprinted)) {

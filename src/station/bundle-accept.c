@@ -1,4 +1,5 @@
 /* A receipt on the station that spooled the devices: what the other one released is released here. */
+#include <stdlib.h>
 #include <string.h>
 
 #include "bundle.h"
@@ -7,6 +8,7 @@
 #include "muster/file.h"
 #include "muster/json.h"
 #include "muster/station-bundle.h"
+#include "muster/station-hooks.h"
 #include "muster/station-journal.h"
 #include "spool.h"
 #include "who.h"
@@ -14,10 +16,12 @@
 struct acceptance {
 	const struct station_bundle_request *request;
 	struct journal *journal;
+	struct hooks *hooks;
 	struct who who;
 	const char *digest; /* of the receipt */
 	const cJSON *receipt;
 	cJSON *rows;
+	size_t told; /* hooks were, of so many devices */
 	size_t failed;
 	struct muster_error failure; /* the first */
 	bool differ;                 /* failures have different exit statuses */
@@ -26,6 +30,7 @@ struct acceptance {
 static void acceptance_done(struct acceptance *acceptance)
 {
 	journal_close(acceptance->journal);
+	hooks_close(acceptance->hooks);
 	who_done(&acceptance->who);
 }
 
@@ -122,16 +127,18 @@ static bool put_row(const struct acceptance *acceptance, const struct journal_de
 	return journal_device_put(acceptance->journal, &row, err);
 }
 
+static char *place_of_evidence(const struct acceptance *acceptance, const char *id)
+{
+	CLEANUP(freep) char *out = file_absolute(acceptance->request->out_directory);
+
+	return out ? station_evidence_path(out, id, "evidence.json") : NULL;
+}
+
 static bool release(const struct acceptance *acceptance, const struct journal_device *row,
-		    const cJSON *answer, struct muster_error *err)
+		    const cJSON *answer, const char *path, struct muster_error *err)
 {
 	CLEANUP(freep) char *evidence = NULL;
-	CLEANUP(freep) char *out = file_absolute(acceptance->request->out_directory);
-	CLEANUP(freep)
-	char *path = out ? station_evidence_path(out, row->registration_id, "evidence.json") : NULL;
 
-	if (!path)
-		return muster_fail_memory(err);
 	return journal_begin(acceptance->journal, err) &&
 	       compose_evidence(acceptance, json_get(answer, "evidence"), &evidence, err) &&
 	       append_release(acceptance, row, answer, evidence, err) &&
@@ -149,6 +156,8 @@ struct standing {
 	const char *state;
 	const char *hub;
 	const cJSON *evidence;
+	const char *evidence_path;        /* it was released now */
+	const struct journal_device *row; /* it waited here until now; NULL: nobody asks after it */
 	struct muster_error
 		why; /* it is not enrolled; code MUSTER_OK: it is, or it was ended by decision */
 };
@@ -162,21 +171,75 @@ static void count_failure(struct acceptance *acceptance, const struct muster_err
 	acceptance->differ |= acceptance->failure.code != why->code;
 }
 
+static bool copy(char **target, const char *value)
+{
+	*target = value ? strdup(value) : NULL;
+	return !value || *target;
+}
+
+static bool fill_result(const struct standing *standing, bool is_verified,
+			struct station_result *result)
+{
+	const struct journal_device *row = standing->row;
+	const char *state = standing->why.code == MUSTER_OK               ? standing->state
+			    : standing->why.cause == CAUSE_DEVICE_SPOOLED ? "spooled"
+									  : "failed";
+
+	result->failure = standing->why;
+	result->verified = is_verified;
+	return copy(&result->device, row->serial ? row->serial : row->registration_id) &&
+	       copy(&result->serial, row->serial) &&
+	       copy(&result->registration_id, row->registration_id) &&
+	       copy(&result->device_id, row->device_id ? row->device_id : row->registration_id) &&
+	       copy(&result->hub, standing->hub) && copy(&result->state, state) &&
+	       copy(&result->evidence_path, standing->evidence_path);
+}
+
+/* As a sync tells them, who would have sent it from here. */
+static bool tell_hooks(struct acceptance *acceptance, const struct standing *standing,
+		       bool is_verified, struct muster_error *err)
+{
+	CLEANUP(station_result_done) struct station_result result = { 0 };
+
+	if (!standing->row || !acceptance->hooks)
+		return true;
+	if (!fill_result(standing, is_verified, &result))
+		return muster_fail_memory(err);
+	if (!hooks_set_profile(acceptance->hooks, standing->row->profile_name, err))
+		return false;
+	hooks_unit_done(acceptance->hooks, &result);
+	acceptance->told++;
+	return true;
+}
+
+static bool tell_hooks_end(const struct acceptance *acceptance, struct muster_error *err)
+{
+	if (acceptance->told == 0)
+		return true;
+	if (!hooks_set_profile(acceptance->hooks, NULL, err))
+		return false;
+	hooks_batch_done(acceptance->hooks);
+	return true;
+}
+
 static bool add_row(struct acceptance *acceptance, const char *id, const struct standing *standing,
 		    struct muster_error *err)
 {
-	const cJSON *verification = json_get(standing->evidence, "verification");
+	bool is_verified =
+		json_bool(json_get(standing->evidence, "verification"), "verified", false);
 	const struct muster_error *why = &standing->why;
 	CLEANUP(cJSON_freep) cJSON *row = cJSON_CreateObject();
 
 	count_failure(acceptance, why);
 	if (!row || !json_add_text(row, "registrationId", id) ||
 	    !json_add_text(row, "state", standing->state) ||
-	    !json_add_bool(row, "verified", json_bool(verification, "verified", false)) ||
+	    !json_add_bool(row, "verified", is_verified) ||
 	    !json_add_text(row, "hub", standing->hub) ||
 	    (why->code != MUSTER_OK && !bundle_add_why(row, why)))
 		return muster_fail_memory(err);
-	return cJSON_AddItemToArray(acceptance->rows, TAKE_PTR(row)) || muster_fail_memory(err);
+	return cJSON_AddItemToArray(acceptance->rows, TAKE_PTR(row))
+		       ? tell_hooks(acceptance, standing, is_verified, err)
+		       : muster_fail_memory(err);
 }
 
 /* Of a device that the other station did not release. */
@@ -246,18 +309,23 @@ static bool take_release(struct acceptance *acceptance, const struct journal_dev
 			 const cJSON *answer, struct muster_error *err)
 {
 	CLEANUP(cJSON_freep) cJSON *note = NULL;
+	CLEANUP(freep) char *path = place_of_evidence(acceptance, row->registration_id);
 	const cJSON *evidence = json_get(answer, "evidence");
 	struct standing standing = { .state = "enrolled",
 				     .hub = json_text(answer, "hub"),
-				     .evidence = evidence };
+				     .evidence = evidence,
+				     .evidence_path = path,
+				     .row = row };
 
+	if (!path)
+		return muster_fail_memory(err);
 	if (!spool_find(acceptance->journal, row, &note, err))
 		return false;
 	if (!check_same(row, note, evidence, &standing.why)) {
 		standing.state = journal_state_name(row->state);
-		standing.hub = NULL;
+		standing.hub = standing.evidence_path = NULL;
 		standing.evidence = NULL;
-	} else if (!release(acceptance, row, answer, err)) {
+	} else if (!release(acceptance, row, answer, path, err)) {
 		return false;
 	}
 	return add_row(acceptance, row->registration_id, &standing, err);
@@ -291,6 +359,7 @@ static bool accept_device(struct acceptance *acceptance, const cJSON *answer,
 		standing.state = journal_state_name(row.state);
 		say_ended(acceptance, &row, json_get(answer, "evidence"), &standing);
 	} else {
+		standing.row = &row;
 		say_why(acceptance, answer, &standing);
 	}
 	return add_row(acceptance, id, &standing, err);
@@ -311,6 +380,17 @@ static bool fail_together(const struct acceptance *acceptance, struct muster_err
 				   acceptance->failed, count);
 }
 
+static bool open_hooks(struct acceptance *acceptance, struct muster_error *err)
+{
+	const struct hooks_origin origin = {
+		.station = acceptance->who.station,
+		.operator_name = acceptance->who.operator_name,
+	};
+
+	return hooks_open(acceptance->request->config, acceptance->request->journal_path, &origin,
+			  &acceptance->hooks, err);
+}
+
 bool station_bundle_accept(const struct station_bundle_request *request, cJSON **ret_rows,
 			   struct muster_error *err)
 {
@@ -327,7 +407,8 @@ bool station_bundle_accept(const struct station_bundle_request *request, cJSON *
 			 err) ||
 	    !who_is_here(&acceptance.who, request->operator_name, NULL, err) ||
 	    !directory_make(request->out_directory, err) ||
-	    !journal_open(request->journal_path, JOURNAL_WRITE, &acceptance.journal, err))
+	    !journal_open(request->journal_path, JOURNAL_WRITE, &acceptance.journal, err) ||
+	    !open_hooks(&acceptance, err))
 		return false;
 	acceptance.digest = digest;
 	acceptance.receipt = content;
@@ -336,6 +417,8 @@ bool station_bundle_accept(const struct station_bundle_request *request, cJSON *
 		if (!accept_device(&acceptance, answer, err))
 			return false;
 	}
+	if (!tell_hooks_end(&acceptance, err))
+		return false;
 	*ret_rows = TAKE_PTR(rows);
 	return acceptance.failed == 0 || fail_together(&acceptance, err);
 }

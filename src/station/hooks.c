@@ -188,6 +188,14 @@ bool hooks_open(const struct config *config, const char *journal_path,
 	return true;
 }
 
+bool hooks_set_profile(struct hooks *hooks, const char *name, struct muster_error *err)
+{
+	if (!hooks)
+		return true;
+	cJSON_DeleteItemFromObjectCaseSensitive(hooks->context, "profile");
+	return json_add_text(hooks->context, "profile", name) || muster_fail_memory(err);
+}
+
 /* -- The process that delivers ------------------------------------------------------------------------------------- */
 
 enum { VARIABLES_MAX = 24 };

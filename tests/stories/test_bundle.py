@@ -11,6 +11,8 @@ import pytest
 from lib.paths import RELEASE
 from lib.station import Station
 from lib.tls_server import WrongServer
+from lib.wait import wait_until
+from test_hooks import events
 from test_hsm_wrap import make_device
 from test_offline import evidence_of, offline, spool
 from test_outbox import outbox, resolve
@@ -38,9 +40,9 @@ def send(office, path, receipt, key, *arguments, **options):
                          **options)
 
 
-def accept(station, receipt, key, **options):
+def accept(station, receipt, key, *arguments, **options):
     return station.muster("bundle", "accept", receipt, "--from", key, "--journal", station.journal, "--out", station.out,
-                          "-o", "json", **options)
+                          "-o", "json", *arguments, **options)
 
 
 @pytest.fixture
@@ -84,6 +86,51 @@ def test_there_and_back(station, office, keys, tmp_path):
     assert station.sync().json == []
     assert send(office, bundle, tmp_path / "again.receipt", of_station).status == 0
     assert station.emulator.requests("put") == puts
+
+
+def test_hooks_of_both_stations_are_told(station, office, keys, tmp_path):
+    """The bench's learn what became of its devices, as by a sync; and once only."""
+    names, profile, of_station, of_office = prepared(station, office)
+    bundle, receipt = tmp_path / "stick.bundle", tmp_path / "stick.receipt"
+    told = {}
+    for place in (station, office):
+        told[place] = place.home / "mes"
+        told[place].mkdir()
+        path = place.home / "muster.yaml"
+        path.write_text(json.dumps({"hooks": {"mes": {"on": ["unit-done", "batch-done"], "folder": str(told[place])}}}))
+        place.env["MUSTER_CONFIG"] = path
+
+    assert export(station, bundle).status == 0
+    assert send(office, bundle, receipt, of_station, "--profile", profile).status == 0
+    assert {event["data"]["registrationId"]: event["data"]["state"] for event in events(told[office], 3)[:2]} == dict.fromkeys(names, "enrolled")
+    assert accept(station, receipt, of_office, "--operator", "ada").status == 0
+    *units, batch_done = (event["data"] for event in events(told[station], 3))
+    rows = station.rows()
+    for unit in units:
+        row = rows[unit["registrationId"]]
+        assert (unit["state"], unit["verified"], unit["operator"], unit["profile"]) == ("enrolled", True, "ada", row["profile"])
+        assert (unit["serial"], unit["deviceId"], unit["hub"], unit["evidence"]) == (row["serial"], row["deviceId"], row["hub"], row["evidence"])
+    assert sorted(unit["registrationId"] for unit in units) == sorted(names)
+    assert (batch_done["devices"], batch_done["failed"], "profile" in batch_done) == (2, 0, False)
+    assert accept(station, receipt, of_office).json[0]["state"] == "already enrolled"
+    wait_until(lambda: not list((station.home / "hooks").glob("*.json")), 60, "an empty spool")
+    assert len(list(told[station].glob("*.json"))) == 3
+
+
+def test_hooks_are_told_of_what_the_other_station_could_not_send(station, office, keys, tmp_path):
+    (name,), profile, of_station, of_office = prepared(station, office, 1)
+    assert office.provision(profile, "STICK-0").status == 0
+    sent, receipt = there(station, office, tmp_path)
+    assert sent.status == 7, sent
+    folder = tmp_path / "mes"
+    folder.mkdir()
+    path = station.home / "muster.yaml"
+    path.write_text(json.dumps({"hooks": {"mes": {"on": ["unit-done", "batch-done"], "folder": str(folder)}}}))
+    station.env["MUSTER_CONFIG"] = path
+    assert accept(station, receipt, of_office).status == 7
+    unit, batch_done = (event["data"] for event in events(folder, 2))
+    assert (unit["registrationId"], unit["state"], unit["cause"]) == (name, "failed", "E5186")
+    assert (batch_done["devices"], batch_done["failed"]) == (1, 1)
 
 
 def test_a_receipt_brings_no_retired_device_back(station, office, keys, tmp_path):
