@@ -250,6 +250,8 @@ bool station_checkpoint_make(const struct station_checkpoint_request *request,
 	if (access(request->journal_path, F_OK) < 0)
 		return muster_fail_errno(err, CAUSE_INPUT_NOT_FOUND, errno, "journal '%s'",
 					 PRINTABLE(request->journal_path));
+	if (request->anchor_path && !file_check_place(request->anchor_path, err))
+		return muster_error_prefix(err, "the anchor");
 	if ((!request->is_new_key && !checkpoint_key_is_there(request->key, err)) ||
 	    !who_is_here(&who, request->operator_name, NULL, err) ||
 	    !journal_open(request->journal_path, JOURNAL_WRITE, &journal, err) ||
@@ -264,7 +266,11 @@ bool station_checkpoint_make(const struct station_checkpoint_request *request,
 		return false;
 	if (request->anchor_path &&
 	    !write_anchor(request->anchor_path, &checkpoint, result.words, &who, err))
-		return muster_error_prefix(err, "writing the anchor");
+		return muster_error_prefix(
+			err,
+			"the checkpoint of entry %lld, whose words are %s, is in the "
+			"journal, and its anchor could not be written",
+			(long long)result.entry, result.words);
 	result.key_is_new = key.is_new;
 	*ret_checkpoint = result;
 	return true;

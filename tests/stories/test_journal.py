@@ -233,6 +233,20 @@ def entries_of(path):
         return database.execute("SELECT * FROM entry ORDER BY seq").fetchall()
 
 
+def test_an_anchor_that_cannot_be_written_is_told_before_anything_is_signed(station):
+    assert station.provision(station.profile("derived-key"), "SN-1").status == 0
+
+    def entries():
+        done = station.muster("journal", "export", "--entries", "--journal", station.journal, "-o", "jsonl")
+        assert done.status == 0, done
+        return done.stdout
+
+    before = entries()
+    done = station.muster("journal", "checkpoint", "--journal", station.journal, "--anchor", "/nonexistent/a.json", "-o", "json")
+    assert (done.status, done.cause) == (11, "E6102"), done
+    assert entries() == before and not (station.home / "station.key").exists()
+
+
 def test_an_older_journal_is_read_after_its_upgrade(station):
     """Its entries stay as they are, and who only reads is told what to do."""
     with contextlib.closing(sqlite3.connect(station.journal)) as database:
