@@ -115,8 +115,14 @@ bool pki_linted_sign(const struct pki_linted *linted, const struct bytes *signat
 bool pki_certificate_make(const struct pki_plan *plan, X509 **ret_certificate,
 			  struct muster_error *err) MUST_CHECK;
 
+/* Whether the issuer is valid now and until certificates of so many days end: CAUSE_ISSUER_ENDS_FIRST. */
+bool pki_issuer_outlives(const X509 *issuer, unsigned valid_days, int64_t now_ms,
+			 struct muster_error *err) MUST_CHECK;
+
 /* RFC 4514 text as a subject: CAUSE_CERTIFICATE_INVALID says what is wrong with it. */
 bool pki_name_check(const char *text, struct muster_error *err) MUST_CHECK;
+/* And one that every certificate that muster makes would take: with one common name. */
+bool pki_name_check_common(const char *text, struct muster_error *err) MUST_CHECK;
 
 #define PKI_COMMON_NAME_SIZE 65
 /* The name's one common name; false when there is none, several, or one longer than 64 bytes. */

@@ -17,7 +17,7 @@ static bool is_known_attribute(const char *name)
 	return false;
 }
 
-/* Reads up to an unescaped `stop` or the end; blanks before are skipped. Returns what comes behind `stop`. */
+/* Reads up to an unescaped `stop` or the end, and returns it; blanks before are skipped. */
 static const char *take_until(const char *cursor, char stop, struct text *out)
 {
 	cursor += strspn(cursor, " ");
@@ -26,7 +26,7 @@ static const char *take_until(const char *cursor, char stop, struct text *out)
 			cursor++;
 		text_add_char(out, *cursor);
 	}
-	return *cursor ? cursor + 1 : cursor;
+	return cursor;
 }
 
 static bool add_element(X509_NAME *name, const char **cursor, struct muster_error *err)
@@ -35,6 +35,7 @@ static bool add_element(X509_NAME *name, const char **cursor, struct muster_erro
 	CLEANUP(text_done) struct text value = TEXT_MAX(VALUE_MAX);
 
 	*cursor = take_until(*cursor, '=', &attribute);
+	*cursor += **cursor == '=';
 	*cursor = take_until(*cursor, ',', &value);
 	if (attribute.failed || !attribute.length || !is_known_attribute(attribute.data))
 		return muster_fail(err, CAUSE_CERTIFICATE_INVALID,
@@ -58,10 +59,13 @@ bool pki_name_parse(const char *text, X509_NAME **ret_name, struct muster_error 
 
 	if (!name)
 		return muster_fail_memory(err);
-	do {
+	for (;;) {
 		if (!add_element(name, &cursor, err))
 			return false;
-	} while (*cursor);
+		if (!*cursor)
+			break;
+		cursor++; /* a comma, behind which there is one more */
+	}
 	*ret_name = TAKE_PTR(name);
 	return true;
 }
@@ -71,6 +75,17 @@ bool pki_name_check(const char *text, struct muster_error *err)
 	CLEANUP(X509_NAME_freep) X509_NAME *name = NULL;
 
 	return pki_name_parse(text, &name, err);
+}
+
+bool pki_name_check_common(const char *text, struct muster_error *err)
+{
+	CLEANUP(X509_NAME_freep) X509_NAME *name = NULL;
+	char common_name[PKI_COMMON_NAME_SIZE];
+
+	return pki_name_parse(text, &name, err) &&
+	       (pki_name_common_name(name, common_name) ||
+		muster_fail(err, CAUSE_CERTIFICATE_INVALID,
+			    "the subject needs one common name of at most 64 bytes"));
 }
 
 bool pki_name_common_name(const X509_NAME *name, char ret_text[PKI_COMMON_NAME_SIZE])

@@ -10,8 +10,25 @@
 
 enum { VALID_DAYS_MAX = 36500, PATH_LENGTH_MAX = 10 };
 
+static bool is_printable(const char *text)
+{
+	for (; *text; text++)
+		if ((unsigned char)*text < ' ' || *text == 0x7f)
+			return false;
+	return true;
+}
+
+static bool check_label(const char *label, struct muster_error *err)
+{
+	return !label || (*label && text_is_utf8(label, strlen(label)) && is_printable(label)) ||
+	       muster_fail(err, CAUSE_USAGE, "--label '%s' is %s", PRINTABLE(label),
+			   *label ? "no printable text" : "empty");
+}
+
 static bool check_choice(const struct station_key_choice *key, struct muster_error *err)
 {
+	if (!check_label(key->label, err))
+		return false;
 	if (!key->uri == !key->type)
 		return muster_fail(
 			err, CAUSE_USAGE,
@@ -32,6 +49,17 @@ static bool check_subject(const char *subject, struct muster_error *err)
 		       "--subject '%s': %s; write it as CN=dev-1,O=Maker, of CN, O, OU, C, ST, L "
 		       "and serialNumber",
 		       PRINTABLE(subject), why.message);
+}
+
+/* What signs for itself is found by its name. */
+static bool check_own_subject(const char *subject, struct muster_error *err)
+{
+	struct muster_error why;
+
+	if (!check_subject(subject, err))
+		return false;
+	return pki_name_check_common(subject, &why) ||
+	       muster_fail(err, CAUSE_USAGE, "--subject '%s': %s", PRINTABLE(subject), why.message);
 }
 
 static enum custody_effect effect_of(const struct station_key_choice *key)
@@ -266,7 +294,8 @@ bool station_certificate_self_sign(const struct station_self_sign *request, cJSO
 	CLEANUP(cJSON_freep) cJSON *result = cJSON_CreateObject();
 
 	if (!check_choice(&request->key, err) || !certify_check_terms(&request->terms, err) ||
-	    !check_subject(request->subject, err) || !certify_check_output(&request->output, err) ||
+	    !check_own_subject(request->subject, err) ||
+	    !certify_check_output(&request->output, err) ||
 	    !custody_open(&custody, &request->custody, request->key.uri, CUSTODY_CHANGES, err) ||
 	    !custody_key_take(&custody, &request->key, &key, err))
 		return false;

@@ -74,6 +74,9 @@ def test_people_get_the_request_itself(custodian):
     (["--key-type", "ec-p256", "--label", "x", "--subject", "CN=a,XX=b"], "E1001"),
     (["--key-type", "ec-p256", "--label", "x", "--subject", "dev-2"], "E1001"),
     (["--key-type", "ec-p256", "--label", "x", "--out", "there"], "E6101"),
+    (["--key-type", "ec-p256", "--label", ""], "E1001"),
+    (["--key-type", "ec-p256", "--label", "x\x1b[2J"], "E1001"),
+    (["--key-type", "ec-p256", "--label", "x", "--subject", "CN=x,"], "E1001"),
 ])
 def test_refused_without_a_key_made(custodian, arguments, cause):
     (custodian.home / "there").write_text("mine")
@@ -162,6 +165,12 @@ def test_files_are_never_replaced(custodian, option):
     assert issue(custodian, csr, option, "there").cause == "E6101"
     assert custodian.entries() == entries
     assert (custodian.home / "there").read_text() == "mine"
+
+
+def test_a_certificate_without_a_name_is_a_mistake_of_the_line(custodian):
+    done = self_sign(custodian, "--key-type", "ec-p256", "--label", "x", "--subject", "O=Example", "--days", "9")
+    assert (done.status, done.cause) == (2, "E1001") and "common name" in done.stderr, done
+    assert custodian.token.key_ids() == []
 
 
 def test_authority_below_an_authority(custodian, tokens):
