@@ -64,6 +64,8 @@ void file_sink_done(struct file_sink *sink);
 bool file_check_absent(const char *path, struct muster_error *err) MUST_CHECK;
 /* Whether a file could be made there: asked before what would be lost otherwise. CAUSE_OUTPUT_WRITE. */
 bool file_check_place(const char *path, struct muster_error *err) MUST_CHECK;
+/* Whether both, which need not exist, are one file. */
+bool file_is_same_place(const char *path, const char *other);
 /* Makes the directory (mode 0700) and its missing parents. An existing directory is fine. */
 bool directory_make(const char *path, struct muster_error *err) MUST_CHECK;
 /* The next name in it, NULL at its end. CAUSE_FOLDER_UNREADABLE. */

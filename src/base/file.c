@@ -335,6 +335,22 @@ bool file_check_place(const char *path, struct muster_error *err)
 	       fail_write(path, err);
 }
 
+bool file_is_same_place(const char *path, const char *other)
+{
+	CLEANUP(closep) int directory = open_parent(path);
+	CLEANUP(closep) int others = open_parent(other);
+	char copy[PATH_MAX], other_copy[PATH_MAX];
+	struct stat status, other_status;
+
+	if (directory < 0 || others < 0 || fstat(directory, &status) < 0 ||
+	    fstat(others, &other_status) < 0 || status.st_dev != other_status.st_dev ||
+	    status.st_ino != other_status.st_ino)
+		return false;
+	snprintf(copy, sizeof(copy), "%s", path);
+	snprintf(other_copy, sizeof(other_copy), "%s", other);
+	return strcmp(basename(copy), basename(other_copy)) == 0;
+}
+
 bool directory_make(const char *path, struct muster_error *err)
 {
 	char partial[PATH_MAX];

@@ -114,10 +114,18 @@ bool station_certificate_request(const struct station_certificate_request *reque
 
 /* -- Certificates: lint, announce, sign, record, write ---------------------------------------------------------- */
 
+/* `path` may be NULL. */
+static bool check_new_file(const char *path, struct muster_error *err)
+{
+	return !path || (file_check_absent(path, err) && file_check_place(path, err));
+}
+
 bool certify_check_output(const struct station_certificate_output *output, struct muster_error *err)
 {
-	return (!output->out || file_check_absent(output->out, err)) &&
-	       (!output->chain || file_check_absent(output->chain, err));
+	if (output->out && output->chain && file_is_same_place(output->out, output->chain))
+		return muster_fail(err, CAUSE_USAGE, "--out and --chain are both '%s'",
+				   PRINTABLE(output->out));
+	return check_new_file(output->out, err) && check_new_file(output->chain, err);
 }
 
 /* What is going to be signed is on disk before it is: a cut leaves evidence of it. */

@@ -167,6 +167,25 @@ def test_files_are_never_replaced(custodian, option):
     assert (custodian.home / "there").read_text() == "mine"
 
 
+@pytest.mark.parametrize("out,chain", [("x.pem", "x.pem"), ("x.pem", "./x.pem")])
+def test_one_file_for_two_is_refused_before_it_is_signed(custodian, out, chain):
+    make_authority(custodian)
+    csr, _ = make_request(custodian, "dev-1")
+    entries = custodian.entries()
+    done = issue(custodian, csr, "--out", out, "--chain", chain)
+    assert (done.status, done.cause) == (2, "E1001"), done
+    assert custodian.entries() == entries and not (custodian.home / "x.pem").exists()
+
+
+@pytest.mark.parametrize("option", ["--out", "--chain"])
+def test_a_folder_that_is_not_there_is_told_before_it_is_signed(custodian, option):
+    make_authority(custodian)
+    csr, _ = make_request(custodian, "dev-1")
+    entries = custodian.entries()
+    assert issue(custodian, csr, option, "nowhere/x.pem").cause == "E6102"
+    assert custodian.entries() == entries
+
+
 def test_a_certificate_without_a_name_is_a_mistake_of_the_line(custodian):
     done = self_sign(custodian, "--key-type", "ec-p256", "--label", "x", "--subject", "O=Example", "--days", "9")
     assert (done.status, done.cause) == (2, "E1001") and "common name" in done.stderr, done
