@@ -53,6 +53,27 @@ static bool add_usage(X509 *certificate, const struct pki_plan *plan, struct mus
 	       pki_extension_add(certificate, issuer, NID_ext_key_usage, "clientAuth", err);
 }
 
+bool pki_issuer_outlives(const X509 *issuer, unsigned valid_days, int64_t now_ms,
+			 struct muster_error *err)
+{
+	CLEANUP(pki_certificate_info_done) struct pki_certificate_info info = { 0 };
+	int64_t ends_ms = now_ms + (int64_t)valid_days * 24 * 60 * 60 * 1000;
+
+	if (!pki_certificate_info(issuer, &info, err))
+		return false;
+	if (info.not_before_ms > now_ms || info.not_after_ms <= now_ms)
+		return muster_fail(err, CAUSE_ISSUER_ENDS_FIRST,
+				   "the issuer's certificate is valid from %s to %s, not now",
+				   info.not_before, info.not_after);
+	/* Certificates have whole seconds. */
+	return ends_ms / 1000 <= info.not_after_ms / 1000 ||
+	       muster_fail(
+		       err, CAUSE_ISSUER_ENDS_FIRST,
+		       "the issuer's certificate ends at %s, before the %u days of what it is to "
+		       "issue are over",
+		       info.not_after, valid_days);
+}
+
 bool pki_plan_compose(const struct pki_plan *plan, X509 **ret_certificate, struct muster_error *err)
 {
 	CLEANUP(X509_NAME_freep) X509_NAME *parsed = NULL;

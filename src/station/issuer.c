@@ -5,6 +5,7 @@
 
 #include "brake.h"
 #include "custody.h"
+#include "muster/clock.h"
 #include "muster/file.h"
 #include "muster/json.h"
 #include "steps.h"
@@ -148,6 +149,15 @@ bool issuer_open(struct job *job, struct issuer *ret_issuer, struct muster_error
 	return open_key(job, ret_issuer, err) || muster_error_prefix(err, "opening the issuer");
 }
 
+bool issuer_check_days(const X509 *certificate, const struct profile *profile,
+		       struct muster_error *err)
+{
+	int64_t days = profile->x509.valid_days, second = profile->x509.secondary_valid_days;
+
+	return pki_issuer_outlives(certificate, (unsigned)(second > days ? second : days),
+				   clock_wall_ms(), err);
+}
+
 /* -- Before a key is made ------------------------------------------------------------------------------------------- */
 
 bool issuer_prove_applies(const struct job *job)
@@ -161,7 +171,8 @@ bool issuer_prove(struct job *job, struct muster_error *err)
 	struct run *run = job->run;
 	CLEANUP(issuer_done) struct issuer issuer = { 0 };
 
-	run->issuer_is_proven = issuer_open(job, &issuer, err);
+	run->issuer_is_proven = issuer_open(job, &issuer, err) &&
+				issuer_check_days(issuer.certificate, &run->profile, err);
 	/* It is that of all other devices, too. A worker that died says nothing of it. */
 	if (!run->issuer_is_proven && run->brake && worker_is_alive(job->hsm))
 		brake_stop(run->brake, err);

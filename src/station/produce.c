@@ -289,6 +289,18 @@ static size_t sessions_of(const struct production *production)
 	return sessions ? (size_t)sessions : 1;
 }
 
+/* Before the token is opened. */
+static bool read_issuer(struct production *production, struct muster_error *err)
+{
+	const struct profile *profile = &production->profile;
+
+	return !profile->x509.issuer_key ||
+	       (issuer_read_file(profile->x509.issuer_certificate, &production->issuer_file,
+				 &production->issuer_certificate, err) &&
+		issuer_check_days(production->issuer_certificate, profile, err)) ||
+	       muster_error_prefix(err, "opening the issuer");
+}
+
 static bool open_issuer(struct production *production, struct muster_error *err)
 {
 	const struct profile *profile = &production->profile;
@@ -303,9 +315,7 @@ static bool open_issuer(struct production *production, struct muster_error *err)
 
 	if (!choice.uri)
 		return true;
-	if (!issuer_read_file(profile->x509.issuer_certificate, &production->issuer_file,
-			      &production->issuer_certificate, err) ||
-	    !station_module_find(token, &module, err) ||
+	if (!station_module_find(token, &module, err) ||
 	    !issuer_is_elsewhere(&holder->token, &module, choice.uri, &is_elsewhere, err))
 		return false;
 	if (is_elsewhere) {
@@ -444,8 +454,8 @@ bool station_produce(const struct station_produce *request, cJSON **ret_result,
 	struct production production = { .request = request, .sink = FILE_SINK_NONE };
 
 	if (!production_read(&production, err) || !pass_approval(&production, err) ||
-	    !file_check_absent(request->out, err) || !open_all(&production, err) ||
-	    !run(&production, err) || !finish(&production, err))
+	    !file_check_absent(request->out, err) || !read_issuer(&production, err) ||
+	    !open_all(&production, err) || !run(&production, err) || !finish(&production, err))
 		return false;
 	if (!result || !describe(&production, result))
 		return muster_fail_memory(err);

@@ -29,6 +29,10 @@ allocationPolicy: hashed
 """
 
 
+class MissingToken:
+    uri, pin_file = "pkcs11:token=nosuch", "nosuch"
+
+
 @pytest.fixture
 def custodian(tmp_path, token):
     return Custodian(tmp_path / "home", token)
@@ -82,6 +86,19 @@ def test_each_serial_gets_a_key_and_a_certificate_of_the_authority(custodian, se
     assert len(keys) == len(custodian.token.key_ids()) == 61
     steps = [(kind, body["step"]) for kind, body in custodian.entries()]
     assert all(steps.count((kind, step)) == 61 for kind in ("intent", "outcome") for step in ("key-make", "certify"))
+
+
+@pytest.mark.parametrize("days,secondary", [(101, ""), (50, "    secondaryValidDays: 101\n")])
+def test_an_issuer_that_ends_first_is_told_before_the_token_is_touched(custodian, days, secondary):
+    authority = make_authority(custodian)
+    prepare(custodian, ["a-1", "a-2"], authority)
+    profile = custodian.home / "profile.yaml"
+    profile.write_text(profile.read_text().replace("    validDays: 50\n", f"    validDays: {days}\n{secondary}"))
+    before, entries = custodian.token.key_ids(), custodian.entries()
+    done = produce(custodian, token=MissingToken)
+    assert (done.status, done.cause) == (2, "E1456"), done
+    assert (custodian.token.key_ids(), custodian.entries()) == (before, entries)
+    assert not (custodian.home / "out.jsonl").exists()
 
 
 def test_keys_sign_for_themselves_without_an_authority(custodian):
