@@ -156,6 +156,12 @@ static bool silence_output(void)
 	return true;
 }
 
+/* A module that finds no place for what it keeps makes one where it stands. Here none can be made. */
+static bool leave_folder(void)
+{
+	return chdir("/proc") == 0 || chdir("/") == 0;
+}
+
 int main(void)
 {
 	CLEANUP(hsm_freep) struct hsm *hsm = NULL;
@@ -163,7 +169,7 @@ int main(void)
 
 	process_harden_worker();
 	log_set_program("muster-hsm-worker");
-	if (!silence_output() || !hsm_new(&hsm, &err))
+	if (!silence_output() || !leave_folder() || !hsm_new(&hsm, &err))
 		return MUSTER_E_INTERNAL;
 	return serve(hsm);
 }

@@ -100,6 +100,12 @@ static char *find_by_name(const char *name, char **ret_arguments)
 
 /* -- Environment ---------------------------------------------------------------------------------------------- */
 
+/* From where muster stands, which the worker has left. NULL: as it is. */
+static char *path_of(const char *value)
+{
+	return *value != '/' && access(value, F_OK) == 0 ? file_absolute(value) : NULL;
+}
+
 /* One allocation, as config_module_environment makes it. */
 static bool known_environment(const char *path, char ***ret_environment, struct muster_error *err)
 {
@@ -107,7 +113,9 @@ static bool known_environment(const char *path, char ***ret_environment, struct 
 	const char *file = slash ? slash + 1 : path;
 
 	for (size_t i = 0; i < ARRAY_SIZE(known_variables); i++) {
-		const char *value = getenv(known_variables[i].variable);
+		const char *said = getenv(known_variables[i].variable);
+		CLEANUP(freep) char *absolute = said ? path_of(said) : NULL;
+		const char *value = absolute ? absolute : said;
 		size_t size;
 		char **list;
 

@@ -6,8 +6,10 @@ import pytest
 
 from lib.paths import SOFTHSM_MODULE
 from lib.program import run
+from lib.soft_modules import LIBRARIES
 from lib.software_token import write_secret
 
+LITTERS = LIBRARIES / "libtpm2_pkcs11.so.1"  # makes a store where it stands when it finds none
 MODULE = f"pkcs11:?module-path={SOFTHSM_MODULE}"
 
 
@@ -222,3 +224,14 @@ def test_a_refused_user_pin_is_none_of_the_security_officer(hsm, token, pins, tm
         assert hsm("show", uri, "--pin-file", write_secret(tmp_path / "wrong", "97531")).cause == cause
     done = hsm("init", uri, "--label", "line-3", *right, "--yes", "line-3")
     assert done.status == 0 and hsm("acknowledge", "line-3").status == 3, done
+
+
+def test_a_module_leaves_nothing_where_muster_stands(tmp_path):
+    assert run("hsm", "list", "--module", LITTERS, home=tmp_path, env={"MUSTER_JOURNAL": tmp_path / "journal.db"}).status in (0, 4)
+    assert [path.name for path in tmp_path.iterdir()] == []
+
+
+def test_a_relative_path_in_a_modules_variable_is_where_muster_stands(tmp_path, token):
+    (tmp_path / "relative.conf").write_text(token.module.configuration.read_text())
+    listed = run("hsm", "list", "--module", SOFTHSM_MODULE, "-o", "json", home=tmp_path, env={"SOFTHSM2_CONF": "relative.conf"})
+    assert token.label in [row.get("label") for row in listed.json], listed
