@@ -1,5 +1,6 @@
 /* muster explain: what an E-code means and what to do. */
 #include <ctype.h>
+#include <signal.h>
 
 #include "muster/json.h"
 #include "muster/text.h"
@@ -36,6 +37,12 @@ static const struct muster_cause_info *find(const char *word)
 	return text_to_int64(word, 1, 9999, &number) ? muster_cause_find((unsigned)number) : NULL;
 }
 
+/* That of a run which a signal ended is the signal's; SIGINT's is told for all. */
+static int status_of(const struct muster_cause_info *info)
+{
+	return info->cause == CAUSE_INTERRUPTED ? 128 + SIGINT : (int)info->code;
+}
+
 static bool add(cJSON *array, const struct muster_cause_info *info, struct muster_error *err)
 {
 	cJSON *object = cJSON_CreateObject();
@@ -43,7 +50,8 @@ static bool add(cJSON *array, const struct muster_cause_info *info, struct muste
 
 	snprintf(code, sizeof(code), "E%04u", (unsigned)info->cause);
 	if (!object || !cJSON_AddItemToArray(array, object) ||
-	    !json_add_text(object, "code", code) || !json_add_int64(object, "exit", info->code) ||
+	    !json_add_text(object, "code", code) ||
+	    !json_add_int64(object, "exit", status_of(info)) ||
 	    !json_add_text(object, "class", muster_code_name(info->code)) ||
 	    !json_add_text(object, "title", info->title) ||
 	    !json_add_text(object, "why", info->why) ||

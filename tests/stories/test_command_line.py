@@ -62,6 +62,13 @@ def test_a_closed_output_that_is_not_needed_is_none(tmp_path):
     assert done.returncode == 0
 
 
+def test_explain_has_the_status_of_a_run_that_a_signal_ended(tmp_path):
+    assert run("explain", "E7005", "-o", "json", home=tmp_path).json["exit"] == 130
+    assert "130" in run("explain", "E7005", home=tmp_path).stdout
+    every = {row["code"]: row["exit"] for row in run("explain", "--all", "-o", "json", home=tmp_path).json}
+    assert (every["E7005"], every["E1001"], every["E7010"]) == (130, 2, 1)
+
+
 def test_errors_of_a_json_run_are_json(tmp_path):
     done = run("profile", "check", tmp_path / "missing.yaml", "-o", "json", home=tmp_path)
     assert done.status == 2, done
