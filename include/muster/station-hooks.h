@@ -14,6 +14,9 @@ struct station_result;
 /* CAUSE_USAGE for a hook that does not say where to, or says so twice; a secret that cannot be read fails as such. */
 bool hooks_check(const struct config *config, struct muster_error *err) MUST_CHECK;
 
+/* Whether commands could be started and folders written to, as far as that can be seen: no run is held up by it. */
+bool hooks_check_places(const struct config *config, struct muster_error *err) MUST_CHECK;
+
 /* What stands in all events of a run; NULL: not known. */
 struct hooks_origin {
 	const char *station, *operator_name, *profile;

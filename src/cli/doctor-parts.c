@@ -125,8 +125,10 @@ void doctor_hooks(struct doctor *doctor)
 	struct hooks_backlog backlog = { 0 };
 	struct muster_error err = { 0 };
 
-	if (!hooks_check(&doctor->config, &err))
-		doctor_find_error(doctor, VERDICT_FAIL, &err);
+	if (!hooks_check(&doctor->config, &err) || !hooks_check_places(&doctor->config, &err))
+		doctor_find(doctor, VERDICT_FAIL,
+			    "Mend muster.yaml, or what it names; muster-hook(1) has the form.",
+			    "%s", err.message);
 	else if (path && !hooks_backlog(path, &backlog, &err))
 		doctor_find_error(doctor, VERDICT_WARN, &err);
 	else if (backlog.hooks[0])

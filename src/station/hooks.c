@@ -6,6 +6,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -64,6 +65,44 @@ bool hooks_check(const struct config *config, struct muster_error *err)
 	for (size_t i = 0; i < config->hook_count; i++)
 		if (!hook_check(&config->hooks[i], err) || !check_secret(&config->hooks[i], err))
 			return false;
+	return true;
+}
+
+static bool check_command(const struct config_hook *hook, struct muster_error *err)
+{
+	const char *program = hook->command.items[0];
+	struct stat status;
+
+	if (stat(program, &status) < 0)
+		return muster_fail_errno(err, CAUSE_HOOK_FAILED, errno, "command '%s'",
+					 PRINTABLE(program));
+	return file_check_trusted(program, err) &&
+	       ((S_ISREG(status.st_mode) && access(program, X_OK) == 0) ||
+		muster_fail(err, CAUSE_HOOK_FAILED, "command '%s' is no program that may be run",
+			    PRINTABLE(program)));
+}
+
+static bool check_folder(const struct config_hook *hook, struct muster_error *err)
+{
+	struct stat status;
+
+	if (stat(hook->folder, &status) < 0)
+		return muster_fail_errno(err, CAUSE_HOOK_FAILED, errno, "folder '%s'",
+					 PRINTABLE(hook->folder));
+	return (S_ISDIR(status.st_mode) && access(hook->folder, W_OK | X_OK) == 0) ||
+	       muster_fail(err, CAUSE_HOOK_FAILED, "folder '%s' is none that can be written to",
+			   PRINTABLE(hook->folder));
+}
+
+bool hooks_check_places(const struct config *config, struct muster_error *err)
+{
+	for (size_t i = 0; i < config->hook_count; i++) {
+		const struct config_hook *hook = &config->hooks[i];
+
+		if ((hook->command.count > 0 && !check_command(hook, err)) ||
+		    (hook->folder && !check_folder(hook, err)))
+			return muster_error_prefix(err, "hook '%s'", PRINTABLE(hook->name));
+	}
 	return true;
 }
 

@@ -443,6 +443,24 @@ def test_a_secret_that_is_none_is_found_before_anything(station, configure, secr
     assert verdict(station) == "fail"
 
 
+@pytest.mark.parametrize("hook, words", [({"command": ["/nonexistent/hook"]}, "/nonexistent/hook"),
+                                         ({"command": ["/etc/passwd"]}, "no program"), ({"command": ["/etc"]}, "no program"),
+                                         ({"folder": "/nonexistent/mes"}, "/nonexistent/mes"), ({"folder": "/etc/passwd"}, "none that can be")])
+def test_doctor_tells_of_a_hook_that_cannot_work(station, configure, hook, words):
+    configure({"mes": {"on": ["unit-done"], **hook}})
+    found = station.muster("doctor", "--journal", station.journal, "-o", "json").json
+    [row] = [row for row in found if row["check"] == "hooks"]
+    assert row["verdict"] == "fail" and "hook 'mes'" in row["seen"] and words in row["seen"] and "muster.yaml" in row["remedy"], row
+    assert station.provision(station.profile("derived-key"), "HOOK-1").status == 0
+
+
+def test_doctor_says_where_a_hook_is_mended(station, configure):
+    configure({"mes": {"on": ["unit-done"]}})
+    found = station.muster("doctor", "--journal", station.journal, "-o", "json").json
+    [row] = [row for row in found if row["check"] == "hooks"]
+    assert row["verdict"] == "fail" and "muster.yaml" in row["remedy"] and "help" not in row["remedy"], row
+
+
 @pytest.mark.parametrize("hook", [{}, {"folder": "/tmp", "webhook": "https://localhost/"}, {"command": ["relative"]},
                                   {"webhook": "https://bench:s3cret@localhost/in?code=s3cret"}])
 def test_a_hook_without_one_clear_place_is_refused_before_anything(station, configure, hook):
