@@ -15,6 +15,7 @@
 
 #include "doctor.h"
 #include "login-options.h"
+#include "outage.h"
 #include "report.h"
 
 #define ROOTS_MAX (4 * 1024 * 1024)
@@ -33,6 +34,8 @@ static void fill_from_config(struct doctor *doctor)
 void doctor_configuration(struct doctor *doctor)
 {
 	CLEANUP(text_done) struct text paths = TEXT_MAX(8192);
+	struct dps_rate rate;
+	int64_t patience_ms;
 	struct muster_error err = { 0 };
 
 	if (!report_config_load(&doctor->config, &err)) {
@@ -40,6 +43,12 @@ void doctor_configuration(struct doctor *doctor)
 		return;
 	}
 	fill_from_config(doctor);
+	if (!login_rate(getenv("MUSTER_RATE"), &rate, &err) ||
+	    !outage_patience(getenv("MUSTER_PATIENCE"), &patience_ms, &err)) {
+		doctor_find(doctor, VERDICT_FAIL, "Set the variable otherwise, or not at all.",
+			    "%s", err.message);
+		return;
+	}
 	for (size_t i = 0; i < doctor->config.paths.count; i++)
 		text_addf(&paths, "%s%s", i > 0 ? ", " : "", doctor->config.paths.items[i]);
 	doctor_find(doctor, VERDICT_OK, NULL, "%s",

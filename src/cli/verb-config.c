@@ -274,6 +274,16 @@ static bool add_all(cJSON *array, const struct config_options *options,
 	return add_station(array, config);
 }
 
+/* What no command would take does not hold. */
+static bool check(const struct login_options *login, struct muster_error *err)
+{
+	struct dps_rate rate;
+	int64_t patience_ms;
+
+	return http_terms_check(&login->network, err) && login_rate(login->rate, &rate, err) &&
+	       outage_patience(login->patience, &patience_ms, err);
+}
+
 static bool run(const struct invocation *call, struct muster_error *err)
 {
 	CLEANUP(cJSON_freep) cJSON *array = cJSON_CreateArray();
@@ -288,7 +298,7 @@ static bool run(const struct invocation *call, struct muster_error *err)
 	(void)login_options_choose(&options.login);
 	login_options_complete(&complete, &config);
 	endpoints = complete.endpoints;
-	if (!dps_endpoints_complete(&endpoints, err) || !http_terms_check(&complete.network, err) ||
+	if (!dps_endpoints_complete(&endpoints, err) || !check(&complete, err) ||
 	    !find_fallbacks(&options, &config, &fallbacks, err))
 		return false;
 	if (!array || !add_all(array, &options, &complete, &config, &endpoints, &fallbacks))

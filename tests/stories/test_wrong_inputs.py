@@ -262,6 +262,15 @@ def test_setting_of_the_environment_is_named_by_its_variable(station, verb, name
     assert (done.status, done.cause) == (2, "E1001") and f"--{name.lower()}=" in done.stderr, done
 
 
+@pytest.mark.parametrize("name, value", [("RATE", "abc"), ("RATE", "10/0"), ("PATIENCE", "5x")])
+def test_a_setting_that_no_command_takes_holds_nowhere(station, name, value):
+    done = station.muster("config", "show", "-o", "json", env={f"MUSTER_{name}": value})
+    assert (done.status, done.cause) == (2, "E1001") and f"MUSTER_{name}=" in done.stderr and value in done.stderr, done
+    found = station.muster("doctor", "--journal", station.journal, "-o", "json", env={f"MUSTER_{name}": value}).json
+    [row] = [row for row in found if row["check"] == "configuration"]
+    assert row["verdict"] == "fail" and f"MUSTER_{name}=" in row["seen"] and value in row["seen"], row
+
+
 OTHER_SCOPE = "0ne00000000"
 
 
