@@ -258,7 +258,9 @@ static void note_failure(struct provision_batch *batch, const struct station_res
 		batch->failure = result->failure;
 	batch->differ |= batch->failure.code != result->failure.code;
 	batch->spooled += result->failure.cause == CAUSE_DEVICE_SPOOLED;
-	if (result->failure.cause == CAUSE_INTERRUPTED)
+	/* Neither is the device's failure, and the report counts them. */
+	if (result->failure.cause == CAUSE_INTERRUPTED ||
+	    result->failure.cause == CAUSE_DEVICE_SPOOLED)
 		return;
 	end_line(batch);
 	output_failure(result->device, &result->failure);

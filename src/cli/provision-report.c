@@ -138,7 +138,7 @@ static void note_failure(struct provision_report *report, const struct station_r
 		report->failure = result->failure;
 	report->differ |= report->failure.code != result->failure.code;
 	report->spooled += result->failure.cause == CAUSE_DEVICE_SPOOLED;
-	if (!report->is_single)
+	if (!report->is_single && result->failure.cause != CAUSE_DEVICE_SPOOLED)
 		output_failure(result->socket ? result->socket : result->device, &result->failure);
 }
 

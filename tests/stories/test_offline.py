@@ -4,6 +4,7 @@ import pathlib
 
 import pytest
 
+from lib.batch import manifest, serials
 from test_derived_key import derive, keys_of
 
 COUNT = 6
@@ -49,6 +50,13 @@ def test_derived_key_devices_are_spooled_then_sent_and_verified(station):
     repeated = station.provision(profile, "OFF-0")
     assert (repeated.status, repeated.json["state"]) == (0, "already enrolled"), repeated
     assert station.emulator.requests("put") == puts
+
+
+def test_devices_of_a_manifest_that_wait_are_counted_and_no_mistakes(station):
+    done = station.muster("provision", "--profile", station.profile("derived-key"), "--manifest", manifest(station, serials(COUNT)),
+                          "--offline", *unreachable(station))
+    assert (done.status, done.cause) == (6, "E5180"), done
+    assert done.stderr.count("E5180") == 1 and f"{COUNT} devices are ready" in done.stderr, done
 
 
 def test_no_key_is_in_the_journal(station):
