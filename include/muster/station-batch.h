@@ -36,13 +36,14 @@ struct station_reason {
 
 struct station_figures {
 	size_t rows;
-	size_t ended; /* rows that this run has come to the end of; the sum of the next six, but in a dry run */
+	size_t ended;    /* rows that this run has come to the end of; the sum of the next seven */
 	size_t before;   /* released by earlier runs */
 	size_t enrolled; /* by us */
 	size_t adopted;  /* were enrolled just so already */
 	size_t spooled;  /* without an uplink: complete but for the network's part */
 	size_t failed;   /* and nothing of ours exists */
 	size_t parked;   /* not finished, perhaps unknown: the next run goes on with them */
+	size_t planned;  /* would be enrolled: a dry run's */
 
 	size_t first_pass; /* of those enrolled or adopted: in their first attempt */
 	size_t verified;

@@ -81,6 +81,7 @@ static bool add_counts(cJSON *object, const struct station_figures *figures)
 	       add_count(object, "spooled", figures->spooled) &&
 	       add_count(object, "failed", figures->failed) &&
 	       add_count(object, "parked", figures->parked) &&
+	       add_count(object, "planned", figures->planned) &&
 	       add_count(object, "verified", figures->verified) &&
 	       add_seconds(object, "seconds", figures->seconds) &&
 	       json_add_text(object, "boundBy", station_bound_name(figures->bound));
@@ -192,6 +193,14 @@ static const struct column report_columns[] = {
 	{ "seconds", "SECONDS", true, false },
 };
 
+/* Nothing was made, so there is no yield and no pace. */
+static const struct column dry_columns[] = {
+	{ "rows", "ROWS", true, false },       { "before", "BEFORE", true, false },
+	{ "planned", "PLANNED", true, false }, { "adopted", "ADOPTED", true, false },
+	{ "failed", "FAILED", true, false },   { "parked", "PARKED", true, false },
+	{ "seconds", "SECONDS", true, false },
+};
+
 static const struct column reason_columns[] = {
 	{ "cause", "CAUSE", false, false },
 	{ "devices", "DEVICES", true, false },
@@ -217,14 +226,17 @@ static bool print_report(struct provision_batch *batch, const struct station_fig
 	const cJSON *reasons = json_get(report, "reasons");
 
 	end_line(batch);
+	if (batch->is_mute)
+		return true;
 	if (!report)
 		return muster_fail_memory(err);
 	if (batch->output == OUTPUT_JSONL)
 		return print_event(batch, "report", TAKE_PTR(report), err);
 	if (batch->output == OUTPUT_TSV)
 		return true;
-	if (!output_print(stdout, batch->output, report, report_columns, ARRAY_SIZE(report_columns),
-			  err))
+	if (!output_print(
+		    stdout, batch->output, report, batch->is_dry ? dry_columns : report_columns,
+		    batch->is_dry ? ARRAY_SIZE(dry_columns) : ARRAY_SIZE(report_columns), err))
 		return false;
 	return batch->output != OUTPUT_TABLE || cJSON_GetArraySize(reasons) == 0 ||
 	       output_print(stdout, OUTPUT_TABLE, reasons, reason_columns,
@@ -240,7 +252,7 @@ static bool take_figures(void *context, const struct station_figures *figures, b
 	if (is_end)
 		return print_report(batch, figures, err);
 	print_progress(batch, figures);
-	if (batch->output != OUTPUT_JSONL)
+	if (batch->output != OUTPUT_JSONL || batch->is_mute)
 		return true;
 	object = cJSON_CreateObject();
 	if (object && !add_counts(object, figures)) {
@@ -274,7 +286,7 @@ bool provision_batch_add(void *context, struct station_result *result, struct mu
 
 	if (own.failure.code != MUSTER_OK)
 		note_failure(batch, &own);
-	if (batch->output != OUTPUT_JSONL && batch->output != OUTPUT_TSV)
+	if (batch->is_mute || (batch->output != OUTPUT_JSONL && batch->output != OUTPUT_TSV))
 		return true;
 	object = provision_describe(&own);
 	if (!object || (batch->output == OUTPUT_JSONL && !json_add_text(object, "event", "device")))

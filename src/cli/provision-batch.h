@@ -26,6 +26,8 @@ struct provision_batch {
 	size_t spooled;              /* of them */
 	struct muster_error failure; /* the first */
 	bool differ;                 /* failures have different exit statuses */
+	bool is_dry;
+	bool is_mute; /* standard output has the devices' keys */
 	const char *path;
 	enum profile_batch_verify verify; /* what the request points to */
 	enum profile_lookalikes lookalikes;

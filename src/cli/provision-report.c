@@ -167,6 +167,8 @@ bool provision_report_add(void *context, struct station_result *result, struct m
 	if (report->is_single && report->failed > 0 && own.failure.cause != CAUSE_DEVICE_SPOOLED)
 		return true;
 	note_keys(report, &own);
+	if (report->is_mute)
+		return true;
 	object = provision_describe(&own);
 	if (!object)
 		return muster_fail_memory(err);
@@ -189,7 +191,7 @@ bool provision_fail_spooled(size_t count, struct muster_error *err)
 
 bool provision_report_end(struct provision_report *report, struct muster_error *err)
 {
-	if (report->is_endless && !output_rows_end(&report->stream, err))
+	if (report->is_endless && !report->is_mute && !output_rows_end(&report->stream, err))
 		return false;
 	if (report->rows && !output_print(stdout, report->output, report->rows, provision_columns,
 					  ARRAY_SIZE(provision_columns), err))

@@ -11,6 +11,7 @@ struct provision_report {
 	bool is_endless; /* every row is printed as it comes */
 	bool is_quiet;   /* only results and failures */
 	bool has_key_fd; /* the caller gets the keys of devices */
+	bool is_mute;    /* on standard output, where nothing else is printed then */
 	struct output_rows stream; /* then */
 	cJSON *rows;               /* those not printed yet */
 	size_t count, failed;

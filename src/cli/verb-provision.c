@@ -162,6 +162,12 @@ static bool check_manifest_alone(const struct provision_options *options, struct
 		       "the manifest names the devices; --serial, --serials, --tpm, --device-key, --all-attached and --watch do not go with it");
 }
 
+/* They stay alone there. */
+static bool keys_go_to_output(const struct station_request *request)
+{
+	return request->key_fd == STDOUT_FILENO;
+}
+
 /* The devices of a manifest. */
 static bool run_batch(const struct invocation *call, struct station_request *request,
 		      struct muster_error *err)
@@ -175,6 +181,8 @@ static bool run_batch(const struct invocation *call, struct station_request *req
 		return false;
 	batch.request.socket_map = options->choice.map_file;
 	batch.request.own = options->choice.own;
+	batch.is_dry = request->dry_run;
+	batch.is_mute = keys_go_to_output(request);
 	request->batch = &batch.request;
 	request->finished = provision_batch_add;
 	request->told = provision_told;
@@ -212,6 +220,7 @@ static bool run(const struct invocation *call, struct muster_error *err)
 		devices.rows[0].device_key = options->device_key;
 	report.is_single = devices.count == 1 && !options->choice.all_attached;
 	report.has_key_fd = request.key_fd > 0;
+	report.is_mute = keys_go_to_output(&request);
 	report.is_quiet = call->is_quiet;
 	if (request.watch) {
 		provision_report_stream(&report);

@@ -61,8 +61,11 @@ static void note_success(struct station_figures *figures, const struct job *job)
 		figures->before++;
 		return;
 	}
-	if (job_is_dry(job))
+	if (job_is_dry(job)) {
+		figures->adopted += job->found != NULL;
+		figures->planned += job->found == NULL;
 		return;
+	}
 	if (job_is_offline(job))
 		figures->spooled++;
 	else if (job->created)

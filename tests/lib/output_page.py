@@ -154,8 +154,15 @@ def verb_of(arguments):
     return verb if part and (part.types or part.included or part.instead) else None
 
 
+def has_keys_alone(words):
+    """Keys of devices went to standard output, and nothing else does then."""
+    return ("--key-fd", "1") in zip(words, words[1:])
+
+
 def problems(arguments, text):
     """What the page does not say of what such a line has printed."""
+    if has_keys_alone([str(word) for word in arguments]):
+        return []
     rows, verb = documents(text), verb_of(arguments)
     return sorted({f"{verb}: {problem}" for row in rows for problem in page().problems(verb, row)}) if verb else []
 

@@ -19,7 +19,7 @@ def assert_each_once(station, names):
 
 
 def counts(done):
-    names = ("before", "enrolled", "adopted", "failed", "parked")
+    names = ("before", "enrolled", "adopted", "failed", "parked", "planned")
     return {name: done.json[name] for name in names if done.json[name]}
 
 
@@ -91,6 +91,17 @@ def test_devices_that_another_profile_released_are_compared_with_this_one(statio
     assert "E3101" in done.stderr and "initialTwin" in done.stderr, done
     assert {row["state"] for row in station.rows().values()} == {"released"}
     assert_each_once(station, names)
+
+
+def test_a_dry_run_says_how_many_would_be_made(station):
+    path = manifest(station, serials(5))
+    assert provision(station, manifest(station, serials(2), "two.csv")).status == 0
+    station.service.enrollments()
+    done = provision(station, path, "--dry-run")
+    assert done.status == 0 and counts(done) == {"before": 2, "planned": 3}, done
+    shown = provision(station, path, "--dry-run", "-o", "table")
+    head, row = (line.split() for line in shown.stdout.splitlines()[:2])
+    assert dict(zip(head, row))["PLANNED"] == "3" and "ENROLLED" not in head and "YIELD" not in head, shown
 
 
 # -- What is wrong with a manifest is said before anything happens ---------------------------------------------

@@ -127,6 +127,22 @@ def test_device_keys_leave_to_a_descriptor_instead(station, tmp_path):
     assert not list(station.out.glob("*.keys.json"))
 
 
+@pytest.mark.parametrize("output", ["json", "jsonl", "table"])
+def test_keys_stand_alone_on_standard_output(station, output):
+    """What reads them gets no second document behind the first."""
+    single = station.provision(station.profile("derived-key"), SERIAL, "--key-fd", "1", "-o", output)
+    assert single.status == 0, single
+    assert json.loads(single.stdout)["primaryKey"] == derive(station.masters[0], SERIAL.lower())
+    many = batch.provision(station, batch.manifest(station, batch.serials(3)), "--key-fd", "1", "-o", output)
+    assert many.status == 0, many
+    names, rest = [], many.stdout
+    while rest:
+        keys, end = json.JSONDecoder().raw_decode(rest)
+        names.append(keys["registrationId"])
+        rest = rest[end:].lstrip()
+    assert sorted(names) == sorted(name for name in station.rows() if name != SERIAL.lower())
+
+
 def test_a_manifest_run_again_gives_its_keys_to_the_descriptor_again(station, tmp_path):
     """Nobody knows what was read of it before a cut."""
     manifest = batch.manifest(station, batch.serials(3))
