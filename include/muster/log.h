@@ -3,9 +3,9 @@
 
 #include "muster/cleanup.h"
 
-enum log_level { LOG_ERROR, LOG_WARNING, LOG_INFO, LOG_DEBUG };
+enum log_level { LOG_ERROR, LOG_WARNING, LOG_NOTICE, LOG_INFO, LOG_DEBUG };
 
-/* Default LOG_WARNING. */
+/* Default LOG_NOTICE. */
 void log_set_level(enum log_level level);
 enum log_level log_get_level(void);
 /* Prefix of each line, e.g. "muster"; static string. */
@@ -17,4 +17,5 @@ void log_message(enum log_level level, const char *format, ...) PRINTF_LIKE(2, 3
 const char *log_priority(enum log_level level);
 #define log_debug(...) log_message(LOG_DEBUG, __VA_ARGS__)
 #define log_info(...) log_message(LOG_INFO, __VA_ARGS__)
+#define log_notice(...) log_message(LOG_NOTICE, __VA_ARGS__)
 #define log_warning(...) log_message(LOG_WARNING, __VA_ARGS__)

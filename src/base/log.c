@@ -8,7 +8,7 @@
 
 #include "muster/log.h"
 
-static enum log_level current_level = LOG_WARNING;
+static enum log_level current_level = LOG_NOTICE;
 static const char *program_name = "muster";
 static const char *journal_stream;
 
@@ -47,10 +47,8 @@ static bool is_journal(int fd)
 const char *log_priority(enum log_level level)
 {
 	static const char *const marks[] = {
-		[LOG_ERROR] = "<3>",
-		[LOG_WARNING] = "<4>",
-		[LOG_INFO] = "<6>",
-		[LOG_DEBUG] = "<7>",
+		[LOG_ERROR] = "<3>", [LOG_WARNING] = "<4>", [LOG_NOTICE] = "<5>",
+		[LOG_INFO] = "<6>",  [LOG_DEBUG] = "<7>",
 	};
 
 	return is_journal(STDERR_FILENO) ? marks[level] : "";
@@ -58,7 +56,7 @@ const char *log_priority(enum log_level level)
 
 void log_message(enum log_level level, const char *format, ...)
 {
-	static const char *const words[] = { "error: ", "warning: ", "", "debug: " };
+	static const char *const words[] = { "error: ", "warning: ", "", "", "debug: " };
 	char line[2048];
 	va_list args;
 	int used;

@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "muster/file.h"
+#include "muster/log.h"
 #include "muster/text.h"
 
 #include "journal-internal.h"
@@ -139,6 +140,7 @@ static bool create(const char *path, struct muster_error *err)
 					 errno == ENOSPC || errno == EDQUOT ? CAUSE_DISK_FULL
 									    : CAUSE_JOURNAL_WRITE,
 					 errno, "making the journal '%s'", path);
+	log_notice("journal '%s' is new", PRINTABLE(path));
 	return true;
 }
 

@@ -247,6 +247,15 @@ def test_an_anchor_that_cannot_be_written_is_told_before_anything_is_signed(stat
     assert entries() == before and not (station.home / "station.key").exists()
 
 
+def test_a_journal_that_is_made_is_told(station):
+    """A name that was mistyped is another journal's."""
+    profile = station.profile("derived-key")
+    first, second = station.provision(profile, "SN-1"), station.provision(profile, "SN-2")
+    assert f"journal '{station.journal}' is new" in first.stderr and "is new" not in second.stderr, (first, second)
+    station.journal = station.home / "other.db"
+    assert "is new" not in station.provision(profile, "SN-3", "-q").stderr
+
+
 def test_an_older_journal_is_read_after_its_upgrade(station):
     """Its entries stay as they are, and who only reads is told what to do."""
     with contextlib.closing(sqlite3.connect(station.journal)) as database:

@@ -70,6 +70,8 @@ static void each_level_has_its_priority(void **state)
 	expect_line("<4>muster: warning: a 1\n");
 	log_info("b");
 	expect_line("<6>muster: b\n");
+	log_notice("n");
+	expect_line("<5>muster: n\n");
 	log_debug("c");
 	expect_line("<7>muster: debug: c\n");
 	log_message(LOG_ERROR, "d");
