@@ -77,6 +77,26 @@ static void drop_token_of_environment(struct station_material *material)
 		material->token.uri = NULL;
 }
 
+/* Whoever names one means it to be used. */
+static bool check_token_is_asked(const struct station_material *material, struct muster_error *err)
+{
+	const struct station_token *token = &material->token;
+	const char *given = token->uri && !option_is_from(token->uri, "MUSTER_TOKEN") ? "--token"
+			    : token->pin.file && !option_is_from(token->pin.file, "MUSTER_PIN_FILE")
+				    ? "--pin-file"
+			    : token->pin.fd > 0 ? "--pin-fd"
+						: NULL;
+	const char *otherwise = material->tpm                    ? "--tpm"
+				: material->symmetric_key        ? "--primary-key"
+				: material->symmetric_key_file   ? "--primary-key-file"
+				: is_file(material->derive_from) ? "--derive-from FILE"
+								 : NULL;
+
+	return !given || !otherwise ||
+	       muster_fail(err, CAUSE_OPTIONS_CONTRADICT,
+			   "with %s no token is asked: %s does not go with it", otherwise, given);
+}
+
 static bool run(const struct invocation *call, struct muster_error *err)
 {
 	const struct verify_options *options = call->options;
@@ -85,7 +105,7 @@ static bool run(const struct invocation *call, struct muster_error *err)
 	CLEANUP(cJSON_freep) cJSON *result = NULL;
 
 	drop_token_of_environment(&request.material);
-	return take_id(call, &request, err) &&
+	return take_id(call, &request, err) && check_token_is_asked(&request.material, err) &&
 	       enrollment_id_check(call, request.registration_id, err) &&
 	       station_verify_check(&request, err) &&
 	       service_open(&options->login, &service, err) &&

@@ -210,6 +210,10 @@ CONTRADICTIONS = {
     "two kinds": ["--tpm", "swtpm:path=/nowhere", "--primary-key", KEY],
     "two keys": ["--primary-key", KEY, "--derive-from", "/nowhere"],
     "two names": ["--eid", "e2", "--primary-key", KEY],
+    "a token beside a TPM": ["--tpm", "swtpm:path=/nowhere", "--token", "pkcs11:token=nosuch"],
+    "a token's PIN beside a TPM": ["--tpm", "swtpm:path=/nowhere", "--pin-file", "/nowhere"],
+    "a token beside a key": ["--primary-key", KEY, "--token", "pkcs11:token=nosuch"],
+    "a token beside a master in a file": ["--derive-from", "/nowhere", "--pin-file", "/nowhere"],
 }
 
 
