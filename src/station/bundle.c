@@ -27,17 +27,37 @@ bool bundle_write(const char *path, const char *schema, const cJSON *content, co
 		    : muster_fail_memory(err);
 }
 
+static const char *kind_of(const char *schema)
+{
+	return strcmp(schema, BUNDLE_SCHEMA) == 0 ? "bundle" : "receipt";
+}
+
+static const char *other_of(const char *schema)
+{
+	return strcmp(schema, BUNDLE_SCHEMA) == 0 ? RECEIPT_SCHEMA : BUNDLE_SCHEMA;
+}
+
+static bool is_of_other_kind(const cJSON *object, const char *schema)
+{
+	CLEANUP(statement_done) struct statement statement = { 0 };
+
+	return statement_read(object, other_of(schema), &statement);
+}
+
 static bool fail_other(const char *path, const char *schema, struct muster_error *err)
 {
 	return muster_fail(err, CAUSE_BUNDLE_INVALID, "'%s' is no %s of muster", PRINTABLE(path),
-			   strcmp(schema, BUNDLE_SCHEMA) == 0 ? "bundle" : "receipt");
+			   kind_of(schema));
 }
 
 static bool check(const char *path, const char *schema, const cJSON *object,
 		  const struct bytes *trusted, struct statement *statement,
 		  struct muster_error *err)
 {
-	if (!statement_read(object, schema, statement))
+	if (!statement_read(object, schema, statement) && is_of_other_kind(object, schema))
+		return muster_fail(err, CAUSE_BUNDLE_KIND, "'%s' is a %s, not a %s",
+				   PRINTABLE(path), kind_of(other_of(schema)), kind_of(schema));
+	if (!statement->content)
 		return fail_other(path, schema, err);
 	if (!bytes_equal(&statement->spki, trusted))
 		return muster_fail(err, CAUSE_BUNDLE_UNTRUSTED,

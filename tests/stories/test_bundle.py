@@ -133,6 +133,18 @@ def test_hooks_are_told_of_what_the_other_station_could_not_send(station, office
     assert (batch_done["devices"], batch_done["failed"]) == (1, 1)
 
 
+def test_bundle_and_receipt_mixed_up_are_told(station, office, keys, tmp_path):
+    """Neither is damaged, and neither has to be made again."""
+    _, profile, of_station, of_office = prepared(station, office, 1)
+    bundle, receipt = tmp_path / "stick.bundle", tmp_path / "stick.receipt"
+    assert export(station, bundle).status == 0
+    assert send(office, bundle, receipt, of_station, "--profile", profile).status == 0
+    wrong = accept(station, bundle, of_office)
+    assert (wrong.status, wrong.cause) == (2, "E6160") and "is a bundle, not a receipt" in wrong.stderr, wrong
+    wrong = send(office, receipt, tmp_path / "other.receipt", of_station)
+    assert (wrong.status, wrong.cause) == (2, "E6160") and "is a receipt, not a bundle" in wrong.stderr, wrong
+
+
 def test_a_receipt_brings_no_retired_device_back(station, office, keys, tmp_path):
     (name,), profile, of_station, of_office = prepared(station, office, 1)
     bundle, receipt = tmp_path / "stick.bundle", tmp_path / "stick.receipt"
