@@ -18,6 +18,8 @@ enum {
 	CERTIFICATE_MAX = 1024 * 1024,
 };
 
+#define BYTE_ORDER_MARK "\xef\xbb\xbf" /* of spreadsheets */
+
 /* -- The IDs -------------------------------------------------------------------------------------------------------- */
 
 /* Normalised, each with a NUL behind it. */
@@ -52,7 +54,9 @@ static bool add_lines(struct ids *ids, const char *path, struct muster_error *er
 
 	if (!file_read(path, IDS_FILE_MAX, &file, err))
 		return false;
-	for (at = (char *)file.data; *at; at = stop) {
+	at = (char *)file.data;
+	for (at += text_has_prefix(at, BYTE_ORDER_MARK) ? strlen(BYTE_ORDER_MARK) : 0; *at;
+	     at = stop) {
 		size_t length = strcspn(at, "\n");
 
 		line++;

@@ -118,6 +118,13 @@ def test_keys_can_leave_wrapped_for_one_recipient(custodian, masters):
         assert json.loads(opened)["primaryKey"] == derived(masters[0], "dev-1")
 
 
+def test_ids_of_a_spreadsheet_begin_behind_its_mark(custodian, masters):
+    (custodian.home / "ids").write_bytes(b"\xef\xbb\xbfdev-1\r\ndev-2\r\n")
+    done = custodian.look("key", "derive", "--ids", "ids", "--master-file", "one", "--out", "keys")
+    assert done.status == 0, done
+    assert [row["registrationId"] for row in lines(custodian.home / "keys")] == ["dev-1", "dev-2"]
+
+
 def test_keys_can_leave_to_a_descriptor(custodian, masters):
     done = custodian.look("key", "derive", "dev-1", "--master-file", "one", "--key-fd", "1")
     assert json.loads(done.stdout) == {"registrationId": "dev-1", "primaryKey": derived(masters[0], "dev-1")}
