@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "muster/file.h"
@@ -35,13 +36,38 @@ static struct station_device *find_socket(struct provision_devices *devices, con
 
 /* -- TPMs --------------------------------------------------------------------------------------------------- */
 
+/* By another path, too. */
+static bool is_same_tpm(const char *tpm, const char *other)
+{
+	size_t before = strcspn(tpm, "/");
+	struct stat status, other_status;
+
+	return strcmp(tpm, other) == 0 ||
+	       (before == strcspn(other, "/") && strncmp(tpm, other, before) == 0 &&
+		stat(tpm + before, &status) == 0 && stat(other + before, &other_status) == 0 &&
+		status.st_dev == other_status.st_dev && status.st_ino == other_status.st_ino);
+}
+
+static const char *find_same(const struct provision_devices *devices, const char *tpm)
+{
+	for (size_t i = 0; i < devices->count; i++)
+		if (is_same_tpm(devices->rows[i].tpm, tpm))
+			return devices->rows[i].tpm;
+	return NULL;
+}
+
 static bool add_tpms(const struct option_list *tpms, struct provision_devices *devices,
 		     struct muster_error *err)
 {
 	for (size_t i = 0; i < tpms->count; i++) {
-		if (find_socket(devices, tpms->words[i], strlen(tpms->words[i])))
-			return muster_fail(err, CAUSE_USAGE, "TPM '%s' is named twice",
-					   PRINTABLE(tpms->words[i]));
+		const char *same = find_same(devices, tpms->words[i]);
+
+		if (same)
+			return muster_fail(err, CAUSE_USAGE, "TPM '%s' is named twice%s%s%s",
+					   PRINTABLE(tpms->words[i]),
+					   strcmp(same, tpms->words[i]) ? ": it is '" : "",
+					   strcmp(same, tpms->words[i]) ? PRINTABLE(same) : "",
+					   strcmp(same, tpms->words[i]) ? "'" : "");
 		devices->rows[devices->count++].tpm = tpms->words[i];
 	}
 	if (devices->count == 0)

@@ -90,6 +90,13 @@ def test_what_points_nowhere_is_refused_before_anything_happens(station, tmp_pat
     assert station.emulator.changes() == [] and not station.journal.exists()
 
 
+def test_two_paths_of_one_tpm_are_one(station, tmp_path):
+    place = tmp_path / "chip"
+    place.touch()
+    done = provision(station, station.profile("tpm", EMPTY), "--tpm", f"swtpm:path={place}", "--tpm", f"swtpm:path={tmp_path}/./chip")
+    assert (done.status, done.cause) == (2, "E1001") and f"named twice: it is 'swtpm:path={place}'" in done.stderr, done
+
+
 def test_only_tpm_devices_can_be_several(station, tmp_path):
     done = provision(station, station.profile("derived-key"), "--tpm", f"swtpm:path={tmp_path}/a", "--tpm",
                      f"swtpm:path={tmp_path}/b")
