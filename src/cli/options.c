@@ -181,6 +181,19 @@ static const char *typed_name(char out[128], const char *word, int letter)
 	return text_printable(out, 128, name);
 }
 
+/* What other commands take as an option stands without a name here. */
+static bool is_operand(const struct parse *parse, const char *name)
+{
+	const char *operands = parse->verb ? parse->verb->operands : NULL;
+	char first[32];
+
+	if (!operands)
+		return false;
+	operands += strspn(operands, "[");
+	snprintf(first, sizeof(first), "%.*s", (int)strcspn(operands, ". ]"), operands);
+	return text_equal_folded(name, first);
+}
+
 static bool fail_unknown(const struct parse *parse, const char *word, struct muster_error *err)
 {
 	const char *candidates[LONGS_MAX], *nearest;
@@ -209,6 +222,10 @@ static bool fail_unknown(const struct parse *parse, const char *word, struct mus
 			parse->verb, err,
 			"there is no --query: 'muster enrollment list' has conditions and "
 			"--fields NAMES, for all else there is jq(1)");
+	if (!first && is_operand(parse, name))
+		return option_fail(
+			parse->verb, err, "there is no --%s: it stands without a name, 'muster %s %s'",
+			PRINTABLE(name), verb_full_name(parse->verb), parse->verb->operands);
 	nearest = first ? first->name : text_nearest(name, candidates, parse->long_count);
 	if (nearest)
 		return option_fail(parse->verb, err, "unknown option '--%s'; did you mean '--%s'?",

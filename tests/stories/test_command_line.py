@@ -69,6 +69,12 @@ def test_explain_has_the_status_of_a_run_that_a_signal_ended(tmp_path):
     assert (every["E7005"], every["E1001"], every["E7010"]) == (130, 2, 1)
 
 
+@pytest.mark.parametrize("verb", ["show", "check", "audit"])
+def test_an_option_that_is_an_operand_here_is_told(tmp_path, verb):
+    done = run("hsm", verb, "--token", "pkcs11:token=x", home=tmp_path)
+    assert done.status == 2 and f"'muster hsm {verb} TOKEN'" in done.stderr and "did you mean" not in done.stderr, done
+
+
 def test_errors_of_a_json_run_are_json(tmp_path):
     done = run("profile", "check", tmp_path / "missing.yaml", "-o", "json", home=tmp_path)
     assert done.status == 2, done
