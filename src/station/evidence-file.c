@@ -1,11 +1,12 @@
 /* Evidence files of former lives of a device: kept beside the present one's, under names with numbers. */
 #include <errno.h>
 #include <string.h>
-#include <unistd.h>
+#include <sys/stat.h>
 
 #include "evidence.h"
 #include "muster/file.h"
 #include "muster/json.h"
+#include "muster/log.h"
 
 enum { FILE_MAX = 256 * 1024, FORMER_MAX = 1000 };
 
@@ -56,9 +57,16 @@ static bool copy_to_free_name(const char *path, const struct bytes *text, struct
 bool evidence_keep_former(const char *path, const char *attempt_id, struct muster_error *err)
 {
 	CLEANUP(bytes_done) struct bytes text = { 0 };
+	struct stat status = { 0 };
 
-	if (access(path, F_OK) < 0 && errno == ENOENT)
+	if (lstat(path, &status) < 0 && errno == ENOENT)
 		return true;
+	/* What it leads to is not read, may be anybody's, and stays. */
+	if (S_ISLNK(status.st_mode)) {
+		log_warning("'%s' is a link, and is replaced by the evidence, going on",
+			    PRINTABLE(path));
+		return true;
+	}
 	if (!file_read(path, FILE_MAX, &text, err))
 		return false;
 	return is_of_attempt(&text, attempt_id) || copy_to_free_name(path, &text, err) ||

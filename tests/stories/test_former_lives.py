@@ -42,6 +42,19 @@ def make_again(station):
     assert done.status == 0, done
 
 
+def test_what_a_link_leads_to_is_no_evidence(station, make_tpm, tmp_path):
+    """It is replaced, and what others put behind it is not copied."""
+    other = tmp_path / "others"
+    other.write_text("of another")
+    station.out.mkdir(exist_ok=True)
+    (station.out / f"{NAME}.evidence.json").symlink_to(other)
+    done = station.provision(station.profile("derived-key"), SERIAL)
+    assert done.status == 0 and "is a link" in done.stderr, done
+    path = station.out / f"{NAME}.evidence.json"
+    assert not path.is_symlink() and json.loads(path.read_text())["registrationId"] == NAME
+    assert other.read_text() == "of another" and sorted(p.name for p in station.out.glob("*.evidence*.json")) == [path.name]
+
+
 def test_the_board_before_is_found_by_its_key(station, boards):
     old, new = map(key_of, boards)
     for name, more in ((old, ()), (old.upper(), ("--by", "key"))):
