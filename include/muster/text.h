@@ -71,6 +71,7 @@ const char *text_shown(char *out, size_t out_size, const char *value);
 bool text_has_prefix(const char *text, const char *prefix);
 bool text_has_suffix(const char *text, const char *suffix); /* and more before it */
 bool text_equal_folded(const char *a, const char *b);       /* ASCII case folded */
+bool text_is_blank(const char *text);                       /* empty, or blanks alone */
 void text_fold(char *text);                                 /* ASCII lower case in place */
 bool text_is_utf8(const char *data, size_t length);
 /* Whole text must be a decimal number in [min, max]. */

@@ -425,6 +425,11 @@ bool text_equal_folded(const char *a, const char *b)
 	return fold(*a) == fold(*b);
 }
 
+bool text_is_blank(const char *text)
+{
+	return text[strspn(text, " \t\r\n")] == '\0';
+}
+
 void text_fold(char *text)
 {
 	for (; *text; text++)

@@ -3,6 +3,7 @@
 
 #include "muster/json.h"
 #include "muster/station-outbox.h"
+#include "muster/text.h"
 
 #include "journal.h"
 #include "sync-options.h"
@@ -188,7 +189,7 @@ static bool run_resolve(const struct invocation *call, struct muster_error *err)
 	CLEANUP(cJSON_freep) cJSON *object = NULL;
 	enum journal_state state;
 
-	if (!options->as || !options->reason || !*options->reason ||
+	if (!options->as || !options->reason || text_is_blank(options->reason) ||
 	    !journal_state_find(options->as, &state))
 		return muster_fail(
 			err, CAUSE_USAGE,

@@ -3,6 +3,7 @@
 
 #include "muster/json.h"
 #include "muster/station-retire.h"
+#include "muster/text.h"
 
 #include "journal.h"
 #include "login-options.h"
@@ -70,7 +71,7 @@ static bool run(const struct invocation *call, struct muster_error *err)
 	CLEANUP(service_done) struct service service = { 0 };
 	const char *end;
 
-	if (!options->terms.reason || !*options->terms.reason)
+	if (!options->terms.reason || text_is_blank(options->terms.reason))
 		return muster_fail(err, CAUSE_USAGE, "'muster retire' needs --reason TEXT");
 	if (!journal_verb_open_to_write(options->journal, &journal, err) ||
 	    !journal_verb_find(journal, 0, call->operands[0], &device, err) ||

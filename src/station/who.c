@@ -15,6 +15,9 @@ bool who_is_here(struct who *ret_who, const char *given, const char *configured,
 
 	if (!name)
 		name = user ? user->pw_name : "unknown";
+	if (text_is_blank(name))
+		return muster_fail(err, CAUSE_USAGE,
+				   "the operator's name is empty; give another with --operator");
 	/* It stands in every entry of the journal and in the evidence. */
 	if (!text_is_utf8(name, strlen(name)))
 		return muster_fail(

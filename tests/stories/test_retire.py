@@ -34,6 +34,15 @@ def entries(station, name):
     return [entry for entry in shown.json["entries"] if entry["stage"] == "retire"]
 
 
+@pytest.mark.parametrize("word", ["", " ", "\t "])
+def test_who_and_why_are_said(station, word):
+    name = station.provision(station.profile("derived-key"), "SN-1").json["registrationId"]
+    for done in (retire(station, name, reason=word), retire(station, name, "--operator", word),
+                 station.provision(station.profile("derived-key"), "SN-2", "--operator", word)):
+        assert (done.status, done.cause) == (2, "E1001"), done
+    assert station.service.enrollment(name) and list(station.rows()) == [name]
+
+
 def test_enrollment_goes_and_the_reason_stays(station):
     name = released(station)
     done = retire(station, SERIAL, "--operator", "linh")
