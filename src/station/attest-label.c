@@ -118,7 +118,7 @@ static bool refuse(const struct job *job, const struct namesake *namesake, struc
 			journal_state_name(namesake->device.state));
 	return muster_fail(
 		err, CAUSE_LABEL_OF_ANOTHER,
-		"token '%s' has a key of the label '%s' already, ID %s, that of no device in this journal",
+		"token '%s' has a key of the label '%s' already, ID %s, that of no device that this journal provisioned",
 		PRINTABLE(job->token.label), PRINTABLE(label),
 		*namesake->id ? namesake->id : "none");
 }
