@@ -361,10 +361,15 @@ static bool derive_one(struct job *job, const struct profile_key_source *source,
 	return identity_device_key_derive(&software, job->registration_id, ret_key, err);
 }
 
-/* Of what has its keys already nothing is asked but that they are the same. */
+/* Of what has its keys already, or may have them, nothing is asked but that they are the same. */
+static bool may_have_keys(const struct job *job)
+{
+	return job->spooled || job->was_released || job->may_exist;
+}
+
 static bool check_unlike(const struct job *job, struct muster_error *err)
 {
-	return job->spooled || job->was_released ||
+	return may_have_keys(job) ||
 	       master_check_unlike(job->primary_key.data, job->secondary_key.data,
 				   job->primary_key.size, err);
 }

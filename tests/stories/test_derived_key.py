@@ -244,12 +244,39 @@ def test_a_twin_that_could_not_be_recorded_is_refused_before_anything_is_sent(st
     assert station.emulator.requests("put") == []
 
 
+def give_keys(station, masters):
+    """What the device was enrolled with, as if the masters had been these."""
+    for name, master in zip(("primary", "secondary"), masters):
+        (station.home / f"keys/{name}.key").write_text(master + "\n")
+    [row] = station.service.enrollments()
+    name = row["registrationId"]
+    keys = {f"{which}Key": derive(master, name) for which, master in zip(("primary", "secondary"), masters)}
+    status, document = station.service.put(name, {**row, "attestation": {"type": "symmetricKey", "symmetricKey": keys}},
+                                           headers={"If-Match": row["etag"]})
+    assert status == 200, document
+
+
 @pytest.mark.parametrize("more", [(), ("--dry-run",), ("--offline",)])
 def test_two_masters_that_are_one_are_refused(station, more):
     shutil.copy(station.home / "keys/primary.key", station.home / "keys/secondary.key")
     done = station.provision(station.profile("derived-key"), SERIAL, *more)
     assert (done.status, done.cause) == (5, "E4321"), done
     assert station.emulator.changes() == [] and not list(station.out.glob("*.keys.json"))
+
+
+def test_two_masters_that_are_one_are_sent_for_a_device_that_may_be_enrolled_with_them(station):
+    """Its enrollment is looked at and found to be as wanted."""
+    profile = station.profile("derived-key")
+    station.emulator.restart("--fault", "put:cut-after", "--fault", "get:cut-before")
+    station.renew_login()
+    done = station.provision(profile, SERIAL, "--patience", "0")
+    assert done.status in (6, 9), done
+    station.emulator.restart()
+    station.renew_login()
+    give_keys(station, [station.masters[0]] * 2)
+    done = station.sync()
+    assert done.status == 0 and done.json[0]["verified"] is True, done
+    assert station.provision(profile, SERIAL).status == 0
 
 
 def test_master_that_could_be_typed_is_refused(station):
