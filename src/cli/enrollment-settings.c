@@ -275,18 +275,18 @@ static bool read_tpm(const struct settings_options *options, struct settings *se
 }
 
 static bool derive_key(const struct settings_options *options, const char *registration_id,
-		       struct settings *settings, struct muster_error *err)
+		       bool is_new, struct settings *settings, struct muster_error *err)
 {
 	if (!options->derive_from)
 		return true;
-	if (!station_key_derive(options->derive_from, &options->token, registration_id, true,
+	if (!station_key_derive(options->derive_from, &options->token, registration_id, is_new,
 				&settings->keys[0], err))
 		return false;
 	settings->values.primary_key = (const char *)settings->keys[0].data;
 	return true;
 }
 
-bool settings_read_material(const char *registration_id, struct settings *settings,
+bool settings_read_material(const char *registration_id, bool is_new, struct settings *settings,
 			    struct muster_error *err)
 {
 	const struct settings_options *options = &settings->given;
@@ -301,5 +301,5 @@ bool settings_read_material(const char *registration_id, struct settings *settin
 	       read_key(options->secondary_key_file, "--secondary-key-file", &settings->keys[1],
 			&values->secondary_key, err) &&
 	       read_tpm(options, settings, err) &&
-	       derive_key(options, registration_id, settings, err);
+	       derive_key(options, registration_id, is_new, settings, err);
 }

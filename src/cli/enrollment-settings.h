@@ -102,8 +102,8 @@ void settings_done(struct settings *settings);
 bool settings_prepare(const struct settings_options *options, struct settings *ret_settings,
 		      struct muster_error *err) MUST_CHECK;
 
-/* Then what files, tokens and TPMs give, once nothing contradicts it. */
-bool settings_read_material(const char *registration_id, struct settings *settings,
+/* Then what files, tokens and TPMs give, once nothing contradicts it; more is asked of a master where the enrollment `is_new`. */
+bool settings_read_material(const char *registration_id, bool is_new, struct settings *settings,
 			    struct muster_error *err) MUST_CHECK;
 
 /* What the service would refuse of this body: a warning each, or CAUSE_MATERIAL_DOUBTFUL when the options are strict. */

@@ -48,7 +48,7 @@ static bool compose(const struct create_options *options, struct text *ret_body,
 		return false;
 	settings.values.attestation_type = options->attestation_type;
 	return dps_settings_check_new(&settings.values, err) &&
-	       settings_read_material(options->id, &settings, err) &&
+	       settings_read_material(options->id, true, &settings, err) &&
 	       dps_settings_compose(&settings.values, options->id, ret_body, err) &&
 	       settings_check_body(&options->settings, ret_body, err);
 }

@@ -39,7 +39,7 @@ static bool compose(const struct update_options *options, struct settings *setti
 	settings->values.remove_secondary_certificate =
 		options->remove_secondary_certificate == OPTION_TRUE;
 	return dps_settings_check_change(&settings->values, err) &&
-	       settings_read_material(options->id, settings, err);
+	       settings_read_material(options->id, false, settings, err);
 }
 
 static bool prepare(const struct update_options *options, struct dps_client *client,

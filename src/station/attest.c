@@ -367,6 +367,15 @@ static bool may_have_keys(const struct job *job)
 	return job->spooled || job->was_released || job->may_exist;
 }
 
+/* What waits may have been handed out with keys that were derived elsewhere. */
+static bool check_random(const struct job *job, const struct profile_key_source *source,
+			 const struct secret *master, struct muster_error *err)
+{
+	return !source->file || may_have_keys(job) ||
+	       (job->was_known && job->device.state == JOURNAL_PARKED) ||
+	       master_check_random(master, PRINTABLE(source->file), err);
+}
+
 static bool check_unlike(const struct job *job, struct muster_error *err)
 {
 	return may_have_keys(job) ||
@@ -378,7 +387,9 @@ bool attest_derive(struct job *job, struct muster_error *err)
 {
 	const struct run *run = job->run;
 
-	return (derive_one(job, &run->profile.master.primary, 0, &run->primary_master,
+	return (check_random(job, &run->profile.master.primary, &run->primary_master, err) &&
+		check_random(job, &run->profile.master.secondary, &run->secondary_master, err) &&
+		derive_one(job, &run->profile.master.primary, 0, &run->primary_master,
 			   &job->primary_key, err) &&
 		derive_one(job, &run->profile.master.secondary, 1, &run->secondary_master,
 			   &job->secondary_key, err) &&

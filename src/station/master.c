@@ -13,6 +13,7 @@
 #include "components.h"
 #include "muster/identity.h"
 #include "muster/json.h"
+#include "muster/log.h"
 
 enum { MAC_SIZE = 32, CHECK_VALUE_SIZE = 5, BITS_DEFAULT = 256, DISTINCT_BYTES_MIN = 8 };
 
@@ -36,6 +37,15 @@ bool master_check_random(const struct secret *master, const char *what, struct m
 	return (distinct >= DISTINCT_BYTES_MIN && printable < master->size) ||
 	       muster_fail(err, CAUSE_MASTER_WEAK, "the master key in %s is text or a pattern",
 			   what);
+}
+
+void master_warn_weak(const struct secret *master, const char *what)
+{
+	struct muster_error weakness;
+
+	if (!master_check_random(master, what, &weakness))
+		log_warning("[E%u] %s: who sees a key of it could find it by trying, going on",
+			    weakness.cause, weakness.message);
 }
 
 bool master_check_unlike(const uint8_t *primary, const uint8_t *secondary, size_t size,

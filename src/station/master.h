@@ -25,6 +25,8 @@ void master_done(struct master *master);
 /* A master is random: CAUSE_MASTER_WEAK for one that a person could have typed. `what` names it. */
 bool master_check_random(const struct secret *master, const char *what, struct muster_error *err)
 	MUST_CHECK;
+/* The same for a master whose keys are in use. */
+void master_warn_weak(const struct secret *master, const char *what);
 /* Keys of one text under two masters: CAUSE_MASTERS_ALIKE where they are the same. */
 bool master_check_unlike(const uint8_t *primary, const uint8_t *secondary, size_t size,
 			 struct muster_error *err) MUST_CHECK;

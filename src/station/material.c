@@ -205,6 +205,8 @@ static bool derive_from_file(const char *path, const char *registration_id, bool
 	if (!identity_master_read(path, &master, err) ||
 	    (is_new && !master_check_random(&master, PRINTABLE(path), err)))
 		return false;
+	if (!is_new)
+		master_warn_weak(&master, PRINTABLE(path));
 	identity_hmac_key_from_secret(&key, &master);
 	return derive(&key, registration_id, ret_base64, err);
 }

@@ -281,21 +281,23 @@ static bool open_tpm_masters(struct run *run, struct muster_error *err)
 				&run->tpm_masters[1], err));
 }
 
-/* What waits was given its keys already. */
-static bool read_master(const struct run *run, const char *path, struct secret *ret_master,
-			struct muster_error *err)
+/* Which devices may go by a weak one is for attest_derive to say. */
+static bool read_master(const char *path, struct secret *ret_master, struct muster_error *err)
 {
-	return !path ||
-	       (identity_master_read(path, ret_master, err) &&
-		(run->way == RUN_SYNC || master_check_random(ret_master, PRINTABLE(path), err)));
+	if (!path)
+		return true;
+	if (!identity_master_read(path, ret_master, err))
+		return false;
+	master_warn_weak(ret_master, PRINTABLE(path));
+	return true;
 }
 
 static bool read_masters(struct run *run, struct muster_error *err)
 {
 	const struct profile *profile = &run->profile;
 
-	return read_master(run, profile->master.primary.file, &run->primary_master, err) &&
-	       read_master(run, profile->master.secondary.file, &run->secondary_master, err);
+	return read_master(profile->master.primary.file, &run->primary_master, err) &&
+	       read_master(profile->master.secondary.file, &run->secondary_master, err);
 }
 
 /* Evidence goes to --out, or to a folder beside the journal. */

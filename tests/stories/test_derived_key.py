@@ -291,3 +291,31 @@ def test_master_that_could_be_typed_is_refused(station):
     assert station.emulator.changes() == []
     master.write_text(random)
     assert station.provision(profile, SERIAL).status == 0
+
+
+TYPED = base64.b64encode(b"correct horse battery staple").decode()
+
+
+def test_devices_keep_the_keys_of_a_master_that_could_be_typed(station):
+    """A new one gets none, and the rest of its manifest is looked at."""
+    profile = station.profile("derived-key")
+    assert station.provision(profile, SERIAL).status == 0
+    give_keys(station, [TYPED, station.masters[1]])
+    (station.out / f"{SERIAL.lower()}.keys.json").unlink()
+    done = station.provision(profile, SERIAL)
+    assert done.status == 0 and done.json["state"] == "already enrolled" and "E4313" in done.stderr, done
+    done = batch.provision(station, profile, batch.manifest(station.home / "devices.csv", [SERIAL, "KEY-0002"]))
+    assert [row["registrationId"] for row in station.service.enrollments()] == [SERIAL.lower()], done
+    assert done.status != 0 and "E4313" in done.stderr, done
+
+
+def test_parked_device_is_sent_with_the_keys_of_a_master_that_could_be_typed(station):
+    profile = station.profile("derived-key")
+    station.emulator.restart("--fault", "put+get:status=503:retry-after=0")
+    station.renew_login()
+    assert station.provision(profile, SERIAL, "--patience", "0").status == 6
+    station.emulator.restart()
+    station.renew_login()
+    (station.home / "keys/primary.key").write_text(TYPED + "\n")
+    done = station.provision(profile, SERIAL)
+    assert done.status == 0 and done.json["verified"] is True, done

@@ -50,6 +50,15 @@ def test_a_master_that_could_be_typed_gives_no_new_key(desk):
     assert (done.status, done.cause) == (5, "E4313") and desk.emulator.ledger() == [], done
 
 
+def test_a_master_that_could_be_typed_is_told_where_the_enrollment_is_there(desk):
+    weak = base64.b64encode(b"correct horse battery staple").decode()
+    master = write_secret(desk.home / "master", weak + "\n")
+    assert desk.run("create", "--eid", "dev-1", "--at", "symmetricKey").status == 0
+    done = desk.run("update", "--eid", "dev-1", "--derive-from", master)
+    assert done.status == 0 and "E4313" in done.stderr, done
+    assert desk.bodies()[-1]["attestation"]["symmetricKey"]["primaryKey"] == derive(weak, "dev-1")
+
+
 def test_a_key_derived_in_a_token(desk, token):
     token.write_master("line-master", base64.b64decode(MASTER))
     uri = token.key_uri("line-master", "secret-key")
