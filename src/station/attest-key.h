@@ -32,6 +32,7 @@ struct attest_key {
 		char *file, *method;
 		char digest[65], recipient[65]; /* SHA-256 of the file and of the key it is for */
 		cJSON *announced;               /* the files of runs before: they are ours */
+		bool replaces;                  /* what lies at the file's place is ours */
 	} wrapped;
 	bool is_gone;     /* destroyed after it was wrapped out, or about to be */
 	cJSON *namesakes; /* the IDs of former lives' keys with its label, when it was made; or NULL */

@@ -18,6 +18,8 @@
 #include "resume.h"
 #include "steps.h"
 
+enum { WRAPPED_MAX = 64 * 1024 };
+
 static bool leaves(const struct job *job)
 {
 	return job->run->profile.x509.key_leaves;
@@ -98,9 +100,7 @@ static bool is_same_place(const char *a, const char *b)
 	       strcmp(strrchr(a, '/') + 1, strrchr(b, '/') + 1) == 0;
 }
 
-/* An earlier run of the device's present life had announced the file. In another folder one of that name may be of another life, which
- * its device cannot do without. */
-static bool is_ours(const struct attest_key *key, const char *path)
+static bool is_announced(const struct attest_key *key, const char *path)
 {
 	const cJSON *file;
 
@@ -113,7 +113,27 @@ static bool is_ours(const struct attest_key *key, const char *path)
 	return false;
 }
 
-/* What lies there is of another key, unless an earlier run had announced it. */
+/* In a folder that was renamed since, or copied. */
+static bool has_its_content(const struct attest_key *key, const char *path)
+{
+	CLEANUP(bytes_done) struct bytes content = { 0 };
+	struct muster_error unreadable;
+	char digest[SHA256_HEX_SIZE];
+
+	if (!key->wrapped.digest[0] || !file_read(path, WRAPPED_MAX, &content, &unreadable))
+		return false;
+	sha256_hex(digest, content.data, content.size);
+	return strcmp(digest, key->wrapped.digest) == 0;
+}
+
+/* An earlier run of the device's present life had announced the file, or wrote what is in it. Any other may be of another life, whose
+ * device cannot do without it. */
+static bool is_ours(const struct attest_key *key, const char *path)
+{
+	return is_announced(key, path) || has_its_content(key, path);
+}
+
+/* What lies there is of another key, unless it is ours. */
 static bool check_no_files(const struct job *job, struct muster_error *err)
 {
 	static const char *const suffixes[] = { "key.wrapped", "certificate.pem",
@@ -218,6 +238,7 @@ bool wrap_out_intend(struct job *job, cJSON *body, struct muster_error *err)
 
 	free(key->wrapped.file);
 	key->wrapped.file = evidence_path(job, file_suffix(job));
+	key->wrapped.replaces = key->wrapped.file && is_ours(key, key->wrapped.file);
 	/* What lies there may be of another key, for the same recipient. */
 	key->wrapped.recipient[0] = '\0';
 	sha256_hex(digest, job->recipient.data, job->recipient.size);
@@ -250,8 +271,7 @@ static bool write_certificate(struct job *job, const struct bytes *der, const ch
 		return muster_fail_memory(err);
 	return pki_certificate_read(der->data, der->size, "the journal", &certificate, err) &&
 	       pki_certificate_pem(certificate, &pem, err) &&
-	       file_write(path, pem, strlen(pem), 0644,
-			  is_ours(present(job), present(job)->wrapped.file), err);
+	       file_write(path, pem, strlen(pem), 0644, present(job)->wrapped.replaces, err);
 }
 
 /* Beside each key what is of it. */
@@ -267,14 +287,13 @@ static bool write_certificates(struct job *job, struct muster_error *err)
 						   "secondary-certificate.pem", err));
 }
 
-/* A file of that name is ours to replace when an earlier run had announced it. */
 static bool write_files(struct job *job, const struct bytes *wrapped, struct muster_error *err)
 {
 	const struct attest_key *key = present(job);
 
 	return directory_make(job->run->out_directory, err) &&
 	       file_write(key->wrapped.file, wrapped->data, wrapped->size, 0600,
-			  is_ours(key, key->wrapped.file), err) &&
+			  key->wrapped.replaces, err) &&
 	       write_certificates(job, err);
 }
 

@@ -3,6 +3,7 @@ import hashlib
 import json
 import os
 import pathlib
+import shutil
 import subprocess
 
 import pytest
@@ -425,6 +426,27 @@ def test_file_that_this_life_announced_is_replaced_however_its_folder_is_named(h
     station.out = station.home / "keys/../out"
     done = provision(station, token, profile, "--device-key", device[1])
     assert done.status == 0 and (station.out / f"{SERIAL}.key.wrapped").exists(), done
+
+
+@pytest.mark.parametrize("move", [pathlib.Path.rename, shutil.copytree])
+def test_file_of_this_life_is_replaced_in_a_folder_that_was_renamed_or_copied(hsm_station, token, device, tmp_path, move):
+    """By what is in it; another one there stays."""
+    station, profile = hsm_station, wrapped_profile(hsm_station)
+    opened = ["--token", token.uri, "--pin-file", token.pin_file, "--device-key", device[1]]
+    spool(station, profile, SERIAL, *opened)
+    former, station.out = station.out, station.home / "out-2"
+    move(former, station.out)
+    wrapped = station.out / f"{SERIAL}.key.wrapped"
+    content = wrapped.read_bytes()
+    shutil.rmtree(former, ignore_errors=True)
+    wrapped.write_bytes(content[:-1])
+    done = provision(station, token, profile, "--device-key", device[1])
+    assert (done.status, done.cause) == (11, "E6101") and wrapped.read_bytes() == content[:-1], done
+    wrapped.write_bytes(content)
+    done = provision(station, token, profile, "--device-key", device[1])
+    assert done.status == 0 and done.json["verified"] is True, done
+    unwrap(wrapped, device[0], tmp_path / "made")
+    register(station.emulator, SERIAL, station.out / f"{SERIAL}.certificate.pem", tmp_path / "made")
 
 
 def test_audit_asks_no_certificate_of_a_key_that_leaves(hsm_station, token, device):
