@@ -61,14 +61,14 @@ static bool append_certificates(const struct taking *taking, const char *id,
 	return true;
 }
 
-/* NULL: the profile was not named. */
+/* NULL: the profile was not named. In two folders: the last. */
 static const struct named *find_named(const struct taking *taking, const cJSON *object)
 {
 	const char *digest = json_text(object, "profileSha256");
 
-	for (size_t i = 0; digest && i < taking->named_count; i++)
-		if (strcmp(taking->named[i].digest, digest) == 0)
-			return &taking->named[i];
+	for (size_t i = taking->named_count; digest && i > 0; i--)
+		if (strcmp(taking->named[i - 1].digest, digest) == 0)
+			return &taking->named[i - 1];
 	return NULL;
 }
 

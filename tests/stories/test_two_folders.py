@@ -115,6 +115,8 @@ def test_bundle_is_sent_by_the_folder_that_was_named_last(station, lines, tmp_pa
     assert export(station, tmp_path / "stick").status == 0
     wrong = send(office, tmp_path / "stick", tmp_path / "receipt", key, "--profile", first)
     assert (wrong.status, wrong.cause) == (5, "E5183"), wrong
-    done = send(office, tmp_path / "stick", tmp_path / "receipt-2", key, "--profile", second)
+    wrong = send(office, tmp_path / "stick", tmp_path / "receipt-1", key, "--profile", second, "--profile", first)
+    assert (wrong.status, wrong.cause) == (5, "E5183"), wrong
+    done = send(office, tmp_path / "stick", tmp_path / "receipt-2", key, "--profile", first, "--profile", second)
     assert done.status == 0, done
     assert_key(station, name, master)
