@@ -17,6 +17,7 @@ void custody_done(struct custody *custody)
 	for (size_t i = 1; i < custody->line_count; i++)
 		worker_free(custody->lines[i]);
 	worker_free(custody->hsm);
+	station_module_done(&custody->module);
 	token_facts_done(&custody->token);
 	journal_close(custody->journal);
 	who_done(&custody->who);
@@ -239,6 +240,8 @@ static bool open_token(struct custody *custody, const struct station_custody *re
 	take_worker(custody, TAKE_PTR(visit.worker), &visit.module);
 	custody->token = visit.token;
 	visit.token = (struct token_facts){ 0 };
+	custody->module = visit.module;
+	visit.module = (struct station_module){ 0 };
 	token_watch(&custody->token, custody->hsm);
 	return true;
 }

@@ -22,7 +22,8 @@ struct custody {
 	struct worker
 		*lines[CUSTODY_LINES_MAX]; /* hsm itself first: who is asked beside each other */
 	size_t line_count;
-	int64_t sessions; /* configured for the module, or 0 */
+	int64_t sessions;             /* configured for the module, or 0 */
+	struct station_module module; /* of custody_open */
 	struct token_facts token;
 	struct journal *journal; /* NULL when nothing lasting is done */
 	struct who who;

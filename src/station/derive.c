@@ -361,13 +361,14 @@ static size_t sessions_of(const struct station_derive *request, const struct cus
 
 /* One worker asks for the keys of both. */
 static bool check_place(const struct station_master_source *source, const struct custody *custody,
-			const struct station_module *module, struct muster_error *err)
+			struct muster_error *err)
 {
 	bool is_elsewhere;
 
 	if (!master_needs_token(source))
 		return true;
-	if (!issuer_is_elsewhere(&custody->token, module, source->uri, &is_elsewhere, err))
+	if (!issuer_is_elsewhere(&custody->token, &custody->module, source->uri, &is_elsewhere,
+				 err))
 		return false;
 	return !is_elsewhere ||
 	       muster_fail(
@@ -379,13 +380,9 @@ static bool check_place(const struct station_master_source *source, const struct
 static bool open_custody(const struct station_derive *request, const char *uri,
 			 struct custody *custody, struct muster_error *err)
 {
-	CLEANUP(station_module_done) struct station_module module = { 0 };
-	const char *token = request->custody.token.uri ? request->custody.token.uri : uri;
-
 	return custody_open(custody, &request->custody, uri, CUSTODY_LOOKS, err) &&
-	       station_module_find(token, &module, err) &&
-	       check_place(&request->primary, custody, &module, err) &&
-	       check_place(&request->secondary, custody, &module, err) &&
+	       check_place(&request->primary, custody, err) &&
+	       check_place(&request->secondary, custody, err) &&
 	       custody_join(custody, sessions_of(request, custody), err);
 }
 

@@ -307,16 +307,11 @@ static bool open_issuer(struct production *production, struct muster_error *err)
 	struct station_key_choice choice = { .uri = profile->x509.issuer_key };
 	struct station_custody request = { 0 };
 	struct custody *holder = &production->custody;
-	CLEANUP(station_module_done) struct station_module module = { 0 };
-	const char *token = production->request->custody.token.uri
-				    ? production->request->custody.token.uri
-				    : profile->x509.token;
 	bool is_elsewhere;
 
 	if (!choice.uri)
 		return true;
-	if (!station_module_find(token, &module, err) ||
-	    !issuer_is_elsewhere(&holder->token, &module, choice.uri, &is_elsewhere, err))
+	if (!issuer_is_elsewhere(&holder->token, &holder->module, choice.uri, &is_elsewhere, err))
 		return false;
 	if (is_elsewhere) {
 		holder = &production->elsewhere;

@@ -4,6 +4,7 @@ import hashlib
 import hmac
 import json
 import os
+import shutil
 import subprocess
 
 import pytest
@@ -249,3 +250,17 @@ def test_masters_in_two_tokens_are_refused_as_that(custodian, tokens):
         done = custodian.muster("key", "derive", "dev-1", "--master", "pkcs11:object=master", "--secondary-master", second, "--out", "keys")
         assert (done.status, done.cause) == (2, "E1001") and "have to be in one" in done.stderr, done
     assert not (custodian.home / "keys").exists()
+
+
+def test_masters_are_found_in_one_token_beside_that_of_the_environment(custodian, tokens, tmp_path):
+    """The environment's is in another module; both masters name theirs."""
+    other = tokens.make("other", pin="135790")
+    assert generate(Custodian(custodian.home, other)).status == 0
+    library = shutil.copy(SOFTHSM_MODULE, tmp_path / "other.so")
+    configuration = custodian.home / ".config/muster/muster.yaml"
+    configuration.parent.mkdir(parents=True)
+    configuration.write_text(json.dumps({"modules": {"other": {"path": str(library),
+                                                               "environment": [f"SOFTHSM2_CONF={tokens.configuration}"]}}}))
+    uri = other.key_uri("master", "secret-key").replace(f"module-path={SOFTHSM_MODULE}", "module-name=other")
+    done = custodian.look("key", "derive", "dev-1", "--master", uri, "--out", "keys", env={"MUSTER_TOKEN": custodian.token.uri})
+    assert done.status == 0, done
