@@ -27,8 +27,18 @@ static bool differs(const char *wanted, const char *value)
 	return wanted && value && strcmp(wanted, value) != 0;
 }
 
+/* One that names the device's token, but a module that is not to be found, means that one. */
+static bool names_token(const struct token_uri *uri, const struct token_facts *token)
+{
+	const char *label = uri->token, *serial = uri->serial;
+
+	return (label && token->label && !differs(label, token->label)) ||
+	       (serial && token->serial && !differs(serial, token->serial));
+}
+
 /* Where the key's URI names no module it is in that of the device's token. */
 static bool is_in_another_module(const struct token_uri *uri, const char *key_uri,
+				 const struct token_facts *token,
 				 const struct station_module *present, bool *ret_is,
 				 struct muster_error *err)
 {
@@ -41,7 +51,7 @@ static bool is_in_another_module(const struct token_uri *uri, const char *key_ur
 	     (present->name && !differs(uri->module_name, present->name))))
 		return true;
 	if (!station_module_find(key_uri, &module, err))
-		return false;
+		return err->cause == CAUSE_MODULE_UNUSABLE && names_token(uri, token);
 	its = realpath(module.path, NULL);
 	other = realpath(present->path, NULL);
 	*ret_is = strcmp(its ? its : module.path, other ? other : present->path) != 0;
@@ -55,7 +65,7 @@ bool issuer_is_elsewhere(const struct token_facts *token, const struct station_m
 	bool is_in_another;
 
 	if (!token_uri_parse(key_uri, &uri, err) ||
-	    !is_in_another_module(&uri, key_uri, module, &is_in_another, err))
+	    !is_in_another_module(&uri, key_uri, token, module, &is_in_another, err))
 		return false;
 	*ret_is = is_in_another || differs(uri.token, token->label) ||
 		  differs(uri.serial, token->serial) ||

@@ -136,6 +136,16 @@ def test_an_authority_in_another_module_signs(custodian, tmp_path):
     assert len(custodian.token.key_ids()) == 2 and len(authority.token.key_ids()) == 1
 
 
+def test_an_authority_in_the_same_token_signs_whatever_its_module_is_called(custodian):
+    """The module of that name is configured at another station; the token is named, too."""
+    authority = make_authority(custodian)
+    prepare(custodian, ["a-1"], authority)
+    profile = custodian.home / "profile.yaml"
+    profile.write_text(profile.read_text().replace(f"module-path={SOFTHSM_MODULE}", "module-name=elsewhere"))
+    done = produce(custodian)
+    assert done.status == 0, done
+
+
 def test_the_file_is_what_import_takes(custodian, hsm_station):
     prepare(custodian, ["a-1", "a-2", "a-3"])
     assert produce(custodian).status == 0
