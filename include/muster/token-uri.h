@@ -38,8 +38,9 @@ struct token_uri {
  * nothing outside. */
 bool token_uri_parse(const char *text, struct token_uri *ret_uri, struct muster_error *err)
 	MUST_CHECK;
-/* Whether all that the one says of its token and module is said by the other, too, in the same words. */
-bool token_uri_is_within(const struct token_uri *uri, const struct token_uri *other);
+/* Whether both say the same thing of a token and not in the same words, so that no token can be both. Their modules are not
+ * compared: one has many names. */
+bool token_uri_contradicts(const struct token_uri *uri, const struct token_uri *other);
 /* The URI again, attributes in one fixed order, without module-path, module-name and pin-source: fit for journals,
  * messages and workers. Caller frees; NULL when out of memory. */
 char *token_uri_format(const struct token_uri *uri);

@@ -289,24 +289,23 @@ char *token_uri_format(const struct token_uri *uri)
 
 static bool is_of_token(const struct attribute *attribute)
 {
-	return attribute->kind != VALUE_REFUSED && attribute->kind != VALUE_SOURCE &&
-	       attribute->kind != VALUE_ID && attribute->offset != PLACE(object) &&
-	       attribute->offset != PLACE(type);
+	return !attribute->in_query && attribute->kind != VALUE_ID &&
+	       attribute->offset != PLACE(object) && attribute->offset != PLACE(type);
 }
 
-bool token_uri_is_within(const struct token_uri *uri, const struct token_uri *other)
+bool token_uri_contradicts(const struct token_uri *uri, const struct token_uri *other)
 {
 	for (size_t i = 0; i < ARRAY_SIZE(attributes); i++) {
-		const char *value, *same;
+		const char *value, *its;
 
 		if (!is_of_token(&attributes[i]))
 			continue;
 		value = value_of(uri, &attributes[i]);
-		same = value_of(other, &attributes[i]);
-		if (value && (!same || strcmp(value, same) != 0))
-			return false;
+		its = value_of(other, &attributes[i]);
+		if (value && its && strcmp(value, its) != 0)
+			return true;
 	}
-	return true;
+	return false;
 }
 
 /* A path is easier to read with its slashes, which RFC 7512 lets stand in the query. */

@@ -207,7 +207,26 @@ bool custody_spawn(struct custody *custody, const struct station_module *module,
 	return true;
 }
 
-/* The environment's token is for keys that name none, or that one. */
+/* One library may have a name and several paths. A module that cannot be found is no reason to leave the other one. */
+static bool is_in_another_module(const char *key_uri, const struct token_uri *of_key,
+				 const char *given)
+{
+	CLEANUP(station_module_done) struct station_module its = { 0 }, other = { 0 };
+	CLEANUP(freep) char *path = NULL, *other_path = NULL;
+	struct muster_error unusable;
+
+	if (!of_key->module_path && !of_key->module_name)
+		return false;
+	if (!station_module_find(key_uri, &its, &unusable))
+		return false;
+	if (!station_module_find(given, &other, &unusable))
+		return true;
+	path = realpath(its.path, NULL);
+	other_path = realpath(other.path, NULL);
+	return strcmp(path ? path : its.path, other_path ? other_path : other.path) != 0;
+}
+
+/* The environment's token is for keys that name no other one: it may have the module and the PIN, too. */
 static bool choose_token(const struct station_custody *request, const char *key_uri,
 			 const char **ret_uri, struct muster_error *err)
 {
@@ -222,7 +241,7 @@ static bool choose_token(const struct station_custody *request, const char *key_
 		return true;
 	if (!token_uri_parse(uri, &given, err) || !token_uri_parse(key_uri, &of_key, err))
 		return false;
-	if (!token_uri_is_within(&of_key, &given))
+	if (token_uri_contradicts(&of_key, &given) || is_in_another_module(key_uri, &of_key, uri))
 		*ret_uri = key_uri;
 	return true;
 }

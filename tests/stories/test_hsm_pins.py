@@ -148,6 +148,21 @@ def test_a_key_is_sought_in_the_token_that_it_names_not_in_that_of_the_environme
     assert request("pkcs11:token=line;object=line;type=private").status == 0
 
 
+def test_the_token_of_the_environment_is_left_only_for_another_one(tmp_path, tokens):
+    line = tokens.make("line")
+    line.pkcs11_tool("--keypairgen", "--key-type", "EC:prime256v1", "--label", "line", "--id", "01")
+    query = f"?module-path={SOFTHSM_MODULE}&pin-source={line.pin_file}"
+    whole = f"pkcs11:model=SoftHSM%20v2;manufacturer=SoftHSM%20project;serial={line.serial};token=line;object=line;type=private"
+    for key, token in [(whole, f"pkcs11:token=line{query}"),
+                       ("pkcs11:token=line;object=line;type=private", f"pkcs11:serial={line.serial}{query}"),
+                       ("pkcs11:token=line;object=line;type=private?module-name=softhsm2", f"pkcs11:token=line{query}"),
+                       (f"pkcs11:object=line;type=private?module-path={SOFTHSM_MODULE}",
+                        f"pkcs11:token=line?module-name=softhsm2&pin-source={line.pin_file}")]:
+        done = run("cert", "request", "--key", key, "--subject", "CN=x", "--journal", tmp_path / "journal.db", home=tmp_path,
+                   env={"SOFTHSM2_CONF": tokens.configuration, "MUSTER_TOKEN": token})
+        assert done.status == 0, (key, token, done)
+
+
 # -- What the module's process is given ---------------------------------------------------------------------------------
 
 def test_a_variable_is_handed_on_to_the_module_that_names_it(tmp_path, token):

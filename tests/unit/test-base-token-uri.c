@@ -47,21 +47,22 @@ static void prints_without_pin_and_module(void **state)
 	assert_string_equal(text, "pkcs11:token=a;serial=77;object=b%3Bc;id=%0A");
 }
 
-static void one_is_within_another_that_says_no_less_of_the_token(void **state)
+static void two_contradict_where_both_say_the_same_of_the_token_and_differ(void **state)
 {
 	static const struct {
 		const char *uri, *other;
-		bool is_within;
+		bool contradicts;
 	} cases[] = {
-		{ "pkcs11:object=a;id=%01?pin-source=/run/pin", "pkcs11:token=line", true },
+		{ "pkcs11:object=a;id=%01?pin-source=/run/pin", "pkcs11:token=line", false },
 		{ "pkcs11:token=line;object=a;type=private",
-		  "pkcs11:token=line;serial=7?module-name=m", true },
-		{ "pkcs11:token=line?module-name=m", "pkcs11:token=line?module-name=m", true },
-		{ "pkcs11:token=line?module-name=m", "pkcs11:token=line?module-name=n", false },
-		{ "pkcs11:token=line?module-name=m", "pkcs11:token=line", false },
-		{ "pkcs11:token=ca;object=a", "pkcs11:token=line", false },
-		{ "pkcs11:token=line;serial=8", "pkcs11:token=line;serial=7", false },
+		  "pkcs11:token=line;object=b;serial=7?module-name=m", false },
 		{ "pkcs11:token=line;serial=8", "pkcs11:token=line", false },
+		{ "pkcs11:token=line", "pkcs11:serial=8", false },
+		{ "pkcs11:token=line?module-name=m", "pkcs11:token=line?module-path=/m.so", false },
+		{ "pkcs11:token=ca;object=a", "pkcs11:token=line", true },
+		{ "pkcs11:token=line;serial=8", "pkcs11:token=line;serial=7", true },
+		{ "pkcs11:manufacturer=a", "pkcs11:token=line;manufacturer=b", true },
+		{ "pkcs11:model=a", "pkcs11:model=b", true },
 	};
 	struct muster_error err = { 0 };
 
@@ -71,7 +72,8 @@ static void one_is_within_another_that_says_no_less_of_the_token(void **state)
 
 		assert_true(token_uri_parse(cases[i].uri, &uri, &err));
 		assert_true(token_uri_parse(cases[i].other, &other, &err));
-		assert_int_equal(token_uri_is_within(&uri, &other), cases[i].is_within);
+		assert_int_equal(token_uri_contradicts(&uri, &other), cases[i].contradicts);
+		assert_int_equal(token_uri_contradicts(&other, &uri), cases[i].contradicts);
 	}
 }
 
@@ -192,7 +194,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(reads_every_attribute),
 		cmocka_unit_test(prints_without_pin_and_module),
-		cmocka_unit_test(one_is_within_another_that_says_no_less_of_the_token),
+		cmocka_unit_test(two_contradict_where_both_say_the_same_of_the_token_and_differ),
 		cmocka_unit_test(what_it_prints_it_reads),
 		cmocka_unit_test(accepts),
 		cmocka_unit_test(refuses),
