@@ -101,35 +101,36 @@ static bool pick_one(const struct choice *choice, bool is_officer,
 
 /* -- What the token says --------------------------------------------------------------------------------------- */
 
-/* A program that is none of ours may have mistyped. Whether there is such a token at all is no matter then. */
-static bool reports_a_wrong_pin(const char *token_text, bool is_officer,
-				struct candidate *ret_candidate)
+/* Whether there is such a token at all is no matter: it may be known from before. */
+static bool look_at_token(const struct choice *choice, const char *named,
+			  struct token_facts *ret_token, struct muster_error *err)
 {
 	CLEANUP(visit_done) struct visit visit = { 0 };
 	struct muster_error nobody;
-
-	if (!visit_open(&visit, token_text, &nobody))
-		return false;
-	ret_candidate->is_officer =
-		is_officer || !token_has_flag(&visit.token, "user-pin-count-low");
-	ret_candidate->token = visit.token;
-	visit.token = (struct token_facts){ 0 };
-	return token_has_flag(&ret_candidate->token, ret_candidate->is_officer
-							     ? "so-pin-count-low"
-							     : "user-pin-count-low");
-}
-
-static bool look_at_token(const struct choice *choice, const char *named, bool is_officer,
-			  struct candidate *ret_candidate, struct muster_error *err)
-{
 	CLEANUP(freep)
 	char *text =
 		text_has_prefix(named, "pkcs11:") ? strdup(named) : token_uri_format(&choice->uri);
 
 	if (!text)
 		return muster_fail_memory(err);
-	return reports_a_wrong_pin(text, is_officer, ret_candidate) ||
-	       muster_fail(err, CAUSE_TOKEN_NOT_FOUND,
+	if (!visit_open(&visit, text, &nobody))
+		return true;
+	*ret_token = visit.token;
+	visit.token = (struct token_facts){ 0 };
+	return true;
+}
+
+/* A program that is none of ours may have mistyped. */
+static bool reports_a_wrong_pin(const struct candidate *present)
+{
+	return token_has_flag(&present->token,
+			      present->is_officer ? "so-pin-count-low" : "user-pin-count-low");
+}
+
+static bool fail_nothing(const struct choice *choice, const char *named, bool is_officer,
+			 struct muster_error *err)
+{
+	return muster_fail(err, CAUSE_TOKEN_NOT_FOUND,
 			   "no refused %s is remembered for token '%s', and it reports none",
 			   is_officer ? "SO-PIN" : "PIN",
 			   PRINTABLE(choice->uri.token ? choice->uri.token : named));
@@ -159,18 +160,25 @@ static bool allow(const struct candidate *chosen, char **ret_words, struct muste
 	return *ret_words || muster_fail_memory(err);
 }
 
+/* What the token that is there reports comes first: what is remembered may be of its other PIN, or of another token that had
+ * its label. */
 bool station_pin_acknowledge(const char *token, bool is_officer, char **ret_words,
 			     struct muster_error *err)
 {
 	CLEANUP(choice_done) struct choice choice = { 0 };
-	CLEANUP(candidate_done) struct candidate reported = { 0 };
+	CLEANUP(candidate_done) struct candidate present = { .is_officer = is_officer };
 	const struct candidate *chosen = NULL;
 
 	if (!parse_token(token, &choice.uri, err) || !pin_remembered(consider, &choice, err) ||
-	    !pick_one(&choice, is_officer, &chosen, err))
+	    !look_at_token(&choice, token, &present.token, err))
+		return false;
+	if (reports_a_wrong_pin(&present))
+		return allow(&present, ret_words, err);
+	if (!pick_one(&choice, is_officer, &chosen, err))
 		return false;
 	if (chosen)
 		return allow(chosen, ret_words, err);
-	return look_at_token(&choice, token, is_officer, &reported, err) &&
-	       allow(&reported, ret_words, err);
+	present.is_officer = true;
+	return reports_a_wrong_pin(&present) ? allow(&present, ret_words, err)
+					     : fail_nothing(&choice, token, is_officer, err);
 }

@@ -195,6 +195,20 @@ def test_a_user_pin_that_another_program_mistyped_is_tried_when_somebody_says_so
 
 
 @pytest.mark.refuses_a_pin
+def test_the_pin_that_the_token_reports_is_allowed_before_another_one_that_is_remembered(hsm, token, pins, tmp_path):
+    assert pins[0] == "--so-pin-file", pins
+    wrong = ["--so-pin-file", write_secret(tmp_path / "wrong", "97531"), *pins[2:]]
+    assert hsm("init", token.uri, "--label", "new", *wrong, "--yes", "line-3").cause == "E4201"
+    subprocess.run(["pkcs11-tool", "--module", SOFTHSM_MODULE, "--token-label", "line-3", "--login", "--pin", "97531", "--list-objects"],
+                   env=dict(os.environ, SOFTHSM2_CONF=str(token.module.configuration)), check=False, capture_output=True)
+    assert hsm("show", token.uri).cause == "E4205"
+    allowed = hsm("acknowledge", token.uri)
+    assert allowed.status == 0 and "the user PIN of token 'line-3'" in allowed.stderr, allowed
+    assert hsm("show", token.uri).json["loggedIn"] is True
+    assert "the SO-PIN" in hsm("acknowledge", token.uri).stderr
+
+
+@pytest.mark.refuses_a_pin
 def test_one_acknowledgement_is_of_one_pin_of_one_token(hsm, tokens, pins, tmp_path):
     wrong = write_secret(tmp_path / "wrong", "97531")
     twins = [tokens.make("twin"), tokens.make("twin")]
