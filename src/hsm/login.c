@@ -41,9 +41,14 @@ bool hsm_login_check(struct hsm *hsm, bool accept_low_count, CK_TOKEN_INFO *ret_
 {
 	CK_RV rv = hsm->calls->C_GetTokenInfo(hsm->slot_id, ret_token);
 
-	if (rv != CKR_OK)
-		return hsm_fail(err, rv, "looking at token '%s' before the login",
-				HSM_LABEL(&hsm->token));
+	struct muster_error failure;
+
+	if (rv != CKR_OK) {
+		hsm_fail(&failure, rv, "looking at token '%s' before the login",
+			 HSM_LABEL(&hsm->token));
+		return muster_fail(err, CAUSE_TOKEN_GONE, "%s; no login was tried",
+				   failure.message);
+	}
 	if (!is_same_token(&hsm->token, ret_token))
 		return muster_fail(
 			err, CAUSE_TOKEN_GONE,

@@ -61,7 +61,7 @@ static bool find_paths(const struct pin_token *token, struct paths *paths, struc
 }
 
 /* Caller frees; NULL without memory. */
-static char *marker_line(const struct pin_token *token, bool is_acknowledged,
+static char *marker_line(const struct pin_token *token, bool is_acknowledged, bool is_sent,
 			 struct muster_error *err)
 {
 	CLEANUP(cJSON_freep) cJSON *marker = cJSON_CreateObject();
@@ -74,7 +74,7 @@ static char *marker_line(const struct pin_token *token, bool is_acknowledged,
 	    !json_add_bool(marker, "officer", token->is_officer) ||
 	    !json_add_text(marker, "at", rfc3339_format(now, clock_wall_ms())) ||
 	    !json_add_bool(marker, "acknowledged", is_acknowledged) ||
-	    !(line = json_print_line(marker)))
+	    (is_sent && !json_add_bool(marker, "sent", true)) || !(line = json_print_line(marker)))
 		muster_fail_memory(err);
 	return line;
 }
@@ -82,7 +82,7 @@ static char *marker_line(const struct pin_token *token, bool is_acknowledged,
 static bool write_marker(const char *path, const struct pin_token *token, bool is_acknowledged,
 			 struct muster_error *err)
 {
-	CLEANUP(freep) char *line = marker_line(token, is_acknowledged, err);
+	CLEANUP(freep) char *line = marker_line(token, is_acknowledged, false, err);
 
 	return line && file_write(path, line, strlen(line), 0600, true, err);
 }
@@ -100,18 +100,26 @@ static bool read_marker(const char *path, cJSON **ret_marker, struct muster_erro
 /* A place that is held says that a PIN was sent to the token, and is locked by who waits for the answer. */
 enum place { PLACE_FREE, PLACE_IN_USE, PLACE_LEFT };
 
-/* One that is not whole was left before anything was sent. */
+/* One that is not whole was left before anything was sent; one that does not say so, by an older muster, too, mostly. */
+static enum place what_is_left(const char *path)
+{
+	CLEANUP(cJSON_freep) cJSON *content = NULL;
+	struct muster_error unreadable;
+
+	return read_marker(path, &content, &unreadable) && json_bool(content, "sent", false)
+		       ? PLACE_LEFT
+		       : PLACE_FREE;
+}
+
 static enum place look_at_place(const char *path)
 {
 	CLEANUP(closep) int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
-	CLEANUP(cJSON_freep) cJSON *content = NULL;
-	struct muster_error unreadable;
 
 	if (fd < 0)
 		return PLACE_FREE;
 	if (flock(fd, LOCK_SH | LOCK_NB) < 0)
 		return PLACE_IN_USE;
-	return read_marker(path, &content, &unreadable) ? PLACE_LEFT : PLACE_FREE;
+	return what_is_left(path);
 }
 
 static enum pin_memory recall(const struct paths *paths, enum place place)
@@ -208,7 +216,7 @@ static bool wait_for_turn(const struct pin_token *token, const char *path, int *
 static bool fill_place(int fd, const char *path, const struct pin_token *token,
 		       struct muster_error *err)
 {
-	CLEANUP(freep) char *line = marker_line(token, false, err);
+	CLEANUP(freep) char *line = marker_line(token, false, true, err);
 	size_t length = line ? strlen(line) : 0;
 
 	if (!line)
@@ -239,14 +247,11 @@ static bool begin(const struct pin_token *token, bool is_typed, struct pin_try *
 		  struct muster_error *err)
 {
 	CLEANUP(paths_done) struct paths paths = { 0 };
-	CLEANUP(cJSON_freep) cJSON *left = NULL;
-	struct muster_error unreadable;
 
 	if (!find_paths(token, &paths, err) || !directory_make(paths.directory, err) ||
 	    !wait_for_turn(token, paths.reserve, &attempt->lock, err))
 		return false;
-	attempt->before = recall(
-		&paths, read_marker(paths.reserve, &left, &unreadable) ? PLACE_LEFT : PLACE_FREE);
+	attempt->before = recall(&paths, what_is_left(paths.reserve));
 	return (is_typed || pin_check(token, attempt->before, err)) &&
 	       hold(token, &paths, attempt, err);
 }

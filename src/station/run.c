@@ -2,8 +2,8 @@
 #include "approval.h"
 #include "batch.h"
 #include "custody.h"
-#include "journal-clock.h"
 #include "evidence-lines.h"
+#include "journal-clock.h"
 #include "kept-profile.h"
 #include "master.h"
 #include "network.h"
@@ -335,8 +335,7 @@ static bool open_journal(struct run *run, const struct config *config, struct mu
 
 static bool check_clock(const struct run *run, struct muster_error *err)
 {
-	return run->way != RUN_OFFLINE || !run->journal ||
-	       journal_clock_check(run->journal, err);
+	return run->way != RUN_OFFLINE || !run->journal || journal_clock_check(run->journal, err);
 }
 
 static bool open_hooks(struct run *run, const struct config *config, struct muster_error *err)

@@ -157,7 +157,7 @@ bool tpm_ek_replace(struct tpm *tpm, uint32_t handle, const struct ek_public *te
 		return emptied &&
 		       muster_error_prefix(
 			       err,
-			       "0x%08x has no key any more; the same command without --replaces makes one there",
+			       "0x%08x may have no key any more; then the same command without --replaces makes one there",
 			       handle);
 	tpm_recover(tpm);
 	return true;

@@ -254,6 +254,27 @@ def test_a_station_that_is_killed_in_a_login_does_not_try_the_pin_again(shop, wr
     assert show(shop, wrong).cause == "E4207" and logins(shop) == 1
 
 
+def test_a_place_that_an_older_muster_left_says_nothing_of_a_pin(shop, wrong):
+    """It was made before the PIN was read."""
+    begin(shop, "dies-in-login", **HIDDEN)
+    assert show(shop, wrong).cause == "E7002"
+    [place] = (shop.home / "state/muster/pin-refusals").iterdir()
+    content = json.loads(place.read_text())
+    assert content.pop("sent") is True
+    place.write_text(json.dumps(content))
+    bend(shop, "none", **HIDDEN)
+    assert show(shop, shop.token.pin_file).json["loggedIn"] is True
+
+
+@pytest.mark.parametrize("code", ["0xE0", "0x30"])
+def test_a_token_that_goes_before_the_login_was_sent_no_pin(shop, code):
+    begin(shop, f"C_GetTokenInfo={code}@3")
+    done = show(shop, shop.token.pin_file)
+    assert done.cause == "E4106" and "no login was tried" in done.stderr and logins(shop) == 0, done
+    bend(shop, "none")
+    assert show(shop, shop.token.pin_file).json["loggedIn"] is True
+
+
 def test_of_two_that_log_in_at_once_the_second_waits_for_the_answer(shop, wrong, tmp_path):
     begin(shop, "hangs-in-login", MUSTER_FAULT_GO=tmp_path / "go", **HIDDEN)
     with begin_show(shop, wrong) as first:
