@@ -21,12 +21,12 @@ enum option_kind {
 	OPTION_TEXT,     /* const char * */
 	OPTION_NUMBER,   /* int64_t; 1 and up, so that 0 is "not given" */
 	OPTION_NUMBER_0, /* int64_t; 0 and up */
-	OPTION_FD,       /* int64_t; an open descriptor, never 0: that one is given another number */
-	OPTION_CHOICE,   /* int; the index in `choices` */
-	OPTION_ONE_OF,   /* const char *; one of `choices`, spelled as there */
-	OPTION_BOOL,     /* enum option_bool; "--ee", "--ee true", "--ee=false" */
-	OPTION_LIST,     /* struct option_list; may be repeated */
-	OPTION_WORDS,    /* struct option_list; takes every word up to the next option */
+	OPTION_FD,     /* int64_t; an open descriptor, never 0: that one is given another number */
+	OPTION_CHOICE, /* int; the index in `choices` */
+	OPTION_ONE_OF, /* const char *; one of `choices`, spelled as there */
+	OPTION_BOOL,   /* enum option_bool; "--ee", "--ee true", "--ee=false" */
+	OPTION_LIST,   /* struct option_list; may be repeated */
+	OPTION_WORDS,  /* struct option_list; takes every word up to the next option */
 };
 
 enum option_bool { OPTION_UNSET = 0, OPTION_FALSE, OPTION_TRUE };

@@ -223,9 +223,10 @@ static bool fail_unknown(const struct parse *parse, const char *word, struct mus
 			"there is no --query: 'muster enrollment list' has conditions and "
 			"--fields NAMES, for all else there is jq(1)");
 	if (!first && is_operand(parse, name))
-		return option_fail(
-			parse->verb, err, "there is no --%s: it stands without a name, 'muster %s %s'",
-			PRINTABLE(name), verb_full_name(parse->verb), parse->verb->operands);
+		return option_fail(parse->verb, err,
+				   "there is no --%s: it stands without a name, 'muster %s %s'",
+				   PRINTABLE(name), verb_full_name(parse->verb),
+				   parse->verb->operands);
 	nearest = first ? first->name : text_nearest(name, candidates, parse->long_count);
 	if (nearest)
 		return option_fail(parse->verb, err, "unknown option '--%s'; did you mean '--%s'?",
