@@ -226,6 +226,15 @@ static bool is_in_another_module(const char *key_uri, const struct token_uri *of
 	return strcmp(path ? path : its.path, other_path ? other_path : other.path) != 0;
 }
 
+/* The key's own place for the PIN, where its module is known without the environment's. */
+static bool brings_pin(const struct token_uri *of_key, const struct token_uri *given)
+{
+	bool has_module = of_key->module_path || of_key->module_name;
+
+	return of_key->pin_source && !given->pin_source &&
+	       (has_module || (!given->module_path && !given->module_name));
+}
+
 /* The environment's token is for keys that name no other one: it may have the module and the PIN, too. */
 static bool choose_token(const struct station_custody *request, const char *key_uri,
 			 const char **ret_uri, struct muster_error *err)
@@ -241,20 +250,49 @@ static bool choose_token(const struct station_custody *request, const char *key_
 		return true;
 	if (!token_uri_parse(uri, &given, err) || !token_uri_parse(key_uri, &of_key, err))
 		return false;
-	if (token_uri_contradicts(&of_key, &given) || is_in_another_module(key_uri, &of_key, uri))
+	if (token_uri_contradicts(&of_key, &given) || brings_pin(&of_key, &given) ||
+	    is_in_another_module(key_uri, &of_key, uri))
 		*ret_uri = key_uri;
 	return true;
+}
+
+/* Each may name it by something else; so what was opened is held against the key's, before a PIN is sent to it. */
+static bool is_token_of_key(const struct token_facts *token, const char *key_uri, bool *ret_is,
+			    struct muster_error *err)
+{
+	CLEANUP(token_uri_done) struct token_uri of_key = { 0 };
+
+	if (!token_uri_parse(key_uri, &of_key, err))
+		return false;
+	*ret_is = !token_is_other(token, &of_key);
+	return true;
+}
+
+static bool visit_token(const struct station_custody *request, const char *key_uri,
+			struct visit *visit, struct muster_error *err)
+{
+	bool is_it = true;
+	const char *uri;
+
+	if (!choose_token(request, key_uri, &uri, err) || !visit_open(visit, uri, err))
+		return false;
+	if (key_uri && uri != key_uri && process_variable_gave(uri, "MUSTER_TOKEN") &&
+	    !is_token_of_key(&visit->token, key_uri, &is_it, err))
+		return false;
+	if (is_it)
+		return true;
+	visit_done(visit);
+	*visit = (struct visit){ 0 };
+	return visit_open(visit, key_uri, err);
 }
 
 static bool open_token(struct custody *custody, const struct station_custody *request,
 		       const char *key_uri, struct muster_error *err)
 {
 	CLEANUP(visit_done) struct visit visit = { 0 };
-	const char *uri;
 
-	if (!choose_token(request, key_uri, &uri, err))
-		return false;
-	if (!visit_open(&visit, uri, err) || !visit_login(&visit, &request->token.pin, err))
+	if (!visit_token(request, key_uri, &visit, err) ||
+	    !visit_login(&visit, &request->token.pin, err))
 		return false;
 	take_worker(custody, TAKE_PTR(visit.worker), &visit.module);
 	custody->token = visit.token;

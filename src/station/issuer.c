@@ -67,10 +67,7 @@ bool issuer_is_elsewhere(const struct token_facts *token, const struct station_m
 	if (!token_uri_parse(key_uri, &uri, err) ||
 	    !is_in_another_module(&uri, key_uri, token, module, &is_in_another, err))
 		return false;
-	*ret_is = is_in_another || differs(uri.token, token->label) ||
-		  differs(uri.serial, token->serial) ||
-		  differs(uri.manufacturer, token->manufacturer) ||
-		  differs(uri.model, token->model);
+	*ret_is = is_in_another || token_is_other(token, &uri);
 	return true;
 }
 

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "muster/json.h"
+#include "muster/token-uri.h"
 
 /* -- Opening and logging in -------------------------------------------------------------------------------- */
 
@@ -69,6 +70,17 @@ bool token_is_same(const struct token_facts *a, const struct token_facts *b)
 {
 	return strcmp(a->serial, b->serial) == 0 && strcmp(a->label, b->label) == 0 &&
 	       strcmp(a->manufacturer, b->manufacturer) == 0 && strcmp(a->model, b->model) == 0;
+}
+
+static bool differs(const char *wanted, const char *value)
+{
+	return wanted && value && strcmp(wanted, value) != 0;
+}
+
+bool token_is_other(const struct token_facts *facts, const struct token_uri *uri)
+{
+	return differs(uri->token, facts->label) || differs(uri->serial, facts->serial) ||
+	       differs(uri->manufacturer, facts->manufacturer) || differs(uri->model, facts->model);
 }
 
 bool token_is_of_entry(const struct token_facts *token, const cJSON *body)

@@ -20,6 +20,8 @@ bool token_facts_copy(struct token_facts *facts, const struct token_facts *from,
 		      struct muster_error *err) MUST_CHECK;
 /* By all that identifies one; its place is no matter. */
 bool token_is_same(const struct token_facts *a, const struct token_facts *b);
+/* The URI says something of its token that is not so of this one. */
+bool token_is_other(const struct token_facts *facts, const struct token_uri *uri);
 /* Whether a journal entry, which has the serial, is of this token. Some makers give all tokens one serial: where the entry has
  * a label, too, that has to be the same. */
 bool token_is_of_entry(const struct token_facts *token, const cJSON *body);

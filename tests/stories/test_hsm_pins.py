@@ -163,6 +163,22 @@ def test_the_token_of_the_environment_is_left_only_for_another_one(tmp_path, tok
         assert done.status == 0, (key, token, done)
 
 
+def test_no_pin_is_sent_to_the_token_of_the_environment_for_a_key_of_another(tmp_path, tokens):
+    line, other = tokens.make("line"), tokens.make("other", pin="97531864")
+    other.pkcs11_tool("--keypairgen", "--key-type", "EC:prime256v1", "--label", "k", "--id", "01")
+    module = f"module-path={SOFTHSM_MODULE}"
+    for key, token in [(f"pkcs11:serial={other.serial};object=k;type=private?{module}", f"pkcs11:token=line?{module}"),
+                       (f"pkcs11:token=other;object=k;type=private?{module}", f"pkcs11:serial={line.serial}?{module}"),
+                       (f"pkcs11:serial={other.serial};object=k;type=private", f"pkcs11:token=line?{module}&pin-source={line.pin_file}")]:
+        done = run("cert", "request", "--key", key, "--subject", "CN=x", "--journal", tmp_path / "journal.db", home=tmp_path,
+                   env={"SOFTHSM2_CONF": tokens.configuration, "MUSTER_TOKEN": token, "MUSTER_PIN_FILE": other.pin_file})
+        assert not line.tries_were_burnt() and (done.status == 0 or "module" in done.stderr), (key, token, done)
+    done = run("cert", "request", "--key", f"pkcs11:token=line;serial={line.serial};object=none?{module}&pin-source={line.pin_file}",
+               "--subject", "CN=x", "--journal", tmp_path / "journal.db", home=tmp_path,
+               env={"SOFTHSM2_CONF": tokens.configuration, "MUSTER_TOKEN": f"pkcs11:token=line?{module}"})
+    assert done.cause == "E4302", done
+
+
 # -- What the module's process is given ---------------------------------------------------------------------------------
 
 def test_a_variable_is_handed_on_to_the_module_that_names_it(tmp_path, token):
