@@ -154,7 +154,7 @@ static bool check_repetitions(struct check *check, const struct station_device *
 		return false;
 	if (!is_new)
 		return true;
-	return check_twice(check, &check->device_ids, NAME_DEVICE_ID, names->device_id, true,
+	return check_twice(check, &check->device_ids, NAME_DEVICE_ID, names->device_id, false,
 			   &ignored, err) &&
 	       check_twice(check, &check->tpms, NAME_TPM, device->tpm, false, &ignored, err) &&
 	       check_lookalike(check, device, err);
