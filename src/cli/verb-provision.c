@@ -165,7 +165,7 @@ static bool check_manifest_alone(const struct provision_options *options, struct
 /* They stay alone there. */
 static bool keys_go_to_output(const struct station_request *request)
 {
-	return request->key_fd == STDOUT_FILENO;
+	return request->key_fd == STDOUT_FILENO && !request->dry_run;
 }
 
 /* The devices of a manifest. */

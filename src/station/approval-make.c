@@ -306,9 +306,12 @@ static bool is_still(int fd, const char *path)
 static bool take_turn(const char *path, int *ret_fd, struct muster_error *err)
 {
 	for (;;) {
-		CLEANUP(closep) int fd = open(path, O_RDONLY | O_CLOEXEC);
+		/* Over NFS a lock of one's own needs a descriptor for writing. */
+		CLEANUP(closep) int fd = open(path, O_RDWR | O_CLOEXEC);
 		int taken;
 
+		if (fd < 0 && (errno == EACCES || errno == EROFS))
+			fd = open(path, O_RDONLY | O_CLOEXEC);
 		if (fd < 0)
 			return muster_fail_errno(err, CAUSE_INPUT_NOT_FOUND, errno, "opening '%s'",
 						 PRINTABLE(path));

@@ -19,7 +19,7 @@ bool brake_holds(const struct brake *brake)
 	       (brake->under_way >= AT_FIRST && !brake->has_success);
 }
 
-/* Of the station, its workers and its disk, the token, the service or the credential. What a service says of one enrollment, and
+/* Of the station, its workers and its disk, the token, the masters, the service or the credential. What a service says of one enrollment, and
  * what a device that waited has become, is that device's; that a worker died may be. */
 bool brake_is_general(enum muster_cause cause)
 {
@@ -28,6 +28,8 @@ bool brake_is_general(enum muster_cause cause)
 	} families[] = {
 		{ CAUSE_PROXY_REFUSED, CAUSE_PROXY_LOGIN },
 		{ 4100, 4299 },
+		{ CAUSE_MASTER_WEAK, CAUSE_MASTER_WEAK },
+		{ CAUSE_MASTERS_ALIKE, CAUSE_MASTERS_ALIKE },
 		{ CAUSE_CLOUD_UNREACHABLE, CAUSE_ENROLLMENT_NOT_FOUND },
 		{ CAUSE_CLOUD_READ_INVALID, CAUSE_CLOUD_FORBIDDEN },
 		{ 5200, 5299 },
