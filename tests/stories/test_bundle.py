@@ -516,7 +516,7 @@ def test_as_many_devices_as_a_line_makes_in_a_day(emulator, tmp_path):
     assert office.provision(other, "OFFICE-1").status == 0
     spooled = station.muster("provision", "--profile", profile, "--manifest", manifest, "--offline", "--journal", station.journal, "--out",
                              station.out, "--id-scope", station.emulator.id_scope, timeout=600)
-    assert spooled.status == 6 and "ready and waits to be sent" in spooled.stderr, spooled
+    assert spooled.status == 6 and "1100 devices are ready and wait to be sent" in spooled.stderr, spooled
     bundle, receipt = tmp_path / "stick.bundle", tmp_path / "stick.receipt"
     assert export(station, bundle).status == 0
     assert bundle.stat().st_size > 1024 * 1024
