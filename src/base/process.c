@@ -145,8 +145,8 @@ static bool is_allowed(const char *variable, size_t name_length)
 
 static void give_up(const char *what)
 {
-	fprintf(stderr, "%smuster: [E%u] %s: %s\n", log_priority(LOG_ERROR), CAUSE_INTERNAL, what,
-		strerror(errno));
+	fprintf(stderr, "%smuster: [E%u] %s: %s\n", log_priority(LOG_ERROR),
+		errno == ENOMEM ? CAUSE_MEMORY : CAUSE_INTERNAL, what, strerror(errno));
 	_exit(MUSTER_E_INTERNAL);
 }
 

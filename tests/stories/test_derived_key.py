@@ -304,7 +304,7 @@ def test_devices_keep_the_keys_of_a_master_that_could_be_typed(station):
     (station.out / f"{SERIAL.lower()}.keys.json").unlink()
     done = station.provision(profile, SERIAL)
     assert done.status == 0 and done.json["state"] == "already enrolled" and "E4313" in done.stderr, done
-    done = batch.provision(station, profile, batch.manifest(station.home / "devices.csv", [SERIAL, "KEY-0002"]))
+    done = batch.provision(station, batch.manifest(station, [SERIAL, "KEY-0002"]), profile=profile)
     assert [row["registrationId"] for row in station.service.enrollments()] == [SERIAL.lower()], done
     assert done.status != 0 and "E4313" in done.stderr, done
 

@@ -16,7 +16,7 @@ SERIAL = "twin-1"
 def bench(station, tokens):
     """A station, and two tokens of a module that numbers none."""
     module = station.home / "fault.so"
-    shutil.copy(station.build / "tests/muster-fault.so", module)
+    shutil.copy(RELEASE / "tests/muster-fault.so", module)  # goes with either build
     module.chmod(0o755)
     values = {"SOFTHSM2_CONF": tokens.configuration, "MUSTER_FAULT": "one-serial"}
     configured = {"path": str(module), "environment": [f"{name}={value}" for name, value in values.items()]}
