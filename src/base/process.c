@@ -168,7 +168,6 @@ static void scrub_environment(void)
 	size_t removed = 0;
 
 	remember_environment();
-
 	for (size_t i = 0; i < ARRAY_SIZE(telling_variables); i++)
 		if (getenv(telling_variables[i]))
 			removed_variables[removed++] = telling_variables[i];

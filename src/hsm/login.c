@@ -40,7 +40,6 @@ bool hsm_login_check(struct hsm *hsm, bool accept_low_count, CK_TOKEN_INFO *ret_
 		     struct muster_error *err)
 {
 	CK_RV rv = hsm->calls->C_GetTokenInfo(hsm->slot_id, ret_token);
-
 	struct muster_error failure;
 
 	if (rv != CKR_OK) {

@@ -19,8 +19,8 @@ bool brake_holds(const struct brake *brake)
 	       (brake->under_way >= AT_FIRST && !brake->has_success);
 }
 
-/* Of the station, its workers and its disk, the token, the masters, the service or the credential. What a service says of one enrollment, and
- * what a device that waited has become, is that device's; that a worker died may be. */
+/* Of the station, its workers and its disk, the token, the masters, the service or the credential. What a service says of one
+ * enrollment, and what a device that waited has become, is that device's; that a worker died may be. */
 bool brake_is_general(enum muster_cause cause)
 {
 	static const struct {

@@ -1,4 +1,5 @@
 #include "custody.h"
+#include "module.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -207,23 +208,18 @@ bool custody_spawn(struct custody *custody, const struct station_module *module,
 	return true;
 }
 
-/* One library may have a name and several paths. A module that cannot be found is no reason to leave the other one. */
+/* A module that cannot be found is no reason to leave the other one. */
 static bool is_in_another_module(const char *key_uri, const struct token_uri *of_key,
 				 const char *given)
 {
 	CLEANUP(station_module_done) struct station_module its = { 0 }, other = { 0 };
-	CLEANUP(freep) char *path = NULL, *other_path = NULL;
 	struct muster_error unusable;
 
 	if (!of_key->module_path && !of_key->module_name)
 		return false;
 	if (!station_module_find(key_uri, &its, &unusable))
 		return false;
-	if (!station_module_find(given, &other, &unusable))
-		return true;
-	path = realpath(its.path, NULL);
-	other_path = realpath(other.path, NULL);
-	return strcmp(path ? path : its.path, other_path ? other_path : other.path) != 0;
+	return !station_module_find(given, &other, &unusable) || !module_is_same(&its, &other);
 }
 
 /* The key's own place for the PIN, where its module is known without the environment's. */

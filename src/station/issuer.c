@@ -1,4 +1,5 @@
 #include "issuer.h"
+#include "module.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -43,7 +44,6 @@ static bool is_in_another_module(const struct token_uri *uri, const char *key_ur
 				 struct muster_error *err)
 {
 	CLEANUP(station_module_done) struct station_module module = { 0 };
-	CLEANUP(freep) char *its = NULL, *other = NULL;
 
 	*ret_is = false;
 	if (!differs(uri->module_path, present->path) &&
@@ -52,9 +52,7 @@ static bool is_in_another_module(const struct token_uri *uri, const char *key_ur
 		return true;
 	if (!station_module_find(key_uri, &module, err))
 		return err->cause == CAUSE_MODULE_UNUSABLE && names_token(uri, token);
-	its = realpath(module.path, NULL);
-	other = realpath(present->path, NULL);
-	*ret_is = strcmp(its ? its : module.path, other ? other : present->path) != 0;
+	*ret_is = !module_is_same(&module, present);
 	return true;
 }
 

@@ -196,6 +196,14 @@ static bool choose(const struct token_uri *uri, const struct config *config,
 	return module->path || muster_fail_memory(err);
 }
 
+bool module_is_same(const struct station_module *a, const struct station_module *b)
+{
+	CLEANUP(freep) char *path = realpath(a->path, NULL);
+	CLEANUP(freep) char *other = realpath(b->path, NULL);
+
+	return strcmp(path ? path : a->path, other ? other : b->path) == 0;
+}
+
 bool station_module_find(const char *token_uri, struct station_module *ret_module,
 			 struct muster_error *err)
 {

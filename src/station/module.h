@@ -18,3 +18,5 @@ void module_list_done(struct module_list *list);
 bool module_list_configured(struct module_list *ret_list, struct muster_error *err) MUST_CHECK;
 /* The same, then those of p11-kit's configuration that are there; no library twice. */
 bool module_list_read(struct module_list *ret_list, struct muster_error *err) MUST_CHECK;
+/* One library may have a name and several paths. */
+bool module_is_same(const struct station_module *a, const struct station_module *b);

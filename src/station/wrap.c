@@ -89,17 +89,6 @@ static void warn_of_lost_file(const struct job *job)
 			    PRINTABLE(file), PRINTABLE(job->registration_id));
 }
 
-/* The same name in the same folder, however that was named. */
-static bool is_same_place(const char *a, const char *b)
-{
-	CLEANUP(freep) char *beside_a = file_beside(a, "."), *beside_b = file_beside(b, ".");
-	CLEANUP(freep) char *first = beside_a ? realpath(beside_a, NULL) : NULL;
-	CLEANUP(freep) char *second = beside_b ? realpath(beside_b, NULL) : NULL;
-
-	return first && second && strcmp(first, second) == 0 &&
-	       strcmp(strrchr(a, '/') + 1, strrchr(b, '/') + 1) == 0;
-}
-
 static bool is_announced(const struct attest_key *key, const char *path)
 {
 	const cJSON *file;
@@ -107,7 +96,7 @@ static bool is_announced(const struct attest_key *key, const char *path)
 	cJSON_ArrayForEach(file, key->wrapped.announced)
 	{
 		if (strcmp(file->valuestring, path) == 0 ||
-		    (strchr(file->valuestring, '/') && is_same_place(file->valuestring, path)))
+		    (strchr(file->valuestring, '/') && file_is_same_place(file->valuestring, path)))
 			return true;
 	}
 	return false;
