@@ -157,13 +157,13 @@ def test_the_command_line_holds_over_the_environment(make_sign_in):
 
 def test_a_key_that_is_regenerated_in_the_middle_is_looked_up_again(make_sign_in):
     """The station has none of its own, so nobody could mend that there."""
-    sign_in = make_sign_in("--fault", "bulk:delay-after=200", is_filled=False)
+    sign_in = make_sign_in("--fault", "bulk:delay-after=300000:skip=3", is_filled=False)
     station = sign_in.station
     rows = station.home / "rows.csv"
     rows.write_text("registrationId,attestation\n" + "".join(f"r{number},symmetricKey\n" for number in range(300)))
     with Run(station, "enrollment", "import", rows, *sign_in.service("emulator"), *sign_in.by_secret(),
              "--subscription", sign_in.authority["subscription"]) as run:
-        lose_service(run, 20)
+        lose_service(run, 31)
         file = station.emulator.directory / "state/instance.json"
         instance = json.loads(file.read_text())
         for policy in instance["policies"]:

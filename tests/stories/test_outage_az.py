@@ -30,7 +30,7 @@ EXPIRED = "ERROR: AADSTS700082: The refresh token has expired due to inactivity.
 
 def start_import(station, tmp_path, words):
     """And the file that holds a letter for each time that az found no network."""
-    station.emulator.restart("--application", "bench", "--fault", "bulk:delay-after=100")
+    station.emulator.restart("--application", "bench", "--fault", "bulk:delay-after=300000:skip=3")
     station.renew_login()
     sign_in = SignIn(station)
     host, port = sign_in.host().rsplit(":", 1)
@@ -46,7 +46,7 @@ def start_import(station, tmp_path, words):
 
 
 def lose_network(station):
-    wait_until(lambda: len(created(station)) >= 30, PATIENT, "30 enrollments")
+    wait_until(lambda: len(created(station)) >= 31, PATIENT, "31 enrollments")
     station.emulator.process.kill()
     station.emulator.stop()
 
