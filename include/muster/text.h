@@ -74,6 +74,8 @@ bool text_equal_folded(const char *a, const char *b);       /* ASCII case folded
 bool text_is_blank(const char *text);                       /* empty, or blanks alone */
 void text_fold(char *text);                                 /* ASCII lower case in place */
 bool text_is_utf8(const char *data, size_t length);
+/* Of the byte order mark in front of UTF-8, as spreadsheets write it; 0: none. */
+size_t text_mark_size(const char *data, size_t length);
 /* Whole text must be a decimal number in [min, max]. */
 bool text_to_int64(const char *text, int64_t min, int64_t max, int64_t *ret_value) MUST_CHECK;
 /* Whole text must be a number; one that is too large is infinite. */

@@ -436,6 +436,14 @@ void text_fold(char *text)
 		*text = fold(*text);
 }
 
+size_t text_mark_size(const char *data, size_t length)
+{
+	static const char mark[] = "\xef\xbb\xbf";
+	size_t size = strlen(mark);
+
+	return length >= size && memcmp(data, mark, size) == 0 ? size : 0;
+}
+
 bool text_to_int64(const char *text, int64_t min, int64_t max, int64_t *ret_value)
 {
 	long long value;

@@ -35,7 +35,7 @@ static char *expand_home(const char *path)
 static bool take_text(uint8_t *data, size_t size, const char *path, const char *named,
 		      const char **ret_text, struct muster_error *err)
 {
-	bool has_mark = size >= 3 && memcmp(data, "\xef\xbb\xbf", 3) == 0;
+	size_t mark = text_mark_size((const char *)data, size);
 	bool is_utf16 =
 		size >= 2 && (memcmp(data, "\xff\xfe", 2) == 0 || memcmp(data, "\xfe\xff", 2) == 0);
 
@@ -48,7 +48,7 @@ static bool take_text(uint8_t *data, size_t size, const char *path, const char *
 				   PRINTABLE(path), named);
 	while (size > 0 && strchr("\r\n", data[size - 1]))
 		data[--size] = 0;
-	*ret_text = (const char *)data + (has_mark ? 3 : 0);
+	*ret_text = (const char *)data + mark;
 	return true;
 }
 

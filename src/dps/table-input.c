@@ -99,15 +99,11 @@ bool input_line(struct table_input *input, struct text *line, bool *ret_has,
 	}
 }
 
-/* Spreadsheets put a byte order mark in front of UTF-8. */
 static bool skip_mark(struct table_input *input, struct muster_error *err)
 {
-	static const char mark[] = "\xef\xbb\xbf";
-
 	if (!refill(input, err))
 		return false;
-	if (input->filled >= strlen(mark) && memcmp(input->buffer, mark, strlen(mark)) == 0)
-		input->used = strlen(mark);
+	input->used = text_mark_size(input->buffer, input->filled);
 	return true;
 }
 

@@ -285,6 +285,23 @@ static void knows_utf8(void **state)
 	assert_false(text_is_utf8("\xe2\x82\xac", 2));
 }
 
+static void knows_a_whole_byte_order_mark_in_front(void **state)
+{
+	(void)state;
+	assert_int_equal(text_mark_size("\xef\xbb\xbf"
+					"a",
+					4),
+			 3);
+	assert_int_equal(text_mark_size("\xef\xbb\xbf", 3), 3);
+	assert_int_equal(text_mark_size("\xef\xbb\xbf", 2), 0);
+	assert_int_equal(text_mark_size("a\xef\xbb\xbf", 4), 0);
+	assert_int_equal(text_mark_size("\xfe\xff"
+					"aa",
+					4),
+			 0);
+	assert_int_equal(text_mark_size("", 0), 0);
+}
+
 static void reads_whole_decimal_numbers(void **state)
 {
 	static const char *const bad[] = { "",    " 1",  "1 ",  "+1",  "-",
@@ -386,6 +403,7 @@ int main(void)
 		cmocka_unit_test(what_may_be_a_secret_is_not_shown),
 		cmocka_unit_test(what_is_shown_is_always_utf8),
 		cmocka_unit_test(knows_utf8),
+		cmocka_unit_test(knows_a_whole_byte_order_mark_in_front),
 		cmocka_unit_test(reads_whole_decimal_numbers),
 		cmocka_unit_test(reads_whole_numbers_with_fractions),
 		cmocka_unit_test(folds_ascii_only),
