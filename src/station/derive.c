@@ -2,12 +2,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "issuer.h"
 #include "master.h"
 #include "muster/dps-rows.h"
 #include "muster/file.h"
 #include "muster/identity.h"
 #include "muster/json.h"
+#include "token.h"
 
 enum {
 	IDS_FILE_MAX = 256 * 1024 * 1024,
@@ -17,8 +17,6 @@ enum {
 	WRAPPED_MAX = 64 * 1024 * 1024,
 	CERTIFICATE_MAX = 1024 * 1024,
 };
-
-#define BYTE_ORDER_MARK "\xef\xbb\xbf" /* of spreadsheets */
 
 /* -- The IDs -------------------------------------------------------------------------------------------------------- */
 
@@ -55,8 +53,7 @@ static bool add_lines(struct ids *ids, const char *path, struct muster_error *er
 	if (!file_read(path, IDS_FILE_MAX, &file, err))
 		return false;
 	at = (char *)file.data;
-	for (at += text_has_prefix(at, BYTE_ORDER_MARK) ? strlen(BYTE_ORDER_MARK) : 0; *at;
-	     at = stop) {
+	for (at += text_mark_size(at, file.size); *at; at = stop) {
 		size_t length = strcspn(at, "\n");
 
 		line++;
@@ -367,8 +364,7 @@ static bool check_place(const struct station_master_source *source, const struct
 
 	if (!master_needs_token(source))
 		return true;
-	if (!issuer_is_elsewhere(&custody->token, &custody->module, source->uri, &is_elsewhere,
-				 err))
+	if (!token_is_elsewhere(&custody->token, &custody->module, source->uri, &is_elsewhere, err))
 		return false;
 	return !is_elsewhere ||
 	       muster_fail(

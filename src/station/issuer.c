@@ -1,8 +1,6 @@
 #include "issuer.h"
-#include "module.h"
 
 #include <stdlib.h>
-#include <string.h>
 
 #include "brake.h"
 #include "custody.h"
@@ -19,54 +17,6 @@ void issuer_done(struct issuer *issuer)
 	X509_free(issuer->certificate);
 	bytes_done(&issuer->id);
 	bytes_done(&issuer->spki);
-}
-
-/* -- Where its key is ---------------------------------------------------------------------------------------------- */
-
-static bool differs(const char *wanted, const char *value)
-{
-	return wanted && value && strcmp(wanted, value) != 0;
-}
-
-/* One that names the device's token, but a module that is not to be found, means that one. */
-static bool names_token(const struct token_uri *uri, const struct token_facts *token)
-{
-	const char *label = uri->token, *serial = uri->serial;
-
-	return (label && token->label && !differs(label, token->label)) ||
-	       (serial && token->serial && !differs(serial, token->serial));
-}
-
-/* Where the key's URI names no module it is in that of the device's token. */
-static bool is_in_another_module(const struct token_uri *uri, const char *key_uri,
-				 const struct token_facts *token,
-				 const struct station_module *present, bool *ret_is,
-				 struct muster_error *err)
-{
-	CLEANUP(station_module_done) struct station_module module = { 0 };
-
-	*ret_is = false;
-	if (!differs(uri->module_path, present->path) &&
-	    (uri->module_path || !uri->module_name ||
-	     (present->name && !differs(uri->module_name, present->name))))
-		return true;
-	if (!station_module_find(key_uri, &module, err))
-		return err->cause == CAUSE_MODULE_UNUSABLE && names_token(uri, token);
-	*ret_is = !module_is_same(&module, present);
-	return true;
-}
-
-bool issuer_is_elsewhere(const struct token_facts *token, const struct station_module *module,
-			 const char *key_uri, bool *ret_is, struct muster_error *err)
-{
-	CLEANUP(token_uri_done) struct token_uri uri = { 0 };
-	bool is_in_another;
-
-	if (!token_uri_parse(key_uri, &uri, err) ||
-	    !is_in_another_module(&uri, key_uri, token, module, &is_in_another, err))
-		return false;
-	*ret_is = is_in_another || token_is_other(token, &uri);
-	return true;
 }
 
 static bool open_elsewhere(struct run *run, const char *key_uri, struct muster_error *err)
@@ -97,7 +47,7 @@ static bool choose_worker(struct job *job, struct worker **ret_worker, struct mu
 	bool elsewhere = job->run->issuer_custody != NULL;
 
 	if (!elsewhere &&
-	    !issuer_is_elsewhere(&job->token, &job->run->module, key_uri, &elsewhere, err))
+	    !token_is_elsewhere(&job->token, &job->run->module, key_uri, &elsewhere, err))
 		return false;
 	*ret_worker = job->hsm;
 	if (!elsewhere)

@@ -24,7 +24,4 @@ bool issuer_check_days(const X509 *certificate, const struct profile *profile,
 /* Another token than the device's is opened once for all jobs of a run, with the PIN that the issuer's URI names. Blocks
  * up to the deadlines of opening and logging in. */
 bool issuer_open(struct job *job, struct issuer *ret_issuer, struct muster_error *err) MUST_CHECK;
-/* Does the key's URI name another token than this one, or another module than its? */
-bool issuer_is_elsewhere(const struct token_facts *token, const struct station_module *module,
-			 const char *key_uri, bool *ret_is, struct muster_error *err) MUST_CHECK;
 void issuer_done(struct issuer *issuer);

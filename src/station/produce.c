@@ -311,7 +311,7 @@ static bool open_issuer(struct production *production, struct muster_error *err)
 
 	if (!choice.uri)
 		return true;
-	if (!issuer_is_elsewhere(&holder->token, &holder->module, choice.uri, &is_elsewhere, err))
+	if (!token_is_elsewhere(&holder->token, &holder->module, choice.uri, &is_elsewhere, err))
 		return false;
 	if (is_elsewhere) {
 		holder = &production->elsewhere;

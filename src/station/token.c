@@ -3,7 +3,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "muster/json.h"
 #include "muster/token-uri.h"
 
 /* -- Opening and logging in -------------------------------------------------------------------------------- */
@@ -64,31 +63,6 @@ bool token_facts_take(struct token_facts *facts, const struct worker_message *re
 	       copy_text(&facts->manufacturer, worker_text(reply, FIELD_MANUFACTURER), err) &&
 	       copy_text(&facts->model, worker_text(reply, FIELD_MODEL), err) &&
 	       copy_text(&facts->flag_words, worker_text(reply, FIELD_FLAG_WORDS), err);
-}
-
-bool token_is_same(const struct token_facts *a, const struct token_facts *b)
-{
-	return strcmp(a->serial, b->serial) == 0 && strcmp(a->label, b->label) == 0 &&
-	       strcmp(a->manufacturer, b->manufacturer) == 0 && strcmp(a->model, b->model) == 0;
-}
-
-static bool differs(const char *wanted, const char *value)
-{
-	return wanted && value && strcmp(wanted, value) != 0;
-}
-
-bool token_is_other(const struct token_facts *facts, const struct token_uri *uri)
-{
-	return differs(uri->token, facts->label) || differs(uri->serial, facts->serial) ||
-	       differs(uri->manufacturer, facts->manufacturer) || differs(uri->model, facts->model);
-}
-
-bool token_is_of_entry(const struct token_facts *token, const cJSON *body)
-{
-	const char *serial = json_text(body, "tokenSerial"), *label = json_text(body, "token");
-
-	return serial && strcmp(serial, token->serial) == 0 &&
-	       (!label || strcmp(label, token->label) == 0);
 }
 
 void token_facts_done(struct token_facts *facts)

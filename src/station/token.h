@@ -22,6 +22,10 @@ bool token_facts_copy(struct token_facts *facts, const struct token_facts *from,
 bool token_is_same(const struct token_facts *a, const struct token_facts *b);
 /* The URI says something of its token that is not so of this one. */
 bool token_is_other(const struct token_facts *facts, const struct token_uri *uri);
+/* Whether a key's URI means another token than this one, or another module than its; a URI without a module means this
+ * module. Reads configuration files. */
+bool token_is_elsewhere(const struct token_facts *token, const struct station_module *module,
+			const char *key_uri, bool *ret_is, struct muster_error *err) MUST_CHECK;
 /* Whether a journal entry, which has the serial, is of this token. Some makers give all tokens one serial: where the entry has
  * a label, too, that has to be the same. */
 bool token_is_of_entry(const struct token_facts *token, const cJSON *body);
