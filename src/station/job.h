@@ -220,8 +220,8 @@ struct job {
 	struct journal_device device; /* the journal's row as read, texts in its storage */
 	bool was_known;               /* the journal had it */
 	bool was_released;            /* and complete: this run only looks */
-	bool was_unverified; /* released without being verified, though the profile asks for it */
-	bool is_asked_late; /* released when nobody asked it to register, which somebody does now */
+	bool was_unverified;   /* released without being verified, though the profile asks for it */
+	bool is_asked_late;    /* released without having registered, which it is asked for now */
 	bool is_derived_again; /* a life of it that has ended had a derived key, too */
 	int64_t failures;      /* runs that count against its budget */
 	bool is_unfit;         /* see park.h */

@@ -329,14 +329,19 @@ static bool begin_another_life(struct job *job)
 	return true;
 }
 
-static bool is_asked_for_now(const struct job *job)
+/* What nobody asked for then, or what could not be done without the device. */
+static bool was_left_out(const struct job *job)
 {
 	const char *known = job->device.verification;
 
-	return job->was_released && job->run->way == RUN_WHOLE && !job_is_dry(job) && known &&
-	       strcmp(known, JOURNAL_NOT_ASKED) == 0 &&
-	       job->run->profile.verify != PROFILE_VERIFY_NONE && !job->skips_verification &&
-	       !attest_any_key_is_gone(job);
+	return job->was_unverified || (known && strcmp(known, JOURNAL_NOT_ASKED) == 0);
+}
+
+static bool is_asked_for_now(const struct job *job)
+{
+	return job->was_released && job->run->way == RUN_WHOLE && !job_is_dry(job) &&
+	       was_left_out(job) && job->run->profile.verify != PROFILE_VERIFY_NONE &&
+	       !job->skips_verification && !attest_any_key_is_gone(job);
 }
 
 bool resume_from_journal(struct job *job, struct muster_error *err)
@@ -356,9 +361,6 @@ bool resume_from_journal(struct job *job, struct muster_error *err)
 		return false;
 	drop_note_of_another_key(job);
 	drop_invalid(job);
-	/* What could not be verified without the device is verified with it. */
-	if (job->was_unverified && job->run->way == RUN_WHOLE && !job_is_dry(job))
-		job->was_released = false;
 	job->is_asked_late = is_asked_for_now(job);
 	return true;
 }

@@ -487,9 +487,10 @@ def test_a_key_that_was_destroyed_here_is_not_said_to_be_there(hsm_station, offi
     assert (taken.status, [row["registrationId"] for row in taken.json]) == (0, [name]), taken
 
 
-@pytest.mark.parametrize("kind", ["tpm"])
-def test_a_tpm_goes_there_and_back_unverified(station, office, tpm, tmp_path, kind):
-    profile = station.profile(kind)
+@pytest.mark.parametrize("is_gone", [False, True], ids=["there", "gone"])
+def test_a_tpm_goes_there_and_back_unverified(station, office, tpm, tmp_path, is_gone):
+    """Its enrollment is not made again where it was deleted meanwhile."""
+    profile = station.profile("tpm")
     name = spool(station, profile, "STICK-T", "--tpm", tpm.tcti)
     of_station = public_key(station)
     bundle, receipt = tmp_path / "stick.bundle", tmp_path / "stick.receipt"
@@ -500,7 +501,12 @@ def test_a_tpm_goes_there_and_back_unverified(station, office, tpm, tmp_path, ki
     assert (sent.status, sent.json[0]["verified"]) == (0, False), sent
     taken = accept(station, receipt, office.home / "station.pub")
     assert (taken.status, taken.json[0]["verified"]) == (0, False), taken
+    if is_gone:
+        station.service.delete(name)
     back = station.provision(profile, "STICK-T", "--tpm", tpm.tcti)
+    if is_gone:
+        assert (back.status, back.cause, station.service.enrollments()) == (3, "E3109", []), back
+        return
     assert (back.status, back.json["verified"], back.json["registrationId"]) == (0, True, name), back
     assert evidence_of(back.json)["verification"]["verified"] is True
 
