@@ -1,5 +1,6 @@
 #include "provision-report.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 #include "muster/json.h"
@@ -28,8 +29,17 @@ const struct column provision_columns[PROVISION_COLUMN_COUNT] = {
 	{ "seconds", "SECONDS", true, false },
 };
 
+static void board_done(struct failed_board *board)
+{
+	free(board->serial);
+	free(board->registration_id);
+}
+
 void provision_report_done(struct provision_report *report)
 {
+	for (size_t i = 0; report->boards && i < report->failed; i++)
+		board_done(&report->boards[i]);
+	free(TAKE_PTR(report->boards));
 	cJSON_Delete(TAKE_PTR(report->rows));
 }
 
@@ -132,14 +142,82 @@ static bool take_row(struct provision_report *report, cJSON *object, struct must
 	       muster_fail_memory(err);
 }
 
-static void note_failure(struct provision_report *report, const struct station_result *result)
+/* -- Boards that are plugged in again -------------------------------------------------------------------------- */
+
+static bool is_same(const char *a, const char *b)
 {
+	return a && b && strcmp(a, b) == 0;
+}
+
+/* What it failed of before is no matter now. */
+static void forget_board(struct provision_report *report, const struct station_result *result)
+{
+	size_t kept = 0;
+
+	for (size_t i = 0; report->boards && i < report->failed; i++) {
+		struct failed_board *board = &report->boards[i];
+
+		if (!is_same(board->serial, result->serial) &&
+		    !is_same(board->registration_id, result->registration_id)) {
+			report->boards[kept++] = *board;
+			continue;
+		}
+		report->count--;
+		report->spooled -= board->failure.cause == CAUSE_DEVICE_SPOOLED;
+		board_done(board);
+	}
+	if (report->boards)
+		report->failed = kept;
+}
+
+static bool copy_name(char **target, const char *name)
+{
+	*target = name ? strdup(name) : NULL;
+	return !name || *target;
+}
+
+static bool remember_board(struct provision_report *report, const struct station_result *result,
+			   struct muster_error *err)
+{
+	struct failed_board *boards =
+		reallocarray(report->boards, report->failed + 1, sizeof(*boards));
+	struct failed_board board = { .failure = result->failure };
+
+	if (!boards)
+		return muster_fail_memory(err);
+	report->boards = boards;
+	if (!copy_name(&board.serial, result->serial) ||
+	    !copy_name(&board.registration_id, result->registration_id)) {
+		board_done(&board);
+		return muster_fail_memory(err);
+	}
+	boards[report->failed] = board;
+	return true;
+}
+
+static void sum_up_boards(struct provision_report *report)
+{
+	report->differ = false;
+	if (report->failed > 0)
+		report->failure = report->boards[0].failure;
+	for (size_t i = 1; i < report->failed; i++)
+		report->differ |= report->boards[i].failure.code != report->failure.code;
+}
+
+/* -- All that come ----------------------------------------------------------------------------------------------- */
+
+static bool note_failure(struct provision_report *report, const struct station_result *result,
+			 struct muster_error *err)
+{
+	if (report->is_endless && !remember_board(report, result, err))
+		return false;
 	if (report->failed++ == 0)
 		report->failure = result->failure;
 	report->differ |= report->failure.code != result->failure.code;
 	report->spooled += result->failure.cause == CAUSE_DEVICE_SPOOLED;
 	if (!report->is_single && result->failure.cause != CAUSE_DEVICE_SPOOLED)
 		output_failure(result->socket ? result->socket : result->device, &result->failure);
+	return true;
 }
 
 /* A device that got a key nowhere but in its enrollment cannot use it. */
@@ -150,7 +228,7 @@ static void note_keys(const struct provision_report *report, const struct statio
 	    strcmp(result->attestation, "symmetricKey") != 0)
 		return;
 	fprintf(stderr,
-		"muster: %s: its keys were written nowhere; --out DIR or --key-fd N says where to, "
+		"muster: %s: this run wrote its keys nowhere; --out DIR or --key-fd N says where to, "
 		"and muster key derive makes them again\n",
 		PRINTABLE(result->device));
 }
@@ -161,9 +239,10 @@ bool provision_report_add(void *context, struct station_result *result, struct m
 	CLEANUP(station_result_done) struct station_result own = *result;
 	CLEANUP(cJSON_freep) cJSON *object = NULL;
 
+	forget_board(report, &own);
 	report->count++;
-	if (own.failure.code != MUSTER_OK)
-		note_failure(report, &own);
+	if (own.failure.code != MUSTER_OK && !note_failure(report, &own, err))
+		return false;
 	if (report->is_single && report->failed > 0 && own.failure.cause != CAUSE_DEVICE_SPOOLED)
 		return true;
 	note_keys(report, &own);
@@ -196,6 +275,8 @@ bool provision_report_end(struct provision_report *report, struct muster_error *
 	if (report->rows && !output_print(stdout, report->output, report->rows, provision_columns,
 					  ARRAY_SIZE(provision_columns), err))
 		return false;
+	if (report->boards)
+		sum_up_boards(report);
 	if (report->failed == 0)
 		return true;
 	if (report->spooled == report->failed && !report->is_single)

@@ -5,6 +5,13 @@
 
 #include "cli-internal.h"
 
+/* That a watch told of and that was not plugged in again since. */
+struct failed_board {
+	char *serial;          /* or NULL */
+	char *registration_id; /* or NULL: neither, and it is never known again */
+	struct muster_error failure;
+};
+
 struct provision_report {
 	enum output_format output;
 	bool is_single;  /* one device: it is printed alone, and its failure is that of the run */
@@ -12,8 +19,9 @@ struct provision_report {
 	bool is_quiet;   /* only results and failures */
 	bool has_key_fd; /* the caller gets the keys of devices */
 	bool is_mute;    /* on standard output, where nothing else is printed then */
-	struct output_rows stream; /* then */
-	cJSON *rows;               /* those not printed yet */
+	struct output_rows stream;   /* then */
+	cJSON *rows;                 /* those not printed yet */
+	struct failed_board *boards; /* all that failed; only when it is endless */
 	size_t count, failed;
 	size_t spooled;              /* of those that failed: they only wait to be sent */
 	struct muster_error failure; /* the first */

@@ -7,6 +7,7 @@ import subprocess
 
 import pytest
 
+from lib.batch import restart
 from lib.bench import EMPTY, Bench, port
 from lib.mock_machine import MockMachine
 from lib.program import SANITIZER_REPORT, environment
@@ -120,6 +121,21 @@ def test_a_board_that_is_unplugged_in_mid_job_is_one_failure(bench, make_bench):
     assert watch.row()["state"] == "enrolled"
     status, rest = watch.stop(signal.SIGINT)
     assert (status, rest) == (4, []) and "E2112" in watch.said, watch.said
+
+
+def test_a_board_that_passes_when_it_is_plugged_in_again_has_not_failed(bench, make_bench):
+    make_bench(2)
+    restart(bench.station, "--fault", "put:status=400:count=2")
+    watch = Watch(bench, bench.station.profile("tpm", EMPTY))
+    bench.machine.plug(1, port(1))
+    bench.machine.plug(2, port(2))
+    rows = [watch.row(), watch.row()]
+    assert {row["state"] for row in rows} == {"failed"}, rows
+    bench.machine.unplug(1)
+    bench.machine.plug(1, port(1))
+    assert watch.row()["state"] == "enrolled"
+    status, rest = watch.stop()
+    assert (status, rest) != (0, []) and "1 of 2 devices failed" in watch.said, watch.said
 
 
 def test_what_udev_could_not_tell_is_looked_for(bench, make_bench):
