@@ -101,19 +101,19 @@ static bool pick_one(const struct choice *choice, bool is_officer,
 
 /* -- What the token says --------------------------------------------------------------------------------------- */
 
-/* Whether there is such a token at all is no matter: it may be known from before. */
+/* Whether there is such a token at all is no matter: it may be known from before. ret_unseen: why it could not be looked at. */
 static bool look_at_token(const struct choice *choice, const char *named,
-			  struct token_facts *ret_token, struct muster_error *err)
+			  struct token_facts *ret_token, struct muster_error *ret_unseen,
+			  struct muster_error *err)
 {
 	CLEANUP(visit_done) struct visit visit = { 0 };
-	struct muster_error nobody;
 	CLEANUP(freep)
 	char *text =
 		text_has_prefix(named, "pkcs11:") ? strdup(named) : token_uri_format(&choice->uri);
 
 	if (!text)
 		return muster_fail_memory(err);
-	if (!visit_open(&visit, text, &nobody))
+	if (!visit_open(&visit, text, ret_unseen))
 		return true;
 	*ret_token = visit.token;
 	visit.token = (struct token_facts){ 0 };
@@ -128,12 +128,20 @@ static bool reports_a_wrong_pin(const struct candidate *present)
 }
 
 static bool fail_nothing(const struct choice *choice, const char *named, bool is_officer,
-			 struct muster_error *err)
+			 const struct muster_error *unseen, struct muster_error *err)
 {
-	return muster_fail(err, CAUSE_TOKEN_NOT_FOUND,
-			   "no refused %s is remembered for token '%s', and it reports none",
-			   is_officer ? "SO-PIN" : "PIN",
-			   PRINTABLE(choice->uri.token ? choice->uri.token : named));
+	const char *pin = is_officer ? "SO-PIN" : "PIN";
+	const char *token = PRINTABLE(choice->uri.token ? choice->uri.token : named);
+
+	if (unseen->code == MUSTER_OK)
+		return muster_fail(
+			err, CAUSE_TOKEN_NOT_FOUND,
+			"no refused %s is remembered for token '%s', and it reports none", pin,
+			token);
+	return muster_fail(
+		err, CAUSE_TOKEN_NOT_FOUND,
+		"no refused %s is remembered for token '%s', which could not be asked itself: %s",
+		pin, token, unseen->message);
 }
 
 /* -- All of it --------------------------------------------------------------------------------------------------- */
@@ -168,9 +176,10 @@ bool station_pin_acknowledge(const char *token, bool is_officer, char **ret_word
 	CLEANUP(choice_done) struct choice choice = { 0 };
 	CLEANUP(candidate_done) struct candidate present = { .is_officer = is_officer };
 	const struct candidate *chosen = NULL;
+	struct muster_error unseen = { 0 };
 
 	if (!parse_token(token, &choice.uri, err) || !pin_remembered(consider, &choice, err) ||
-	    !look_at_token(&choice, token, &present.token, err))
+	    !look_at_token(&choice, token, &present.token, &unseen, err))
 		return false;
 	if (reports_a_wrong_pin(&present))
 		return allow(&present, ret_words, err);
@@ -179,6 +188,7 @@ bool station_pin_acknowledge(const char *token, bool is_officer, char **ret_word
 	if (chosen)
 		return allow(chosen, ret_words, err);
 	present.is_officer = true;
-	return reports_a_wrong_pin(&present) ? allow(&present, ret_words, err)
-					     : fail_nothing(&choice, token, is_officer, err);
+	return reports_a_wrong_pin(&present)
+		       ? allow(&present, ret_words, err)
+		       : fail_nothing(&choice, token, is_officer, &unseen, err);
 }
