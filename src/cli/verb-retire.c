@@ -20,7 +20,7 @@ static const struct option_row rows[] = {
 	  offsetof(struct retire_options, terms.reason), NULL, NULL, 0 },
 	{ 0, "disable", NULL, OPTION_FLAG, NULL, "Keep the enrollment, disabled; only the registration record goes",
 	  offsetof(struct retire_options, terms.keeps_disabled), NULL, NULL, 0 },
-	{ 0, "force", NULL, OPTION_FLAG, NULL, "Also when others wrote the enrollment, or it is gone; another board's is left as it is",
+	{ 0, "force", NULL, OPTION_FLAG, NULL, "Also when others wrote the enrollment, or it is gone; another board's or service's is left as it is",
 	  offsetof(struct retire_options, terms.force), NULL, NULL, 0 },
 	JOURNAL_ROW(struct retire_options),
 	OPERATOR_ROW(struct retire_options, terms.operator_name),
@@ -69,7 +69,7 @@ static bool run(const struct invocation *call, struct muster_error *err)
 	CLEANUP(journal_freep) struct journal *journal = NULL;
 	CLEANUP(journal_device_done) struct journal_device device = { 0 };
 	CLEANUP(service_done) struct service service = { 0 };
-	const char *end;
+	struct station_retired end;
 
 	if (!options->terms.reason || text_is_blank(options->terms.reason))
 		return muster_fail(err, CAUSE_USAGE, "'muster retire' needs --reason TEXT");
@@ -78,9 +78,9 @@ static bool run(const struct invocation *call, struct muster_error *err)
 	    !service_open(&options->login, &service, err) ||
 	    !station_retire(journal, &device, &options->terms, service.client, &end, err))
 		return false;
-	if (end && !call->is_quiet)
-		fprintf(stderr, "muster: enrollment '%s' was kept disabled until now and is %s\n",
-			PRINTABLE(device.registration_id), end);
+	if (end.before && !call->is_quiet)
+		fprintf(stderr, "muster: enrollment '%s' was %s until now and is %s\n",
+			PRINTABLE(device.registration_id), end.before, end.now);
 	tell_of_key(call, &device);
 	return print(call, journal, device.registration_id, err);
 }

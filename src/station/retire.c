@@ -20,12 +20,16 @@ struct retiring {
 	const struct station_retirement *terms;
 	struct dps_client *client;
 	struct who who;
-	cJSON *evidence; /* of its release; NULL: the journal has none */
-	cJSON *found;    /* the enrollment; NULL: the service has none */
-	bool is_begun;   /* an earlier run meant to do it, at this service */
-	bool is_kept;    /* it is retired, and its enrollment was kept disabled */
-	char *kept_etag; /* with which it was kept; NULL: not known */
-	char *new_etag;  /* with which this run keeps it */
+	cJSON *evidence;   /* of its release; NULL: the journal has none */
+	cJSON *found;      /* the enrollment; NULL: the service has none */
+	bool is_elsewhere; /* it was released into another service */
+	bool is_begun;     /* an earlier run meant to do it, at this service, and has no outcome */
+	bool begun_keeps;  /* it meant to disable the enrollment */
+	char *begun_etag;  /* which that had then; NULL: not known */
+	bool is_left;      /* it is retired, and nobody looked at its enrollment here */
+	bool is_kept;      /* it has ended, and its enrollment was kept disabled */
+	char *kept_etag;   /* with which it was kept; NULL: not known */
+	char *new_etag;    /* with which this run keeps it */
 };
 
 static void retiring_done(struct retiring *retiring)
@@ -33,6 +37,7 @@ static void retiring_done(struct retiring *retiring)
 	who_done(&retiring->who);
 	cJSON_Delete(retiring->evidence);
 	cJSON_Delete(retiring->found);
+	free(retiring->begun_etag);
 	free(retiring->kept_etag);
 	free(retiring->new_etag);
 }
@@ -48,38 +53,66 @@ static bool copy_etag(char **target, const cJSON *from, struct muster_error *err
 	return !etag || *target || muster_fail_memory(err);
 }
 
+/* One that came back in vain has ended again. */
+static bool has_ended(const struct journal_device *device)
+{
+	return device->state == JOURNAL_RETIRED || device->state == JOURNAL_FAILED;
+}
+
 /* Of one that is retired the last outcome says what became of its enrollment. */
 static bool take_outcome(struct retiring *retiring, const cJSON *body, struct muster_error *err)
 {
 	const char *word = json_text(body, "enrollment");
 
-	retiring->is_kept =
-		retiring->device->state == JOURNAL_RETIRED && word && strcmp(word, "disabled") == 0;
+	retiring->is_begun = false;
+	retiring->is_kept = has_ended(retiring->device) && word && strcmp(word, "disabled") == 0;
+	retiring->is_left = retiring->device->state == JOURNAL_RETIRED && word &&
+			    strcmp(word, "elsewhere") == 0;
 	return copy_etag(&retiring->kept_etag, retiring->is_kept ? body : NULL, err);
 }
 
-/* What was kept stays so while the device comes back in vain, and is given up then: one that is retired has more attempts. */
+static bool take_intent(struct retiring *retiring, const cJSON *body, struct muster_error *err)
+{
+	const char *host = json_text(body, "host"), *effect = json_text(body, "effect");
+
+	if (!host || strcmp(host, dps_client_host(retiring->client)) != 0)
+		return true;
+	retiring->is_begun = true;
+	retiring->begun_keeps = effect && strcmp(effect, "disable") == 0;
+	return copy_etag(&retiring->begun_etag, body, err);
+}
+
+/* A person gave it up, and what it has at the service was not asked for. */
+static void take_decision(struct retiring *retiring, const cJSON *body)
+{
+	const char *word = json_text(body, "resolved");
+
+	if (word && retiring->device->state == JOURNAL_RETIRED)
+		retiring->is_left = strcmp(word, journal_state_name(JOURNAL_RETIRED)) == 0;
+}
+
+/* What was kept stays so while the device comes back in vain, and is given up then: one that has ended has more attempts. */
 static bool is_of_this_end(const struct journal_device *device, const struct journal_entry *entry)
 {
-	return strcmp(entry->stage, RETIRE_STAGE) == 0 &&
-	       (device->state == JOURNAL_RETIRED || entry->attempt == device->attempt);
+	return has_ended(device) || entry->attempt == device->attempt;
 }
 
 static bool take_entry(void *context, const struct journal_entry *entry, struct muster_error *err)
 {
 	CLEANUP(cJSON_freep) cJSON *body = NULL;
 	struct retiring *retiring = context;
-	const char *host;
+	bool is_decision = strcmp(entry->stage, OUTBOX_STAGE) == 0;
 
-	if (!is_of_this_end(retiring->device, entry))
+	if ((!is_decision && strcmp(entry->stage, RETIRE_STAGE) != 0) ||
+	    !is_of_this_end(retiring->device, entry))
 		return true;
 	if (!json_parse(entry->body, strlen(entry->body), "a journal entry", &body, err))
 		return false;
-	if (entry->kind == JOURNAL_OUTCOME)
-		return take_outcome(retiring, body, err);
-	host = json_text(body, "host");
-	retiring->is_begun = retiring->is_begun ||
-			     (host && strcmp(host, dps_client_host(retiring->client)) == 0);
+	if (is_decision)
+		take_decision(retiring, body);
+	else
+		return entry->kind == JOURNAL_OUTCOME ? take_outcome(retiring, body, err)
+						      : take_intent(retiring, body, err);
 	return true;
 }
 
@@ -89,9 +122,30 @@ static bool look_back(struct retiring *retiring, struct muster_error *err)
 				   retiring, err);
 }
 
+static size_t name_length(const char *host)
+{
+	return strcspn(host, ":");
+}
+
+/* A service may be at another port since, but not under another name. */
+static bool look_where(struct retiring *retiring, struct muster_error *err)
+{
+	const char *here = dps_client_host(retiring->client), *there;
+
+	if (!evidence_find(retiring->journal, retiring->device->registration_id,
+			   &retiring->evidence, err))
+		return false;
+	there = json_text(retiring->evidence, "service");
+	retiring->is_elsewhere = there && *there &&
+				 (name_length(there) != name_length(here) ||
+				  strncasecmp(there, here, name_length(there)) != 0);
+	return true;
+}
+
 static bool read_enrollment(struct retiring *retiring, struct muster_error *err)
 {
-	return dps_enrollment_fetch(retiring->client, retiring->device->registration_id,
+	return retiring->is_elsewhere ||
+	       dps_enrollment_fetch(retiring->client, retiring->device->registration_id,
 				    &retiring->found, err) ||
 	       err->cause == CAUSE_ENROLLMENT_NOT_FOUND;
 }
@@ -131,6 +185,16 @@ static bool is_of_our_version(const struct retiring *retiring)
 	       (!json_get(retiring->evidence, "enrollment") || is_of_our_attempt(retiring));
 }
 
+/* Nobody wrote it since, but for the run that was cut off. */
+static bool is_as_begun(const struct retiring *retiring)
+{
+	const char *status = json_text(retiring->found, "provisioningStatus");
+
+	return !retiring->begun_etag ||
+	       is_same_text(json_text(retiring->found, "etag"), retiring->begun_etag) ||
+	       (retiring->begun_keeps && status && strcmp(status, "disabled") == 0);
+}
+
 /* A bulk's answer has no etags, and what the run that was cut off disabled has another one: there our attempt speaks. */
 static bool is_ours(const struct retiring *retiring)
 {
@@ -139,9 +203,10 @@ static bool is_ours(const struct retiring *retiring)
 
 	if (retiring->is_kept)
 		return is_still_kept(retiring);
-	return (!has_no_etag && is_of_our_version(retiring)) ||
-	       ((has_no_etag || retiring->is_begun) && attempt_known(retiring) &&
-		is_of_our_attempt(retiring));
+	if (!has_no_etag && is_of_our_version(retiring))
+		return true;
+	return (has_no_etag || retiring->is_begun) && attempt_known(retiring) &&
+	       is_of_our_attempt(retiring) && (!retiring->is_begun || is_as_begun(retiring));
 }
 
 /* Another attempt wrote it, or others an attestation of another kind. Without a mark they may have written over ours. */
@@ -156,27 +221,57 @@ static bool is_marked_otherwise(const struct retiring *retiring)
 	       (type && own && !text_equal_folded(type, own));
 }
 
+/* By its row, which has the key of its last attempt, or by the evidence of its release. */
+static bool is_own_key(const struct retiring *retiring, const char *digest)
+{
+	static const char *const names[] = { "ekSha256", "certificateSha256",
+					     "secondaryCertificateSha256" };
+	const cJSON *attestation = json_get(retiring->evidence, "attestation");
+
+	if (strcmp(digest, retiring->device->key_digest) == 0)
+		return true;
+	for (size_t i = 0; i < ARRAY_SIZE(names); i++)
+		if (is_same_text(digest, json_text(attestation, names[i])))
+			return true;
+	return false;
+}
+
+/* A certificate that was renewed at the service keeps our mark; another TPM is another board even so. */
+static bool may_be_renewed(const struct retiring *retiring)
+{
+	const char *type = json_text(json_get(retiring->found, "attestation"), "type");
+
+	return type && text_equal_folded(type, profile_attestation_word(PROFILE_X509)) &&
+	       attempt_known(retiring) && is_of_our_attempt(retiring);
+}
+
 /* The enrollment is another device's by now: a board that replaced this one. Where there is no key to tell, the mark does. */
 static bool is_of_another(const struct retiring *retiring)
 {
-	const char *own = retiring->device->key_digest;
 	char trusted[DPS_TRUSTED_MAX][SHA256_HEX_SIZE];
 	size_t count = retiring->found ? dps_enrollment_digests(retiring->found, trusted) : 0;
 
 	if (!retiring->found || is_ours(retiring))
 		return false;
-	if (count == 0 || !own)
+	if (count == 0 || !retiring->device->key_digest)
 		return is_marked_otherwise(retiring);
 	for (size_t i = 0; i < count; i++)
-		if (strcmp(trusted[i], own) == 0)
+		if (is_own_key(retiring, trusted[i]))
 			return false;
-	return true;
+	return !may_be_renewed(retiring);
 }
 
 static bool fail_found(const struct retiring *retiring, struct muster_error *err)
 {
 	const char *id = retiring->device->registration_id;
 
+	if (retiring->is_elsewhere)
+		return muster_fail(
+			err, CAUSE_SERVICE_CHANGED,
+			"retiring device '%s': it was enrolled at %s, and the login is for %s; --force "
+			"ends it here and leaves that enrollment as it is",
+			PRINTABLE(id), PRINTABLE(json_text(retiring->evidence, "service")),
+			PRINTABLE(dps_client_host(retiring->client)));
 	if (!retiring->found)
 		return muster_fail(
 			err, CAUSE_ENROLLMENT_NOT_FOUND,
@@ -199,10 +294,13 @@ static bool fail_found(const struct retiring *retiring, struct muster_error *err
 
 static bool check_found(const struct retiring *retiring, struct muster_error *err)
 {
-	bool is_settled = !retiring->found || is_of_another(retiring);
+	bool is_gone = !retiring->found && !retiring->is_elsewhere;
+	bool is_settled = is_gone || (retiring->found && is_of_another(retiring));
 
-	return retiring->terms->force || (is_settled && retiring->is_begun) ||
-	       (retiring->found && is_ours(retiring)) || fail_found(retiring, err);
+	return retiring->terms->force ||
+	       (is_settled && (retiring->is_begun || retiring->is_kept)) ||
+	       (is_gone && retiring->is_left) || (retiring->found && is_ours(retiring)) ||
+	       fail_found(retiring, err);
 }
 
 /* -- The journal ----------------------------------------------------------------------------------------------------- */
@@ -229,14 +327,15 @@ static bool append(struct retiring *retiring, enum journal_kind kind, const cJSO
 
 static const char *effect_of(const struct retiring *retiring)
 {
-	return is_of_another(retiring)           ? "none"
-	       : retiring->terms->keeps_disabled ? "disable"
-						 : "delete";
+	return retiring->is_elsewhere || is_of_another(retiring) ? "none"
+	       : retiring->terms->keeps_disabled                 ? "disable"
+								 : "delete";
 }
 
 static const char *what_is_done(const struct retiring *retiring)
 {
-	return !retiring->found                  ? "gone"
+	return retiring->is_elsewhere            ? "elsewhere"
+	       : !retiring->found                ? "gone"
 	       : is_of_another(retiring)         ? "replaced"
 	       : retiring->terms->keeps_disabled ? "disabled"
 						 : "deleted";
@@ -249,6 +348,7 @@ static bool intend(struct retiring *retiring, struct muster_error *err)
 	if (!body || !json_add_text(body, "effect", effect_of(retiring)) ||
 	    !json_add_text(body, "host", dps_client_host(retiring->client)) ||
 	    !json_add_text(body, "reason", retiring->terms->reason) ||
+	    !json_add_text(body, "etag", json_text(retiring->found, "etag")) ||
 	    (retiring->terms->force && !json_add_bool(body, "forced", true)))
 		return muster_fail_memory(err);
 	return journal_begin(retiring->journal, err) &&
@@ -283,7 +383,8 @@ static bool conclude(struct retiring *retiring, struct muster_error *err)
 	after.updated_ms = clock_wall_ms();
 	return journal_begin(retiring->journal, err) &&
 	       append(retiring, JOURNAL_OUTCOME, body, err) &&
-	       (retiring->is_kept || journal_device_put(retiring->journal, &after, err)) &&
+	       (retiring->device->state == JOURNAL_RETIRED ||
+		journal_device_put(retiring->journal, &after, err)) &&
 	       journal_commit(retiring->journal, err);
 }
 
@@ -313,6 +414,9 @@ static bool end_enrollment(struct retiring *retiring, struct muster_error *err)
 {
 	const char *id = retiring->device->registration_id;
 
+	if (retiring->is_elsewhere)
+		log_warning("enrollment '%s' at %s is left as it is, going on", PRINTABLE(id),
+			    PRINTABLE(json_text(retiring->evidence, "service")));
 	if (!retiring->found)
 		return true;
 	if (is_of_another(retiring)) {
@@ -331,32 +435,42 @@ static bool check_state(const struct retiring *retiring, struct muster_error *er
 {
 	const struct journal_device *device = retiring->device;
 
-	return device->state == JOURNAL_RELEASED || retiring->is_kept ||
+	return device->state == JOURNAL_RELEASED || retiring->is_kept || retiring->is_left ||
 	       muster_fail(err, CAUSE_NOT_RELEASED, "retiring device '%s', which is %s",
 			   PRINTABLE(device->registration_id), journal_state_name(device->state));
 }
 
+/* Nothing is left to be done. */
+static bool is_over(const struct retiring *retiring)
+{
+	return retiring->device->state == JOURNAL_RETIRED &&
+	       (retiring->is_kept ? retiring->terms->keeps_disabled : !retiring->is_left);
+}
+
 bool station_retire(struct journal *journal, const struct journal_device *device,
 		    const struct station_retirement *terms, struct dps_client *client,
-		    const char **ret_end, struct muster_error *err)
+		    struct station_retired *ret_end, struct muster_error *err)
 {
 	CLEANUP(retiring_done)
 	struct retiring retiring = {
 		.journal = journal, .device = device, .terms = terms, .client = client
 	};
 
-	*ret_end = NULL;
+	*ret_end = (struct station_retired){ 0 };
 	if (!journal_device_verify(journal, device, err) || !look_back(&retiring, err))
 		return false;
-	if (device->state == JOURNAL_RETIRED && (!retiring.is_kept || terms->keeps_disabled))
+	if (is_over(&retiring))
 		return true;
 	if (!(check_state(&retiring, err) &&
 	      who_is_here(&retiring.who, terms->operator_name, NULL, err) &&
-	      read_enrollment(&retiring, err) &&
-	      evidence_find(journal, device->registration_id, &retiring.evidence, err) &&
+	      look_where(&retiring, err) && read_enrollment(&retiring, err) &&
 	      check_found(&retiring, err) && intend(&retiring, err) &&
 	      end_enrollment(&retiring, err) && conclude(&retiring, err)))
 		return false;
-	*ret_end = retiring.is_kept ? what_is_done(&retiring) : NULL;
+	if (retiring.is_kept || retiring.is_left)
+		*ret_end = (struct station_retired){
+			.before = retiring.is_kept ? "kept disabled" : "left",
+			.now = what_is_done(&retiring),
+		};
 	return true;
 }

@@ -9,6 +9,7 @@ import pytest
 
 from lib import batch
 from lib.killer import choose, killer, points_of, recorder, was_killed
+from lib.software_token import write_secret
 from lib.tampering import link
 from test_offline import evidence_of, spool
 from test_outbox import restart
@@ -413,6 +414,107 @@ def test_a_device_that_waits_is_not_retired(station):
     done = retire(station, SERIAL)
     assert (done.status, done.cause) == (2, "E6020"), done
     assert "outbox resolve" in done.stderr
+
+
+def give_up(station, name, state="retired"):
+    done = station.muster("outbox", "resolve", name, "--as", state, "--reason", "scrap", "--journal", station.journal)
+    assert done.status == 0, done
+
+
+def test_what_is_at_the_service_of_a_device_that_was_given_up_goes(station):
+    """Nobody had looked for it."""
+    station.emulator.restart("--fault", "register:status=400")
+    station.renew_login()
+    assert station.provision(station.profile("derived-key"), SERIAL).status != 0
+    (name, row), = station.rows().items()
+    assert station.service.enrollment(name) and row["state"] == "parked"
+    give_up(station, name)
+    done = retire(station, name)
+    assert done.status == 0 and f"'{name}' was left until now and is deleted" in done.stderr, done
+    assert station.service.enrollment(name) is None
+    count = len(station.emulator.ledger())
+    assert retire(station, name).status == 0 and len(station.emulator.ledger()) == count
+
+
+def test_what_was_given_up_and_is_not_at_the_service_is_no_failure(station):
+    assert station.provision(station.profile("derived-key"), SERIAL, "--offline").status == 6
+    name, = station.rows()
+    give_up(station, name)
+    done = retire(station, name)
+    assert done.status == 0 and "is gone" in done.stderr and entries(station, name)[-1]["body"]["enrollment"] == "gone", done
+
+
+def test_what_was_kept_disabled_goes_also_when_its_device_failed_since(station):
+    name = released(station)
+    assert retire(station, name, "--disable").status == 0
+    station.emulator.restart("--fault", "put:status=403")
+    station.renew_login()
+    assert station.provision(station.profile("derived-key"), SERIAL).status == 5
+    assert station.rows()[name]["state"] == "failed"
+    done = retire(station, name)
+    assert (done.status, done.json["state"]) == (0, "retired") and "kept disabled until now and is deleted" in done.stderr, done
+    assert station.service.enrollment(name) is None
+
+
+def test_what_others_wrote_after_a_refused_retirement_is_not_deleted(station):
+    name = released(station)
+    batch.restart(station, "--fault", "delete:status=403")
+    assert retire(station, name).status == 5
+    batch.restart(station)
+    done = station.muster("enrollment", "update", "--eid", name, "--tags", '{"customer":"acme"}', "--login-file", station.login_file,
+                          "--ca-file", station.emulator.ca_file)
+    assert done.status == 0, done
+    done = retire(station, name)
+    assert (done.status, done.cause) == (7, "E5110") and station.service.enrollment(name), done
+    assert retire(station, name, "--force").status == 0 and station.service.enrollment(name) is None
+
+
+def test_a_service_of_another_name_is_not_asked(station):
+    """Neither for what it does not have nor for what it has."""
+    name = released(station)
+    login = write_secret(station.home / "elsewhere", station.login_file.read_text().replace("localhost", "127.0.0.1"))
+    there = station.service.enrollment(name)
+    arguments = [*("--reason", "x"), "--journal", station.journal, "--login-file", login, "--ca-file", station.emulator.ca_file, "-o", "json"]
+    refused = station.muster("retire", name, *arguments)
+    assert (refused.status, refused.cause) == (7, "E3105") and "127.0.0.1" in refused.stderr and "localhost" in refused.stderr, refused
+    done = station.muster("retire", name, "--force", *arguments)
+    assert done.status == 0 and "is left as it is" in done.stderr and station.service.enrollment(name) == there, done
+    assert entries(station, name)[-1]["body"]["enrollment"] == "elsewhere"
+    done = retire(station, name)
+    assert done.status == 0 and "was left until now and is deleted" in done.stderr and station.service.enrollment(name) is None, done
+
+
+def with_another_certificate(station, token, name):
+    """As when it was renewed at the service."""
+    renewed = station.home / "renewed.pem"
+    signed = station.muster("cert", "self-sign", "--token", token.uri, "--pin-file", token.pin_file, "--key", f"pkcs11:object={name}", "--subject",
+                            f"CN={name}", "--days", "400", "--out", renewed, "--journal", station.journal)
+    assert signed.status == 0, signed
+    done = station.muster("enrollment", "update", "--eid", name, "--cp", renewed, "--login-file", station.login_file, "--ca-file",
+                          station.emulator.ca_file)
+    assert done.status == 0, done
+
+
+def test_an_enrollment_whose_certificate_was_renewed_is_still_this_devices(hsm_station, token):
+    station = hsm_station
+    name = released(station, SERIAL, "hsm-x509", "--token", token.uri, "--pin-file", token.pin_file)
+    with_another_certificate(station, token, name)
+    done = retire(station, name)
+    assert (done.status, done.cause) == (7, "E5110") and "another device" not in done.stderr, done
+    assert retire(station, name, "--force").status == 0 and station.service.enrollment(name) is None
+
+
+def test_a_certificate_that_came_in_vain_does_not_hide_the_one_that_was_kept(hsm_station, token):
+    station, with_token = hsm_station, ("--token", token.uri, "--pin-file", token.pin_file)
+    name = released(station, SERIAL, "hsm-x509", *with_token)
+    assert retire(station, name, "--disable").status == 0
+    set_status(station, name, "enabled")
+    refused = station.provision(station.profile("hsm-x509"), SERIAL, *with_token)
+    assert (refused.status, refused.cause) == (7, "E3101"), refused
+    give_up(station, name)
+    done = retire(station, name)
+    assert (done.status, done.cause) == (7, "E5110") and station.service.enrollment(name), done
+    assert retire(station, name, "--force").status == 0 and station.service.enrollment(name) is None
 
 
 @pytest.mark.parametrize("reason", [(), ("--reason", "")])
