@@ -92,8 +92,8 @@ bool enroll_compose(struct job *job, struct muster_error *err)
 					   PRINTABLE(job->registration_id));
 	if (!job->was_released && !evidence_check_room(job, err))
 		return false;
-	if ((!job->was_released && !expiry_check(job, err)) || !spool_check(job, err) ||
-	    !release_check_keys(job, err) || !spool_renew(job, err))
+	if (!(job->was_released ? expiry_tell(job, err) : expiry_check(job, err)) ||
+	    !spool_check(job, err) || !release_check_keys(job, err) || !spool_renew(job, err))
 		return false;
 	forget_keys(job);
 	return true;

@@ -82,6 +82,20 @@ bool expiry_check(const struct job *job, struct muster_error *err)
 	return true;
 }
 
+bool expiry_tell(const struct job *job, struct muster_error *err)
+{
+	struct validity validity;
+
+	if (!expiry_read(job, &validity, err))
+		return false;
+	if (validity.until[0] && validity.until_ms <= clock_wall_ms())
+		log_warning(
+			"[E%u] a certificate of device '%s' expired at %s, and it cannot register with that "
+			"one; muster retire, then muster provision, make another, going on",
+			CAUSE_CERTIFICATE_EXPIRED, PRINTABLE(job->registration_id), validity.until);
+	return true;
+}
+
 bool expiry_is_cause(enum muster_cause cause)
 {
 	return cause == CAUSE_CERTIFICATE_EXPIRED || cause == CAUSE_CERTIFICATE_NOT_YET;

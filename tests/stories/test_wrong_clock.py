@@ -3,6 +3,7 @@ import pathlib
 
 import pytest
 
+from lib import batch
 from test_offline import offline, spool
 
 FAKETIME = next(pathlib.Path("/usr/lib").glob("*/faketime/libfaketime.so.1"), None)
@@ -84,3 +85,14 @@ def test_with_a_network_the_journal_of_a_clock_that_was_ahead_is_taken_up_again(
     spool(station, profile, "ahead-3")
     assert station.sync().status == 0
     assert {row["state"] for row in station.rows().values()} == {"released"}
+
+
+def test_a_released_device_whose_certificate_expired_since_is_told_of(station, token):
+    profile = station.profile("hsm-x509", {"attestation": {"x509": {"validDays": 2}}})
+    hardware = ["--token", token.uri, "--pin-file", token.pin_file]
+    assert station.provision(profile, "aged-1", *hardware).status == 0
+    for days, words in ((1, []), (3, ["E5184", "aged-1", "muster retire"])):
+        batch.restart(station, "--clock-offset", str(days * 86400))
+        done = station.provision(profile, "aged-1", *hardware, env=turn(station, f"+{days}d"))
+        assert (done.status, done.json["state"]) == (0, "already enrolled"), done
+        assert all(word in done.stderr for word in words) and ("expired" in done.stderr) == bool(words), done
