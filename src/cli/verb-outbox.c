@@ -186,8 +186,10 @@ static bool run_resolve(const struct invocation *call, struct muster_error *err)
 	struct station_decision decision = { options->reason, options->operator_name };
 	CLEANUP(journal_freep) struct journal *journal = NULL;
 	CLEANUP(journal_device_done) struct journal_device device = { 0 };
+	CLEANUP(journal_device_done) struct journal_device now = { 0 };
 	CLEANUP(cJSON_freep) cJSON *object = NULL;
 	enum journal_state state;
+	bool found;
 
 	if (!options->as || !options->reason || text_is_blank(options->reason) ||
 	    !journal_state_find(options->as, &state))
@@ -196,11 +198,11 @@ static bool run_resolve(const struct invocation *call, struct muster_error *err)
 			"'muster outbox resolve' needs --as failed or retired, and --reason TEXT");
 	if (!journal_verb_open_to_write(options->journal, &journal, err) ||
 	    !journal_verb_find(journal, 0, call->operands[0], &device, err) ||
-	    !station_outbox_resolve(journal, &device, state, &decision, err))
+	    !station_outbox_resolve(journal, &device, state, &decision, err) ||
+	    !journal_device_find(journal, JOURNAL_BY_REGISTRATION_ID, device.registration_id, &now,
+				 &found, err))
 		return false;
-	device.state = state;
-	device.cause = CAUSE_NONE;
-	object = journal_device_json(&device);
+	object = journal_device_json(&now);
 	return object ? result_print(call, object, err) : muster_fail_memory(err);
 }
 

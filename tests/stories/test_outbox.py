@@ -369,6 +369,7 @@ def test_a_decision_ends_the_waiting_and_is_recorded(station, state):
     assert outbox(station) == {}
     shown = station.muster("journal", "show", name, "--journal", station.journal, "-o", "json").json
     assert shown["state"] == state
+    assert {name: shown[name] for name in ("state", "operator", "updated")} == {name: done.json[name] for name in ("state", "operator", "updated")}
     [entry] = [entry for entry in shown["entries"] if entry["stage"] == "outbox"]
     assert (entry["operator"], entry["body"]) == ("linh", {"resolved": state, "reason": "scrapped"})
     verified = station.muster("journal", "verify", "--journal", station.journal)
