@@ -110,12 +110,14 @@ static bool put_row(const struct acceptance *acceptance, const struct journal_de
 		    const cJSON *answer, const char *evidence, const char *path,
 		    struct muster_error *err)
 {
+	const char *scope = json_text(json_get(answer, "evidence"), "idScope");
 	struct journal_device row = *before;
 	char digest[SHA256_HEX_SIZE];
 
 	row.state = JOURNAL_RELEASED;
 	row.stage = "release";
 	row.cause = CAUSE_NONE;
+	row.service = scope ? scope : before->service;
 	row.hub = json_text(answer, "hub");
 	row.verification = evidence_verification(json_get(answer, "evidence"));
 	row.etag = json_text(answer, "etag");

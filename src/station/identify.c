@@ -117,7 +117,7 @@ static struct known_claim claim_of(const struct job *job)
 	return claim;
 }
 
-/* Where its enrollment was sent to in the life that it has. */
+/* Where its enrollment was sent to, or is, in the life that it has. */
 struct place {
 	bool is_unknown; /* an older muster did not say */
 	char host[256];  /* the last one's; "" for none */
@@ -141,6 +141,25 @@ static void take_intent(struct sendings *sendings, const char *host)
 	sendings->last_was_refused = false;
 }
 
+/* It is where it was released, whoever sent it: also another station, or this one before its journal was lost. */
+static bool take_release(struct sendings *sendings, const cJSON *body, struct muster_error *err)
+{
+	const char *text = json_text(body, "evidence"), *host;
+	CLEANUP(cJSON_freep) cJSON *evidence = NULL;
+	struct place place = { 0 };
+
+	if (!text)
+		return true;
+	if (!json_parse(text, strlen(text), "the evidence", &evidence, err))
+		return false;
+	host = json_text(evidence, "service");
+	if (!host || !host[0])
+		return true;
+	snprintf(place.host, sizeof(place.host), "%s", host);
+	*sendings = (struct sendings){ .before = place, .last = place };
+	return true;
+}
+
 static bool take_sending(void *context, const struct journal_entry *entry, struct muster_error *err)
 {
 	struct sendings *sendings = context;
@@ -150,6 +169,8 @@ static bool take_sending(void *context, const struct journal_entry *entry, struc
 		return false;
 	if (life_ends(entry, body))
 		*sendings = (struct sendings){ 0 };
+	if (strcmp(entry->stage, stage_name(STAGE_RELEASE)) == 0 && entry->kind == JOURNAL_OUTCOME)
+		return take_release(sendings, body, err);
 	if (strcmp(entry->stage, stage_name(STAGE_ENROLL)) != 0)
 		return true;
 	if (entry->kind == JOURNAL_INTENT)

@@ -8,7 +8,10 @@ import subprocess
 
 import pytest
 
+from lib import batch
+from lib.dps import Service
 from lib.paths import RELEASE
+from lib.software_token import write_secret
 from lib.station import Station
 from lib.tls_server import WrongServer
 from lib.wait import wait_until
@@ -306,6 +309,27 @@ def test_sent_by_both_stations_is_one_enrollment(station, office, keys, tmp_path
     assert send(office, bundle, receipt, of_station, "--profile", profile).status == 0
     assert accept(station, receipt, of_office).json[0]["state"] == "already enrolled"
     assert [row["effect"] for row in station.emulator.effects("put", names[0])] == ["create"]
+
+
+@pytest.mark.parametrize("scope", [None, "0ne00000000"])
+def test_a_device_of_a_receipt_is_in_the_service_that_it_was_sent_to(station, office, keys, make_emulator, tmp_path, scope):
+    """Nothing was sent from here, whatever ID scope was typed here."""
+    profile, other = station.profile("derived-key", {"verify": "none"}), make_emulator(name="other")
+    work = ["provision", "--profile", profile, "--manifest", batch.manifest(station, ["one", "two"]), "--journal", station.journal, "--out",
+            station.out]
+    assert station.muster(*work, "--offline", *(["--id-scope", scope] if scope else [])).status == 6
+    assert office.provision(shutil.copy(profile, office.home), "OFFICE-1").status == 0
+    sent, receipt = there(station, office, tmp_path)
+    assert sent.status == 0, sent
+    assert accept(station, receipt, public_key(office)).status == 0
+    assert {row["service"] for row in station.rows().values()} == {station.emulator.id_scope}
+    elsewhere = write_secret(station.home / "elsewhere", other.connection_string + "\n")
+    for typed in ([], ["--id-scope", other.id_scope]):
+        done = station.muster(*work, "--login-file", elsewhere, "--ca-file", other.ca_file, *typed)
+        assert (done.status, done.cause) == (7, "E3105"), done
+    assert Service(other.connection_string, other.ca_file).enrollments() == []
+    back = station.muster(*work, "--login-file", station.login_file, "--ca-file", station.emulator.ca_file, "-o", "json")
+    assert (back.status, back.json["before"]) == (0, 2), back
 
 
 def test_a_changed_bundle_is_refused(station, office, keys, tmp_path):

@@ -13,6 +13,7 @@ from lib.ek_authority import EkAuthority
 from lib.software_token import write_secret
 from lib.tls_server import WrongServer
 from lib.wait import wait_until
+from test_journal_reconcile import lose_journal, reconcile
 from test_offline import offline
 
 SERIAL = "BAD-0001"
@@ -412,6 +413,19 @@ def test_manifest_of_another_service_without_any_id_scope(station, other):
     assert scopeless(station, *work, *here(station)).json["enrolled"] == 2
     assert_kept_from(other, scopeless(station, *work, *login_to(station, other)))
     assert scopeless(station, *work, *here(station)).json["before"] == 2
+
+
+@pytest.mark.parametrize("scope", [None, "typed"])
+def test_manifest_of_another_service_after_the_journal_was_lost(station, other, scope):
+    """No sending is in the journal then: the evidence says where they were released."""
+    profile, path = station.profile("derived-key", {"verify": "none"}), batch.manifest(station, batch.serials(2))
+    work = ["provision", "--profile", profile, "--manifest", path]
+    there, back = (["--id-scope", other.id_scope], ["--id-scope", station.emulator.id_scope]) if scope else ([], [])
+    assert scopeless(station, *work, *here(station), *back).json["enrolled"] == 2
+    lose_journal(station)
+    assert reconcile(station).json["released"] == 2
+    assert_kept_from(other, scopeless(station, *work, *login_to(station, other), *there))
+    assert scopeless(station, *work, *here(station), *back).json["before"] == 2
 
 
 # -- Journal and disk -------------------------------------------------------------------------------------------------
