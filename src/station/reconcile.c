@@ -69,6 +69,7 @@ static bool restore_lives(struct reconcile *reconcile, const struct evidence_lis
 	for (size_t i = 0; i < lives->count; i++) {
 		const struct evidence_kept *life = &lives->items[i];
 		struct remains former = { .registration_id = remains->registration_id,
+					  .host = remains->host,
 					  .is_former = true };
 		struct remains *its = i + 1 < lives->count ? &former : remains;
 
@@ -90,7 +91,9 @@ static bool restore(struct reconcile *reconcile, const char *id, struct evidence
 	CLEANUP(evidence_list_done) struct evidence_list lives = { 0 };
 	const struct evidence_source source = { .host = reconcile->host,
 						.index = reconcile->lines };
-	struct remains remains = { .registration_id = id, .enrollment = enrollment };
+	struct remains remains = { .registration_id = id,
+				   .host = reconcile->host,
+				   .enrollment = enrollment };
 	bool is_known = false;
 
 	if (!journal_device_find(reconcile->journal, JOURNAL_BY_REGISTRATION_ID, id, &known,

@@ -159,6 +159,7 @@ static bool append_intent(struct journal *journal, const struct remains *remains
 	CLEANUP(cJSON_freep) cJSON *body = cJSON_CreateObject();
 
 	if (!body || !json_add_text(body, "operation", "create") ||
+	    !json_add_text(body, "host", remains->host) ||
 	    !json_add_text(body, "attemptId", dps_enrollment_attempt(remains->enrollment)))
 		return muster_fail_memory(err);
 	return append(journal, remains, who, "enroll", JOURNAL_INTENT, TAKE_PTR(body), err);

@@ -10,6 +10,7 @@
 /* What is known of one device. */
 struct remains {
 	const char *registration_id; /* folded */
+	const char *host;            /* of the service that was read */
 	const cJSON *evidence;       /* or NULL */
 	const char *evidence_text;   /* the file's bytes */
 	const char *evidence_path;

@@ -428,6 +428,19 @@ def test_manifest_of_another_service_after_the_journal_was_lost(station, other, 
     assert scopeless(station, *work, *here(station), *back).json["before"] == 2
 
 
+def test_device_of_another_service_whose_evidence_was_lost_with_the_journal(station, other):
+    """What is restored as parked may be in the service that it was restored from."""
+    name = mistyped(station, SERIAL)
+    lose_journal(station)
+    station.out.mkdir(exist_ok=True)
+    assert reconcile(station).json["parked"] == 1
+    profile = station.profile("derived-key")
+    assert_kept_from(other, station.provision(profile, SERIAL, *place_of(station, other)))
+    unverified = station.profile("derived-key", {"verify": "none"}, name="unverified")
+    assert_kept_from(other, scopeless(station, "provision", "--profile", unverified, "--serial", SERIAL, *login_to(station, other)))
+    is_finished(station, name, station.provision(profile, SERIAL))
+
+
 # -- Journal and disk -------------------------------------------------------------------------------------------------
 
 def inject(station, error):
