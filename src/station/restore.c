@@ -202,6 +202,15 @@ static const char *etag_of(const struct remains *remains)
 							   : NULL;
 }
 
+/* A run writes the registration ID where there is none. */
+static const char *device_id_of(const struct remains *remains)
+{
+	const char *id =
+		json_text(remains->evidence ? remains->evidence : remains->enrollment, "deviceId");
+
+	return id ? id : remains->registration_id;
+}
+
 static bool put_row(struct journal *journal, const struct remains *remains, const struct who *who,
 		    struct muster_error *err)
 {
@@ -216,7 +225,7 @@ static bool put_row(struct journal *journal, const struct remains *remains, cons
 	struct journal_device row = {
 		.registration_id = remains->registration_id,
 		.serial = json_text(evidence, "serial"),
-		.device_id = json_text(evidence ? evidence : enrollment, "deviceId"),
+		.device_id = device_id_of(remains),
 		.service = json_text(evidence, "idScope"),
 		.attestation = type,
 		.key_digest = key,

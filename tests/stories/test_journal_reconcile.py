@@ -201,6 +201,23 @@ def test_a_cut_reconcile_goes_on(make_emulator, tmp_path):
     assert_restored(before, devices_of(station))
 
 
+def test_a_device_id_that_is_the_registration_id_is_claimed_again(station):
+    """Where nothing says so but the enrollment, in which it is left out."""
+    profile = station.profile("derived-key")
+    assert station.provision(profile, "X1").status == 0
+    for path in station.out.glob("*"):
+        path.unlink()
+    before = devices_of(station)["x1"]["deviceId"]
+    lose_journal(station)
+    assert reconcile(station).json["parked"] == 1
+    assert devices_of(station)["x1"]["deviceId"] == before == "x1"
+    manifest = station.home / "devices.csv"
+    manifest.write_text("serial,deviceId\nY1,x1\n")
+    done = batch.provision(station, manifest, profile=profile)
+    assert (done.status, done.cause) == (7, "E3110"), done
+    assert station.provision(profile, "X1").json["verified"] is True
+
+
 def test_evidence_of_another_service_does_not_count(station, make_emulator):
     assert station.provision(station.profile("derived-key"), "A17-0042").status == 0
     lose_journal(station)
