@@ -97,6 +97,7 @@ struct station_reconcile_request {
 	struct dps_client *client;      /* the service that the devices are in */
 	const char *operator_name;      /* NULL: the login user */
 	bool needs_evidence;            /* of which there is none is left out */
+	bool again; /* also into one that an earlier call made and that was used since, or of another service */
 };
 
 /* How many devices were put into the journal, and as what. */
@@ -110,7 +111,7 @@ struct station_reconciliation {
 };
 
 /* Makes a journal again from the service's enrollments and the evidence files. Reads the service page by page and changes
- * nothing there. CAUSE_JOURNAL_EXISTS when there is a journal that did not begin so. */
+ * nothing there. CAUSE_JOURNAL_EXISTS when there is a journal that did not begin so or, unless that is meant, is in use. */
 bool station_reconcile(const struct station_reconcile_request *request,
 		       struct station_reconciliation *ret_reconciliation, struct muster_error *err)
 	MUST_CHECK;

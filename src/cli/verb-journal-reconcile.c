@@ -14,6 +14,7 @@ struct reconcile_options {
 	const char *evidence;
 	const char *operator_name;
 	bool evidence_only;
+	bool again;
 	struct login_options login;
 };
 
@@ -24,6 +25,8 @@ static const struct option_row rows[] = {
 	  offsetof(struct reconcile_options, evidence), "MUSTER_OUT", NULL, OPTION_ONCE },
 	{ 0, "evidence-only", NULL, OPTION_FLAG, NULL, "Leave out enrollments of which there is no evidence",
 	  offsetof(struct reconcile_options, evidence_only), NULL, NULL, 0 },
+	{ 0, "again", NULL, OPTION_FLAG, NULL, "Also into a journal that was made again before and is in use",
+	  offsetof(struct reconcile_options, again), NULL, NULL, 0 },
 	OPERATOR_ROW(struct reconcile_options, operator_name),
 	LOGIN_ROWS(struct reconcile_options, login),
 	{ 0 },
@@ -58,7 +61,8 @@ static bool run(const struct invocation *call, struct muster_error *err)
 	CLEANUP(freep) char *evidence = NULL;
 	CLEANUP(cJSON_freep) cJSON *object = NULL;
 	struct station_reconcile_request request = { .operator_name = options->operator_name,
-						     .needs_evidence = options->evidence_only };
+						     .needs_evidence = options->evidence_only,
+						     .again = options->again };
 	struct station_reconciliation result;
 
 	if (!journal_verb_path(options->journal, &journal, err) ||

@@ -3,6 +3,7 @@
  * is only an interruption. */
 #include <dirent.h>
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "muster/clock.h"
@@ -307,15 +308,69 @@ static bool record(struct reconcile *reconcile, cJSON *body, struct muster_error
 	       journal_commit(reconcile->journal, err);
 }
 
-static bool take_first(void *context, const struct journal_entry *entry, struct muster_error *err)
-{
-	bool *is_reconciled = context;
+/* How far earlier runs came with a journal. */
+struct progress {
+	bool is_ours;        /* it began so */
+	char host[256];      /* of the service that the last run read */
+	int64_t finished_at; /* the entry that says so; 0: it was cut off */
+};
 
-	(void)err;
-	if (entry->seq == 1)
-		*is_reconciled = strcmp(entry->stage, "journal") == 0 &&
-				 text_has_prefix(entry->body, "{\"reconcile\":");
+static bool says(const struct journal_entry *entry, const char *beginning)
+{
+	return strcmp(entry->stage, "journal") == 0 && text_has_prefix(entry->body, beginning);
+}
+
+static bool take_begin(struct progress *progress, const struct journal_entry *entry,
+		       struct muster_error *err)
+{
+	CLEANUP(cJSON_freep) cJSON *body = NULL;
+	const char *host;
+
+	if (!json_parse(entry->body, strlen(entry->body), "a journal entry", &body, err))
+		return false;
+	host = json_text(json_get(body, "reconcile"), "service");
+	snprintf(progress->host, sizeof(progress->host), "%s", host ? host : "");
+	progress->is_ours |= entry->seq == 1;
+	progress->finished_at = 0;
 	return true;
+}
+
+static bool take_progress(void *context, const struct journal_entry *entry,
+			  struct muster_error *err)
+{
+	struct progress *progress = context;
+
+	if (says(entry, "{\"reconcile\":"))
+		return take_begin(progress, entry, err);
+	if (says(entry, "{\"reconciled\":"))
+		progress->finished_at = entry->seq;
+	return true;
+}
+
+/* What other stations have enrolled since would come in as devices that wait here. */
+static bool check_use(const struct reconcile *reconcile, const struct progress *progress,
+		      const struct journal_head *head, struct muster_error *err)
+{
+	const char *path = reconcile->request->journal_path;
+
+	if (!progress->is_ours)
+		return muster_fail(err, CAUSE_JOURNAL_EXISTS,
+				   "'%s' is a journal with entries of its own", PRINTABLE(path));
+	if (reconcile->request->again)
+		return true;
+	if (!text_equal_folded(progress->host, reconcile->host))
+		return muster_fail(err, CAUSE_JOURNAL_EXISTS,
+				   "'%s' was made again from '%s', not from '%s'", PRINTABLE(path),
+				   PRINTABLE(progress->host), PRINTABLE(reconcile->host));
+	return progress->finished_at == 0 || progress->finished_at == head->seq ||
+	       muster_fail(err, CAUSE_JOURNAL_EXISTS,
+			   "'%s' was made again, and has been used since", PRINTABLE(path));
+}
+
+static bool goes_on(const struct reconcile *reconcile, const struct progress *progress)
+{
+	return progress->is_ours && progress->finished_at == 0 &&
+	       text_equal_folded(progress->host, reconcile->host);
 }
 
 /* Before there is a journal: a device that was parked for want of its evidence would not be looked at again. */
@@ -333,21 +388,18 @@ static bool open_evidence(struct reconcile *reconcile, struct muster_error *err)
 static bool open_journal(struct reconcile *reconcile, struct muster_error *err)
 {
 	const char *path = reconcile->request->journal_path;
+	struct progress progress = { 0 };
 	struct journal_head head;
-	bool is_reconciled = false;
-	size_t unused;
 
 	if (!journal_check_space(path, 1, err) ||
 	    !journal_open(path, JOURNAL_WRITE, &reconcile->journal, err) ||
 	    !journal_head(reconcile->journal, &head, err))
 		return false;
-	if (head.seq == 0)
-		return record(reconcile, begin_body(reconcile), err);
-	if (!journal_entries(reconcile->journal, NULL, 0, take_first, &is_reconciled, &unused, err))
+	if (head.seq > 0 &&
+	    (!journal_entries_all(reconcile->journal, NULL, take_progress, &progress, err) ||
+	     !check_use(reconcile, &progress, &head, err)))
 		return false;
-	return is_reconciled ||
-	       muster_fail(err, CAUSE_JOURNAL_EXISTS, "'%s' is a journal with entries of its own",
-			   PRINTABLE(path));
+	return goes_on(reconcile, &progress) || record(reconcile, begin_body(reconcile), err);
 }
 
 static void reconcile_done(struct reconcile *reconcile)

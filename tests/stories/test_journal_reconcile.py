@@ -218,6 +218,73 @@ def test_a_device_id_that_is_the_registration_id_is_claimed_again(station):
     assert station.provision(profile, "X1").json["verified"] is True
 
 
+def finished(station):
+    """A journal that reconcile has made, of one device; then another one comes to the service."""
+    assert station.provision(station.profile("derived-key"), "A17-0").status == 0
+    lose_journal(station)
+    assert reconcile(station).json["released"] == 1
+    other = Station(station.home / "other", station.emulator)
+    assert other.provision(other.profile("derived-key"), "THEIRS-1").status == 0
+
+
+def use(station):
+    """As soon as anything is written."""
+    assert station.muster("journal", "checkpoint", "--journal", station.journal).status == 0
+
+
+def test_a_journal_that_was_made_again_and_is_in_use_is_not_touched(station):
+    finished(station)
+    use(station)
+    before = station.journal.read_bytes()
+    done = reconcile(station)
+    assert (done.status, done.cause) == (11, "E6018") and "--again" in done.stderr, done
+    assert station.journal.read_bytes() == before
+    done = reconcile(station, "--again")
+    assert done.status == 0 and (done.json["known"], done.json["parked"]) == (1, 1), done
+
+
+def test_a_journal_that_was_made_again_and_not_used_since_can_be_made_once_more(station):
+    finished(station)
+    done = reconcile(station)
+    assert done.status == 0 and (done.json["known"], done.json["parked"]) == (1, 1), done
+
+
+def test_a_journal_that_was_made_again_takes_no_other_service_in_unasked(station, make_emulator):
+    """Not even unused, nor cut off."""
+    finished(station)
+    elsewhere = Station(station.home / "elsewhere", make_emulator("--fault", "query:status=400:count=1", name="elsewhere"))
+    elsewhere.journal = station.journal
+    before = station.journal.read_bytes()
+    for _ in range(2):
+        done = reconcile(elsewhere, evidence=station.out)
+        assert (done.status, done.cause) == (11, "E6018") and "--again" in done.stderr, done
+    assert station.journal.read_bytes() == before
+    done = reconcile(elsewhere, "--again", evidence=station.out)
+    assert (done.status, done.cause) == (1, "E5103"), done
+    assert reconcile(station).cause == "E6018"
+    assert reconcile(elsewhere, evidence=station.out).status == 0
+
+
+def test_a_second_reading_that_was_cut_goes_on(station):
+    """Whatever was written in between."""
+    finished(station)
+    use(station)
+    batch.restart(station, "--fault", "query:status=400:count=1")
+    done = reconcile(station, "--again")
+    assert (done.status, done.cause) == (1, "E5103"), done
+    use(station)
+    done = reconcile(station)
+    assert done.status == 0 and (done.json["known"], done.json["parked"]) == (1, 1), done
+
+
+def test_a_journal_of_its_own_is_not_touched_by_a_second_reading_either(station):
+    assert station.provision(station.profile("derived-key"), "A17-0042").status == 0
+    before = station.journal.read_bytes()
+    done = reconcile(station, "--again")
+    assert (done.status, done.cause) == (11, "E6018"), done
+    assert station.journal.read_bytes() == before
+
+
 def test_evidence_of_another_service_does_not_count(station, make_emulator):
     assert station.provision(station.profile("derived-key"), "A17-0042").status == 0
     lose_journal(station)
