@@ -17,8 +17,9 @@
 
 struct resumption {
 	struct job *job;
-	bool has_ended;  /* a life, and no other began yet */
-	bool is_derived; /* the key of the life that is read */
+	bool has_ended;        /* a life, and no other began yet */
+	int64_t ended_attempt; /* of that life, the last one */
+	bool is_derived;       /* the key of the life that is read */
 };
 
 static bool take_bytes(struct bytes *target, const char *text,
@@ -228,6 +229,13 @@ static bool is_derived(const char *attestation)
 	       text_equal_folded(attestation, profile_attestation_word(PROFILE_SYMMETRIC_KEY));
 }
 
+/* By the row of another attempt, which whatever a run does comes with. A run that ended before that says only why. */
+static bool begins_life(const struct resumption *resumption, const struct journal_entry *entry)
+{
+	return strcmp(entry->stage, JOURNAL_DEVICE_STAGE) == 0 &&
+	       entry->attempt != resumption->ended_attempt;
+}
+
 static bool take_entry(void *context, const struct journal_entry *entry, struct muster_error *err)
 {
 	static const struct {
@@ -250,7 +258,8 @@ static bool take_entry(void *context, const struct journal_entry *entry, struct 
 		forget(job);
 		job->is_derived_again = job->is_derived_again || resumption->is_derived;
 		resumption->has_ended = true;
-	} else if (strcmp(entry->stage, JOURNAL_DEVICE_STAGE) != 0) {
+		resumption->ended_attempt = entry->attempt;
+	} else if (begins_life(resumption, entry)) {
 		resumption->has_ended = false;
 	}
 	for (size_t i = 0; i < ARRAY_SIZE(takers); i++)

@@ -7,6 +7,7 @@ import pytest
 
 from lib.custodian import Custodian
 from lib.enrollment import EnrollmentDesk
+from test_outbox import resolve, restart
 from test_retire import retire
 
 SERIAL, NAME = "HX-1", "hx-1"
@@ -55,6 +56,29 @@ def test_the_same_token_after_a_retirement(hsm_station, token, profile):
         token.pkcs11_tool("--delete-object", "--type", kind, "--id", old)
     done, found = audit(hsm_station, token)
     assert (done.status, found) == (0, []), done
+
+
+def test_a_life_that_was_given_up_is_not_taken_up_again_by_a_run_that_came_to_nothing(hsm_station, token, profile):
+    """Who gave it up was mistaken: its enrollment is there, and trusts the key that is in the token."""
+    restart(hsm_station, "register:status=400")
+    assert provision(hsm_station, profile, token).status != 0
+    before = hsm_station.rows()[NAME]
+    assert before["state"] == "parked" and token.key_ids() == [before["keyId"]]
+    assert resolve(hsm_station, NAME, "--as", "failed", "--reason", "mistaken").status == 0
+    restart(hsm_station)
+    taken = {"deviceId": "unit-7"}
+    assert hsm_station.provision(hsm_station.profile("derived-key", taken), "D-1").status == 0
+    clash = hsm_station.profile("hsm-x509", taken, name="clash")
+    assert provision(hsm_station, clash, token).cause == "E3110"
+    done = provision(hsm_station, profile, token)
+    assert (done.status, done.cause) == (7, "E3101") and "same label" in done.stderr, done
+    row = hsm_station.rows()[NAME]
+    assert row["attemptId"] != before["attemptId"] and sorted(token.key_ids()) == sorted([before["keyId"], row["keyId"]])
+    hsm_station.service.delete(NAME)
+    # That one did get to it.
+    done = provision(hsm_station, profile, token)
+    assert done.status == 0 and hsm_station.rows()[NAME]["attemptId"] == row["attemptId"], done
+    assert key_of(done)["keyId"] == row["keyId"] and before["keyId"] in token.key_ids()
 
 
 def test_several_certificates_and_none_is_enrolled(hsm_station, token, profile):

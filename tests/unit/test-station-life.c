@@ -183,6 +183,28 @@ static void resumes_what_failed_by_itself_in_a_later_life(void **state)
 			      .attempt_id = "attempt-2" });
 }
 
+/* Nothing was done then: whatever is, puts a row. */
+static void a_run_that_never_got_to_it_begins_no_life(void **state)
+{
+	const struct event clash = { "identify",
+				     JOURNAL_OUTCOME,
+				     "{\"step\":\"look-up\",\"cause\":3110,\"message\":\"taken\"}",
+				     { 0 } };
+
+	(void)state;
+	check(&(struct life){ .events = { NOTED(SPOOLED_A), ROW(KEY_A, JOURNAL_PARKED, 1),
+					  GIVEN_UP("failed"), ROW(KEY_A, JOURNAL_FAILED, 1), clash,
+					  clash },
+			      .wait = STATION_WAITS_NOT,
+			      .attempt_id = "" });
+	check(&(struct life){ .events = { ROW(KEY_A, JOURNAL_PARKED, 1), GIVEN_UP("failed"),
+					  ROW(KEY_A, JOURNAL_FAILED, 1), clash, MEANT(SENT),
+					  ROW(KEY_B, JOURNAL_FAILED, 2), clash },
+			      .wait = STATION_WAITS_NOT,
+			      .attempt_id = "attempt-2",
+			      .may_exist = true });
+}
+
 static void retirement_alone_ends_a_life_of_its_own(void **state)
 {
 	const struct event meant = { "retire", JOURNAL_INTENT, "{\"effect\":\"delete\"}", { 0 } };
@@ -216,6 +238,7 @@ int main(void)
 		CASE(knows_nothing_of_the_life_before_when_cut),
 		CASE(keeps_what_came_after_a_decision),
 		CASE(resumes_what_failed_by_itself_in_a_later_life),
+		CASE(a_run_that_never_got_to_it_begins_no_life),
 		CASE(retirement_alone_ends_a_life_of_its_own),
 		CASE(note_of_another_key_does_not_count),
 	};
