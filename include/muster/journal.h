@@ -205,6 +205,10 @@ bool journal_device_find_former(struct journal *journal, enum journal_key key, c
 /* False with *err stops the walk. Must be quick: the reader's lock is held meanwhile. No writing inside. */
 typedef bool (*journal_device_fn)(void *context, const struct journal_device *device,
 				  struct muster_error *err);
+/* Every device that the value is of, live or not, by the index of that key. Not to be nested with another look by the same key. */
+bool journal_device_find_each(struct journal *journal, enum journal_key key, const char *value,
+			      journal_device_fn callback, void *context, struct muster_error *err)
+	MUST_CHECK;
 typedef bool (*journal_entry_fn)(void *context, const struct journal_entry *entry,
 				 struct muster_error *err);
 

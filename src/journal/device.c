@@ -294,21 +294,33 @@ static bool keep_best(struct journal *journal, sqlite3_stmt *statement, struct j
 	return code == SQLITE_DONE || journal_fail(journal, code, err, "looking for a device in");
 }
 
-bool journal_device_find(struct journal *journal, enum journal_key key, const char *value,
-			 struct journal_device *ret_device, bool *ret_found,
-			 struct muster_error *err)
+/* *ret_copy is what is looked for, for as long as the statement runs. */
+static bool bind_key(struct journal *journal, enum journal_key key, const char *value,
+		     sqlite3_stmt **ret_statement, char **ret_copy, struct muster_error *err)
 {
-	CLEANUP(freep) char *copy = strdup(value);
-	CLEANUP(statement_resetp)
 	sqlite3_stmt *statement = journal->statements[STATEMENT_DEVICE_BY + key - 1];
-	CLEANUP(journal_device_done) struct journal_device best = { 0 };
+	char *copy = strdup(value);
 
 	if (!copy)
 		return muster_fail_memory(err);
 	if (key == JOURNAL_BY_REGISTRATION_ID)
 		text_fold(copy);
 	statement_bind_text(statement, 1, copy);
-	if (!keep_best(journal, statement, &best, err))
+	*ret_statement = statement;
+	*ret_copy = copy;
+	return true;
+}
+
+bool journal_device_find(struct journal *journal, enum journal_key key, const char *value,
+			 struct journal_device *ret_device, bool *ret_found,
+			 struct muster_error *err)
+{
+	CLEANUP(freep) char *copy = NULL;
+	CLEANUP(statement_resetp) sqlite3_stmt *statement = NULL;
+	CLEANUP(journal_device_done) struct journal_device best = { 0 };
+
+	if (!bind_key(journal, key, value, &statement, &copy, err) ||
+	    !keep_best(journal, statement, &best, err))
 		return false;
 	*ret_found = best.storage != NULL;
 	if (*ret_found)
@@ -334,6 +346,17 @@ static bool walk(struct journal *journal, sqlite3_stmt *statement, journal_devic
 		return journal_fail(journal, code, err, "reading devices of");
 	*ret_count = count;
 	return true;
+}
+
+bool journal_device_find_each(struct journal *journal, enum journal_key key, const char *value,
+			      journal_device_fn callback, void *context, struct muster_error *err)
+{
+	CLEANUP(freep) char *copy = NULL;
+	CLEANUP(statement_resetp) sqlite3_stmt *statement = NULL;
+	size_t count;
+
+	return bind_key(journal, key, value, &statement, &copy, err) &&
+	       walk(journal, statement, callback, context, &count, err);
 }
 
 static bool page(struct journal *journal, enum statement which, const char *after,

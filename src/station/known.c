@@ -96,25 +96,31 @@ static bool is_elsewhere(const struct known_claim *claim, const struct journal_d
 }
 
 /* The hub has one device of that name, by its letters' case, whichever of the two comes there last. */
-static bool check_device_id(struct journal *journal, const struct known_claim *claim,
-			    struct muster_error *err)
+static bool check_other(void *context, const struct journal_device *other, struct muster_error *err)
 {
-	CLEANUP(journal_device_done) struct journal_device other = { 0 };
+	const struct known_claim *claim = context;
 	char when[RFC3339_SIZE];
-	bool found = false;
 
-	if (!claim->registration_id || !claim->device_id)
-		return true;
-	if (!find_live(journal, JOURNAL_BY_DEVICE_ID, claim->device_id, &other, &found, err))
-		return false;
-	return !found || is_same(claim, &other) || is_elsewhere(claim, &other) ||
+	return !journal_state_is_live(other->state) || is_same(claim, other) ||
+	       is_elsewhere(claim, other) ||
 	       muster_fail(err, CAUSE_DEVICE_ID_TAKEN,
 			   "device '%s' is to have the device ID '%s', which is that of the "
 			   "journal's device '%s' (serial '%s', %s since %s)",
 			   PRINTABLE(claim->registration_id), PRINTABLE(claim->device_id),
-			   PRINTABLE(other.registration_id),
-			   other.serial ? PRINTABLE(other.serial) : "none",
-			   journal_state_name(other.state), rfc3339_format(when, other.updated_ms));
+			   PRINTABLE(other->registration_id),
+			   other->serial ? PRINTABLE(other->serial) : "none",
+			   journal_state_name(other->state),
+			   rfc3339_format(when, other->updated_ms));
+}
+
+static bool check_device_id(struct journal *journal, const struct known_claim *claim,
+			    struct muster_error *err)
+{
+	struct known_claim copy = *claim;
+
+	return !claim->registration_id || !claim->device_id || !*claim->device_id ||
+	       journal_device_find_each(journal, JOURNAL_BY_DEVICE_ID, claim->device_id,
+					check_other, &copy, err);
 }
 
 bool known_check(struct journal *journal, const struct known_claim *claim, struct muster_error *err)

@@ -329,6 +329,24 @@ def test_under_the_device_id_of_one_that_waits_and_of_one_that_failed(station):
     assert done.status == 7 and "[E3110]" in done.stderr and station.rows()["sn-c"]["state"] == "failed", done
 
 
+def at_hub(station, number, serial):
+    """A run of one device, pump-1 at that hub."""
+    path = station.home / f"{serial}.csv"
+    path.write_text(f"serial,deviceId\n{serial},pump-1\n")
+    profile = station.profile("derived-key", {"registrationId": "{serial.lower}", "allocationPolicy": "static",
+                                              "iotHubs": [f"hub-{number}.azure-devices.net"]}, f"hub-{number}")
+    return batch.provision(station, path, profile=profile)
+
+
+def test_a_device_of_another_hub_does_not_hide_the_one_that_has_the_device_id(station):
+    for number, serial in ((1, "sn-a"), (2, "sn-b")):
+        assert at_hub(station, number, serial).status == 0
+    assert_taken(station, at_hub(station, 1, "sn-c"), "sn-c", "sn-a")
+    assert_taken(station, at_hub(station, 2, "sn-d"), "sn-d", "sn-b")
+    assert retire(station, "sn-a").status == 0
+    assert at_hub(station, 1, "sn-c").status == 0
+
+
 def test_a_device_id_is_free_at_another_hub_and_another_service(station, make_emulator):
     profiles = [station.profile("derived-key", {"registrationId": "{serial.lower}", "allocationPolicy": "static",
                                                 "iotHubs": [f"hub-{number}.azure-devices.net"]}, f"hub-{number}") for number in (1, 2)]

@@ -116,6 +116,44 @@ static void finds_devices_by_every_key(void **state)
 	journal_close(journal);
 }
 
+static bool add_name(void *context, const struct journal_device *device, struct muster_error *error)
+{
+	(void)error;
+	text_addf(context, "%s ", device->registration_id);
+	return true;
+}
+
+static void gives_every_device_of_a_name(void **state)
+{
+	static const struct {
+		const char *id, *device_id;
+		enum journal_state state;
+	} devices[] = {
+		{ "dev-1", "pump-1", JOURNAL_RELEASED },
+		{ "dev-2", "pump-2", JOURNAL_RELEASED },
+		{ "dev-3", "pump-1", JOURNAL_RETIRED },
+		{ "dev-4", "pump-1", JOURNAL_PARKED },
+	};
+	struct journal *journal = must_open(JOURNAL_WRITE);
+	CLEANUP(text_done) struct text names = TEXT_MAX(100);
+
+	(void)state;
+	must_begin(journal);
+	for (size_t i = 0; i < ARRAY_SIZE(devices); i++) {
+		struct journal_device device = device_of(devices[i].id, NULL);
+
+		device.device_id = devices[i].device_id;
+		device.state = devices[i].state;
+		must_put(journal, &device);
+	}
+	must_commit(journal);
+	for (int again = 0; again < 2; again++)
+		assert_true(journal_device_find_each(journal, JOURNAL_BY_DEVICE_ID, "pump-1",
+						     add_name, &names, &err));
+	assert_string_equal(names.data, "dev-1 dev-3 dev-4 dev-1 dev-3 dev-4 ");
+	journal_close(journal);
+}
+
 static void gives_a_key_to_one_live_device_only(void **state)
 {
 	struct journal *journal = must_open(JOURNAL_WRITE);
@@ -549,6 +587,7 @@ int main(void)
 		CASE(gives_back_a_device_as_it_was_put),
 		CASE(keeps_the_creation_time_when_a_device_changes),
 		CASE(finds_devices_by_every_key),
+		CASE(gives_every_device_of_a_name),
 		CASE(gives_a_key_to_one_live_device_only),
 		CASE(lists_the_unfinished),
 		CASE(lists_by_the_last_change_both_ways),
