@@ -165,19 +165,6 @@ static void copy_digest(char *out, size_t size, const char *text)
 	text_fold(out);
 }
 
-static bool find_by(struct journal *journal, enum journal_key key, const char *name,
-		    struct journal_device *ret_device, bool *ret_found, struct muster_error *err)
-{
-	char digest[JOURNAL_NAME_SIZE];
-
-	if (key != JOURNAL_BY_KEY_DIGEST && key != JOURNAL_BY_KEY_ID)
-		return journal_device_find(journal, key, name, ret_device, ret_found, err);
-	copy_digest(digest, sizeof(digest), name);
-	return journal_device_find(journal, key, digest, ret_device, ret_found, err) &&
-	       (*ret_found ||
-		journal_device_find_second(journal, key, digest, ret_device, ret_found, err));
-}
-
 static bool fail_ambiguous(const char *name, enum journal_key first_key,
 			   const struct journal_device *first, enum journal_key key,
 			   const struct journal_device *other, struct muster_error *err)
@@ -187,6 +174,42 @@ static bool fail_ambiguous(const char *name, enum journal_key first_key,
 			   PRINTABLE(name), journal_key_choices[first_key],
 			   PRINTABLE(first->registration_id), journal_key_choices[key],
 			   PRINTABLE(other->registration_id));
+}
+
+struct finding {
+	const char *name;
+	enum journal_key key;
+	const struct journal_device *device;
+};
+
+static bool check_other(void *context, const struct journal_device *other, struct muster_error *err)
+{
+	const struct finding *finding = context;
+
+	return !journal_state_is_live(other->state) ||
+	       strcmp(finding->device->registration_id, other->registration_id) == 0 ||
+	       fail_ambiguous(finding->name, finding->key, finding->device, finding->key, other,
+			      err);
+}
+
+/* What has ended is not meant where one is live; two that are, at two hubs say, can both be meant. */
+static bool find_by(struct journal *journal, enum journal_key key, const char *name,
+		    struct journal_device *ret_device, bool *ret_found, struct muster_error *err)
+{
+	struct finding finding = { name, key, ret_device };
+	char digest[JOURNAL_NAME_SIZE];
+	const char *value = name;
+
+	if (key == JOURNAL_BY_KEY_DIGEST || key == JOURNAL_BY_KEY_ID) {
+		copy_digest(digest, sizeof(digest), name);
+		value = digest;
+	}
+	if (!journal_device_find(journal, key, value, ret_device, ret_found, err))
+		return false;
+	if (*ret_found)
+		return journal_device_find_each(journal, key, value, check_other, &finding, err);
+	return value == name ||
+	       journal_device_find_second(journal, key, value, ret_device, ret_found, err);
 }
 
 static bool find_now(struct journal *journal, int by, const char *name,

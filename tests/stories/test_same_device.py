@@ -347,6 +347,21 @@ def test_a_device_of_another_hub_does_not_hide_the_one_that_has_the_device_id(st
     assert at_hub(station, 1, "sn-c").status == 0
 
 
+def test_what_two_devices_are_called_names_neither(station):
+    """Nothing is decided of the one that was changed last."""
+    for number, serial in ((1, "sn-a"), (2, "sn-b")):
+        assert at_hub(station, number, serial).status == 0
+    for done in (retire(station, "pump-1"), station.muster("journal", "show", "pump-1", "--journal", station.journal),
+                 station.muster("outbox", "resolve", "pump-1", "--as", "failed", "--reason", "x", "--journal", station.journal)):
+        assert (done.status, done.cause) == (2, "E6011") and all(f"'{name}'" in done.stderr for name in ("sn-a", "sn-b")), done
+    assert {row["state"] for row in station.rows().values()} == {"released"}
+    assert all(station.service.enrollment(name) for name in ("sn-a", "sn-b"))
+    # One that has ended is not meant.
+    assert retire(station, "sn-b").status == 0
+    done = retire(station, "pump-1")
+    assert done.status == 0 and done.json["registrationId"] == "sn-a", done
+
+
 def test_a_device_id_is_free_at_another_hub_and_another_service(station, make_emulator):
     profiles = [station.profile("derived-key", {"registrationId": "{serial.lower}", "allocationPolicy": "static",
                                                 "iotHubs": [f"hub-{number}.azure-devices.net"]}, f"hub-{number}") for number in (1, 2)]
