@@ -105,6 +105,8 @@ static bool remove_it(struct dps_client *client, struct removal *removal, struct
 	char what[200];
 
 	snprintf(what, sizeof(what), "deleting %s '%s'", removal->kind, PRINTABLE(removal->id));
+	if (!removal->if_match || !*removal->if_match)
+		return muster_fail(err, CAUSE_INTERNAL, "%s without an etag", what);
 	for (unsigned sends = 1;; sends++) {
 		CLEANUP(http_answer_done) struct http_answer answer = { 0 };
 		bool is_gone = false;

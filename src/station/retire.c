@@ -292,15 +292,36 @@ static bool fail_found(const struct retiring *retiring, struct muster_error *err
 		PRINTABLE(id), PRINTABLE(json_text(retiring->found, "lastUpdatedDateTimeUtc")));
 }
 
+/* NULL: the service did not say. */
+static const char *etag_found(const struct retiring *retiring)
+{
+	const char *etag = json_text(retiring->found, "etag");
+
+	return etag && *etag ? etag : NULL;
+}
+
+/* Others could write it between reading and ending it, and nobody would be asked. */
+static bool fail_unprotected(const struct retiring *retiring, struct muster_error *err)
+{
+	return muster_fail(
+		err, CAUSE_CLOUD_READ_INVALID,
+		"retiring device '%s': its enrollment was read without an etag, so that nothing "
+		"protects what others write meanwhile%s",
+		PRINTABLE(retiring->device->registration_id),
+		retiring->terms->keeps_disabled ? "" : "; --force deletes it all the same");
+}
+
 static bool check_found(const struct retiring *retiring, struct muster_error *err)
 {
 	bool is_gone = !retiring->found && !retiring->is_elsewhere;
 	bool is_settled = is_gone || (retiring->found && is_of_another(retiring));
 
-	return retiring->terms->force ||
-	       (is_settled && (retiring->is_begun || retiring->is_kept)) ||
-	       (is_gone && retiring->is_left) || (retiring->found && is_ours(retiring)) ||
-	       fail_found(retiring, err);
+	if (retiring->terms->force || (is_settled && (retiring->is_begun || retiring->is_kept)) ||
+	    (is_gone && retiring->is_left))
+		return true;
+	if (retiring->found && !is_settled && !etag_found(retiring))
+		return fail_unprotected(retiring, err);
+	return (retiring->found && is_ours(retiring)) || fail_found(retiring, err);
 }
 
 /* -- The journal ----------------------------------------------------------------------------------------------------- */
@@ -413,6 +434,7 @@ static bool disable(struct retiring *retiring, struct muster_error *err)
 static bool end_enrollment(struct retiring *retiring, struct muster_error *err)
 {
 	const char *id = retiring->device->registration_id;
+	const char *etag = etag_found(retiring);
 
 	if (retiring->is_elsewhere)
 		log_warning("enrollment '%s' at %s is left as it is, going on", PRINTABLE(id),
@@ -426,7 +448,8 @@ static bool end_enrollment(struct retiring *retiring, struct muster_error *err)
 	}
 	if (retiring->terms->keeps_disabled)
 		return disable(retiring, err);
-	return dps_enrollment_remove(retiring->client, id, json_text(retiring->found, "etag"), err);
+	/* Without one it was asked for by force. */
+	return dps_enrollment_remove(retiring->client, id, etag ? etag : "*", err);
 }
 
 /* -------------------------------------------------------------------------------------------------------------------- */

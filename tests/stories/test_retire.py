@@ -293,6 +293,24 @@ def test_what_others_wrote_is_not_deleted_unless_forced(station):
     assert station.service.enrollment(name) is None
 
 
+@pytest.mark.parametrize("ways", [(), ("--disable",)], ids=["deleted", "disabled"])
+@pytest.mark.parametrize("is_batch", [False, True], ids=["single", "batch"])
+def test_what_is_read_without_an_etag_is_not_ended_unless_forced(station, is_batch, ways):
+    """The row of a batch has none, which is normal; a service whose answer has none protects nothing."""
+    if is_batch:
+        assert batch.provision(station, batch.manifest(station, [SERIAL])).status == 0
+    name = SERIAL.lower() if is_batch else released(station)
+    restart(station, "get:garbage=no-etag", "delete:cut-before:count=1")
+    before = station.service.enrollment(name)
+    done = retire(station, name, *ways)
+    assert (done.status, done.cause) == (6, "E5121") and "without an etag" in done.stderr, done
+    assert station.service.enrollment(name) == before and entries(station, name) == []
+    assert station.rows()[name]["state"] == "released" and not station.emulator.effects("delete", name)
+    restart(station, "delete:cut-before:count=1", *([] if ways else ["get:garbage=no-etag"]))
+    assert retire(station, name, *ways, *([] if ways else ["--force"])).status == 0
+    assert (station.service.enrollment(name) or {}).get("provisioningStatus") == ("disabled" if ways else None)
+
+
 @pytest.mark.parametrize("before", [None, {"rack": 4}])
 def test_an_enrollment_that_lost_its_mark_is_still_this_devices(station, before):
     """Others wrote it, but no attempt: --force ends it, so that the board cannot register any more."""

@@ -10,6 +10,7 @@
 #include <signal.h>
 
 #include "muster/dps-client.h"
+#include "muster/dps-enrollment.h"
 
 #include "tls-server.h"
 
@@ -148,6 +149,22 @@ static void waits_as_long_as_it_is_told(void **state)
 	http_answer_done(&answer);
 }
 
+/* Without If-Match whatever is there would go, and nobody was asked. */
+static void deletes_nothing_without_an_etag(void **state)
+{
+	struct muster_error err;
+	struct bench bench;
+
+	(void)state;
+	open_bench(&bench, DEEDS(ANSWER));
+	assert_false(dps_enrollment_remove(bench.client, "dev-1", NULL, &err));
+	assert_int_equal(err.cause, CAUSE_INTERNAL);
+	assert_false(dps_record_remove(bench.client, "dev-1", "", &err));
+	assert_int_equal(err.cause, CAUSE_INTERNAL);
+	close_bench(&bench);
+	assert_int_equal(bench.server.requests, 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -157,6 +174,7 @@ int main(void)
 		cmocka_unit_test(writes_again_only_what_had_no_effect),
 		cmocka_unit_test(renews_once),
 		cmocka_unit_test(waits_as_long_as_it_is_told),
+		cmocka_unit_test(deletes_nothing_without_an_etag),
 	};
 
 	signal(SIGPIPE, SIG_IGN);
