@@ -85,6 +85,7 @@ static bool take_device(void *context, const struct journal_device *device,
 	if (waiting.what != STATION_WAITS_NETWORK || !device->profile_digest)
 		return true;
 	page->count++;
+	*row = (struct waiter){ 0 };
 	memcpy(row->kept, waiting.kept_profile, sizeof(row->kept));
 	return (copy(&row->registration_id, device->registration_id) &&
 		copy(&row->serial, device->serial) &&
@@ -95,12 +96,14 @@ static bool take_device(void *context, const struct journal_device *device,
 /* The next page that is not empty; count 0 at the end. */
 static bool page_turn(struct page *page, struct muster_error *err)
 {
+	char after[sizeof(page->last)];
 	size_t looked_at;
 
 	page_clear(page);
 	do {
-		if (!journal_unfinished(page->journal, page->last, take_device, page, &looked_at,
-					err))
+		/* The walk itself moves the last one on. */
+		memcpy(after, page->last, sizeof(after));
+		if (!journal_unfinished(page->journal, after, take_device, page, &looked_at, err))
 			return false;
 	} while (page->count == 0 && looked_at > 0);
 	return true;
