@@ -82,6 +82,17 @@ static bool wait_for_turn(struct dps_client *client, struct dps_budget_ticket *r
 	return true;
 }
 
+/* The turn of what did not leave is another's. */
+static bool authorize(struct dps_client *client, struct http_request *request,
+		      const struct dps_budget_ticket *ticket, struct muster_error *err)
+{
+	if (dps_credential_authorize(client->credential, client->http, request, err))
+		return true;
+	if (client->meter)
+		dps_meter_answer(client->meter, ticket, DPS_BUDGET_UNSENT, -1);
+	return false;
+}
+
 static bool send_once(struct dps_client *client, dps_client_build *build, void *context,
 		      struct http_answer *ret_answer, struct muster_error *err)
 {
@@ -90,8 +101,7 @@ static bool send_once(struct dps_client *client, dps_client_build *build, void *
 
 	if (!dps_credential_connect(client->credential, client->http, err) ||
 	    !build(context, dps_client_host(client), &request, err) ||
-	    !wait_for_turn(client, &ticket, err) ||
-	    !dps_credential_authorize(client->credential, client->http, &request, err) ||
+	    !wait_for_turn(client, &ticket, err) || !authorize(client, &request, &ticket, err) ||
 	    !http_fetch(client->http, &request, ret_answer, err))
 		return false;
 	if (client->meter)

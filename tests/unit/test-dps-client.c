@@ -9,10 +9,14 @@
 
 #include <signal.h>
 
+#include "muster/dps-budget.h"
 #include "muster/dps-client.h"
 #include "muster/dps-enrollment.h"
 
+#include "temporary.h"
 #include "tls-server.h"
+
+enum { WAITS_MAX = 100 };
 
 struct bench {
 	struct server server;
@@ -29,10 +33,23 @@ bool __wrap_http_wait(struct http *http, int64_t wait_ms, struct muster_error *e
 bool __wrap_http_wait(struct http *http, int64_t wait_ms, struct muster_error *err)
 {
 	(void)http;
-	(void)err;
 	waiting->waits++;
 	waiting->last_wait_ms = wait_ms;
-	return true;
+	return waiting->waits < WAITS_MAX ||
+	       muster_fail(err, CAUSE_INTERNAL, "it waits without end");
+}
+
+static bool has_no_token;
+
+bool __real_dps_credential_authorize(struct dps_credential *credential, struct http *http,
+				     struct http_request *request, struct muster_error *err);
+bool __wrap_dps_credential_authorize(struct dps_credential *credential, struct http *http,
+				     struct http_request *request, struct muster_error *err);
+bool __wrap_dps_credential_authorize(struct dps_credential *credential, struct http *http,
+				     struct http_request *request, struct muster_error *err)
+{
+	return has_no_token ? muster_fail(err, CAUSE_CLOUD_UNAUTHORIZED, "no token")
+			    : __real_dps_credential_authorize(credential, http, request, err);
 }
 
 static void open_bench(struct bench *bench, const enum deed deeds[DEEDS_MAX])
@@ -165,6 +182,30 @@ static void deletes_nothing_without_an_etag(void **state)
 	assert_int_equal(bench.server.requests, 0);
 }
 
+static void gives_back_the_turn_of_what_never_left(void **state)
+{
+	const struct dps_rate one_an_hour = { 1, 3600000 };
+	struct http_answer answer = { 0 };
+	struct dps_meter *meter;
+	struct muster_error err;
+	struct bench bench;
+
+	open_bench(&bench, DEEDS(ANSWER));
+	meter = dps_meter_open(*state, dps_client_host(bench.client), &one_an_hour, &err);
+	assert_non_null(meter);
+	dps_client_set_meter(bench.client, meter);
+	has_no_token = true;
+	assert_false(dps_client_fetch(bench.client, build_get, NULL, false, &answer, &err));
+	assert_int_equal(err.cause, CAUSE_CLOUD_UNAUTHORIZED);
+	has_no_token = false;
+	assert_true(dps_client_fetch(bench.client, build_get, NULL, false, &answer, &err));
+	assert_int_equal(answer.status, 200);
+	assert_int_equal(bench.waits, 0);
+	close_bench(&bench);
+	dps_meter_close(meter);
+	http_answer_done(&answer);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -174,6 +215,7 @@ int main(void)
 		cmocka_unit_test(writes_again_only_what_had_no_effect),
 		cmocka_unit_test(renews_once),
 		cmocka_unit_test(waits_as_long_as_it_is_told),
+		test_with_directory(gives_back_the_turn_of_what_never_left),
 		cmocka_unit_test(deletes_nothing_without_an_etag),
 	};
 
