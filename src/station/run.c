@@ -21,6 +21,7 @@
 #include "muster/identity.h"
 #include "muster/json.h"
 #include "recipient.h"
+#include "tpm-chip.h"
 #include "tpm-master.h"
 
 void run_done(struct run *run)
@@ -92,6 +93,8 @@ bool run_check_tpm(const struct run *run, const char *tcti, struct muster_error 
 		return muster_fail(err, CAUSE_TPM_TCTI_REFUSED,
 				   "profile '%s' is for TPM devices, and no TPM was named",
 				   PRINTABLE(run->profile.name));
+	if (!chip_check_name(tcti, err))
+		return false;
 	return run->may_use_network || !run_is_networked(tcti) ||
 	       muster_fail(err, CAUSE_TPM_TCTI_REFUSED,
 			   "TPM '%s' is reached over the network, which has to be allowed with "

@@ -1,10 +1,20 @@
 #include "tpm-chip.h"
 
 #include <stdio.h>
+#include <string.h>
+
+#include "muster/text.h"
 
 static void copy_words(const struct worker_message *reply, enum worker_field field, char out[65])
 {
 	snprintf(out, 65, "%s", worker_text(reply, field));
+}
+
+bool chip_check_name(const char *tcti, struct muster_error *err)
+{
+	return text_is_utf8(tcti, strlen(tcti)) ||
+	       muster_fail(err, CAUSE_TPM_TCTI_REFUSED, "the name of TPM '%s' is not UTF-8",
+			   PRINTABLE(tcti));
 }
 
 struct worker_deadlines chip_deadlines(const struct config *config)
@@ -51,7 +61,7 @@ bool chip_start(const char *tcti, struct chip *ret_chip, struct muster_error *er
 	CLEANUP(chip_close) struct chip chip = { 0 };
 
 	snprintf(chip.tcti, sizeof(chip.tcti), "%s", tcti);
-	if (!load_deadlines(&chip.deadlines, err) ||
+	if (!chip_check_name(tcti, err) || !load_deadlines(&chip.deadlines, err) ||
 	    !chip_spawn(&chip.deadlines, &chip.worker, err))
 		return false;
 	*ret_chip = chip;

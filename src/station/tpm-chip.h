@@ -15,6 +15,8 @@ struct chip {
 	char model[65];
 };
 
+/* Whether it can be sent to a worker, and written down: CAUSE_TPM_TCTI_REFUSED. */
+bool chip_check_name(const char *tcti, struct muster_error *err) MUST_CHECK;
 /* Those of muster.yaml. */
 struct worker_deadlines chip_deadlines(const struct config *config);
 /* A worker, and the request that opens a TPM in it. For jobs, which wait in the loop. */

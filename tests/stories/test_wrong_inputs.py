@@ -129,6 +129,13 @@ def test_tcti_that_is_not_named_fully(station):
     assert_refused(station, done, 2, "E2001")
 
 
+def test_tcti_that_is_no_text(station):
+    for done in (station.provision(station.profile("tpm"), SERIAL, "--tpm", b"swtpm:path=/tmp/s\xff"),
+                 station.muster("tpm", "show", "--tpm", b"swtpm:path=/tmp/s\xff")):
+        assert (done.status, done.cause) == (2, "E2001") and "is not UTF-8" in done.stderr, done
+    assert not station.journal.exists()
+
+
 # -- HSM ------------------------------------------------------------------------------------------------------------
 
 def provision_hsm(station, uri, pin_file):
