@@ -17,7 +17,7 @@ from lib.tls_server import WrongServer
 from lib.wait import wait_until
 from test_hooks import events
 from test_hsm_wrap import make_device
-from test_offline import evidence_of, offline, spool
+from test_offline import entries, evidence_of, offline, spool
 from test_outbox import outbox, resolve
 from test_retire import retire
 
@@ -268,6 +268,23 @@ def test_a_receipt_for_what_was_retired_before_says_so(station, office, keys, tm
     assert send(office, bundle, receipt, of_station, "--profile", profile).status == 0
     taken = accept(station, receipt, of_office)
     assert (taken.status, by_name(taken)) == (7, {name: ("retired", "E6021")}), taken
+
+
+def test_a_device_that_was_made_ready_twice_fits_the_receipt_for_either(station, office, empty_tpm, tmp_path):
+    """What the second time noted of the key is not what the first did, which made it; it is the same key."""
+    profile = station.profile("tpm", {"registrationId": "{serial.lower}", "attestation": {"tpm": {"certificate": "optional"}}})
+    manifest, bundle, receipt = station.home / "devices.csv", tmp_path / "stick.bundle", tmp_path / "stick.receipt"
+    manifest.write_text(f"serial,tpm\nSTICK-T,{empty_tpm.tcti}\n")
+    done = station.muster("provision", "--offline", "--profile", profile, "--manifest", manifest, "--verify", "none", "--journal",
+                          station.journal, "--out", station.out, "--id-scope", station.emulator.id_scope)
+    assert done.status == 6, done
+    assert export(station, bundle).status == 0
+    name = spool(station, profile, "STICK-T", "--tpm", empty_tpm.tcti)
+    assert [word in entries(station).replace("\\", "") for word in ('"ekMadeByStation":true', '"ekMadeByStation":false')] == [True, True]
+    sent = send(office, bundle, receipt, public_key(station), "--profile", shutil.copy(profile, office.home))
+    assert sent.status == 0, sent
+    taken = accept(station, receipt, public_key(office))
+    assert (taken.status, by_name(taken)) == (0, {name: ("enrolled", None)}), taken
 
 
 def test_a_receipt_of_what_was_not_sent_says_that_it_waits(station, office, keys, tmp_path):
