@@ -107,9 +107,11 @@ static bool append_note(const struct taking *taking, const cJSON *object, struct
 		      TAKE_PTR(body), err);
 }
 
+/* Attempts go on where the device was here before: what an earlier life did has the number of its own. */
 static bool put_row(const struct taking *taking, const cJSON *object, struct muster_error *err)
 {
-	const struct journal_device row = {
+	CLEANUP(journal_device_done) struct journal_device before = { 0 };
+	struct journal_device row = {
 		.registration_id = json_text(object, "registrationId"),
 		.serial = json_text(object, "serial"),
 		.device_id = json_text(object, "deviceId"),
@@ -128,7 +130,12 @@ static bool put_row(const struct taking *taking, const cJSON *object, struct mus
 		.stage = "enroll",
 		.updated_ms = clock_wall_ms(),
 	};
+	bool is_known;
 
+	if (!journal_device_find(taking->journal, JOURNAL_BY_REGISTRATION_ID, row.registration_id,
+				 &before, &is_known, err))
+		return false;
+	row.attempt = before.attempt;
 	return journal_device_put(taking->journal, &row, err);
 }
 

@@ -287,6 +287,20 @@ def test_a_device_that_was_made_ready_twice_fits_the_receipt_for_either(station,
     assert (taken.status, by_name(taken)) == (0, {name: ("enrolled", None)}), taken
 
 
+def test_retiring_goes_by_what_this_life_did(station, office, keys, tmp_path):
+    """The office had retired the device before a bundle brought it back; others deleted its enrollment since."""
+    (name,), profile, _, _ = prepared(station, office, 1)
+    assert office.provision(profile, "STICK-0").status == 0
+    assert retire(office, name).status == 0
+    assert resolve(station, name, "--as", "failed", "--reason", "another board").status == 0
+    assert spool(station, station.home / "derived-key.yaml", "STICK-0") == name
+    sent, _ = there(station, office, tmp_path)
+    assert sent.status == 0, sent
+    station.service.delete(name)
+    done = retire(office, name)
+    assert (done.status, done.cause, office.rows()[name]["state"]) == (3, "E5108", "released"), done
+
+
 def test_a_receipt_of_what_was_not_sent_says_that_it_waits(station, office, keys, tmp_path):
     names, profile, of_station, of_office = prepared(station, office)
     for path in (office.home / "profiles").glob("*"):
