@@ -187,6 +187,9 @@ static bool take_fate(struct job *job, struct muster_error *err)
 {
 	switch (job->fate) {
 	case DPS_BULK_WRITTEN:
+		/* Found as it was to be, it may be an equal one that others wrote. */
+		if (job->fate_is_unclear)
+			return put_is_unclear(job, true, err);
 		job->created = job->is_confirmed = true;
 		return record_put(job, "created", err);
 	case DPS_BULK_REFUSED:

@@ -184,7 +184,7 @@ struct job {
 	int64_t sent_ms;
 	enum dps_bulk_fate fate; /* by the sender */
 	struct muster_error fate_why;
-	bool fate_is_unclear; /* DPS_BULK_OPEN: the enrollment may be there */
+	bool fate_is_unclear; /* the answer to a sending was lost */
 	bool is_authorized;   /* the request carried the service credential */
 	bool was_renewed;     /* in the present step, after a 401 */
 	int64_t timer_ms;

@@ -2,12 +2,15 @@
 import hashlib
 import json
 import pathlib
+import shutil
 import subprocess
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
 from lib import batch
+from lib.station import Station
+from lib.wait import wait_until
 from test_journal_reconcile import reconcile
 from test_retire import retire
 
@@ -53,6 +56,28 @@ def test_under_another_spelling_of_its_serial(station, serial):
     done = station.provision(profile, serial)
     assert (done.status, done.cause) == (7, "E3108") and SERIAL in done.stderr and "with key" not in done.stderr, done
     assert creates(station) == ["create"]
+
+
+def test_an_equal_enrollment_of_another_station_is_none_of_ours(station, tmp_path):
+    """The answer to a batch's create is lost, and what is read back was created by the other station meanwhile."""
+    profile, path = station.profile("derived-key", {"verify": "none"}), batch.manifest(station, [SERIAL])
+    other = Station(tmp_path / "other", station.emulator)
+    shutil.copytree(station.home / "keys", other.home / "keys", dirs_exist_ok=True)
+    station.emulator.restart("--fault", "put:cut-before:count=1", "--fault", "get:delay=8000:count=1")
+    station.renew_login()
+    other.renew_login()
+    with ThreadPoolExecutor() as threads:
+        first = threads.submit(batch.provision, station, path, profile=profile)
+        wait_until(lambda: station.emulator.requests("put"), 60, "the create that is lost")
+        done = other.provision(shutil.copy(profile, other.home), SERIAL)
+        assert (done.status, done.json["state"]) == (0, "enrolled"), done
+        done = first.result()
+    assert (done.status, done.json["adopted"], done.json["enrolled"]) == (0, 1, 0), done
+    assert creates(station) == ["create"]
+    enrollment = station.service.enrollment(name := next(iter(station.rows())))
+    evidence = json.loads((station.out / f"{name}.evidence.json").read_text())
+    assert (evidence["created"], evidence["confirmed"]) == (False, "read back"), evidence
+    assert evidence["enrollment"]["optionalDeviceInformation"] == enrollment["optionalDeviceInformation"]
 
 
 def test_at_two_stations_at_the_same_time(station):
