@@ -98,6 +98,7 @@ bool station_bundle_export(const struct station_bundle_request *request, size_t 
 	CLEANUP(cJSON_freep) cJSON *content = cJSON_CreateObject();
 	cJSON *devices = content ? cJSON_AddArrayToObject(content, "devices") : NULL;
 	CLEANUP(who_done) struct who who = { 0 };
+	CLEANUP(file_sink_done) struct file_sink file = FILE_SINK_NONE;
 	struct export export = { .devices = devices };
 	char digest[SHA256_HEX_SIZE], at[RFC3339_SIZE];
 	size_t count;
@@ -117,9 +118,10 @@ bool station_bundle_export(const struct station_bundle_request *request, size_t 
 	    !json_add_text(content, "station", who.station) ||
 	    !json_add_text(content, "operator", who.operator_name))
 		return muster_fail_memory(err);
-	if (!bundle_write(request->path, BUNDLE_SCHEMA, content, request->key,
-			  request->journal_path, digest, err) ||
-	    !record(journal, &who, digest, count, err))
+	/* An entry without a bundle costs nothing; a bundle without one could be sent while what it holds is made anew here. */
+	if (!bundle_draft(request->path, BUNDLE_SCHEMA, content, request->key,
+			  request->journal_path, digest, &file, err) ||
+	    !record(journal, &who, digest, count, err) || !file_sink_commit(&file, err))
 		return false;
 	*ret_count = count;
 	return true;

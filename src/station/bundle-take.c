@@ -368,6 +368,7 @@ bool station_bundle_answer(const struct station_bundle_request *request, const c
 	cJSON *answers = content ? cJSON_AddArrayToObject(content, "devices") : NULL;
 	CLEANUP(journal_freep) struct journal *journal = NULL;
 	CLEANUP(who_done) struct who who = { 0 };
+	CLEANUP(file_sink_done) struct file_sink file = FILE_SINK_NONE;
 	char digest[SHA256_HEX_SIZE], own[SHA256_HEX_SIZE], at[RFC3339_SIZE];
 	const cJSON *object;
 
@@ -388,6 +389,7 @@ bool station_bundle_answer(const struct station_bundle_request *request, const c
 	    !json_add_text(content, "operator", who.operator_name) ||
 	    !json_add_text(content, "bundle", digest))
 		return muster_fail_memory(err);
-	return bundle_write(receipt, RECEIPT_SCHEMA, content, request->key, request->journal_path,
-			    own, err);
+	return bundle_draft(receipt, RECEIPT_SCHEMA, content, request->key, request->journal_path,
+			    own, &file, err) &&
+	       file_sink_commit(&file, err);
 }

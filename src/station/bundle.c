@@ -10,9 +10,9 @@
 
 #define BUNDLE_FILE_MAX (256 * 1024 * 1024)
 
-bool bundle_write(const char *path, const char *schema, const cJSON *content, const char *key,
+bool bundle_draft(const char *path, const char *schema, const cJSON *content, const char *key,
 		  const char *journal_path, char ret_digest[SHA256_HEX_SIZE],
-		  struct muster_error *err)
+		  struct file_sink *sink, struct muster_error *err)
 {
 	CLEANUP(checkpoint_key_done) struct checkpoint_key signer = { 0 };
 	CLEANUP(cJSON_freep) cJSON *object = NULL;
@@ -23,8 +23,10 @@ bool bundle_write(const char *path, const char *schema, const cJSON *content, co
 	    !statement_make(schema, content, signer.key, &object, ret_digest, err))
 		return false;
 	line = json_print_line(object);
-	return line ? file_write(path, line, strlen(line), 0600, false, err)
-		    : muster_fail_memory(err);
+	if (!line)
+		return muster_fail_memory(err);
+	return file_sink_open(sink, path, 0600, err) &&
+	       file_sink_write(sink, line, strlen(line), err);
 }
 
 static const char *kind_of(const char *schema)

@@ -6,15 +6,17 @@
 
 #include "muster/encoding.h"
 #include "muster/error.h"
+#include "muster/file.h"
 #include "muster/journal.h"
 
 #define BUNDLE_SCHEMA "muster.bundle/1"
 #define RECEIPT_SCHEMA "muster.receipt/1"
 
-/* Signed by the station's key (checkpoint_key_open); mode 0600, never over another file. */
-bool bundle_write(const char *path, const char *schema, const cJSON *content, const char *key,
+/* Signed by the station's key (checkpoint_key_open); mode 0600, never over another file. It has its name when the sink is committed,
+ * which is FILE_SINK_NONE. */
+bool bundle_draft(const char *path, const char *schema, const cJSON *content, const char *key,
 		  const char *journal_path, char ret_digest[SHA256_HEX_SIZE],
-		  struct muster_error *err) MUST_CHECK;
+		  struct file_sink *sink, struct muster_error *err) MUST_CHECK;
 /* Signed by that public key, or not at all: CAUSE_BUNDLE_INVALID, CAUSE_BUNDLE_UNTRUSTED. *ret_digest is of the content. */
 bool bundle_read(const char *path, const char *schema, const char *public_key_path,
 		 cJSON **ret_content, char ret_digest[SHA256_HEX_SIZE], struct muster_error *err)

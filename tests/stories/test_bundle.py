@@ -10,6 +10,7 @@ import pytest
 
 from lib import batch
 from lib.dps import Service
+from lib.killer import killer, points_of, recorder, was_killed
 from lib.paths import RELEASE
 from lib.software_token import write_secret
 from lib.station import Station
@@ -299,6 +300,26 @@ def test_retiring_goes_by_what_this_life_did(station, office, keys, tmp_path):
     station.service.delete(name)
     done = retire(office, name)
     assert (done.status, done.cause, office.rows()[name]["state"]) == (3, "E5108", "released"), done
+
+
+def test_a_bundle_is_no_secret_to_the_journal_wherever_its_export_is_cut(release_station, tmp_path):
+    """Another station could send what this one makes anew, because it knows of none; an entry alone is in nobody's way."""
+    station, log = release_station, tmp_path / "strace.log"
+    spool(station, station.profile("derived-key"), "STICK-0")
+    public_key(station)
+    assert station.muster("bundle", "export", tmp_path / "stick.bundle", "--journal", station.journal, wrapper=recorder(log)).status == 0
+    killed = 0
+    for number, point in enumerate(points_of(log)):
+        last = tmp_path / f"{number}.bundle"
+        done = station.muster("bundle", "export", last, "--journal", station.journal, wrapper=killer(*point))
+        killed += was_killed(done.status)
+        if last.exists():
+            digest = hashlib.sha256(json.loads(last.read_text())["content"].encode()).hexdigest()
+            assert digest in entries(station), point
+        last.unlink(missing_ok=True)
+        assert export(station, last).status == 0, point
+    assert killed > 5
+    assert station.sync().status == 0
 
 
 def test_a_receipt_of_what_was_not_sent_says_that_it_waits(station, office, keys, tmp_path):
