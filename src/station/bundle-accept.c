@@ -277,15 +277,30 @@ static void say_why(const struct acceptance *acceptance, const cJSON *answer,
 		    detail ? PRINTABLE(detail) : "");
 }
 
-/* What a person has ended here stays so; but the other station may have enrolled it since. */
+/* Two stations' clocks do not tell what was before what where the attempt is the one that was ended here before any release. */
+static bool was_since(const struct journal_device *row, const char *at, const cJSON *evidence,
+		      const cJSON *released)
+{
+	const char *attempt = json_text(evidence, "attemptId");
+	const char *known = json_text(released, "attemptId");
+	int64_t at_ms;
+
+	if (!at)
+		return false;
+	if (attempt && row->attempt_id && strcmp(attempt, row->attempt_id) == 0 &&
+	    (!known || strcmp(known, attempt) != 0))
+		return true;
+	return rfc3339_parse(at, &at_ms) && at_ms > row->updated_ms;
+}
+
+/* What a person has ended here stays so; but the other station may have enrolled it since. `released` is the evidence that is here. */
 static void say_ended(const struct acceptance *acceptance, const struct journal_device *row,
-		      const cJSON *evidence, struct standing *standing)
+		      const cJSON *evidence, const cJSON *released, struct standing *standing)
 {
 	const char *at = json_text(evidence, "at");
 	const char *station = json_text(acceptance->receipt, "station");
-	int64_t at_ms;
 
-	if (!at || !rfc3339_parse(at, &at_ms) || at_ms <= row->updated_ms)
+	if (!was_since(row, at, evidence, released))
 		return;
 	muster_fail(
 		&standing->why,
@@ -349,6 +364,18 @@ static bool take_release(struct acceptance *acceptance, const struct journal_dev
 	return add_row(acceptance, row->registration_id, &standing, err);
 }
 
+static bool add_ended(struct acceptance *acceptance, const struct journal_device *row,
+		      const cJSON *answer, struct muster_error *err)
+{
+	CLEANUP(cJSON_freep) cJSON *released = NULL;
+	struct standing standing = { .state = journal_state_name(row->state) };
+
+	if (!evidence_find(acceptance->journal, row->registration_id, &released, err))
+		return false;
+	say_ended(acceptance, row, json_get(answer, "evidence"), released, &standing);
+	return add_row(acceptance, row->registration_id, &standing, err);
+}
+
 /* One that is another one here, or is not enrolled, is no matter of the others. */
 static bool accept_device(struct acceptance *acceptance, const cJSON *answer,
 			  struct muster_error *err)
@@ -369,13 +396,12 @@ static bool accept_device(struct acceptance *acceptance, const cJSON *answer,
 	if (found && journal_state_is_live(row.state) &&
 	    strcmp(state, journal_state_name(JOURNAL_RELEASED)) == 0)
 		return take_release(acceptance, &row, answer, err);
+	if (found && !journal_state_is_live(row.state))
+		return add_ended(acceptance, &row, answer, err);
 	if (!found) {
 		muster_fail(&standing.why, CAUSE_RECEIPT_DIFFERS,
 			    "the receipt speaks of device '%s', which is not in this journal",
 			    PRINTABLE(id));
-	} else if (!journal_state_is_live(row.state)) {
-		standing.state = journal_state_name(row.state);
-		say_ended(acceptance, &row, json_get(answer, "evidence"), &standing);
 	} else {
 		standing.row = &row;
 		say_why(acceptance, answer, &standing);

@@ -322,6 +322,16 @@ def test_a_bundle_is_no_secret_to_the_journal_wherever_its_export_is_cut(release
     assert station.sync().status == 0
 
 
+def test_what_was_enrolled_there_and_ended_here_is_told_whatever_the_clocks_say(station, office, keys, tmp_path):
+    """The bench, which had no network, ended it later by its own clock and heard of no enrollment."""
+    (name,), _, _, of_office = prepared(station, office, 1)
+    sent, receipt = there(station, office, tmp_path)
+    assert sent.status == 0, sent
+    assert resolve(station, name, "--as", "failed", "--reason", "scrapped").status == 0
+    taken = accept(station, receipt, of_office)
+    assert (taken.status, by_name(taken)) == (7, {name: ("failed", "E5186")}) and "retire it there" in taken.stderr, taken
+
+
 def test_a_receipt_of_what_was_not_sent_says_that_it_waits(station, office, keys, tmp_path):
     names, profile, of_station, of_office = prepared(station, office)
     for path in (office.home / "profiles").glob("*"):
