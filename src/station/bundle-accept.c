@@ -4,6 +4,7 @@
 
 #include "bundle.h"
 #include "evidence.h"
+#include "life.h"
 #include "muster/clock.h"
 #include "muster/file.h"
 #include "muster/json.h"
@@ -36,6 +37,13 @@ static void acceptance_done(struct acceptance *acceptance)
 
 /* -- Is it the same? ---------------------------------------------------------------------------------------------- */
 
+static bool fail_other(const struct journal_device *row, struct muster_error *err)
+{
+	return muster_fail(err, CAUSE_RECEIPT_DIFFERS,
+			   "the receipt speaks of another device '%s' than was spooled here",
+			   PRINTABLE(row->registration_id));
+}
+
 /* How the key was looked at differs from run to run. */
 static bool is_same_key(const cJSON *spooled, const cJSON *sent)
 {
@@ -63,10 +71,7 @@ static bool check_same(const struct journal_device *row, const cJSON *note, cons
 		profile && row->profile_digest && strcmp(profile, row->profile_digest) == 0 &&
 		is_same_key(json_get(note, "attestation"), json_get(evidence, "attestation"));
 
-	return is_same ||
-	       muster_fail(err, CAUSE_RECEIPT_DIFFERS,
-			   "the receipt speaks of another device '%s' than was spooled here",
-			   PRINTABLE(row->registration_id));
+	return is_same || fail_other(row, err);
 }
 
 /* -- Releasing --------------------------------------------------------------------------------------------------- */
@@ -277,6 +282,84 @@ static void say_why(const struct acceptance *acceptance, const cJSON *answer,
 		    detail ? PRINTABLE(detail) : "");
 }
 
+/* Of a receipt of before it is another one. */
+static bool is_of_attempt(const struct journal_device *row, const cJSON *answer)
+{
+	const char *attempt = json_text(answer, "attemptId");
+
+	return !attempt || !row->attempt_id || strcmp(attempt, row->attempt_id) == 0;
+}
+
+/* Retired, given up by decision (a run that failed has a cause), or not taken because it had been retired. */
+static bool was_ended_there(const cJSON *answer)
+{
+	const char *state = json_text(answer, "state");
+	int64_t cause;
+	bool has_cause = json_int64(answer, "cause", &cause) && cause != CAUSE_NONE;
+
+	return strcmp(state, journal_state_name(JOURNAL_RETIRED)) == 0 ||
+	       (strcmp(state, journal_state_name(JOURNAL_FAILED)) == 0 && !has_cause) ||
+	       (strcmp(state, "refused") == 0 && has_cause && cause == CAUSE_DEVICE_RETIRED);
+}
+
+static void say_ended_there(const struct acceptance *acceptance, const struct journal_device *row,
+			    const cJSON *answer, struct standing *standing)
+{
+	const char *detail = json_text(answer, "detail");
+	const char *station = json_text(acceptance->receipt, "station");
+
+	muster_fail(&standing->why, CAUSE_ENDED_ELSEWHERE,
+		    "device '%s' was ended at station '%s' (%s%s%s); %s",
+		    PRINTABLE(row->registration_id), station ? PRINTABLE(station) : "?",
+		    PRINTABLE(standing->state), detail ? ": " : "", detail ? PRINTABLE(detail) : "",
+		    row->state == JOURNAL_RELEASED
+			    ? "here it is released: end it with muster retire"
+			    : "here it waits for a person: end it with muster outbox resolve, or "
+			      "send it nevertheless with muster outbox retry");
+}
+
+static bool append_end(const struct acceptance *acceptance, const struct journal_device *row,
+		       const struct standing *standing, struct muster_error *err)
+{
+	CLEANUP(cJSON_freep) cJSON *body = cJSON_CreateObject();
+	CLEANUP(freep) char *line = NULL;
+	struct journal_entry entry = {
+		.registration_id = row->registration_id,
+		.at_ms = row->updated_ms,
+		.stage = OUTBOX_STAGE,
+		.kind = JOURNAL_NOTE,
+		.attempt = row->attempt,
+		.operator= row->operator,
+		.station = row->station,
+	};
+
+	if (!body || !json_add_text(body, "endedElsewhere", standing->state) ||
+	    !json_add_text(body, "reason", standing->why.message) ||
+	    !json_add_text(body, "receipt", acceptance->digest))
+		return muster_fail_memory(err);
+	entry.body = line = json_print_line(body);
+	return line ? journal_append(acceptance->journal, &entry, err) : muster_fail_memory(err);
+}
+
+/* No sync brings back what another station has ended: a person decides. Said once. */
+static bool park_ended(const struct acceptance *acceptance, const struct journal_device *before,
+		       const struct standing *standing, struct muster_error *err)
+{
+	struct journal_device row = *before;
+
+	if (row.cause == CAUSE_ENDED_ELSEWHERE)
+		return true;
+	row.state = row.state == JOURNAL_DEAD ? JOURNAL_DEAD : JOURNAL_PARKED;
+	row.cause = CAUSE_ENDED_ELSEWHERE;
+	row.operator= acceptance->who.operator_name;
+	row.station = acceptance->who.station;
+	row.updated_ms = clock_wall_ms();
+	return journal_begin(acceptance->journal, err) &&
+	       append_end(acceptance, &row, standing, err) &&
+	       journal_device_put(acceptance->journal, &row, err) &&
+	       journal_commit(acceptance->journal, err);
+}
+
 /* Two stations' clocks do not tell what was before what where the attempt is the one that was ended here before any release. */
 static bool was_since(const struct journal_device *row, const char *at, const cJSON *evidence,
 		      const cJSON *released)
@@ -330,7 +413,10 @@ static bool add_released(struct acceptance *acceptance, const struct journal_dev
 
 	if (!evidence_find(acceptance->journal, row->registration_id, &evidence, err))
 		return false;
-	if (check_attempt(row, answer, &standing.why)) {
+	if (was_ended_there(answer) && is_of_attempt(row, answer)) {
+		standing.state = json_text(answer, "state");
+		say_ended_there(acceptance, row, answer, &standing);
+	} else if (check_attempt(row, answer, &standing.why)) {
 		standing.state = "already enrolled";
 		standing.hub = row->hub;
 		standing.evidence = evidence;
@@ -364,6 +450,25 @@ static bool take_release(struct acceptance *acceptance, const struct journal_dev
 	return add_row(acceptance, row->registration_id, &standing, err);
 }
 
+/* Of one that waits here, and was not enrolled there or no longer is. */
+static bool take_no_release(struct acceptance *acceptance, const struct journal_device *row,
+			    const cJSON *answer, struct muster_error *err)
+{
+	struct standing standing = { .state = json_text(answer, "state"), .row = row };
+
+	if (!was_ended_there(answer)) {
+		say_why(acceptance, answer, &standing);
+	} else if (is_of_attempt(row, answer)) {
+		say_ended_there(acceptance, row, answer, &standing);
+		if (!park_ended(acceptance, row, &standing, err))
+			return false;
+	} else {
+		standing.state = journal_state_name(row->state);
+		fail_other(row, &standing.why);
+	}
+	return add_row(acceptance, row->registration_id, &standing, err);
+}
+
 static bool add_ended(struct acceptance *acceptance, const struct journal_device *row,
 		      const cJSON *answer, struct muster_error *err)
 {
@@ -391,22 +496,19 @@ static bool accept_device(struct acceptance *acceptance, const cJSON *answer,
 	if (!journal_device_find(acceptance->journal, JOURNAL_BY_REGISTRATION_ID, id, &row, &found,
 				 err))
 		return false;
-	if (found && row.state == JOURNAL_RELEASED)
-		return add_released(acceptance, &row, answer, err);
-	if (found && journal_state_is_live(row.state) &&
-	    strcmp(state, journal_state_name(JOURNAL_RELEASED)) == 0)
-		return take_release(acceptance, &row, answer, err);
-	if (found && !journal_state_is_live(row.state))
-		return add_ended(acceptance, &row, answer, err);
 	if (!found) {
 		muster_fail(&standing.why, CAUSE_RECEIPT_DIFFERS,
 			    "the receipt speaks of device '%s', which is not in this journal",
 			    PRINTABLE(id));
-	} else {
-		standing.row = &row;
-		say_why(acceptance, answer, &standing);
+		return add_row(acceptance, id, &standing, err);
 	}
-	return add_row(acceptance, id, &standing, err);
+	if (!journal_state_is_live(row.state))
+		return add_ended(acceptance, &row, answer, err);
+	if (row.state == JOURNAL_RELEASED)
+		return add_released(acceptance, &row, answer, err);
+	return strcmp(state, journal_state_name(JOURNAL_RELEASED)) == 0
+		       ? take_release(acceptance, &row, answer, err)
+		       : take_no_release(acceptance, &row, answer, err);
 }
 
 static bool fail_together(const struct acceptance *acceptance, struct muster_error *err)

@@ -245,10 +245,20 @@ static bool check_device_id(const struct job *job, struct muster_error *err)
 		       PRINTABLE(job->registration_id), PRINTABLE(known), PRINTABLE(given));
 }
 
+/* By the receipt for a bundle it was ended where it had gone, and nobody has decided about it here. */
+static bool has_ended_elsewhere(const struct job *job)
+{
+	return journal_state_is_live(job->device.state) &&
+	       job->device.cause == CAUSE_ENDED_ELSEWHERE;
+}
+
 static bool fail_retired(const struct job *job, const char *how, struct muster_error *err)
 {
-	return muster_fail(err, CAUSE_DEVICE_RETIRED, "device '%s' was retired%s",
-			   PRINTABLE(job->registration_id), how);
+	bool is_elsewhere = has_ended_elsewhere(job);
+
+	return muster_fail(err, is_elsewhere ? CAUSE_ENDED_ELSEWHERE : CAUSE_DEVICE_RETIRED,
+			   "device '%s' was %s%s", PRINTABLE(job->registration_id),
+			   is_elsewhere ? "ended at another station" : "retired", how);
 }
 
 /* No manifest brings a device back only because it is run again, and none that was approved while the device was in use. */
@@ -258,7 +268,7 @@ static bool check_retired(const struct job *job, struct muster_error *err)
 	const char *asked = json_text(json_get(run->approval, "requestedBy"), "at");
 	int64_t asked_ms;
 
-	if (job->device.state != JOURNAL_RETIRED || !run->batch)
+	if ((job->device.state != JOURNAL_RETIRED && !has_ended_elsewhere(job)) || !run->batch)
 		return true;
 	if (!run->request->batch->with_retired)
 		return fail_retired(job, "", err);

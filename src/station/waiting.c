@@ -69,7 +69,7 @@ static bool take_note(void *context, const struct journal_entry *entry, struct m
 		return muster_fail_memory(err);
 	if (entry->kind == JOURNAL_OUTCOME && json_get(body, "cause"))
 		keep(waiting->reason, sizeof(waiting->reason), json_text(body, "message"));
-	if (json_get(body, "retry"))
+	if (json_get(body, "retry") || json_get(body, "endedElsewhere"))
 		keep(waiting->reason, sizeof(waiting->reason), json_text(body, "reason"));
 	waiting->failures = park_count(waiting->failures, entry, body);
 	return true;

@@ -271,21 +271,80 @@ def test_a_receipt_for_what_was_retired_before_says_so(station, office, keys, tm
     assert (taken.status, by_name(taken)) == (7, {name: ("retired", "E6021")}), taken
 
 
-def test_a_device_that_was_made_ready_twice_fits_the_receipt_for_either(station, office, empty_tpm, tmp_path):
-    """What the second time noted of the key is not what the first did, which made it; it is the same key."""
-    profile = station.profile("tpm", {"registrationId": "{serial.lower}", "attestation": {"tpm": {"certificate": "optional"}}})
-    manifest, bundle, receipt = station.home / "devices.csv", tmp_path / "stick.bundle", tmp_path / "stick.receipt"
-    manifest.write_text(f"serial,tpm\nSTICK-T,{empty_tpm.tcti}\n")
-    done = station.muster("provision", "--offline", "--profile", profile, "--manifest", manifest, "--verify", "none", "--journal",
-                          station.journal, "--out", station.out, "--id-scope", station.emulator.id_scope)
-    assert done.status == 6, done
+def ended_there(station, office, tmp_path, end):
+    """Taken over by the office, which ends it before the bench hears of anything; the receipt says so."""
+    (name,), profile, of_station, of_office = prepared(station, office, 1)
+    bundle, receipt = tmp_path / "stick.bundle", tmp_path / "stick.receipt"
     assert export(station, bundle).status == 0
-    name = spool(station, profile, "STICK-T", "--tpm", empty_tpm.tcti)
-    assert [word in entries(station).replace("\\", "") for word in ('"ekMadeByStation":true', '"ekMadeByStation":false')] == [True, True]
-    sent = send(office, bundle, receipt, public_key(station), "--profile", shutil.copy(profile, office.home))
+    if end == "failed":
+        station.emulator.restart("--fault", "put:status=503")
+        station.renew_login()
+        office.renew_login()
+    if end == "refused":
+        assert office.provision(profile, "STICK-0").status == 0
+    else:
+        send(office, bundle, tmp_path / "first.receipt", of_station, "--profile", profile, "--patience", "1s")
+    if end == "failed":
+        assert resolve(office, name, "--as", "failed", "--reason", "another board").status == 0
+        station.emulator.restart()
+        station.renew_login()
+        office.renew_login()
+    else:
+        assert retire(office, name).status == 0
+    send(office, bundle, receipt, of_station, "--profile", profile)
+    assert station.service.enrollment(name) is None
+    return name, receipt, of_office
+
+
+@pytest.mark.parametrize("end", ["retired", "failed", "refused"])
+def test_what_the_other_station_ended_waits_for_a_person(station, office, keys, tmp_path, end):
+    name, receipt, of_office = ended_there(station, office, tmp_path, end)
+    for _ in range(2):
+        taken = accept(station, receipt, of_office)
+        assert (taken.status, taken.cause, by_name(taken)) == (7, "E5188", {name: (end, "E5188")}), taken
+        assert "muster outbox resolve" in taken.stderr and "muster sync when" not in taken.stderr, taken
+        waits = outbox(station, "--waits", "person")[name]
+        assert waits["state"] == "parked" and "ended at station" in waits["reason"], waits
+    done = station.sync()
+    assert (done.status, done.json) == (0, []) and "1 wait for a person" in done.stderr, done
+    assert station.sync(name).cause == "E1030"
+    manifest = station.home / "devices.csv"
+    manifest.write_text("serial\nSTICK-0\n")
+    again = station.muster("provision", "--profile", station.home / "derived-key.yaml", "--manifest", manifest, *station.common())
+    assert (again.status, again.cause) == (7, "E5188"), again
+    assert name in outbox(station, "--waits", "person") and export(station, tmp_path / "other.bundle").cause == "E5185"
+    assert station.service.enrollment(name) is None
+
+
+@pytest.mark.parametrize("way", ["retry", "manifest", "resolve", "anew"])
+def test_a_person_decides_what_becomes_of_what_the_other_station_ended(station, office, keys, tmp_path, way):
+    name, receipt, of_office = ended_there(station, office, tmp_path, "retired")
+    assert accept(station, receipt, of_office).cause == "E5188"
+    if way == "retry":
+        done = station.muster("outbox", "retry", name, *station.common(), "-o", "json")
+        assert (done.status, done.json[0]["state"], done.json[0]["verified"]) == (0, "enrolled", True), done
+        taken = accept(station, receipt, of_office)
+        assert (taken.status, by_name(taken)) == (7, {name: ("retired", "E5188")}) and "muster retire" in taken.stderr, taken
+        assert retire(station, name).status == 0
+        return
+    if way == "manifest":
+        manifest = station.home / "devices.csv"
+        manifest.write_text("serial\nSTICK-0\n")
+        done = station.muster("provision", "--profile", station.home / "derived-key.yaml", "--manifest", manifest, "--with-retired",
+                              *station.common())
+        assert (done.status, station.rows()[name]["state"]) == (0, "released"), done
+        return
+    assert resolve(station, name, "--as", "retired", "--reason", "scrapped").status == 0
+    taken = accept(station, receipt, of_office)
+    assert (taken.status, by_name(taken), outbox(station)) == (0, {name: ("retired", None)}, {}), taken
+    if way == "resolve":
+        return
+    assert spool(station, station.home / "derived-key.yaml", "STICK-0") == name
+    taken = accept(station, receipt, of_office)
+    assert by_name(taken) == {name: ("spooled", "E5186")} and name in outbox(station, "--waits", "network"), taken
+    sent, receipt = there(station, office, tmp_path, "again")
     assert sent.status == 0, sent
-    taken = accept(station, receipt, public_key(office))
-    assert (taken.status, by_name(taken)) == (0, {name: ("enrolled", None)}), taken
+    assert by_name(accept(station, receipt, of_office)) == {name: ("enrolled", None)}
 
 
 def test_retiring_goes_by_what_this_life_did(station, office, keys, tmp_path):
@@ -300,6 +359,16 @@ def test_retiring_goes_by_what_this_life_did(station, office, keys, tmp_path):
     station.service.delete(name)
     done = retire(office, name)
     assert (done.status, done.cause, office.rows()[name]["state"]) == (3, "E5108", "released"), done
+
+
+def test_what_was_enrolled_there_and_ended_here_is_told_whatever_the_clocks_say(station, office, keys, tmp_path):
+    """The bench, which had no network, ended it later by its own clock and heard of no enrollment."""
+    (name,), _, _, of_office = prepared(station, office, 1)
+    sent, receipt = there(station, office, tmp_path)
+    assert sent.status == 0, sent
+    assert resolve(station, name, "--as", "failed", "--reason", "scrapped").status == 0
+    taken = accept(station, receipt, of_office)
+    assert (taken.status, by_name(taken)) == (7, {name: ("failed", "E5186")}) and "retire it there" in taken.stderr, taken
 
 
 def test_a_bundle_is_no_secret_to_the_journal_wherever_its_export_is_cut(release_station, tmp_path):
@@ -322,14 +391,21 @@ def test_a_bundle_is_no_secret_to_the_journal_wherever_its_export_is_cut(release
     assert station.sync().status == 0
 
 
-def test_what_was_enrolled_there_and_ended_here_is_told_whatever_the_clocks_say(station, office, keys, tmp_path):
-    """The bench, which had no network, ended it later by its own clock and heard of no enrollment."""
-    (name,), _, _, of_office = prepared(station, office, 1)
-    sent, receipt = there(station, office, tmp_path)
+def test_a_device_that_was_made_ready_twice_fits_the_receipt_for_either(station, office, empty_tpm, tmp_path):
+    """What the second time noted of the key is not what the first did, which made it; it is the same key."""
+    profile = station.profile("tpm", {"registrationId": "{serial.lower}", "attestation": {"tpm": {"certificate": "optional"}}})
+    manifest, bundle, receipt = station.home / "devices.csv", tmp_path / "stick.bundle", tmp_path / "stick.receipt"
+    manifest.write_text(f"serial,tpm\nSTICK-T,{empty_tpm.tcti}\n")
+    done = station.muster("provision", "--offline", "--profile", profile, "--manifest", manifest, "--verify", "none", "--journal",
+                          station.journal, "--out", station.out, "--id-scope", station.emulator.id_scope)
+    assert done.status == 6, done
+    assert export(station, bundle).status == 0
+    name = spool(station, profile, "STICK-T", "--tpm", empty_tpm.tcti)
+    assert [word in entries(station).replace("\\", "") for word in ('"ekMadeByStation":true', '"ekMadeByStation":false')] == [True, True]
+    sent = send(office, bundle, receipt, public_key(station), "--profile", shutil.copy(profile, office.home))
     assert sent.status == 0, sent
-    assert resolve(station, name, "--as", "failed", "--reason", "scrapped").status == 0
-    taken = accept(station, receipt, of_office)
-    assert (taken.status, by_name(taken)) == (7, {name: ("failed", "E5186")}) and "retire it there" in taken.stderr, taken
+    taken = accept(station, receipt, public_key(office))
+    assert (taken.status, by_name(taken)) == (0, {name: ("enrolled", None)}), taken
 
 
 def test_a_receipt_of_what_was_not_sent_says_that_it_waits(station, office, keys, tmp_path):
