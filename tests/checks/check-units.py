@@ -44,6 +44,46 @@ def input_problems(directory):
                 yield f"{path.name} reads a file of its own directory '{owned}', which is not there yet"
 
 
+def settings(text):
+    """Without comments; a setting that stands twice holds as the last says."""
+    return dict(line.split("=", 1) for line in text.splitlines() if "=" in line and not line.startswith(("#", "Environment=")))
+
+
+def home_problems(directory):
+    """Where homes are hidden, nothing may be looked for in the one of the user who happens to have it there."""
+    for path in directory.glob("*.service"):
+        found = settings(path.read_text())
+        if "User" in found and found.get("ProtectHome") == "yes" and "\nEnvironment=HOME=%S/" not in path.read_text():
+            yield f"{path.name} hides homes and gives its user none"
+
+
+def restart_problems(directory):
+    """What is started by its standard input's socket takes that down with it once systemd gives it up."""
+    for path in directory.glob("*.service"):
+        found = settings(path.read_text())
+        if found.get("StandardInput") == "socket" and "Restart" in found and (
+                found.get("StartLimitIntervalSec") != "0" or int(found.get("RestartSec", 0)) < 10 or "RestartPreventExitStatus" in found):
+            yield f"{path.name} is given up after a few starts, and its socket with it"
+
+
+def seconds(text):
+    number, unit = re.fullmatch(r"(\d+)(min|h|d)", text).groups()
+    return int(number) * {"min": 60, "h": 3600, "d": 86400}[unit]
+
+
+def patience_problems(directory):
+    """A worker is kept for as long as a station may wait for its service."""
+    [days] = {int(most) for most in re.findall(r"(\d+) days", (tree.TOP / "src/cli/outage.c").read_text())}
+    for path in directory.glob("muster-*-worker@.service"):
+        most = settings(path.read_text()).get("RuntimeMaxSec")
+        if most and seconds(most) <= days * 86400:
+            yield f"{path.name} ends after {most}, within the {days} days that --patience may be"
+
+
+def rule_problems(directory):
+    return [*input_problems(directory), *home_problems(directory), *restart_problems(directory), *patience_problems(directory)]
+
+
 def control_problems():
     """A unit that lost its hardening must be noticed."""
     with tempfile.TemporaryDirectory() as name:
@@ -55,15 +95,20 @@ def control_problems():
         if len(list(exposure_problems(copy))) < len(EXPOSURE_MAX):
             yield "units without their hardening were not noticed"
         station = copy / "muster.service"
-        station.write_text(station.read_text().replace("StandardInput=socket", "StandardInput=file:/var/lib/muster/serials"))
+        worker, text = copy / "muster-tpm-worker@.service", station.read_text()
+        station.write_text(text.replace("StandardInput=socket", "StandardInput=file:/var/lib/muster/serials"))
         if not list(input_problems(copy)):
             yield "a standard input that cannot be there was not noticed"
+        station.write_text(re.sub("^(Environment=HOME|StartLimitIntervalSec)=.*\n", "", text, flags=re.MULTILINE))
+        worker.write_text(worker.read_text().replace("RuntimeMaxSec=31d", "RuntimeMaxSec=12h"))
+        if len(rule_problems(copy)) < 3:
+            yield "a station that is given up, or looks into a hidden home, or a worker that ends early was not noticed"
 
 
 def main():
     missing = {path.name for path in DIRECTORY.glob("*.service")} - EXPOSURE_MAX.keys()
     problems = [*(f"{name} has no limit in this check" for name in missing), *syntax_problems(),
-                *exposure_problems(DIRECTORY), *input_problems(DIRECTORY), *control_problems()]
+                *exposure_problems(DIRECTORY), *rule_problems(DIRECTORY), *control_problems()]
     print("\n".join(problems))
     return 1 if problems else 0
 
