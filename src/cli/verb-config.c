@@ -1,13 +1,16 @@
 /* muster config show: what holds here, and where each setting came from. */
+#include <errno.h>
 #include <pwd.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include <unistd.h>
 
 #include "muster/dps-budget.h"
 #include "muster/file.h"
 #include "muster/journal.h"
 #include "muster/json.h"
+#include "muster/token-uri.h"
 
 #include "login-options.h"
 #include "outage.h"
@@ -170,13 +173,76 @@ static void find_setting(const struct option_row *row, const char *given, const 
 	}
 }
 
+/* -- What is not shown ------------------------------------------------------------------------------------------------ */
+
+/* Settings that say where a secret is, and may hold it instead by mistake. */
+static const char *const sources[] = { "loginFile",        "proxyLoginFile",
+				       "clientSecretFile", "clientCertificate",
+				       "clientKey",        "federatedTokenFile",
+				       "pinFile" };
+
+/* A name without a folder, or one as long as secrets are; what is there is a file. */
+static bool is_no_source(const char *value)
+{
+	enum { LONG_NAME = 16 };
+	const char *slash = strrchr(value, '/');
+
+	return secret_source_is_file(value) && (!slash || strlen(slash + 1) >= LONG_NAME) &&
+	       access(value, F_OK) != 0 && errno == ENOENT;
+}
+
+static bool is_pkcs11(const char *value)
+{
+	return strncasecmp(value, "pkcs11:", 7) == 0;
+}
+
+/* A URI that is taken carries no PIN. */
+static bool is_token_uri(const char *value)
+{
+	CLEANUP(token_uri_done) struct token_uri uri = { 0 };
+	struct muster_error ignored;
+
+	return token_uri_parse(value, &uri, &ignored);
+}
+
+/* USER:PASSWORD@HOST, in a URL or not. */
+static bool has_login(const char *value)
+{
+	const char *at = strrchr(value, '@');
+
+	return at && memchr(value, ':', (size_t)(at - value));
+}
+
+static bool may_be_secret(const char *key, const char *value)
+{
+	if (text_may_be_secret(value) || has_login(value))
+		return true;
+	if (strcmp(key, "token") == 0 || is_pkcs11(value))
+		return !is_token_uri(value);
+	for (size_t i = 0; i < ARRAY_SIZE(sources); i++)
+		if (strcmp(key, sources[i]) == 0)
+			return is_no_source(value);
+	return false;
+}
+
+static bool add_value(cJSON *object, const char *key, const char *value)
+{
+	char described[64];
+
+	if (value && may_be_secret(key, value)) {
+		snprintf(described, sizeof(described), "(%zu characters that may be a secret)",
+			 strlen(value));
+		value = described;
+	}
+	return json_add_text(object, "value", value);
+}
+
 static bool add_setting(cJSON *array, const char *key, const struct setting *setting)
 {
 	cJSON *object = cJSON_CreateObject();
 
 	return object && cJSON_AddItemToArray(array, object) &&
-	       json_add_text(object, "setting", key) &&
-	       json_add_text(object, "value", setting->value) &&
+	       json_add_text(object, "setting", key) && add_value(object, key, setting->value) &&
 	       json_add_text(object, "origin", setting->origin) &&
 	       json_add_text(object, "place", setting->place);
 }

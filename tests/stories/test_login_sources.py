@@ -183,6 +183,44 @@ def test_config_show_masks_a_secret(station):
     assert done.status == 0 and "***" in done.stdout and "SharedAccessKey" not in done.stdout + done.stderr, done
 
 
+URI_WITH_PIN = "pkcs11:token=line-3?pin-value=98761234"
+NAKED_SECRET = "Xy8Q~kOvq0Rt.secret-of-an-application"
+
+
+@pytest.mark.parametrize("name, value", [
+    ("token", URI_WITH_PIN), ("token", "pkcs11:token=line-3;PIN-VALUE=98761234"), ("client-key", URI_WITH_PIN), ("login-file", URI_WITH_PIN),
+    ("tpm", "HostName=a;SharedAccessKeyName=b;SharedAccessKey=c2Vj"), ("dps-name", "HostName=a;SharedAccessKeyName=b;SharedAccessKey=c2Vj"),
+    ("login-file", "HostName=a;SharedAccessKeyName=b;SharedAccessKey=c2Vj"), ("client-secret-file", NAKED_SECRET),
+    ("proxy-login-file", "bench:word"), ("pin-file", "98761234"), ("device-endpoint", "https://bench:word@devices.example"),
+    ("journal", "MTIzNDU2Nzg5MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTI=")])
+def test_config_show_shows_nothing_that_may_be_a_secret(station, name, value):
+    variable = "MUSTER_" + name.upper().replace("-", "_")
+    for words, env in (([f"--{name}", value], {}), ([], {variable: value})):
+        for form in ("json", "tsv", "table", "yaml"):
+            done = station.muster("config", "show", *words, "-o", form, env=env)
+            assert done.status == 0 and value not in done.stdout + done.stderr, done
+            assert f"({len(value)} characters that may be a secret)" in done.stdout, done
+
+
+@pytest.mark.parametrize("key, value", [
+    ("loginFile", "HostName=a;SharedAccessKeyName=b;SharedAccessKey=c2Vj"), ("clientSecretFile", NAKED_SECRET), ("clientKey", URI_WITH_PIN),
+    ("dpsName", "HostName=a;SharedAccessKeyName=b;SharedAccessKey=c2Vj"), ("tenant", "HostName=a;SharedAccessKeyName=b;SharedAccessKey=c2Vj"),
+    ("modules: {soft: {path", "/usr/lib/SharedAccessKey=c2Vj}}"), ("ekCertificateServices: {INTC: {url", "https://bench:word@ek.example/}}")])
+def test_config_show_shows_nothing_of_a_file_that_may_be_a_secret(station, key, value):
+    station.configure(f"{key}: {value}\n")
+    done = station.muster("config", "show", "-o", "json")
+    assert done.status in (0, 2) and value.rstrip("}") not in done.stdout + done.stderr, done
+    assert done.status == 2 or "characters that may be a secret" in done.stdout, done
+
+
+def test_config_show_shows_where_secrets_are(station):
+    (station.home / "pin").write_text("1")
+    seen = {"--login-file": "credential:muster.login", "--client-secret-file": "fd:7", "--client-key": "pkcs11:token=a;object=b",
+            "--pin-file": "pin", "--client-certificate": "/etc/muster/client.pem", "--token": "pkcs11:token=a?pin-source=file:/etc/muster/pin"}
+    rows = config(station, *[word for pair in seen.items() for word in pair])
+    assert {row.get("place"): row["value"] for row in rows.values() if row["origin"] == "option"} == seen
+
+
 def test_config_file_that_is_wrong(station):
     file = station.home / "wrong.yaml"
     file.write_text("signIn: magic\n")
