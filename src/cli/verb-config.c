@@ -72,7 +72,7 @@ static const struct column columns[] = {
 struct setting {
 	const char *value;
 	const char *
-		origin; /* "option", "environment", "system file", "user file", "file", "default" or "unset" */
+		origin; /* "option", "environment", "profile", "system file", "user file", "file", "default" or "unset" */
 	const char *place; /* option, variable or file; or NULL */
 	char option[80];
 };
@@ -147,6 +147,16 @@ static const char *default_of(const struct option_row *row, const struct login_o
 	for (size_t i = 0; i < ARRAY_SIZE(defaults); i++)
 		if (strcmp(defaults[i].option, row->name) == 0)
 			return defaults[i].value;
+	return NULL;
+}
+
+/* What the profile that was named says of what an option says, too. NULL: nothing. */
+static const char *profile_text(const struct profile *profile, const struct option_row *row)
+{
+	if (row->offset == offsetof(struct config_options, id_scope))
+		return profile->id_scope;
+	if (row->offset == offsetof(struct config_options, device_endpoint))
+		return profile->device_endpoint;
 	return NULL;
 }
 
@@ -318,7 +328,8 @@ static bool add_station(cJSON *array, const struct config *config)
 
 static bool add_all(cJSON *array, const struct config_options *options,
 		    const struct login_options *complete, const struct config *config,
-		    const struct dps_endpoints *endpoints, const struct fallbacks *fallbacks)
+		    const struct profile *profile, const struct dps_endpoints *endpoints,
+		    const struct fallbacks *fallbacks)
 {
 	for (const struct option_row *row = rows; row->name; row++) {
 		const char *given =
@@ -334,6 +345,10 @@ static bool add_all(cJSON *array, const struct config_options *options,
 			configured = NULL;
 		find_setting(row, given, configured, path,
 			     default_of(row, complete, endpoints, fallbacks), &setting);
+		if (!given && profile_text(profile, row))
+			setting = (struct setting){ .value = profile_text(profile, row),
+						    .origin = "profile",
+						    .place = options->profile };
 		if (!add_setting(array, key, &setting))
 			return false;
 	}
@@ -350,8 +365,18 @@ static bool check(const struct login_options *login, struct muster_error *err)
 	       outage_patience(login->patience, &patience_ms, err);
 }
 
+static bool load_profile(const char *path, struct profile *ret_profile, struct muster_error *err)
+{
+	CLEANUP(profile_report_done) struct profile_report report = { 0 };
+	bool is_loaded = !path || profile_load(path, ret_profile, &report, err);
+
+	report_print(&report);
+	return is_loaded;
+}
+
 static bool run(const struct invocation *call, struct muster_error *err)
 {
+	CLEANUP(profile_done) struct profile profile = { 0 };
 	CLEANUP(cJSON_freep) cJSON *array = cJSON_CreateArray();
 	CLEANUP(config_done) struct config config = { 0 };
 	CLEANUP(fallbacks_done) struct fallbacks fallbacks = { 0 };
@@ -359,7 +384,7 @@ static bool run(const struct invocation *call, struct muster_error *err)
 	struct login_options complete = options.login;
 	struct dps_endpoints endpoints;
 
-	if (!report_config_load(&config, err))
+	if (!report_config_load(&config, err) || !load_profile(options.profile, &profile, err))
 		return false;
 	(void)login_options_choose(&options.login);
 	login_options_complete(&complete, &config);
@@ -367,7 +392,8 @@ static bool run(const struct invocation *call, struct muster_error *err)
 	if (!dps_endpoints_complete(&endpoints, err) || !check(&complete, err) ||
 	    !find_fallbacks(&options, &config, &fallbacks, err))
 		return false;
-	if (!array || !add_all(array, &options, &complete, &config, &endpoints, &fallbacks))
+	if (!array ||
+	    !add_all(array, &options, &complete, &config, &profile, &endpoints, &fallbacks))
 		return muster_fail_memory(err);
 	return result_print(call, array, err);
 }
@@ -378,8 +404,9 @@ const struct verb verb_config_show = {
 	.summary = "Show what holds here and where it came from",
 	.description =
 		"Lists every setting with its value and where that came from: option, environment\n"
-		"variable, user file, system file or default. Secrets are not shown. With the options\n"
-		"of another command it says what would hold there. It sends nothing.",
+		"variable, profile, user file, system file or default. Secrets, and what may be one, are\n"
+		"not shown. With the options of another command it says what would hold there. It sends\n"
+		"nothing.",
 	.options = rows,
 	.options_size = sizeof(struct config_options),
 	.default_output = OUTPUT_TABLE,

@@ -183,6 +183,18 @@ def test_config_show_masks_a_secret(station):
     assert done.status == 0 and "***" in done.stdout and "SharedAccessKey" not in done.stdout + done.stderr, done
 
 
+def test_config_show_says_what_the_profile_says(station):
+    station.configure("idScope: 0ne000000AA\n")
+    profile = station.profile("derived-key", {"idScope": "0ne000000BB", "deviceEndpoint": "devices.example"})
+    for words, env in ((["--profile", profile], {}), ([], {"MUSTER_PROFILE": profile})):
+        rows = config(station, *words, env=env)
+        assert [(rows[key]["value"], rows[key]["origin"], rows[key]["place"]) for key in ("idScope", "deviceEndpoint")] == [
+            ("0ne000000BB", "profile", str(profile)), ("devices.example", "profile", str(profile))]
+    rows = config(station, "--profile", profile, "--id-scope", "0ne000000CC")
+    assert (rows["idScope"]["value"], rows["idScope"]["origin"]) == ("0ne000000CC", "option")
+    assert config(station)["idScope"]["value"] == "0ne000000AA"
+
+
 URI_WITH_PIN = "pkcs11:token=line-3?pin-value=98761234"
 NAKED_SECRET = "Xy8Q~kOvq0Rt.secret-of-an-application"
 
