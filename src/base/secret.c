@@ -291,11 +291,17 @@ int secret_open_file(const char *path, struct muster_error *err)
 			    PRINTABLE(path));
 		return -1;
 	}
-	if ((status.st_uid != 0 && status.st_uid != geteuid()) || (status.st_mode & 077) != 0) {
+	if (status.st_uid != 0 && status.st_uid != geteuid()) {
 		muster_fail(
 			err, CAUSE_SECRET_FILE_MODE,
-			"secret file '%s' has mode %04o and owner %u, so others may have read it",
-			PRINTABLE(path), status.st_mode & 07777, status.st_uid);
+			"secret file '%s' belongs to another user (uid %u), who may have read it",
+			PRINTABLE(path), status.st_uid);
+		return -1;
+	}
+	if ((status.st_mode & 077) != 0) {
+		muster_fail(err, CAUSE_SECRET_FILE_MODE,
+			    "secret file '%s' has mode %04o, so others may have read it",
+			    PRINTABLE(path), status.st_mode & 07777);
 		return -1;
 	}
 	return TAKE_FD(fd);

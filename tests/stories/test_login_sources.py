@@ -113,6 +113,17 @@ def test_no_terminal_to_ask_at(filled):
     assert (done.status, done.cause) == (2, "E1113"), done
 
 
+@pytest.mark.parametrize("change, words", [
+    (lambda path: path.chmod(0o640), "has mode 0640"), (lambda path: os.chown(path, 12345, -1), "belongs to another user (uid 12345)"),
+    (lambda path: (path.unlink(), os.mkfifo(path, 0o600)), "is not a regular file")], ids=["mode", "owner", "pipe"])
+def test_a_file_that_is_no_place_for_a_secret(filled, change, words):
+    """What is wrong with it is said, and no more."""
+    change(filled.login_file)
+    done = show(filled, filled.login_file)
+    assert (done.status, done.cause) == (2, "E1005") and words in done.stderr and "(chown)" in done.stderr, done
+    assert ("mode 0" in done.stderr.splitlines()[0]) == words.startswith("has mode"), done
+
+
 # -- config show -----------------------------------------------------------------------------------------------------
 
 def config(station, *words, **options):
