@@ -105,7 +105,15 @@ bool file_check_trusted(const char *path, struct muster_error *err)
 bool file_read_trusted(const char *path, size_t max, struct bytes *ret_bytes,
 		       struct muster_error *err)
 {
-	return file_check_trusted(path, err) && file_read(path, max, ret_bytes, err);
+	struct stat status;
+
+	if (!file_check_trusted(path, err))
+		return false;
+	/* A pipe that nobody writes to would be waited for without end. */
+	if (stat(path, &status) == 0 && !S_ISREG(status.st_mode))
+		return muster_fail(err, CAUSE_INPUT_NOT_FOUND, "'%s' is not a regular file",
+				   PRINTABLE(path));
+	return file_read(path, max, ret_bytes, err);
 }
 
 bool file_read_owned(const char *path, size_t max, struct bytes *ret_bytes,

@@ -251,6 +251,13 @@ def test_config_file_that_is_wrong(station):
     assert done.status == 2 and "wrong.yaml:1" in done.stderr, done
 
 
+def test_a_configuration_that_is_a_pipe_is_not_waited_for(station):
+    file = station.home / "muster.yaml"
+    os.mkfifo(file, 0o600)
+    done = station.muster("config", "show", env={"MUSTER_CONFIG": file}, timeout=30)
+    assert (done.status, done.cause) == (2, "E1002") and "is not a regular file" in done.stderr, done
+
+
 def test_login_from_the_configuration(filled):
     file = filled.home / "muster.yaml"
     file.write_text(f"loginFile: login\ncaFile: {filled.emulator.ca_file}\n")
