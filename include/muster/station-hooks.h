@@ -50,11 +50,16 @@ struct hooks_delivery {
 	size_t given_up;  /* of these: set aside this time */
 };
 
-/* Delivers what is there, waits for another process that does so, and comes back when nothing is left but what failed. What
- * failed before is tried once; with `only_due` not until a while has passed, which grows with its tries. Blocks up to the hooks'
- * time-outs. */
-bool hooks_deliver(const struct config *config, const char *journal_path, bool only_due,
-		   struct hooks_delivery *ret_counts, struct muster_error *err) MUST_CHECK;
+struct hooks_terms {
+	bool only_due; /* what failed before is not tried until a while has passed, which grows with its tries */
+	bool leaves_to_next; /* nothing is done, and nothing counted, when a process waits for the one at work already */
+};
+
+/* Delivers what is there, waits for other processes that do so, and comes back when nothing is left but what failed. What
+ * failed before is tried once. Blocks up to the hooks' time-outs. */
+bool hooks_deliver(const struct config *config, const char *journal_path,
+		   const struct hooks_terms *terms, struct hooks_delivery *ret_counts,
+		   struct muster_error *err) MUST_CHECK;
 
 /* -- Looking and deciding (hooks-look.c) ------------------------------------------------------------------------------ */
 

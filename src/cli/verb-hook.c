@@ -48,6 +48,7 @@ const struct verb verb_hook_list = {
 struct deliver_options {
 	const char *journal;
 	bool due;
+	bool for_run;
 };
 
 /* clang-format off */
@@ -55,6 +56,8 @@ static const struct option_row deliver_rows[] = {
 	JOURNAL_ROW(struct deliver_options),
 	{ 0, "due", NULL, OPTION_FLAG, NULL, "Leave alone what failed a short while ago",
 	  offsetof(struct deliver_options, due), NULL, NULL, 0 },
+	{ 0, "for-run", NULL, OPTION_FLAG, NULL, "As runs start it: leave it to one that waits already",
+	  offsetof(struct deliver_options, for_run), NULL, NULL, OPTION_HIDDEN },
 	{ 0 },
 };
 /* clang-format on */
@@ -82,15 +85,15 @@ static bool check_taken(const struct hooks_delivery *counts, struct muster_error
 			   counts->given_up, counts->given_up == 1 ? "is" : "are");
 }
 
-static bool deliver(const struct invocation *call, const char *journal, bool only_due,
-		    struct muster_error *err)
+static bool deliver(const struct invocation *call, const char *journal,
+		    const struct hooks_terms *terms, struct muster_error *err)
 {
 	CLEANUP(config_done) struct config config = { 0 };
 	CLEANUP(cJSON_freep) cJSON *object = cJSON_CreateObject();
 	struct hooks_delivery counts;
 
 	if (!report_config_load(&config, err) ||
-	    !hooks_deliver(&config, journal, only_due, &counts, err))
+	    !hooks_deliver(&config, journal, terms, &counts, err))
 		return false;
 	if (!object || !json_add_int64(object, "delivered", (int64_t)counts.delivered) ||
 	    !json_add_int64(object, "left", (int64_t)counts.left) ||
@@ -102,10 +105,12 @@ static bool deliver(const struct invocation *call, const char *journal, bool onl
 static bool run_deliver(const struct invocation *call, struct muster_error *err)
 {
 	const struct deliver_options *options = call->options;
+	const struct hooks_terms terms = { .only_due = options->due,
+					   .leaves_to_next = options->for_run };
 	CLEANUP(freep) char *journal = NULL;
 
 	return journal_verb_path(options->journal, &journal, err) &&
-	       deliver(call, journal, options->due, err);
+	       deliver(call, journal, &terms, err);
 }
 
 const struct verb verb_hook_deliver = {
@@ -155,11 +160,12 @@ static bool decide(const struct invocation *call, const char *journal, bool drop
 static bool run_retry(const struct invocation *call, struct muster_error *err)
 {
 	const struct decide_options *options = call->options;
+	const struct hooks_terms terms = { 0 };
 	CLEANUP(freep) char *journal = NULL;
 	size_t count;
 
 	return journal_verb_path(options->journal, &journal, err) &&
-	       decide(call, journal, false, &count, err) && deliver(call, journal, false, err);
+	       decide(call, journal, false, &count, err) && deliver(call, journal, &terms, err);
 }
 
 const struct verb verb_hook_retry = {

@@ -10,6 +10,7 @@
 
 #include "muster/file.h"
 #include "muster/json.h"
+#include "muster/log.h"
 
 enum { EVENT_FILE_MAX = 64 * 1024 };
 #define SUFFIX ".json"
@@ -131,6 +132,22 @@ bool hook_spool_has(const char *directory, const char *name)
 	return path && access(path, F_OK) == 0;
 }
 
+bool hook_spool_wait(int fd, struct muster_error *err)
+{
+	static bool was_told;
+
+	if (flock(fd, LOCK_EX | LOCK_NB) == 0)
+		return true;
+	if (errno == EWOULDBLOCK && !was_told)
+		log_notice("another process is delivering to the hooks, waiting for it");
+	was_told = true;
+	while (flock(fd, LOCK_EX) < 0)
+		if (errno != EINTR)
+			return muster_fail_errno(err, CAUSE_HOOK_FAILED, errno,
+						 "waiting for another delivery");
+	return true;
+}
+
 bool hook_spool_lock(const char *directory, int *ret_fd, struct muster_error *err)
 {
 	CLEANUP(freep) char *path = text_format("%s/.work", directory);
@@ -142,10 +159,8 @@ bool hook_spool_lock(const char *directory, int *ret_fd, struct muster_error *er
 	if (fd < 0)
 		return muster_fail_errno(err, CAUSE_HOOK_FAILED, errno, "opening '%s'",
 					 PRINTABLE(path));
-	while (flock(fd, LOCK_EX) < 0)
-		if (errno != EINTR)
-			return muster_fail_errno(err, CAUSE_HOOK_FAILED, errno,
-						 "waiting for another delivery");
+	if (!hook_spool_wait(fd, err))
+		return false;
 	*ret_fd = fd;
 	fd = -1;
 	return true;

@@ -21,5 +21,7 @@ void hook_spool_remove(const char *directory, const char *name);
 bool hook_spool_drop(const char *directory, const cJSON *event, struct muster_error *err)
 	MUST_CHECK;
 bool hook_spool_has(const char *directory, const char *name);
+/* Locks an open file that another process may have locked; says once when that takes waiting. */
+bool hook_spool_wait(int fd, struct muster_error *err) MUST_CHECK;
 /* What one process at a time may do: change what lies there. Waits for the other; *ret_fd ends it when it is closed. */
 bool hook_spool_lock(const char *directory, int *ret_fd, struct muster_error *err) MUST_CHECK;

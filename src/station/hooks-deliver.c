@@ -49,8 +49,9 @@ static void delivery_done(struct delivery *delivery)
 	closep(&delivery->work);
 }
 
-/* Whoever waits for the one at work will see what is there by then, so a third has nothing to do. */
-static bool take_turn(struct delivery *delivery, bool *ret_is_ours, struct muster_error *err)
+/* Whoever waits for the one at work will see what is there by then, so a third that nobody asks what came of it has nothing to do. */
+static bool take_turn(struct delivery *delivery, bool leaves_to_next, bool *ret_is_ours,
+		      struct muster_error *err)
 {
 	CLEANUP(freep) char *path = text_format("%s/.turn", delivery->directory);
 
@@ -61,9 +62,11 @@ static bool take_turn(struct delivery *delivery, bool *ret_is_ours, struct muste
 		return muster_fail_errno(err, CAUSE_HOOK_FAILED, errno, "opening '%s'",
 					 PRINTABLE(path));
 	*ret_is_ours = flock(delivery->turn, LOCK_EX | LOCK_NB) == 0;
-	if (!*ret_is_ours)
+	if (!*ret_is_ours && leaves_to_next)
 		return true;
-	if (!hook_spool_lock(delivery->directory, &delivery->work, err))
+	*ret_is_ours = true;
+	if (!hook_spool_wait(delivery->turn, err) ||
+	    !hook_spool_lock(delivery->directory, &delivery->work, err))
 		return false;
 	flock(delivery->turn, LOCK_UN);
 	return true;
@@ -230,12 +233,13 @@ static bool deliver_all(struct delivery *delivery, bool *ret_any, struct muster_
 	return true;
 }
 
-bool hooks_deliver(const struct config *config, const char *journal_path, bool only_due,
-		   struct hooks_delivery *ret_counts, struct muster_error *err)
+bool hooks_deliver(const struct config *config, const char *journal_path,
+		   const struct hooks_terms *terms, struct hooks_delivery *ret_counts,
+		   struct muster_error *err)
 {
 	CLEANUP(delivery_done)
 	struct delivery delivery = {
-		.config = config, .only_due = only_due, .turn = -1, .work = -1
+		.config = config, .only_due = terms->only_due, .turn = -1, .work = -1
 	};
 	bool is_ours = false, any;
 
@@ -246,7 +250,7 @@ bool hooks_deliver(const struct config *config, const char *journal_path, bool o
 		return muster_fail_memory(err);
 	if (access(delivery.directory, F_OK) < 0)
 		return true;
-	if (!take_turn(&delivery, &is_ours, err))
+	if (!take_turn(&delivery, terms->leaves_to_next, &is_ours, err))
 		return false;
 	delivery.begun_ms = clock_wall_ms();
 	do {

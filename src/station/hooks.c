@@ -312,6 +312,7 @@ static void start_deliverer(struct hooks *hooks, bool only_due)
 					  "deliver",
 					  "--journal",
 					  hooks->journal_path,
+					  "--for-run",
 					  only_due ? "--due" : NULL,
 					  NULL };
 	const char *variables[VARIABLES_MAX];

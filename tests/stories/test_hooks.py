@@ -1,9 +1,13 @@
 """Others are told of units and runs, and nothing that they do holds up a device."""
 import base64
+import concurrent.futures
+import contextlib
+import fcntl
 import hashlib
 import hmac
 import http.server
 import json
+import os
 import pathlib
 import shutil
 import signal
@@ -268,6 +272,38 @@ def test_one_event_that_is_refused_holds_up_no_others(station, configure, tmp_pa
     (station.home / "hook.sh").write_text("#!/bin/sh\n")
     assert decide(station, "retry", row["id"]).json == {"delivered": 1, "left": 0, "setAside": 0}
     assert waiting(station) == []
+
+
+def test_a_person_who_delivers_waits_for_others_and_is_told_what_came_of_it(station, configure, tmp_path):
+    """Beside one at work and one that waits for it, which is how a run leaves them."""
+    gate = tmp_path / "gate"
+    configure({"mes": {"on": ["unit-start", "unit-done", "batch-done"], "command": [program(station, "hook.sh", f"""
+echo >>{tmp_path}/calls
+until test -e {gate}; do sleep 0.1; done
+exit 1
+""")]}})
+    provision(station)
+    wait_until((tmp_path / "calls").exists, what="the one at work")
+    with (station.home / "hooks/.turn").open() as turn, concurrent.futures.ThreadPoolExecutor(1) as pool:
+        with contextlib.suppress(BlockingIOError):  # the run's other one has it
+            fcntl.flock(turn, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        answer = pool.submit(deliver, station)
+        try:
+            wait_until(lambda: answer.done() or is_waiting_for(turn), what="the one that waits")
+            early = answer.done()
+        finally:
+            gate.write_text("")
+            fcntl.flock(turn, fcntl.LOCK_UN)
+        done = answer.result()
+    assert not early, done
+    assert (done.status, done.cause) == (6, "E5187") and done.json["left"] == 3, done
+    assert done.stderr.count("another process is delivering to the hooks, waiting for it") == 1, done
+
+
+def is_waiting_for(file):
+    """Whether /proc/locks has somebody behind the lock that is held of it."""
+    inode = f":{os.fstat(file.fileno()).st_ino} "
+    return any(" -> FLOCK " in line and inode in line for line in pathlib.Path("/proc/locks").read_text().splitlines())
 
 
 def decide(station, verb, *arguments):
