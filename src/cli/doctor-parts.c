@@ -278,7 +278,9 @@ void doctor_roots(struct doctor *doctor)
 							   : "/etc/ssl/certs/ca-certificates.crt";
 	struct muster_error err = { 0 };
 
-	if (!file_read(path, ROOTS_MAX, &roots, &err))
+	/* The system's own are read as they are, as commands do. */
+	if (!(doctor->options.network.ca_file ? file_read_owned : file_read)(path, ROOTS_MAX,
+									     &roots, &err))
 		doctor_find_error(doctor, VERDICT_FAIL, &err);
 	else if (!strstr((const char *)roots.data, "-----BEGIN CERTIFICATE-----"))
 		doctor_find(doctor, VERDICT_FAIL, "Install ca-certificates, or check --ca-file.",

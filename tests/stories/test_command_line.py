@@ -1,5 +1,6 @@
 """What a person or a script sees of the command line itself."""
 import json
+import shutil
 import subprocess
 
 import pytest
@@ -143,6 +144,24 @@ def test_every_example_profile_passes(tmp_path):
     for path in PROFILES.glob("*.yaml"):
         done = run("profile", "check", path, home=tmp_path)
         assert done.status == 0, done
+
+
+@pytest.mark.parametrize("what", ["file", "folder"])
+def test_the_doctor_judges_roots_as_commands_do(station, tmp_path, what):
+    folder = tmp_path / "roots"
+    folder.mkdir()
+    path = folder / "ca.pem"
+    shutil.copy(station.emulator.ca_file, path)
+    words = ["--login-file", station.login_file, "--ca-file", path, "-o", "json"]
+
+    def verdict():
+        [row] = [row for row in station.muster("doctor", *words).json if row["check"] == "TLS roots"]
+        return row["verdict"], row["seen"]
+
+    assert verdict()[0] == "ok" and station.muster("enrollment", "list", *words).status == 0
+    {"file": path, "folder": folder}[what].chmod(0o777)
+    assert verdict()[0] == "fail" and "could be changed by others" in verdict()[1]
+    assert station.muster("enrollment", "list", *words).cause == "E1007"
 
 
 def test_doctor_names_a_remedy_for_each_finding(station):
