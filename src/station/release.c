@@ -163,6 +163,20 @@ static bool compose_keys(const struct job *job, struct secret *ret_keys, struct 
 	return true;
 }
 
+/* Keys that nobody has seen are not called others. */
+static bool check_readable(const struct job *job, const char *path, struct muster_error *err)
+{
+	CLEANUP(bytes_done) struct bytes present = { 0 };
+
+	if (file_read(path, OUTPUT_FILE_MAX, &present, err))
+		return true;
+	err->cause = CAUSE_OUTPUT_WRITE;
+	err->code = MUSTER_E_STORAGE;
+	return muster_error_prefix(err,
+				   "looking for the keys of device '%s' in a file of their name",
+				   PRINTABLE(job->registration_id));
+}
+
 bool release_check_keys(const struct job *job, struct muster_error *err)
 {
 	CLEANUP(secret_done) struct secret keys = { 0 };
@@ -175,7 +189,7 @@ bool release_check_keys(const struct job *job, struct muster_error *err)
 		return muster_fail_memory(err);
 	if (access(path, F_OK) < 0)
 		return true;
-	return compose_keys(job, &keys, err) &&
+	return compose_keys(job, &keys, err) && check_readable(job, path, err) &&
 	       (file_says(path, keys.data, keys.size) ||
 		muster_fail(err, CAUSE_OUTPUT_EXISTS,
 			    "'%s' has other keys than those of device '%s'", PRINTABLE(path),

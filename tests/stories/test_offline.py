@@ -226,6 +226,14 @@ def test_keys_of_others_in_the_way_are_seen_before_anything_is_sent(station):
     assert station.emulator.changes() == []
 
 
+def test_a_file_that_cannot_be_read_is_not_said_to_have_other_keys(station):
+    station.out.mkdir(mode=0o700)
+    (station.out / "off-1.keys.json").mkdir()
+    done = station.provision(station.profile("derived-key"), "OFF-1")
+    assert (done.status, done.cause) == (11, "E6102") and "other keys" not in done.stderr and "directory" in done.stderr, done
+    assert station.emulator.changes() == []
+
+
 def test_online_run_finishes_a_spooled_device(station):
     profile = station.profile("derived-key")
     name = spool(station, profile, "OFF-1")
