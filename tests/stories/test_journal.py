@@ -1,21 +1,26 @@
 """The journal as people and other systems read it: list, show, export."""
+import concurrent.futures
 import contextlib
 import csv
 import hashlib
 import io
 import json
 import pathlib
+import re
 import sqlite3
 import subprocess
 
 import pytest
 
+from lib import batch
 from lib.custodian import openssl
 from lib.journal import fill
 from lib.killer import killer
+from lib.paths import TOP
 from lib.program import environment
 from lib.software_token import write_secret
 from lib.station import Station
+from lib.wait import wait_until
 
 SERIAL = "A17-0042"
 
@@ -308,3 +313,38 @@ def test_an_older_journal_whose_run_was_cut_is_upgraded_by_nobody_who_reads(stat
 def test_an_upgrade_makes_no_journal(station):
     done = station.muster("journal", "upgrade", "--journal", station.home / "none.db")
     assert (done.status, done.cause) == (2, "E1002") and not (station.home / "none.db").exists(), done
+
+
+# -- Backup ----------------------------------------------------------------------------------------------------------
+
+
+def backup_command(journal, copy):
+    """As muster-journal(1) names it."""
+    [line] = re.findall(r"^\.B (.*sqlite3 .*)$", (TOP / "man/muster-journal.1").read_text(), re.MULTILINE)
+    for mark, plain in ((r"\-", "-"), (r"\(aq", "'"), (r"\(dq", '"')):
+        line = line.replace(mark, plain)
+    assert "journal.db" in line and "copy.db" in line
+    return line.replace("journal.db", str(journal)).replace("copy.db", str(copy))
+
+
+def test_a_backup_while_a_run_writes_is_whole_and_taken(station):
+    """Whatever the umask of who makes it."""
+    copies = []
+    with concurrent.futures.ThreadPoolExecutor(1) as pool:
+        run = pool.submit(batch.provision, station, batch.manifest(station, batch.serials(200)), "--rate", str(batch.RATE))
+        wait_until(lambda: run.done() or station.journal.exists() and station.journal.stat().st_size, what="the journal")
+        while not run.done():
+            copy = station.home / f"copy-{len(copies)}.db"
+            done = subprocess.run(["sh", "-c", backup_command(station.journal, copy)], text=True, capture_output=True, umask=0o022)
+            assert done.returncode == 0 and not done.stderr, done
+            copies.append(copy)
+        assert run.result().status == 0, run.result()
+    counts = []
+    for copy in copies:
+        assert copy.stat().st_mode & 0o777 == 0o600
+        verified = station.muster("journal", "verify", "--journal", copy, "-o", "json")
+        listed = station.muster("journal", "list", "--journal", copy, "-o", "json")
+        assert verified.cause == "E6012", verified  # it holds together, and nothing that is kept elsewhere was shown
+        assert listed.status == 0, listed
+        counts.append(len(listed.json))
+    assert counts == sorted(counts) and any(0 < count for count in counts), counts
