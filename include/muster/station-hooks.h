@@ -11,7 +11,9 @@
 struct hooks;
 struct station_result;
 
-/* CAUSE_USAGE for a hook that does not say where to, or says so twice; a secret that cannot be read fails as such. */
+/* CAUSE_USAGE for a hook that does not say where to, or says so twice, or with what cannot be one. */
+bool hooks_check_form(const struct config *config, struct muster_error *err) MUST_CHECK;
+/* That, and a secret that cannot be read fails as such. */
 bool hooks_check(const struct config *config, struct muster_error *err) MUST_CHECK;
 
 /* Whether commands could be started and folders written to, as far as that can be seen: no run is held up by it. */

@@ -10,6 +10,7 @@
 #include "muster/file.h"
 #include "muster/journal.h"
 #include "muster/json.h"
+#include "muster/station-hooks.h"
 #include "muster/token-uri.h"
 
 #include "login-options.h"
@@ -356,13 +357,14 @@ static bool add_all(cJSON *array, const struct config_options *options,
 }
 
 /* What no command would take does not hold. */
-static bool check(const struct login_options *login, struct muster_error *err)
+static bool check(const struct login_options *login, const struct config *config,
+		  struct muster_error *err)
 {
 	struct dps_rate rate;
 	int64_t patience_ms;
 
 	return http_terms_check(&login->network, err) && login_rate(login->rate, &rate, err) &&
-	       outage_patience(login->patience, &patience_ms, err);
+	       outage_patience(login->patience, &patience_ms, err) && hooks_check_form(config, err);
 }
 
 static bool load_profile(const char *path, struct profile *ret_profile, struct muster_error *err)
@@ -389,7 +391,7 @@ static bool run(const struct invocation *call, struct muster_error *err)
 	(void)login_options_choose(&options.login);
 	login_options_complete(&complete, &config);
 	endpoints = complete.endpoints;
-	if (!dps_endpoints_complete(&endpoints, err) || !check(&complete, err) ||
+	if (!dps_endpoints_complete(&endpoints, err) || !check(&complete, &config, err) ||
 	    !find_fallbacks(&options, &config, &fallbacks, err))
 		return false;
 	if (!array ||

@@ -60,6 +60,14 @@ static bool check_secret(const struct config_hook *hook, struct muster_error *er
 	       muster_error_prefix(err, "the secret of hook '%s'", PRINTABLE(hook->name));
 }
 
+bool hooks_check_form(const struct config *config, struct muster_error *err)
+{
+	for (size_t i = 0; i < config->hook_count; i++)
+		if (!hook_check(&config->hooks[i], err))
+			return false;
+	return true;
+}
+
 bool hooks_check(const struct config *config, struct muster_error *err)
 {
 	for (size_t i = 0; i < config->hook_count; i++)

@@ -300,6 +300,16 @@ exit 1
     assert done.stderr.count("another process is delivering to the hooks, waiting for it") == 1, done
 
 
+@pytest.mark.parametrize("hook", [{"command": ["relative"]}, {"webhook": "https://u:word@localhost/in"}, {},
+                                  {"folder": "/tmp", "webhook": "https://localhost/in"}])
+def test_config_show_takes_no_hook_that_no_run_takes(station, configure, hook):
+    configure({"mes": {"on": ["unit-done"], **hook}})
+    run = station.provision(station.profile("derived-key"), "HOOK-1")
+    done = station.muster("config", "show")
+    assert (run.status, run.cause) == (done.status, done.cause) == (2, "E1001"), (run, done)
+    assert "hook 'mes' in muster.yaml" in done.stderr and "word" not in done.stderr.replace("password", ""), done
+
+
 def is_waiting_for(file):
     """Whether /proc/locks has somebody behind the lock that is held of it."""
     inode = f":{os.fstat(file.fileno()).st_ino} "
