@@ -15,6 +15,7 @@
 #include "muster/log.h"
 #include "names.h"
 #include "resume.h"
+#include "service-place.h"
 #include "spool.h"
 #include "wrap.h"
 
@@ -117,69 +118,12 @@ static struct known_claim claim_of(const struct job *job)
 	return claim;
 }
 
-/* Where its enrollment was sent to, or is, in the life that it has. */
-struct place {
-	bool is_unknown; /* an older muster did not say */
-	char host[256];  /* the last one's; "" for none */
-};
-
-struct sendings {
-	struct place before, last; /* without the last one, and with it */
-	bool last_was_refused;
-};
-
-static const struct place *place_of(const struct sendings *sendings)
-{
-	return sendings->last_was_refused ? &sendings->before : &sendings->last;
-}
-
-static void take_intent(struct sendings *sendings, const char *host)
-{
-	sendings->before = *place_of(sendings);
-	sendings->last.is_unknown = sendings->before.is_unknown || !host;
-	snprintf(sendings->last.host, sizeof(sendings->last.host), "%s", host ? host : "");
-	sendings->last_was_refused = false;
-}
-
-/* It is where it was released, whoever sent it: also another station, or this one before its journal was lost. */
-static bool take_release(struct sendings *sendings, const cJSON *body, struct muster_error *err)
-{
-	const char *text = json_text(body, "evidence"), *host;
-	CLEANUP(cJSON_freep) cJSON *evidence = NULL;
-	struct place place = { 0 };
-
-	if (!text)
-		return true;
-	if (!json_parse(text, strlen(text), "the evidence", &evidence, err))
-		return false;
-	host = json_text(evidence, "service");
-	if (!host || !host[0])
-		return true;
-	snprintf(place.host, sizeof(place.host), "%s", host);
-	*sendings = (struct sendings){ .before = place, .last = place };
-	return true;
-}
-
 static bool take_sending(void *context, const struct journal_entry *entry, struct muster_error *err)
 {
-	struct sendings *sendings = context;
 	CLEANUP(cJSON_freep) cJSON *body = NULL;
 
-	if (!json_parse(entry->body, strlen(entry->body), "a journal entry", &body, err))
-		return false;
-	if (life_ends(entry, body))
-		*sendings = (struct sendings){ 0 };
-	if (strcmp(entry->stage, stage_name(STAGE_RELEASE)) == 0 && entry->kind == JOURNAL_OUTCOME)
-		return take_release(sendings, body, err);
-	if (strcmp(entry->stage, stage_name(STAGE_ENROLL)) != 0)
-		return true;
-	if (entry->kind == JOURNAL_INTENT)
-		take_intent(sendings, json_text(body, "host"));
-	else if (resume_is_refusal(entry, body))
-		sendings->last_was_refused = !json_bool(body, "unclear", false);
-	else if (json_get(body, "operation"))
-		sendings->last_was_refused = false; /* It was sent once more by the same intent. */
-	return true;
+	return json_parse(entry->body, strlen(entry->body), "a journal entry", &body, err) &&
+	       service_sendings_follow(context, entry, body, err);
 }
 
 static bool fail_service(const struct job *job, const char *known, const char *here,
@@ -197,8 +141,8 @@ static bool check_service(const struct job *job, struct muster_error *err)
 	const struct journal_device *known = &job->device;
 	const char *here = job->run->id_scope, *host = job_host(job);
 	bool has_scopes = known->service && here;
-	struct sendings sendings = { 0 };
-	const struct place *place;
+	struct service_sendings sendings = { 0 };
+	const struct service_place *place;
 	bool is_elsewhere;
 
 	if (known->state == JOURNAL_FAILED || (has_scopes && strcmp(known->service, here) == 0))
@@ -210,7 +154,7 @@ static bool check_service(const struct job *job, struct muster_error *err)
 	if (!journal_entries_all(job->run->journal, job->registration_id, take_sending, &sendings,
 				 err))
 		return false;
-	place = place_of(&sendings);
+	place = service_place(&sendings);
 	is_elsewhere = place->host[0] && strcmp(place->host, host) != 0;
 	if (has_scopes && (is_elsewhere || place->is_unknown))
 		return fail_service(job, known->service, here, err);

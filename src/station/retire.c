@@ -12,6 +12,7 @@
 
 #include "evidence.h"
 #include "life.h"
+#include "retire-past.h"
 #include "who.h"
 
 struct retiring {
@@ -20,107 +21,20 @@ struct retiring {
 	const struct station_retirement *terms;
 	struct dps_client *client;
 	struct who who;
-	cJSON *evidence;   /* of its release; NULL: the journal has none */
-	cJSON *found;      /* the enrollment; NULL: the service has none */
-	bool is_elsewhere; /* it was released into another service */
-	bool is_begun;     /* an earlier run meant to do it, at this service, and has no outcome */
-	bool begun_keeps;  /* it meant to disable the enrollment */
-	char *begun_etag;  /* which that had then; NULL: not known */
-	bool is_left;      /* it is retired, and nobody looked at its enrollment here */
-	bool is_kept;      /* it has ended, and its enrollment was kept disabled */
-	char *kept_etag;   /* with which it was kept; NULL: not known */
-	char *new_etag;    /* with which this run keeps it */
+	struct retire_past past;
+	cJSON *found;   /* the enrollment; NULL: the service has none */
+	char *new_etag; /* with which this run keeps it */
 };
 
 static void retiring_done(struct retiring *retiring)
 {
 	who_done(&retiring->who);
-	cJSON_Delete(retiring->evidence);
+	retire_past_done(&retiring->past);
 	cJSON_Delete(retiring->found);
-	free(retiring->begun_etag);
-	free(retiring->kept_etag);
 	free(retiring->new_etag);
 }
 
 /* -- What is there --------------------------------------------------------------------------------------------------- */
-
-static bool copy_etag(char **target, const cJSON *from, struct muster_error *err)
-{
-	const char *etag = json_text(from, "etag");
-
-	free(*target);
-	*target = etag ? strdup(etag) : NULL;
-	return !etag || *target || muster_fail_memory(err);
-}
-
-/* One that came back in vain has ended again. */
-static bool has_ended(const struct journal_device *device)
-{
-	return device->state == JOURNAL_RETIRED || device->state == JOURNAL_FAILED;
-}
-
-/* Of one that is retired the last outcome says what became of its enrollment. */
-static bool take_outcome(struct retiring *retiring, const cJSON *body, struct muster_error *err)
-{
-	const char *word = json_text(body, "enrollment");
-
-	retiring->is_begun = false;
-	retiring->is_kept = has_ended(retiring->device) && word && strcmp(word, "disabled") == 0;
-	retiring->is_left = retiring->device->state == JOURNAL_RETIRED && word &&
-			    strcmp(word, "elsewhere") == 0;
-	return copy_etag(&retiring->kept_etag, retiring->is_kept ? body : NULL, err);
-}
-
-static bool take_intent(struct retiring *retiring, const cJSON *body, struct muster_error *err)
-{
-	const char *host = json_text(body, "host"), *effect = json_text(body, "effect");
-
-	if (!host || strcmp(host, dps_client_host(retiring->client)) != 0)
-		return true;
-	retiring->is_begun = true;
-	retiring->begun_keeps = effect && strcmp(effect, "disable") == 0;
-	return copy_etag(&retiring->begun_etag, body, err);
-}
-
-/* A person gave it up, and what it has at the service was not asked for. */
-static void take_decision(struct retiring *retiring, const cJSON *body)
-{
-	const char *word = json_text(body, "resolved");
-
-	if (word && retiring->device->state == JOURNAL_RETIRED)
-		retiring->is_left = strcmp(word, journal_state_name(JOURNAL_RETIRED)) == 0;
-}
-
-/* What was kept stays so while the device comes back in vain, and is given up then: one that has ended has more attempts. */
-static bool is_of_this_end(const struct journal_device *device, const struct journal_entry *entry)
-{
-	return has_ended(device) || entry->attempt == device->attempt;
-}
-
-static bool take_entry(void *context, const struct journal_entry *entry, struct muster_error *err)
-{
-	CLEANUP(cJSON_freep) cJSON *body = NULL;
-	struct retiring *retiring = context;
-	bool is_decision = strcmp(entry->stage, OUTBOX_STAGE) == 0;
-
-	if ((!is_decision && strcmp(entry->stage, RETIRE_STAGE) != 0) ||
-	    !is_of_this_end(retiring->device, entry))
-		return true;
-	if (!json_parse(entry->body, strlen(entry->body), "a journal entry", &body, err))
-		return false;
-	if (is_decision)
-		take_decision(retiring, body);
-	else
-		return entry->kind == JOURNAL_OUTCOME ? take_outcome(retiring, body, err)
-						      : take_intent(retiring, body, err);
-	return true;
-}
-
-static bool look_back(struct retiring *retiring, struct muster_error *err)
-{
-	return journal_entries_all(retiring->journal, retiring->device->registration_id, take_entry,
-				   retiring, err);
-}
 
 static size_t name_length(const char *host)
 {
@@ -128,23 +42,17 @@ static size_t name_length(const char *host)
 }
 
 /* A service may be at another port since, but not under another name. */
-static bool look_where(struct retiring *retiring, struct muster_error *err)
+static bool is_elsewhere(const struct retiring *retiring)
 {
-	const char *here = dps_client_host(retiring->client), *there;
+	const char *here = retiring->past.host, *there = retiring->past.place.host;
 
-	if (!evidence_find(retiring->journal, retiring->device->registration_id,
-			   &retiring->evidence, err))
-		return false;
-	there = json_text(retiring->evidence, "service");
-	retiring->is_elsewhere = there && *there &&
-				 (name_length(there) != name_length(here) ||
-				  strncasecmp(there, here, name_length(there)) != 0);
-	return true;
+	return *there && (name_length(there) != name_length(here) ||
+			  strncasecmp(there, here, name_length(there)) != 0);
 }
 
 static bool read_enrollment(struct retiring *retiring, struct muster_error *err)
 {
-	return retiring->is_elsewhere ||
+	return is_elsewhere(retiring) ||
 	       dps_enrollment_fetch(retiring->client, retiring->device->registration_id,
 				    &retiring->found, err) ||
 	       err->cause == CAUSE_ENROLLMENT_NOT_FOUND;
@@ -153,8 +61,8 @@ static bool read_enrollment(struct retiring *retiring, struct muster_error *err)
 /* That of the enrollment as it was released. */
 static const char *attempt_known(const struct retiring *retiring)
 {
-	return retiring->evidence ? evidence_attempt(retiring->evidence)
-				  : retiring->device->attempt_id;
+	return retiring->past.evidence ? evidence_attempt(retiring->past.evidence)
+				       : retiring->device->attempt_id;
 }
 
 static bool is_same_text(const char *a, const char *b)
@@ -172,8 +80,8 @@ static bool is_still_kept(const struct retiring *retiring)
 {
 	const char *status = json_text(retiring->found, "provisioningStatus");
 
-	if (retiring->kept_etag)
-		return is_same_text(json_text(retiring->found, "etag"), retiring->kept_etag);
+	if (retiring->past.kept_etag)
+		return is_same_text(json_text(retiring->found, "etag"), retiring->past.kept_etag);
 	return status && strcmp(status, "disabled") == 0 && attempt_known(retiring) &&
 	       is_of_our_attempt(retiring);
 }
@@ -182,7 +90,7 @@ static bool is_still_kept(const struct retiring *retiring)
 static bool is_of_our_version(const struct retiring *retiring)
 {
 	return is_same_text(json_text(retiring->found, "etag"), retiring->device->etag) &&
-	       (!json_get(retiring->evidence, "enrollment") || is_of_our_attempt(retiring));
+	       (!json_get(retiring->past.evidence, "enrollment") || is_of_our_attempt(retiring));
 }
 
 /* Nobody wrote it since, but for the run that was cut off. */
@@ -190,9 +98,9 @@ static bool is_as_begun(const struct retiring *retiring)
 {
 	const char *status = json_text(retiring->found, "provisioningStatus");
 
-	return !retiring->begun_etag ||
-	       is_same_text(json_text(retiring->found, "etag"), retiring->begun_etag) ||
-	       (retiring->begun_keeps && status && strcmp(status, "disabled") == 0);
+	return !retiring->past.begun_etag ||
+	       is_same_text(json_text(retiring->found, "etag"), retiring->past.begun_etag) ||
+	       (retiring->past.begun_keeps && status && strcmp(status, "disabled") == 0);
 }
 
 /* A bulk's answer has no etags, and what the run that was cut off disabled has another one: there our attempt speaks. */
@@ -201,12 +109,12 @@ static bool is_ours(const struct retiring *retiring)
 	const char *known = retiring->device->etag;
 	bool has_no_etag = !known || !*known;
 
-	if (retiring->is_kept)
+	if (retiring->past.is_kept)
 		return is_still_kept(retiring);
 	if (!has_no_etag && is_of_our_version(retiring))
 		return true;
-	return (has_no_etag || retiring->is_begun) && attempt_known(retiring) &&
-	       is_of_our_attempt(retiring) && (!retiring->is_begun || is_as_begun(retiring));
+	return (has_no_etag || retiring->past.is_begun) && attempt_known(retiring) &&
+	       is_of_our_attempt(retiring) && (!retiring->past.is_begun || is_as_begun(retiring));
 }
 
 /* Another attempt wrote it, or others an attestation of another kind. Without a mark they may have written over ours. */
@@ -226,7 +134,7 @@ static bool is_own_key(const struct retiring *retiring, const char *digest)
 {
 	static const char *const names[] = { "ekSha256", "certificateSha256",
 					     "secondaryCertificateSha256" };
-	const cJSON *attestation = json_get(retiring->evidence, "attestation");
+	const cJSON *attestation = json_get(retiring->past.evidence, "attestation");
 
 	if (strcmp(digest, retiring->device->key_digest) == 0)
 		return true;
@@ -265,26 +173,26 @@ static bool fail_found(const struct retiring *retiring, struct muster_error *err
 {
 	const char *id = retiring->device->registration_id;
 
-	if (retiring->is_elsewhere)
+	if (is_elsewhere(retiring))
 		return muster_fail(
 			err, CAUSE_SERVICE_CHANGED,
 			"retiring device '%s': it was enrolled at %s, and the login is for %s; --force "
 			"ends it here and leaves that enrollment as it is",
-			PRINTABLE(id), PRINTABLE(json_text(retiring->evidence, "service")),
-			PRINTABLE(dps_client_host(retiring->client)));
+			PRINTABLE(id), PRINTABLE(retiring->past.place.host),
+			PRINTABLE(retiring->past.host));
 	if (!retiring->found)
 		return muster_fail(
 			err, CAUSE_ENROLLMENT_NOT_FOUND,
 			"retiring device '%s': %s has no enrollment of it; if that is the service "
 			"it was enrolled in, --force records that it is gone",
-			PRINTABLE(id), PRINTABLE(dps_client_host(retiring->client)));
+			PRINTABLE(id), PRINTABLE(retiring->past.host));
 	if (is_of_another(retiring))
 		return muster_fail(
 			err, CAUSE_ENROLLED_FOR_ANOTHER,
 			"retiring device '%s': its enrollment at %s is another device's by now; if "
 			"that is the service it was enrolled in, --force records so and leaves the "
 			"enrollment as it is",
-			PRINTABLE(id), PRINTABLE(dps_client_host(retiring->client)));
+			PRINTABLE(id), PRINTABLE(retiring->past.host));
 	return muster_fail(
 		err, CAUSE_ETAG_MISMATCH,
 		"retiring device '%s': its enrollment was written by others since muster did, at %s; "
@@ -313,11 +221,13 @@ static bool fail_unprotected(const struct retiring *retiring, struct muster_erro
 
 static bool check_found(const struct retiring *retiring, struct muster_error *err)
 {
-	bool is_gone = !retiring->found && !retiring->is_elsewhere;
+	bool is_gone = !retiring->found && !is_elsewhere(retiring);
+	bool is_known = retiring->past.place.host[0];
 	bool is_settled = is_gone || (retiring->found && is_of_another(retiring));
 
-	if (retiring->terms->force || (is_settled && (retiring->is_begun || retiring->is_kept)) ||
-	    (is_gone && retiring->is_left))
+	if (retiring->terms->force ||
+	    (is_settled && (retiring->past.is_begun || retiring->past.is_kept)) ||
+	    (is_gone && is_known && retiring->past.is_left))
 		return true;
 	if (retiring->found && !is_settled && !etag_found(retiring))
 		return fail_unprotected(retiring, err);
@@ -348,14 +258,14 @@ static bool append(struct retiring *retiring, enum journal_kind kind, const cJSO
 
 static const char *effect_of(const struct retiring *retiring)
 {
-	return retiring->is_elsewhere || is_of_another(retiring) ? "none"
+	return is_elsewhere(retiring) || is_of_another(retiring) ? "none"
 	       : retiring->terms->keeps_disabled                 ? "disable"
 								 : "delete";
 }
 
 static const char *what_is_done(const struct retiring *retiring)
 {
-	return retiring->is_elsewhere            ? "elsewhere"
+	return is_elsewhere(retiring)            ? "elsewhere"
 	       : !retiring->found                ? "gone"
 	       : is_of_another(retiring)         ? "replaced"
 	       : retiring->terms->keeps_disabled ? "disabled"
@@ -367,7 +277,7 @@ static bool intend(struct retiring *retiring, struct muster_error *err)
 	CLEANUP(cJSON_freep) cJSON *body = cJSON_CreateObject();
 
 	if (!body || !json_add_text(body, "effect", effect_of(retiring)) ||
-	    !json_add_text(body, "host", dps_client_host(retiring->client)) ||
+	    !json_add_text(body, "host", retiring->past.host) ||
 	    !json_add_text(body, "reason", retiring->terms->reason) ||
 	    !json_add_text(body, "etag", json_text(retiring->found, "etag")) ||
 	    (retiring->terms->force && !json_add_bool(body, "forced", true)))
@@ -399,6 +309,7 @@ static bool conclude(struct retiring *retiring, struct muster_error *err)
 	    !json_add_text(body, "reason", retiring->terms->reason) || !add_left(retiring, body))
 		return muster_fail_memory(err);
 	after.state = JOURNAL_RETIRED;
+	after.cause = CAUSE_NONE;
 	after.operator= retiring->who.operator_name;
 	after.station = retiring->who.station;
 	after.updated_ms = clock_wall_ms();
@@ -417,14 +328,14 @@ static bool disable(struct retiring *retiring, struct muster_error *err)
 	const struct dps_update_terms terms = {
 		.id = retiring->device->registration_id,
 		.settings = &settings,
-		.etag = json_text(retiring->found, "etag"),
+		.etag = etag_found(retiring),
 	};
 	CLEANUP(dps_update_done) struct dps_update update = { 0 };
 	CLEANUP(cJSON_freep) cJSON *enrollment = NULL;
 
 	if (!dps_update_prepare(retiring->client, &terms, &update, err) ||
 	    !dps_update_send(retiring->client, terms.id, &update, &enrollment, err) ||
-	    !copy_etag(&retiring->new_etag, enrollment, err))
+	    !retire_copy_etag(&retiring->new_etag, enrollment, err))
 		return false;
 	/* One that never registered, or whose record went by the profile's will, has none. */
 	return dps_record_remove(retiring->client, terms.id, "*", err) ||
@@ -436,9 +347,9 @@ static bool end_enrollment(struct retiring *retiring, struct muster_error *err)
 	const char *id = retiring->device->registration_id;
 	const char *etag = etag_found(retiring);
 
-	if (retiring->is_elsewhere)
+	if (is_elsewhere(retiring))
 		log_warning("enrollment '%s' at %s is left as it is, going on", PRINTABLE(id),
-			    PRINTABLE(json_text(retiring->evidence, "service")));
+			    PRINTABLE(retiring->past.place.host));
 	if (!retiring->found)
 		return true;
 	if (is_of_another(retiring)) {
@@ -458,7 +369,8 @@ static bool check_state(const struct retiring *retiring, struct muster_error *er
 {
 	const struct journal_device *device = retiring->device;
 
-	return device->state == JOURNAL_RELEASED || retiring->is_kept || retiring->is_left ||
+	return device->state == JOURNAL_RELEASED || retiring->past.is_kept ||
+	       retiring->past.is_left ||
 	       muster_fail(err, CAUSE_NOT_RELEASED, "retiring device '%s', which is %s",
 			   PRINTABLE(device->registration_id), journal_state_name(device->state));
 }
@@ -467,7 +379,7 @@ static bool check_state(const struct retiring *retiring, struct muster_error *er
 static bool is_over(const struct retiring *retiring)
 {
 	return retiring->device->state == JOURNAL_RETIRED &&
-	       (retiring->is_kept ? retiring->terms->keeps_disabled : !retiring->is_left);
+	       (retiring->past.is_kept ? retiring->terms->keeps_disabled : !retiring->past.is_left);
 }
 
 bool station_retire(struct journal *journal, const struct journal_device *device,
@@ -476,23 +388,27 @@ bool station_retire(struct journal *journal, const struct journal_device *device
 {
 	CLEANUP(retiring_done)
 	struct retiring retiring = {
-		.journal = journal, .device = device, .terms = terms, .client = client
+		.journal = journal,
+		.device = device,
+		.terms = terms,
+		.client = client,
+		.past = { .device = device, .host = dps_client_host(client) },
 	};
 
 	*ret_end = (struct station_retired){ 0 };
-	if (!journal_device_verify(journal, device, err) || !look_back(&retiring, err))
+	if (!journal_device_verify(journal, device, err) ||
+	    !retire_past_read(journal, &retiring.past, err))
 		return false;
 	if (is_over(&retiring))
 		return true;
 	if (!(check_state(&retiring, err) &&
 	      who_is_here(&retiring.who, terms->operator_name, NULL, err) &&
-	      look_where(&retiring, err) && read_enrollment(&retiring, err) &&
-	      check_found(&retiring, err) && intend(&retiring, err) &&
-	      end_enrollment(&retiring, err) && conclude(&retiring, err)))
+	      read_enrollment(&retiring, err) && check_found(&retiring, err) &&
+	      intend(&retiring, err) && end_enrollment(&retiring, err) && conclude(&retiring, err)))
 		return false;
-	if (retiring.is_kept || retiring.is_left)
+	if (retiring.past.is_kept || retiring.past.is_left)
 		*ret_end = (struct station_retired){
-			.before = retiring.is_kept ? "kept disabled" : "left",
+			.before = retiring.past.is_kept ? "kept disabled" : "left",
 			.now = what_is_done(&retiring),
 		};
 	return true;

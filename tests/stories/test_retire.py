@@ -4,6 +4,7 @@ import contextlib
 import hashlib
 import re
 import sqlite3
+import time
 
 import pytest
 
@@ -11,6 +12,7 @@ from lib import batch
 from lib.killer import choose, killer, points_of, recorder, was_killed
 from lib.software_token import write_secret
 from lib.tampering import link
+from lib.wait import wait_until
 from test_offline import evidence_of, spool
 from test_outbox import restart
 
@@ -300,6 +302,7 @@ def test_what_is_read_without_an_etag_is_not_ended_unless_forced(station, is_bat
     if is_batch:
         assert batch.provision(station, batch.manifest(station, [SERIAL])).status == 0
     name = SERIAL.lower() if is_batch else released(station)
+    written = time.time()
     restart(station, "get:garbage=no-etag", "delete:cut-before:count=1")
     before = station.service.enrollment(name)
     done = retire(station, name, *ways)
@@ -307,6 +310,8 @@ def test_what_is_read_without_an_etag_is_not_ended_unless_forced(station, is_bat
     assert station.service.enrollment(name) == before and entries(station, name) == []
     assert station.rows()[name]["state"] == "released" and not station.emulator.effects("delete", name)
     restart(station, "delete:cut-before:count=1", *([] if ways else ["get:garbage=no-etag"]))
+    # What was written in the second of the deletion could be somebody else's.
+    wait_until(lambda: time.time() > written + 2)
     assert retire(station, name, *ways, *([] if ways else ["--force"])).status == 0
     assert (station.service.enrollment(name) or {}).get("provisioningStatus") == ("disabled" if ways else None)
 
@@ -441,11 +446,7 @@ def give_up(station, name, state="retired"):
 
 def test_what_is_at_the_service_of_a_device_that_was_given_up_goes(station):
     """Nobody had looked for it."""
-    station.emulator.restart("--fault", "register:status=400")
-    station.renew_login()
-    assert station.provision(station.profile("derived-key"), SERIAL).status != 0
-    (name, row), = station.rows().items()
-    assert station.service.enrollment(name) and row["state"] == "parked"
+    name = parked_at_the_service(station)
     give_up(station, name)
     done = retire(station, name)
     assert done.status == 0 and f"'{name}' was left until now and is deleted" in done.stderr, done
@@ -454,12 +455,55 @@ def test_what_is_at_the_service_of_a_device_that_was_given_up_goes(station):
     assert retire(station, name).status == 0 and len(station.emulator.ledger()) == count
 
 
+def parked_at_the_service(station):
+    """It is enrolled, and could not register."""
+    batch.restart(station, "--fault", "register:status=400")
+    assert station.provision(station.profile("derived-key"), SERIAL).status != 0
+    (name, row), = station.rows().items()
+    assert station.service.enrollment(name) and row["state"] == "parked"
+    return name
+
+
 def test_what_was_given_up_and_is_not_at_the_service_is_no_failure(station):
+    name = parked_at_the_service(station)
+    give_up(station, name)
+    station.service.delete(name)
+    done = retire(station, name)
+    assert done.status == 0 and "is gone" in done.stderr and entries(station, name)[-1]["body"]["enrollment"] == "gone", done
+
+
+def test_of_what_was_never_sent_nothing_is_asked(station):
+    """Another station may have enrolled it since."""
     assert station.provision(station.profile("derived-key"), SERIAL, "--offline").status == 6
     name, = station.rows()
     give_up(station, name)
+    other = {"options": ("--journal", station.home / "desk.db", "--out", station.home / "desk")}
+    assert station.provision(station.profile("derived-key"), SERIAL, *other["options"]).status == 0
+    count = len(station.emulator.ledger())
+    assert retire(station, name).status == 0 and len(station.emulator.ledger()) == count
+    assert station.service.enrollment(name)
+
+
+def test_what_a_second_life_left_goes(station):
+    """What was released in the first says nothing of it."""
+    name = released(station)
+    assert retire(station, name).status == 0
+    assert parked_at_the_service(station) == name
+    give_up(station, name)
     done = retire(station, name)
-    assert done.status == 0 and "is gone" in done.stderr and entries(station, name)[-1]["body"]["enrollment"] == "gone", done
+    assert done.status == 0 and "was left until now and is deleted" in done.stderr, done
+    assert station.service.enrollment(name) is None and "cause" not in {k for k, v in station.rows()[name].items() if v}
+
+
+def test_what_was_left_is_asked_of_its_own_service_alone(station):
+    name = parked_at_the_service(station)
+    give_up(station, name)
+    login = write_secret(station.home / "elsewhere", station.login_file.read_text().replace("localhost", "127.0.0.1"))
+    refused = station.muster("retire", name, "--reason", "x", "--journal", station.journal, "--login-file", login, "--ca-file",
+                             station.emulator.ca_file, "-o", "json")
+    assert (refused.status, refused.cause) == (7, "E3105"), refused
+    done = retire(station, name)
+    assert done.status == 0 and station.service.enrollment(name) is None, done
 
 
 def test_what_was_kept_disabled_goes_also_when_its_device_failed_since(station):

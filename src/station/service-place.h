@@ -1,0 +1,22 @@
+/* The service that a device's enrollment was sent to, or is in, in the life that it has; by the entries of the journal. Private to
+ * the station. */
+#pragma once
+
+#include <cjson/cJSON.h>
+
+#include "muster/journal.h"
+
+struct service_place {
+	bool is_unknown; /* an older muster did not say */
+	char host[256];  /* the last one's; "" for none */
+};
+
+/* Zero before the first entry. */
+struct service_sendings {
+	struct service_place before, last; /* without the last one, and with it */
+	bool last_was_refused;
+};
+
+bool service_sendings_follow(struct service_sendings *sendings, const struct journal_entry *entry,
+			     const cJSON *body, struct muster_error *err) MUST_CHECK;
+const struct service_place *service_place(const struct service_sendings *sendings);
