@@ -56,6 +56,11 @@ bool journal_filter_takes(const struct journal_filter *filter, const struct jour
 
 /* The choices of --by; the first one is "any". */
 extern const char *const journal_key_choices[];
+/* clang-format off */
+#define BY_ROW(type, member) \
+	{ 0, "by", NULL, OPTION_CHOICE, "KIND", "What DEVICE is: any, registration-id, serial, device-id, key or key-id", \
+	  offsetof(type, member), NULL, journal_key_choices, 0 }
+/* clang-format on */
 #define JOURNAL_NAME_SIZE 256
 /* The device that `name` is a name of, or was: *ret_former is the key, or its ID, when another life of it had that, else "". */
 bool journal_verb_find_ever(struct journal *journal, int by, const char *name,

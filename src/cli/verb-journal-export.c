@@ -34,8 +34,7 @@ static const struct option_row rows[] = {
 	  offsetof(struct export_options, out), NULL, NULL, 0 },
 	{ 0, "all", NULL, OPTION_FLAG, NULL, "With DEVICE: the evidence of its earlier releases, too, the oldest first",
 	  offsetof(struct export_options, all), NULL, NULL, 0 },
-	{ 0, "by", NULL, OPTION_CHOICE, "KIND", "What DEVICE is: any, registration-id, serial, device-id, key or key-id",
-	  offsetof(struct export_options, by), NULL, journal_key_choices, 0 },
+	BY_ROW(struct export_options, by),
 	{ 0 },
 };
 

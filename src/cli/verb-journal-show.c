@@ -16,8 +16,7 @@ struct show_options {
 /* clang-format off */
 static const struct option_row rows[] = {
 	JOURNAL_ROW(struct show_options),
-	{ 0, "by", NULL, OPTION_CHOICE, "KIND", "What DEVICE is: any, registration-id, serial, device-id, key or key-id",
-	  offsetof(struct show_options, by), NULL, journal_key_choices, 0 },
+	BY_ROW(struct show_options, by),
 	{ 0 },
 };
 /* clang-format on */

@@ -116,9 +116,12 @@ const struct verb verb_outbox_list = {
 
 struct show_options {
 	const char *journal;
+	int by;
 };
 
-static const struct option_row show_rows[] = { JOURNAL_ROW(struct show_options), { 0 } };
+static const struct option_row show_rows[] = { JOURNAL_ROW(struct show_options),
+					       BY_ROW(struct show_options, by),
+					       { 0 } };
 
 static bool run_show(const struct invocation *call, struct muster_error *err)
 {
@@ -129,7 +132,7 @@ static bool run_show(const struct invocation *call, struct muster_error *err)
 	struct station_waiting waiting;
 
 	if (!journal_verb_open(options->journal, &journal, err) ||
-	    !journal_verb_find(journal, 0, call->operands[0], &device, err) ||
+	    !journal_verb_find(journal, options->by, call->operands[0], &device, err) ||
 	    !station_outbox_check(&device, err) ||
 	    !station_wait_look(journal, &device, &waiting, err))
 		return false;
@@ -162,6 +165,7 @@ static const char *const decisions[] = { "failed", "retired", NULL };
 
 struct resolve_options {
 	const char *journal;
+	int by;
 	const char *as;
 	const char *reason;
 	const char *operator_name;
@@ -170,6 +174,7 @@ struct resolve_options {
 /* clang-format off */
 static const struct option_row resolve_rows[] = {
 	JOURNAL_ROW(struct resolve_options),
+	BY_ROW(struct resolve_options, by),
 	{ 0, "as", NULL, OPTION_ONE_OF, "STATE", "failed: it has no enrollment of ours; retired: its enrollment is gone by decision",
 	  offsetof(struct resolve_options, as), NULL, decisions, 0 },
 	{ 0, "reason", NULL, OPTION_TEXT, "TEXT", "Why it was decided so",
@@ -197,7 +202,7 @@ static bool run_resolve(const struct invocation *call, struct muster_error *err)
 			err, CAUSE_USAGE,
 			"'muster outbox resolve' needs --as failed or retired, and --reason TEXT");
 	if (!journal_verb_open_to_write(options->journal, &journal, err) ||
-	    !journal_verb_find(journal, 0, call->operands[0], &device, err) ||
+	    !journal_verb_find(journal, options->by, call->operands[0], &device, err) ||
 	    !station_outbox_resolve(journal, &device, state, &decision, err) ||
 	    !journal_device_find(journal, JOURNAL_BY_REGISTRATION_ID, device.registration_id, &now,
 				 &found, err))
@@ -227,6 +232,7 @@ const struct verb verb_outbox_resolve = {
 
 struct retry_options {
 	struct sync_options sync;
+	int by;
 	bool all;
 	const char *reason;
 };
@@ -234,7 +240,8 @@ struct retry_options {
 /* clang-format off */
 static const struct option_row retry_rows[] = {
 	SYNC_ROWS(struct retry_options),
-	{ 0, "all", NULL, OPTION_FLAG, NULL, "All that wait for a person",
+	BY_ROW(struct retry_options, by),
+	{ 0, "all", NULL, OPTION_FLAG, NULL, "All that wait for a person, but for what another station has ended",
 	  offsetof(struct retry_options, all), NULL, NULL, 0 },
 	{ 0, "reason", NULL, OPTION_TEXT, "TEXT", "Why it is going to be otherwise now",
 	  offsetof(struct retry_options, reason), NULL, NULL, 0 },
@@ -249,6 +256,7 @@ struct chosen {
 	struct sync_choice *devices;
 };
 
+/* What another station has ended has to be named. */
 static bool choose_waiting(void *context, const struct journal_device *device,
 			   struct muster_error *err)
 {
@@ -257,7 +265,7 @@ static bool choose_waiting(void *context, const struct journal_device *device,
 
 	snprintf(chosen->last, sizeof(chosen->last), "%s", device->registration_id);
 	return station_wait_look(chosen->journal, device, &waiting, err) &&
-	       (waiting.what != STATION_WAITS_PERSON ||
+	       (waiting.what != STATION_WAITS_PERSON || device->cause == CAUSE_ENDED_ELSEWHERE ||
 		sync_choice_add(chosen->devices, device->registration_id, err));
 }
 
@@ -279,10 +287,13 @@ static bool choose_all(struct chosen *chosen, struct muster_error *err)
 static bool choose_named(const struct invocation *call, struct chosen *chosen,
 			 struct muster_error *err)
 {
+	const struct retry_options *options = call->options;
+
 	for (size_t i = 0; i < call->operand_count; i++) {
 		CLEANUP(journal_device_done) struct journal_device device = { 0 };
 
-		if (!journal_verb_find(chosen->journal, 0, call->operands[i], &device, err) ||
+		if (!journal_verb_find(chosen->journal, options->by, call->operands[i], &device,
+				       err) ||
 		    !station_outbox_check(&device, err) ||
 		    !sync_choice_add(chosen->devices, device.registration_id, err))
 			return false;

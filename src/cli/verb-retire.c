@@ -10,6 +10,7 @@
 
 struct retire_options {
 	const char *journal;
+	int by;
 	struct station_retirement terms;
 	struct login_options login;
 };
@@ -22,6 +23,7 @@ static const struct option_row rows[] = {
 	  offsetof(struct retire_options, terms.keeps_disabled), NULL, NULL, 0 },
 	{ 0, "force", NULL, OPTION_FLAG, NULL, "Also when others wrote the enrollment, or it is gone; another board's or service's is left as it is",
 	  offsetof(struct retire_options, terms.force), NULL, NULL, 0 },
+	BY_ROW(struct retire_options, by),
 	JOURNAL_ROW(struct retire_options),
 	OPERATOR_ROW(struct retire_options, terms.operator_name),
 	LOGIN_ROWS_LETTERED(0, 0, 0, struct retire_options, login),
@@ -74,7 +76,7 @@ static bool run(const struct invocation *call, struct muster_error *err)
 	if (!options->terms.reason || text_is_blank(options->terms.reason))
 		return muster_fail(err, CAUSE_USAGE, "'muster retire' needs --reason TEXT");
 	if (!journal_verb_open_to_write(options->journal, &journal, err) ||
-	    !journal_verb_find(journal, 0, call->operands[0], &device, err) ||
+	    !journal_verb_find(journal, options->by, call->operands[0], &device, err) ||
 	    !service_open(&options->login, &service, err) ||
 	    !station_retire(journal, &device, &options->terms, service.client, &end, err))
 		return false;

@@ -4,11 +4,13 @@
 
 struct sync_verb_options {
 	struct sync_options sync;
+	int by;
 };
 
 /* clang-format off */
 static const struct option_row rows[] = {
 	SYNC_ROWS(struct sync_verb_options),
+	BY_ROW(struct sync_verb_options, by),
 	{ 0 },
 };
 /* clang-format on */
@@ -17,6 +19,7 @@ static const struct option_row rows[] = {
 static bool choose(const struct invocation *call, const char *path, struct sync_choice *choice,
 		   struct muster_error *err)
 {
+	const struct sync_verb_options *options = call->options;
 	CLEANUP(journal_freep) struct journal *journal = NULL;
 
 	if (!journal_verb_open(path, &journal, err))
@@ -25,7 +28,7 @@ static bool choose(const struct invocation *call, const char *path, struct sync_
 		CLEANUP(journal_device_done) struct journal_device device = { 0 };
 		struct station_waiting waiting;
 
-		if (!journal_verb_find(journal, 0, call->operands[i], &device, err) ||
+		if (!journal_verb_find(journal, options->by, call->operands[i], &device, err) ||
 		    !station_wait_look(journal, &device, &waiting, err) ||
 		    !sync_choice_add(choice, device.registration_id, err))
 			return false;

@@ -387,6 +387,16 @@ def test_what_two_devices_are_called_names_neither(station):
     assert done.status == 0 and done.json["registrationId"] == "sn-a", done
 
 
+def test_a_registration_id_that_another_has_as_device_id_is_told_apart(station):
+    for number, serial in ((1, "pump-1"), (2, "sn-b")):
+        assert at_hub(station, number, serial).status == 0
+    refused = retire(station, "pump-1")
+    assert (refused.status, refused.cause) == (2, "E6011") and "--by" in refused.stderr, refused
+    done = retire(station, "pump-1", "--by", "registration-id")
+    assert done.status == 0 and done.json["registrationId"] == "pump-1", done
+    assert station.service.enrollment("pump-1") is None and station.service.enrollment("sn-b")
+
+
 def test_a_device_id_is_free_at_another_hub_and_another_service(station, make_emulator):
     profiles = [station.profile("derived-key", {"registrationId": "{serial.lower}", "allocationPolicy": "static",
                                                 "iotHubs": [f"hub-{number}.azure-devices.net"]}, f"hub-{number}") for number in (1, 2)]
