@@ -131,14 +131,14 @@ static bool put_row(const struct acceptance *acceptance, const struct journal_de
 		    const cJSON *answer, const char *evidence, const char *path,
 		    struct muster_error *err)
 {
-	const char *scope = json_text(json_get(answer, "evidence"), "idScope");
 	struct journal_device row = *before;
 	char digest[SHA256_HEX_SIZE];
 
 	row.state = JOURNAL_RELEASED;
 	row.stage = "release";
 	row.cause = CAUSE_NONE;
-	row.service = scope ? scope : before->service;
+	/* What was typed here says nothing of it: where that station had no scope, the evidence's host decides. */
+	row.service = json_text(json_get(answer, "evidence"), "idScope");
 	row.hub = json_text(answer, "hub");
 	row.verification = evidence_verification(json_get(answer, "evidence"));
 	row.etag = json_text(answer, "etag");
@@ -302,6 +302,13 @@ static bool was_ended_there(const cJSON *answer)
 	       (strcmp(state, "refused") == 0 && has_cause && cause == CAUSE_DEVICE_RETIRED);
 }
 
+/* What is released here by itself is no matter of a station that gave it up, or that did not take it. */
+static bool was_retired_there(const cJSON *answer, const cJSON *evidence)
+{
+	return json_get(evidence, "receipt") &&
+	       strcmp(json_text(answer, "state"), journal_state_name(JOURNAL_RETIRED)) == 0;
+}
+
 static void say_ended_there(const struct acceptance *acceptance, const struct journal_device *row,
 			    const cJSON *answer, struct standing *standing)
 {
@@ -413,7 +420,7 @@ static bool add_released(struct acceptance *acceptance, const struct journal_dev
 
 	if (!evidence_find(acceptance->journal, row->registration_id, &evidence, err))
 		return false;
-	if (was_ended_there(answer) && is_of_attempt(row, answer)) {
+	if (was_retired_there(answer, evidence) && is_of_attempt(row, answer)) {
 		standing.state = json_text(answer, "state");
 		say_ended_there(acceptance, row, answer, &standing);
 	} else if (check_attempt(row, answer, &standing.why)) {
@@ -440,7 +447,12 @@ static bool take_release(struct acceptance *acceptance, const struct journal_dev
 		return muster_fail_memory(err);
 	if (!spool_find(acceptance->journal, row, &note, err))
 		return false;
-	if (!check_same(row, note, evidence, &standing.why)) {
+	/* A receipt of before it was ended there comes late. */
+	if (row->cause == CAUSE_ENDED_ELSEWHERE) {
+		standing.state = journal_state_name(JOURNAL_RETIRED);
+		say_ended_there(acceptance, row, answer, &standing);
+	}
+	if (standing.why.code != MUSTER_OK || !check_same(row, note, evidence, &standing.why)) {
 		standing.state = journal_state_name(row->state);
 		standing.hub = standing.evidence_path = NULL;
 		standing.evidence = NULL;

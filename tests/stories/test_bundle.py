@@ -324,8 +324,7 @@ def test_a_person_decides_what_becomes_of_what_the_other_station_ended(station, 
         done = station.muster("outbox", "retry", name, *station.common(), "-o", "json")
         assert (done.status, done.json[0]["state"], done.json[0]["verified"]) == (0, "enrolled", True), done
         taken = accept(station, receipt, of_office)
-        assert (taken.status, by_name(taken)) == (7, {name: ("retired", "E5188")}) and "muster retire" in taken.stderr, taken
-        assert retire(station, name).status == 0
+        assert (taken.status, by_name(taken)) == (0, {name: ("already enrolled", None)}), taken
         return
     if way == "manifest":
         manifest = station.home / "devices.csv"
@@ -468,6 +467,28 @@ def test_a_device_of_a_receipt_is_in_the_service_that_it_was_sent_to(station, of
     assert Service(other.connection_string, other.ca_file).enrollments() == []
     back = station.muster(*work, "--login-file", station.login_file, "--ca-file", station.emulator.ca_file, "-o", "json")
     assert (back.status, back.json["before"]) == (0, 2), back
+
+
+def test_the_scope_that_was_typed_here_counts_no_more_where_the_other_station_had_none(station, office, keys, make_emulator, tmp_path):
+    """Its evidence names the service's host."""
+    profile, other = station.profile("derived-key", {"verify": "none"}), make_emulator(name="other")
+    work = ["provision", "--profile", profile, "--serial", "STICK-0", "--journal", station.journal, "--out", station.out, "-o", "json"]
+    assert station.muster(*work, "--offline", "--id-scope", other.id_scope).status == 6
+    copy = shutil.copy(profile, office.home)
+    assert office.provision(copy, "OFFICE-1").status == 0
+    bundle, receipt = tmp_path / "stick.bundle", tmp_path / "stick.receipt"
+    assert export(station, bundle).status == 0
+    sent = office.muster("bundle", "send", bundle, "--from", public_key(station), "--receipt", receipt, "--profile", copy, "--login-file",
+                         office.login_file, "--ca-file", office.emulator.ca_file, "--journal", office.journal, "--out", office.out)
+    assert sent.status == 0, sent
+    assert accept(station, receipt, public_key(office)).status == 0
+    assert [row.get("service") for row in station.rows().values()] == [None]
+    elsewhere = write_secret(station.home / "elsewhere", other.connection_string + "\n")
+    done = station.muster(*work, "--login-file", elsewhere, "--ca-file", other.ca_file, "--id-scope", other.id_scope)
+    assert (done.status, done.cause) == (7, "E3105"), done
+    assert Service(other.connection_string, other.ca_file).enrollments() == []
+    back = station.muster(*work, "--login-file", station.login_file, "--ca-file", station.emulator.ca_file)
+    assert (back.status, back.json["state"]) == (0, "already enrolled"), back
 
 
 def test_a_changed_bundle_is_refused(station, office, keys, tmp_path):
