@@ -137,7 +137,8 @@ static bool write_intent(struct job *job, struct muster_error *failure)
 	    !job_record(job, JOURNAL_INTENT, step->stage, TAKE_PTR(body), failure))
 		return false;
 	job->intent_is_written = true;
-	return !job->registration_id ||
+	/* What is only looked at stays released. */
+	return !job->registration_id || job->was_released ||
 	       job_put_row(job, JOURNAL_WORKING, step->stage, CAUSE_NONE, failure);
 }
 

@@ -82,13 +82,28 @@ bool expiry_check(const struct job *job, struct muster_error *err)
 	return true;
 }
 
+static bool is_over(const struct validity *validity)
+{
+	return validity->until[0] && validity->until_ms <= clock_wall_ms();
+}
+
+bool expiry_is_over(const struct job *job, bool *ret_is_over, struct muster_error *err)
+{
+	struct validity validity;
+
+	if (!expiry_read(job, &validity, err))
+		return false;
+	*ret_is_over = is_over(&validity);
+	return true;
+}
+
 bool expiry_tell(const struct job *job, struct muster_error *err)
 {
 	struct validity validity;
 
 	if (!expiry_read(job, &validity, err))
 		return false;
-	if (validity.until[0] && validity.until_ms <= clock_wall_ms())
+	if (is_over(&validity))
 		log_warning(
 			"[E%u] a certificate of device '%s' expired at %s, and it cannot register with that "
 			"one; muster retire, then muster provision, make another, going on",

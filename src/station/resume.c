@@ -353,6 +353,20 @@ static bool is_asked_for_now(const struct job *job)
 	       !job->skips_verification && !attest_any_key_is_gone(job);
 }
 
+/* One whose certificate is over could not register, and would only be parked for it. */
+static bool decide_late(struct job *job, struct muster_error *err)
+{
+	bool is_over;
+
+	job->is_asked_late = is_asked_for_now(job);
+	if (!job->is_asked_late)
+		return true;
+	if (!expiry_is_over(job, &is_over, err))
+		return false;
+	job->is_asked_late = !is_over;
+	return true;
+}
+
 bool resume_from_journal(struct job *job, struct muster_error *err)
 {
 	struct resumption resumption = { .job = job };
@@ -370,6 +384,5 @@ bool resume_from_journal(struct job *job, struct muster_error *err)
 		return false;
 	drop_note_of_another_key(job);
 	drop_invalid(job);
-	job->is_asked_late = is_asked_for_now(job);
-	return true;
+	return decide_late(job, err);
 }

@@ -81,12 +81,19 @@ static bool check_owner(struct job *job, const char *path, const char *owner,
 /* The file may be in its device long since; nobody can make it again. */
 static void warn_of_lost_file(const struct job *job)
 {
-	const char *file = job->keys[ATTEST_PRIMARY].wrapped.file;
+	const struct attest_key *key = &job->keys[ATTEST_PRIMARY];
+	const char *file = key->wrapped.file;
 
-	if (job->was_released && !job->run->batch && file && access(file, F_OK) < 0)
-		log_warning("'%s' is not there any more, and its key was destroyed here; if device "
-			    "'%s' has not got it, end it with muster retire, going on",
-			    PRINTABLE(file), PRINTABLE(job->registration_id));
+	/* Where nothing is asked of the device the token keeps its key. */
+	if (!job->was_released || !(key->is_gone || job->is_asked_late) || job->run->batch ||
+	    !file || access(file, F_OK) == 0)
+		return;
+	log_warning("'%s' is not there any more, and its key %s; if device '%s' has not got it, "
+		    "end it with muster retire, going on",
+		    PRINTABLE(file),
+		    key->is_gone ? "was destroyed here"
+				 : "is destroyed here once the device is verified",
+		    PRINTABLE(job->registration_id));
 }
 
 static bool is_announced(const struct attest_key *key, const char *path)
@@ -215,7 +222,7 @@ static const char *file_suffix(const struct job *job)
 
 bool wrap_out_applies(const struct job *job)
 {
-	return leaves(job) && !job_is_dry(job) && !job_is_absent(job) &&
+	return leaves(job) && !job_is_dry(job) && !job_is_absent(job) && !job->was_released &&
 	       job->keys[job_which(job)].spki.size > 0 && !attest_any_key_is_gone(job) &&
 	       !is_wrapped_already(job);
 }

@@ -273,6 +273,33 @@ def test_a_file_that_is_lost_is_said(hsm_station, token, device):
     assert again.status == 0 and "not there any more" in again.stderr and "muster retire" in again.stderr, again
 
 
+@pytest.mark.parametrize("fate", ["refused", "gone"])
+def test_a_released_device_is_looked_at_before_its_key_is_wrapped_anew(hsm_station, token, device, fate):
+    """Its verification was put off, and its file was handed on."""
+    station, profile = hsm_station, wrapped_profile(hsm_station)
+    name = spool(station, profile, SERIAL, "--token", token.uri, "--pin-file", token.pin_file, "--device-key", device[1])
+    assert station.sync().json[0]["verified"] is False
+    (station.out / f"{SERIAL}.key.wrapped").rename(station.home / "handed-on")
+    files, before = written(station), station.rows()[name]
+    assert (before["state"], before["verification"]) == ("released", "put-off")
+    if fate == "gone":
+        station.service.delete(name)
+    else:
+        batch.restart(station, "--fault", "get:status=403")
+    done = provision(station, token, profile, "--device-key", device[1])
+    assert (done.status, done.cause) == ((3, "E3109") if fate == "gone" else (5, "E5122")), done
+    assert "was destroyed here" not in done.stderr and len(token.key_ids()) == 1, done
+    after = station.rows()[name]
+    assert (after["state"], after["verification"]) == ("released", "put-off") and written(station) == files, after
+    if fate == "gone":
+        assert station.service.enrollments() == []
+        return
+    batch.restart(station)
+    done = provision(station, token, profile, "--device-key", device[1])
+    assert (done.status, done.json["verified"]) == (0, True) and "is destroyed here once the device is verified" in done.stderr, done
+    assert token.key_ids() == [] and station.rows()[name]["state"] == "released"
+
+
 def test_a_journal_made_again_knows_for_whom_it_was_wrapped(hsm_station, token, device, other):
     profile = wrapped_profile(hsm_station)
     assert provision(hsm_station, token, profile, "--device-key", device[1]).status == 0

@@ -5,6 +5,7 @@ import pytest
 
 from lib import batch
 from test_offline import offline, spool
+from test_retire import retire
 
 FAKETIME = next(pathlib.Path("/usr/lib").glob("*/faketime/libfaketime.so.1"), None)
 
@@ -96,3 +97,25 @@ def test_a_released_device_whose_certificate_expired_since_is_told_of(station, t
         done = station.provision(profile, "aged-1", *hardware, env=turn(station, f"+{days}d"))
         assert (done.status, done.json["state"]) == (0, "already enrolled"), done
         assert all(word in done.stderr for word in words) and ("expired" in done.stderr) == bool(words), done
+
+
+def test_a_released_device_whose_certificate_expired_is_not_asked_late_to_register(station, token):
+    """Nobody had asked it to; now it could not, and stays what it is until it is retired."""
+    hardware = ["--token", token.uri, "--pin-file", token.pin_file]
+    unasked, asked = (station.profile("hsm-x509", {"attestation": {"x509": {"validDays": 2}}, "verify": verify}, verify)
+                      for verify in ("none", "register"))
+    name = station.provision(unasked, "aged-2", *hardware).json["registrationId"]
+    before = station.rows()[name]
+    assert (before["state"], before["verification"]) == ("released", "not-asked")
+    batch.restart(station, "--clock-offset", str(3 * 86400))
+    late = turn(station, "+3d")
+    done = station.provision(asked, "aged-2", *hardware, env=late)
+    assert (done.status, done.cause) == (0, None), done
+    assert (done.json["state"], done.json["verified"]) == ("already enrolled", False), done
+    assert all(word in done.stderr for word in ("E5184", "muster retire")), done
+    after = station.rows()[name]
+    assert (after["state"], after["verification"]) == ("released", "not-asked")
+    assert station.emulator.requests("register") == []
+    done = retire(station, name, env=late)
+    assert done.status == 0 and len(station.emulator.effects("delete", name)) == 1, done
+    assert station.rows()[name]["state"] == "retired"
