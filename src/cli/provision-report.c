@@ -33,11 +33,12 @@ static void board_done(struct failed_board *board)
 {
 	free(board->serial);
 	free(board->registration_id);
+	free(board->message);
 }
 
 void provision_report_done(struct provision_report *report)
 {
-	for (size_t i = 0; report->boards && i < report->failed; i++)
+	for (size_t i = 0; i < report->board_count; i++)
 		board_done(&report->boards[i]);
 	free(TAKE_PTR(report->boards));
 	cJSON_Delete(TAKE_PTR(report->rows));
@@ -149,25 +150,32 @@ static bool is_same(const char *a, const char *b)
 	return a && b && strcmp(a, b) == 0;
 }
 
+/* A serial may be another board's, by a wrong label; it says something only of one whose registration ID is not known. */
+static bool is_same_board(const struct failed_board *board, const struct station_result *result)
+{
+	if (board->registration_id && result->registration_id)
+		return strcmp(board->registration_id, result->registration_id) == 0;
+	return is_same(board->serial, result->serial);
+}
+
 /* What it failed of before is no matter now. */
 static void forget_board(struct provision_report *report, const struct station_result *result)
 {
 	size_t kept = 0;
 
-	for (size_t i = 0; report->boards && i < report->failed; i++) {
+	for (size_t i = 0; i < report->board_count; i++) {
 		struct failed_board *board = &report->boards[i];
 
-		if (!is_same(board->serial, result->serial) &&
-		    !is_same(board->registration_id, result->registration_id)) {
+		if (!is_same_board(board, result)) {
 			report->boards[kept++] = *board;
 			continue;
 		}
 		report->count--;
-		report->spooled -= board->failure.cause == CAUSE_DEVICE_SPOOLED;
+		report->failed--;
+		report->spooled -= board->cause == CAUSE_DEVICE_SPOOLED;
 		board_done(board);
 	}
-	if (report->boards)
-		report->failed = kept;
+	report->board_count = kept;
 }
 
 static bool copy_name(char **target, const char *name)
@@ -176,32 +184,55 @@ static bool copy_name(char **target, const char *name)
 	return !name || *target;
 }
 
+static bool has_name(const struct station_result *result)
+{
+	return result->serial || result->registration_id;
+}
+
+/* A contact that flaps fails once a second, for days. */
+static bool has_nameless(const struct provision_report *report, enum muster_code code)
+{
+	for (size_t i = 0; i < report->board_count; i++) {
+		const struct failed_board *board = &report->boards[i];
+
+		if (!board->serial && !board->registration_id && board->code == code)
+			return true;
+	}
+	return false;
+}
+
 static bool remember_board(struct provision_report *report, const struct station_result *result,
 			   struct muster_error *err)
 {
-	struct failed_board *boards =
-		reallocarray(report->boards, report->failed + 1, sizeof(*boards));
-	struct failed_board board = { .failure = result->failure };
+	struct failed_board board = { .code = result->failure.code,
+				      .cause = result->failure.cause };
+	struct failed_board *boards;
 
+	if (!has_name(result) && has_nameless(report, result->failure.code))
+		return true;
+	boards = reallocarray(report->boards, report->board_count + 1, sizeof(*boards));
 	if (!boards)
 		return muster_fail_memory(err);
 	report->boards = boards;
 	if (!copy_name(&board.serial, result->serial) ||
-	    !copy_name(&board.registration_id, result->registration_id)) {
+	    !copy_name(&board.registration_id, result->registration_id) ||
+	    !copy_name(&board.message, result->failure.message)) {
 		board_done(&board);
 		return muster_fail_memory(err);
 	}
-	boards[report->failed] = board;
+	boards[report->board_count++] = board;
 	return true;
 }
 
 static void sum_up_boards(struct provision_report *report)
 {
+	const struct failed_board *first = report->boards;
+
 	report->differ = false;
-	if (report->failed > 0)
-		report->failure = report->boards[0].failure;
-	for (size_t i = 1; i < report->failed; i++)
-		report->differ |= report->boards[i].failure.code != report->failure.code;
+	if (report->board_count > 0)
+		muster_fail(&report->failure, first->cause, "%s", first->message);
+	for (size_t i = 1; i < report->board_count; i++)
+		report->differ |= report->boards[i].code != first->code;
 }
 
 /* -- All that come ----------------------------------------------------------------------------------------------- */

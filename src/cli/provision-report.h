@@ -5,11 +5,14 @@
 
 #include "cli-internal.h"
 
-/* That a watch told of and that was not plugged in again since. */
+/* That a watch told of and that was not plugged in again since. Those without any name are never known again: of them there is one
+ * for each exit status, whatever their number is. */
 struct failed_board {
 	char *serial;          /* or NULL */
-	char *registration_id; /* or NULL: neither, and it is never known again */
-	struct muster_error failure;
+	char *registration_id; /* or NULL */
+	enum muster_code code;
+	enum muster_cause cause;
+	char *message;
 };
 
 struct provision_report {
@@ -21,7 +24,8 @@ struct provision_report {
 	bool is_mute;    /* on standard output, where nothing else is printed then */
 	struct output_rows stream;   /* then */
 	cJSON *rows;                 /* those not printed yet */
-	struct failed_board *boards; /* all that failed; only when it is endless */
+	struct failed_board *boards; /* that failed; only when it is endless */
+	size_t board_count;
 	size_t count, failed;
 	size_t spooled;              /* of those that failed: they only wait to be sent */
 	struct muster_error failure; /* the first */

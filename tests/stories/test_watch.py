@@ -138,6 +138,36 @@ def test_a_board_that_passes_when_it_is_plugged_in_again_has_not_failed(bench, m
     assert (status, rest) != (0, []) and "1 of 2 devices failed" in watch.said, watch.said
 
 
+def test_a_board_that_passes_does_not_make_up_for_another_with_its_label(bench, make_bench):
+    """Its serial is one that the failed board only seemed to have."""
+    make_bench(2)
+    watch = Watch(bench, bench.station.profile("tpm", EMPTY), "--serial", "1=SN-1", "--serial", "2=SN-1")
+    bench.machine.plug(1, port(1))
+    first = watch.row()
+    assert (first["socket"], first["state"]) == ("1", "enrolled"), first
+    bench.machine.plug(2, port(2))
+    other = watch.row()
+    assert (other["socket"], other["state"], other["cause"]) == ("2", "failed", "E3102"), other
+    bench.machine.unplug(1)
+    bench.machine.plug(1, port(1))
+    again = watch.row()
+    assert (again["device"], again["state"]) == ("SN-1", "already enrolled"), again
+    assert watch.stop() == (7, []) and "1 of 3 devices failed" in watch.said, watch.said
+
+
+def test_boards_that_nobody_can_name_are_counted(bench):
+    """And none of them is ever known again, as one that passed either."""
+    bench.write(["swtpm:path=/none"])
+    watch = Watch(bench, bench.station.profile("tpm", EMPTY))
+    for _ in range(3):
+        bench.machine.plug(1, port(1))
+        row = watch.row()
+        assert row["state"] == "failed" and not row.get("registrationId"), row
+        bench.machine.unplug(1)
+    status, rest = watch.stop()
+    assert status == 4 and rest == [] and "3 of 3 devices failed" in watch.said, watch.said
+
+
 def test_what_udev_could_not_tell_is_looked_for(bench, make_bench):
     """A board comes, another is swapped, and none of it is heard of."""
     make_bench(2)
