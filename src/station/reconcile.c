@@ -313,6 +313,8 @@ struct progress {
 	bool is_ours;        /* it began so */
 	char host[256];      /* of the service that the last run read */
 	int64_t finished_at; /* the entry that says so; 0: it was cut off */
+	bool is_unasked;     /* it began where nothing was written since the one before */
+	bool was_used;       /* since then, as far as that matters */
 };
 
 static bool says(const struct journal_entry *entry, const char *beginning)
@@ -331,7 +333,24 @@ static bool take_begin(struct progress *progress, const struct journal_entry *en
 	host = json_text(json_get(body, "reconcile"), "service");
 	snprintf(progress->host, sizeof(progress->host), "%s", host ? host : "");
 	progress->is_ours |= entry->seq == 1;
+	progress->is_unasked = progress->finished_at > 0 && entry->seq == progress->finished_at + 1;
+	progress->was_used = false;
 	progress->finished_at = 0;
+	return true;
+}
+
+/* What a reconcile writes of a device is marked, all but its row. */
+static bool take_other(struct progress *progress, const struct journal_entry *entry,
+		       struct muster_error *err)
+{
+	CLEANUP(cJSON_freep) cJSON *body = NULL;
+
+	if (!progress->is_unasked || progress->was_used ||
+	    strcmp(entry->stage, JOURNAL_DEVICE_STAGE) == 0)
+		return true;
+	if (!json_parse(entry->body, strlen(entry->body), "a journal entry", &body, err))
+		return false;
+	progress->was_used = !json_bool(body, "reconciled", false);
 	return true;
 }
 
@@ -342,9 +361,16 @@ static bool take_progress(void *context, const struct journal_entry *entry,
 
 	if (says(entry, "{\"reconcile\":"))
 		return take_begin(progress, entry, err);
-	if (says(entry, "{\"reconciled\":"))
-		progress->finished_at = entry->seq;
+	if (!says(entry, "{\"reconciled\":"))
+		return take_other(progress, entry, err);
+	progress->finished_at = entry->seq;
 	return true;
+}
+
+/* A run was cut off and may go on. A journal that was whole before it, and was used since, is one in use. */
+static bool is_cut_off(const struct progress *progress)
+{
+	return progress->finished_at == 0 && !(progress->is_unasked && progress->was_used);
 }
 
 /* What other stations have enrolled since would come in as devices that wait here. */
@@ -362,14 +388,14 @@ static bool check_use(const struct reconcile *reconcile, const struct progress *
 		return muster_fail(err, CAUSE_JOURNAL_EXISTS,
 				   "'%s' was made again from '%s', not from '%s'", PRINTABLE(path),
 				   PRINTABLE(progress->host), PRINTABLE(reconcile->host));
-	return progress->finished_at == 0 || progress->finished_at == head->seq ||
+	return is_cut_off(progress) || progress->finished_at == head->seq ||
 	       muster_fail(err, CAUSE_JOURNAL_EXISTS,
 			   "'%s' was made again, and has been used since", PRINTABLE(path));
 }
 
 static bool goes_on(const struct reconcile *reconcile, const struct progress *progress)
 {
-	return progress->is_ours && progress->finished_at == 0 &&
+	return progress->is_ours && is_cut_off(progress) &&
 	       text_equal_folded(progress->host, reconcile->host);
 }
 

@@ -277,6 +277,48 @@ def test_a_second_reading_that_was_cut_goes_on(station):
     assert done.status == 0 and (done.json["known"], done.json["parked"]) == (1, 1), done
 
 
+def test_a_second_reading_that_nobody_asked_for_goes_on_until_the_journal_is_used(station):
+    """The journal was whole before it was cut."""
+    finished(station)
+    batch.restart(station, "--fault", "query:status=400:count=2")
+    for _ in range(2):
+        done = reconcile(station)
+        assert (done.status, done.cause) == (1, "E5103"), done
+    use(station)
+    before = station.journal.read_bytes()
+    done = reconcile(station)
+    assert (done.status, done.cause) == (11, "E6018") and "--again" in done.stderr, done
+    assert station.journal.read_bytes() == before
+    batch.restart(station, "--fault", "query:status=400:count=1")
+    done = reconcile(station, "--again")
+    assert (done.status, done.cause) == (1, "E5103"), done
+    use(station)
+    done = reconcile(station)
+    assert done.status == 0 and (done.json["known"], done.json["parked"]) == (1, 1), done
+
+
+@pytest.mark.parametrize("use_it", [False, True], ids=["unused", "used"])
+def test_what_an_unasked_second_reading_has_restored_is_no_use_of_the_journal(release_station, use_it):
+    """More than a page of devices comes in before it is cut."""
+    station = release_station
+    assert station.provision(station.profile("derived-key", {"verify": "none"}), "A17-0").status == 0
+    lose_journal(station)
+    assert reconcile(station).json["released"] == 1
+    other = Station(station.home / "other", station.emulator, build=station.build)
+    listed = batch.manifest(other, [f"THEIRS-{number:03}" for number in range(120)])
+    assert batch.provision(other, listed, profile=other.profile("derived-key", {"verify": "none"})).status == 0
+    batch.restart(station, "--fault", "query:status=400:count=1:skip=1")
+    done = reconcile(station)
+    assert (done.status, done.cause) == (1, "E5103"), done
+    assert len(station.rows()) > 1
+    if use_it:
+        use(station)
+        assert reconcile(station).cause == "E6018"
+        return
+    done = reconcile(station)
+    assert done.status == 0 and len(station.rows()) == 121, done
+
+
 def test_a_journal_of_its_own_is_not_touched_by_a_second_reading_either(station):
     assert station.provision(station.profile("derived-key"), "A17-0042").status == 0
     before = station.journal.read_bytes()
