@@ -10,6 +10,7 @@
 #include "muster/file.h"
 #include "muster/journal.h"
 #include "muster/json.h"
+#include "muster/log.h"
 #include "muster/station-hooks.h"
 #include "muster/token-uri.h"
 
@@ -216,17 +217,22 @@ static bool is_token_uri(const char *value)
 	return token_uri_parse(value, &uri, &ignored);
 }
 
-/* USER:PASSWORD@HOST, in a URL or not. */
-static bool has_login(const char *value)
+/* USER:PASSWORD@HOST, in a URL or as a proxy. */
+static bool has_login(const char *key, const char *value)
 {
-	const char *at = strrchr(value, '@');
+	const char *scheme = strstr(value, "://");
+	const char *authority = scheme ? scheme + 3 : value;
+	size_t length = strcspn(authority, "/?#");
+	const char *at = memrchr(authority, '@', length);
 
-	return at && memchr(value, ':', (size_t)(at - value));
+	if (!scheme && strcmp(key, "proxy") != 0)
+		return false;
+	return at && memchr(authority, ':', (size_t)(at - authority));
 }
 
 static bool may_be_secret(const char *key, const char *value)
 {
-	if (text_may_be_secret(value) || has_login(value))
+	if (text_may_be_secret(value) || has_login(key, value))
 		return true;
 	if (strcmp(key, "token") == 0 || is_pkcs11(value))
 		return !is_token_uri(value);
@@ -367,13 +373,18 @@ static bool check(const struct login_options *login, const struct config *config
 	       outage_patience(login->patience, &patience_ms, err) && hooks_check_form(config, err);
 }
 
+/* One that nobody named on the line keeps nothing else from being shown. */
 static bool load_profile(const char *path, struct profile *ret_profile, struct muster_error *err)
 {
 	CLEANUP(profile_report_done) struct profile_report report = { 0 };
 	bool is_loaded = !path || profile_load(path, ret_profile, &report, err);
 
 	report_print(&report);
-	return is_loaded;
+	if (is_loaded || path != getenv("MUSTER_PROFILE"))
+		return is_loaded;
+	log_warning("MUSTER_PROFILE: %s, going on", err->message);
+	profile_done(ret_profile);
+	return true;
 }
 
 static bool run(const struct invocation *call, struct muster_error *err)
