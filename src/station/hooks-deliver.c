@@ -250,9 +250,10 @@ bool hooks_deliver(const struct config *config, const char *journal_path,
 		return muster_fail_memory(err);
 	if (access(delivery.directory, F_OK) < 0)
 		return true;
+	/* What another one tries meanwhile is not tried once more at once. */
+	delivery.begun_ms = clock_wall_ms();
 	if (!take_turn(&delivery, terms->leaves_to_next, &is_ours, err))
 		return false;
-	delivery.begun_ms = clock_wall_ms();
 	do {
 		if (!is_ours)
 			return true;
