@@ -302,11 +302,35 @@ static bool was_ended_there(const cJSON *answer)
 	       (strcmp(state, "refused") == 0 && has_cause && cause == CAUSE_DEVICE_RETIRED);
 }
 
-/* What is released here by itself is no matter of a station that gave it up, or that did not take it. */
-static bool was_retired_there(const cJSON *answer, const cJSON *evidence)
+static bool take_receipt(void *context, const struct journal_entry *entry, struct muster_error *err)
 {
-	return json_get(evidence, "receipt") &&
-	       strcmp(json_text(answer, "state"), journal_state_name(JOURNAL_RETIRED)) == 0;
+	CLEANUP(cJSON_freep) cJSON *body = NULL;
+	bool *was_by_receipt = context;
+
+	if (!json_parse(entry->body, strlen(entry->body), "a journal entry", &body, err))
+		return false;
+	if (life_ends(entry, body))
+		*was_by_receipt = false;
+	else if (strcmp(entry->stage, "release") == 0 && json_get(body, "receipt"))
+		*was_by_receipt = true;
+	return true;
+}
+
+/* What is released here by itself is no matter of a station that gave it up, or that did not take it. */
+static bool look_whether_retired(const struct acceptance *acceptance,
+				 const struct journal_device *row, const cJSON *answer,
+				 bool *ret_is_retired, struct muster_error *err)
+{
+	bool was_by_receipt = false;
+
+	*ret_is_retired =
+		strcmp(json_text(answer, "state"), journal_state_name(JOURNAL_RETIRED)) == 0 &&
+		is_of_attempt(row, answer);
+	if (*ret_is_retired && !journal_entries_all(acceptance->journal, row->registration_id,
+						    take_receipt, &was_by_receipt, err))
+		return false;
+	*ret_is_retired &= was_by_receipt;
+	return true;
 }
 
 static void say_ended_there(const struct acceptance *acceptance, const struct journal_device *row,
@@ -417,10 +441,13 @@ static bool add_released(struct acceptance *acceptance, const struct journal_dev
 {
 	CLEANUP(cJSON_freep) cJSON *evidence = NULL;
 	struct standing standing = { .state = journal_state_name(row->state) };
+	bool is_retired;
 
 	if (!evidence_find(acceptance->journal, row->registration_id, &evidence, err))
 		return false;
-	if (was_retired_there(answer, evidence) && is_of_attempt(row, answer)) {
+	if (!look_whether_retired(acceptance, row, answer, &is_retired, err))
+		return false;
+	if (is_retired) {
 		standing.state = json_text(answer, "state");
 		say_ended_there(acceptance, row, answer, &standing);
 	} else if (check_attempt(row, answer, &standing.why)) {

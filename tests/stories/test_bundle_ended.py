@@ -1,7 +1,9 @@
 """What one of two stations has ended: no bundle and no receipt brings it back without a person."""
+import shutil
+
 import pytest
 
-from test_bundle import accept, by_name, export, keys, office, prepared, send, there  # noqa: F401
+from test_bundle import accept, by_name, export, keys, office, prepared, public_key, send, there  # noqa: F401
 from test_offline import spool
 from test_outbox import outbox, resolve
 from test_retire import retire
@@ -131,3 +133,21 @@ def test_what_was_enrolled_there_and_ended_here_is_told_whatever_the_clocks_say(
     assert resolve(station, name, "--as", "failed", "--reason", "scrapped").status == 0
     taken = accept(station, receipt, of_office)
     assert (taken.status, by_name(taken)) == (7, {name: ("failed", "E5186")}) and "retire it there" in taken.stderr, taken
+
+
+def test_what_was_verified_here_since_and_ended_there_is_told(station, office, tpm, tmp_path):
+    """What it was released by is known also where it has other evidence now."""
+    profile = station.profile("tpm")
+    name = spool(station, profile, "STICK-T", "--tpm", tpm.tcti)
+    of_station = public_key(station)
+    bundle = tmp_path / "stick.bundle"
+    assert export(station, bundle).status == 0
+    other = shutil.copy(profile, office.home / "tpm.yaml")
+    assert send(office, bundle, tmp_path / "first.receipt", of_station, "--profile", other).status == 0
+    of_office = public_key(office)
+    assert accept(station, tmp_path / "first.receipt", of_office).status == 0
+    assert station.provision(profile, "STICK-T", "--tpm", tpm.tcti).json["verified"] is True
+    assert retire(office, name).status == 0
+    send(office, bundle, tmp_path / "second.receipt", of_station, "--profile", other)
+    taken = accept(station, tmp_path / "second.receipt", of_office)
+    assert (taken.status, by_name(taken)) == (7, {name: ("retired", "E5188")}) and "muster retire" in taken.stderr, taken
