@@ -382,11 +382,15 @@ static bool keep_confirmation(struct job *job, struct muster_error *err)
 	CLEANUP(cJSON_freep) cJSON *body = cJSON_CreateObject();
 	const char *etag = json_text(job->found, "etag");
 	const char *attempt = dps_enrollment_attempt(job->found);
+	bool is_over = false;
 
 	/* The attempt ID tells a lost answer to our own sending from somebody else's enrollment. */
 	if (attempt && strcmp(attempt, job->attempt_id) == 0 && job->may_exist)
 		job->created = true;
-	if (job->was_released && was_changed_since(job, etag)) {
+	/* What can register no more stays as it is known. */
+	if (job->was_released && !expiry_is_over(job, &is_over, err))
+		return false;
+	if (job->was_released && !is_over && was_changed_since(job, etag)) {
 		if (!take_over_changed(job, err))
 			return false;
 	} else if (job->is_asked_late) {
