@@ -54,21 +54,25 @@ static bool take_outcome(struct retire_past *past, const cJSON *body, struct mus
 	const char *word = json_text(body, "enrollment");
 
 	past->is_kept = has_ended(past->device) && word && strcmp(word, "disabled") == 0;
-	past->is_left =
-		past->device->state == JOURNAL_RETIRED && word && strcmp(word, "elsewhere") == 0;
+	past->is_left = has_ended(past->device) && word && strcmp(word, "elsewhere") == 0;
 	if ((past->is_kept || past->is_left) && was_sent(&past->life))
 		take_life(past);
 	return retire_copy_etag(&past->kept_etag, past->is_kept ? body : NULL, err);
 }
 
-/* A person gave it up, and what it has at the service was not asked for. What was kept before is what counts all the same. */
+/* A person gave it up, and what it has at the service was not asked for. One that was never sent has nothing there, but what a life
+ * before it has left, or had kept, is there still. */
 static void take_decision(struct retire_past *past, const cJSON *body)
 {
 	const char *word = json_text(body, "resolved");
 
-	past->is_left = past->device->state == JOURNAL_RETIRED && was_sent(&past->life) && word &&
-			strcmp(word, journal_state_name(JOURNAL_RETIRED)) == 0;
-	if (past->is_left && !past->is_kept)
+	if (!has_ended(past->device) || !was_sent(&past->life) || !word ||
+	    strcmp(word, journal_state_name(JOURNAL_RETIRED)) != 0)
+		return;
+	past->is_left = true;
+	memcpy(past->left_attempt, service_place(&past->life.sendings)->attempt,
+	       sizeof(past->left_attempt));
+	if (!past->is_kept)
 		take_life(past);
 }
 
@@ -97,14 +101,16 @@ static bool take_intent(struct retire_past *past, const cJSON *body, struct must
 	return retire_copy_etag(&past->begun_etag, body, err);
 }
 
-static bool take_evidence(struct retire_life *life, const cJSON *body, struct muster_error *err)
+/* What was begun before it was about another version. */
+static bool take_release(struct retire_past *past, const cJSON *body, struct muster_error *err)
 {
 	const char *text = json_text(body, "evidence");
 
 	if (!text)
 		return true;
-	cJSON_Delete(TAKE_PTR(life->evidence));
-	return json_parse(text, strlen(text), "the evidence", &life->evidence, err);
+	past->is_begun = false;
+	cJSON_Delete(TAKE_PTR(past->life.evidence));
+	return json_parse(text, strlen(text), "the evidence", &past->life.evidence, err);
 }
 
 static bool take_entry(void *context, const struct journal_entry *entry, struct muster_error *err)
@@ -120,7 +126,7 @@ static bool take_entry(void *context, const struct journal_entry *entry, struct 
 	    !take_intent(past, body, err))
 		return false;
 	if (strcmp(entry->stage, stage_name(STAGE_RELEASE)) == 0 &&
-	    entry->kind == JOURNAL_OUTCOME && !take_evidence(&past->life, body, err))
+	    entry->kind == JOURNAL_OUTCOME && !take_release(past, body, err))
 		return false;
 	return service_sendings_follow(&past->life.sendings, entry, body, err);
 }

@@ -22,9 +22,10 @@ struct retire_past {
 	bool is_begun;    /* an earlier run meant to do it, at this service, and has no outcome */
 	bool begun_keeps; /* it meant to disable the enrollment */
 	char *begun_etag; /* which that had then; NULL: not known */
-	bool is_left;     /* it is retired, had been sent, and nobody looked at its enrollment */
-	bool is_kept;     /* it has ended, and its enrollment was kept disabled */
-	char *kept_etag;  /* with which it was kept; NULL: not known */
+	bool is_left;     /* it has ended, had been sent, and nobody looked at its enrollment */
+	char left_attempt[64]; /* which sent that; "" where it is not known */
+	bool is_kept;          /* it has ended, and its enrollment was kept disabled */
+	char *kept_etag;       /* with which it was kept; NULL: not known */
 	struct retire_life life;
 };
 

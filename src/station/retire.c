@@ -58,10 +58,13 @@ static bool read_enrollment(struct retiring *retiring, struct muster_error *err)
 	       err->cause == CAUSE_ENROLLMENT_NOT_FOUND;
 }
 
-/* That of the enrollment as it was released. */
+/* That of the enrollment as it was released, or sent. */
 static const char *attempt_known(const struct retiring *retiring)
 {
+	const char *sent = retiring->past.place.attempt;
+
 	return retiring->past.evidence ? evidence_attempt(retiring->past.evidence)
+	       : *sent                 ? sent
 				       : retiring->device->attempt_id;
 }
 
@@ -70,9 +73,19 @@ static bool is_same_text(const char *a, const char *b)
 	return a && b ? strcmp(a, b) == 0 : a == b;
 }
 
+/* Beside what was kept: that was deleted by others, and what came then was left. */
+static bool is_of_left_attempt(const struct retiring *retiring)
+{
+	const char *attempt = dps_enrollment_attempt(retiring->found);
+
+	return retiring->past.is_left && attempt &&
+	       strcmp(attempt, retiring->past.left_attempt) == 0;
+}
+
 static bool is_of_our_attempt(const struct retiring *retiring)
 {
-	return is_same_text(dps_enrollment_attempt(retiring->found), attempt_known(retiring));
+	return is_same_text(dps_enrollment_attempt(retiring->found), attempt_known(retiring)) ||
+	       is_of_left_attempt(retiring);
 }
 
 /* Which version was kept is not known of one that an older muster disabled, or that reconcile found so. */
@@ -110,7 +123,7 @@ static bool is_ours(const struct retiring *retiring)
 	bool has_no_etag = !known || !*known;
 
 	if (retiring->past.is_kept)
-		return is_still_kept(retiring);
+		return is_still_kept(retiring) || is_of_left_attempt(retiring);
 	if (!has_no_etag && is_of_our_version(retiring))
 		return true;
 	return (has_no_etag || retiring->past.is_begun) && attempt_known(retiring) &&

@@ -13,11 +13,13 @@ const struct service_place *service_place(const struct service_sendings *sending
 	return sendings->last_was_refused ? &sendings->before : &sendings->last;
 }
 
-static void take_intent(struct service_sendings *sendings, const char *host)
+static void take_intent(struct service_sendings *sendings, const char *host, const char *attempt)
 {
 	sendings->before = *service_place(sendings);
 	sendings->last.is_unknown = sendings->before.is_unknown || !host;
 	snprintf(sendings->last.host, sizeof(sendings->last.host), "%s", host ? host : "");
+	snprintf(sendings->last.attempt, sizeof(sendings->last.attempt), "%s",
+		 attempt ? attempt : "");
 	sendings->last_was_refused = false;
 }
 
@@ -51,7 +53,7 @@ bool service_sendings_follow(struct service_sendings *sendings, const struct jou
 	if (strcmp(entry->stage, stage_name(STAGE_ENROLL)) != 0)
 		return true;
 	if (entry->kind == JOURNAL_INTENT)
-		take_intent(sendings, json_text(body, "host"));
+		take_intent(sendings, json_text(body, "host"), json_text(body, "attemptId"));
 	else if (resume_is_refusal(entry, body))
 		sendings->last_was_refused = !json_bool(body, "unclear", false);
 	else if (json_get(body, "operation"))

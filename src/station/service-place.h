@@ -7,8 +7,9 @@
 #include "muster/journal.h"
 
 struct service_place {
-	bool is_unknown; /* an older muster did not say */
-	char host[256];  /* the last one's; "" for none */
+	bool is_unknown;  /* an older muster did not say */
+	char host[256];   /* the last one's; "" for none */
+	char attempt[64]; /* which sent it; "" where that is not known */
 };
 
 /* Zero before the first entry. */

@@ -495,6 +495,37 @@ def test_what_a_second_life_left_goes(station):
     assert station.service.enrollment(name) is None and "cause" not in {k for k, v in station.rows()[name].items() if v}
 
 
+def test_what_a_life_left_is_not_forgotten_for_one_that_was_never_sent(station):
+    name = parked_at_the_service(station)
+    give_up(station, name)
+    assert station.provision(station.profile("derived-key"), SERIAL, "--offline").status == 6
+    give_up(station, name)
+    done = retire(station, name)
+    assert done.status == 0 and "was left until now and is deleted" in done.stderr, done
+    assert station.service.enrollment(name) is None
+
+
+def test_what_was_left_goes_also_when_its_device_failed_since(station):
+    name = parked_at_the_service(station)
+    give_up(station, name)
+    batch.restart(station, "--fault", "put:status=403")
+    assert station.provision(station.profile("derived-key"), SERIAL).status == 5
+    assert station.rows()[name]["state"] == "failed"
+    done = retire(station, name)
+    assert (done.status, done.json["state"]) == (0, "retired") and "is deleted" in done.stderr, done
+    assert station.service.enrollment(name) is None
+
+
+def test_what_was_left_in_the_place_of_what_was_kept_goes(station):
+    name = released(station)
+    assert retire(station, name, "--disable").status == 0
+    station.service.delete(name)
+    assert parked_at_the_service(station) == name
+    give_up(station, name)
+    done = retire(station, name)
+    assert done.status == 0 and "is deleted" in done.stderr and station.service.enrollment(name) is None, done
+
+
 def test_what_was_left_is_asked_of_its_own_service_alone(station):
     name = parked_at_the_service(station)
     give_up(station, name)
