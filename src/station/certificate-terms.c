@@ -201,13 +201,19 @@ static void begin_anew(struct job *job, const char *differences)
 	resume_begin_anew(job);
 }
 
+/* One whose verification was put off is not at its end. */
+static bool has_its_end(const struct job *job)
+{
+	return job->was_released && !(job->was_unverified && job->is_asked_late);
+}
+
 /* What differs is there. */
 static bool decide(struct job *job, bool is_made_otherwise, const char *differences,
 		   struct muster_error *err)
 {
 	bool is_in_use;
 
-	if (job->was_released) {
+	if (has_its_end(job)) {
 		warn(job, differences);
 		return true;
 	}
@@ -223,7 +229,7 @@ static bool decide(struct job *job, bool is_made_otherwise, const char *differen
 /* Of which nothing is asked. */
 static bool is_of_many_released(const struct job *job)
 {
-	return job->was_released && job->run->batch;
+	return has_its_end(job) && job->run->batch;
 }
 
 bool certificate_terms_check(struct job *job, struct muster_error *err)

@@ -67,7 +67,8 @@ class Emulator:
         """Every request that reached the service, in order: op, id, effect, status, fault, ..."""
         if not self.ledger_file.exists():
             return []
-        return [json.loads(line) for line in self.ledger_file.read_text().splitlines() if line.strip()]
+        # What it writes in this moment has no end yet.
+        return [json.loads(line) for line in self.ledger_file.read_text().splitlines(keepends=True) if line.endswith("\n") and line.strip()]
 
     def requests(self, operation, registration_id=None):
         """Rows of one operation ("put", "register", ...), and if given of one registration ID."""
