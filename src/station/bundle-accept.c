@@ -283,9 +283,9 @@ static void say_why(const struct acceptance *acceptance, const cJSON *answer,
 }
 
 /* Of a receipt of before it is another one. */
-static bool is_of_attempt(const struct journal_device *row, const cJSON *answer)
+static bool is_of_attempt(const struct journal_device *row, const cJSON *named)
 {
-	const char *attempt = json_text(answer, "attemptId");
+	const char *attempt = json_text(named, "attemptId");
 
 	return !attempt || !row->attempt_id || strcmp(attempt, row->attempt_id) == 0;
 }
@@ -428,9 +428,7 @@ static void say_ended(const struct acceptance *acceptance, const struct journal_
 static bool check_attempt(const struct journal_device *row, const cJSON *answer,
 			  struct muster_error *err)
 {
-	const char *attempt = json_text(json_get(answer, "evidence"), "attemptId");
-
-	return !attempt || !row->attempt_id || strcmp(attempt, row->attempt_id) == 0 ||
+	return is_of_attempt(row, json_get(answer, "evidence")) ||
 	       muster_fail(err, CAUSE_RECEIPT_DIFFERS,
 			   "the receipt speaks of another device '%s' than was released here",
 			   PRINTABLE(row->registration_id));
@@ -458,6 +456,16 @@ static bool add_released(struct acceptance *acceptance, const struct journal_dev
 	return add_row(acceptance, row->registration_id, &standing, err);
 }
 
+/* A receipt of before it was ended there comes late. */
+static bool add_late(struct acceptance *acceptance, const struct journal_device *row,
+		     const cJSON *answer, struct muster_error *err)
+{
+	struct standing standing = { .state = journal_state_name(JOURNAL_RETIRED) };
+
+	say_ended_there(acceptance, row, answer, &standing);
+	return add_row(acceptance, row->registration_id, &standing, err);
+}
+
 static bool take_release(struct acceptance *acceptance, const struct journal_device *row,
 			 const cJSON *answer, struct muster_error *err)
 {
@@ -474,12 +482,7 @@ static bool take_release(struct acceptance *acceptance, const struct journal_dev
 		return muster_fail_memory(err);
 	if (!spool_find(acceptance->journal, row, &note, err))
 		return false;
-	/* A receipt of before it was ended there comes late. */
-	if (row->cause == CAUSE_ENDED_ELSEWHERE) {
-		standing.state = journal_state_name(JOURNAL_RETIRED);
-		say_ended_there(acceptance, row, answer, &standing);
-	}
-	if (standing.why.code != MUSTER_OK || !check_same(row, note, evidence, &standing.why)) {
+	if (!check_same(row, note, evidence, &standing.why)) {
 		standing.state = journal_state_name(row->state);
 		standing.hub = standing.evidence_path = NULL;
 		standing.evidence = NULL;
@@ -545,9 +548,10 @@ static bool accept_device(struct acceptance *acceptance, const cJSON *answer,
 		return add_ended(acceptance, &row, answer, err);
 	if (row.state == JOURNAL_RELEASED)
 		return add_released(acceptance, &row, answer, err);
-	return strcmp(state, journal_state_name(JOURNAL_RELEASED)) == 0
-		       ? take_release(acceptance, &row, answer, err)
-		       : take_no_release(acceptance, &row, answer, err);
+	if (strcmp(state, journal_state_name(JOURNAL_RELEASED)) != 0)
+		return take_no_release(acceptance, &row, answer, err);
+	return row.cause == CAUSE_ENDED_ELSEWHERE ? add_late(acceptance, &row, answer, err)
+						  : take_release(acceptance, &row, answer, err);
 }
 
 static bool fail_together(const struct acceptance *acceptance, struct muster_error *err)

@@ -151,3 +151,16 @@ def test_what_was_verified_here_since_and_ended_there_is_told(station, office, t
     send(office, bundle, tmp_path / "second.receipt", of_station, "--profile", other)
     taken = accept(station, tmp_path / "second.receipt", of_office)
     assert (taken.status, by_name(taken)) == (7, {name: ("retired", "E5188")}) and "muster retire" in taken.stderr, taken
+
+
+def test_an_older_receipt_does_not_undo_what_a_later_one_said(station, office, keys, tmp_path):
+    (name,), profile, of_station, of_office = prepared(station, office, 1)
+    bundle, receipts = tmp_path / "stick.bundle", [tmp_path / "first.receipt", tmp_path / "second.receipt"]
+    assert export(station, bundle).status == 0
+    assert send(office, bundle, receipts[0], of_station, "--profile", profile).status == 0
+    assert retire(office, name).status == 0
+    send(office, bundle, receipts[1], of_station, "--profile", profile)
+    for receipt in reversed(receipts):
+        taken = accept(station, receipt, of_office)
+        assert (taken.status, by_name(taken)) == (7, {name: ("retired", "E5188")}), taken
+        assert outbox(station, "--waits", "person")[name]["state"] == "parked"
