@@ -4,16 +4,16 @@ import pathlib
 import sqlite3
 import subprocess
 
-from lib.paths import BUILD
+from lib.paths import build_of_story
 from lib.program import run
 
 
 class Custodian:
-    def __init__(self, home, token, build=BUILD):
+    def __init__(self, home, token, build=None):
         self.home = pathlib.Path(home)
         self.home.mkdir(exist_ok=True)
         self.token = token
-        self.build = build
+        self.build = build or build_of_story()
         self.journal = self.home / "journal.db"
 
     @property

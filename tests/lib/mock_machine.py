@@ -2,7 +2,7 @@
 import pathlib
 import subprocess
 
-from lib.paths import BUILD, is_sanitized
+from lib.paths import build_of_story, is_sanitized
 
 
 def sanitizer_library(build):
@@ -14,7 +14,8 @@ def sanitizer_library(build):
 
 
 class MockMachine:
-    def __init__(self, build=BUILD):
+    def __init__(self, build=None):
+        build = build or build_of_story()
         umockdev = "libumockdev-preload.so.0"
         self.process = subprocess.Popen([build / "tests/mock-machine"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
                                         env={"PATH": "/usr/bin:/bin", "ASAN_OPTIONS": "detect_leaks=0",

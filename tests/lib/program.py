@@ -8,22 +8,22 @@ import time
 import zlib
 
 from lib import output_page
-from lib.paths import BUILD, is_sanitized
+from lib.paths import IS_LONG, build_of_story, is_sanitized, story
 from lib.torture import TORTURE
 
 SANITIZER_REPORT = re.compile(r"(AddressSanitizer|LeakSanitizer|UndefinedBehaviorSanitizer|runtime error:)")
 
 
 # To look for leaks takes as long as all else of a short run. Each story looks in a part of its runs, always the same ones; each
-# unit test does, and each run where MUSTER_LEAKS is "all".
-LEAKS_ONE_IN = 1 if os.environ.get("MUSTER_LEAKS") == "all" else 4
+# unit test does, and each run of the long form.
+LEAKS_ONE_IN = 1 if IS_LONG else 4
 started = collections.Counter()
 
 
 def looks_for_leaks():
-    story = os.environ.get("PYTEST_CURRENT_TEST", "").split(" ")[0]
-    started[story] += 1
-    return zlib.crc32(f"{story} {started[story]}".encode()) % LEAKS_ONE_IN == 0
+    name = story()
+    started[name] += 1
+    return zlib.crc32(f"{name} {started[name]}".encode()) % LEAKS_ONE_IN == 0
 
 
 def environment(build, home, extra=None):
@@ -74,8 +74,9 @@ class Run:
         return f"$ {words}\nexit {self.status}\n-- stdout\n{self.stdout}\n-- stderr\n{self.stderr}"
 
 
-def run(*arguments, home, build=BUILD, program="muster", wrapper=(), env=None, timeout=120, stdin=None,
+def run(*arguments, home, build=None, program="muster", wrapper=(), env=None, timeout=120, stdin=None,
         pass_fds=()):
+    build = build or build_of_story()
     command = [*wrapper, build / program, *arguments]
     started = time.monotonic()
     done = subprocess.run(command, env=environment(build, home, env), cwd=home, timeout=timeout, text=True,

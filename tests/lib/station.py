@@ -7,17 +7,17 @@ import pathlib
 import yaml
 
 from lib.dps import Service
-from lib.paths import BUILD, PROFILES
+from lib.paths import PROFILES, build_of_story
 from lib.program import run
 from lib.software_token import write_secret
 
 
 class Station:
-    def __init__(self, home, emulator, build=BUILD):
+    def __init__(self, home, emulator, build=None):
         self.home = pathlib.Path(home)
         self.home.mkdir(exist_ok=True)
         self.emulator = emulator
-        self.build = build
+        self.build = build or build_of_story()
         self.journal = self.home / "journal.db"
         self.out = self.home / "out"
         self.env = {}

@@ -30,8 +30,8 @@ def pytest_sessionstart():
 
 
 def pytest_collection_modifyitems(items):
-    """Those that wait for minutes begin first, so that others run beside them to the end."""
-    items.sort(key=lambda item: item.path.stem != "test_outage")
+    """Those that take minutes begin first, so that others run beside them to the end."""
+    items.sort(key=lambda item: item.path.stem not in ("test_bulk_throttle", "test_kills", "test_outage"))
 
 
 def pytest_sessionfinish(session):
@@ -201,7 +201,7 @@ def module(request, short, tmpfs):
 @pytest.fixture
 def bench(request, module, tmp_path, emulator):
     """A station with that module alone, whose token muster has initialised. A parameter is another build."""
-    station = Station(tmp_path / "home", emulator, getattr(request, "param", BUILD))
+    station = Station(tmp_path / "home", emulator, getattr(request, "param", None))
     configuration = station.home / "muster.yaml"
     configuration.write_text(yaml.safe_dump({"modules": {module.name: module.entry}}))
     station.env["MUSTER_CONFIG"] = configuration

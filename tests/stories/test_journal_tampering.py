@@ -14,7 +14,7 @@ import pytest
 
 from lib.custodian import Custodian
 from lib.journal import fill
-from lib.paths import RELEASE, SCRIPTS
+from lib.paths import IS_LONG, RELEASE, SCRIPTS
 from lib.program import environment
 from lib.record import record
 from lib.tampering import Record, VERIFIER, chained, edit, entries_of, flipped
@@ -22,7 +22,7 @@ from lib.tampering import Record, VERIFIER, chained, edit, entries_of, flipped
 EDITS, SEED = 200, 1
 NO_MEMORY = 10
 # Every how many-th byte of a small export and of a small database.
-EXPORT_STEP, STEP = 41, 211
+EXPORT_STEP, STEP = (41, 211) if IS_LONG else (97, 631)
 
 
 @pytest.fixture

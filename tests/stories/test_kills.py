@@ -1,14 +1,15 @@
 """Killed at any mutating system call and run again, each job ends with one verified enrollment and no orphan.
-MUSTER_KILL_POINTS says how many points are tried of each kind of device (default 100; 0 means every one); every third of them is
-killed a second time while it recovers. `scripts/campaign kills` tries any number."""
+MUSTER_KILL_POINTS says how many points are tried of each kind of device (default 40, in the long form 100; 0 means every one); every
+third of them is killed a second time while it recovers. `scripts/campaign kills` tries any number."""
 import os
 
 from lib.history import History
 from lib.kill_jobs import DerivedKey, Hsm, HsmTwoKeys, Tpm, kill_at, points_to_kill_at
 from lib.killer import choose
+from lib.paths import IS_LONG
 from lib.record import record
 
-POINTS = int(os.environ.get("MUSTER_KILL_POINTS", "100")) or 10 ** 9
+POINTS = int(os.environ.get("MUSTER_KILL_POINTS", "100" if IS_LONG else "40")) or 10 ** 9
 
 
 def try_points(job, most=POINTS):
