@@ -181,6 +181,23 @@ static bool look_whether_later(const struct taking *taking, const cJSON *object,
 	return true;
 }
 
+/* It came in a bundle before, and a person or a retiring ended it: the receipt says so, and so does the exit status. */
+static bool check_not_ended(const struct taking *taking, const char *id, struct muster_error *err)
+{
+	CLEANUP(journal_device_done) struct journal_device known = { 0 };
+	bool is_known;
+
+	if (!journal_device_find(taking->journal, JOURNAL_BY_REGISTRATION_ID, id, &known, &is_known,
+				 err))
+		return false;
+	return journal_state_is_live(known.state) ||
+	       muster_fail(err,
+			   known.state == JOURNAL_RETIRED ? CAUSE_DEVICE_RETIRED
+							  : CAUSE_RECEIPT_DIFFERS,
+			   "device '%s' of the bundle was taken before and is %s here",
+			   PRINTABLE(id), journal_state_name(known.state));
+}
+
 /* The row first: nothing was written when its key is taken. */
 static bool take_device(const struct taking *taking, const cJSON *object, struct muster_error *err)
 {
@@ -189,7 +206,8 @@ static bool take_device(const struct taking *taking, const cJSON *object, struct
 	bool is_here, is_later = false;
 
 	if (!bundle_judge_device(taking->journal, object, &is_here, err) ||
-	    (is_here && !look_whether_later(taking, object, &is_later, err)))
+	    (is_here && (!check_not_ended(taking, id, err) ||
+			 !look_whether_later(taking, object, &is_later, err))))
 		return false;
 	return (is_here && !is_later) ||
 	       (put_row(taking, object, err) &&

@@ -36,6 +36,23 @@ def test_a_receipt_for_what_was_retired_before_says_so(station, office, keys, tm
     assert (taken.status, by_name(taken)) == (7, {name: ("retired", "E6021")}), taken
 
 
+@pytest.mark.parametrize("end, cause", [("retired", "E6021"), ("failed", "E5186")])
+def test_a_bundle_whose_device_was_taken_and_ended_is_no_success(station, office, keys, tmp_path, end, cause):
+    (name,), profile, of_station, of_office = prepared(station, office, 1)
+    bundle = tmp_path / "stick.bundle"
+    assert export(station, bundle).status == 0
+    if end == "failed":
+        station.emulator.restart("--fault", "put:status=503")
+        office.renew_login()
+    first = send(office, bundle, tmp_path / "a.receipt", of_station, "--profile", profile, "--patience", "1s")
+    assert (first.status == 0) == (end == "retired"), first
+    ended = retire(office, name) if end == "retired" else resolve(office, name, "--as", "failed", "--reason", "another board")
+    assert ended.status == 0, ended
+    again = send(office, bundle, tmp_path / "b.receipt", of_station, "--profile", profile)
+    assert (again.status, again.json) == (7, []) and f"[{cause}]" in again.stderr and end in again.stderr, again
+    assert accept(station, tmp_path / "b.receipt", of_office).status == 7
+
+
 def ended_there(station, office, tmp_path, end):
     """Taken over by the office, which ends it before the bench hears of anything; the receipt says so."""
     (name,), profile, of_station, of_office = prepared(station, office, 1)
