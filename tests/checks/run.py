@@ -1,6 +1,8 @@
 """Runs every check beside this file. A check is a program that says what is wrong and then exits non-zero."""
 import argparse
+import concurrent.futures
 import json
+import os
 import pathlib
 import subprocess
 import sys
@@ -24,15 +26,14 @@ def main():
     parser.add_argument("names", nargs="*")
     arguments = parser.parse_args()
     rows = []
-    for path in sorted(HERE.glob("check-*")):
-        name = path.stem.removeprefix("check-")
-        if arguments.names and name not in arguments.names:
-            continue
-        result, output = run_check(path)
-        print(f"{result:7} {name}", flush=True)
-        if result != "OK":
-            print(output, flush=True)
-        rows.append({"name": name, "result": result})
+    paths = {path.stem.removeprefix("check-"): path for path in sorted(HERE.glob("check-*"))}
+    names = [name for name in paths if not arguments.names or name in arguments.names]
+    with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
+        for name, (result, output) in zip(names, pool.map(lambda name: run_check(paths[name]), names)):
+            print(f"{result:7} {name}", flush=True)
+            if result != "OK":
+                print(output, flush=True)
+            rows.append({"name": name, "result": result})
     if arguments.results:
         arguments.results.write_text("".join(json.dumps(row) + "\n" for row in rows))
     return 0 if rows and all(row["result"] == "OK" for row in rows) else 1
