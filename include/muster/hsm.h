@@ -145,6 +145,10 @@ bool hsm_key_find(struct hsm *hsm, const struct hsm_id *id, const char *uri, boo
 /* Private and public key, secret key and certificate of that ID. */
 bool hsm_key_destroy(struct hsm *hsm, const struct hsm_id *id, bool *ret_found,
 		     struct muster_error *err) MUST_CHECK;
+/* CAUSE_JOURNAL_BEHIND where a certificate has that ID whose SHA-256 is not among `digests` (NULL: none): a key that has one is not
+ * half-made. */
+bool hsm_key_check_unfinished(struct hsm *hsm, const struct hsm_id *id, const struct bytes *digests,
+			      struct muster_error *err) MUST_CHECK;
 /* Destroys key pairs' halves and certificates that a module killed in the middle of making them has left behind: objects
  * without ID and without the material of their class. Reads every object: for recovery only. */
 bool hsm_torn_sweep(struct hsm *hsm, bool *ret_swept, struct muster_error *err) MUST_CHECK;

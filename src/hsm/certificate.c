@@ -118,6 +118,38 @@ bool hsm_certificate_find(struct hsm *hsm, const char *uri, const struct bytes *
 		hsm_attribute_bytes(hsm, handles[0], CKA_VALUE, HSM_CERTIFICATE_MAX, ret_der, err));
 }
 
+/* One without a value was cut when it was written. */
+static bool check_foreseen(struct hsm *hsm, CK_OBJECT_HANDLE handle, const struct hsm_id *id,
+			   const struct bytes *digests, struct muster_error *err)
+{
+	CLEANUP(bytes_done) struct bytes der = { 0 };
+	char hex[2 * HSM_ID_MAX + 1];
+
+	if (!hsm_attribute_bytes(hsm, handle, CKA_VALUE, HSM_CERTIFICATE_MAX, &der, err))
+		return false;
+	return der.size == 0 || (digests && is_among(digests, &der)) ||
+	       muster_fail(
+		       err, CAUSE_JOURNAL_BEHIND,
+		       "token '%s' has a certificate of the key of ID %s, which this journal has only as begun; "
+		       "the journal seems to be older than the token, and nothing of the key was destroyed",
+		       HSM_LABEL(&hsm->token), hex_encode(hex, id->data, id->size));
+}
+
+bool hsm_key_check_unfinished(struct hsm *hsm, const struct hsm_id *id, const struct bytes *digests,
+			      struct muster_error *err)
+{
+	CK_OBJECT_HANDLE handles[HSM_OBJECTS_MAX];
+	size_t count;
+
+	if (!hsm_require_login(hsm, err) ||
+	    !hsm_objects_of_id(hsm, CKO_CERTIFICATE, id, handles, ARRAY_SIZE(handles), &count, err))
+		return false;
+	for (size_t i = 0; i < count; i++)
+		if (!check_foreseen(hsm, handles[i], id, digests, err))
+			return false;
+	return true;
+}
+
 /* The DER of a part of the certificate, as the object's attribute wants it. */
 struct der_part {
 	unsigned char *data;

@@ -246,7 +246,10 @@ HANDLER(handle_key_destroy)
 	struct hsm_id id;
 	bool found;
 
-	if (!id_of(request, &id, err) || !hsm_key_destroy(context, &id, &found, err))
+	if (!id_of(request, &id, err) ||
+	    (worker_u64(request, FIELD_UNFINISHED) == 1 &&
+	     !hsm_key_check_unfinished(context, &id, worker_bytes(request, FIELD_DIGEST), err)) ||
+	    !hsm_key_destroy(context, &id, &found, err))
 		return false;
 	worker_add_u64(reply, FIELD_FOUND, found);
 	return true;

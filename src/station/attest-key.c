@@ -18,6 +18,7 @@ void attest_key_done(struct attest_key *key)
 	free(key->attributes);
 	bytes_done(&key->certificate);
 	bytes_done(&key->request);
+	bytes_done(&key->certificates);
 	free(key->token_serial);
 	free(key->token_label);
 	free(key->wrapped.file);

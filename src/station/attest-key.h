@@ -24,7 +24,8 @@ struct attest_key {
 	struct bytes certificate; /* DER */
 	struct bytes
 		request; /* PKCS#10, DER: shows possession of the key; empty when self-signed */
-	bool certificate_is_new; /* made by this run */
+	bool certificate_is_new;   /* made by this run */
+	struct bytes certificates; /* SHA-256 of each that the journal has since the key was made */
 	cJSON *terms; /* by which it was made; NULL: an older muster did not say, or there is none */
 	EVP_PKEY *key;               /* works through the token */
 	struct token_signer *signer; /* behind key */

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "certificate-terms.h"
+#include "evidence.h"
 #include "master.h"
 #include "muster/encoding.h"
 #include "muster/identity.h"
@@ -207,6 +208,22 @@ static bool check_lost(const struct job *job, struct muster_error *err)
 	return true;
 }
 
+/* A journal that was put back from a backup has a key as begun that another one knows as a living device's. The worker looks for a
+ * certificate in the token when it is about to destroy; one that leaves has none there. */
+static bool check_unfinished(const struct job *job, struct muster_error *err)
+{
+	const struct attest_key *key = &job->keys[job_which(job)];
+	char hex[2 * 64 + 1];
+
+	return key->certificates.size > 0 || !evidence_names_key(job, job_which(job)) ||
+	       muster_fail(
+		       err, CAUSE_JOURNAL_BEHIND,
+		       "the evidence of device '%s' names its %skey, ID %s, which this journal has only as begun; "
+		       "the journal seems to be older than the token, and nothing of the key was destroyed",
+		       PRINTABLE(job->registration_id), which_word(job),
+		       hex_encode(hex, key->id.data, key->id.size));
+}
+
 /* The ID was journalled before the key was made: after a crash it may be there or not, or half of it. Only a key whose
  * certificate is journalled is known to be whole and is adopted; any other is swept away and made anew. */
 bool attest_key_find_finish(struct job *job, const struct muster_error *outcome,
@@ -227,8 +244,9 @@ bool attest_key_find_finish(struct job *job, const struct muster_error *outcome,
 			"the %skey that device '%s' was enrolled with is not in token '%s'",
 			which_word(job), PRINTABLE(job->registration_id),
 			PRINTABLE(job->token.label));
-	return worker_u64(&job->reply, FIELD_FOUND) || key->certificate.size == 0 ||
-	       check_lost(job, err);
+	if (worker_u64(&job->reply, FIELD_FOUND))
+		return check_unfinished(job, err);
+	return key->certificate.size == 0 || check_lost(job, err);
 }
 
 bool attest_sweep_applies(const struct job *job)
@@ -242,13 +260,22 @@ bool attest_key_sweep_intend(struct job *job, cJSON *body, struct muster_error *
 	return attest_add_names(job, job_which(job), body) || muster_fail_memory(err);
 }
 
+/* What the journal has certified it may give up. */
+static void ask_to_sweep(const struct attest_key *key, struct worker_message *ret_request)
+{
+	worker_request_init(ret_request, WORKER_HSM_KEY_DESTROY);
+	worker_add_bytes(ret_request, FIELD_KEY_ID, key->id.data, key->id.size);
+	worker_add_u64(ret_request, FIELD_UNFINISHED, 1);
+	if (key->certificates.size > 0)
+		worker_add_bytes(ret_request, FIELD_DIGEST, key->certificates.data,
+				 key->certificates.size);
+}
+
 bool attest_key_sweep_start(struct job *job, struct muster_error *err)
 {
 	CLEANUP(worker_message_done) struct worker_message request = { 0 };
-	const struct attest_key *key = &job->keys[job_which(job)];
 
-	worker_request_init(&request, WORKER_HSM_KEY_DESTROY);
-	worker_add_bytes(&request, FIELD_KEY_ID, key->id.data, key->id.size);
+	ask_to_sweep(&job->keys[job_which(job)], &request);
 	return job_ask(job, job->hsm, &request, err);
 }
 
@@ -275,6 +302,7 @@ bool attest_key_make_intend(struct job *job, cJSON *body, struct muster_error *e
 				   key->id.size);
 	/* What was certified and wrapped before is not this one. */
 	bytes_done(&key->certificate);
+	bytes_done(&key->certificates);
 	free(TAKE_PTR(key->wrapped.file));
 	key->wrapped.recipient[0] = '\0';
 	return (attest_add_names(job, job_which(job), body) &&
@@ -319,8 +347,7 @@ bool attest_discard_keys(struct job *job, struct muster_error *err)
 
 		if (key->id.size == 0 || is_recorded(key))
 			continue;
-		worker_request_init(&request, WORKER_HSM_KEY_DESTROY);
-		worker_add_bytes(&request, FIELD_KEY_ID, key->id.data, key->id.size);
+		ask_to_sweep(key, &request);
 		if (!worker_call(job->hsm, &request, &reply, &failure))
 			return muster_error_prefix(err, "left to the next run to destroy (%s)",
 						   failure.message);

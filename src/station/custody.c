@@ -151,6 +151,7 @@ bool custody_discard(struct custody *custody, const struct bytes *id, struct mus
 
 	worker_request_init(&request, WORKER_HSM_KEY_DESTROY);
 	worker_add_bytes(&request, FIELD_KEY_ID, id->data, id->size);
+	worker_add_u64(&request, FIELD_UNFINISHED, 1);
 	if (!worker_call(custody->hsm, &request, &reply, err))
 		return false;
 	body = custody_entry(custody, "destroy-unfinished", "keyId", id);

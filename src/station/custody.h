@@ -47,7 +47,8 @@ bool custody_spawn(struct custody *custody, const struct station_module *module,
 /* Opens so many lines to the worker, a session each. */
 bool custody_join(struct custody *custody, size_t count, struct muster_error *err) MUST_CHECK;
 
-/* Destroys a key that was announced and is not to stay, and records that. */
+/* Destroys a key that was announced and is not to stay, and records that. One that has a certificate in the token is not
+ * (CAUSE_JOURNAL_BEHIND): none is stored before the outcome is recorded. */
 bool custody_discard(struct custody *custody, const struct bytes *id, struct muster_error *err)
 	MUST_CHECK;
 

@@ -3,8 +3,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "evidence-kept.h"
 #include "evidence-lines.h"
 #include "muster/encoding.h"
+#include "muster/file.h"
 #include "muster/json.h"
 #include "muster/process.h"
 #include "muster/station-journal.h"
@@ -425,6 +427,23 @@ const char *evidence_key_digest(const cJSON *attestation)
 	const char *digest = json_text(attestation, "ekSha256");
 
 	return digest ? digest : json_text(attestation, "certificateSha256");
+}
+
+bool evidence_names_key(const struct job *job, enum attest_which which)
+{
+	CLEANUP(freep) char *path = evidence_path(job, "evidence.json");
+	CLEANUP(bytes_done) struct bytes text = { 0 };
+	CLEANUP(cJSON_freep) cJSON *evidence = NULL;
+	struct muster_error unread;
+	char hex[2 * 64 + 1];
+	const char *id;
+
+	if (!path || !file_read(path, EVIDENCE_KEPT_MAX, &text, &unread) ||
+	    !json_parse((const char *)text.data, text.size, path, &evidence, &unread))
+		return false;
+	id = json_text(json_get(evidence, "attestation"), key_names[which].id);
+	hex_encode(hex, job->keys[which].id.data, job->keys[which].id.size);
+	return id && strcmp(id, hex) == 0;
 }
 
 const char *evidence_attempt(const cJSON *evidence)

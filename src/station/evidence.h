@@ -23,6 +23,8 @@ bool evidence_find(struct journal *journal, const char *registration_id, cJSON *
 		   struct muster_error *err) MUST_CHECK;
 /* SHA-256 of the key that it is of, as rows of the journal have it; NULL for derived keys. */
 const char *evidence_key_digest(const cJSON *attestation);
+/* Whether the device's file in the folder of this run names that key. */
+bool evidence_names_key(const struct job *job, enum attest_which which);
 /* The attempt that wrote the enrollment that it is of: another station's, or NULL, where that was taken over. */
 const char *evidence_attempt(const cJSON *evidence);
 /* JOURNAL_VERIFIED, ...; NULL for no evidence. */

@@ -114,6 +114,19 @@ static bool take_terms(struct attest_key *key, const cJSON *body)
 	return !terms || key->terms;
 }
 
+/* What this journal has finished may be swept. */
+static bool add_certificate(struct attest_key *key)
+{
+	size_t size = key->certificates.size;
+	uint8_t *digests = realloc(key->certificates.data, size + SHA256_SIZE);
+
+	if (!digests)
+		return false;
+	sha256(digests + size, key->certificate.data, key->certificate.size);
+	key->certificates = (struct bytes){ digests, size + SHA256_SIZE };
+	return true;
+}
+
 static bool take_attest(struct job *job, const struct journal_entry *entry, const cJSON *body)
 {
 	struct attest_key *key = key_of(job, body);
@@ -136,6 +149,7 @@ static bool take_attest(struct job *job, const struct journal_entry *entry, cons
 		key->is_gone = false;
 	}
 	if (is_step(body, "key-make")) {
+		bytes_done(&key->certificates);
 		cJSON_Delete(key->namesakes);
 		key->namesakes = cJSON_Duplicate(json_get(body, "sameLabel"), true);
 	}
@@ -144,6 +158,8 @@ static bool take_attest(struct job *job, const struct journal_entry *entry, cons
 	if (entry->kind != JOURNAL_OUTCOME ||
 	    !take_bytes(&key->certificate, json_text(body, "certificate"), base64_decode))
 		return true;
+	if (!add_certificate(key))
+		return false;
 	take_bytes(&key->request, json_text(body, "request"), base64_decode);
 	take_bytes(&job->keys[ATTEST_SECONDARY].certificate,
 		   json_text(body, "secondaryCertificate"), base64_decode);

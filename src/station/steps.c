@@ -45,8 +45,8 @@ static const struct step rows[] = {
 
 	VERIFY_STEPS
 
-	{ "key-destroy",       STAGE_RELEASE,  wrap_destroy_applies,          attest_key_sweep_start,         wrap_destroy_finish,      wrap_destroy_intend, 0 },
-	{ "secondary-key-destroy", STAGE_RELEASE, wrap_destroy_applies,       attest_key_sweep_start,         wrap_destroy_finish,      wrap_destroy_intend, STEP_OF_SECONDARY },
+	{ "key-destroy",       STAGE_RELEASE,  wrap_destroy_applies,          wrap_destroy_start,             wrap_destroy_finish,      wrap_destroy_intend, 0 },
+	{ "secondary-key-destroy", STAGE_RELEASE, wrap_destroy_applies,       wrap_destroy_start,             wrap_destroy_finish,      wrap_destroy_intend, STEP_OF_SECONDARY },
 	{ "certificate-store", STAGE_RELEASE,  attest_store_applies,          attest_certificate_store_start, NULL,                     NULL, 0 },
 	{ "secondary-certificate-store", STAGE_RELEASE, attest_store_applies, attest_certificate_store_start, NULL,                     NULL, STEP_OF_SECONDARY },
 	{ "tpm-release",       STAGE_RELEASE,  release_tpm_applies,           release_tpm_start,              NULL,                     NULL, 0 },

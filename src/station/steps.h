@@ -88,6 +88,7 @@ STEP_STARTS(wrap_out_start);
 STEP_FINISHES(wrap_out_finish);
 STEP_APPLIES(wrap_destroy_applies);
 STEP_INTENDS(wrap_destroy_intend);
+STEP_STARTS(wrap_destroy_start);
 STEP_FINISHES(wrap_destroy_finish);
 
 /* enroll.c */

@@ -13,6 +13,7 @@ enum finding {
 	OBJECT_WITHOUT_ID,
 	OBJECT_DESTROYED_BEFORE,
 	KEY_UNFINISHED,
+	KEY_FINISHED_SINCE,
 	KEY_TWICE,
 	KEY_MISSING,
 	ATTRIBUTES_CHANGED,
@@ -38,6 +39,10 @@ static const struct {
 	[KEY_UNFINISHED] = { "key-unfinished",
 			     "Provision the device once more: it is taken up or destroyed then. What muster cert or muster key "
 			     "began, any such command that makes something on this token destroys." },
+	[KEY_FINISHED_SINCE] = { "key-unfinished",
+				 "Its certificate is in the token, so it was finished, and may be a living device's or an authority's: the "
+				 "journal seems to be older than the token. Look for a newer one (muster journal verify --anchor), and destroy "
+				 "nothing; muster does not either." },
 	[KEY_TWICE] = { "key-twice",
 			"Several keys have this ID, and none of them can be used. Find out who made the other." },
 	[KEY_MISSING] = { "key-missing",
@@ -179,12 +184,15 @@ static bool compare(struct audit *audit, struct ledger_key *key, const cJSON *ob
 	       (!key->is_pair || compare_public(audit, key, object, err));
 }
 
+static enum finding finding_of(const struct ledger_key *key)
+{
+	if (key->state == LEDGER_GONE)
+		return OBJECT_DESTROYED_BEFORE;
+	return key->is_finished_since ? KEY_FINISHED_SINCE : KEY_UNFINISHED;
+}
+
 static bool look_at(struct audit *audit, const cJSON *object, struct muster_error *err)
 {
-	static const enum finding by_state[] = {
-		[LEDGER_ANNOUNCED] = KEY_UNFINISHED,
-		[LEDGER_GONE] = OBJECT_DESTROYED_BEFORE,
-	};
 	const char *id = json_text(object, "id"), *kind = json_text(object, "kind");
 	const char *label = json_text(object, "label");
 	struct ledger_key *key = id ? ledger_find(&audit->ledger, id) : NULL;
@@ -194,7 +202,7 @@ static bool look_at(struct audit *audit, const cJSON *object, struct muster_erro
 			      err);
 	if (key->state == LEDGER_MADE)
 		return compare(audit, key, object, err);
-	return report(audit, by_state[key->state], id, key->name ? key->name : label, kind, err);
+	return report(audit, finding_of(key), id, key->name ? key->name : label, kind, err);
 }
 
 /* One that is wrapped for its device has its certificate there, too, and none in the token. */
@@ -220,10 +228,23 @@ static bool look_for(struct audit *audit, const struct ledger_key *key, struct m
 	       report(audit, CERTIFICATE_MISSING, key->id, key->name, "certificate", err);
 }
 
+/* By a certificate that the journal does not have of it. What became of the others is said of each object. */
+static void look_for_certificate(const struct audit *audit, const cJSON *object)
+{
+	const char *id = json_text(object, "id");
+	const char *digest = json_text(object, "certificateSha256");
+	struct ledger_key *key =
+		id && is_kind(object, "certificate") ? ledger_find(&audit->ledger, id) : NULL;
+
+	if (key && digest && strcmp(digest, key->certificate_sha256) != 0)
+		key->is_finished_since = true;
+}
+
 static bool compare_all(struct audit *audit, const cJSON *objects, struct muster_error *err)
 {
 	const cJSON *object;
 
+	cJSON_ArrayForEach(object, objects) look_for_certificate(audit, object);
 	cJSON_ArrayForEach(object, objects) if (!look_at(audit, object, err)) return false;
 	for (size_t i = 0; i < audit->ledger.count; i++)
 		if (!look_for(audit, audit->ledger.keys[i], err))

@@ -134,6 +134,7 @@ static bool take_intent(struct ledger_key *key, const struct journal_entry *entr
 	if (!json_text(body, "label") && !json_text(body, "keyType"))
 		return true;
 	key->state = LEDGER_ANNOUNCED;
+	key->certificate_sha256[0] = '\0';
 	key->is_of_device = is_device;
 	key->is_over = false;
 	key->is_pair = json_text(body, "keyType") != NULL;

@@ -30,6 +30,7 @@ struct ledger_key {
 
 	/* What the audit has seen of it on the token. */
 	unsigned keys_seen, certificates_seen;
+	bool is_finished_since; /* it has a certificate there that the journal does not know */
 };
 
 struct ledger {

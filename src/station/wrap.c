@@ -349,6 +349,15 @@ bool wrap_destroy_intend(struct job *job, cJSON *body, struct muster_error *err)
 	return attest_add_names(job, job_which(job), body) || muster_fail_memory(err);
 }
 
+bool wrap_destroy_start(struct job *job, struct muster_error *err)
+{
+	CLEANUP(worker_message_done) struct worker_message request = { 0 };
+
+	worker_request_init(&request, WORKER_HSM_KEY_DESTROY);
+	worker_add_bytes(&request, FIELD_KEY_ID, present(job)->id.data, present(job)->id.size);
+	return job_ask(job, job->hsm, &request, err);
+}
+
 bool wrap_destroy_finish(struct job *job, const struct muster_error *outcome,
 			 struct muster_error *err)
 {

@@ -411,6 +411,44 @@ static void a_certificate_lies_beside_its_key(void **state)
 	must(destroy("other", &gone));
 }
 
+static bool sweep(const char *name, const uint8_t *digests, size_t size)
+{
+	CLEANUP(worker_message_done) struct worker_message reply = { 0 };
+	struct worker_message request = { 0 };
+	uint8_t id[16];
+
+	id_of(id, name);
+	worker_request_init(&request, WORKER_HSM_KEY_DESTROY);
+	worker_add_bytes(&request, FIELD_KEY_ID, id, sizeof(id));
+	worker_add_u64(&request, FIELD_UNFINISHED, 1);
+	if (size > 0)
+		worker_add_bytes(&request, FIELD_DIGEST, digests, size);
+	return ask(&request, &reply);
+}
+
+static void what_has_an_unknown_certificate_is_not_unfinished(void **state)
+{
+	CLEANUP(worker_message_done) struct worker_message made = { 0 }, found = { 0 };
+	CLEANUP(bytes_done) struct bytes certificate = { 0 };
+	uint8_t digests[2 * SHA256_SIZE] = { 0 };
+
+	(void)state;
+	open_and_login();
+	must(generate("begun", "ec-p256", &made));
+	certificate = certificate_of(&made, 1);
+	must(store("begun", &certificate));
+	must_fail(sweep("begun", NULL, 0), CAUSE_JOURNAL_BEHIND);
+	must_fail(sweep("begun", digests, sizeof(digests)), CAUSE_JOURNAL_BEHIND);
+	must(find("begun", &found));
+	assert_int_equal(worker_u64(&found, FIELD_FOUND), 1);
+	must(store("begun", &certificate)); /* it is there yet */
+	sha256(digests + SHA256_SIZE, certificate.data, certificate.size);
+	must(sweep("begun", digests, sizeof(digests)));
+	worker_message_done(&made);
+	must(generate("begun", "ec-p256", &made)); /* so the certificate went too */
+	must(sweep("begun", NULL, 0));
+}
+
 /* -- Master keys ------------------------------------------------------------------------------------------------ */
 
 static bool make_master(const char *name, unsigned bits, struct worker_message *reply)
@@ -494,6 +532,7 @@ int main(void)
 		WITH_WORKER(refuses_what_a_key_cannot_sign),
 		WITH_WORKER(a_uri_finds_one_key_or_says_several),
 		WITH_WORKER(a_certificate_lies_beside_its_key),
+		WITH_WORKER(what_has_an_unknown_certificate_is_not_unfinished),
 		WITH_WORKER(a_master_key_computes_inside),
 		WITH_WORKER(an_imported_master_key_computes_as_software_does),
 	};
