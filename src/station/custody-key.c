@@ -188,5 +188,6 @@ bool custody_key_describe(const struct custody *custody, const struct custody_ke
 	       json_add_text(result, "keyId", hex_encode(hex, key->id.data, key->id.size)) &&
 	       json_add_text(result, "keyAttributes", key->attributes) &&
 	       json_add_text(result, "token", custody->token.label) &&
-	       json_add_text(result, "tokenSerial", custody->token.serial);
+	       json_add_text(result, "tokenSerial", custody->token.serial) &&
+	       custody_add_destroyed(custody, result);
 }

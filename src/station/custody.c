@@ -1,12 +1,15 @@
 #include "custody.h"
 #include "module.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "muster/clock.h"
 #include "muster/config.h"
 #include "muster/encoding.h"
 #include "muster/json.h"
+#include "muster/log.h"
 #include "muster/process.h"
 #include "token.h"
 #include "visit.h"
@@ -22,6 +25,7 @@ void custody_done(struct custody *custody)
 	token_facts_done(&custody->token);
 	journal_close(custody->journal);
 	who_done(&custody->who);
+	cJSON_Delete(custody->destroyed);
 	*custody = (struct custody){ 0 };
 }
 
@@ -94,22 +98,36 @@ cJSON *custody_entry(const struct custody *custody, const char *step, const char
 
 /* -- After a cut ------------------------------------------------------------------------------------------------ */
 
+struct unsettled_key {
+	char id[2 * 64 + 1], label[256];
+	int64_t at_ms;
+};
+
 /* Keys of this token that were announced and of which no outcome is known. */
 struct unsettled {
 	const struct token_facts *token;
 	size_t count;
-	char ids[UNSETTLED_MAX][2 * 64 + 1];
+	struct unsettled_key keys[UNSETTLED_MAX];
 };
 
 static void forget_id(struct unsettled *unsettled, const char *id)
 {
 	for (size_t i = 0; i < unsettled->count; i++) {
-		if (strcmp(unsettled->ids[i], id) != 0)
+		if (strcmp(unsettled->keys[i].id, id) != 0)
 			continue;
-		memmove(unsettled->ids[i], unsettled->ids[--unsettled->count],
-			sizeof(unsettled->ids[i]));
+		unsettled->keys[i] = unsettled->keys[--unsettled->count];
 		return;
 	}
+}
+
+static void take_unsettled(struct unsettled *unsettled, const char *id, const char *label,
+			   int64_t at_ms)
+{
+	struct unsettled_key *key = &unsettled->keys[unsettled->count++];
+
+	key->at_ms = at_ms;
+	snprintf(key->id, sizeof(key->id), "%s", id);
+	snprintf(key->label, sizeof(key->label), "%s", label ? label : "");
 }
 
 static bool look_at_entry(void *context, const struct journal_entry *entry,
@@ -129,10 +147,10 @@ static bool look_at_entry(void *context, const struct journal_entry *entry,
 	forget_id(unsettled, id);
 	if (entry->kind != JOURNAL_INTENT || !json_bool(body, "makesKey", false))
 		return true;
-	if (unsettled->count == UNSETTLED_MAX || strlen(id) >= sizeof(unsettled->ids[0]))
+	if (unsettled->count == UNSETTLED_MAX || strlen(id) >= sizeof(unsettled->keys[0].id))
 		return muster_fail(err, CAUSE_JOURNAL_DAMAGED,
 				   "entry %lld announces one key too many", (long long)entry->seq);
-	snprintf(unsettled->ids[unsettled->count++], sizeof(unsettled->ids[0]), "%s", id);
+	take_unsettled(unsettled, id, json_text(body, "label"), entry->at_ms);
 	return true;
 }
 
@@ -144,7 +162,8 @@ static bool sweep(struct custody *custody, struct muster_error *err)
 	return worker_call(custody->hsm, &request, &reply, err);
 }
 
-bool custody_discard(struct custody *custody, const struct bytes *id, struct muster_error *err)
+static bool discard(struct custody *custody, const struct bytes *id, bool *ret_was_there,
+		    struct muster_error *err)
 {
 	CLEANUP(worker_message_done) struct worker_message request = { 0 }, reply = { 0 };
 	CLEANUP(cJSON_freep) cJSON *body = NULL;
@@ -154,19 +173,49 @@ bool custody_discard(struct custody *custody, const struct bytes *id, struct mus
 	worker_add_u64(&request, FIELD_UNFINISHED, 1);
 	if (!worker_call(custody->hsm, &request, &reply, err))
 		return false;
+	*ret_was_there = worker_u64(&reply, FIELD_FOUND) == 1;
 	body = custody_entry(custody, "destroy-unfinished", "keyId", id);
-	if (!body || !json_add_bool(body, "wasThere", worker_u64(&reply, FIELD_FOUND) == 1))
+	if (!body || !json_add_bool(body, "wasThere", *ret_was_there))
 		return muster_fail_memory(err);
 	return custody_record(custody, JOURNAL_OUTCOME, TAKE_PTR(body), err);
 }
 
-static bool settle_one(struct custody *custody, const char *hex, struct muster_error *err)
+bool custody_discard(struct custody *custody, const struct bytes *id, struct muster_error *err)
+{
+	bool was_there;
+
+	return discard(custody, id, &was_there, err);
+}
+
+/* Nobody sees a key go without being told. */
+static bool tell(struct custody *custody, const struct unsettled_key *key, struct muster_error *err)
+{
+	CLEANUP(cJSON_freep) cJSON *item = cJSON_CreateObject();
+	char at[RFC3339_SIZE];
+
+	rfc3339_format(at, key->at_ms);
+	log_warning(
+		"the key '%s' of ID %s, which a run had begun at %s and not finished, was destroyed in token '%s', going on",
+		PRINTABLE(key->label), PRINTABLE(key->id), at, PRINTABLE(custody->token.label));
+	if (!custody->destroyed)
+		custody->destroyed = cJSON_CreateArray();
+	if (!item || !custody->destroyed || !json_add_text(item, "keyId", key->id) ||
+	    !json_add_text(item, "label", key->label) || !json_add_text(item, "begun", at) ||
+	    !cJSON_AddItemToArray(custody->destroyed, item))
+		return muster_fail_memory(err);
+	TAKE_PTR(item);
+	return true;
+}
+
+static bool settle_one(struct custody *custody, const struct unsettled_key *key,
+		       struct muster_error *err)
 {
 	CLEANUP(bytes_done) struct bytes id = { 0 };
+	bool was_there;
 
-	if (!hex_decode(hex, strlen(hex), &id))
+	if (!hex_decode(key->id, strlen(key->id), &id))
 		return muster_fail(err, CAUSE_JOURNAL_DAMAGED, "a key ID that is not hex");
-	return custody_discard(custody, &id, err);
+	return discard(custody, &id, &was_there, err) && (!was_there || tell(custody, key, err));
 }
 
 /* A key that was announced, and whose certificate or request nobody ever got, is of no use to anybody. */
@@ -179,11 +228,17 @@ static bool settle(struct custody *custody, struct muster_error *err)
 	if (unsettled.count > 0 && !sweep(custody, err))
 		return false;
 	for (size_t i = 0; i < unsettled.count; i++)
-		if (!settle_one(custody, unsettled.ids[i], err))
+		if (!settle_one(custody, &unsettled.keys[i], err))
 			return muster_error_prefix(
 				err, "destroying what an earlier run left on token '%s'",
 				PRINTABLE(custody->token.label));
 	return true;
+}
+
+bool custody_add_destroyed(const struct custody *custody, cJSON *result)
+{
+	return !custody->destroyed || json_add_item(result, "destroyedUnfinished",
+						    cJSON_Duplicate(custody->destroyed, true));
 }
 
 /* -- Opening --------------------------------------------------------------------------------------------------- */

@@ -27,6 +27,7 @@ struct custody {
 	struct token_facts token;
 	struct journal *journal; /* NULL when nothing lasting is done */
 	struct who who;
+	cJSON *destroyed; /* what custody_open() found unfinished: keyId, label and begun of each; NULL: none */
 };
 
 enum custody_effect { CUSTODY_LOOKS, CUSTODY_CHANGES };
@@ -51,6 +52,9 @@ bool custody_join(struct custody *custody, size_t count, struct muster_error *er
  * (CAUSE_JOURNAL_BEHIND): none is stored before the outcome is recorded. */
 bool custody_discard(struct custody *custody, const struct bytes *id, struct muster_error *err)
 	MUST_CHECK;
+
+/* "destroyedUnfinished" of a result: what custody_open() destroyed; nothing where there was none. */
+bool custody_add_destroyed(const struct custody *custody, cJSON *result) MUST_CHECK;
 
 /* One entry in the transaction that has begun; takes the body over. */
 bool custody_append(struct custody *custody, enum journal_kind kind, cJSON *body,
@@ -97,7 +101,7 @@ bool custody_key_made(struct custody *custody, const struct station_key_choice *
 		      struct muster_error *err) MUST_CHECK;
 bool custody_key_keep(struct custody *custody, const struct custody_key *key,
 		      struct muster_error *err) MUST_CHECK;
-/* Adds keyType, keyId, keyAttributes, token and tokenSerial. */
+/* Adds keyType, keyId, keyAttributes, token, tokenSerial, and what custody_open() destroyed. */
 bool custody_key_describe(const struct custody *custody, const struct custody_key *key,
 			  cJSON *result) MUST_CHECK;
 

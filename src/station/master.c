@@ -276,7 +276,8 @@ static bool describe(const struct custody *custody, const struct station_master 
 	       json_add_text(result, "keyId", hex_encode(hex, id->data, id->size)) &&
 	       json_add_text(result, "keyAttributes", attributes) &&
 	       json_add_text(result, "token", custody->token.label) &&
-	       json_add_text(result, "tokenSerial", custody->token.serial);
+	       json_add_text(result, "tokenSerial", custody->token.serial) &&
+	       custody_add_destroyed(custody, result);
 }
 
 static char *uri_of_id(const struct bytes *id)

@@ -362,7 +362,8 @@ static bool describe(const struct production *production, cJSON *result)
 	       json_add_int64(result, "sessions", (int64_t)production->custody.line_count) &&
 	       json_add_text(result, "token", production->custody.token.label) &&
 	       json_add_text(result, "tokenSerial", production->custody.token.serial) &&
-	       json_add_text(result, "file", production->request->out);
+	       json_add_text(result, "file", production->request->out) &&
+	       custody_add_destroyed(&production->custody, result);
 }
 
 /* Its certificates are in a file now, and no later production takes them over. */

@@ -175,8 +175,11 @@ def test_nothing_unknown_is_left_of_a_run_that_was_killed(custodian, call, n):
     cut = produce(custodian, wrapper=killer(call, n))
     assert was_killed(cut.status), cut
     (custodian.home / "serials").write_text("last\n")
+    before = set(custodian.token.key_ids())
     done = produce(custodian)
     assert done.status == 0, done
+    destroyed = {row["keyId"] for row in done.json.get("destroyedUnfinished", [])}
+    assert destroyed == before - set(custodian.token.key_ids()) and all(key_id in done.stderr for key_id in destroyed), done
     kept = {body["keyId"] for kind, body in custodian.entries() if kind == "outcome" and "attributes" in body}
     assert set(custodian.token.key_ids()) == kept and len(kept) >= 1
 

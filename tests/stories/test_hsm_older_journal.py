@@ -92,5 +92,9 @@ def test_an_authority_with_its_certificate_in_the_token_is_not_destroyed(tmp_pat
         assert (done.status, done.cause) == (CONFLICT, "E4330") and key_id in done.stderr, done
         assert held(token) == before
     token.pkcs11_tool("--delete-object", "--type", "cert", "--id", key_id)
-    assert custodian.muster("key", "generate-master", "--label", "mm").status == 0
-    assert token.key_ids() == []
+    done = custodian.muster("key", "generate-master", "--label", "mm")
+    assert done.status == 0 and token.key_ids() == [], done
+    assert "warning" in done.stderr and key_id in done.stderr and "'root'" in done.stderr, done
+    assert [(row["keyId"], row["label"]) for row in done.json["destroyedUnfinished"]] == [(key_id, "root")]
+    again = custodian.muster("key", "generate-master", "--label", "nn")
+    assert again.status == 0 and again.stderr == "" and "destroyedUnfinished" not in again.json, again
