@@ -33,6 +33,8 @@ static const struct step rows[] = {
 	{ "certify",           STAGE_ATTEST,   attest_x509_applies,           attest_certify,                 NULL,                     NULL, 0 },
 	{ "wrap-out",          STAGE_ATTEST,   wrap_out_applies,              wrap_out_start,                 wrap_out_finish,          wrap_out_intend, 0 },
 	{ "secondary-wrap-out", STAGE_ATTEST,  wrap_out_applies,              wrap_out_start,                 wrap_out_finish,          wrap_out_intend, STEP_OF_SECONDARY },
+	{ "wrapped-file",      STAGE_ATTEST,   wrap_file_applies,             wrap_file_check,                NULL,                     NULL, 0 },
+	{ "secondary-wrapped-file", STAGE_ATTEST, wrap_file_applies,          wrap_file_check,                NULL,                     NULL, STEP_OF_SECONDARY },
 	{ "derive",            STAGE_ATTEST,   attest_derive_applies,         attest_derive,                  NULL,                     NULL, 0 },
 
 	{ "compose",           STAGE_ENROLL,   NULL,                          enroll_compose,                 NULL,                     NULL, 0 },
@@ -42,6 +44,10 @@ static const struct step rows[] = {
 	{ "read-back",         STAGE_CONFIRM,  confirm_applies,               confirm_read_start,             confirm_read_finish,      NULL, STEP_AT_SERVICE },
 	{ "read-keys",         STAGE_CONFIRM,  confirm_mechanism_applies,     confirm_mechanism_start,        confirm_mechanism_finish, NULL, STEP_AT_SERVICE },
 	{ "compare",           STAGE_CONFIRM,  confirm_applies,               confirm_compare,                NULL,                     NULL, 0 },
+
+	/* Of a device whose verification was put off, and whose file is lost. */
+	{ "wrap-out",          STAGE_ATTEST,   wrap_out_applies,              wrap_out_start,                 wrap_out_finish,          wrap_out_intend, 0 },
+	{ "secondary-wrap-out", STAGE_ATTEST,  wrap_out_applies,              wrap_out_start,                 wrap_out_finish,          wrap_out_intend, STEP_OF_SECONDARY },
 
 	VERIFY_STEPS
 

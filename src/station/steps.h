@@ -86,6 +86,8 @@ STEP_APPLIES(wrap_out_applies);
 STEP_INTENDS(wrap_out_intend);
 STEP_STARTS(wrap_out_start);
 STEP_FINISHES(wrap_out_finish);
+STEP_APPLIES(wrap_file_applies);
+STEP_STARTS(wrap_file_check);
 STEP_APPLIES(wrap_destroy_applies);
 STEP_INTENDS(wrap_destroy_intend);
 STEP_STARTS(wrap_destroy_start);

@@ -78,24 +78,6 @@ static bool check_owner(struct job *job, const char *path, const char *owner,
 		PRINTABLE(job->registration_id), journal_state_name(job->device.state), owner, own);
 }
 
-/* The file may be in its device long since; nobody can make it again. */
-static void warn_of_lost_file(const struct job *job)
-{
-	const struct attest_key *key = &job->keys[ATTEST_PRIMARY];
-	const char *file = key->wrapped.file;
-
-	/* Where nothing is asked of the device the token keeps its key. */
-	if (!job->was_released || !(key->is_gone || job->is_asked_late) || job->run->batch ||
-	    !file || access(file, F_OK) == 0)
-		return;
-	log_warning("'%s' is not there any more, and its key %s; if device '%s' has not got it, "
-		    "end it with muster retire, going on",
-		    PRINTABLE(file),
-		    key->is_gone ? "was destroyed here"
-				 : "is destroyed here once the device is verified",
-		    PRINTABLE(job->registration_id));
-}
-
 static bool is_announced(const struct attest_key *key, const char *path)
 {
 	const cJSON *file;
@@ -120,6 +102,21 @@ static bool has_its_content(const struct attest_key *key, const char *path)
 		return false;
 	sha256_hex(digest, content.data, content.size);
 	return strcmp(digest, key->wrapped.digest) == 0;
+}
+
+static const char *file_suffix(enum attest_which which)
+{
+	return which == ATTEST_PRIMARY ? "key.wrapped" : "secondary-key.wrapped";
+}
+
+/* What the device can be given is where it was written, or in the folder of this run. */
+static bool is_kept(const struct job *job, enum attest_which which)
+{
+	const struct attest_key *key = &job->keys[which];
+	CLEANUP(freep) char *here = evidence_path(job, file_suffix(which));
+
+	return key->wrapped.file &&
+	       (has_its_content(key, key->wrapped.file) || (here && has_its_content(key, here)));
 }
 
 /* An earlier run of the device's present life had announced the file, or wrote what is in it. Any other may be of another life, whose
@@ -163,7 +160,58 @@ static bool is_wrapped_already(const struct job *job)
 
 	sha256_hex(digest, job->recipient.data, job->recipient.size);
 	return key->wrapped.file && strcmp(key->wrapped.recipient, digest) == 0 &&
-	       access(key->wrapped.file, F_OK) == 0;
+	       has_its_content(key, key->wrapped.file);
+}
+
+/* -- The last copy ------------------------------------------------------------------------------------------------------ */
+
+/* It may be in its device long since; nobody can make it again. */
+static void warn_of_lost_file(const struct job *job)
+{
+	const struct attest_key *key = &job->keys[ATTEST_PRIMARY];
+	const char *file = key->wrapped.file;
+
+	/* Where nothing is asked of the device the token keeps its key. */
+	if (!job->was_released || !key->is_gone || job->run->batch || !file ||
+	    access(file, F_OK) == 0)
+		return;
+	log_warning(
+		"'%s' is not there any more, and its key was destroyed here; if device '%s' has "
+		"not got it, end it with muster retire, going on",
+		PRINTABLE(file), PRINTABLE(job->registration_id));
+}
+
+static bool fail_lost(const struct job *job, enum attest_which which, struct muster_error *err)
+{
+	const char *file = job->keys[which].wrapped.file;
+
+	return muster_fail(
+		err, CAUSE_WRAPPED_FILE_LOST,
+		"the %skey of device '%s' was wrapped into '%s', which %s; the key in token '%s' may be the last copy and "
+		"is not destroyed",
+		which == ATTEST_PRIMARY ? "" : "secondary ", PRINTABLE(job->registration_id),
+		PRINTABLE(file ? file : "a file"),
+		file && access(file, F_OK) == 0 ? "is not as it was written" : "is not there",
+		PRINTABLE(job->token.label));
+}
+
+/* One whose verification was put off is wrapped anew once its enrollment was looked at. */
+static bool check_late(const struct job *job, struct muster_error *err)
+{
+	for (size_t i = 0; job->is_asked_late && i < ATTEST_KEYS; i++) {
+		const struct attest_key *key = &job->keys[i];
+
+		if (key->id.size == 0 || key->is_gone || is_kept(job, i))
+			continue;
+		if (job->recipient.size == 0)
+			return fail_lost(job, i, err);
+		log_warning(
+			"'%s' is not there any more as it was written; its key is wrapped anew for device '%s', and "
+			"is destroyed here once the device is verified, going on",
+			PRINTABLE(key->wrapped.file ? key->wrapped.file : "the wrapped key"),
+			PRINTABLE(job->registration_id));
+	}
+	return true;
 }
 
 static bool find_path(const struct job *job, char **ret_path, struct muster_error *err)
@@ -198,7 +246,7 @@ bool wrap_recipient_start(struct job *job, struct muster_error *err)
 	identify_skip_released(job);
 	warn_of_lost_file(job);
 	if (job->was_released)
-		return true;
+		return check_late(job, err);
 	if (owner[0])
 		return attest_any_key_is_gone(job) || is_wrapped_already(job) ||
 		       check_no_files(job, err);
@@ -215,16 +263,11 @@ static struct attest_key *present(struct job *job)
 	return &job->keys[job_which(job)];
 }
 
-static const char *file_suffix(const struct job *job)
-{
-	return job_which(job) == ATTEST_PRIMARY ? "key.wrapped" : "secondary-key.wrapped";
-}
-
 bool wrap_out_applies(const struct job *job)
 {
 	return leaves(job) && !job_is_dry(job) && !job_is_absent(job) && !job->was_released &&
-	       job->keys[job_which(job)].spki.size > 0 && !attest_any_key_is_gone(job) &&
-	       !is_wrapped_already(job);
+	       job->keys[job_which(job)].spki.size > 0 && job->recipient.size > 0 &&
+	       !attest_any_key_is_gone(job) && !is_wrapped_already(job);
 }
 
 bool wrap_out_intend(struct job *job, cJSON *body, struct muster_error *err)
@@ -233,7 +276,7 @@ bool wrap_out_intend(struct job *job, cJSON *body, struct muster_error *err)
 	char digest[SHA256_HEX_SIZE];
 
 	free(key->wrapped.file);
-	key->wrapped.file = evidence_path(job, file_suffix(job));
+	key->wrapped.file = evidence_path(job, file_suffix(job_which(job)));
 	key->wrapped.replaces = key->wrapped.file && is_ours(key, key->wrapped.file);
 	/* What lies there may be of another key, for the same recipient. */
 	key->wrapped.recipient[0] = '\0';
@@ -344,16 +387,32 @@ bool wrap_destroy_applies(const struct job *job)
 	       !job_is_dry(job) && !job->was_released && !is_waiting(job);
 }
 
+/* So that nothing is sent of a device whose key could not be destroyed in the end. */
+bool wrap_file_applies(const struct job *job)
+{
+	return wrap_destroy_applies(job) && !job->keys[job_which(job)].is_gone;
+}
+
+bool wrap_file_check(struct job *job, struct muster_error *err)
+{
+	return is_kept(job, job_which(job)) || fail_lost(job, job_which(job), err);
+}
+
+/* What was announced before may be destroyed, and its file in the device. */
 bool wrap_destroy_intend(struct job *job, cJSON *body, struct muster_error *err)
 {
+	if (!present(job)->is_gone && !wrap_file_check(job, err))
+		return false;
 	return attest_add_names(job, job_which(job), body) || muster_fail_memory(err);
 }
 
+/* Without the file the token is only asked whether it is destroyed already. */
 bool wrap_destroy_start(struct job *job, struct muster_error *err)
 {
 	CLEANUP(worker_message_done) struct worker_message request = { 0 };
 
-	worker_request_init(&request, WORKER_HSM_KEY_DESTROY);
+	worker_request_init(&request, is_kept(job, job_which(job)) ? WORKER_HSM_KEY_DESTROY
+								   : WORKER_HSM_KEY_FIND);
 	worker_add_bytes(&request, FIELD_KEY_ID, present(job)->id.data, present(job)->id.size);
 	return job_ask(job, job->hsm, &request, err);
 }
@@ -368,6 +427,8 @@ bool wrap_destroy_finish(struct job *job, const struct muster_error *outcome,
 		return muster_error_prefix(err, "destroying the key that was wrapped for '%s'",
 					   PRINTABLE(job->registration_id));
 	}
+	if (job->reply.verb == WORKER_HSM_KEY_FIND && worker_u64(&job->reply, FIELD_FOUND))
+		return fail_lost(job, job_which(job), err);
 	present(job)->is_gone = true;
 	if (!body || !json_add_text(body, "step", job_step(job)->name) ||
 	    !attest_add_names(job, job_which(job), body) ||

@@ -300,6 +300,80 @@ def test_a_released_device_is_looked_at_before_its_key_is_wrapped_anew(hsm_stati
     assert token.key_ids() == [] and station.rows()[name]["state"] == "released"
 
 
+def spoil(path, how):
+    content = path.read_bytes()
+    if how == "missing":
+        path.unlink()
+    else:
+        path.write_bytes({"empty": b"", "cut": content[:100], "changed": bytes([content[0] ^ 1]) + content[1:]}[how])
+    return content
+
+
+def fits(station, key, tmp_path, name=""):
+    """The device can use what it gets."""
+    own = unwrap(station.out / f"{SERIAL}.{name}key.wrapped", key, tmp_path / "own.key")
+    certificate = station.out / f"{SERIAL}.{name}certificate.pem"
+    return openssl("pkey", "-in", own, "-pubout") == openssl("x509", "-in", certificate, "-noout", "-pubkey")
+
+
+@pytest.mark.parametrize("how", ["missing", "empty", "cut", "changed"])
+def test_a_key_whose_file_is_spoilt_is_wrapped_anew_before_it_is_destroyed(hsm_station, token, device, tmp_path, how):
+    station, profile = hsm_station, wrapped_profile(hsm_station)
+    here = ["--token", token.uri, "--pin-file", token.pin_file, "--device-key", device[1]]
+    spool(station, profile, SERIAL, *here)
+    wrapped = station.out / f"{SERIAL}.key.wrapped"
+    spoil(wrapped, how)
+    done = station.provision(profile, SERIAL, *here)
+    assert done.status == 0 and done.json["verified"] is True and token.key_ids() == [], done
+    assert fits(station, device[0], tmp_path)
+    assert evidence_of(done.json)["attestation"]["wrappedKey"]["sha256"] == hashlib.sha256(wrapped.read_bytes()).hexdigest()
+
+
+@pytest.mark.parametrize("how,name", [("missing", ""), ("changed", ""), ("missing", "secondary-"), ("cut", "secondary-")])
+def test_no_key_is_destroyed_whose_file_is_spoilt(hsm_station, token, device, tmp_path, how, name):
+    """Without the device nobody can wrap it anew: nothing is sent of it, and it goes on waiting."""
+    station, hardware = hsm_station, ["--token", token.uri, "--pin-file", token.pin_file]
+    profile = wrapped_profile(station)
+    if name:
+        profile = station.profile("hsm-x509", {"attestation": {"x509": {
+            "token": None, "key": {"lives": "wrapped-to-device"}, "secondaryKey": "own", "secondaryValidDays": 200}}})
+    spool(station, profile, SERIAL, *hardware, "--device-key", device[1])
+    keys, wrapped = token.key_ids(), station.out / f"{SERIAL}.{name}key.wrapped"
+    content = spoil(wrapped, how)
+    for _ in range(2):
+        done = station.sync(*hardware)
+        assert done.status == 3 and "E4331" in done.stdout + done.stderr and str(wrapped) in done.stdout + done.stderr, done
+        assert token.key_ids() == keys and station.rows()[SERIAL]["state"] == "spooled" and station.service.enrollments() == []
+    if how == "missing":
+        wrapped.write_bytes(content)
+        done = station.sync(*hardware)
+        assert done.status == 0 and done.json[0]["verified"] is True, done
+    else:
+        assert station.provision(profile, SERIAL, *hardware, "--device-key", device[1]).status == 0
+    assert token.key_ids() == [] and fits(station, device[0], tmp_path, name)
+
+
+@pytest.mark.parametrize("how", ["missing", "changed"])
+def test_a_device_that_was_put_off_keeps_its_last_copy(hsm_station, token, device, tmp_path, how):
+    """Released while its token was away; its file is lost, and the device's public key too."""
+    station, folder, hardware = hsm_station, hsm_station.home / "devices", ["--token", token.uri, "--pin-file", token.pin_file]
+    profile, public = wrapped_profile(station, deviceKeys="devices"), folder / f"{SERIAL}.pem"
+    folder.mkdir()
+    public.write_bytes(device[1].read_bytes())
+    spool(station, profile, SERIAL, *hardware)
+    assert station.sync().json[0]["verified"] is False
+    spoil(station.out / f"{SERIAL}.key.wrapped", how)
+    public.unlink()
+    done = station.provision(profile, SERIAL, *hardware)
+    assert (done.status, done.cause) == (3, "E4331") and len(token.key_ids()) == 1, done
+    row = station.rows()[SERIAL]
+    assert (row["state"], row["verification"]) == ("released", "put-off"), row
+    public.write_bytes(device[1].read_bytes())
+    done = station.provision(profile, SERIAL, *hardware)
+    assert (done.status, done.json["verified"]) == (0, True) and "wrapped anew" in done.stderr, done
+    assert token.key_ids() == [] and fits(station, device[0], tmp_path)
+
+
 def test_a_journal_made_again_knows_for_whom_it_was_wrapped(hsm_station, token, device, other):
     profile = wrapped_profile(hsm_station)
     assert provision(hsm_station, token, profile, "--device-key", device[1]).status == 0
