@@ -172,6 +172,19 @@ static bool open_key(struct job *job, struct attest_key *key, struct muster_erro
 	return pki_key_from_signer(&key->signer->signer, &key->key, err);
 }
 
+/* What a device was enrolled with, nobody makes again. */
+static bool check_enrolled(const struct job *job, enum attest_which which, struct muster_error *err)
+{
+	if (!(job->was_released || job_is_absent(job)) || !is_to_be_certified(&job->keys[which]))
+		return true;
+	return muster_fail(
+		err, CAUSE_KEY_NOT_FOUND,
+		"the %skey that device '%s' was enrolled with is not in token '%s'; the one of its ID there is another, which "
+		"its certificate is not for",
+		which == ATTEST_PRIMARY ? "" : "secondary ", PRINTABLE(job->registration_id),
+		PRINTABLE(job->token.label));
+}
+
 bool attest_certify(struct job *job, struct muster_error *err)
 {
 	struct attest_key *primary = &job->keys[ATTEST_PRIMARY];
@@ -182,8 +195,11 @@ bool attest_certify(struct job *job, struct muster_error *err)
 		return true;
 	if (!open_key(job, primary, err) || !open_key(job, secondary, err))
 		return false;
+	if (!check_enrolled(job, ATTEST_PRIMARY, err) ||
+	    !check_enrolled(job, ATTEST_SECONDARY, err))
+		return false;
 	is_missing = is_to_be_certified(primary) || is_to_be_certified(secondary);
-	if (is_missing && (job_is_dry(job) || job->was_released))
+	if (is_missing && job_is_dry(job))
 		return true;
 	if (is_missing && !make_certificates(job, err) && !attest_discard_keys(job, err))
 		return muster_error_prefix(err, "certifying the key of '%s'",

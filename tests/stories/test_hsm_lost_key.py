@@ -4,7 +4,7 @@ import pytest
 from test_bundle import export
 from test_hsm_terms import SERIAL, fail, key_in, opened, park, profile_of, provision
 from test_hsm_wrap import device, wrapped_profile  # noqa: F401
-from test_offline import offline, spool
+from test_offline import evidence_of, offline, spool
 from test_outbox import resolve
 
 
@@ -65,3 +65,21 @@ def test_what_nobody_has_is_made_anew_and_told(hsm_station, token, begin):
     done = provision(station, token, profile)
     assert done.status == 0 and done.json["verified"] is True and "made anew" in done.stderr, done
     assert key_in(token) != before
+
+
+@pytest.mark.parametrize("which", ["", "+secondary"])
+def test_another_key_in_the_place_of_a_released_devices_is_told(hsm_station, token, which):
+    """Under its ID and label, as a run with an older journal could have made it."""
+    station = hsm_station
+    profile = profile_of(station, **({"secondaryKey": "own", "secondaryValidDays": 200} if which else {}))
+    done = provision(station, token, profile)
+    assert done.status == 0, done
+    label = SERIAL + which
+    key_id = evidence_of(done.json)["attestation"]["secondaryKeyId" if which else "keyId"]
+    for kind in ("privkey", "pubkey", "cert"):
+        token.pkcs11_tool("--delete-object", "--type", kind, "--id", key_id)
+    token.pkcs11_tool("--keypairgen", "--key-type", "EC:prime256v1", "--label", label, "--id", key_id)
+    for arguments in ([], ["--dry-run"]):
+        done = provision(station, token, profile, *arguments)
+        assert (done.status, done.cause) == (3, "E4302") and "another" in done.stderr, done
+    assert station.rows()[SERIAL]["state"] == "released"
