@@ -72,8 +72,8 @@ struct station_request {
 	bool offline;
 	/* Told of each stage as it begins; may be NULL. `device` is the serial, else the socket, or NULL. */
 	void (*progress)(void *context, const char *device, const char *stage);
-	/* Told of each device as it ends, when all of it is on disk; the result is the callee's to free. False ends
-	 * the run. */
+	/* Told of each device as it ends, when all of it is on disk; the result is the callee's to free. False stops
+	 * the run as a signal does, and what stopped it is its failure; it is told of the devices that end by that, too. */
 	bool (*finished)(void *context, struct station_result *result, struct muster_error *err);
 	/* Told when there is no other device to be told of for the time being, after one or more; may be NULL. */
 	bool (*told)(void *context, struct muster_error *err);

@@ -166,6 +166,8 @@ struct verb {
 	/* Lines as az's commands take them: unambiguous option prefixes, choices in any letter case, "@FILE" in
 	 * place of a value. */
 	bool is_as_az;
+	/* Who reads its results and goes ends it, which it says: devices are under way. */
+	bool is_missed;
 	/* False: *err is printed and its code is the exit status. */
 	bool (*run)(const struct invocation *call, struct muster_error *err);
 };

@@ -68,15 +68,19 @@ static bool is_hangup(const struct muster_error *err, int signal)
 	return signal == SIGHUP && err->cause == CAUSE_OUTPUT_WRITE && err->native == EIO;
 }
 
-static int finish(const struct muster_error *err, enum output_format format)
+/* Who reads has gone ("| head"): the status says it, a sentence would only be in the way. */
+static bool is_broken_pipe(const struct muster_error *err)
+{
+	return err->origin == ORIGIN_ERRNO && err->native == EPIPE && ferror(stdout);
+}
+
+static int finish(const struct muster_error *err, enum output_format format, bool is_missed)
 {
 	int number = station_signal() ? station_signal() : interrupt_signal();
 	bool is_signal = (err->cause == CAUSE_INTERRUPTED && number > 0) || is_hangup(err, number);
-	bool is_broken_pipe = err->origin == ORIGIN_ERRNO && err->native == EPIPE && ferror(stdout);
 	int status = is_signal ? 128 + number : (int)err->code;
 
-	/* Who reads has gone ("| head"): the status says it, a sentence would only be in the way. */
-	if (!is_broken_pipe)
+	if (is_missed || !is_broken_pipe(err))
 		output_error(err, format, status);
 	return status;
 }
@@ -150,7 +154,7 @@ static int finish_line(const struct muster_error *err, int argc, char **argv, in
 {
 	int format = find_output(argc, argv, false, so_far);
 
-	return finish(err, format < 0 ? OUTPUT_TABLE : (enum output_format)format);
+	return finish(err, format < 0 ? OUTPUT_TABLE : (enum output_format)format, false);
 }
 
 /* Also what was lost before the end. */
@@ -172,7 +176,7 @@ static int run_verb(const struct verb *verb, int argc, char **argv, struct commo
 
 	if (!options || !operands) {
 		muster_fail_memory(&err);
-		return finish(&err, OUTPUT_TABLE);
+		return finish(&err, OUTPUT_TABLE, false);
 	}
 	is_done = options_parse(verb, argc, argv, options, common, &files, operands,
 				&call.operand_count, &err);
@@ -193,7 +197,7 @@ static int run_verb(const struct verb *verb, int argc, char **argv, struct commo
 		return 0;
 	fflush(stdout);
 	/* Who asked for no format gets a sentence, also from verbs whose results are JSON. */
-	return finish(&err, common->output < 0 ? OUTPUT_TABLE : call.output);
+	return finish(&err, common->output < 0 ? OUTPUT_TABLE : call.output, verb->is_missed);
 }
 
 static int run_help(int argc, char **argv, int output, struct muster_error *err)
@@ -241,7 +245,7 @@ static int dump(void)
 {
 	struct muster_error err = { 0 };
 
-	return help_dump(stdout, &err) ? 0 : finish(&err, OUTPUT_TABLE);
+	return help_dump(stdout, &err) ? 0 : finish(&err, OUTPUT_TABLE, false);
 }
 
 static int run_line(int argc, char **argv)
@@ -279,7 +283,7 @@ int cli_run(int argc, char **argv)
 	int status = run_line(argc, argv);
 
 	if (status == 0 && !flush_output(&err))
-		status = finish(&err, OUTPUT_TABLE);
+		status = finish(&err, OUTPUT_TABLE, false);
 	/* Who stops us wants an end. */
 	hooks_linger(station_signal() == 0);
 	return status;

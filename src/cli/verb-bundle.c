@@ -205,6 +205,7 @@ const struct verb verb_bundle_send = {
 	.options_size = sizeof(struct send_options),
 	.default_output = OUTPUT_TABLE,
 	COLUMNS(provision_columns),
+	.is_missed = true,
 	.run = run_send,
 };
 

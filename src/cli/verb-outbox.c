@@ -362,5 +362,6 @@ const struct verb verb_outbox_retry = {
 	.options_size = sizeof(struct retry_options),
 	.default_output = OUTPUT_TABLE,
 	COLUMNS(provision_columns),
+	.is_missed = true,
 	.run = run_retry,
 };

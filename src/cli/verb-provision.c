@@ -256,5 +256,6 @@ const struct verb verb_provision = {
 	.options_size = sizeof(struct provision_options),
 	.default_output = OUTPUT_TABLE,
 	COLUMNS(provision_columns),
+	.is_missed = true,
 	.run = run,
 };

@@ -65,5 +65,6 @@ const struct verb verb_sync = {
 	.options_size = sizeof(struct sync_verb_options),
 	.default_output = OUTPUT_TABLE,
 	COLUMNS(provision_columns),
+	.is_missed = true,
 	.run = run,
 };

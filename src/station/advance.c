@@ -202,7 +202,7 @@ static bool is_on_disk(const struct job *job)
 	return job->draft_count == 0 && !(journal && journal_is_in_transaction(journal));
 }
 
-bool job_advance(struct job *job, bool is_stopped, struct muster_error *err)
+bool job_advance(struct job *job, const char *stopped, struct muster_error *err)
 {
 	while (!job->is_finished && job->operation == OPERATION_NONE) {
 		const struct step *step;
@@ -221,9 +221,9 @@ bool job_advance(struct job *job, bool is_stopped, struct muster_error *err)
 		job_enter_stage(job, step->stage);
 		if (is_held(job))
 			return true;
-		if (step->intend && is_stopped && !job->intent_is_durable) {
-			muster_fail(&failure, CAUSE_INTERRUPTED,
-				    "stopped by a signal before step '%s'", step->name);
+		if (step->intend && stopped && !job->intent_is_durable) {
+			muster_fail(&failure, CAUSE_INTERRUPTED, "stopped %s before step '%s'",
+				    stopped, step->name);
 			return job_fail(job, &failure, err);
 		}
 		if (step->intend && !job->intent_is_durable) {

@@ -6,8 +6,9 @@
 
 /* The step that it is at. */
 const struct step *job_step(const struct job *job);
-/* Moves the job on until it waits for an operation, for a commit or for its files. After a signal no effect is begun. */
-bool job_advance(struct job *job, bool is_stopped, struct muster_error *err) MUST_CHECK;
+/* Moves the job on until it waits for an operation, for a commit or for its files. No effect is begun once the run
+ * is stopped: `stopped` says by what, in words; NULL: it is not. */
+bool job_advance(struct job *job, const char *stopped, struct muster_error *err) MUST_CHECK;
 /* Its operation is over; the operation's own failure is in *outcome. */
 bool job_complete(struct job *job, const struct muster_error *outcome, struct muster_error *err)
 	MUST_CHECK;

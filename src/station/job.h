@@ -114,6 +114,7 @@ struct run {
 	struct worker_deadlines tpm_deadlines;
 	struct approval_demand
 		*demand; /* SYNC: on what devices have to have been spooled; NULL: nothing */
+	bool is_untold;  /* it had to stop because nobody could be told how devices ended */
 	cJSON *approval; /* who approved this run, for the record; NULL: nobody was asked */
 	struct approved_folder *approved_keys; /* the devices', as approved; NULL: any */
 };
@@ -348,8 +349,8 @@ struct feed {
 	void (*ended)(struct feed *feed, uint64_t plug);
 };
 
-/* Runs each device to its end and tells the request's `finished`. Fails itself only when the journal or `finished`
- * does. */
+/* Runs each device to its end and tells the request's `finished`. Fails itself only when the journal does, or when that cannot be
+ * told any more, after what was under way has ended as after a signal: run->is_untold. */
 bool loop_run(struct run *run, struct feed *feed, struct muster_error *err) MUST_CHECK;
 /* The signal that ended the last loop, or 0. */
 int loop_signal(void);

@@ -31,9 +31,10 @@ struct loop {
 	bool feed_is_over;
 	struct job *jobs[JOBS_MAX];
 	size_t count;
-	int signals;        /* signalfd */
-	int64_t park_by_ms; /* INT64_MAX while no signal came */
-	int64_t worked_ms;  /* since when the loop has not waited */
+	int signals;                /* signalfd */
+	int64_t park_by_ms;         /* INT64_MAX while nothing stops it */
+	struct muster_error untold; /* why nobody hears any more how devices end */
+	int64_t worked_ms;          /* since when the loop has not waited */
 };
 
 /* -- Waiting --------------------------------------------------------------------------------------------------- */
@@ -143,11 +144,20 @@ static bool wait_and_account(struct loop *loop, int64_t by_ms, struct muster_err
 	return true;
 }
 
-static void stop_run(struct run *run)
+/* What stopped it, in words; NULL: nothing. */
+static const char *what_stopped(const struct loop *loop)
 {
+	return loop->park_by_ms == INT64_MAX ? NULL
+	       : caught_signal               ? "by a signal"
+					     : "because its results cannot be told";
+}
+
+static void stop_run(const struct loop *loop)
+{
+	struct run *run = loop->run;
 	struct muster_error why;
 
-	muster_fail(&why, CAUSE_INTERRUPTED, "stopped by a signal");
+	muster_fail(&why, CAUSE_INTERRUPTED, "stopped %s", what_stopped(loop));
 	if (run->brake)
 		brake_stop(run->brake, &why);
 	if (run->sender)
@@ -176,14 +186,29 @@ static void tell_stop(const struct loop *loop)
 
 static void take_signal(struct loop *loop)
 {
+	bool was_signalled = caught_signal != 0;
+
 	if (!read_signal(loop))
 		return;
-	if (loop->park_by_ms == INT64_MAX)
+	if (!was_signalled)
 		tell_stop(loop);
 	/* Who asks twice does not want to wait. */
-	loop->park_by_ms = loop->park_by_ms == INT64_MAX ? clock_now_ms() + PARK_GRACE_MS : 0;
+	loop->park_by_ms = was_signalled ? 0 : clock_now_ms() + PARK_GRACE_MS;
 	journal_hasten(loop->run->journal);
-	stop_run(loop->run);
+	stop_run(loop);
+}
+
+/* Who reads has gone, or their disk is full: what is under way ends, and is left in a recorded state, as after a signal. */
+static void stop_untold(struct loop *loop, const struct muster_error *why)
+{
+	if (loop->untold.code != MUSTER_OK)
+		return;
+	loop->untold = *why;
+	if (loop->park_by_ms != INT64_MAX)
+		return;
+	loop->park_by_ms = clock_now_ms() + PARK_GRACE_MS;
+	log_info("stopping: %s", why->message);
+	stop_run(loop);
 }
 
 /* Whether the job's operation is over; its own failure goes to *outcome. */
@@ -227,7 +252,7 @@ static bool park(struct loop *loop, struct job *job, struct muster_error *err)
 
 	if (job->transfer)
 		http_cancel(loop->run->http, TAKE_PTR(job->transfer));
-	muster_fail(&failure, CAUSE_INTERRUPTED, "stopped by a signal during step '%s'",
+	muster_fail(&failure, CAUSE_INTERRUPTED, "stopped %s during step '%s'", what_stopped(loop),
 		    job_step(job)->name);
 	return job_fail(job, &failure, err);
 }
@@ -311,7 +336,7 @@ static size_t capacity(const struct run *run)
 				: JOBS_MAX;
 }
 
-/* Begins what has come; after a signal nothing new. */
+/* Begins what has come; once it is stopped nothing new. */
 static bool take_devices(struct loop *loop, struct muster_error *err)
 {
 	size_t under_way = count_under_way(loop);
@@ -347,6 +372,7 @@ static void drop_job(struct loop *loop, size_t index)
 static bool retire_jobs(struct loop *loop, struct muster_error *err)
 {
 	const struct station_request *request = loop->run->request;
+	struct muster_error untold;
 	size_t before = loop->count;
 
 	for (size_t i = loop->count; i-- > 0;) {
@@ -363,10 +389,20 @@ static bool retire_jobs(struct loop *loop, struct muster_error *err)
 			return false;
 		drop_job(loop, i);
 		hooks_unit_done(loop->run->hooks, &result);
-		if (!request->finished(request->context, &result, err))
-			return false;
+		if (!request->finished(request->context, &result, &untold))
+			stop_untold(loop, &untold);
 	}
-	return loop->count == before || !request->told || request->told(request->context, err);
+	if (loop->count < before && request->told && !request->told(request->context, &untold))
+		stop_untold(loop, &untold);
+	return true;
+}
+
+static void tell_figures(struct loop *loop)
+{
+	struct muster_error untold;
+
+	if (loop->run->batch && !batch_tell(loop->run->batch, false, &untold))
+		stop_untold(loop, &untold);
 }
 
 static bool is_over(const struct loop *loop)
@@ -415,12 +451,11 @@ static bool turn(struct loop *loop, struct muster_error *err)
 		return false;
 	before = loop->count;
 	for (size_t i = 0; i < loop->count; i++)
-		if (!job_advance(loop->jobs[i], loop->park_by_ms != INT64_MAX, err))
+		if (!job_advance(loop->jobs[i], what_stopped(loop), err))
 			return false;
 	if (!send_ahead(loop, err) || !commit_turn(loop, err) || !retire_jobs(loop, err))
 		return false;
-	if (loop->run->batch && !batch_tell(loop->run->batch, false, err))
-		return false;
+	tell_figures(loop);
 	if (is_over(loop))
 		return true;
 	if (!pump_sender(loop, &by_ms, err))
@@ -475,5 +510,8 @@ bool loop_run(struct run *run, struct feed *feed, struct muster_error *err)
 	read_signal(&loop);
 	closep(&loop.signals);
 	sigprocmask(SIG_SETMASK, &before, NULL);
-	return good;
+	run->is_untold = good && loop.untold.code != MUSTER_OK;
+	if (run->is_untold)
+		*err = loop.untold;
+	return good && !run->is_untold;
 }

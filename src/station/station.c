@@ -143,8 +143,13 @@ static bool provision_plugged(struct run *run, struct muster_error *err)
 {
 	CLEANUP(watch_done) struct watch watch = { .serials.fd = -1 };
 
-	if (!watch_open(&watch, run, err) || !loop_run(run, &watch.feed, err))
+	if (!watch_open(&watch, run, err))
 		return false;
+	if (!loop_run(run, &watch.feed, err)) {
+		if (run->is_untold)
+			watch_tell_rest(&watch);
+		return false;
+	}
 	watch_tell_rest(&watch);
 	*err = watch.failure;
 	return watch.failure.code == MUSTER_OK;
@@ -158,9 +163,14 @@ static bool provision_batch(struct run *run, struct muster_error *err)
 		return false;
 	if (loop_run(run, &run->batch->feed, err))
 		return batch_end(run->batch, err);
-	/* A journal that takes no more is no reason to keep quiet about what ended before. */
-	if (!batch_tell(run->batch, true, &untold))
-		log_warning("%s, going on", untold.message);
+	if (run->is_untold)
+		muster_error_prefix(err, "stopped after %zu of %zu rows", run->batch->figures.ended,
+				    run->batch->figures.rows);
+	/* A journal that takes no more is no reason to keep quiet about what ended before; and where nobody hears that, the journal may
+	 * be the one to know that nothing is left. */
+	if (run->is_untold ? !batch_end(run->batch, &untold)
+			   : !batch_tell(run->batch, true, &untold))
+		log_info("%s", untold.message);
 	return false;
 }
 

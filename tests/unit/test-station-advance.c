@@ -240,10 +240,10 @@ static void stops_where_it_waits(void **state)
 	(void)state;
 	job_at(WAITS);
 	request.progress = count_progress;
-	assert_true(job_advance(&job, false, &err));
+	assert_true(job_advance(&job, NULL, &err));
 	assert_int_equal(job.step, WAITS);
 	assert_int_equal(others.told, 1);
-	assert_true(job_advance(&job, false, &err)); /* it waits still */
+	assert_true(job_advance(&job, NULL, &err)); /* it waits still */
 	assert_int_equal(others.told, 1);
 	job_forget_operation(&job);
 	assert_int_equal(others.removals, 1);
@@ -253,20 +253,20 @@ static void leaves_out_what_does_not_apply(void **state)
 {
 	(void)state;
 	job_at(LEFT_OUT);
-	assert_true(job_advance(&job, false, &err));
+	assert_true(job_advance(&job, NULL, &err));
 	assert_int_equal(job.step, BAD_START);
 	assert_failed(CAUSE_TPM_UNREACHABLE);
-	assert_true(job_advance(&job, false, &err)); /* it has ended */
+	assert_true(job_advance(&job, NULL, &err)); /* it has ended */
 	assert_int_equal(others.records, 1);
 	job_at(LEFT_OUT)->next_step = "no such step";
-	assert_false(job_advance(&job, false, &err));
+	assert_false(job_advance(&job, NULL, &err));
 }
 
 static void ends_behind_the_last(void **state)
 {
 	(void)state;
 	job_at(ELSEWHERE);
-	assert_true(job_advance(&job, false, &err));
+	assert_true(job_advance(&job, NULL, &err));
 	assert_true(job.is_finished);
 	assert_int_equal(job.step, STEPS);
 	assert_int_equal(job.failure.code, MUSTER_OK);
@@ -277,7 +277,7 @@ static void goes_nowhere_that_is_not_there(void **state)
 {
 	(void)state;
 	job_at(NOWHERE);
-	assert_true(job_advance(&job, false, &err));
+	assert_true(job_advance(&job, NULL, &err));
 	assert_failed(CAUSE_INTERNAL);
 }
 
@@ -285,7 +285,7 @@ static void takes_a_step_again_after_its_time(void **state)
 {
 	(void)state;
 	job_at(AGAIN);
-	assert_true(job_advance(&job, false, &err));
+	assert_true(job_advance(&job, NULL, &err));
 	assert_int_equal(job.operation, OPERATION_TIMER);
 	assert_int_equal(job.step, AGAIN);
 }
@@ -300,7 +300,7 @@ static void an_operation_that_failed_is_the_jobs_failure(void **state)
 	assert_true(job_complete(&job, &lost, &err));
 	assert_failed(CAUSE_TPM_UNREACHABLE);
 	job_at(BAD_END);
-	assert_true(job_advance(&job, false, &err));
+	assert_true(job_advance(&job, NULL, &err));
 	assert_failed(CAUSE_TPM_UNREACHABLE);
 }
 
@@ -310,15 +310,15 @@ static void an_effect_waits_for_its_intent(void **state)
 {
 	(void)state;
 	job_at(INTENDED);
-	assert_true(job_advance(&job, false, &err));
+	assert_true(job_advance(&job, NULL, &err));
 	assert_true(job.intent_is_written && !job.is_finished);
 	assert_int_equal(others.kind, JOURNAL_INTENT);
 	assert_int_equal(others.rows, 0);
-	assert_true(job_advance(&job, false, &err)); /* not on disk yet */
+	assert_true(job_advance(&job, NULL, &err)); /* not on disk yet */
 	assert_int_equal(others.records, 1);
 	assert_int_equal(job.step, INTENDED);
 	job.intent_is_durable = true;
-	assert_true(job_advance(&job, true, &err)); /* begun before the signal */
+	assert_true(job_advance(&job, "by a signal", &err)); /* begun before the signal */
 	assert_int_equal(job.step, BAD_INTENT);
 }
 
@@ -326,31 +326,32 @@ static void nothing_is_begun_after_a_signal(void **state)
 {
 	(void)state;
 	job_at(INTENDED);
-	assert_true(job_advance(&job, true, &err));
+	assert_true(job_advance(&job, "by a signal", &err));
 	assert_failed(CAUSE_INTERRUPTED);
+	assert_non_null(strstr(job.failure.message, "stopped by a signal before step '"));
 }
 
 static void nothing_is_begun_that_cannot_be_announced(void **state)
 {
 	(void)state;
 	job_at(BAD_INTENT);
-	assert_true(job_advance(&job, false, &err));
+	assert_true(job_advance(&job, NULL, &err));
 	assert_failed(CAUSE_TPM_UNREACHABLE);
 	job_at(INTENDED)->registration_id = (char *)(uintptr_t) "s-1";
 	others.row_fails = true;
-	assert_true(job_advance(&job, false, &err));
+	assert_true(job_advance(&job, NULL, &err));
 	assert_int_equal(job.failure.cause, CAUSE_JOURNAL_WRITE);
 	job_at(INTENDED)->registration_id = (char *)(uintptr_t) "s-1";
-	assert_true(job_advance(&job, false, &err));
+	assert_true(job_advance(&job, NULL, &err));
 	assert_int_equal(others.rows, 1);
 	/* Neither that nor the failure can be written. */
 	job_at(INTENDED);
 	others.record_fails = true;
-	assert_false(job_advance(&job, false, &err));
+	assert_false(job_advance(&job, NULL, &err));
 	for (size_t step = BAD_START; step <= BAD_END; step += BAD_END - BAD_START) {
 		job_at(step);
 		others.record_fails = true;
-		assert_false(job_advance(&job, false, &err));
+		assert_false(job_advance(&job, NULL, &err));
 	}
 }
 
@@ -358,18 +359,18 @@ static void some_steps_wait_for_the_disk(void **state)
 {
 	(void)state;
 	job_at(ON_DISK)->draft_count = 1;
-	assert_true(job_advance(&job, false, &err));
+	assert_true(job_advance(&job, NULL, &err));
 	assert_int_equal(job.step, ON_DISK);
 	job.draft_count = 0;
 	others.is_in_transaction = true;
-	assert_true(job_advance(&job, false, &err));
+	assert_true(job_advance(&job, NULL, &err));
 	assert_int_equal(job.step, ON_DISK);
 	others.is_in_transaction = false;
-	assert_true(job_advance(&job, false, &err));
+	assert_true(job_advance(&job, NULL, &err));
 	assert_int_equal(job.step, STEPS);
 	job_at(ON_DISK);
 	run.journal = NULL;
-	assert_true(job_advance(&job, false, &err));
+	assert_true(job_advance(&job, NULL, &err));
 	assert_int_equal(job.step, STEPS);
 }
 
@@ -431,7 +432,7 @@ static bool announce(const void *context)
 {
 	(void)context;
 	job_at(INTENDED);
-	return job_advance(&job, false, &err) && job.intent_is_written;
+	return job_advance(&job, NULL, &err) && job.intent_is_written;
 }
 
 static void memory_runs_out(void **state)

@@ -1,0 +1,121 @@
+"""What the line is told of a run, by its output, its exit status and its hooks, is what the journal has."""
+import collections
+import contextlib
+import json
+import os
+import subprocess
+
+import pytest
+
+from lib import batch
+from lib.paths import BUILD
+from lib.program import environment
+from lib.wait import wait_until
+
+
+@pytest.fixture
+def mes(station, tmp_path):
+    """A folder that gets every event."""
+    folder = tmp_path / "mes"
+    folder.mkdir()
+    station.configure(json.dumps({"hooks": {"mes": {"on": ["unit-start", "unit-done", "batch-done"], "folder": str(folder)}}}))
+    return Told(folder)
+
+
+class Told:
+    def __init__(self, folder):
+        self.folder = folder
+
+    def runs(self, count=1):
+        """All events, when so many runs have told their end."""
+        wait_until(lambda: len(list(self.folder.glob("batch-done-*.json"))) == count, 90, "the end of the run")
+        wait_until(lambda: len(self.of("unit-done")) == sum(run["devices"] for run in self.of("batch-done")), 90, "its devices")
+        return self
+
+    def of(self, event):
+        read = (json.loads(path.read_text()) for path in self.folder.glob(f"{event}-*.json"))
+        return [told["data"] for told in sorted(read, key=lambda told: told["time"])]
+
+    def states(self):
+        return collections.Counter(done["state"] for done in self.of("unit-done"))
+
+
+@contextlib.contextmanager
+def started(station, path, *arguments, stdout=subprocess.PIPE):
+    command = [BUILD / "muster", "provision", "--profile", station.profile("derived-key"), "--manifest", path, *station.common(),
+               "--verify", "none", *arguments]
+    with subprocess.Popen(list(map(str, command)), env=environment(BUILD, station.home), cwd=station.home, text=True,
+                          stdin=subprocess.DEVNULL, stdout=stdout, stderr=subprocess.PIPE) as process:
+        yield process
+
+
+# -- Nobody hears it any more ----------------------------------------------------------------------------------
+
+
+def assert_stopped_whole(station, mes, names, process, stderr):
+    """Every device that was begun is told of and in a recorded state, and the next run goes on from there."""
+    assert process.returncode == 11 and "going on" not in stderr, stderr
+    told = mes.runs()
+    [end] = told.of("batch-done")
+    begun = len(told.of("unit-start"))
+    assert 0 < begun == len(told.of("unit-done")) == end["devices"] < len(names), (begun, end)
+    states = batch.states(station)
+    assert states["working"] == 0 and sum(states.values()) == begun, states
+    assert (told.states()["enrolled"], told.states()["failed"]) == (states["released"], begun - states["released"]), (told.states(), states)
+    batch.restart(station)
+    again = batch.provision(station, station.home / "devices.csv", "--verify", "none")
+    assert again.status == 0 and again.json["resumed"] and again.json["before"] == states["released"], again
+    assert batch.created(station) == {name.lower(): 1 for name in names}
+
+
+@pytest.mark.parametrize("output", ["jsonl", "tsv"])
+def test_a_batch_whose_reader_goes_stops_as_by_a_signal(station, mes, output):
+    names = batch.serials(300)
+    batch.restart(station, "--fault", "bulk:delay-after=200")
+    with started(station, batch.manifest(station, names), "-o", output) as process:
+        assert process.stdout.readline() and process.stdout.readline()
+        process.stdout.close()
+        stderr = process.stderr.read()
+    last = [line for line in stderr.splitlines() if not line.endswith("is new")]
+    if output == "jsonl":
+        error = json.loads(last[-1])
+        assert (error["code"], error["exit"], len(last)) == ("E6102", 11, 1), stderr
+        assert "rows: printing the result: Broken pipe" in error["detail"], stderr
+    else:
+        assert len(last) == 2 and "[E6102] stopped after " in last[0] and "Broken pipe" in last[0], stderr
+    assert_stopped_whole(station, mes, names, process, stderr)
+
+
+def test_a_batch_whose_output_is_full_stops_as_by_a_signal(station, mes):
+    names = batch.serials(300)
+    batch.restart(station, "--fault", "bulk:delay-after=200")
+    with open("/dev/full", "w") as full, started(station, batch.manifest(station, names), "-o", "jsonl", stdout=full) as process:
+        stderr = process.stderr.read()
+    error = json.loads(stderr.splitlines()[-1])
+    assert error["code"] == "E6102" and "No space left" in error["detail"], stderr
+    assert_stopped_whole(station, mes, names, process, stderr)
+
+
+def test_a_report_that_nobody_reads_is_said(station, mes):
+    """All is done by then, and the batch is closed."""
+    reader, writer = os.pipe()
+    os.close(reader)
+    path = batch.manifest(station, batch.serials(3))
+    with started(station, path, "-o", "json", stdout=writer) as process:
+        os.close(writer)
+        stderr = process.stderr.read()
+    assert process.returncode == 11 and json.loads(stderr.splitlines()[-1])["code"] == "E6102", stderr
+    assert mes.runs().of("batch-done")[0]["devices"] == 3
+    again = batch.provision(station, path, "--verify", "none")
+    assert (again.status, again.json["resumed"], again.json["before"]) == (0, False, 3), again
+
+
+def test_a_list_whose_reader_goes_says_nothing(station):
+    assert batch.provision(station, batch.manifest(station, batch.serials(3))).status == 0
+    reader, writer = os.pipe()
+    os.close(reader)
+    with subprocess.Popen([BUILD / "muster", "journal", "list", "--journal", station.journal], stdout=writer, stderr=subprocess.PIPE,
+                          env=environment(BUILD, station.home)) as process:
+        os.close(writer)
+        stderr = process.stderr.read()
+    assert (process.returncode, stderr) == (11, b"")
