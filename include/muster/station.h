@@ -93,6 +93,7 @@ struct station_result {
 	char *hub;   /* NULL when the device was not registered */
 	char *state; /* "enrolled", "already enrolled", "spooled", "planned" (dry run), "failed" */
 	struct muster_error failure; /* why it is not enrolled; code MUSTER_OK when it is */
+	bool is_parked;              /* it failed, and another run goes on with it */
 	bool verified; /* the device itself could register (or was refused, where the profile disables it) */
 	char *evidence_path;
 	char *key_file; /* where the derived keys were written; or NULL */

@@ -266,10 +266,12 @@ static bool take_figures(void *context, const struct station_figures *figures, b
 
 static void note_failure(struct provision_batch *batch, const struct station_result *result)
 {
-	if (batch->failed++ == 0)
+	batch->differ |= batch->failed > 0 && batch->failure.code != result->failure.code;
+	/* One that is only spooled explains nothing. */
+	if (batch->failed++ == 0 || batch->failure.cause == CAUSE_DEVICE_SPOOLED)
 		batch->failure = result->failure;
-	batch->differ |= batch->failure.code != result->failure.code;
 	batch->spooled += result->failure.cause == CAUSE_DEVICE_SPOOLED;
+	batch->parked += result->is_parked;
 	/* Neither is the device's failure, and the report counts them. */
 	if (result->failure.cause == CAUSE_INTERRUPTED ||
 	    result->failure.cause == CAUSE_DEVICE_SPOOLED)
@@ -357,18 +359,35 @@ bool provision_batch_begin(const struct provision_batch_options *options,
 	return read_verify(options->verify, batch, err);
 }
 
+/* "2 devices failed and 1 is parked", by what the report counts. */
+static const char *count_failed(char text[100], const struct provision_batch *batch)
+{
+	size_t parked = batch->parked, failed = batch->failed - batch->spooled - parked;
+	const char *is = parked == 1 ? "is" : "are", *failing = failed == 1 ? "" : "s";
+
+	if (parked == 0)
+		snprintf(text, 100, "%zu device%s failed", failed, failing);
+	else if (failed == 0)
+		snprintf(text, 100, "%zu device%s %s parked", parked, parked == 1 ? "" : "s", is);
+	else
+		snprintf(text, 100, "%zu device%s failed and %zu %s parked", failed, failing,
+			 parked, is);
+	return text;
+}
+
 bool provision_batch_end(const struct provision_batch *batch, struct muster_error *err)
 {
+	char counts[100];
+
 	if (batch->failed == 0)
 		return true;
 	if (batch->spooled == batch->failed)
 		return provision_fail_spooled(batch->spooled, err);
 	*err = batch->failure;
 	if (batch->differ)
-		muster_fail(err, CAUSE_DEVICES_FAILED, "%zu devices failed, each with its own line",
-			    batch->failed);
+		muster_fail(err, CAUSE_DEVICES_FAILED, "%s, each with its own line",
+			    count_failed(counts, batch));
 	else
-		muster_error_prefix(err, "%zu device%s failed", batch->failed,
-				    batch->failed == 1 ? "" : "s");
+		muster_error_prefix(err, "%s", count_failed(counts, batch));
 	return false;
 }

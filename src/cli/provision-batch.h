@@ -23,7 +23,7 @@ struct provision_batch {
 	bool shows_line;             /* that line stands there */
 	int64_t shown_ms;            /* when progress was said last */
 	size_t failed;               /* devices, parked and spooled ones too */
-	size_t spooled;              /* of them */
+	size_t spooled, parked;      /* of them */
 	struct muster_error failure; /* the first */
 	bool differ;                 /* failures have different exit statuses */
 	bool is_dry;

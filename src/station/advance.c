@@ -41,6 +41,8 @@ static bool record_failure(struct job *job, struct muster_error *err)
 	CLEANUP(cJSON_freep) cJSON *body = cJSON_CreateObject();
 	enum stage stage = job_step(job)->stage;
 
+	/* What waits in the journal and is not written anew goes on waiting. */
+	job->goes_on = job_is_absent(job) && !job->was_released;
 	if (!job->run->journal || job_is_dry(job) || was_not_begun(job))
 		return true;
 	if (!body || !json_add_text(body, "step", job_step(job)->name) ||

@@ -76,13 +76,6 @@ static void note_success(struct station_figures *figures, const struct job *job)
 	figures->verified += job->verified;
 }
 
-/* An enrollment of ours may exist, or it failed for want of something that will be there again. */
-static bool may_go_on(const struct job *job)
-{
-	return job->may_exist || job->was_released || job->failure.code == MUSTER_E_AGAIN ||
-	       job->failure.code == MUSTER_E_UNKNOWN || job->failure.cause == CAUSE_INTERRUPTED;
-}
-
 void batch_note_end(struct batch *batch, const struct job *job)
 {
 	struct station_figures *figures = &batch->figures;
@@ -93,7 +86,7 @@ void batch_note_end(struct batch *batch, const struct job *job)
 		note_success(figures, job);
 		return;
 	}
-	if (may_go_on(job))
+	if (job_is_parked(job))
 		figures->parked++;
 	else
 		figures->failed++;

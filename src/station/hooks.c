@@ -30,7 +30,7 @@ struct hooks {
 		unsigned events; /* bits 1 << enum hook_event */
 	} * wishes;
 	size_t count;
-	size_t devices, failed, spooled;
+	size_t devices, failed, parked, spooled;
 	int64_t last_at_ms; /* of the newest event: no two of a run share a time, since it is their order */
 	bool has_events, was_warned;
 	pid_t deliverer; /* 0: none is at work */
@@ -504,6 +504,8 @@ void hooks_unit_done(struct hooks *hooks, const struct station_result *result)
 	hooks->devices++;
 	if (is_spooled(result))
 		hooks->spooled++;
+	else if (result->is_parked)
+		hooks->parked++;
 	else
 		hooks->failed += result->failure.code != MUSTER_OK;
 	emit(hooks, HOOK_UNIT_DONE, describe(hooks, result));
@@ -518,6 +520,7 @@ void hooks_batch_done(struct hooks *hooks)
 	data = cJSON_Duplicate(hooks->context, true);
 	if (data && (!json_add_int64(data, "devices", (int64_t)hooks->devices) ||
 		     !json_add_int64(data, "spooled", (int64_t)hooks->spooled) ||
+		     !json_add_int64(data, "parked", (int64_t)hooks->parked) ||
 		     !json_add_int64(data, "failed", (int64_t)hooks->failed)))
 		cJSON_Delete(TAKE_PTR(data));
 	emit(hooks, HOOK_BATCH_DONE, TAKE_PTR(data));

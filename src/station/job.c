@@ -243,6 +243,12 @@ bool job_place(struct job *job, const struct station_device *device, struct must
 	       muster_fail_memory(err);
 }
 
+bool job_is_parked(const struct job *job)
+{
+	return job->failure.code != MUSTER_OK &&
+	       (job->goes_on || job->failure.cause == CAUSE_INTERRUPTED);
+}
+
 const char *job_name(const struct job *job)
 {
 	return job->serial                  ? job->serial

@@ -167,6 +167,7 @@ struct job {
 	const char *next_step; /* set by job_go_to */
 	int64_t again_in_ms;   /* set by job_again, else -1 */
 	struct muster_error failure;
+	bool goes_on; /* though it failed: the journal has it as one that waits */
 	int64_t started_ms;
 	uint64_t plug;          /* the device's number in the feed, 0: none */
 	enum stage stage;       /* the present one, and since when */
@@ -325,6 +326,8 @@ enum attest_which job_which(const struct job *job);
 /* Takes over what the device is called. */
 bool job_place(struct job *job, const struct station_device *device, struct muster_error *err)
 	MUST_CHECK;
+/* It failed, and is cut off or goes on another time: another run takes it up as the journal has it. */
+bool job_is_parked(const struct job *job);
 /* What became of a job that is finished. */
 bool job_result(struct job *job, struct station_result *ret_result, struct muster_error *err)
 	MUST_CHECK;

@@ -131,5 +131,6 @@ bool park_device(struct job *job, enum stage stage, struct muster_error *err)
 		log_warning("%s, going on", unkept.message);
 	if (can_be_absent && !job->spooled && !terms_record(job, stage, err))
 		return false;
+	job->goes_on = state == JOURNAL_PARKED || state == JOURNAL_SPOOLED;
 	return job_put_row(job, state, stage, job->failure.cause, err);
 }

@@ -96,6 +96,7 @@ static bool fill_result(struct job *job, struct station_result *result, struct m
 		muster_fail(&result->failure, CAUSE_DEVICE_SPOOLED,
 			    "device '%s' is ready and waits to be sent",
 			    PRINTABLE(job->registration_id));
+	result->is_parked = job_is_parked(job);
 	result->verified = is_good && is_verified(job);
 	result->seconds = (double)(clock_now_ms() - job->started_ms) / 1000;
 	if (!copy(&result->device, name) || !copy(&result->serial, job->serial) ||

@@ -3,6 +3,7 @@ import collections
 import contextlib
 import json
 import os
+import signal
 import subprocess
 
 import pytest
@@ -119,3 +120,80 @@ def test_a_list_whose_reader_goes_says_nothing(station):
         os.close(writer)
         stderr = process.stderr.read()
     assert (process.returncode, stderr) == (11, b"")
+
+
+# -- What failed, and what goes on -----------------------------------------------------------------------------
+
+
+def assert_agree(mes, done, **counts):
+    """The report, the end of the run that hooks are told of, and the last line."""
+    expected = {"failed": 0, "parked": 0, **counts}
+    assert {name: done.json[name] for name in expected} == expected, done
+    end = mes.runs().of("batch-done")[-1]
+    assert {name: end[name] for name in expected} == expected and end["devices"] == done.json["ended"], (end, done)
+
+
+def foreign(station, name):
+    """An enrollment of that ID with other keys."""
+    status, document = station.service.put(name, {"registrationId": name, "attestation": {
+        "type": "symmetricKey", "symmetricKey": {"primaryKey": "A" * 43 + "=", "secondaryKey": "A" * 43 + "="}}})
+    assert status == 200, document
+
+
+def test_a_released_device_that_is_refused_has_failed(station, mes):
+    """Nothing of it waits: it is in service, and not as this run wants it."""
+    path = batch.manifest(station, batch.serials(2))
+    assert batch.provision(station, path).status == 0
+    mes.runs(1)
+    other = station.profile("derived-key", {"initialTwin": {"tags": {"line": "9"}}}, name="other")
+    done = batch.provision(station, path, "--begin-anew", profile=other)
+    mes.runs(2)
+    assert done.status == 7 and done.error["code"] == "E3101" and done.error["detail"].startswith("2 devices failed: "), done
+    assert batch.states(station) == {"released": 2}
+    assert [(end["devices"], end["failed"], end["parked"]) for end in mes.of("batch-done")] == [(2, 0, 0), (2, 2, 0)]
+    assert (done.json["failed"], done.json["parked"]) == (2, 0), done
+
+
+@pytest.mark.parametrize("budget, state, counts, words", [
+    (1, "dead-letter", {"failed": 1}, "1 device failed: "), (5, "parked", {"parked": 1}, "1 device is parked: ")])
+def test_a_device_that_could_not_register_is_counted_as_it_is_left(station, mes, budget, state, counts, words):
+    batch.restart(station, "--fault", "register:status=400")
+    done = batch.provision(station, batch.manifest(station, batch.serials(1)), profile=station.profile("derived-key", {"retryBudget": budget}))
+    assert batch.states(station) == {state: 1} and done.error["detail"].startswith(words), done
+    assert_agree(mes, done, **counts)
+
+
+def test_one_that_failed_and_one_that_waits_are_two_counts(station, mes):
+    assert station.provision(station.profile("derived-key"), "MIX-1").status == 0
+    mes.runs(1)
+    foreign(station, "mix-2")
+    path = station.home / "mix.csv"
+    path.write_text("serial,deviceId\nMIX-1,other\nMIX-2,second\nMIX-3,third\n")
+    done = batch.provision(station, path, "--verify", "none")
+    assert done.status == 7 and done.error["detail"].startswith("1 device failed and 1 is parked: "), done
+    assert batch.states(station) == {"released": 2, "parked": 1}
+    mes.runs(2)
+    end = mes.of("batch-done")[-1]
+    assert (done.json["failed"], done.json["parked"], end["failed"], end["parked"], end["devices"]) == (1, 1, 1, 1, 3), (end, done)
+
+
+def test_one_that_only_waits_to_be_sent_is_none_that_failed(station, mes):
+    assert station.provision(station.profile("derived-key"), "MIX-1").status == 0
+    path = station.home / "mix.csv"
+    path.write_text("serial,deviceId\nMIX-2,second\nMIX-1,other\n")
+    done = batch.provision(station, path, "--offline")
+    assert done.json["spooled"] == done.json["failed"] == 1 and done.error["detail"].startswith("1 device failed, "), done
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_what_a_signal_cuts_off_is_parked(station, mes, number):
+    names = batch.serials(300)
+    batch.restart(station, "--fault", "bulk:delay-after=200")
+    with started(station, batch.manifest(station, names), "-o", "json") as process:
+        wait_until(lambda: len(batch.created(station)) >= 20, what="some devices")
+        process.send_signal(number)
+        stdout, stderr = process.communicate(timeout=60)
+    report = json.loads(stdout)
+    [end] = mes.runs().of("batch-done")
+    assert process.returncode == 128 + number and report["failed"] == end["failed"] == 0 < report["parked"] == end["parked"], (report, end, stderr)
+    assert end["devices"] == report["ended"] < 300
