@@ -233,6 +233,10 @@ bool batch_end(struct batch *batch, struct muster_error *err)
 		return false;
 	if (!batch_tell(batch, true, err))
 		return false;
+	/* A stop that came when nothing was left to stop is none. */
+	if (batch->brake.why.cause == CAUSE_INTERRUPTED && figures->ended == figures->rows &&
+	    batch->cut_off == 0)
+		return true;
 	*err = batch->brake.why;
 	return !brake_has_stopped(&batch->brake);
 }

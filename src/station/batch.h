@@ -12,6 +12,7 @@ struct batch {
 	struct brake brake;
 	int64_t started_ms, told_ms, paced_ms;
 	size_t paced_ended; /* of figures.ended, at paced_ms */
+	size_t cut_off;     /* devices that a stop left in the middle */
 	struct station_figures figures;
 };
 

@@ -86,6 +86,7 @@ void batch_note_end(struct batch *batch, const struct job *job)
 		note_success(figures, job);
 		return;
 	}
+	batch->cut_off += job->failure.cause == CAUSE_INTERRUPTED;
 	if (job_is_parked(job))
 		figures->parked++;
 	else

@@ -197,3 +197,15 @@ def test_what_a_signal_cuts_off_is_parked(station, mes, number):
     [end] = mes.runs().of("batch-done")
     assert process.returncode == 128 + number and report["failed"] == end["failed"] == 0 < report["parked"] == end["parked"], (report, end, stderr)
     assert end["devices"] == report["ended"] < 300
+
+
+def test_a_signal_that_cuts_nothing_off_is_none(station, mes):
+    """The last device came to its end, and with it the batch."""
+    batch.restart(station, "--fault", "bulk+put:delay-after=1500")
+    path = batch.manifest(station, batch.serials(1))
+    with started(station, path, "-o", "json") as process:
+        wait_until(lambda: batch.created(station), what="the device")
+        process.send_signal(signal.SIGTERM)
+        stdout, stderr = process.communicate(timeout=60)
+    assert (process.returncode, json.loads(stdout)["enrolled"]) == (0, 1) and "E7005" not in stderr, (stdout, stderr)
+    assert mes.runs().states() == {"enrolled": 1}
