@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "muster/text.h"
+#include "steps.h"
 
 enum { TELL_EVERY_MS = 1000, PACE_OVER_MS = 10000 };
 
@@ -57,8 +58,9 @@ static void note_reason(struct station_figures *figures, const struct job *job)
 
 static void note_success(struct station_figures *figures, const struct job *job)
 {
-	if (job->was_released) {
+	if (job->was_enrolled && !spool_applies(job)) {
 		figures->before++;
+		figures->verified += job->verified && !job->was_released;
 		return;
 	}
 	if (job_is_dry(job)) {

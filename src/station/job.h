@@ -222,6 +222,7 @@ struct job {
 	struct journal_device device; /* the journal's row as read, texts in its storage */
 	bool was_known;               /* the journal had it */
 	bool was_released;            /* and complete: this run only looks */
+	bool was_enrolled; /* released by an earlier run, in this life, and maybe more is to be done since */
 	bool was_unverified;   /* released without being verified, though the profile asks for it */
 	bool is_asked_late;    /* released without having registered, which it is asked for now */
 	bool is_derived_again; /* a life of it that has ended had a derived key, too */

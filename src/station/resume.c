@@ -235,7 +235,7 @@ static void forget(struct job *job)
 	for (size_t i = 0; i < ATTEST_KEYS; i++)
 		attest_key_done(&job->keys[i]);
 	job->may_exist = job->may_land = job->outcome_is_unknown = job->created = job->verified =
-		job->was_unverified = false;
+		job->was_unverified = job->was_enrolled = false;
 	free(TAKE_PTR(job->evidence));
 }
 
@@ -250,6 +250,18 @@ static bool begins_life(const struct resumption *resumption, const struct journa
 {
 	return strcmp(entry->stage, JOURNAL_DEVICE_STAGE) == 0 &&
 	       entry->attempt != resumption->ended_attempt;
+}
+
+/* Whether it was released in this life, by what is said of its row. */
+static bool follow_enrolled(bool was_enrolled, const struct journal_entry *entry, const cJSON *body)
+{
+	const char *name = json_text(body, "state");
+	enum journal_state state;
+
+	if (strcmp(entry->stage, JOURNAL_DEVICE_STAGE) != 0 || !name ||
+	    !journal_state_find(name, &state))
+		return was_enrolled;
+	return state == JOURNAL_RELEASED || (was_enrolled && journal_state_is_live(state));
 }
 
 static bool take_entry(void *context, const struct journal_entry *entry, struct muster_error *err)
@@ -281,6 +293,7 @@ static bool take_entry(void *context, const struct journal_entry *entry, struct 
 	for (size_t i = 0; i < ARRAY_SIZE(takers); i++)
 		if (strcmp(entry->stage, takers[i].stage) == 0 && !takers[i].take(job, entry, body))
 			return muster_fail_memory(err);
+	job->was_enrolled = follow_enrolled(job->was_enrolled, entry, body);
 	job->failures = park_count(job->failures, entry, body);
 	job->is_unfit = park_is_unfit(job->is_unfit, entry, body);
 	kept_profile_follow(job->kept_name, entry, body);

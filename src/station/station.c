@@ -45,7 +45,7 @@ static const char *state_of(const struct job *job)
 		return job->found ? "already enrolled" : "planned";
 	if (spool_applies(job))
 		return "spooled";
-	return job->was_released || !job->created ? "already enrolled" : "enrolled";
+	return job->was_enrolled || !job->created ? "already enrolled" : "enrolled";
 }
 
 static bool plan_endorsement_key(struct station_result *result, struct muster_error *err)

@@ -209,3 +209,59 @@ def test_a_signal_that_cuts_nothing_off_is_none(station, mes):
         stdout, stderr = process.communicate(timeout=60)
     assert (process.returncode, json.loads(stdout)["enrolled"]) == (0, 1) and "E7005" not in stderr, (stdout, stderr)
     assert mes.runs().states() == {"enrolled": 1}
+
+
+# -- Once enrolled ---------------------------------------------------------------------------------------------
+
+
+def test_devices_that_are_only_verified_were_enrolled_before(station, mes):
+    """Who adds up what was enrolled counts no device twice."""
+    path = batch.manifest(station, batch.serials(3))
+    first = batch.provision(station, path, "--verify", "none")
+    assert (first.status, first.json["enrolled"], first.json["verified"]) == (0, 3, 0), first
+    again = batch.provision(station, path, "--verify", "all")
+    assert (again.status, again.json["enrolled"], again.json["before"], again.json["verified"], again.json["adopted"]) == (0, 0, 3, 3, 0), again
+    assert mes.runs(2).states() == {"enrolled": 3, "already enrolled": 3}
+    assert sorted(done["verified"] for done in mes.of("unit-done")) == [False] * 3 + [True] * 3
+
+
+def test_a_device_that_is_only_verified_was_enrolled_before(station, mes):
+    first = station.provision(station.profile("derived-key", {"verify": "none"}), "LATE-1")
+    assert (first.status, first.json["state"], first.json["verified"]) == (0, "enrolled", False), first
+    again = station.provision(station.profile("derived-key"), "LATE-1")
+    assert (again.status, again.json["state"], again.json["verified"]) == (0, "already enrolled", True), again
+    assert mes.runs(2).states() == {"enrolled": 1, "already enrolled": 1}
+
+
+def test_one_that_could_not_be_verified_at_first_was_enrolled_before_all_the_same(station, mes):
+    """It was parked in between; one that never got that far was not."""
+    path = batch.manifest(station, ["LATE-1"])
+    assert batch.provision(station, path, "--verify", "none").json["enrolled"] == 1
+    batch.restart(station, "--fault", "register:status=401")
+    path = batch.manifest(station, ["LATE-1", "NEW-1"])
+    parked = batch.provision(station, path, "--begin-anew")
+    assert (parked.json["parked"], batch.states(station)) == (2, {"parked": 2}), parked
+    batch.restart(station)
+    again = batch.provision(station, path)
+    assert (again.status, again.json["before"], again.json["enrolled"], again.json["verified"]) == (0, 1, 1, 2), again
+    assert mes.runs(3).states() == {"enrolled": 2, "failed": 2, "already enrolled": 1}
+
+
+def test_what_sync_enrolled_and_the_bench_verifies_was_enrolled_before(hsm_station, token, tmp_path):
+    station, opened = hsm_station, ["--token", token.uri, "--pin-file", token.pin_file]
+    path, profile = batch.manifest(station, ["wait-1", "wait-2"]), station.profile("hsm-x509")
+    assert batch.provision(station, path, *opened, "--offline", profile=profile).json["spooled"] == 2
+    sent = station.sync()
+    assert [(row["state"], row["verified"]) for row in sent.json] == [("enrolled", False)] * 2, sent
+    again = batch.provision(station, path, *opened, profile=profile)
+    assert (again.status, again.json["before"], again.json["enrolled"], again.json["verified"]) == (0, 2, 0, 2), again
+
+
+def test_a_life_that_is_over_is_no_reason_to_be_enrolled_already(station, mes):
+    profile = station.profile("derived-key")
+    assert station.provision(profile, "BACK-1").json["state"] == "enrolled"
+    retired = station.muster("retire", "BACK-1", "--reason", "returned", "--journal", station.journal, "--login-file", station.login_file,
+                             "--ca-file", station.emulator.ca_file)
+    assert retired.status == 0, retired
+    assert station.provision(profile, "BACK-1").json["state"] == "enrolled"
+    assert mes.runs(2).states() == {"enrolled": 2}
