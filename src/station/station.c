@@ -42,7 +42,7 @@ static const char *state_of(const struct job *job)
 	if (job->failure.code != MUSTER_OK)
 		return "failed";
 	if (job_is_dry(job))
-		return job->found ? "already enrolled" : "planned";
+		return job->found || job->was_enrolled ? "already enrolled" : "planned";
 	if (spool_applies(job))
 		return "spooled";
 	return job->was_enrolled || !job->created ? "already enrolled" : "enrolled";

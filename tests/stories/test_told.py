@@ -242,6 +242,9 @@ def test_one_that_could_not_be_verified_at_first_was_enrolled_before_all_the_sam
     parked = batch.provision(station, path, "--begin-anew")
     assert (parked.json["parked"], batch.states(station)) == (2, {"parked": 2}), parked
     batch.restart(station)
+    dry = batch.provision(station, path, "--dry-run", "-o", "jsonl")
+    states = {row["device"]: row["state"] for row in map(json.loads, dry.stdout.splitlines()) if row["event"] == "device"}
+    assert states == {"LATE-1": "already enrolled", "NEW-1": "already enrolled"}, dry
     again = batch.provision(station, path)
     assert (again.status, again.json["before"], again.json["enrolled"], again.json["verified"]) == (0, 1, 1, 2), again
     assert mes.runs(3).states() == {"enrolled": 2, "failed": 2, "already enrolled": 1}
@@ -265,3 +268,14 @@ def test_a_life_that_is_over_is_no_reason_to_be_enrolled_already(station, mes):
     assert retired.status == 0, retired
     assert station.provision(profile, "BACK-1").json["state"] == "enrolled"
     assert mes.runs(2).states() == {"enrolled": 2}
+
+
+def test_a_dry_run_says_which_are_enrolled(station):
+    path = batch.manifest(station, batch.serials(3))
+    assert batch.provision(station, path, "--verify", "none").status == 0
+    path = batch.manifest(station, batch.serials(4))
+    done = batch.provision(station, path, "--verify", "none", "--dry-run", "-o", "jsonl")
+    lines = [json.loads(line) for line in done.stdout.splitlines()]
+    states = {row["device"]: row["state"] for row in lines if row["event"] == "device"}
+    assert states == {"SN-00000": "already enrolled", "SN-00001": "already enrolled", "SN-00002": "already enrolled", "SN-00003": "planned"}, done
+    assert (lines[-1]["before"], lines[-1]["planned"]) == (3, 1), done
