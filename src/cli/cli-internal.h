@@ -76,7 +76,8 @@ struct common_options {
 	bool help;
 	int verbose;
 	bool quiet;
-	int output; /* index in output_formats, -1: the verb's default */
+	int output;                 /* index in output_formats, -1: the verb's default */
+	bool output_is_environment; /* by MUSTER_OUTPUT, for all commands alike */
 };
 extern const struct option_row common_rows[];
 
@@ -143,6 +144,7 @@ struct invocation {
 	const struct verb *verb;
 	const void *options; /* the verb's option struct, filled */
 	enum output_format output;
+	bool is_output_asked; /* it stands in the line */
 	bool is_quiet;
 	size_t operand_count;
 	const char *const *operands;

@@ -454,14 +454,30 @@ const char *option_named(const char *value, const char *option, const char *vari
 	return option_is_from(value, variable) ? variable : option;
 }
 
+static bool is_output(const struct parse *parse, size_t index)
+{
+	return parse->is_common[index] &&
+	       parse->rows[index]->offset == offsetof(struct common_options, output);
+}
+
+/* Before the verb's name. */
+static bool is_in_front(const struct parse *parse, size_t index)
+{
+	return is_output(parse, index) && parse->common->output >= 0;
+}
+
 static bool take_environment(struct parse *parse, struct muster_error *err)
 {
 	for (size_t i = 0; i < parse->row_count; i++) {
 		const char *variable = parse->rows[i]->environment;
 		const char *value = variable && !parse->is_seen[i] ? getenv(variable) : NULL;
 
-		if (value && *value && !store(parse, (int)i, variable, value, err))
+		if (!value || !*value || is_in_front(parse, i))
+			continue;
+		if (!store(parse, (int)i, variable, value, err))
 			return false;
+		if (is_output(parse, i))
+			parse->common->output_is_environment = true;
 	}
 	return true;
 }

@@ -184,6 +184,7 @@ static int run_verb(const struct verb *verb, int argc, char **argv, struct commo
 		common->output = find_output(argc, argv, verb->is_as_az, common->output);
 	call.output =
 		common->output < 0 ? verb->default_output : (enum output_format)common->output;
+	call.is_output_asked = common->output >= 0 && !common->output_is_environment;
 	call.is_quiet = common->quiet;
 	if (is_done && common->help) {
 		help_verb(stdout, verb);

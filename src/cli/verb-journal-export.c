@@ -378,8 +378,20 @@ static bool check_options(const struct invocation *call, struct muster_error *er
 	return true;
 }
 
-static bool run(const struct invocation *call, struct muster_error *err)
+/* What holds for all commands names no format for a stream, and none for what is no result. */
+static struct invocation as_asked(const struct invocation *call)
 {
+	const struct export_options *options = call->options;
+	struct invocation own = *call;
+
+	if (!call->is_output_asked && (call->output != OUTPUT_TSV || options->entries))
+		own.output = OUTPUT_JSONL;
+	return own;
+}
+
+static bool run(const struct invocation *asked, struct muster_error *err)
+{
+	const struct invocation own = as_asked(asked), *call = &own;
 	const struct export_options *options = call->options;
 	CLEANUP(journal_freep) struct journal *journal = NULL;
 

@@ -131,6 +131,24 @@ def test_export_gives_every_device_once_in_the_order_of_changes(filled):
     assert journal(filled, "export", "--state", "parked").stdout == ""
 
 
+@pytest.mark.parametrize("variable", ["json", "yaml", "table", "none", "jsonl", "tsv"])
+def test_a_format_for_all_commands_keeps_nothing_from_being_exported(provisioned, variable):
+    """Only what the line asks for is refused."""
+    for arguments in ([], ["--csv"], ["--entries"], [SERIAL]):
+        plain, done = journal(provisioned, "export", *arguments), journal(provisioned, "export", *arguments, env={"MUSTER_OUTPUT": variable})
+        assert done.status == 0 and done.stdout, done
+        assert (done.stdout == plain.stdout) != (variable == "tsv" and not arguments), (plain, done)
+        asked = journal(provisioned, "export", *arguments, "-o", "yaml", env={"MUSTER_OUTPUT": variable})
+        assert asked.status == 2 and asked.error["code"] == "E1001", asked
+
+
+def test_a_format_for_all_commands_gives_way_to_the_line(provisioned):
+    """Wherever it stands there."""
+    for words in (["-o", "json", "journal", "list"], ["journal", "list", "-o", "json"]):
+        done = provisioned.muster(*words, "--journal", provisioned.journal, env={"MUSTER_OUTPUT": "tsv"})
+        assert done.json[0]["serial"] == SERIAL, done
+
+
 def test_export_as_csv_is_read_by_a_csv_reader(filled):
     done = journal(filled, "export", "--csv")
     rows = list(csv.DictReader(io.StringIO(done.stdout)))
