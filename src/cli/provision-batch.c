@@ -225,7 +225,6 @@ static bool print_report(struct provision_batch *batch, const struct station_fig
 	CLEANUP(cJSON_freep) cJSON *report = report_of(figures);
 	const cJSON *reasons = json_get(report, "reasons");
 
-	end_line(batch);
 	if (batch->is_mute)
 		return true;
 	if (!report)
@@ -243,14 +242,26 @@ static bool print_report(struct provision_batch *batch, const struct station_fig
 			    ARRAY_SIZE(reason_columns), err);
 }
 
+static void tell_keyless(const struct provision_batch *batch)
+{
+	if (!batch->is_quiet && !batch->has_key_fd && batch->keyless > 0)
+		fprintf(stderr,
+			"muster: this run wrote the keys of %zu device%s nowhere; --out DIR or --key-fd N "
+			"says where to, and muster key derive makes them again\n",
+			batch->keyless, batch->keyless == 1 ? "" : "s");
+}
+
 static bool take_figures(void *context, const struct station_figures *figures, bool is_end,
 			 struct muster_error *err)
 {
 	struct provision_batch *batch = context;
 	cJSON *object;
 
-	if (is_end)
+	if (is_end) {
+		end_line(batch);
+		tell_keyless(batch);
 		return print_report(batch, figures, err);
+	}
 	print_progress(batch, figures);
 	if (batch->output != OUTPUT_JSONL || batch->is_mute)
 		return true;
@@ -288,6 +299,7 @@ bool provision_batch_add(void *context, struct station_result *result, struct mu
 
 	if (own.failure.code != MUSTER_OK)
 		note_failure(batch, &own);
+	batch->keyless += provision_lacks_key(&own);
 	if (batch->is_mute || (batch->output != OUTPUT_JSONL && batch->output != OUTPUT_TSV))
 		return true;
 	object = provision_describe(&own);

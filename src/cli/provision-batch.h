@@ -26,7 +26,9 @@ struct provision_batch {
 	size_t spooled, parked;      /* of them */
 	struct muster_error failure; /* the first */
 	bool differ;                 /* failures have different exit statuses */
+	size_t keyless;              /* devices whose keys were written nowhere */
 	bool is_dry;
+	bool has_key_fd;
 	bool is_mute; /* standard output has the devices' keys */
 	const char *path;
 	enum profile_batch_verify verify; /* what the request points to */

@@ -251,12 +251,15 @@ static bool note_failure(struct provision_report *report, const struct station_r
 	return true;
 }
 
-/* A device that got a key nowhere but in its enrollment cannot use it. */
+bool provision_lacks_key(const struct station_result *result)
+{
+	return !result->key_file && strcmp(result->state, "enrolled") == 0 && result->attestation &&
+	       strcmp(result->attestation, "symmetricKey") == 0;
+}
+
 static void note_keys(const struct provision_report *report, const struct station_result *result)
 {
-	if (report->is_quiet || report->has_key_fd || result->key_file ||
-	    strcmp(result->state, "enrolled") != 0 || !result->attestation ||
-	    strcmp(result->attestation, "symmetricKey") != 0)
+	if (report->is_quiet || report->has_key_fd || !provision_lacks_key(result))
 		return;
 	fprintf(stderr,
 		"muster: %s: this run wrote its keys nowhere; --out DIR or --key-fd N says where to, "

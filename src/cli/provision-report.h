@@ -49,6 +49,8 @@ bool provision_told(void *context, struct muster_error *err) MUST_CHECK;
 /* For station_request.finished; `context` is the report. */
 bool provision_report_add(void *context, struct station_result *result, struct muster_error *err)
 	MUST_CHECK;
+/* A device that got a key nowhere but in its enrollment cannot use it. */
+bool provision_lacks_key(const struct station_result *result);
 /* For station_request.outage, likewise. */
 void provision_report_outage(void *context, const struct dps_outage_news *news);
 /* That so many devices have only been spooled is no failure of theirs, but not the end either. Returns false. */

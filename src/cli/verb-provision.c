@@ -182,6 +182,7 @@ static bool run_batch(const struct invocation *call, struct station_request *req
 	batch.request.socket_map = options->choice.map_file;
 	batch.request.own = options->choice.own;
 	batch.is_dry = request->dry_run;
+	batch.has_key_fd = request->key_fd > 0;
 	batch.is_mute = keys_go_to_output(request);
 	request->batch = &batch.request;
 	request->finished = provision_batch_add;

@@ -105,6 +105,21 @@ def test_keys_that_go_nowhere_are_told_of(station):
     assert "--out DIR" not in station.provision(station.profile("derived-key"), "KEY-0002").stderr
 
 
+def test_keys_of_a_manifest_that_go_nowhere_are_told_of_once(station):
+    where = station.common()
+    at = where.index("--out")
+    path = batch.manifest(station, batch.serials(3))
+    plain = ("provision", "--profile", station.profile("derived-key"), "--manifest", path, *where[:at], *where[at + 2:], "-o", "json")
+    assert "nowhere" not in station.muster(*plain, "--dry-run").stderr
+    done = station.muster(*plain)
+    assert done.status == 0 and done.stderr.count("wrote the keys of 3 devices nowhere; --out DIR") == done.stderr.count("nowhere") == 1, done
+    assert "nowhere" not in station.muster(*plain).stderr
+    for names, arguments in ((["OUT-1"], ["--out", station.out]), (["OUT-2"], ["--quiet"])):
+        batch.manifest(station, names)
+        done = station.muster(*plain, *arguments)
+        assert done.status == 0 and "nowhere" not in done.stderr, done
+
+
 def test_device_keys_leave_only_to_a_file_of_ones_own(station):
     result = station.provision(station.profile("derived-key"), SERIAL)
     key = derive(station.masters[0], result.json["registrationId"])
