@@ -279,3 +279,17 @@ def test_a_dry_run_says_which_are_enrolled(station):
     states = {row["device"]: row["state"] for row in lines if row["event"] == "device"}
     assert states == {"SN-00000": "already enrolled", "SN-00001": "already enrolled", "SN-00002": "already enrolled", "SN-00003": "planned"}, done
     assert (lines[-1]["before"], lines[-1]["planned"]) == (3, 1), done
+
+
+# -- Runs of several profiles ----------------------------------------------------------------------------------
+
+
+def test_a_sync_of_two_profiles_is_a_run_of_each(station, mes):
+    """As muster-hook(1) says: who waits for the end waits for that of each."""
+    for name, devices in (("one", ["A-1", "A-2"]), ("two", ["B-1"])):
+        profile = station.profile("derived-key", {"profile": name}, name=name)
+        assert batch.provision(station, batch.manifest(station, devices, f"{name}.csv"), "--offline", profile=profile).json["spooled"] == len(devices)
+    sent = station.sync()
+    assert sent.status == 0 and [row["state"] for row in sent.json] == ["enrolled"] * 3, sent
+    ends = mes.runs(4).of("batch-done")[2:]
+    assert sorted((end["profile"], end["devices"], end["failed"]) for end in ends) == [("one", 2, 0), ("two", 1, 0)], ends
