@@ -185,11 +185,25 @@ void hsm_object_done(struct hsm_object *object);
 bool hsm_object_look(struct hsm *hsm, size_t index, struct hsm_object *ret_object, bool *ret_found,
 		     struct muster_error *err) MUST_CHECK;
 
+/* Whether the private half that has such an index belongs to a public half. */
+enum hsm_proof {
+	HSM_PROOF_OTHER = 0,
+	HSM_PROOF_GOOD = 1,
+	HSM_PROOF_NONE = 2, /* the token makes no signature with it */
+};
+/* Has that object sign a random digest and verifies with `spki`. What is wrong is said in `note`. */
+bool hsm_object_prove(struct hsm *hsm, size_t index, const struct bytes *spki,
+		      enum hsm_proof *ret_proof, char note[MUSTER_ERROR_MESSAGE_SIZE],
+		      struct muster_error *err) MUST_CHECK;
+
 /* -- Master keys ------------------------------------------------------------------------------------------- */
 
 /* HMAC-SHA256 by the token with the one secret key that the URI matches; never in software. */
 bool hsm_hmac(struct hsm *hsm, const char *uri, const struct bytes *data, uint8_t mac[32],
 	      char attributes[HSM_ATTRIBUTES_SIZE], struct muster_error *err) MUST_CHECK;
+/* ID, label and attributes of the one that hsm_hmac would take. */
+bool hsm_master_find(struct hsm *hsm, const char *uri, struct hsm_object *ret_object,
+		     struct muster_error *err) MUST_CHECK;
 /* The same over many IDs, each with a newline behind it; *ret_count MACs of 32 bytes one behind the other. */
 bool hsm_derive(struct hsm *hsm, const char *uri, const struct bytes *ids,
 		uint8_t macs[WORKER_IDS_MAX * 32], size_t *ret_count,

@@ -193,6 +193,20 @@ HANDLER(handle_object)
 	return true;
 }
 
+HANDLER(handle_object_prove)
+{
+	char note[MUSTER_ERROR_MESSAGE_SIZE] = "";
+	enum hsm_proof proof;
+
+	if (!hsm_object_prove(context, worker_u64(request, FIELD_INDEX),
+			      worker_bytes(request, FIELD_PUBLIC), &proof, note, err))
+		return false;
+	worker_add_u64(reply, FIELD_FOUND, proof);
+	if (*note)
+		worker_add_text(reply, FIELD_NOTE, note);
+	return true;
+}
+
 static bool id_of(const struct worker_message *request, struct hsm_id *ret_id,
 		  struct muster_error *err)
 {
@@ -311,6 +325,19 @@ HANDLER(handle_derive)
 		return false;
 	worker_add_bytes(reply, FIELD_MACS, macs.data, count * 32);
 	worker_add_text(reply, FIELD_ATTRIBUTES, attributes);
+	return true;
+}
+
+HANDLER(handle_master_find)
+{
+	CLEANUP(hsm_object_done) struct hsm_object object = { 0 };
+
+	if (!hsm_master_find(context, worker_text(request, FIELD_KEY_URI), &object, err))
+		return false;
+	if (object.key.id.size > 0)
+		worker_add_bytes(reply, FIELD_KEY_ID, object.key.id.data, object.key.id.size);
+	worker_add_text(reply, FIELD_LABEL, object.label);
+	worker_add_text(reply, FIELD_ATTRIBUTES, object.key.attributes);
 	return true;
 }
 
@@ -436,15 +463,22 @@ const struct worker_handler hsm_session_handlers[] = {
 	{ WORKER_HSM_SWEEP, handle_sweep },
 	{ WORKER_HSM_MASTER_GENERATE, handle_master_generate },
 	{ WORKER_HSM_MASTER_IMPORT, handle_master_import },
+	{ WORKER_HSM_MASTER_FIND, handle_master_find },
 };
 const size_t hsm_session_handler_count = ARRAY_SIZE(hsm_session_handlers);
 
 const struct worker_handler hsm_own_handlers[] = {
-	{ WORKER_HSM_OPEN, handle_open },       { WORKER_HSM_LOGIN, handle_login },
-	{ WORKER_HSM_TOKEN, handle_token },     { WORKER_HSM_MECHANISM, handle_mechanism },
-	{ WORKER_HSM_OBJECTS, handle_objects }, { WORKER_HSM_OBJECT, handle_object },
-	{ WORKER_HSM_INIT, handle_init },       { WORKER_HSM_INIT_PIN, handle_init_pin },
-	{ WORKER_HSM_TRIAL, handle_trial },     { WORKER_HSM_INIT_LOOK, handle_init_look },
+	{ WORKER_HSM_OPEN, handle_open },
+	{ WORKER_HSM_LOGIN, handle_login },
+	{ WORKER_HSM_TOKEN, handle_token },
+	{ WORKER_HSM_MECHANISM, handle_mechanism },
+	{ WORKER_HSM_OBJECTS, handle_objects },
+	{ WORKER_HSM_OBJECT, handle_object },
+	{ WORKER_HSM_INIT, handle_init },
+	{ WORKER_HSM_INIT_PIN, handle_init_pin },
+	{ WORKER_HSM_TRIAL, handle_trial },
+	{ WORKER_HSM_INIT_LOOK, handle_init_look },
+	{ WORKER_HSM_OBJECT_PROVE, handle_object_prove },
 };
 const size_t hsm_own_handler_count = ARRAY_SIZE(hsm_own_handlers);
 

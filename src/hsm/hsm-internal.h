@@ -166,6 +166,10 @@ bool hsm_has_gone(const struct muster_error *failure);
 bool hsm_attribute_bytes(struct hsm *hsm, CK_OBJECT_HANDLE object, CK_ATTRIBUTE_TYPE type,
 			 size_t max, struct bytes *ret_bytes, struct muster_error *err) MUST_CHECK;
 
+/* Its label, as it is printed, and its CKA_ID. */
+bool hsm_names_read(struct hsm *hsm, CK_OBJECT_HANDLE handle, struct hsm_object *object,
+		    struct muster_error *err) MUST_CHECK;
+
 enum hsm_state { HSM_FALSE = 0, HSM_TRUE = 1, HSM_UNKNOWN };
 bool hsm_attribute_state(struct hsm *hsm, CK_OBJECT_HANDLE object, CK_ATTRIBUTE_TYPE type,
 			 enum hsm_state *ret_state, struct muster_error *err) MUST_CHECK;
@@ -197,6 +201,8 @@ const struct hsm_key_type *hsm_key_type_by_name(const char *name);
 const struct hsm_key_type *hsm_key_type_by_curve(const struct bytes *parameters);
 const struct hsm_key_type *hsm_key_type_by_modulus(unsigned bits);
 
+bool hsm_key_type_read(struct hsm *hsm, CK_OBJECT_HANDLE object, CK_KEY_TYPE *ret_type,
+		       struct muster_error *err) MUST_CHECK;
 /* The public key in an object's attributes, checked (a point lies on its curve, a modulus is not obviously weak).
  * NULL and true when the object does not have it, or the curve is none of ours. */
 bool hsm_public_read(struct hsm *hsm, CK_OBJECT_HANDLE object, EVP_PKEY **ret_key,
@@ -209,6 +215,13 @@ bool hsm_public_of(struct hsm *hsm, CK_OBJECT_HANDLE private_key, const struct h
 /* DER. */
 bool hsm_spki_of(EVP_PKEY *public_half, struct bytes *ret_spki, struct muster_error *err)
 	MUST_CHECK;
+
+/* -- sign.c ------------------------------------------------------------------------------------------------ */
+
+/* A random digest, signed by the one half and verified with the other. *ret_tried is false where the token has no way to sign with
+ * keys of that type. */
+bool hsm_sign_random(struct hsm *hsm, CK_OBJECT_HANDLE private_half, EVP_PKEY *public_half,
+		     bool *ret_tried, struct muster_error *err) MUST_CHECK;
 
 /* -- key.c ------------------------------------------------------------------------------------------------- */
 

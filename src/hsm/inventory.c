@@ -3,6 +3,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "muster/spki.h"
+
 #include "hsm-internal.h"
 
 #define OBJECTS_MAX 65536
@@ -124,8 +126,8 @@ static int row_of(CK_OBJECT_CLASS class)
 	return -1;
 }
 
-static bool names_read(struct hsm *hsm, CK_OBJECT_HANDLE handle, struct hsm_object *object,
-		       struct muster_error *err)
+bool hsm_names_read(struct hsm *hsm, CK_OBJECT_HANDLE handle, struct hsm_object *object,
+		    struct muster_error *err)
 {
 	CLEANUP(bytes_done) struct bytes label = { 0 };
 	CLEANUP(freep) char *text = NULL;
@@ -166,7 +168,7 @@ static bool key_read(struct hsm *hsm, CK_OBJECT_HANDLE handle, bool is_guarded,
 static bool read_more(struct hsm *hsm, CK_OBJECT_HANDLE handle, int row, struct hsm_object *object,
 		      struct muster_error *err)
 {
-	if (!names_read(hsm, handle, object, err))
+	if (!hsm_names_read(hsm, handle, object, err))
 		return false;
 	if (row < 0)
 		return true;
@@ -178,19 +180,27 @@ static bool read_more(struct hsm *hsm, CK_OBJECT_HANDLE handle, int row, struct 
 				   &object->certificate, err);
 }
 
-bool hsm_object_look(struct hsm *hsm, size_t index, struct hsm_object *ret_object, bool *ret_found,
-		     struct muster_error *err)
+static bool handle_of(const struct hsm *hsm, size_t index, CK_OBJECT_HANDLE *ret_handle,
+		      struct muster_error *err)
 {
-	CLEANUP(hsm_object_done) struct hsm_object object = { .kind = "other" };
-	CK_OBJECT_HANDLE handle;
-	CK_OBJECT_CLASS class;
-
 	if (!hsm_require_token(hsm, err))
 		return false;
 	if (index >= hsm->object_count)
 		return muster_fail(err, CAUSE_WORKER_PROTOCOL, "no object has the index %zu",
 				   index);
-	handle = hsm->objects[index];
+	*ret_handle = hsm->objects[index];
+	return true;
+}
+
+bool hsm_object_look(struct hsm *hsm, size_t index, struct hsm_object *ret_object, bool *ret_found,
+		     struct muster_error *err)
+{
+	CLEANUP(hsm_object_done) struct hsm_object object = { .kind = "other" };
+	CK_OBJECT_HANDLE handle = 0;
+	CK_OBJECT_CLASS class;
+
+	if (!handle_of(hsm, index, &handle, err))
+		return false;
 	*ret_found = hsm_class_read(hsm, handle, &class, err);
 	if (!*ret_found)
 		return hsm_has_gone(err);
@@ -200,4 +210,66 @@ bool hsm_object_look(struct hsm *hsm, size_t index, struct hsm_object *ret_objec
 	*ret_object = object;
 	object = (struct hsm_object){ 0 };
 	return true;
+}
+
+/* -- Halves that belong together ------------------------------------------------------------------------------ */
+
+static bool is_of_type(EVP_PKEY *public_half, CK_KEY_TYPE type)
+{
+	static const struct {
+		int public_half;
+		CK_KEY_TYPE private_half;
+	} types[] = {
+		{ EVP_PKEY_EC, CKK_EC },
+		{ EVP_PKEY_RSA, CKK_RSA },
+		{ EVP_PKEY_ED25519, CKK_EC_EDWARDS },
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(types); i++)
+		if (types[i].public_half == EVP_PKEY_get_base_id(public_half))
+			return types[i].private_half == type;
+	return true;
+}
+
+/* What a refusal to sign says of the halves is nothing: a token has many reasons to refuse. */
+static bool judge(const struct muster_error *failure, enum hsm_proof *ret_proof,
+		  struct muster_error *err)
+{
+	if (hsm_is_lost(failure)) {
+		*err = *failure;
+		return false;
+	}
+	*ret_proof = failure->cause == CAUSE_SIGNATURE_INVALID ||
+				     failure->cause == CAUSE_HSM_ANSWER_INVALID
+			     ? HSM_PROOF_OTHER
+			     : HSM_PROOF_NONE;
+	return true;
+}
+
+bool hsm_object_prove(struct hsm *hsm, size_t index, const struct bytes *spki,
+		      enum hsm_proof *ret_proof, char note[MUSTER_ERROR_MESSAGE_SIZE],
+		      struct muster_error *err)
+{
+	CLEANUP(EVP_PKEY_freep) EVP_PKEY *public_half = spki_read(spki);
+	struct muster_error failure = { 0 };
+	CK_OBJECT_HANDLE handle = 0;
+	CK_KEY_TYPE type;
+	bool was_tried;
+
+	if (!public_half)
+		return muster_fail(err, CAUSE_WORKER_PROTOCOL, "no public key came to prove");
+	if (!hsm_require_login(hsm, err) || !handle_of(hsm, index, &handle, err) ||
+	    !hsm_key_type_read(hsm, handle, &type, err))
+		return false;
+	if (!is_of_type(public_half, type)) {
+		snprintf(note, MUSTER_ERROR_MESSAGE_SIZE, "it is a key of another type");
+		*ret_proof = HSM_PROOF_OTHER;
+		return true;
+	}
+	if (hsm_sign_random(hsm, handle, public_half, &was_tried, &failure)) {
+		*ret_proof = was_tried ? HSM_PROOF_GOOD : HSM_PROOF_NONE;
+		return true;
+	}
+	snprintf(note, MUSTER_ERROR_MESSAGE_SIZE, "%s", failure.message);
+	return judge(&failure, ret_proof, err);
 }

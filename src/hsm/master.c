@@ -85,6 +85,15 @@ bool hsm_hmac(struct hsm *hsm, const char *uri, const struct bytes *data, uint8_
 	       compute(hsm, key, data->data, data->size, mac, err);
 }
 
+bool hsm_master_find(struct hsm *hsm, const char *uri, struct hsm_object *ret_object,
+		     struct muster_error *err)
+{
+	CK_OBJECT_HANDLE key;
+
+	return master_take(hsm, uri, &key, ret_object->key.attributes, err) &&
+	       hsm_names_read(hsm, key, ret_object, err);
+}
+
 bool hsm_derive(struct hsm *hsm, const char *uri, const struct bytes *ids,
 		uint8_t macs[WORKER_IDS_MAX * 32], size_t *ret_count,
 		char attributes[HSM_ATTRIBUTES_SIZE], struct muster_error *err)

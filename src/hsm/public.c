@@ -136,8 +136,8 @@ static bool rsa_key_read(struct hsm *hsm, CK_OBJECT_HANDLE object, EVP_PKEY **re
 	return rsa_key_build(&modulus, &exponent, ret_key, ret_type, err);
 }
 
-static bool key_type_read(struct hsm *hsm, CK_OBJECT_HANDLE object, CK_KEY_TYPE *ret_type,
-			  struct muster_error *err)
+bool hsm_key_type_read(struct hsm *hsm, CK_OBJECT_HANDLE object, CK_KEY_TYPE *ret_type,
+		       struct muster_error *err)
 {
 	CK_ATTRIBUTE attribute = { CKA_KEY_TYPE, ret_type, sizeof(*ret_type) };
 	CK_RV rv = hsm->calls->C_GetAttributeValue(hsm->session, object, &attribute, 1);
@@ -156,7 +156,7 @@ bool hsm_public_read(struct hsm *hsm, CK_OBJECT_HANDLE object, EVP_PKEY **ret_ke
 
 	*ret_key = NULL;
 	*ret_type = NULL;
-	if (!key_type_read(hsm, object, &type, err))
+	if (!hsm_key_type_read(hsm, object, &type, err))
 		return false;
 	if (type == CKK_EC || type == CKK_EC_EDWARDS)
 		return curve_key_read(hsm, object, ret_key, ret_type, err);

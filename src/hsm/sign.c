@@ -10,6 +10,8 @@
 #include <openssl/err.h>
 #include <openssl/rsa.h>
 
+#include "muster/encoding.h"
+
 #include "hsm-internal.h"
 
 DEFINE_FREEP(ECDSA_SIG_freep, ECDSA_SIG *, ECDSA_SIG_free)
@@ -284,12 +286,25 @@ static bool verify(struct hsm *hsm, const struct job *job, const uint8_t *signat
 	return true;
 }
 
+static bool sign_and_verify(struct hsm *hsm, const struct job *job,
+			    uint8_t signature[SIGNER_SIGNATURE_MAX], size_t *ret_size,
+			    struct muster_error *err)
+{
+	CK_ULONG made;
+
+	if (!token_sign(hsm, job, signature, &made, err))
+		return false;
+	*ret_size = made;
+	if (job->scheme->scheme == SIGNER_ECDSA && !ecdsa_encode(signature, ret_size, err))
+		return false;
+	return verify(hsm, job, signature, *ret_size, err);
+}
+
 bool hsm_sign(struct hsm *hsm, const struct hsm_id *id, enum signer_scheme scheme,
 	      enum signer_hash hash, const struct bytes *digest,
 	      uint8_t signature[SIGNER_SIGNATURE_MAX], size_t *ret_size, struct muster_error *err)
 {
 	struct job job = { scheme_find(scheme), hash_find(hash), digest };
-	CK_ULONG made;
 	size_t size;
 
 	if (!hsm_require_login(hsm, err))
@@ -305,13 +320,50 @@ bool hsm_sign(struct hsm *hsm, const struct hsm_id *id, enum signer_scheme schem
 		return muster_fail(err, CAUSE_HSM_UNSUPPORTED, "the key is not for %s",
 				   job.scheme->name);
 	if (!hsm_require_mechanism(hsm, job.scheme->mechanism, CKF_SIGN, job.scheme->name, err) ||
-	    !token_sign(hsm, &job, signature, &made, err))
-		return false;
-	size = made;
-	if (scheme == SIGNER_ECDSA && !ecdsa_encode(signature, &size, err))
-		return false;
-	if (!verify(hsm, &job, signature, size, err))
+	    !sign_and_verify(hsm, &job, signature, &size, err))
 		return false;
 	*ret_size = size;
 	return true;
+}
+
+/* -- Whose the private half is --------------------------------------------------------------------------------- */
+
+/* The first that the token offers for such a key; NULL: none. */
+static const struct scheme *scheme_of(struct hsm *hsm, EVP_PKEY *public_half)
+{
+	struct muster_error lacks;
+
+	for (size_t i = 0; i < ARRAY_SIZE(schemes); i++)
+		if (EVP_PKEY_get_base_id(public_half) == schemes[i].key_type &&
+		    hsm_require_mechanism(hsm, schemes[i].mechanism, CKF_SIGN, schemes[i].name,
+					  &lacks))
+			return &schemes[i];
+	return NULL;
+}
+
+/* These halves are at hand for one signature only: by their ID they would be found for others, too. */
+bool hsm_sign_random(struct hsm *hsm, CK_OBJECT_HANDLE private_half, EVP_PKEY *public_half,
+		     bool *ret_tried, struct muster_error *err)
+{
+	uint8_t random[32], signature[SIGNER_SIGNATURE_MAX];
+	const struct bytes digest = { random, sizeof(random) };
+	struct job job = { scheme_of(hsm, public_half), NULL, &digest };
+	size_t size;
+	bool good;
+
+	*ret_tried = job.scheme != NULL;
+	if (!job.scheme)
+		return true;
+	if (job.scheme->scheme != SIGNER_ED25519)
+		job.hash = hash_find(SIGNER_SHA256);
+	if (!random_bytes(random, sizeof(random), err))
+		return false;
+	ERR_clear_error();
+	hsm_signing_done(&hsm->signing);
+	hsm->signing.private_half = private_half;
+	hsm->signing.public_half = public_half;
+	EVP_PKEY_up_ref(public_half);
+	good = sign_and_verify(hsm, &job, signature, &size, err);
+	hsm_signing_done(&hsm->signing);
+	return good;
 }

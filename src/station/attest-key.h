@@ -57,6 +57,8 @@ bool attest_may_leave(const struct attest_key *key);
 /* A template of the profile with what the device is called. */
 bool attest_expand(const struct job *job, const char *template, enum identity_template kind,
 		   char **ret_text, struct muster_error *err) MUST_CHECK;
+/* Behind the label of the secondary key. */
+#define ATTEST_SECONDARY_LABEL "+secondary"
 /* The label of the present key's objects: the secondary's are told apart from the primary's by more than their IDs. No
  * registration ID has a plus. NULL without memory. */
 char *attest_label(const struct job *job, const char *label);

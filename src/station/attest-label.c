@@ -12,7 +12,8 @@
 
 char *attest_label(const struct job *job, const char *label)
 {
-	return text_format("%s%s", label, job_which(job) == ATTEST_PRIMARY ? "" : "+secondary");
+	return text_format("%s%s", label,
+			   job_which(job) == ATTEST_PRIMARY ? "" : ATTEST_SECONDARY_LABEL);
 }
 
 char *attest_key_label(const struct job *job, struct muster_error *err)

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "brake.h"
 #include "certificate-terms.h"
 #include "evidence.h"
 #include "master.h"
@@ -410,11 +411,30 @@ static bool check_unlike(const struct job *job, struct muster_error *err)
 				   job->primary_key.size, err);
 }
 
+/* Once for all devices of a run. One that was exchanged would give all of them wrong keys. */
+static bool look_at_masters(const struct job *job, struct muster_error *err)
+{
+	struct run *run = job->run;
+	const char *const uris[] = { run->profile.master.primary.uri,
+				     run->profile.master.secondary.uri };
+
+	for (size_t i = 0; i < ARRAY_SIZE(uris) && !run->masters_are_known; i++) {
+		if (!uris[i] || master_look(job->hsm, &job->token, uris[i], run->journal, err))
+			continue;
+		if (err->cause == CAUSE_MASTER_CHANGED && run->brake)
+			brake_stop(run->brake, err);
+		return false;
+	}
+	run->masters_are_known = true;
+	return true;
+}
+
 bool attest_derive(struct job *job, struct muster_error *err)
 {
 	const struct run *run = job->run;
 
-	return (check_random(job, &run->profile.master.primary, &run->primary_master, err) &&
+	return (look_at_masters(job, err) &&
+		check_random(job, &run->profile.master.primary, &run->primary_master, err) &&
 		check_random(job, &run->profile.master.secondary, &run->secondary_master, err) &&
 		derive_one(job, &run->profile.master.primary, 0, &run->primary_master,
 			   &job->primary_key, err) &&

@@ -1,9 +1,11 @@
 #include "custody.h"
 #include "module.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "muster/clock.h"
 #include "muster/config.h"
@@ -51,6 +53,25 @@ bool custody_open_journal(struct custody *custody, const struct station_custody 
 	       who_is_here(&custody->who, request->operator_name, config.operator_name, err) &&
 	       journal_check_space(path, KEYS_PER_RUN, err) &&
 	       journal_open(path, JOURNAL_WRITE, &custody->journal, err);
+}
+
+bool custody_peek_journal(const struct station_custody *request, struct journal **ret_journal,
+			  struct muster_error *err)
+{
+	CLEANUP(config_done) struct config config = { 0 };
+	CLEANUP(freep) char *path = NULL;
+	struct muster_error unreadable;
+
+	*ret_journal = NULL;
+	if (!load_config(&config, err) ||
+	    !journal_path_choose(request->journal_path, config.journal, &path, err))
+		return false;
+	if (access(path, F_OK) < 0 && errno == ENOENT)
+		return true;
+	if (!journal_open(path, JOURNAL_READ, ret_journal, &unreadable))
+		log_warning("%s: what it says of the master is not known, going on",
+			    unreadable.message);
+	return true;
 }
 
 bool custody_append(struct custody *custody, enum journal_kind kind, cJSON *body,

@@ -42,6 +42,10 @@ void custody_done(struct custody *custody);
 bool custody_open_journal(struct custody *custody, const struct station_custody *request,
 			  struct muster_error *err) MUST_CHECK;
 
+/* For who only looks: the journal to read, or NULL where there is none, or (with a warning) it cannot be read. Caller closes. */
+bool custody_peek_journal(const struct station_custody *request, struct journal **ret_journal,
+			  struct muster_error *err) MUST_CHECK;
+
 /* Starts the module's worker; nothing is asked of it. */
 bool custody_spawn(struct custody *custody, const struct station_module *module,
 		   struct muster_error *err) MUST_CHECK;

@@ -382,6 +382,23 @@ static bool open_custody(const struct station_derive *request, const char *uri,
 	       custody_join(custody, sessions_of(request, custody), err);
 }
 
+/* Before the first key is derived. */
+static bool look_at(const struct station_derive *request, const struct custody *custody,
+		    struct muster_error *err)
+{
+	const struct station_master_source *const sources[] = { &request->primary,
+								&request->secondary };
+	CLEANUP(journal_freep) struct journal *journal = NULL;
+
+	if (!custody_peek_journal(&request->custody, &journal, err))
+		return false;
+	for (size_t i = 0; i < ARRAY_SIZE(sources); i++)
+		if (master_needs_token(sources[i]) &&
+		    !master_look(custody->hsm, &custody->token, sources[i]->uri, journal, err))
+			return false;
+	return true;
+}
+
 static bool open_masters(const struct station_derive *request, struct custody *custody,
 			 struct masters *masters, struct muster_error *err)
 {
@@ -389,7 +406,7 @@ static bool open_masters(const struct station_derive *request, struct custody *c
 			  : master_needs_token(&request->secondary) ? request->secondary.uri
 								    : NULL;
 
-	if (uri && !open_custody(request, uri, custody, err))
+	if (uri && (!open_custody(request, uri, custody, err) || !look_at(request, custody, err)))
 		return false;
 	masters->has_secondary = is_given(&request->secondary);
 	return master_open(&request->primary, custody, NULL, &masters->primary, err) &&

@@ -15,7 +15,7 @@
 #include "muster/json.h"
 #include "muster/log.h"
 
-enum { MAC_SIZE = 32, CHECK_VALUE_SIZE = 5, BITS_DEFAULT = 256, DISTINCT_BYTES_MIN = 8 };
+enum { MAC_SIZE = 32, CHECK_VALUE_BYTES = 5, BITS_DEFAULT = 256, DISTINCT_BYTES_MIN = 8 };
 
 /* Not a registration ID, so no device's key has anything to do with it. */
 #define CHECK_TEXT "muster check value 1"
@@ -160,12 +160,12 @@ bool master_end(struct master *master, size_t line, const char *const *texts, si
 static bool add_check_value(struct master *master, cJSON *result, struct muster_error *err)
 {
 	static const char *const text[] = { CHECK_TEXT };
-	char hex[2 * CHECK_VALUE_SIZE + 1];
+	char hex[MASTER_CHECK_VALUE_SIZE];
 	uint8_t mac[MAC_SIZE];
 
 	if (!master_begin(master, 0, text, 1, err) || !master_end(master, 0, text, 1, mac, err))
 		return false;
-	hex_encode(hex, mac, CHECK_VALUE_SIZE);
+	hex_encode(hex, mac, CHECK_VALUE_BYTES);
 	secret_wipe(mac, sizeof(mac));
 	return (json_add_text(result, "checkValue", hex) &&
 		json_add_text(result, "method", STATION_CHECK_VALUE_METHOD)) ||
@@ -175,17 +175,45 @@ static bool add_check_value(struct master *master, cJSON *result, struct muster_
 bool master_compare(const struct secret *master, const char *what, const char *check_value,
 		    struct muster_error *err)
 {
-	char hex[2 * CHECK_VALUE_SIZE + 1];
+	char hex[MASTER_CHECK_VALUE_SIZE];
 	uint8_t mac[MAC_SIZE];
 
 	if (!hmac_sha256(master->data, master->size, CHECK_TEXT, strlen(CHECK_TEXT), mac, err))
 		return false;
-	hex_encode(hex, mac, CHECK_VALUE_SIZE);
+	hex_encode(hex, mac, CHECK_VALUE_BYTES);
 	secret_wipe(mac, sizeof(mac));
 	return text_equal_folded(hex, check_value) ||
 	       muster_fail(err, CAUSE_CHECK_VALUE_DIFFERS,
 			   "%s is not the one whose check value is %s", what,
 			   PRINTABLE(check_value));
+}
+
+static char *uri_of_id(const struct bytes *id)
+{
+	CLEANUP(text_done) struct text uri = TEXT_MAX(512);
+	struct muster_error ignored;
+
+	text_add(&uri, "pkcs11:type=secret-key;id=");
+	for (size_t i = 0; i < id->size; i++)
+		text_addf(&uri, "%%%02X", id->data[i]);
+	return text_take(&uri, &ignored);
+}
+
+bool master_check_value_of(struct worker *worker, const struct bytes *id,
+			   char ret_hex[MASTER_CHECK_VALUE_SIZE], struct muster_error *err)
+{
+	CLEANUP(freep) char *uri = uri_of_id(id);
+	struct token_master token;
+	uint8_t mac[MAC_SIZE];
+
+	if (!uri)
+		return muster_fail_memory(err);
+	token_master_init(&token, worker, uri);
+	if (!token.key.hmac(&token.key, CHECK_TEXT, strlen(CHECK_TEXT), mac, err))
+		return false;
+	hex_encode(ret_hex, mac, CHECK_VALUE_BYTES);
+	secret_wipe(mac, sizeof(mac));
+	return true;
 }
 
 static bool check_source(const struct station_check_value *request, struct muster_error *err)
@@ -278,17 +306,6 @@ static bool describe(const struct custody *custody, const struct station_master 
 	       json_add_text(result, "token", custody->token.label) &&
 	       json_add_text(result, "tokenSerial", custody->token.serial) &&
 	       custody_add_destroyed(custody, result);
-}
-
-static char *uri_of_id(const struct bytes *id)
-{
-	CLEANUP(text_done) struct text uri = TEXT_MAX(512);
-	struct muster_error ignored;
-
-	text_add(&uri, "pkcs11:type=secret-key;id=");
-	for (size_t i = 0; i < id->size; i++)
-		text_addf(&uri, "%%%02X", id->data[i]);
-	return text_take(&uri, &ignored);
 }
 
 /* The worker's message says how; `asked` gets ID and label here. */

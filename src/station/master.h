@@ -7,6 +7,9 @@
 
 #define MASTER_BATCH 256
 
+/* Ten hex digits. */
+#define MASTER_CHECK_VALUE_SIZE 11
+
 /* A master that is ready to derive. */
 struct master {
 	struct custody *custody; /* borrowed; NULL for a file's */
@@ -33,6 +36,14 @@ bool master_check_unlike(const uint8_t *primary, const uint8_t *secondary, size_
 /* Whether it has that check value, ten hex digits: CAUSE_CHECK_VALUE_DIFFERS, without a word of its own. */
 bool master_compare(const struct secret *master, const char *what, const char *check_value,
 		    struct muster_error *err) MUST_CHECK;
+/* That of the secret key with that CKA_ID. */
+bool master_check_value_of(struct worker *worker, const struct bytes *id,
+			   char ret_hex[MASTER_CHECK_VALUE_SIZE], struct muster_error *err)
+	MUST_CHECK;
+/* Before a token's master is used: refuses one whose check value is not what the journal (NULL: there is none) has for that label or
+ * that ID: CAUSE_MASTER_CHANGED. */
+bool master_look(struct worker *worker, const struct token_facts *token, const char *uri,
+		 struct journal *journal, struct muster_error *err) MUST_CHECK;
 /* HMAC-SHA256 over each of up to MASTER_BATCH texts, 32 bytes each: begun on one of the custody's lines, so that all of
  * them work at a time, and ended in the same order. A line takes one more while it is busy with one. */
 bool master_begin(struct master *master, size_t line, const char *const *texts, size_t count,

@@ -211,15 +211,19 @@ static bool derive_from_file(const char *path, const char *registration_id, bool
 	return derive(&key, registration_id, ret_base64, err);
 }
 
+/* A key that is in use shows by itself whether it is the right one. */
 static bool derive_in_token(const char *uri, const struct station_token *token,
-			    const char *registration_id, struct secret *ret_base64,
+			    const char *registration_id, bool is_new, struct secret *ret_base64,
 			    struct muster_error *err)
 {
 	const struct station_custody request = { .token = *token };
+	CLEANUP(journal_freep) struct journal *journal = NULL;
 	CLEANUP(custody_done) struct custody custody = { 0 };
 	struct token_master master;
 
-	if (!custody_open(&custody, &request, uri, CUSTODY_LOOKS, err))
+	if ((is_new && !custody_peek_journal(&request, &journal, err)) ||
+	    !custody_open(&custody, &request, uri, CUSTODY_LOOKS, err) ||
+	    (is_new && !master_look(custody.hsm, &custody.token, uri, journal, err)))
 		return false;
 	token_master_init(&master, custody.hsm, uri);
 	return derive(&master.key, registration_id, ret_base64, err);
@@ -231,7 +235,7 @@ bool station_key_derive(const char *master, const struct station_token *token,
 {
 	bool is_derived =
 		text_has_prefix(master, "pkcs11:")
-			? derive_in_token(master, token, registration_id, ret_base64, err)
+			? derive_in_token(master, token, registration_id, is_new, ret_base64, err)
 			: derive_from_file(master, registration_id, is_new, ret_base64, err);
 
 	return is_derived ||

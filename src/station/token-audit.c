@@ -4,9 +4,12 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "master.h"
 #include "muster/json.h"
 #include "token-ledger.h"
 #include "visit.h"
+
+enum { LABEL_SIZE = 257 }; /* as the worker shows them */
 
 enum finding {
 	OBJECT_WITHOUT_ROW,
@@ -17,6 +20,9 @@ enum finding {
 	KEY_TWICE,
 	KEY_MISSING,
 	ATTRIBUTES_CHANGED,
+	LABEL_CHANGED,
+	PRIVATE_HALF_CHANGED,
+	MASTER_CHANGED,
 	PUBLIC_HALF_CHANGED,
 	PUBLIC_HALF_BAD,
 	CERTIFICATE_CHANGED,
@@ -49,6 +55,15 @@ static const struct {
 			  "Look for a backup of the token. Without one, replace the device's key, or the authority or master." },
 	[ATTRIBUTES_CHANGED] = { "attributes-changed",
 				 "Somebody changed the key's rights: replace it, and find out who has the PIN." },
+	[LABEL_CHANGED] = { "label-changed",
+			    "Software that looks by label takes another key for this one: find out who has the PIN, look at the other "
+			    "findings, and put the label back with pkcs11-tool or p11tool." },
+	[PRIVATE_HALF_CHANGED] = { "private-half-changed",
+				   "The private key under this ID is another one's: what it signs does not verify. Use neither, find out who "
+				   "has the PIN, and put the token's content back from a backup, or replace the keys." },
+	[MASTER_CHANGED] = { "master-changed",
+			     "Keys derived from it are not those of the devices that are enrolled: derive none. Find out who has the PIN, and "
+			     "put the master back from a backup of the token or from its components." },
 	[PUBLIC_HALF_CHANGED] = { "public-half-changed",
 				  "This is not the key that was certified: replace it." },
 	[PUBLIC_HALF_BAD] = { "public-half-bad", "Do not use the key." },
@@ -162,6 +177,83 @@ static bool compare_certificate(struct audit *audit, const struct ledger_key *ke
 		      "it is not the one that was recorded", err);
 }
 
+/* Of a key that is one and the same the label stays, too. */
+static bool compare_label(struct audit *audit, const struct ledger_key *key, const cJSON *object,
+			  struct muster_error *err)
+{
+	const char *label = json_text(object, "label");
+	char was[LABEL_SIZE], detail[2 * LABEL_SIZE + 64];
+
+	if (!key->label ||
+	    strcmp(text_printable(was, sizeof(was), key->label), label ? label : "") == 0)
+		return true;
+	snprintf(detail, sizeof(detail), "it was '%s' and is '%s'", was, label ? label : "");
+	return report(audit, LABEL_CHANGED, key->id, key->name, detail, err);
+}
+
+/* A key that wants its PIN for each use is not asked to show anything. */
+static bool may_sign(const cJSON *object)
+{
+	const cJSON *attributes = json_get(object, "attributes");
+
+	return !cJSON_IsFalse(json_get(attributes, "sign")) &&
+	       !cJSON_IsTrue(json_get(attributes, "always-authenticate"));
+}
+
+/* IDs and labels of a token's objects can be changed: what a key signs tells whose it is. */
+static bool prove(struct audit *audit, const struct ledger_key *key, const cJSON *object,
+		  struct muster_error *err)
+{
+	CLEANUP(worker_message_done) struct worker_message request = { 0 }, reply = { 0 };
+	const char *digest = json_text(object, "publicSha256"), *hex = json_text(object, "public");
+	CLEANUP(bytes_done) struct bytes spki = { 0 };
+	const char *note;
+	int64_t index;
+
+	if (!digest || strcmp(digest, key->public_sha256) != 0 || !may_sign(object))
+		return true;
+	if (!hex_decode(hex, strlen(hex), &spki) || !json_int64(object, "index", &index))
+		return muster_fail_memory(err);
+	worker_request_init(&request, WORKER_HSM_OBJECT_PROVE);
+	worker_add_u64(&request, FIELD_INDEX, (uint64_t)index);
+	worker_add_bytes(&request, FIELD_PUBLIC, spki.data, spki.size);
+	if (!worker_call(audit->visit.worker, &request, &reply, err))
+		return muster_error_prefix(err, "signing with key %s", key->id);
+	if (worker_u64(&reply, FIELD_FOUND) != 0)
+		return true;
+	note = worker_text(&reply, FIELD_NOTE);
+	return report(audit, PRIVATE_HALF_CHANGED, key->id, key->name, note ? note : "private-key",
+		      err);
+}
+
+/* One that gave a check value once and gives none now is another one, too. */
+static bool compare_check_value(struct audit *audit, const struct ledger_key *key,
+				const cJSON *object, struct muster_error *err)
+{
+	CLEANUP(bytes_done) struct bytes id = { 0 };
+	char is[MASTER_CHECK_VALUE_SIZE], detail[MUSTER_ERROR_MESSAGE_SIZE + 64];
+	struct muster_error failure;
+
+	if (!key->check_value || !may_sign(object))
+		return true;
+	if (!hex_decode(key->id, strlen(key->id), &id))
+		return muster_fail_memory(err);
+	if (master_check_value_of(audit->visit.worker, &id, is, &failure)) {
+		if (text_equal_folded(is, key->check_value))
+			return true;
+		snprintf(detail, sizeof(detail), "its check value was %s and is %s",
+			 PRINTABLE(key->check_value), is);
+	} else if (!worker_is_alive(audit->visit.worker)) {
+		*err = failure;
+		return false;
+	} else if (failure.cause == CAUSE_KEY_AMBIGUOUS) {
+		return true; /* told as what it is */
+	} else {
+		snprintf(detail, sizeof(detail), "it gives no check value: %s", failure.message);
+	}
+	return report(audit, MASTER_CHANGED, key->id, key->name, detail, err);
+}
+
 /* An object of a key that is known and was made. */
 static bool compare(struct audit *audit, struct ledger_key *key, const cJSON *object,
 		    struct muster_error *err)
@@ -181,7 +273,10 @@ static bool compare(struct audit *audit, struct ledger_key *key, const cJSON *ob
 		return report(audit, KEY_TWICE, key->id, key->name, json_text(object, "label"),
 			      err);
 	return compare_attributes(audit, key, object, err) &&
-	       (!key->is_pair || compare_public(audit, key, object, err));
+	       compare_label(audit, key, object, err) &&
+	       (key->is_pair
+			? compare_public(audit, key, object, err) && prove(audit, key, object, err)
+			: compare_check_value(audit, key, object, err));
 }
 
 static enum finding finding_of(const struct ledger_key *key)
@@ -257,6 +352,7 @@ static bool compare_all(struct audit *audit, const cJSON *objects, struct muster
 static bool read_token(struct audit *audit, const char *token_uri, const struct station_pin *pin,
 		       cJSON *objects, struct muster_error *err)
 {
+	audit->visit.shows_public = true;
 	return visit_open(&audit->visit, token_uri, err) && visit_login(&audit->visit, pin, err) &&
 	       visit_objects(&audit->visit, objects, err);
 }

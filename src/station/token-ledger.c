@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "certificate-terms.h"
 #include "life.h"
 #include "muster/json.h"
 #include "muster/text.h"
@@ -21,8 +22,10 @@ static void key_free(struct ledger_key *key)
 {
 	free(key->id);
 	free(key->name);
+	free(key->label);
 	free(key->primary);
 	free(key->attributes);
+	free(key->check_value);
 	free(key);
 }
 
@@ -138,7 +141,20 @@ static bool take_intent(struct ledger_key *key, const struct journal_entry *entr
 	key->is_of_device = is_device;
 	key->is_over = false;
 	key->is_pair = json_text(body, "keyType") != NULL;
-	return set_text(&key->name, is_device ? entry->registration_id : json_text(body, "label"));
+	return set_text(&key->label, json_text(body, "label")) &&
+	       set_text(&key->name, is_device ? entry->registration_id : json_text(body, "label"));
+}
+
+/* That of a device's key is among the terms by which it was certified. */
+static bool set_label(struct ledger_key *key, const cJSON *body)
+{
+	const char *label = json_text(json_get(body, CERTIFICATE_TERMS), "keyLabel");
+
+	if (!label)
+		return true;
+	free(key->label);
+	key->label = text_format("%s%s", label, key->primary ? ATTEST_SECONDARY_LABEL : "");
+	return key->label != NULL;
 }
 
 static bool take_outcome(struct ledger_key *key, const cJSON *body)
@@ -152,7 +168,8 @@ static bool take_outcome(struct ledger_key *key, const cJSON *body)
 	key->state = LEDGER_MADE;
 	set_digest(key->public_sha256, json_text(body, "publicSha256"));
 	set_certificate(key, json_text(body, "certificate"));
-	return set_text(&key->attributes, json_text(body, "attributes"));
+	return set_label(key, body) && set_text(&key->check_value, json_text(body, "checkValue")) &&
+	       set_text(&key->attributes, json_text(body, "attributes"));
 }
 
 /* Lives end seldom. */

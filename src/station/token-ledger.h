@@ -16,8 +16,9 @@ enum ledger_state {
 };
 
 struct ledger_key {
-	char *id;   /* CKA_ID in hex */
-	char *name; /* its label, or the device's registration ID */
+	char *id;    /* CKA_ID in hex */
+	char *name;  /* its label, or the device's registration ID */
+	char *label; /* of the key itself; NULL: not known */
 	char *primary; /* the ID of the device's primary key, beside which it is the secondary one; or NULL */
 	enum ledger_state state;
 	bool is_of_device;         /* made when that was provisioned, and not for a name alone */
@@ -25,6 +26,7 @@ struct ledger_key {
 	bool is_elsewhere;         /* in another token of the same serial */
 	bool is_pair, is_released; /* of a device that was released its certificate is stored too */
 	char *attributes;          /* "local=true ..." when it was made; NULL: not known */
+	char *check_value;         /* a master's; NULL: not known */
 	char public_sha256[SHA256_HEX_SIZE];      /* "": not known */
 	char certificate_sha256[SHA256_HEX_SIZE]; /* "": not known */
 

@@ -1,6 +1,7 @@
 /* muster hsm show: one token, its mechanisms and its objects. */
 #include "muster/station-token.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 #include "login.h"
@@ -109,6 +110,17 @@ static bool fill_object(cJSON *object, const struct worker_message *reply, struc
 	return !attributes || !*attributes || add_attributes(object, attributes, err);
 }
 
+/* Where the worker has it, and a key's whole public half in hex. */
+static bool add_place(cJSON *object, uint64_t index, const struct bytes *spki,
+		      struct muster_error *err)
+{
+	CLEANUP(freep) char *hex = malloc(2 * spki->size + 1);
+
+	return (hex && json_add_int64(object, "index", (int64_t)index) &&
+		json_add_text(object, "public", hex_encode(hex, spki->data, spki->size))) ||
+	       muster_fail_memory(err);
+}
+
 static bool add_object(struct visit *visit, uint64_t index, cJSON *array, struct muster_error *err)
 {
 	CLEANUP(worker_message_done) struct worker_message request = { 0 }, reply = { 0 };
@@ -121,7 +133,11 @@ static bool add_object(struct visit *visit, uint64_t index, cJSON *array, struct
 	if (!worker_u64(&reply, FIELD_FOUND))
 		return true;
 	object = append(array);
-	return object ? fill_object(object, &reply, err) : muster_fail_memory(err);
+	if (!object)
+		return muster_fail_memory(err);
+	return fill_object(object, &reply, err) &&
+	       (!visit->shows_public ||
+		add_place(object, index, worker_bytes(&reply, FIELD_PUBLIC), err));
 }
 
 bool visit_objects(struct visit *visit, cJSON *array, struct muster_error *err)

@@ -17,6 +17,7 @@ struct visit {
 	char *uri_text; /* without PIN, module and object attributes */
 	struct token_facts token;
 	bool is_logged_in;
+	bool shows_public; /* visit_objects adds "index" and "public", for who asks for more of an object */
 };
 
 /* Finds the module and starts its worker; no token is open. */

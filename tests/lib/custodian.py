@@ -36,6 +36,16 @@ class Custodian:
         options["env"] = {**self.env, **options.get("env", {})}
         return run(noun, verb, "-o", "json", *arguments, home=self.home, build=self.build, **options)
 
+    def replace_master(self, key_id, label):
+        """Another master under the label and ID of the one that muster made, by somebody who has the PIN. Returns its check value."""
+        self.token.pkcs11_tool("--delete-object", "--type", "secrkey", "--id", key_id)
+        made = self.look("key", "generate-master", "--token", self.token.uri, "--pin-file", self.token.pin_file, "--journal",
+                         self.home / "other.db", "--label", "new")
+        assert made.status == 0, made
+        self.token.rename("secret-key", made.json["keyId"], label=label)
+        self.token.rename("secret-key", made.json["keyId"], new_id=key_id)
+        return made.json["checkValue"]
+
     def entries(self):
         """What the journal says of custody: kind and body, oldest first."""
         with sqlite3.connect(f"file:{self.journal}?mode=ro", uri=True) as journal:

@@ -65,6 +65,13 @@ class SoftwareToken:
                                "--pin", self.pin, *arguments], env=self.environment, check=True, text=True,
                               stdout=subprocess.PIPE, stderr=subprocess.PIPE).stdout
 
+    def rename(self, kind, key_id, *, label=None, new_id=None):
+        """Gives an object (private, public, secret-key) another label or ID, as anybody with the PIN can."""
+        url = f"pkcs11:token={self.label};serial={self.serial};type={kind};id=" + "".join(f"%{byte:02X}" for byte in bytes.fromhex(key_id))
+        change = f"--set-label={label}" if label else f"--set-id={new_id}"
+        subprocess.run(["p11tool", "--provider", SOFTHSM_MODULE, "--login", "--batch", "--set-pin", self.pin, change, url],
+                       env=self.environment, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
     def is_lost(self):
         """SoftHSM itself does not find the token any more."""
         done = subprocess.run(["pkcs11-tool", "--module", SOFTHSM_MODULE, "--list-token-slots"], env=self.environment,

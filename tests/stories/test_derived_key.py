@@ -9,6 +9,7 @@ import shutil
 import pytest
 
 from lib import batch
+from lib.custodian import Custodian
 from lib.software_token import write_secret
 
 SERIAL = "KEY-0001"
@@ -210,6 +211,22 @@ def test_master_in_the_token_gives_the_device_keys_of_that_master(hsm_station, t
     keys = keys_of(hsm_station.service, done.json["registrationId"])
     assert keys["primaryKey"] == derive(hsm_station.masters[0], done.json["registrationId"])
     assert keys["secondaryKey"] == derive(hsm_station.masters[1], done.json["registrationId"])
+
+
+def test_a_master_in_the_place_of_another_enrolls_nothing(hsm_station, token):
+    custodian = Custodian(hsm_station.home / "desk", token)
+    custodian.journal = hsm_station.journal
+    made = [custodian.muster("key", "generate-master", "--label", label).json for label in ("primary-master", "secondary-master")]
+    profile = hsm_station.profile("hsm-derived-key", {"attestation": {"symmetricKey": {
+        "primaryMaster": {"key": token.key_uri("primary-master", "secret-key")},
+        "secondaryMaster": {"key": token.key_uri("secondary-master", "secret-key")}}}})
+    first = hsm_station.provision(profile, SERIAL)
+    assert first.status == 0, first
+    value = custodian.replace_master(made[1]["keyId"], "secondary-master")
+    for serial, more in (("KEY-0002", ()), (SERIAL, ()), ("KEY-0002", ("--dry-run",))):
+        done = hsm_station.provision(profile, serial, *more)
+        assert done.cause == "E4340" and made[1]["checkValue"] in done.stderr and value in done.stderr, done
+    assert len(hsm_station.service.enrollments()) == 1
 
 
 def test_dry_run_touches_nothing(station):

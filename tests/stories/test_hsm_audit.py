@@ -1,4 +1,5 @@
 """A token held against the journal: what is there and not written down, what is written down and not there, and what changed."""
+import json
 import sqlite3
 
 import pytest
@@ -93,6 +94,89 @@ def test_another_public_half(custodian):
     recorded = next(body["publicSha256"] for kind, body in custodian.entries() if kind == "outcome" and body.get("keyId") == line)
     rewrite(custodian, line, recorded, recorded[::-1])
     assert findings(custodian) == {("public-half-changed", "line")}
+
+
+def exchange_private_halves(token, one, other):
+    for old, new in ((one, "ff"), (other, one), ("ff", other)):
+        token.rename("private", old, new_id=new)
+
+
+@pytest.mark.parametrize("key_type", ["ec-p256", "ec-p384", "rsa-2048", "ed25519"])
+def test_private_halves_that_were_exchanged(custodian, key_type):
+    ids = []
+    for label in ("a", "b"):
+        made = custodian.muster("cert", "request", "--key-type", key_type, "--label", label, "--subject", f"CN={label}")
+        ids.append(made.json["keyId"])
+    assert audit(custodian).status == 0
+    exchange_private_halves(custodian.token, *ids)
+    custodian.token.rename("private", ids[0], label="a")
+    custodian.token.rename("private", ids[1], label="b")
+    assert findings(custodian) == {("private-half-changed", "a"), ("private-half-changed", "b")}
+
+
+def test_private_halves_of_different_types_that_were_exchanged(custodian):
+    line, dev, *_ = fill(custodian)
+    exchange_private_halves(custodian.token, line, dev)
+    assert {row for row in findings(custodian) if row[0] == "private-half-changed"} == {("private-half-changed", "line"),
+                                                                                        ("private-half-changed", "dev")}
+
+
+def test_private_halves_of_devices_that_were_exchanged(hsm_station, token):
+    for serial in ("one", "two"):
+        done = hsm_station.provision(hsm_station.profile("hsm-x509"), serial, "--token", token.uri, "--pin-file", token.pin_file)
+        assert done.status == 0, done
+    exchange_private_halves(token, *token.key_ids())
+    done = hsm_station.muster("hsm", "audit", token.uri, "--pin-file", token.pin_file, "--journal", hsm_station.journal, "-o", "json")
+    assert done.cause == "E4315", done
+    assert {(row["finding"], row["label"]) for row in done.json["findings"]} == {
+        (finding, serial) for finding in ("private-half-changed", "label-changed") for serial in ("one", "two")}
+
+
+def test_labels_that_were_exchanged(custodian):
+    line, dev, master, _ = fill(custodian)
+    custodian.token.rename("private", line, label="dev")
+    custodian.token.rename("private", dev, label="line")
+    custodian.token.rename("secret-key", master, label="third")
+    done = audit(custodian)
+    assert {(row["finding"], row["label"], row["detail"]) for row in done.json["findings"]} == {
+        ("label-changed", "line", "it was 'line' and is 'dev'"), ("label-changed", "dev", "it was 'dev' and is 'line'"),
+        ("label-changed", "master", "it was 'master' and is 'third'")}
+
+
+def test_the_label_of_a_second_key_is_known(hsm_station, token):
+    profile = hsm_station.profile("hsm-x509", {"attestation": {"x509": {"token": None, "secondaryKey": "own", "secondaryValidDays": 730}}})
+    done = hsm_station.provision(profile, "one", "--token", token.uri, "--pin-file", token.pin_file)
+    assert done.status == 0, done
+    look = ("hsm", "audit", token.uri, "--pin-file", token.pin_file, "--journal", hsm_station.journal, "-o", "json")
+    assert hsm_station.muster(*look).status == 0
+    second = json.loads(open(done.json["evidence"]).read())["attestation"]["secondaryKeyId"]
+    token.rename("private", second, label="one")
+    row, = hsm_station.muster(*look).json["findings"]
+    assert (row["finding"], row["detail"]) == ("label-changed", "it was 'one+secondary' and is 'one'")
+
+
+def test_a_master_in_the_place_of_another(custodian):
+    *_, master, _ = fill(custodian)
+    was = next(body["checkValue"] for kind, body in custodian.entries() if body.get("keyId") == master and "checkValue" in body)
+    value = custodian.replace_master(master, "master")
+    row, = audit(custodian).json["findings"]
+    assert (row["finding"], row["label"], row["detail"]) == ("master-changed", "master",
+                                                             f"its check value was {was} and is {value}")
+
+
+@pytest.mark.parametrize("usage, key_type", [("--usage-decrypt", "RSA:2048"), ("--always-auth", "EC:prime256v1")])
+def test_a_key_that_may_not_sign_or_wants_its_pin_for_it_is_not_asked_to(custodian, usage, key_type):
+    line, dev, *_ = fill(custodian)
+    key = dev if key_type.startswith("RSA") else line
+    label = "dev" if key == dev else "line"
+    for kind in ("privkey", "pubkey"):
+        custodian.token.pkcs11_tool("--delete-object", "--type", kind, "--id", key)
+    custodian.token.pkcs11_tool("--keypairgen", "--key-type", key_type, "--label", label, "--id", key, usage)
+    shown = custodian.look("hsm", "show", custodian.token.uri, "--pin-file", custodian.token.pin_file)
+    now = next(row["publicSha256"] for row in shown.json["objects"] if row.get("id") == key and row["kind"] == "private-key")
+    was = next(body["publicSha256"] for kind, body in custodian.entries() if kind == "outcome" and body.get("keyId") == key)
+    rewrite(custodian, key, was, now)
+    assert findings(custodian) == {("attributes-changed", label)}
 
 
 def test_several_keys_of_one_id(custodian):

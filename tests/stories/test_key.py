@@ -227,6 +227,46 @@ def test_several_masters_of_a_name_are_refused(custodian):
     assert not (custodian.home / "keys").exists()
 
 
+def test_a_master_in_the_place_of_another_derives_nothing(custodian):
+    made = generate(custodian).json
+    assert generate(custodian, "other").status == 0
+    value = custodian.replace_master(made["keyId"], "master")
+    for number, uri in enumerate(("pkcs11:object=master", "pkcs11:id=%" + "%".join(made["keyId"][i:i + 2] for i in range(0, 32, 2)))):
+        done = custodian.muster("key", "derive", "dev-1", "--master", uri, "--out", f"keys{number}")
+        assert done.cause == "E4340" and value in done.stderr and made["checkValue"] in done.stderr, done
+        assert not (custodian.home / f"keys{number}").exists()
+    both = custodian.muster("key", "derive", "dev-1", "--master", "pkcs11:object=other", "--secondary-master", "pkcs11:object=master",
+                            "--out", "keys")
+    assert both.cause == "E4340", both
+    shown = custodian.muster("key", "check-value", "--master", "pkcs11:object=master")
+    assert shown.json["checkValue"] == value, shown
+
+
+def test_masters_that_exchanged_their_labels_derive_nothing(custodian):
+    one, two = generate(custodian, "one").json["keyId"], generate(custodian, "two").json["keyId"]
+    for old, label in ((one, "three"), (two, "one"), (one, "two")):
+        custodian.token.rename("secret-key", old, label=label)
+    for label in ("one", "two"):
+        done = custodian.muster("key", "derive", "dev-1", "--master", f"pkcs11:object={label}", "--out", "keys")
+        assert done.cause == "E4340" and "of that label" in done.stderr, done
+
+
+def test_a_master_that_took_the_label_of_one_that_was_destroyed_derives(custodian):
+    was = generate(custodian).json["keyId"]
+    custodian.token.pkcs11_tool("--delete-object", "--type", "secrkey", "--id", was)
+    assert generate(custodian).status == 0
+    done = custodian.muster("key", "derive", "dev-1", "--master", "pkcs11:object=master", "--out", "keys")
+    assert done.status == 0, done
+
+
+def test_a_master_that_no_journal_knows_derives(custodian):
+    assert generate(custodian).status == 0
+    custodian.journal.unlink()
+    done = custodian.muster("key", "derive", "dev-1", "--master", "pkcs11:object=master", "--out", "keys")
+    assert done.status == 0 and done.stderr == "", done
+    assert not custodian.journal.exists()
+
+
 @pytest.mark.parametrize("first,second", [
     (["--master-file", "one"], ["--secondary-master-file", "./one"]),
     (["--master-file", "one"], ["--secondary-master-file", "copy"]),
