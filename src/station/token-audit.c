@@ -28,6 +28,7 @@ enum finding {
 	CERTIFICATE_CHANGED,
 	CERTIFICATE_MISSING,
 	KEY_RETIRED,
+	TOKEN_OTHERWISE,
 };
 
 static const struct {
@@ -74,6 +75,10 @@ static const struct {
 	[KEY_RETIRED] = { "key-retired",
 			  "The device that had it was retired. Destroy what has this ID with pkcs11-tool --delete-object: software that "
 			  "looks by label could take it for the present one." },
+	[TOKEN_OTHERWISE] = { "token-otherwise",
+			      "If this token was initialised or exchanged since, those keys are gone with what it held: put its content back "
+			      "from a backup, or replace the keys of those devices, authorities and masters. If that other one is a token of "
+			      "its own, have it in reach while you audit." },
 };
 
 struct audit {
@@ -335,6 +340,28 @@ static void look_for_certificate(const struct audit *audit, const cJSON *object)
 		key->is_finished_since = true;
 }
 
+/* Two that were in use by turns are two; and so are two that are both in reach. */
+static bool look_at_other(struct audit *audit, const struct ledger_other *other,
+			  struct muster_error *err)
+{
+	bool is_in_reach;
+	char detail[512];
+
+	if (audit->ledger.first > 0 && audit->ledger.first < other->last)
+		return true;
+	if (!visit_has_token(&audit->visit, other->label, other->serial, &is_in_reach, err))
+		return false;
+	if (is_in_reach)
+		return true;
+	snprintf(
+		detail, sizeof(detail),
+		"the journal has %zu key%s on a token '%s' of serial number %s, and this one is '%s', %s",
+		other->keys, other->keys == 1 ? "" : "s", PRINTABLE(other->label),
+		PRINTABLE(other->serial), PRINTABLE(audit->visit.token.label),
+		PRINTABLE(audit->visit.token.serial));
+	return report(audit, TOKEN_OTHERWISE, NULL, other->label, detail, err);
+}
+
 static bool compare_all(struct audit *audit, const cJSON *objects, struct muster_error *err)
 {
 	const cJSON *object;
@@ -343,6 +370,9 @@ static bool compare_all(struct audit *audit, const cJSON *objects, struct muster
 	cJSON_ArrayForEach(object, objects) if (!look_at(audit, object, err)) return false;
 	for (size_t i = 0; i < audit->ledger.count; i++)
 		if (!look_for(audit, audit->ledger.keys[i], err))
+			return false;
+	for (size_t i = 0; i < audit->ledger.other_count; i++)
+		if (!look_at_other(audit, &audit->ledger.others[i], err))
 			return false;
 	return true;
 }

@@ -24,6 +24,8 @@ static void key_free(struct ledger_key *key)
 	free(key->name);
 	free(key->label);
 	free(key->primary);
+	free(key->token);
+	free(key->serial);
 	free(key->attributes);
 	free(key->check_value);
 	free(key);
@@ -40,6 +42,10 @@ void ledger_done(struct ledger *ledger)
 	for (size_t i = 0; i < ledger->count; i++)
 		key_free(ledger->keys[i]);
 	free(ledger->keys);
+	free(ledger->others);
+	if (ledger->elsewhere)
+		ledger_done(ledger->elsewhere);
+	free(ledger->elsewhere);
 	*ledger = (struct ledger){ 0 };
 }
 
@@ -188,12 +194,40 @@ static void end_life(const struct ledger *ledger, const char *registration_id)
 	}
 }
 
+/* NULL: of a token that has nothing to do with this one. Only the entry that announces a key has the token's label in any journal. */
+static struct ledger *ledger_of(const struct reading *reading, const char *id, const cJSON *body)
+{
+	const char *label = json_text(body, "token");
+	struct ledger *elsewhere = reading->ledger->elsewhere;
+
+	if (strcmp(json_text(body, "tokenSerial"), reading->token->serial) == 0)
+		return reading->ledger;
+	if (label ? strcmp(label, reading->token->label) == 0 : ledger_find(elsewhere, id) != NULL)
+		return elsewhere;
+	return NULL;
+}
+
+static bool set_place(const struct reading *reading, struct ledger_key *key,
+		      const struct journal_entry *entry, const cJSON *body)
+{
+	if (token_is_of_entry(reading->token, body) && !key->is_elsewhere) {
+		if (reading->ledger->first == 0)
+			reading->ledger->first = entry->seq;
+		return true;
+	}
+	key->is_elsewhere = true;
+	key->last = entry->seq;
+	return set_text(&key->token, json_text(body, "token")) &&
+	       set_text(&key->serial, json_text(body, "tokenSerial"));
+}
+
 static bool take_entry(void *context, const struct journal_entry *entry, struct muster_error *err)
 {
 	struct reading *reading = context;
 	CLEANUP(cJSON_freep) cJSON *body = NULL;
-	const char *id, *serial;
+	struct ledger *ledger;
 	struct ledger_key *key;
+	const char *id;
 
 	if (!may_end_a_life(entry) &&
 	    (!strstr(entry->body, "\"keyId\"") || !strstr(entry->body, "\"tokenSerial\"")))
@@ -201,16 +235,19 @@ static bool take_entry(void *context, const struct journal_entry *entry, struct 
 	if (!json_parse(entry->body, strlen(entry->body), "a journal entry", &body, err))
 		return muster_error_prefix(err, "reading entry %lld of the journal",
 					   (long long)entry->seq);
-	if (life_ends(entry, body))
+	if (life_ends(entry, body)) {
 		end_life(reading->ledger, entry->registration_id);
+		end_life(reading->ledger->elsewhere, entry->registration_id);
+	}
 	id = json_text(body, "keyId");
-	serial = json_text(body, "tokenSerial");
-	if (!id || !serial || strcmp(serial, reading->token->serial) != 0)
+	if (!id || !json_text(body, "tokenSerial"))
 		return true;
-	key = take(reading->ledger, id);
-	if (key && !token_is_of_entry(reading->token, body))
-		key->is_elsewhere = true;
-	if (!key || !set_text(&key->primary, json_text(body, "secondaryOf")) ||
+	ledger = ledger_of(reading, id, body);
+	if (!ledger)
+		return true;
+	key = take(ledger, id);
+	if (!key || !set_place(reading, key, entry, body) ||
+	    !set_text(&key->primary, json_text(body, "secondaryOf")) ||
 	    !(entry->kind == JOURNAL_INTENT ? take_intent(key, entry, body)
 					    : take_outcome(key, body)))
 		return muster_fail_memory(err);
@@ -264,12 +301,15 @@ static void follow_primaries(struct ledger *ledger)
 	}
 }
 
-/* Only the entry that announces a key has the token's label in any journal. */
-static void drop_those_elsewhere(struct ledger *ledger)
-{
-	size_t kept = 0;
+/* -- Other tokens --------------------------------------------------------------------------------------------------- */
 
-	for (size_t i = 0; i < ledger->count; i++) {
+/* Keys of a token of the same serial go to those of the same label. */
+static bool part_those_elsewhere(struct ledger *ledger)
+{
+	size_t kept = 0, all = ledger->count;
+	bool good = true;
+
+	for (size_t i = 0; i < all; i++) {
 		struct ledger_key *key = ledger->keys[i];
 
 		if (!key->is_elsewhere) {
@@ -277,9 +317,48 @@ static void drop_those_elsewhere(struct ledger *ledger)
 			continue;
 		}
 		tdelete(key, &ledger->by_id, compare);
-		key_free(key);
+		if (good && !ledger_find(ledger->elsewhere, key->id))
+			good = keep(ledger->elsewhere, key);
+		else
+			key_free(key);
 	}
 	ledger->count = kept;
+	return good;
+}
+
+static struct ledger_other *other_of(struct ledger *ledger, const struct ledger_key *key)
+{
+	struct ledger_other *others;
+
+	for (size_t i = 0; i < ledger->other_count; i++)
+		if (strcmp(ledger->others[i].label, key->token) == 0 &&
+		    strcmp(ledger->others[i].serial, key->serial) == 0)
+			return &ledger->others[i];
+	others = reallocarray(ledger->others, ledger->other_count + 1, sizeof(*others));
+	if (!others)
+		return NULL;
+	ledger->others = others;
+	others[ledger->other_count] =
+		(struct ledger_other){ .label = key->token, .serial = key->serial };
+	return &others[ledger->other_count++];
+}
+
+static bool count_others(struct ledger *ledger)
+{
+	for (size_t i = 0; i < ledger->elsewhere->count; i++) {
+		const struct ledger_key *key = ledger->elsewhere->keys[i];
+		struct ledger_other *other;
+
+		if (key->state != LEDGER_MADE || key->is_over || !key->token)
+			continue;
+		other = other_of(ledger, key);
+		if (!other)
+			return false;
+		other->keys++;
+		if (key->last > other->last)
+			other->last = key->last;
+	}
+	return true;
 }
 
 bool ledger_read(struct journal *journal, const struct token_facts *token,
@@ -287,9 +366,13 @@ bool ledger_read(struct journal *journal, const struct token_facts *token,
 {
 	struct reading reading = { .ledger = ret_ledger, .token = token };
 
+	ret_ledger->elsewhere = calloc(1, sizeof(*ret_ledger->elsewhere));
+	if (!ret_ledger->elsewhere)
+		return muster_fail_memory(err);
 	if (!journal_entries_all(journal, NULL, take_entry, &reading, err))
 		return false;
-	drop_those_elsewhere(ret_ledger);
+	if (!part_those_elsewhere(ret_ledger) || !count_others(ret_ledger))
+		return muster_fail_memory(err);
 	if (!read_rows(journal, ret_ledger, err))
 		return false;
 	follow_primaries(ret_ledger);

@@ -24,6 +24,8 @@ struct ledger_key {
 	bool is_of_device;         /* made when that was provisioned, and not for a name alone */
 	bool is_over;              /* that life of the device has ended */
 	bool is_elsewhere;         /* in another token of the same serial */
+	char *token, *serial;      /* that one's; NULL: in this one */
+	int64_t last;              /* entry that tells of it there */
 	bool is_pair, is_released; /* of a device that was released its certificate is stored too */
 	char *attributes;          /* "local=true ..." when it was made; NULL: not known */
 	char *check_value;         /* a master's; NULL: not known */
@@ -35,10 +37,21 @@ struct ledger_key {
 	bool is_finished_since; /* it has a certificate there that the journal does not know */
 };
 
+/* A token of which the journal says that it has this one's label and another serial, or the other way round. */
+struct ledger_other {
+	char *label, *serial; /* borrowed from one of its keys */
+	size_t keys;          /* that were made there and whose life has not ended */
+	int64_t last;         /* entry */
+};
+
 struct ledger {
 	struct ledger_key **keys; /* in the order in which they were announced */
 	size_t count;
-	void *by_id; /* tsearch's tree over the same */
+	void *by_id;              /* tsearch's tree over the same */
+	int64_t first;            /* entry of this token; 0: none */
+	struct ledger *elsewhere; /* keys of such other tokens; NULL: not read */
+	struct ledger_other *others;
+	size_t other_count;
 };
 
 /* Reads the whole journal, page by page. */

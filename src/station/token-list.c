@@ -2,6 +2,7 @@
 #include "muster/station-token.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 #include "module.h"
 #include "muster/json.h"
@@ -36,6 +37,26 @@ static bool add_token(struct worker *worker, const struct station_module *module
 	if (!object || !cJSON_AddItemToArray(tokens, object))
 		return muster_fail_memory(err);
 	return visit_describe(module, &token, object, err);
+}
+
+bool visit_has_token(struct visit *visit, const char *label, const char *serial, bool *ret_has,
+		     struct muster_error *err)
+{
+	uint64_t count = 1;
+
+	*ret_has = false;
+	for (uint64_t i = 0; i < count && !*ret_has; i++) {
+		CLEANUP(worker_message_done) struct worker_message reply = { 0 };
+		CLEANUP(token_facts_done) struct token_facts token = { 0 };
+
+		if (!look(visit->worker, &visit->module, i, &reply, err) ||
+		    !token_facts_take(&token, &reply, err))
+			return false;
+		count = worker_u64(&reply, FIELD_COUNT);
+		*ret_has = i < count && strcmp(token.label, label) == 0 &&
+			   strcmp(token.serial, serial) == 0;
+	}
+	return true;
 }
 
 /* *ret_count tokens were added, also when it fails. */

@@ -32,6 +32,9 @@ void visit_done(struct visit *visit);
  * or an answer one with "error" (token-list.c). */
 bool token_list_configured(cJSON *tokens, struct muster_error *err) MUST_CHECK;
 
+/* Whether the module has the token of that label and serial, in whatever slot. */
+bool visit_has_token(struct visit *visit, const char *label, const char *serial, bool *ret_has,
+		     struct muster_error *err) MUST_CHECK;
 /* Adds an object for each of the token's objects: "kind", "label", "id", "keyType", "attributes", "publicSha256",
  * "certificateSha256", "note". */
 bool visit_objects(struct visit *visit, cJSON *array, struct muster_error *err) MUST_CHECK;

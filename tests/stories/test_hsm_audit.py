@@ -1,12 +1,14 @@
 """A token held against the journal: what is there and not written down, what is written down and not there, and what changed."""
 import json
+import shutil
 import sqlite3
 
 import pytest
 
 from lib.custodian import Custodian
 from lib.killer import killer
-from lib.paths import RELEASE
+from lib.paths import RELEASE, SOFTHSM_MODULE
+from lib.software_token import write_secret
 
 
 @pytest.fixture
@@ -255,6 +257,83 @@ def test_a_destroyed_key_that_is_back(tmp_path, token):
     assert custodian.muster("key", "generate-master", "--label", "next").status == 0
     token.module.restore(saved)
     assert findings(custodian) == {("object-destroyed-before", "cut"), ("key-missing", "next")}
+
+
+SO_PIN = "so-246810"
+
+
+def initialise(custodian, label, *arguments):
+    """A token of that label, with the PINs of the stories' tokens; another one is wiped for it."""
+    so_pin = write_secret(custodian.home / "so", SO_PIN)
+    where = custodian.token.uri if arguments else f"pkcs11:?module-path={SOFTHSM_MODULE}"
+    done = custodian.look("hsm", "init", where, "--label", label, "--so-pin-file", so_pin, "--pin-file", custodian.token.pin_file, *arguments)
+    assert done.status == 0, done
+    return done.json["serial"]
+
+
+def other_tokens(custodian, label=None):
+    """What an audit of the token of that label says of others: which label, and what."""
+    uri = custodian.token.uri_by_label().replace(custodian.token.label, label or custodian.token.label, 1)
+    done = custodian.look("hsm", "audit", uri, "--journal", custodian.journal)
+    rows = [row for row in done.json["findings"] if row["finding"] == "token-otherwise"]
+    assert (done.status == 8) == bool(done.json["findings"]), done
+    return [(row["label"], row["detail"]) for row in rows], len(done.json["findings"])
+
+
+@pytest.fixture
+def desk(tmp_path, token):
+    """A token with all kinds of keys, of a serial number that a wipe keeps."""
+    desk = Custodian(tmp_path / "home", token)
+    list(fill(desk))
+    return desk
+
+
+def test_a_token_that_was_wiped_under_another_label(desk):
+    assert initialise(desk, "line-9", "--yes", desk.token.label) == desk.token.serial
+    (found,), count = other_tokens(desk, "line-9")
+    assert found[0] == desk.token.label and "4 keys" in found[1] and desk.token.serial in found[1] and count == 1
+
+
+def test_a_token_that_was_exchanged_for_another_of_its_label(desk):
+    was = desk.token.serial
+    shutil.rmtree(desk.token.module.store)
+    desk.token.module.store.mkdir()
+    assert initialise(desk, desk.token.label) != was
+    (found,), count = other_tokens(desk)
+    assert found[0] == desk.token.label and "4 keys" in found[1] and was in found[1] and count == 1
+    made = desk.look("key", "generate-master", "--label", "later", "--token", desk.token.uri_by_label(), "--journal", desk.journal)
+    assert made.status == 0, made
+    assert other_tokens(desk) == ([found], 1)
+
+
+def test_another_token_of_the_label_that_is_in_reach_is_no_finding(desk, tokens):
+    """Two tokens of one label, each with a key of its own."""
+    saved = desk.token.module.save()
+    shutil.rmtree(desk.token.module.store)
+    desk.token.module.store.mkdir()
+    initialise(desk, desk.token.label)
+    assert len(other_tokens(desk)[0]) == 1
+    for path in saved.iterdir():
+        shutil.copytree(path, desk.token.module.store / path.name)
+    new, = {token["serial"] for token in desk.look("hsm", "list", "--module", SOFTHSM_MODULE).json if token["label"] == desk.token.label} - {
+        desk.token.serial}
+    done = desk.look("hsm", "audit", desk.token.uri.replace(desk.token.serial, new), "--journal", desk.journal)
+    assert (done.status, done.json["findings"]) == (0, []), done
+    assert audit(desk).status == 0
+
+
+def test_two_tokens_of_a_label_that_were_used_by_turns_are_two(desk):
+    first = desk.token.module.save("first")
+    shutil.rmtree(desk.token.module.store)
+    desk.token.module.store.mkdir()
+    initialise(desk, desk.token.label)
+    made = desk.look("key", "generate-master", "--label", "a", "--token", desk.token.uri_by_label(), "--journal", desk.journal)
+    assert made.status == 0, made
+    second = desk.token.module.save("second")
+    desk.token.module.restore(first)
+    assert desk.muster("key", "generate-master", "--label", "b").status == 0
+    desk.token.module.restore(second)
+    assert other_tokens(desk) == ([], 0)
 
 
 def test_people_get_a_table_and_a_sentence(custodian):
