@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "guard.h"
 #include "muster/encoding.h"
 #include "muster/json.h"
 #include "repeat.h"
@@ -72,6 +73,7 @@ static bool find(struct custody *custody, const char *uri, struct custody_key *k
 	if (!copy(&key->type, worker_text(&reply, FIELD_KEY_TYPE)) ||
 	    !copy(&key->attributes, worker_text(&reply, FIELD_ATTRIBUTES)))
 		return muster_fail_memory(err);
+	guard_warn("private", uri, key->attributes);
 	return bytes_copy(&key->id, id->data, id->size, err) &&
 	       bytes_copy(&key->spki, spki->data, spki->size, err);
 }

@@ -150,7 +150,8 @@ static bool find_key(const struct station_material *material, struct device_iden
 			"--key pkcs11:...");
 	if (is_uri(material->key)) {
 		bytes_done(&identity->id);
-		if (!token_key_find(worker, material->key, &identity->id, &identity->spki, err))
+		if (!token_key_find(worker, material->key, &identity->id, &identity->spki, NULL,
+				    err))
 			return false;
 	} else if (!token_key_of_id(worker, &identity->id, &identity->spki, err)) {
 		return false;

@@ -4,6 +4,7 @@
 
 #include "brake.h"
 #include "custody.h"
+#include "guard.h"
 #include "muster/clock.h"
 #include "muster/file.h"
 #include "muster/json.h"
@@ -78,11 +79,16 @@ bool issuer_read_certificate(struct run *run, struct muster_error *err)
 static bool open_key(struct job *job, struct issuer *issuer, struct muster_error *err)
 {
 	const struct profile *profile = &job->run->profile;
+	CLEANUP(freep) char *attributes = NULL;
 	struct worker *worker;
 
 	if (!choose_worker(job, &worker, err) ||
-	    !token_key_find(worker, profile->x509.issuer_key, &issuer->id, &issuer->spki, err))
+	    !token_key_find(worker, profile->x509.issuer_key, &issuer->id, &issuer->spki,
+			    &attributes, err))
 		return false;
+	if (!job->run->issuer_was_seen)
+		guard_warn("private", profile->x509.issuer_key, attributes);
+	job->run->issuer_was_seen = true;
 	if (!pki_certificate_has_key(issuer->certificate, &issuer->spki))
 		return muster_fail(err, CAUSE_CERTIFICATE_INVALID,
 				   "the issuer's certificate '%s' is not for the issuer's key",

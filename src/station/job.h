@@ -110,6 +110,7 @@ struct run {
 	struct bytes issuer_file;       /* as it was approved; NULL: not looked at */
 	X509 *issuer_certificate;       /* or NULL */
 	bool issuer_is_proven;          /* its key was found, and is that of its certificate */
+	bool issuer_was_seen;           /* how well its key is kept was looked at */
 	bool masters_are_known;         /* those in tokens were looked at */
 	struct tpm_terms tpm_terms;
 	struct worker_deadlines tpm_deadlines;

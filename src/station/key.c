@@ -17,7 +17,7 @@ static bool open_key(struct station_key *key, const char *uri, struct muster_err
 	const struct station_custody request = { 0 };
 
 	if (!custody_open(&key->custody, &request, uri, CUSTODY_LOOKS, err) ||
-	    !token_key_find(key->custody.hsm, uri, &key->id, &key->spki, err))
+	    !token_key_find(key->custody.hsm, uri, &key->id, &key->spki, NULL, err))
 		return false;
 	token_signer_init(&key->signer, key->custody.hsm, &key->id, &key->spki);
 	return pki_key_from_signer(&key->signer.signer, &key->key, err);

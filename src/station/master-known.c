@@ -1,9 +1,10 @@
-/* A master of a token before it is used: whether it is the one that the journal knows by its name. */
+/* A master of a token before it is used: how well it is kept, and whether it is the one that the journal knows by its name. */
 #include "master.h"
 
 #include <stdio.h>
 #include <string.h>
 
+#include "guard.h"
 #include "muster/json.h"
 
 /* Masters of that label and of that ID, as the journal has them last. */
@@ -94,6 +95,7 @@ bool master_look(struct worker *worker, const struct token_facts *token, const c
 	worker_add_text(&request, FIELD_KEY_URI, uri);
 	if (!worker_call(worker, &request, &reply, err))
 		return muster_error_prefix(err, "looking at the token's master key");
+	guard_warn("master", uri, worker_text(&reply, FIELD_ATTRIBUTES));
 	id = worker_bytes(&reply, FIELD_KEY_ID);
 	if (!journal || !id || id->size == 0 || id->size > 64)
 		return true;

@@ -249,6 +249,8 @@ bool station_master_check_value(const struct station_check_value *request, cJSON
 		return false;
 	if (!result)
 		return muster_fail_memory(err);
+	if (master.uri && !master_look(custody.hsm, &custody.token, master.uri, NULL, err))
+		return false;
 	if (!add_check_value(&master, result, err))
 		return false;
 	*ret_result = TAKE_PTR(result);

@@ -40,8 +40,8 @@ bool master_compare(const struct secret *master, const char *what, const char *c
 bool master_check_value_of(struct worker *worker, const struct bytes *id,
 			   char ret_hex[MASTER_CHECK_VALUE_SIZE], struct muster_error *err)
 	MUST_CHECK;
-/* Before a token's master is used: refuses one whose check value is not what the journal (NULL: there is none) has for that label or
- * that ID: CAUSE_MASTER_CHANGED. */
+/* Before a token's master is used: warns where it could leave the token, and refuses one whose check value is not what the journal
+ * (NULL: there is none) has for that label or that ID: CAUSE_MASTER_CHANGED. */
 bool master_look(struct worker *worker, const struct token_facts *token, const char *uri,
 		 struct journal *journal, struct muster_error *err) MUST_CHECK;
 /* HMAC-SHA256 over each of up to MASTER_BATCH texts, 32 bytes each: begun on one of the custody's lines, so that all of

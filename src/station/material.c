@@ -223,7 +223,7 @@ static bool derive_in_token(const char *uri, const struct station_token *token,
 
 	if ((is_new && !custody_peek_journal(&request, &journal, err)) ||
 	    !custody_open(&custody, &request, uri, CUSTODY_LOOKS, err) ||
-	    (is_new && !master_look(custody.hsm, &custody.token, uri, journal, err)))
+	    !master_look(custody.hsm, &custody.token, uri, journal, err))
 		return false;
 	token_master_init(&master, custody.hsm, uri);
 	return derive(&master.key, registration_id, ret_base64, err);

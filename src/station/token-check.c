@@ -4,8 +4,10 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "guard.h"
 #include "muster/json.h"
 #include "muster/profile.h"
+#include "token.h"
 #include "visit.h"
 
 enum { TRIAL_MS = 300 };
@@ -148,6 +150,42 @@ static bool try_need(struct check *check, const struct need *need, struct muster
 	return true;
 }
 
+/* -- Keys that are there already -------------------------------------------------------------------------------------- */
+
+/* One that is not found is the business of who uses it; one in another token is not this one's. */
+static bool look_at_key(struct check *check, const char *kind, enum worker_verb verb,
+			const char *uri, struct muster_error *err)
+{
+	CLEANUP(worker_message_done) struct worker_message request = { 0 }, reply = { 0 };
+	struct muster_error failure;
+	bool is_elsewhere;
+
+	if (!uri || check->over.code != MUSTER_OK)
+		return true;
+	if (!token_is_elsewhere(&check->visit.token, &check->visit.module, uri, &is_elsewhere, err))
+		return false;
+	if (is_elsewhere)
+		return true;
+	worker_request_init(&request, verb);
+	worker_add_text(&request, FIELD_KEY_URI, uri);
+	if (worker_call(check->visit.worker, &request, &reply, &failure))
+		guard_warn(kind, uri, worker_text(&reply, FIELD_ATTRIBUTES));
+	return true;
+}
+
+static bool look_at_keys(struct check *check, struct muster_error *err)
+{
+	const struct profile *profile = check->profile;
+
+	if (!profile)
+		return true;
+	return look_at_key(check, "master", WORKER_HSM_MASTER_FIND, profile->master.primary.uri,
+			   err) &&
+	       look_at_key(check, "master", WORKER_HSM_MASTER_FIND, profile->master.secondary.uri,
+			   err) &&
+	       look_at_key(check, "private", WORKER_HSM_KEY_FIND, profile->x509.issuer_key, err);
+}
+
 /* -- All of it ------------------------------------------------------------------------------------------------------ */
 
 static bool load(const char *path, struct profile *profile, struct profile_report *report,
@@ -177,6 +215,8 @@ static bool run(struct check *check, const char *token_uri,
 	for (size_t i = 0; i < ARRAY_SIZE(needs); i++)
 		if (!try_need(check, &needs[i], err))
 			return false;
+	if (!look_at_keys(check, err))
+		return false;
 	return json_add_int64(document, "unmet", (int64_t)check->unmet) || muster_fail_memory(err);
 }
 

@@ -260,7 +260,7 @@ bool token_certificate_find(struct worker *worker, const char *uri, const struct
 }
 
 bool token_key_find(struct worker *worker, const char *uri, struct bytes *ret_id,
-		    struct bytes *ret_spki, struct muster_error *err)
+		    struct bytes *ret_spki, char **ret_attributes, struct muster_error *err)
 {
 	CLEANUP(worker_message_done) struct worker_message request = { 0 }, reply = { 0 };
 	const struct bytes *id, *spki;
@@ -272,6 +272,9 @@ bool token_key_find(struct worker *worker, const char *uri, struct bytes *ret_id
 	if (worker_u64(&reply, FIELD_FOUND) == 0)
 		return muster_fail(err, CAUSE_KEY_NOT_FOUND, "the token has no key '%s'",
 				   PRINTABLE(uri));
+	if (ret_attributes &&
+	    !copy_text(ret_attributes, worker_text(&reply, FIELD_ATTRIBUTES), err))
+		return false;
 	id = worker_bytes(&reply, FIELD_KEY_ID);
 	spki = worker_bytes(&reply, FIELD_PUBLIC);
 	return bytes_copy(ret_id, id->data, id->size, err) &&

@@ -85,9 +85,10 @@ struct token_master {
 };
 void token_master_init(struct token_master *master, struct worker *worker, const char *uri);
 
-/* One private key by URI: its CKA_ID and SPKI. CAUSE_KEY_NOT_FOUND when there is none. Blocks up to 30 s. */
+/* One private key by URI: its CKA_ID, SPKI and (NULL: not asked for) attributes in words. CAUSE_KEY_NOT_FOUND when there is none. Blocks up to 30 s. */
 bool token_key_find(struct worker *worker, const char *uri, struct bytes *ret_id,
-		    struct bytes *ret_spki, struct muster_error *err) MUST_CHECK;
+		    struct bytes *ret_spki, char **ret_attributes, struct muster_error *err)
+	MUST_CHECK;
 /* The SPKI of the one private key of that CKA_ID. */
 bool token_key_of_id(struct worker *worker, const struct bytes *id, struct bytes *ret_spki,
 		     struct muster_error *err) MUST_CHECK;
