@@ -20,6 +20,7 @@
 #define HSM_ID_MAX 64
 #define HSM_PIN_MAX 255
 #define HSM_KEYS_MAX 31
+#define HSM_KEY_NAMES_MAX 49152
 
 struct hsm;
 
@@ -102,8 +103,8 @@ struct hsm_mechanism {
 /* The mechanism of that index in a table of those that matter; *ret_count is the table's size. */
 bool hsm_mechanism_look(struct hsm *hsm, size_t index, struct hsm_mechanism *ret_mechanism,
 			size_t *ret_count, struct muster_error *err) MUST_CHECK;
-/* Finds all objects that the token shows (without a login the public ones) for hsm_object_look; more than 65536 are an
- * error. */
+/* Finds all objects that the token shows (without a login the public ones) for hsm_object_look; more than a million are
+ * an error. */
 bool hsm_objects_collect(struct hsm *hsm, size_t *ret_count, struct muster_error *err) MUST_CHECK;
 
 /* -- Keys -------------------------------------------------------------------------------------------------- */
@@ -169,6 +170,11 @@ bool hsm_certificate_find(struct hsm *hsm, const char *uri, const struct bytes *
 /* Stores the certificate beside its key, whose public half it must carry. The same one again is fine. */
 bool hsm_certificate_store(struct hsm *hsm, const struct hsm_id *id, const char *label,
 			   const struct bytes *der, struct muster_error *err) MUST_CHECK;
+
+/* Appends to `names`, of HSM_KEY_NAMES_MAX, the private keys from *index on, as FIELD_KEY_NAMES has them, and moves *index to
+ * where to go on; from 0 on they are looked for anew. *ret_count is how many there are. */
+bool hsm_key_names(struct hsm *hsm, size_t *index, struct text *names, size_t *ret_count,
+		   struct muster_error *err) MUST_CHECK;
 
 #define HSM_LABEL_SIZE 257
 

@@ -283,6 +283,20 @@ HANDLER(handle_keys)
 	return true;
 }
 
+HANDLER(handle_key_names)
+{
+	CLEANUP(text_done) struct text names = TEXT_MAX(HSM_KEY_NAMES_MAX);
+	size_t index = worker_u64(request, FIELD_INDEX), count;
+
+	if (!hsm_key_names(context, &index, &names, &count, err))
+		return false;
+	worker_add_u64(reply, FIELD_COUNT, count);
+	worker_add_u64(reply, FIELD_INDEX, index);
+	if (names.length > 0)
+		worker_add_bytes(reply, FIELD_KEY_NAMES, names.data, names.length);
+	return true;
+}
+
 HANDLER(handle_sign)
 {
 	uint8_t signature[SIGNER_SIGNATURE_MAX];
@@ -479,6 +493,7 @@ const struct worker_handler hsm_own_handlers[] = {
 	{ WORKER_HSM_TRIAL, handle_trial },
 	{ WORKER_HSM_INIT_LOOK, handle_init_look },
 	{ WORKER_HSM_OBJECT_PROVE, handle_object_prove },
+	{ WORKER_HSM_KEY_NAMES, handle_key_names },
 };
 const size_t hsm_own_handler_count = ARRAY_SIZE(hsm_own_handlers);
 

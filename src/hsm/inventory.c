@@ -7,7 +7,7 @@
 
 #include "hsm-internal.h"
 
-#define OBJECTS_MAX 65536
+#define OBJECTS_MAX (1024 * 1024)
 #define LABEL_MAX 256
 
 /* -- Mechanisms ---------------------------------------------------------------------------------------------- */
@@ -92,21 +92,27 @@ static const struct {
 	{ CKO_DATA, "data", false, false },
 };
 
-bool hsm_objects_collect(struct hsm *hsm, size_t *ret_count, struct muster_error *err)
+static bool collect(struct hsm *hsm, const CK_ATTRIBUTE *template, size_t template_count,
+		    struct muster_error *err)
 {
-	if (!hsm_require_token(hsm, err))
-		return false;
 	if (!hsm->objects)
 		hsm->objects = calloc(OBJECTS_MAX, sizeof(*hsm->objects));
 	if (!hsm->objects)
 		return muster_fail_memory(err);
 	hsm->object_count = 0;
-	if (!hsm_objects_find(hsm, NULL, 0, hsm->objects, OBJECTS_MAX, &hsm->object_count, err))
+	if (!hsm_objects_find(hsm, template, template_count, hsm->objects, OBJECTS_MAX,
+			      &hsm->object_count, err))
 		return false;
-	if (hsm->object_count == OBJECTS_MAX)
-		return muster_fail(err, CAUSE_HSM_UNSUPPORTED,
-				   "token '%s' has more than %d objects, too many to look at",
-				   HSM_LABEL(&hsm->token), OBJECTS_MAX - 1);
+	return hsm->object_count < OBJECTS_MAX ||
+	       muster_fail(err, CAUSE_HSM_UNSUPPORTED,
+			   "token '%s' has more than %d objects, too many to look at",
+			   HSM_LABEL(&hsm->token), OBJECTS_MAX - 1);
+}
+
+bool hsm_objects_collect(struct hsm *hsm, size_t *ret_count, struct muster_error *err)
+{
+	if (!hsm_require_token(hsm, err) || !collect(hsm, NULL, 0, err))
+		return false;
 	*ret_count = hsm->object_count;
 	return true;
 }
@@ -272,4 +278,50 @@ bool hsm_object_prove(struct hsm *hsm, size_t index, const struct bytes *spki,
 	}
 	snprintf(note, MUSTER_ERROR_MESSAGE_SIZE, "%s", failure.message);
 	return judge(&failure, ret_proof, err);
+}
+
+/* -- Names of keys --------------------------------------------------------------------------------------------------- */
+
+enum { ANY_LABEL_MAX = 65536, NAMED_LABEL_MAX = 255, NAMES_AT_ONCE = 100 };
+#define NAME_MAX_SIZE (2 + HSM_ID_MAX + NAMED_LABEL_MAX)
+
+/* A label that no key of ours could have is as none. */
+static bool name_add(struct hsm *hsm, CK_OBJECT_HANDLE handle, struct text *names,
+		     struct muster_error *err)
+{
+	CLEANUP(bytes_done) struct bytes label = { 0 };
+	struct hsm_id id;
+	uint8_t sizes[2];
+
+	if (!hsm_attribute_bytes(hsm, handle, CKA_LABEL, ANY_LABEL_MAX, &label, err) ||
+	    !hsm_id_read(hsm, handle, &id, err))
+		return hsm_has_gone(err);
+	if (label.size > NAMED_LABEL_MAX)
+		label.size = 0;
+	sizes[0] = (uint8_t)id.size;
+	sizes[1] = (uint8_t)label.size;
+	text_add_bytes(names, sizes, sizeof(sizes));
+	text_add_bytes(names, id.data, id.size);
+	text_add_bytes(names, label.data, label.size);
+	return text_ok(names, err);
+}
+
+bool hsm_key_names(struct hsm *hsm, size_t *index, struct text *names, size_t *ret_count,
+		   struct muster_error *err)
+{
+	CK_OBJECT_CLASS class = CKO_PRIVATE_KEY;
+	const CK_ATTRIBUTE template[] = { { CKA_CLASS, &class, sizeof(class) } };
+	size_t stop;
+
+	if (!hsm_require_login(hsm, err) || (*index == 0 && !collect(hsm, template, 1, err)))
+		return false;
+	if (*index > hsm->object_count)
+		return muster_fail(err, CAUSE_WORKER_PROTOCOL, "no key has the index %zu", *index);
+	stop = *index + NAMES_AT_ONCE < hsm->object_count ? *index + NAMES_AT_ONCE
+							  : hsm->object_count;
+	for (; *index < stop && names->length + NAME_MAX_SIZE <= HSM_KEY_NAMES_MAX; ++*index)
+		if (!name_add(hsm, hsm->objects[*index], names, err))
+			return false;
+	*ret_count = hsm->object_count;
+	return true;
 }

@@ -51,8 +51,24 @@ static bool is_last_of_its_name(const struct earlier *earlier, size_t i)
 	       compare_names(unit, next->registration_id, next->is_secondary) != 0;
 }
 
-/* Keeps the newest of each device and kind, but for those that this production has put into a file (NULL: none). */
-static void reduce(struct earlier *earlier, const char *production)
+/* What the production of that record has put into its file. */
+static bool is_in_file(const struct earlier_unit *unit, const cJSON *produced)
+{
+	const cJSON *left_out;
+
+	if (strcmp(unit->production, json_text(produced, "production")) != 0)
+		return false;
+	cJSON_ArrayForEach(left_out, json_get(produced, "leftOut"))
+	{
+		if (cJSON_IsString(left_out) &&
+		    strcmp(left_out->valuestring, unit->registration_id) == 0)
+			return false;
+	}
+	return true;
+}
+
+/* Keeps the newest of each device and kind, but for those that this production has put into its file (NULL: none). */
+static void reduce(struct earlier *earlier, const cJSON *produced)
 {
 	size_t kept = 0;
 
@@ -61,8 +77,7 @@ static void reduce(struct earlier *earlier, const char *production)
 	for (size_t i = 0; i < earlier->count; i++) {
 		struct earlier_unit unit = earlier->units[i];
 
-		if (is_last_of_its_name(earlier, i) &&
-		    (!production || strcmp(unit.production, production) != 0))
+		if (is_last_of_its_name(earlier, i) && (!produced || !is_in_file(&unit, produced)))
 			earlier->units[kept++] = unit;
 		else
 			unit_done(&unit);
@@ -122,7 +137,6 @@ static bool look_at_entry(void *context, const struct journal_entry *entry,
 {
 	struct earlier *earlier = context;
 	CLEANUP(cJSON_freep) cJSON *body = NULL;
-	const char *production;
 
 	if (entry->kind != JOURNAL_OUTCOME || strcmp(entry->stage, "custody") != 0 ||
 	    !strstr(entry->body, "\"production\""))
@@ -131,12 +145,11 @@ static bool look_at_entry(void *context, const struct journal_entry *entry,
 		return false;
 	if (!check_unused(earlier, body, err))
 		return false;
-	production = json_text(body, "production");
-	if (!production || !token_is_of_entry(earlier->token, body))
+	if (!json_text(body, "production") || !token_is_of_entry(earlier->token, body))
 		return true;
 	if (json_get(body, "registrationId"))
 		return add(earlier, body, entry->seq, err);
-	reduce(earlier, production);
+	reduce(earlier, body);
 	return true;
 }
 

@@ -7,8 +7,6 @@
 #include "names.h"
 #include "produce.h"
 
-enum { SERIALS_FILE_MAX = 64 * 1024 * 1024 };
-
 void produced_name_done(struct produced_name *name)
 {
 	free(name->registration_id);
@@ -98,7 +96,7 @@ static bool add(struct serials *serials, char *text, size_t line, struct muster_
 	if (!items)
 		return muster_fail_memory(err);
 	serials->items = items;
-	items[serials->count++] = (struct serial){ text, line };
+	items[serials->count++] = (struct serial){ .text = text, .line = line };
 	return true;
 }
 

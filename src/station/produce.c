@@ -35,6 +35,7 @@ void production_done(struct production *production)
 	earlier_done(&production->earlier);
 	bytes_done(&production->id);
 	cJSON_Delete(production->approval);
+	cJSON_Delete(production->left_out);
 	serials_done(&production->serials);
 	profile_done(&production->profile);
 }
@@ -90,6 +91,7 @@ static bool write_device(struct production *production, const struct unit *unit,
 		return muster_fail_memory(err);
 	text_addf(&line, "%s\n", printed);
 	production->written++;
+	production->serials.items[production->ended / production->parts].is_written = true;
 	return text_ok(&line, err) &&
 	       file_sink_write(&production->sink, line.data, line.length, err);
 }
@@ -98,6 +100,20 @@ static bool is_given_up(const struct production *production, const struct unit *
 {
 	return unit->state == UNIT_FAILED ||
 	       (production_is_stopped(production) && unit->state <= UNIT_TO_MAKE);
+}
+
+/* What is recorded of it the next run takes over. */
+static bool leave_out(struct production *production, const struct unit *unit,
+		      struct muster_error *err)
+{
+	cJSON *id = cJSON_CreateString(unit->name.registration_id);
+
+	if (!production->left_out)
+		production->left_out = cJSON_CreateArray();
+	if (id && production->left_out && cJSON_AddItemToArray(production->left_out, id))
+		return true;
+	cJSON_Delete(id);
+	return muster_fail_memory(err);
 }
 
 /* In the order of the serials. One that failed, or was not begun because another had, makes no line. */
@@ -113,7 +129,8 @@ static bool end_units(struct production *production, struct muster_error *err)
 		}
 		if (recorded + given_up < production->parts)
 			break;
-		if (given_up == 0 && !write_device(production, units, err))
+		if (given_up == 0 ? !write_device(production, units, err)
+				  : recorded > 0 && !leave_out(production, units, err))
 			return false;
 		for (size_t i = 0; i < production->parts; i++)
 			unit_done(&units[i]);
@@ -165,6 +182,18 @@ static bool begin_second(struct production *production, struct unit *unit,
 		       : follow_adopted(production, unit, primary, err);
 }
 
+bool production_unit_name(const struct production *production, const char *serial,
+			  bool is_secondary, struct produced_name *ret_name,
+			  char terms[SHA256_HEX_SIZE], struct muster_error *err)
+{
+	const struct profile *profile = &production->profile;
+
+	return produced_name_make(profile, serial, ret_name, err) &&
+	       (!is_secondary || produced_name_second(ret_name, err)) &&
+	       produced_terms(profile, ret_name, is_secondary, production->issuer_certificate,
+			      terms, err);
+}
+
 static bool begin_unit(struct production *production, const char *serial, struct unit *unit,
 		       struct muster_error *err)
 {
@@ -172,10 +201,8 @@ static bool begin_unit(struct production *production, const char *serial, struct
 	const struct earlier_unit *made;
 
 	unit->has_own_key = !unit->is_secondary || profile->x509.own_secondary_key;
-	if (!produced_name_make(profile, serial, &unit->name, err) ||
-	    (unit->is_secondary && !produced_name_second(&unit->name, err)) ||
-	    !produced_terms(profile, &unit->name, unit->is_secondary,
-			    production->issuer_certificate, unit->terms, err))
+	if (!production_unit_name(production, serial, unit->is_secondary, &unit->name, unit->terms,
+				  err))
 		return false;
 	made = earlier_find(&production->earlier, unit->name.registration_id, unit->is_secondary,
 			    unit->terms);
@@ -346,7 +373,7 @@ static bool open_all(struct production *production, struct muster_error *err)
 			  CUSTODY_CHANGES, err) ||
 	    !earlier_read(&production->custody, json_text(production->approval, "plan"),
 			  &production->earlier, err) ||
-	    !custody_id_make(&production->id, err) ||
+	    !production_check_labels(production, err) || !custody_id_make(&production->id, err) ||
 	    !custody_join(&production->custody, sessions_of(production), err))
 		return false;
 	if (!open_issuer(production, err))
@@ -375,10 +402,53 @@ static bool record_file(struct production *production, struct muster_error *err)
 
 	if (!body || !json_add_text(body, "file", production->request->out) ||
 	    !json_add_int64(body, "devices", (int64_t)production->written) ||
+	    (production->left_out &&
+	     !json_add_item(body, "leftOut", cJSON_Duplicate(production->left_out, true))) ||
 	    (production->approval &&
 	     !json_add_item(body, "approval", cJSON_Duplicate(production->approval, true))))
 		return muster_fail_memory(err);
 	return custody_record(custody, JOURNAL_OUTCOME, TAKE_PTR(body), err);
+}
+
+/* What the next run is given. */
+static char *rest_of(const char *out)
+{
+	return text_format("%s.rest", out);
+}
+
+static bool write_rest(const struct production *production, const char *path,
+		       struct muster_error *err)
+{
+	const struct serials *serials = &production->serials;
+	CLEANUP(text_done) struct text rest = TEXT_MAX(SERIALS_FILE_MAX);
+
+	for (size_t i = 0; i < serials->count; i++)
+		if (!serials->items[i].is_written)
+			text_addf(&rest, "%s\n", serials->items[i].text);
+	return text_ok(&rest, err) && file_write(path, rest.data, rest.length, 0644, false, err);
+}
+
+/* The failure of the first device, and how to go on. Returns false. */
+static bool tell_failure(const struct production *production, struct muster_error *err)
+{
+	CLEANUP(freep) char *path = rest_of(production->request->out);
+	size_t written = production->written, count = production->serials.count;
+	struct muster_error unwritten;
+
+	*err = production->failure;
+	if (!path)
+		return muster_fail_memory(err);
+	if (written == 0)
+		return muster_error_prefix(err, "0 of %zu certificates are made", count);
+	if (!write_rest(production, path, &unwritten))
+		return muster_error_prefix(
+			err,
+			"%zu of %zu certificates are made, and the serials of the others could not be written (%s)",
+			written, count, unwritten.message);
+	return muster_error_prefix(
+		err,
+		"%zu of %zu certificates are made; the serials of the others are in '%s', to be run with another --out",
+		written, count, PRINTABLE(path));
 }
 
 /* What was made and recorded is in the file, also when a device failed. */
@@ -387,11 +457,16 @@ static bool finish(struct production *production, struct muster_error *err)
 	if (production->written > 0 &&
 	    (!file_sink_commit(&production->sink, err) || !record_file(production, err)))
 		return false;
-	if (!production_is_stopped(production))
-		return true;
-	*err = production->failure;
-	return muster_error_prefix(err, "%zu of %zu certificates are made", production->written,
-				   production->serials.count);
+	return !production_is_stopped(production) || tell_failure(production, err);
+}
+
+static bool check_output(const char *out, struct muster_error *err)
+{
+	CLEANUP(freep) char *rest = rest_of(out);
+
+	if (!rest)
+		return muster_fail_memory(err);
+	return file_check_absent(out, err) && file_check_absent(rest, err);
 }
 
 bool production_read(struct production *production, struct muster_error *err)
@@ -450,7 +525,7 @@ bool station_produce(const struct station_produce *request, cJSON **ret_result,
 	struct production production = { .request = request, .sink = FILE_SINK_NONE };
 
 	if (!production_read(&production, err) || !pass_approval(&production, err) ||
-	    !file_check_absent(request->out, err) || !read_issuer(&production, err) ||
+	    !check_output(request->out, err) || !read_issuer(&production, err) ||
 	    !open_all(&production, err) || !run(&production, err) || !finish(&production, err))
 		return false;
 	if (!result || !describe(&production, result))

@@ -28,10 +28,13 @@ bool produced_terms(const struct profile *profile, const struct produced_name *n
 		    bool is_secondary, const X509 *issuer, char terms[SHA256_HEX_SIZE],
 		    struct muster_error *err) MUST_CHECK;
 
+enum { SERIALS_FILE_MAX = 64 * 1024 * 1024 };
+
 /* Serials, one a line, each one good for the profile and none twice. */
 struct serial {
 	char *text;
 	size_t line;
+	bool is_written; /* its device is in the file */
 };
 struct serials {
 	char *text; /* owned; what the items point into */

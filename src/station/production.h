@@ -64,6 +64,7 @@ struct production {
 	size_t parts;                     /* units of a device, 1 or 2 */
 	size_t begun, ended;              /* units; always whole devices */
 	size_t written, adopted;
+	cJSON *left_out; /* registration IDs: a key of theirs is recorded, and they are not in the file */
 	struct muster_error failure; /* the first; nothing new is begun after it */
 };
 
@@ -86,6 +87,14 @@ void production_unit_failed(struct production *production, struct unit *unit,
 /* Gives the unit the key of the device's primary one, of which there is the public half, and says what is to be signed. */
 bool production_follow(const struct production *production, struct unit *unit,
 		       const struct bytes *key_id, EVP_PKEY *public_key, struct muster_error *err)
+	MUST_CHECK;
+
+/* What the device is called, and what its certificate depends on. */
+bool production_unit_name(const struct production *production, const char *serial,
+			  bool is_secondary, struct produced_name *ret_name,
+			  char terms[SHA256_HEX_SIZE], struct muster_error *err) MUST_CHECK;
+/* No private key of the token has the label of one that is going to be made: CAUSE_LABEL_OF_ANOTHER. Before the first is. */
+bool production_check_labels(const struct production *production, struct muster_error *err)
 	MUST_CHECK;
 
 /* CKA_ID of the key that signs for the unit: the issuer's, or its own. */

@@ -490,6 +490,15 @@ static void ask_list(void)
 		assert(count <= HSM_KEYS_MAX);
 }
 
+static void ask_names(void)
+{
+	CLEANUP(text_done) struct text names = TEXT_MAX(HSM_KEY_NAMES_MAX);
+	size_t index = 0, count;
+
+	if (hsm_key_names(hsm, &index, &names, &count, &err))
+		assert(index <= count);
+}
+
 static void ask_objects(void)
 {
 	size_t count;
@@ -541,8 +550,9 @@ static void ask_recover(void)
 }
 
 static void (*const questions[])(void) = {
-	ask_generate, ask_sign,   ask_find,    ask_find_by_uri, ask_list,    ask_objects,
-	ask_hmac,     ask_master, ask_destroy, ask_sweep,       ask_recover, ask_certificate,
+	ask_generate, ask_sign,        ask_find,   ask_find_by_uri, ask_list,
+	ask_objects,  ask_hmac,        ask_master, ask_destroy,     ask_sweep,
+	ask_recover,  ask_certificate, ask_names,
 };
 
 static void talk(void)

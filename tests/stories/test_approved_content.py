@@ -65,6 +65,7 @@ def test_what_was_approved_is_produced_once(ceremony, custodian):
     """Else who runs it keeps a second set of keys and certificates for himself, approved like the first."""
     asked = ["approval", "request", ceremony.file, "--profile", "cert.yaml", "--serials", "serials", "--key", ceremony.alice.key]
     for made in (2, 4):
+        (custodian.home / "cert.yaml").write_text(CERTIFICATES.replace("validDays: 50", f"validDays: 50, keyLabel: '{{registrationId}}-{made}'"))
         assert ceremony.station.muster(*asked).status == 0
         assert ceremony.grant(ceremony.carol).status == ceremony.grant(ceremony.dave).status == 0
         assert produce(custodian, "--approval", ceremony.file).status == 0
@@ -73,6 +74,18 @@ def test_what_was_approved_is_produced_once(ceremony, custodian):
         assert (again.status, again.cause) == (5, "E6172") and "out.jsonl" in again.error["detail"], again
         assert len(custodian.token.key_ids()) == made and not (custodian.home / "out.jsonl").exists()
         ceremony.file.unlink()
+
+
+def test_another_journal_gives_no_second_set_on_the_token(ceremony, custodian):
+    asked = ["approval", "request", ceremony.file, "--profile", "cert.yaml", "--serials", "serials", "--key", ceremony.alice.key]
+    assert ceremony.station.muster(*asked).status == 0
+    assert ceremony.grant(ceremony.carol).status == ceremony.grant(ceremony.dave).status == 0
+    assert produce(custodian, "--approval", ceremony.file).status == 0
+    (custodian.home / "out.jsonl").unlink()
+    custodian.journal = custodian.home / "other.db"
+    again = produce(custodian, "--approval", ceremony.file)
+    assert (again.status, again.cause) == (7, "E4317") and not (custodian.home / "out.jsonl").exists(), again
+    assert len(custodian.token.key_ids()) == 2
 
 
 def test_a_certificate_of_another_issuer_was_not_approved(ceremony, custodian):

@@ -201,6 +201,11 @@ def cut_late(custodian):
     wait_until(lambda: not worker_is_there(custodian), what="the end of the worker")
 
 
+def label_otherwise(custodian):
+    profile = custodian.home / "profile.yaml"
+    profile.write_text(profile.read_text().replace("  x509:\n", "  x509:\n    keyLabel: \"new-{registrationId}\"\n"))
+
+
 def test_a_run_that_was_killed_goes_on_where_it_was(custodian):
     """Each serial has one line and one key; what was recorded is taken over. Two requests make a certificate, and at most sixty
     are under way, so after so many requests some are recorded."""
@@ -217,6 +222,10 @@ def test_a_run_that_was_killed_goes_on_where_it_was(custodian):
     assert sound.status == 0, sound
     (custodian.home / "serials").write_text("a-0\nb-1\n")
     (custodian.home / "out.jsonl").unlink()
+    again = produce(custodian)
+    assert (again.status, again.cause) == (7, "E4317") and "'a-0'" in again.stderr, again
+    assert len(custodian.token.key_ids()) == 101
+    label_otherwise(custodian)
     assert produce(custodian).json["adopted"] == 0
     assert len(custodian.token.key_ids()) == 103
 
@@ -331,3 +340,71 @@ def test_a_device_that_the_journal_has_gets_no_second_key(hsm_station, token):
     assert retire(hsm_station, "hx-1").status == 0
     assert custodian.muster("cert", "produce", "--profile", profile, "--serials", "serials", "--out", "out.jsonl").status == 0
     assert len(token.key_ids()) == len(before) + 2
+
+
+# -- Each label once -------------------------------------------------------------------------------------------------
+
+
+def refused_for(custodian, labels, *arguments):
+    """Nothing is made, nothing is written, and who is refused is told which and how many. Returns what was said."""
+    before = custodian.token.key_ids()
+    done = produce(custodian, *arguments)
+    assert (done.status, done.cause) == (7, "E4317") and all(f"'{label}' (ID" in done.stderr for label in labels), done
+    assert custodian.token.key_ids() == before and not (custodian.home / "out.jsonl").exists()
+    return done.error["detail"]
+
+
+def test_who_has_a_key_and_a_certificate_gets_no_second_one(custodian):
+    prepare(custodian, [f"a-{number}" for number in range(5)], make_authority(custodian))
+    assert produce(custodian).status == 0
+    (custodian.home / "out.jsonl").rename(custodian.home / "first.jsonl")
+    said = refused_for(custodian, ["a-0", "a-1", "a-2"])
+    assert "5 of the 5 labels" in said and " and 2 more" in said, said
+    (custodian.home / "serials").write_text("b-0\nA-3\nb-1\n")
+    assert "1 of the 3 labels" in refused_for(custodian, ["a-3"])
+    (custodian.home / "serials").write_text("b-0\nb-1\n")
+    assert produce(custodian).status == 0
+    assert len(custodian.token.key_ids()) == 8
+
+
+def test_nor_by_another_journal(custodian):
+    prepare(custodian, ["a-1", "a-2"], make_authority(custodian))
+    assert produce(custodian).status == 0
+    (custodian.home / "out.jsonl").unlink()
+    custodian.journal = custodian.home / "other.db"
+    assert "2 of the 2 labels" in refused_for(custodian, ["a-1", "a-2"])
+
+
+def test_no_device_gets_the_label_of_the_authority(custodian):
+    authority = make_authority(custodian)
+    prepare(custodian, ["a-1", "LINE"], authority)
+    refused_for(custodian, ["line"])
+    (custodian.home / "serials").write_text("a-1\n")
+    assert produce(custodian).status == 0
+
+
+def test_a_secondary_key_has_a_label_of_its_own(custodian):
+    prepare(custodian, ["a-1"])
+    want_second(custodian, SECOND[1])
+    assert produce(custodian).status == 0
+    (custodian.home / "out.jsonl").unlink()
+    for kept in custodian.token.objects("privkey"):
+        if not kept.endswith("+secondary"):
+            custodian.token.pkcs11_tool("--delete-object", "--type", "privkey", "--label", kept)
+    assert "1 of the 2 labels" in refused_for(custodian, ["a-1+secondary"])
+
+
+def test_a_label_for_all_is_refused(custodian):
+    prepare(custodian, ["a-1", "a-2"])
+    profile = custodian.home / "profile.yaml"
+    profile.write_text(profile.read_text().replace("  x509:\n", "  x509:\n    keyLabel: device\n"))
+    done = produce(custodian)
+    assert (done.status, done.cause) == (7, "E4317") and custodian.token.key_ids() == [], done
+
+
+def test_labels_are_looked_at_among_many_keys(custodian):
+    """More than one answer of the token's can tell."""
+    prepare(custodian, [f"a-{number:04}" for number in range(110)])
+    assert produce(custodian).status == 0
+    (custodian.home / "out.jsonl").unlink()
+    assert "110 of the 110 labels" in refused_for(custodian, [])

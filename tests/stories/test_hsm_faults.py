@@ -396,3 +396,37 @@ def test_a_custodians_key_that_was_made_before_is_destroyed(shop):
     assert (second.status, second.cause) == (7, "E4314"), second
     assert "'two'" in second.stderr and first.json["keyId"] in second.stderr, second
     assert shop.token.objects("privkey") == ["one"]
+
+
+# -- A full token ---------------------------------------------------------------------------------------------------------
+
+@pytest.mark.parametrize("second", [{}, {"secondaryKey": "own"}], ids=["one key", "two keys"])
+def test_a_production_that_a_full_token_ended_is_made_whole(shop, second):
+    """Nobody gets two keys: the file has what was made, and another file the serials of the rest."""
+    begin(shop, "C_GenerateKeyPair=0x31@16")
+    shop.profile("hsm-x509", {"attestation": {"x509": {"token": None, **second}}}, "profile")
+    serials = [f"A-{number:02}" for number in range(20)]
+    (shop.home / "serials").write_text("".join(f"{serial}\n" for serial in serials))
+
+    def produce(serials, out):
+        return shop.muster("cert", "produce", "--profile", "profile.yaml", "--serials", serials, "--out", out, "--token", shop.uri,
+                           "--pin-file", shop.token.pin_file, "--journal", shop.home / "full.db", "-o", "json")
+
+    def made(out):
+        return [json.loads(line)["registrationId"] for line in (shop.home / out).read_text().splitlines()]
+
+    done = produce("serials", "first.jsonl")
+    assert done.cause == "E4107" and "first.jsonl.rest" in done.stderr, done
+    first, rest = made("first.jsonl"), (shop.home / "first.jsonl.rest").read_text().split()
+    assert f"{len(first)} of 20" in done.stderr and 0 < len(first) < 20
+    assert first + [serial.lower() for serial in rest] == [serial.lower() for serial in serials]
+    bend(shop, "none")
+    again = produce("serials", "again.jsonl")
+    assert (again.status, again.cause) == (7, "E4317") and not (shop.home / "again.jsonl").exists(), again
+    (shop.home / "again.jsonl").write_text("")
+    assert produce("first.jsonl.rest", "again.jsonl").cause == "E6101"
+    done = produce("first.jsonl.rest", "rest.jsonl")
+    assert done.status == 0 and made("rest.jsonl") == [serial.lower() for serial in rest], done
+    assert len(shop.token.key_ids()) == len(set(shop.token.objects("privkey"))) == 20 * (2 if second else 1)
+    for name in ("full.db", "first.jsonl", "first.jsonl.rest", "again.jsonl", "rest.jsonl"):
+        (shop.home / name).unlink()

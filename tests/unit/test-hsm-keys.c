@@ -300,6 +300,18 @@ static void refuses_what_a_key_cannot_sign(void **state)
 	must(destroy("scheme", &gone));
 }
 
+/* Both have an ID of 16 bytes and a label of 3. */
+static void assert_is_named(const struct bytes *names, const char *name)
+{
+	uint8_t wanted[2 + 16 + 3] = { 16, 3 };
+
+	id_of(wanted + 2, name);
+	memcpy(wanted + 18, name, 3);
+	assert_int_equal(names->size, 2 * sizeof(wanted));
+	assert_true(memcmp(names->data, wanted, sizeof(wanted)) == 0 ||
+		    memcmp(names->data + sizeof(wanted), wanted, sizeof(wanted)) == 0);
+}
+
 static void a_uri_finds_one_key_or_says_several(void **state)
 {
 	CLEANUP(worker_message_done)
@@ -332,6 +344,18 @@ static void a_uri_finds_one_key_or_says_several(void **state)
 	must(ask(&request, &keys));
 	assert_int_equal(worker_u64(&keys, FIELD_COUNT), 1);
 	assert_memory_equal(worker_bytes(&keys, FIELD_KEY_ID)->data, "one", 3);
+	worker_message_done(&keys);
+	worker_request_init(&request, WORKER_HSM_KEY_NAMES);
+	worker_add_u64(&request, FIELD_INDEX, 0);
+	must(ask(&request, &keys));
+	assert_int_equal(worker_u64(&keys, FIELD_COUNT), 2);
+	assert_int_equal(worker_u64(&keys, FIELD_INDEX), 2);
+	assert_is_named(worker_bytes(&keys, FIELD_KEY_NAMES), "one");
+	assert_is_named(worker_bytes(&keys, FIELD_KEY_NAMES), "two");
+	worker_message_done(&keys);
+	worker_request_init(&request, WORKER_HSM_KEY_NAMES);
+	worker_add_u64(&request, FIELD_INDEX, 3);
+	must_fail(ask(&request, &keys), CAUSE_WORKER_PROTOCOL);
 	must(destroy("one", &gone));
 	worker_message_done(&gone);
 	must(destroy("two", &gone));
