@@ -100,6 +100,125 @@ static bool read_files(struct issue *issue, const struct station_issue *request,
 				    issue->issuer_certificate, &issue->issuer, err);
 }
 
+/* -- Whose key it is ----------------------------------------------------------------------------------------------- */
+
+struct owner {
+	char *key_id; /* of the key that was made with that public half */
+	char *name;   /* the device that it is the key of; NULL: of none */
+};
+
+static void owner_done(struct owner *owner)
+{
+	free(owner->key_id);
+	free(owner->name);
+}
+
+static bool set(char **target, const char *value)
+{
+	free(*target);
+	*target = value ? strdup(value) : NULL;
+	return !value || *target;
+}
+
+/* A key that provision made is told of under its device's name. */
+static bool take_maker(void *context, const struct journal_entry *entry, struct muster_error *err)
+{
+	CLEANUP(cJSON_freep) cJSON *body = NULL;
+	struct owner *owner = context;
+	const char *name = entry->registration_id;
+
+	if (owner->key_id)
+		return true;
+	if (!json_parse(entry->body, strlen(entry->body), "a journal entry", &body, err))
+		return false;
+	return (set(&owner->key_id, json_text(body, "keyId")) &&
+		set(&owner->name, name && *name ? name : NULL)) ||
+	       muster_fail_memory(err);
+}
+
+/* One that cert produce made, with the certificate. */
+static bool take_produced(void *context, const struct journal_entry *entry,
+			  struct muster_error *err)
+{
+	CLEANUP(cJSON_freep) cJSON *body = NULL;
+	struct owner *owner = context;
+	const char *id;
+
+	if (entry->kind != JOURNAL_OUTCOME || !strstr(entry->body, owner->key_id))
+		return true;
+	if (!json_parse(entry->body, strlen(entry->body), "a journal entry", &body, err))
+		return false;
+	id = json_text(body, "madeKeyId");
+	return !id || strcmp(id, owner->key_id) != 0 ||
+	       set(&owner->name, json_text(body, "registrationId")) || muster_fail_memory(err);
+}
+
+static bool find_owner(struct journal *journal, const struct bytes *spki, struct owner *owner,
+		       struct muster_error *err)
+{
+	char digest[SHA256_HEX_SIZE];
+	int64_t seq;
+	size_t count;
+
+	sha256_hex(digest, spki->data, spki->size);
+	if (!journal_key_find(journal, digest, &seq, err))
+		return false;
+	if (seq == 0)
+		return true;
+	return journal_entries(journal, NULL, seq - 1, take_maker, owner, &count, err) &&
+	       (owner->name || !owner->key_id ||
+		journal_entries_all(journal, "", take_produced, owner, err));
+}
+
+/* The life of a device of the journal may have ended; of one that was produced nothing says so. */
+static bool is_living(struct journal *journal, const char *name, bool *ret_is,
+		      struct muster_error *err)
+{
+	CLEANUP(journal_device_done) struct journal_device device = { 0 };
+	bool is_known;
+
+	if (!journal_device_find(journal, JOURNAL_BY_REGISTRATION_ID, name, &device, &is_known,
+				 err))
+		return false;
+	*ret_is = !is_known || journal_state_is_live(device.state);
+	return true;
+}
+
+static bool check_owner(const struct issue *issue, struct journal *journal,
+			const struct bytes *spki, struct muster_error *err)
+{
+	CLEANUP(owner_done) struct owner owner = { 0 };
+	bool is_one;
+
+	if (!find_owner(journal, spki, &owner, err))
+		return false;
+	if (!owner.name || strcasecmp(owner.name, issue->common_name) == 0)
+		return true;
+	if (!is_living(journal, owner.name, &is_one, err))
+		return false;
+	return !is_one ||
+	       muster_fail(
+		       err, CAUSE_REQUEST_INVALID,
+		       "the request for '%s' has the key of device '%s', ID %s, which this journal knows; no certificate was made",
+		       PRINTABLE(issue->common_name), PRINTABLE(owner.name), owner.key_id);
+}
+
+/* One key under two names is two that nobody can tell apart; the authority's own would be in a device's hand. */
+static bool check_key(const struct issue *issue, struct journal *journal,
+		      const struct custody_key *issuer, struct muster_error *err)
+{
+	CLEANUP(bytes_done) struct bytes spki = { 0 };
+
+	if (!pki_public_key_der(X509_REQ_get0_pubkey(issue->request), &spki, err))
+		return false;
+	if (bytes_equal(&spki, &issuer->spki))
+		return muster_fail(
+			err, CAUSE_REQUEST_INVALID,
+			"the request for '%s' has the issuer's own key; no certificate was made",
+			PRINTABLE(issue->common_name));
+	return check_owner(issue, journal, &spki, err);
+}
+
 /* -- Issuing ------------------------------------------------------------------------------------------------------- */
 
 static bool sign(struct custody *custody, const struct issue *issue, const struct custody_key *key,
@@ -152,6 +271,7 @@ bool station_certificate_issue(const struct station_issue *request, cJSON **ret_
 	choice.uri = issue.issuer_key;
 	if (!custody_open(&custody, &request->custody, issue.issuer_key, CUSTODY_CHANGES, err) ||
 	    !custody_key_take(&custody, &choice, &key, err) ||
+	    !check_key(&issue, custody.journal, &key, err) ||
 	    !sign(&custody, &issue, &key, &certificate, err))
 		return false;
 	if (!result)

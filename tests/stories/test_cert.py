@@ -10,6 +10,7 @@ from emulator_client import Device, Service, x509
 from lib.custodian import Custodian, openssl
 from lib.killer import go_on, killer, was_killed
 from lib.paths import RELEASE
+from test_retire import retire
 
 KEY_TYPES = ["ec-p256", "ec-p384", "ec-p521", "ed25519", "rsa-2048"]
 NAME = "CN=dev-1,O=Example"
@@ -121,6 +122,56 @@ def accepted_everywhere(root, leaf, chain=()):
     done = subprocess.run(["certtool", "--verify", "--load-ca-certificate", root, "--verify-purpose", "1.3.6.1.5.5.7.3.2"],
                           input=together, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
     assert done.returncode == 0 and "Verified" in done.stdout, done
+
+
+def request_with(custodian, label, name):
+    """For a key that is in the token already."""
+    made = custodian.muster("cert", "request", "--key", f"pkcs11:object={label};type=private", "--subject", f"CN={name}", "--out",
+                            f"{name}.csr")
+    assert made.status == 0, made
+    return custodian.home / f"{name}.csr"
+
+
+def is_not_issued(custodian, csr, *words):
+    before = custodian.entries()
+    done = issue(custodian, csr, "--out", "no.pem")
+    assert (done.status, done.cause) == (2, "E4311") and all(word in done.stderr for word in words), done
+    assert custodian.entries() == before and not (custodian.home / "no.pem").exists()
+
+
+def test_the_authority_certifies_nobody_with_its_own_key(custodian):
+    make_authority(custodian)
+    is_not_issued(custodian, request_with(custodian, "line", "dev-1"), "'dev-1'", "the issuer's own key")
+
+
+def test_a_key_that_was_produced_for_a_device_is_for_no_other_one(custodian):
+    make_authority(custodian)
+    (custodian.home / "profile.yaml").write_text("profile: made\nattestation: {type: x509, x509: {validDays: 50}}\n"
+                                                 "registrationId: '{serial.lower}'\n")
+    (custodian.home / "serials").write_text("dev-1\n")
+    done = custodian.muster("cert", "produce", "--profile", "profile.yaml", "--serials", "serials", "--out", "out.jsonl")
+    assert done.status == 0, done
+    is_not_issued(custodian, request_with(custodian, "dev-1", "dev-2"), "'dev-2'", "the key of device 'dev-1'")
+    renewed = issue(custodian, request_with(custodian, "dev-1", "DEV-1"), "--out", "renewed.pem")
+    assert renewed.status == 0, renewed
+
+
+def test_a_key_of_a_living_device_is_for_no_other_one(hsm_station, token):
+    custodian = Custodian(hsm_station.home, token)
+    make_authority(custodian)
+    done = hsm_station.provision(hsm_station.profile("hsm-x509"), "HX-1", "--token", token.uri, "--pin-file", token.pin_file)
+    assert done.status == 0, done
+    csr = request_with(custodian, "hx-1", "hx-2")
+    is_not_issued(custodian, csr, "'hx-2'", "the key of device 'hx-1'")
+    assert retire(hsm_station, "hx-1").status == 0
+    assert issue(custodian, csr, "--out", "hx-2.pem").status == 0
+
+
+def test_a_key_that_was_made_for_a_request_gets_its_certificate(custodian):
+    make_authority(custodian)
+    made = custodian.muster("cert", "request", "--key-type", "ec-p256", "--label", "new", "--subject", "CN=dev-1", "--out", "dev-1.csr")
+    assert made.status == 0, made
+    assert issue(custodian, custodian.home / "dev-1.csr", "--out", "dev-1.pem").status == 0
 
 
 @pytest.mark.parametrize("key_type", KEY_TYPES)
