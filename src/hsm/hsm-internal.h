@@ -121,6 +121,9 @@ bool hsm_fail_ambiguous(struct muster_error *err, const struct seat *seats, size
 bool hsm_login_check(struct hsm *hsm, bool accept_low_count, CK_TOKEN_INFO *ret_token,
 		     struct muster_error *err) MUST_CHECK;
 
+/* Neither a byte order mark, nor a control character such as the end of a line: nobody's PIN has them. */
+bool hsm_pin_is_text(const struct secret *pin);
+
 /* -- uri.c ------------------------------------------------------------------------------------------------- */
 
 DEFINE_FREEP(p11_kit_uri_freep, P11KitUri *, p11_kit_uri_free)

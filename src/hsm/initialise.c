@@ -101,6 +101,10 @@ static bool check_new_pin(const struct seat *seat, const struct secret *pin, con
 
 	if (pin->size == 0)
 		return muster_fail(err, CAUSE_PIN_MISSING, "the new %s is empty", what);
+	if (!hsm_pin_is_text(pin))
+		return muster_fail(
+			err, CAUSE_SECRET_INVALID,
+			"the %s has several lines, a control character or a byte order mark", what);
 	if (most == 0 || most == CK_UNAVAILABLE_INFORMATION || least > most ||
 	    (pin->size >= least && pin->size <= most))
 		return true;

@@ -56,15 +56,30 @@ bool hsm_login_check(struct hsm *hsm, bool accept_low_count, CK_TOKEN_INFO *ret_
 	return check_flags(ret_token, accept_low_count, err);
 }
 
-/* A length that cannot be right would cost a try with some tokens. */
-static bool check_length(const CK_TOKEN_INFO *token, const struct secret *pin,
-			 struct muster_error *err)
+bool hsm_pin_is_text(const struct secret *pin)
+{
+	static const uint8_t mark[] = { 0xef, 0xbb, 0xbf };
+
+	for (size_t i = 0; i < pin->size; i++)
+		if (pin->data[i] < ' ' || pin->data[i] == 0x7f)
+			return false;
+	return pin->size < sizeof(mark) || memcmp(pin->data, mark, sizeof(mark)) != 0;
+}
+
+/* What cannot be right would cost a try. */
+static bool check_pin(const CK_TOKEN_INFO *token, const struct secret *pin,
+		      struct muster_error *err)
 {
 	CK_ULONG most = token->ulMaxPinLen;
 
 	if (pin->size == 0)
 		return muster_fail(err, CAUSE_PIN_MISSING, "the PIN for token '%s' is empty",
 				   HSM_LABEL(token));
+	if (!hsm_pin_is_text(pin))
+		return muster_fail(
+			err, CAUSE_SECRET_INVALID,
+			"the PIN for token '%s' has several lines, a control character or a byte order mark; no login was tried",
+			HSM_LABEL(token));
 	if (most == 0 || most == CK_UNAVAILABLE_INFORMATION || token->ulMinPinLen > most)
 		return true;
 	if (pin->size < token->ulMinPinLen || pin->size > most)
@@ -90,7 +105,7 @@ bool hsm_login(struct hsm *hsm, const struct secret *pin, bool accept_low_count,
 		return muster_fail(err, CAUSE_PIN_REMEMBERED,
 				   "token '%s' has refused a PIN from this run",
 				   HSM_LABEL(&hsm->token));
-	if (!hsm_login_check(hsm, accept_low_count, &token, err) || !check_length(&token, pin, err))
+	if (!hsm_login_check(hsm, accept_low_count, &token, err) || !check_pin(&token, pin, err))
 		return false;
 	rv = hsm->calls->C_Login(hsm->session, CKU_USER, pin->data, pin->size);
 	if (rv != CKR_OK && rv != CKR_USER_ALREADY_LOGGED_IN) {

@@ -192,3 +192,16 @@ def test_a_variable_is_handed_on_to_the_module_that_names_it(tmp_path, token):
     assert wordy.status == 0 and "is to get" not in wordy.stderr, wordy
     # Its dynamic linker says how it was told: once for muster, once for its worker.
     assert len(set(re.findall(r"^ *(\d+):", wordy.stderr, re.MULTILINE))) == 2, wordy
+
+
+@pytest.mark.parametrize("bytes_of", ["{}\n\n", "{}\nother\n", "\n{}", "\t{}", "{}\x7f", "\ufeff{}\n"])
+def test_a_pin_that_nobody_can_have_costs_no_try(show, token, bytes_of):
+    pin_file = write_secret(token.pin_file.parent / "odd", bytes_of.format(token.pin))
+    done = show("--pin-file", pin_file)
+    assert (done.status, done.cause) == (2, "E1006") and token.pin not in done.stderr, done
+    assert not token.tries_were_burnt()
+
+
+@pytest.mark.parametrize("bytes_of", ["{}", "{}\n", "{}\r\n"])
+def test_the_end_of_the_line_is_no_part_of_a_pin(show, token, bytes_of):
+    assert show("--pin-file", write_secret(token.pin_file.parent / "line", bytes_of.format(token.pin))).json["loggedIn"] is True

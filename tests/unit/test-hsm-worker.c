@@ -168,6 +168,11 @@ static void a_pin_that_cannot_be_right_is_not_sent(void **state)
 	must(open_uri(lone_uri(), &reply));
 	must_fail(login(""), CAUSE_PIN_MISSING);
 	must_fail(login("12"), CAUSE_SECRET_INVALID);
+	must_fail(login(PIN "\n\n"), CAUSE_SECRET_INVALID);
+	must_fail(login(PIN "\nother"), CAUSE_SECRET_INVALID);
+	must_fail(login("\r" PIN), CAUSE_SECRET_INVALID);
+	must_fail(login(PIN "\x7f"), CAUSE_SECRET_INVALID);
+	must_fail(login("\xef\xbb\xbf" PIN), CAUSE_SECRET_INVALID);
 	must(login(PIN));
 	must(login(PIN));
 }
