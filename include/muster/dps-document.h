@@ -156,6 +156,8 @@ bool dps_enrollment_changes(const cJSON *before, const cJSON *now, struct text *
 
 /* The attempt that wrote this enrollment; NULL when none of ours did. Borrowed. */
 const char *dps_enrollment_attempt(const cJSON *found);
+/* Nobody has written it since it was created: the two times that the service gives are one. */
+bool dps_enrollment_is_unwritten(const cJSON *found);
 
 #define DPS_TRUSTED_MAX 2
 /* SHA-256 of what this enrollment trusts, as journals name keys: an endorsement key, or one or two certificates. Returns how

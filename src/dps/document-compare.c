@@ -448,3 +448,11 @@ const char *dps_enrollment_attempt(const cJSON *found)
 {
 	return document_text(document_get(found, "optionalDeviceInformation"), DPS_ATTEMPT_MEMBER);
 }
+
+bool dps_enrollment_is_unwritten(const cJSON *found)
+{
+	const char *created = document_text(found, "createdDateTimeUtc");
+	const char *updated = document_text(found, "lastUpdatedDateTimeUtc");
+
+	return created && updated && strcmp(created, updated) == 0;
+}

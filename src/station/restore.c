@@ -147,7 +147,8 @@ static bool append_end(struct journal *journal, const struct remains *remains,
 				     : "there is no enrollment of it";
 
 	if (!body || !json_add_text(body, "reason", reason) ||
-	    (is_kept && !json_add_text(body, "enrollment", "disabled")))
+	    (is_kept && (!json_add_text(body, "enrollment", "disabled") ||
+			 !json_add_text(body, "etag", json_text(remains->enrollment, "etag")))))
 		return muster_fail_memory(err);
 	return append(journal, remains, who, RETIRE_STAGE, JOURNAL_OUTCOME, TAKE_PTR(body), err);
 }
@@ -191,15 +192,18 @@ static enum muster_cause cause_of(const struct remains *remains)
 	return remains->evidence ? CAUSE_ENROLLED_OTHERWISE : CAUSE_NONE;
 }
 
-/* The version that muster had last, so that what others wrote since is known as theirs. An answer of a bulk had none to keep. */
+/* The version that muster had last, so that what others wrote since is known as theirs. An answer of a bulk had none to keep: that
+ * is known again while nobody wrote it. */
 static const char *etag_of(const struct remains *remains)
 {
 	const char *kept = json_text(json_get(remains->evidence, "enrollment"), "etag");
 
 	if (kept)
 		return kept;
-	return !remains->evidence || same_attempt(remains) ? json_text(remains->enrollment, "etag")
-							   : NULL;
+	return !remains->evidence || (same_attempt(remains) &&
+				      dps_enrollment_is_unwritten(remains->enrollment))
+		       ? json_text(remains->enrollment, "etag")
+		       : NULL;
 }
 
 /* A run writes the registration ID where there is none. */

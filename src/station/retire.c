@@ -12,6 +12,7 @@
 
 #include "evidence.h"
 #include "life.h"
+#include "retire-found.h"
 #include "retire-past.h"
 #include "who.h"
 
@@ -22,7 +23,7 @@ struct retiring {
 	struct dps_client *client;
 	struct who who;
 	struct retire_past past;
-	cJSON *found;   /* the enrollment; NULL: the service has none */
+	struct retire_found found;
 	char *new_etag; /* with which this run keeps it */
 };
 
@@ -30,7 +31,7 @@ static void retiring_done(struct retiring *retiring)
 {
 	who_done(&retiring->who);
 	retire_past_done(&retiring->past);
-	cJSON_Delete(retiring->found);
+	retire_found_done(&retiring->found);
 	free(retiring->new_etag);
 }
 
@@ -52,134 +53,7 @@ static bool is_elsewhere(const struct retiring *retiring)
 
 static bool read_enrollment(struct retiring *retiring, struct muster_error *err)
 {
-	return is_elsewhere(retiring) ||
-	       dps_enrollment_fetch(retiring->client, retiring->device->registration_id,
-				    &retiring->found, err) ||
-	       err->cause == CAUSE_ENROLLMENT_NOT_FOUND;
-}
-
-/* That of the enrollment as it was released, or sent. */
-static const char *attempt_known(const struct retiring *retiring)
-{
-	const char *sent = retiring->past.place.attempt;
-
-	return retiring->past.evidence ? evidence_attempt(retiring->past.evidence)
-	       : *sent                 ? sent
-				       : retiring->device->attempt_id;
-}
-
-static bool is_same_text(const char *a, const char *b)
-{
-	return a && b ? strcmp(a, b) == 0 : a == b;
-}
-
-/* Beside what was kept: that was deleted by others, and what came then was left. */
-static bool is_of_left_attempt(const struct retiring *retiring)
-{
-	const char *attempt = dps_enrollment_attempt(retiring->found);
-
-	return retiring->past.is_left && attempt &&
-	       strcmp(attempt, retiring->past.left_attempt) == 0;
-}
-
-static bool is_of_our_attempt(const struct retiring *retiring)
-{
-	return is_same_text(dps_enrollment_attempt(retiring->found), attempt_known(retiring)) ||
-	       is_of_left_attempt(retiring);
-}
-
-/* Which version was kept is not known of one that an older muster disabled, or that reconcile found so. */
-static bool is_still_kept(const struct retiring *retiring)
-{
-	const char *status = json_text(retiring->found, "provisioningStatus");
-
-	if (retiring->past.kept_etag)
-		return is_same_text(json_text(retiring->found, "etag"), retiring->past.kept_etag);
-	return status && strcmp(status, "disabled") == 0 && attempt_known(retiring) &&
-	       is_of_our_attempt(retiring);
-}
-
-/* The version that the row names; of an enrollment that was not the evidence's then, that says nothing. */
-static bool is_of_our_version(const struct retiring *retiring)
-{
-	return is_same_text(json_text(retiring->found, "etag"), retiring->device->etag) &&
-	       (!json_get(retiring->past.evidence, "enrollment") || is_of_our_attempt(retiring));
-}
-
-/* Nobody wrote it since, but for the run that was cut off. */
-static bool is_as_begun(const struct retiring *retiring)
-{
-	const char *status = json_text(retiring->found, "provisioningStatus");
-
-	return !retiring->past.begun_etag ||
-	       is_same_text(json_text(retiring->found, "etag"), retiring->past.begun_etag) ||
-	       (retiring->past.begun_keeps && status && strcmp(status, "disabled") == 0);
-}
-
-/* A bulk's answer has no etags, and what the run that was cut off disabled has another one: there our attempt speaks. */
-static bool is_ours(const struct retiring *retiring)
-{
-	const char *known = retiring->device->etag;
-	bool has_no_etag = !known || !*known;
-
-	if (retiring->past.is_kept)
-		return is_still_kept(retiring) || is_of_left_attempt(retiring);
-	if (!has_no_etag && is_of_our_version(retiring))
-		return true;
-	return (has_no_etag || retiring->past.is_begun) && attempt_known(retiring) &&
-	       is_of_our_attempt(retiring) && (!retiring->past.is_begun || is_as_begun(retiring));
-}
-
-/* Another attempt wrote it, or others an attestation of another kind. Without a mark they may have written over ours. */
-static bool is_marked_otherwise(const struct retiring *retiring)
-{
-	const char *type = json_text(json_get(retiring->found, "attestation"), "type");
-	const char *own = retiring->device->attestation;
-
-	if (is_of_our_attempt(retiring))
-		return false;
-	return dps_enrollment_attempt(retiring->found) ||
-	       (type && own && !text_equal_folded(type, own));
-}
-
-/* By its row, which has the key of its last attempt, or by the evidence of its release. */
-static bool is_own_key(const struct retiring *retiring, const char *digest)
-{
-	static const char *const names[] = { "ekSha256", "certificateSha256",
-					     "secondaryCertificateSha256" };
-	const cJSON *attestation = json_get(retiring->past.evidence, "attestation");
-
-	if (strcmp(digest, retiring->device->key_digest) == 0)
-		return true;
-	for (size_t i = 0; i < ARRAY_SIZE(names); i++)
-		if (is_same_text(digest, json_text(attestation, names[i])))
-			return true;
-	return false;
-}
-
-/* A certificate that was renewed at the service keeps our mark; another TPM is another board even so. */
-static bool may_be_renewed(const struct retiring *retiring)
-{
-	const char *type = json_text(json_get(retiring->found, "attestation"), "type");
-
-	return type && text_equal_folded(type, profile_attestation_word(PROFILE_X509)) &&
-	       attempt_known(retiring) && is_of_our_attempt(retiring);
-}
-
-/* The enrollment is another device's by now: a board that replaced this one. Where there is no key to tell, the mark does. */
-static bool is_of_another(const struct retiring *retiring)
-{
-	char trusted[DPS_TRUSTED_MAX][SHA256_HEX_SIZE];
-	size_t count = retiring->found ? dps_enrollment_digests(retiring->found, trusted) : 0;
-
-	if (!retiring->found || is_ours(retiring))
-		return false;
-	if (count == 0 || !retiring->device->key_digest)
-		return is_marked_otherwise(retiring);
-	for (size_t i = 0; i < count; i++)
-		if (is_own_key(retiring, trusted[i]))
-			return false;
-	return !may_be_renewed(retiring);
+	return is_elsewhere(retiring) || retire_found_read(&retiring->found, retiring->client, err);
 }
 
 static bool fail_found(const struct retiring *retiring, struct muster_error *err)
@@ -193,13 +67,13 @@ static bool fail_found(const struct retiring *retiring, struct muster_error *err
 			"ends it here and leaves that enrollment as it is",
 			PRINTABLE(id), PRINTABLE(retiring->past.place.host),
 			PRINTABLE(retiring->past.host));
-	if (!retiring->found)
+	if (!retiring->found.enrollment)
 		return muster_fail(
 			err, CAUSE_ENROLLMENT_NOT_FOUND,
 			"retiring device '%s': %s has no enrollment of it; if that is the service "
 			"it was enrolled in, --force records that it is gone",
 			PRINTABLE(id), PRINTABLE(retiring->past.host));
-	if (is_of_another(retiring))
+	if (retire_is_of_another(&retiring->found))
 		return muster_fail(
 			err, CAUSE_ENROLLED_FOR_ANOTHER,
 			"retiring device '%s': its enrollment at %s is another device's by now; if "
@@ -210,13 +84,14 @@ static bool fail_found(const struct retiring *retiring, struct muster_error *err
 		err, CAUSE_ETAG_MISMATCH,
 		"retiring device '%s': its enrollment was written by others since muster did, at %s; "
 		"look at it with muster enrollment show, then use --force",
-		PRINTABLE(id), PRINTABLE(json_text(retiring->found, "lastUpdatedDateTimeUtc")));
+		PRINTABLE(id),
+		PRINTABLE(json_text(retiring->found.enrollment, "lastUpdatedDateTimeUtc")));
 }
 
 /* NULL: the service did not say. */
 static const char *etag_found(const struct retiring *retiring)
 {
-	const char *etag = json_text(retiring->found, "etag");
+	const char *etag = json_text(retiring->found.enrollment, "etag");
 
 	return etag && *etag ? etag : NULL;
 }
@@ -234,17 +109,18 @@ static bool fail_unprotected(const struct retiring *retiring, struct muster_erro
 
 static bool check_found(const struct retiring *retiring, struct muster_error *err)
 {
-	bool is_gone = !retiring->found && !is_elsewhere(retiring);
+	bool is_gone = !retiring->found.enrollment && !is_elsewhere(retiring);
 	bool is_known = retiring->past.place.host[0];
-	bool is_settled = is_gone || (retiring->found && is_of_another(retiring));
+	bool is_settled = is_gone || retire_is_of_another(&retiring->found);
 
 	if (retiring->terms->force ||
 	    (is_settled && (retiring->past.is_begun || retiring->past.is_kept)) ||
 	    (is_gone && is_known && retiring->past.is_left))
 		return true;
-	if (retiring->found && !is_settled && !etag_found(retiring))
+	if (retiring->found.enrollment && !is_settled && !etag_found(retiring))
 		return fail_unprotected(retiring, err);
-	return (retiring->found && is_ours(retiring)) || fail_found(retiring, err);
+	return (retiring->found.enrollment && retire_is_ours(&retiring->found)) ||
+	       fail_found(retiring, err);
 }
 
 /* -- The journal ----------------------------------------------------------------------------------------------------- */
@@ -271,18 +147,18 @@ static bool append(struct retiring *retiring, enum journal_kind kind, const cJSO
 
 static const char *effect_of(const struct retiring *retiring)
 {
-	return is_elsewhere(retiring) || is_of_another(retiring) ? "none"
-	       : retiring->terms->keeps_disabled                 ? "disable"
-								 : "delete";
+	return is_elsewhere(retiring) || retire_is_of_another(&retiring->found) ? "none"
+	       : retiring->terms->keeps_disabled                                ? "disable"
+										: "delete";
 }
 
 static const char *what_is_done(const struct retiring *retiring)
 {
-	return is_elsewhere(retiring)            ? "elsewhere"
-	       : !retiring->found                ? "gone"
-	       : is_of_another(retiring)         ? "replaced"
-	       : retiring->terms->keeps_disabled ? "disabled"
-						 : "deleted";
+	return is_elsewhere(retiring)                   ? "elsewhere"
+	       : !retiring->found.enrollment            ? "gone"
+	       : retire_is_of_another(&retiring->found) ? "replaced"
+	       : retiring->terms->keeps_disabled        ? "disabled"
+							: "deleted";
 }
 
 static bool intend(struct retiring *retiring, struct muster_error *err)
@@ -292,7 +168,7 @@ static bool intend(struct retiring *retiring, struct muster_error *err)
 	if (!body || !json_add_text(body, "effect", effect_of(retiring)) ||
 	    !json_add_text(body, "host", retiring->past.host) ||
 	    !json_add_text(body, "reason", retiring->terms->reason) ||
-	    !json_add_text(body, "etag", json_text(retiring->found, "etag")) ||
+	    !json_add_text(body, "etag", json_text(retiring->found.enrollment, "etag")) ||
 	    (retiring->terms->force && !json_add_bool(body, "forced", true)))
 		return muster_fail_memory(err);
 	return journal_begin(retiring->journal, err) &&
@@ -305,10 +181,10 @@ static bool add_left(const struct retiring *retiring, cJSON *body)
 {
 	char trusted[DPS_TRUSTED_MAX][SHA256_HEX_SIZE];
 
-	if (!is_of_another(retiring))
+	if (!retire_is_of_another(&retiring->found))
 		return json_add_text(body, "etag", retiring->new_etag);
-	return json_add_text(body, "etag", json_text(retiring->found, "etag")) &&
-	       (dps_enrollment_digests(retiring->found, trusted) == 0 ||
+	return json_add_text(body, "etag", json_text(retiring->found.enrollment, "etag")) &&
+	       (dps_enrollment_digests(retiring->found.enrollment, trusted) == 0 ||
 		json_add_text(body, "keySha256", trusted[0]));
 }
 
@@ -363,9 +239,9 @@ static bool end_enrollment(struct retiring *retiring, struct muster_error *err)
 	if (is_elsewhere(retiring))
 		log_warning("enrollment '%s' at %s is left as it is, going on", PRINTABLE(id),
 			    PRINTABLE(retiring->past.place.host));
-	if (!retiring->found)
+	if (!retiring->found.enrollment)
 		return true;
-	if (is_of_another(retiring)) {
+	if (retire_is_of_another(&retiring->found)) {
 		log_warning("enrollment '%s' is another device's and is left as it is, going on",
 			    PRINTABLE(id));
 		return true;
@@ -406,6 +282,7 @@ bool station_retire(struct journal *journal, const struct journal_device *device
 		.terms = terms,
 		.client = client,
 		.past = { .device = device, .host = dps_client_host(client) },
+		.found = { .past = &retiring.past },
 	};
 
 	*ret_end = (struct station_retired){ 0 };

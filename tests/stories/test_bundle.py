@@ -149,6 +149,23 @@ def test_bundle_and_receipt_mixed_up_are_told(station, office, keys, tmp_path):
     assert (wrong.status, wrong.cause) == (2, "E6160") and "is a receipt, not a bundle" in wrong.stderr, wrong
 
 
+@pytest.mark.parametrize("is_written", [False, True], ids=["as-sent", "written-since"])
+def test_what_the_other_station_sent_is_retired_unforced_while_nobody_wrote_it(station, office, keys, tmp_path, is_written):
+    names, profile, of_station, of_office = prepared(station, office)
+    bundle, receipt = tmp_path / "stick.bundle", tmp_path / "stick.receipt"
+    assert export(station, bundle).status == 0
+    assert send(office, bundle, receipt, of_station, "--profile", profile).status == 0
+    assert accept(station, receipt, of_office).status == 0
+    if is_written:
+        key = base64.b64encode(b"o" * 32).decode()
+        done = office.muster("enrollment", "update", "--eid", names[0], "--pk", key, "--sk", key, "--login-file", office.login_file,
+                             "--ca-file", office.emulator.ca_file)
+        assert done.status == 0, done
+    done = retire(station, names[0])
+    assert (done.status, done.cause) == ((7, "E5110") if is_written else (0, None)), done
+    assert bool(station.service.enrollment(names[0])) is is_written
+
+
 def test_a_receipt_brings_no_retired_device_back(station, office, keys, tmp_path):
     (name,), profile, of_station, of_office = prepared(station, office, 1)
     bundle, receipt = tmp_path / "stick.bundle", tmp_path / "stick.receipt"

@@ -610,6 +610,112 @@ def test_a_certificate_that_came_in_vain_does_not_hide_the_one_that_was_kept(hsm
     assert retire(station, name, "--force").status == 0 and station.service.enrollment(name) is None
 
 
+# -- What came with a bulk: no answer had an etag -----------------------------------------------------------------
+
+
+def az(station, verb, name, *arguments):
+    """What others do, without the journal."""
+    done = station.muster("enrollment", verb, "--eid", name, *arguments, "--login-file", station.login_file, "--ca-file",
+                          station.emulator.ca_file)
+    assert done.status == 0, done
+
+
+def of_a_bulk(station, kind="derived-key", *arguments, way="manifest", settings=None, tpm=None):
+    """A released device whose row names no version."""
+    profile = station.profile(kind, {"registrationId": "{serial.lower}", **(settings or {})})
+    path = batch.manifest(station, [SERIAL])
+    if tpm:
+        path.write_text(f"serial,tpm\n{SERIAL},{tpm.tcti}\n")
+    if way == "manifest":
+        done = batch.provision(station, path, *arguments, profile=profile)
+    else:
+        spool(station, profile, SERIAL, *arguments)
+        done = station.sync()
+    assert done.status == 0, done
+    [(name, row)] = station.rows().items()
+    assert row["state"] == "released" and not row.get("etag") and station.service.enrollment(name), row
+    return name
+
+
+def is_of_nobody(station, name, cause, *ways):
+    """Left as it is and not taken for this device's, unless forced."""
+    before = station.service.enrollment(name)
+    done = retire(station, name, *ways)
+    assert (done.status, done.cause) == (7, cause) and station.service.enrollment(name) == before, done
+    assert station.rows()[name]["state"] == "released" and entries(station, name) == []
+
+
+@pytest.mark.parametrize("ways", [(), ("--disable",)], ids=["deleted", "disabled"])
+@pytest.mark.parametrize("way", ["manifest", "sync"])
+@pytest.mark.parametrize("settings", [{}, {"provisioningStatus": "disabled", "verify": "none", "deviceInformation": {"rack": 5}},
+                                      {"allocationPolicy": "custom", "customAllocation": {"webhookUrl": "https://localhost:9/h?code=s3cret",
+                                                                                          "apiVersion": "2019-03-31"}, "verify": "none"}],
+                         ids=["registered", "disabled", "webhook"])
+def test_what_a_bulk_wrote_and_nobody_since_goes_unforced(station, way, settings, ways):
+    name = of_a_bulk(station, way=way, settings=settings)
+    assert bool(station.service.registration(name)) is not bool(settings)
+    done = retire(station, name, *ways)
+    assert (done.status, done.json["state"]) == (0, "retired"), done
+    assert (station.service.enrollment(name) or {}).get("provisioningStatus") == ("disabled" if ways else None)
+
+
+OTHERS = {"keys": ("--pk", base64.b64encode(b"p" * 32).decode(), "--sk", base64.b64encode(b"s" * 32).decode(), "--device-id", "new-owner"),
+          "hold": ("--ps", "disabled", "--tags", '{"legal": "hold"}')}
+
+
+@pytest.mark.parametrize("ways", [(), ("--disable",)], ids=["deleted", "disabled"])
+@pytest.mark.parametrize("others", OTHERS)
+@pytest.mark.parametrize("way", ["manifest", "sync"])
+def test_what_a_bulk_wrote_and_others_since_stays(station, way, others, ways):
+    """The mark in it is ours still."""
+    name = of_a_bulk(station, way=way)
+    az(station, "update", name, *OTHERS[others])
+    is_of_nobody(station, name, "E5110", *ways)
+    assert retire(station, name, "--force").status == 0 and station.service.enrollment(name) is None
+
+
+@pytest.mark.parametrize("ways", [(), ("--disable",)], ids=["deleted", "disabled"])
+def test_what_a_bulk_wrote_and_is_another_boards_since_stays(station, make_tpm, ways):
+    old, new = make_tpm("old"), make_tpm("new")
+    name = of_a_bulk(station, "tpm", tpm=old)
+    az(station, "update", name, "--tpm", new.tcti)
+    is_of_nobody(station, name, "E5120", *ways)
+    before = station.service.enrollment(name)
+    done = retire(station, name, "--force", *ways)
+    assert done.status == 0 and "left as it is" in done.stderr and station.service.enrollment(name) == before, done
+
+
+def test_what_a_bulk_wrote_and_has_another_certificate_since_stays(hsm_station, token):
+    station = hsm_station
+    name = of_a_bulk(station, "hsm-x509", "--token", token.uri, "--pin-file", token.pin_file)
+    with_another_certificate(station, token, name)
+    is_of_nobody(station, name, "E5110")
+
+
+def test_what_others_created_anew_after_a_bulk_is_compared_with_what_was_released(station):
+    """Written once, and with our mark in it: as from a file that was exported and edited."""
+    name = of_a_bulk(station)
+    found = station.service.enrollment(name)
+    station.service.delete(name)
+    status, made = station.service.put(name, {
+        "registrationId": name, "deviceId": "new-owner", "attestation": {"type": "symmetricKey"},
+        "optionalDeviceInformation": found["optionalDeviceInformation"]})
+    assert status == 200 and made["createdDateTimeUtc"] == made["lastUpdatedDateTimeUtc"], made
+    is_of_nobody(station, name, "E5110")
+
+
+@pytest.mark.parametrize("others", [("--tags", '{"legal": "hold"}'), ("--ps", "disabled", "--tags", '{"legal": "hold"}')])
+def test_what_others_wrote_after_a_retirement_of_a_bulk_device_was_refused_stays(station, others):
+    name = of_a_bulk(station)
+    batch.restart(station, "--fault", "put:status=403")
+    assert retire(station, name, "--disable").status == 5
+    batch.restart(station)
+    az(station, "update", name, *others)
+    before = station.service.enrollment(name)
+    done = retire(station, name, "--disable")
+    assert (done.status, done.cause) == (7, "E5110") and station.service.enrollment(name) == before, done
+
+
 @pytest.mark.parametrize("reason", [(), ("--reason", "")])
 def test_a_reason_must_be_given(station, reason):
     name = released(station)
