@@ -116,13 +116,14 @@ static bool is_of_our_version(const struct retire_found *found)
 	       (!json_get(found->past->evidence, "enrollment") || is_of_our_attempt(found));
 }
 
-/* A bulk's answer has no etags. There the service says that nobody wrote it since, symmetric keys as well as what can be read. */
+/* A bulk's answer has no etags. There the service says that nobody wrote it since, symmetric keys as well as what can be read; of one
+ * that was deleted it says no more than that it is there again. */
 static bool is_as_sent(const struct retire_found *found)
 {
 	const char *known = found->past->device->etag;
 
-	return (!known || !*known) && is_marked_ours(found) && found->is_as_released &&
-	       dps_enrollment_is_unwritten(found->enrollment);
+	return (!known || !*known) && !retire_past_is_over(found->past) && is_marked_ours(found) &&
+	       found->is_as_released && dps_enrollment_is_unwritten(found->enrollment);
 }
 
 /* Nobody wrote it since, but for the run that was cut off; what that has disabled has another etag. */
@@ -152,7 +153,7 @@ static bool is_as_left(const struct retire_found *found)
 bool retire_is_ours(const struct retire_found *found)
 {
 	if (found->past->is_kept)
-		return is_still_kept(found) || is_as_left(found);
+		return is_still_kept(found) || is_as_left(found) || is_as_begun(found);
 	return is_of_our_version(found) || is_as_sent(found) || is_as_begun(found);
 }
 
@@ -208,4 +209,15 @@ bool retire_is_of_another(const struct retire_found *found)
 		if (is_own_key(found->past, trusted[i]))
 			return false;
 	return !may_be_renewed(found);
+}
+
+bool retire_is_as_ended(const struct retire_found *found)
+{
+	const struct retire_past *past = found->past;
+
+	if (past->is_begun || past->device->state != JOURNAL_RETIRED)
+		return false;
+	if (past->is_kept)
+		return found->enrollment && is_still_kept(found);
+	return !past->is_left && (!found->enrollment || retire_is_of_another(found));
 }

@@ -16,6 +16,8 @@ void retire_found_done(struct retire_found *found);
 /* At the service of the login. */
 bool retire_found_read(struct retire_found *found, struct dps_client *client,
 		       struct muster_error *err) MUST_CHECK;
+/* As an earlier end left it: there is nothing to do, unless what was kept disabled is not to be kept any longer. */
+bool retire_is_as_ended(const struct retire_found *found);
 /* As muster left it: it may be ended unasked. */
 bool retire_is_ours(const struct retire_found *found);
 /* Another device's by now: a board that replaced this one. */

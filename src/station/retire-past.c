@@ -32,6 +32,11 @@ static bool has_ended(const struct journal_device *device)
 	return device->state == JOURNAL_RETIRED || device->state == JOURNAL_FAILED;
 }
 
+bool retire_past_is_over(const struct retire_past *past)
+{
+	return past->device->state == JOURNAL_RETIRED && !past->is_kept && !past->is_left;
+}
+
 /* So that an enrollment may be there. */
 static bool was_sent(const struct retire_life *life)
 {
@@ -55,7 +60,7 @@ static bool take_outcome(struct retire_past *past, const cJSON *body, struct mus
 
 	past->is_kept = has_ended(past->device) && word && strcmp(word, "disabled") == 0;
 	past->is_left = has_ended(past->device) && word && strcmp(word, "elsewhere") == 0;
-	if ((past->is_kept || past->is_left) && was_sent(&past->life))
+	if (has_ended(past->device) && was_sent(&past->life))
 		take_life(past);
 	return retire_copy_etag(&past->kept_etag, past->is_kept ? body : NULL, err);
 }
@@ -80,6 +85,7 @@ static bool take_end(struct retire_past *past, const struct journal_entry *entry
 		     struct muster_error *err)
 {
 	past->is_begun = false;
+	past->was_sent |= was_sent(&past->life);
 	if (strcmp(entry->stage, RETIRE_STAGE) != 0)
 		take_decision(past, body);
 	else if (!take_outcome(past, body, err))
@@ -135,7 +141,7 @@ bool retire_past_read(struct journal *journal, struct retire_past *past, struct 
 {
 	if (!journal_entries_all(journal, past->device->registration_id, take_entry, past, err))
 		return false;
-	if (!past->is_kept && !past->is_left)
+	if (!has_ended(past->device))
 		take_life(past);
 	return true;
 }

@@ -16,9 +16,10 @@ struct retire_life {
 struct retire_past {
 	const struct journal_device *device; /* borrowed */
 	const char *host;                    /* of the login; borrowed */
-	/* Of the life that is to end, or whose end left an enrollment. */
+	/* Of the life that is to end, or of the last that had been sent. */
 	cJSON *evidence;
 	struct service_place place;
+	bool was_sent;    /* one that has ended */
 	bool is_begun;    /* an earlier run meant to do it, at this service, and has no outcome */
 	bool begun_keeps; /* it meant to disable the enrollment */
 	char *begun_etag; /* which that had then; NULL: not known */
@@ -33,5 +34,7 @@ struct retire_past {
 bool retire_past_read(struct journal *journal, struct retire_past *past, struct muster_error *err)
 	MUST_CHECK;
 void retire_past_done(struct retire_past *past);
+/* It has ended, and its enrollment with it, as far as the journal knows. */
+bool retire_past_is_over(const struct retire_past *past);
 /* A copy of its etag; NULL where it has none. */
 bool retire_copy_etag(char **target, const cJSON *from, struct muster_error *err) MUST_CHECK;

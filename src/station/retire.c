@@ -42,13 +42,14 @@ static size_t name_length(const char *host)
 	return strcspn(host, ":");
 }
 
-/* A service may be at another port since, but not under another name. */
+/* A service may be at another port since, but not under another name. Of what is over any may have got an enrollment since. */
 static bool is_elsewhere(const struct retiring *retiring)
 {
 	const char *here = retiring->past.host, *there = retiring->past.place.host;
 
-	return *there && (name_length(there) != name_length(here) ||
-			  strncasecmp(there, here, name_length(there)) != 0);
+	return *there && !retire_past_is_over(&retiring->past) &&
+	       (name_length(there) != name_length(here) ||
+		strncasecmp(there, here, name_length(there)) != 0);
 }
 
 static bool read_enrollment(struct retiring *retiring, struct muster_error *err)
@@ -80,6 +81,13 @@ static bool fail_found(const struct retiring *retiring, struct muster_error *err
 			"that is the service it was enrolled in, --force records so and leaves the "
 			"enrollment as it is",
 			PRINTABLE(id), PRINTABLE(retiring->past.host));
+	if (retire_past_is_over(&retiring->past))
+		return muster_fail(
+			err, CAUSE_ETAG_MISMATCH,
+			"device '%s' was retired, and has an enrollment again, written by others at %s; look at "
+			"it with muster enrollment show, then use --force",
+			PRINTABLE(id),
+			PRINTABLE(json_text(retiring->found.enrollment, "lastUpdatedDateTimeUtc")));
 	return muster_fail(
 		err, CAUSE_ETAG_MISMATCH,
 		"retiring device '%s': its enrollment was written by others since muster did, at %s; "
@@ -258,17 +266,38 @@ static bool check_state(const struct retiring *retiring, struct muster_error *er
 {
 	const struct journal_device *device = retiring->device;
 
-	return device->state == JOURNAL_RELEASED || retiring->past.is_kept ||
-	       retiring->past.is_left ||
+	return device->state == JOURNAL_RELEASED || device->state == JOURNAL_RETIRED ||
+	       retiring->past.is_kept || retiring->past.is_left ||
 	       muster_fail(err, CAUSE_NOT_RELEASED, "retiring device '%s', which is %s",
 			   PRINTABLE(device->registration_id), journal_state_name(device->state));
+}
+
+/* Of what was never sent nothing is asked: another station may have enrolled it since. */
+static bool may_be_there(const struct retiring *retiring)
+{
+	return !retire_past_is_over(&retiring->past) || retiring->past.was_sent;
 }
 
 /* Nothing is left to be done. */
 static bool is_over(const struct retiring *retiring)
 {
-	return retiring->device->state == JOURNAL_RETIRED &&
-	       (retiring->past.is_kept ? retiring->terms->keeps_disabled : !retiring->past.is_left);
+	return retire_is_as_ended(&retiring->found) &&
+	       (!retiring->past.is_kept || retiring->terms->keeps_disabled);
+}
+
+static bool end(struct retiring *retiring, struct muster_error *err)
+{
+	return check_found(retiring, err) && intend(retiring, err) &&
+	       end_enrollment(retiring, err) && conclude(retiring, err);
+}
+
+/* NULL: it was released. */
+static const char *what_was_before(const struct retiring *retiring)
+{
+	return retiring->past.is_kept                       ? "kept disabled"
+	       : retiring->past.is_left                     ? "left"
+	       : retiring->device->state == JOURNAL_RETIRED ? "there again"
+							    : NULL;
 }
 
 bool station_retire(struct journal *journal, const struct journal_device *device,
@@ -289,17 +318,17 @@ bool station_retire(struct journal *journal, const struct journal_device *device
 	if (!journal_device_verify(journal, device, err) ||
 	    !retire_past_read(journal, &retiring.past, err))
 		return false;
+	if (!may_be_there(&retiring))
+		return true;
+	if (!check_state(&retiring, err) ||
+	    !who_is_here(&retiring.who, terms->operator_name, NULL, err) ||
+	    !read_enrollment(&retiring, err))
+		return false;
 	if (is_over(&retiring))
 		return true;
-	if (!(check_state(&retiring, err) &&
-	      who_is_here(&retiring.who, terms->operator_name, NULL, err) &&
-	      read_enrollment(&retiring, err) && check_found(&retiring, err) &&
-	      intend(&retiring, err) && end_enrollment(&retiring, err) && conclude(&retiring, err)))
+	if (!end(&retiring, err))
 		return false;
-	if (retiring.past.is_kept || retiring.past.is_left)
-		*ret_end = (struct station_retired){
-			.before = retiring.past.is_kept ? "kept disabled" : "left",
-			.now = what_is_done(&retiring),
-		};
+	ret_end->before = what_was_before(&retiring);
+	ret_end->now = ret_end->before ? what_is_done(&retiring) : NULL;
 	return true;
 }

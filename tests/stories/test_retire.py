@@ -2,6 +2,7 @@
 import base64
 import contextlib
 import hashlib
+import json
 import re
 import sqlite3
 import time
@@ -29,6 +30,11 @@ def released(station, serial=SERIAL, profile="derived-key", *arguments):
     done = station.provision(station.profile(profile), serial, *arguments)
     assert done.status == 0, done
     return done.json["registrationId"]
+
+
+def looked_only(station, count):
+    """Since so many rows of the ledger it was asked for once, and nothing was sent."""
+    return [(row["op"], row["effect"]) for row in station.emulator.ledger()[count:]] == [("get", "none")]
 
 
 def entries(station, name):
@@ -168,7 +174,7 @@ def test_what_was_kept_disabled_goes_when_retired_again(station):
     name = released(station)
     assert retire(station, name, "--disable").status == 0
     count = len(station.emulator.ledger())
-    assert retire(station, name, "--disable").status == 0 and len(station.emulator.ledger()) == count
+    assert retire(station, name, "--disable").status == 0 and looked_only(station, count)
     kept = station.service.enrollment(name)
     row = station.rows()[name]
     done = retire(station, name, reason="RMA-2240: scrapped")
@@ -180,7 +186,7 @@ def test_what_was_kept_disabled_goes_when_retired_again(station):
     assert (intent["body"]["effect"], second["body"]) == ("delete", {"enrollment": "deleted", "reason": "RMA-2240: scrapped"})
     count = len(station.emulator.ledger())
     again = retire(station, name)
-    assert again.status == 0 and "kept" not in again.stderr and len(station.emulator.ledger()) == count, again
+    assert again.status == 0 and "kept" not in again.stderr and looked_only(station, count), again
     assert "E6012" in station.muster("journal", "verify", "--journal", station.journal).stderr
 
 
@@ -247,7 +253,7 @@ def test_what_was_kept_disabled_goes_also_when_its_device_came_back_in_vain(stat
     assert (done.status, done.json["state"]) == (0, "retired") and "kept disabled until now and is deleted" in done.stderr, done
     assert station.service.enrollment(name) is None
     count = len(station.emulator.ledger())
-    assert retire(station, name).status == 0 and len(station.emulator.ledger()) == count
+    assert retire(station, name).status == 0 and looked_only(station, count)
     assert "E6012" in station.muster("journal", "verify", "--journal", station.journal).stderr
     assert released(station) == name and retire(station, name).status == 0
 
@@ -273,13 +279,13 @@ def test_what_was_kept_disabled_and_is_gone_is_recorded(station):
     assert entries(station, name)[-1]["body"]["enrollment"] == "gone"
 
 
-def test_again_nothing_is_sent(station):
+def test_again_nothing_is_written(station):
     name = released(station)
     assert retire(station, name).status == 0
     count = len(station.emulator.ledger())
     again = retire(station, name)
     assert (again.status, again.json["state"]) == (0, "retired"), again
-    assert len(station.emulator.ledger()) == count
+    assert looked_only(station, count)
     assert len(entries(station, name)) == 2
 
 
@@ -452,7 +458,7 @@ def test_what_is_at_the_service_of_a_device_that_was_given_up_goes(station):
     assert done.status == 0 and f"'{name}' was left until now and is deleted" in done.stderr, done
     assert station.service.enrollment(name) is None
     count = len(station.emulator.ledger())
-    assert retire(station, name).status == 0 and len(station.emulator.ledger()) == count
+    assert retire(station, name).status == 0 and looked_only(station, count)
 
 
 def parked_at_the_service(station):
@@ -714,6 +720,91 @@ def test_what_others_wrote_after_a_retirement_of_a_bulk_device_was_refused_stays
     before = station.service.enrollment(name)
     done = retire(station, name, "--disable")
     assert (done.status, done.cause) == (7, "E5110") and station.service.enrollment(name) == before, done
+
+
+# -- Again ---------------------------------------------------------------------------------------------------------
+
+
+def is_there_again(station, name, *ways):
+    """It is told, not called retired, and ended when forced."""
+    before, known = station.service.enrollment(name), entries(station, name)
+    done = retire(station, name, *ways)
+    assert (done.status, done.cause) == (7, "E5110") and station.service.enrollment(name) == before, done
+    assert entries(station, name) == known
+    done = retire(station, name, *ways, "--force")
+    assert (done.status, done.json["state"]) == (0, "retired"), done
+    assert (station.service.enrollment(name) or {}).get("provisioningStatus") == ("disabled" if ways else None)
+    count = len(station.emulator.ledger())
+    assert retire(station, name, *ways).status == 0 and looked_only(station, count)
+    assert "E6012" in station.muster("journal", "verify", "--journal", station.journal).stderr
+    return done
+
+
+@pytest.mark.parametrize("is_bulk", [False, True], ids=["single", "bulk"])
+def test_what_was_kept_disabled_and_is_enabled_again_is_told(station, is_bulk):
+    name = of_a_bulk(station) if is_bulk else released(station)
+    assert retire(station, name, "--disable").status == 0
+    set_status(station, name, "enabled")
+    is_there_again(station, name, "--disable")
+
+
+def test_what_was_kept_disabled_and_is_gone_is_recorded_by_whoever_would_keep_it(station):
+    name = released(station)
+    assert retire(station, name, "--disable").status == 0
+    station.service.delete(name)
+    done = retire(station, name, "--disable")
+    assert done.status == 0 and "is gone" in done.stderr and entries(station, name)[-1]["body"]["enrollment"] == "gone", done
+
+
+def bring_back(station, name, found):
+    """As from a file that was exported before."""
+    path = station.home / "export.jsonl"
+    path.write_text(json.dumps({key: value for key, value in found.items() if key not in ("etag", "registrationState")}) + "\n")
+    done = station.muster("enrollment", "import", path, "--login-file", station.login_file, "--ca-file", station.emulator.ca_file)
+    assert done.status == 0 and station.service.enrollment(name), done
+
+
+@pytest.mark.parametrize("ways", [(), ("--disable",)], ids=["deleted", "disabled"])
+@pytest.mark.parametrize("is_bulk", [False, True], ids=["single", "bulk"])
+def test_what_was_deleted_and_came_back_is_told(station, tpm, is_bulk, ways):
+    name = of_a_bulk(station, "tpm", tpm=tpm) if is_bulk else released(station, SERIAL, "tpm", "--tpm", tpm.tcti)
+    found = station.service.enrollment(name)
+    assert retire(station, name).status == 0
+    bring_back(station, name, found)
+    done = is_there_again(station, name, *ways)
+    assert f"'{name}' was there again until now and is {'disabled' if ways else 'deleted'}" in done.stderr, done
+
+
+def test_what_another_device_has_there_since_is_no_matter(station):
+    """The next board's, which another station enrolled."""
+    name = released(station)
+    assert retire(station, name).status == 0
+    other = {"options": ("--journal", station.home / "desk.db", "--out", station.home / "desk")}
+    assert station.provision(station.profile("derived-key"), SERIAL, *other["options"]).status == 0
+    before = station.service.enrollment(name)
+    for ways in ((), ("--disable",), ("--force",)):
+        count = len(station.emulator.ledger())
+        assert retire(station, name, *ways).status == 0 and looked_only(station, count)
+    assert station.service.enrollment(name) == before and len(entries(station, name)) == 2
+
+
+def test_what_came_back_is_ended_after_a_cut_too(station, tpm):
+    name = released(station, SERIAL, "tpm", "--tpm", tpm.tcti)
+    found = station.service.enrollment(name)
+    assert retire(station, name).status == 0
+    bring_back(station, name, found)
+    batch.restart(station, "--fault", "delete:status=403")
+    assert retire(station, name, "--force").status == 5
+    batch.restart(station)
+    assert retire(station, name, "--force").status == 0 and station.service.enrollment(name) is None
+    assert entries(station, name)[-1]["body"]["enrollment"] == "deleted"
+
+
+def test_whether_it_is_there_again_is_not_guessed(station):
+    name = released(station)
+    assert retire(station, name).status == 0
+    restart(station, "get:status=403")
+    assert retire(station, name).status == 5 and station.rows()[name]["state"] == "retired"
 
 
 @pytest.mark.parametrize("reason", [(), ("--reason", "")])
