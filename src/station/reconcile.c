@@ -1,6 +1,6 @@
-/* A journal made again: the service's enrollments page by page, each with its evidence, then the evidence of devices that
- * the service does not have. One transaction per page, and what is in the journal already is passed over, so that a cut
- * is only an interruption. */
+/* A journal made again: the service's enrollments page by page, each with its evidence, then the evidence of devices that no
+ * page had, each of which is asked for once more. One transaction per page, then per device, and what is in the journal already is
+ * passed over, so that a cut is only an interruption. */
 #include <dirent.h>
 #include <errno.h>
 #include <stdio.h>
@@ -18,7 +18,7 @@
 #include "restore.h"
 
 #define EVIDENCE_SUFFIX ".evidence.json"
-enum { PAGE_SIZE = 100, DONE_PER_COMMIT = 100 };
+enum { PAGE_SIZE = 100 };
 
 struct reconcile {
 	const struct station_reconcile_request *request;
@@ -84,12 +84,36 @@ static bool restore_lives(struct reconcile *reconcile, const struct evidence_lis
 	return restore_or_park(reconcile, remains, err);
 }
 
-/* Takes `file` over. */
+/* Of one that no page had: it may have been enrolled since that was read. */
+static bool ask_for(struct reconcile *reconcile, const char *id, cJSON **ret_enrollment,
+		    struct muster_error *err)
+{
+	return dps_enrollment_fetch(reconcile->request->client, id, ret_enrollment, err) ||
+	       err->cause == CAUSE_ENROLLMENT_NOT_FOUND;
+}
+
+static bool restore_unknown(struct reconcile *reconcile, const struct evidence_list *lives,
+			    struct remains *remains, struct muster_error *err)
+{
+	if (lives->count == 0 &&
+	    (reconcile->request->needs_evidence || !dps_enrollment_attempt(remains->enrollment))) {
+		reconcile->result.foreign++;
+		return true;
+	}
+	if (!restore_lives(reconcile, lives, remains, err))
+		return muster_error_prefix(err, "restoring device '%s'",
+					   PRINTABLE(remains->registration_id));
+	count(reconcile, remains);
+	return true;
+}
+
+/* Takes `file` over. Without an enrollment in a transaction of its own: the service is asked outside of any. */
 static bool restore(struct reconcile *reconcile, const char *id, struct evidence_kept *file,
 		    const cJSON *enrollment, struct muster_error *err)
 {
 	CLEANUP(journal_device_done) struct journal_device known = { 0 };
 	CLEANUP(evidence_list_done) struct evidence_list lives = { 0 };
+	CLEANUP(cJSON_freep) cJSON *asked = NULL;
 	const struct evidence_source source = { .host = reconcile->host,
 						.index = reconcile->lines };
 	struct remains remains = { .registration_id = id,
@@ -106,15 +130,14 @@ static bool restore(struct reconcile *reconcile, const char *id, struct evidence
 	}
 	if (!evidence_lives_gather(&source, id, file, &lives, err))
 		return false;
-	if (lives.count == 0 &&
-	    (reconcile->request->needs_evidence || !dps_enrollment_attempt(enrollment))) {
-		reconcile->result.foreign++;
-		return true;
-	}
-	if (!restore_lives(reconcile, &lives, &remains, err))
-		return muster_error_prefix(err, "restoring device '%s'", PRINTABLE(id));
-	count(reconcile, &remains);
-	return true;
+	if (enrollment)
+		return restore_unknown(reconcile, &lives, &remains, err);
+	if (lives.count > 0 && !ask_for(reconcile, id, &asked, err))
+		return false;
+	remains.enrollment = asked;
+	return journal_begin(reconcile->journal, err) &&
+	       restore_unknown(reconcile, &lives, &remains, err) &&
+	       journal_commit(reconcile->journal, err);
 }
 
 static bool restore_by_id(struct reconcile *reconcile, const char *id, const cJSON *enrollment,
@@ -177,12 +200,6 @@ static bool restore_enrolled(struct reconcile *reconcile, struct muster_error *e
 	}
 }
 
-static bool commit_some(struct reconcile *reconcile, size_t done, struct muster_error *err)
-{
-	return done % DONE_PER_COMMIT != 0 ||
-	       (journal_commit(reconcile->journal, err) && journal_begin(reconcile->journal, err));
-}
-
 static bool restore_file(struct reconcile *reconcile, const char *name, struct muster_error *err)
 {
 	CLEANUP(evidence_kept_done) struct evidence_kept file = { 0 };
@@ -202,7 +219,6 @@ static bool restore_file(struct reconcile *reconcile, const char *name, struct m
 static bool restore_files(struct reconcile *reconcile, struct muster_error *err)
 {
 	const struct dirent *entry;
-	size_t files = 0;
 
 	for (;;) {
 		if (!directory_next(reconcile->evidence, reconcile->request->evidence_directory,
@@ -212,15 +228,14 @@ static bool restore_files(struct reconcile *reconcile, struct muster_error *err)
 			return true;
 		if (!text_has_suffix(entry->d_name, EVIDENCE_SUFFIX))
 			continue;
-		if (!restore_file(reconcile, entry->d_name, err) ||
-		    !commit_some(reconcile, ++files, err))
+		if (!restore_file(reconcile, entry->d_name, err))
 			return false;
 	}
 }
 
 static bool restore_lines(struct reconcile *reconcile, struct muster_error *err)
 {
-	size_t at = 0, lines = 0;
+	size_t at = 0;
 
 	for (;;) {
 		CLEANUP(evidence_kept_done) struct evidence_kept line = { 0 };
@@ -231,19 +246,17 @@ static bool restore_lines(struct reconcile *reconcile, struct muster_error *err)
 		if (!line.path)
 			return true;
 		if (!evidence_kept_id(&line, &id, err) ||
-		    (id && !restore_by_id(reconcile, id, NULL, err)) ||
-		    !commit_some(reconcile, ++lines, err))
+		    (id && !restore_by_id(reconcile, id, NULL, err)))
 			return false;
 	}
 }
 
-/* What evidence there is of devices that the service does not have. */
+/* What evidence there is of devices that no page had. */
 static bool restore_unenrolled(struct reconcile *reconcile, struct muster_error *err)
 {
 	size_t elsewhere;
 
-	if (!journal_begin(reconcile->journal, err) || !restore_files(reconcile, err) ||
-	    !restore_lines(reconcile, err))
+	if (!restore_files(reconcile, err) || !restore_lines(reconcile, err))
 		return false;
 	elsewhere = reconcile->elsewhere + evidence_index_elsewhere(reconcile->lines);
 	if (elsewhere > 0)
@@ -251,7 +264,7 @@ static bool restore_unenrolled(struct reconcile *reconcile, struct muster_error 
 			"%zu evidence files or lines in '%s' are of another service than '%s', going on",
 			elsewhere, PRINTABLE(reconcile->request->evidence_directory),
 			reconcile->host);
-	return journal_commit(reconcile->journal, err);
+	return true;
 }
 
 /* -- The journal -------------------------------------------------------------------------------------------- */

@@ -201,6 +201,51 @@ def test_a_cut_reconcile_goes_on(make_emulator, tmp_path):
     assert_restored(before, devices_of(station))
 
 
+def test_what_no_page_had_is_asked_for_before_it_is_called_retired(station, tpm):
+    """As of a device that was enrolled while the pages were read."""
+    profile = station.profile("derived-key", {"verify": "none"})
+    for number in range(3):
+        assert station.provision(profile, f"A17-{number}").status == 0
+    assert batch.provision(station, batch.manifest(station, ["Q-1", "Q-2"])).status == 0
+    assert station.provision(station.profile("tpm"), "T-1", "--tpm", tpm.tcti).status == 0
+    lines = station.profile("derived-key", {"batch": {"evidence": "lines"}, "verify": "none"}, name="lines")
+    assert batch.provision(station, batch.manifest(station, ["L-1", "L-2"]), profile=lines).status == 0
+    before = devices_of(station)
+    for name in ("a17-1", "l-2"):
+        az(station, "delete", name)
+    az(station, "update", "q-2", "--ps", "disabled")
+    lose_journal(station)
+    batch.restart(station, "--fault", "query:garbage=array:count=1")
+    count = len(station.emulator.ledger())
+    done = reconcile(station)
+    assert done.status == 0, done
+    assert done.json == {"released": 5, "retired": 3, "differing": 0, "parked": 0, "foreign": 0, "known": 0}
+    asked = [row for row in station.emulator.ledger()[count:] if row["op"] == "get"]
+    assert sorted(row["id"] for row in asked) == sorted(before)
+    assert {row["effect"] for row in station.emulator.ledger()[count:]} == {"none"}
+    after = devices_of(station)
+    assert {name for name, row in after.items() if row["state"] == "retired"} == {"a17-1", "l-2", "q-2"}
+    for serial in ("A17-0", "T-1", "Q-1", "L-1"):
+        [name] = [name for name, row in after.items() if row["serial"] == serial]
+        assert after[name]["state"] == "released" and retire(station, name).status == 0 and station.service.enrollment(name) is None
+
+
+def test_whether_a_device_is_retired_is_not_guessed(station):
+    """Cut off where it could not be asked for, it goes on there."""
+    profile = station.profile("derived-key", {"verify": "none"})
+    for number in range(3):
+        assert station.provision(profile, f"A17-{number}").status == 0
+        az(station, "delete", f"a17-{number}")
+    lose_journal(station)
+    batch.restart(station, "--fault", "get:status=403:skip=2:count=1")
+    done = reconcile(station)
+    assert done.status == 5 and len(devices_of(station)) == 2, done
+    done = reconcile(station)
+    assert (done.status, done.json["retired"]) == (0, 1), done
+    assert {row["state"] for row in devices_of(station).values()} == {"retired"}
+    assert "E6012" in station.muster("journal", "verify", "--journal", station.journal).stderr
+
+
 def test_a_device_id_that_is_the_registration_id_is_claimed_again(station):
     """Where nothing says so but the enrollment, in which it is left out."""
     profile = station.profile("derived-key")
