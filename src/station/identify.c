@@ -118,14 +118,6 @@ static struct known_claim claim_of(const struct job *job)
 	return claim;
 }
 
-static bool take_sending(void *context, const struct journal_entry *entry, struct muster_error *err)
-{
-	CLEANUP(cJSON_freep) cJSON *body = NULL;
-
-	return json_parse(entry->body, strlen(entry->body), "a journal entry", &body, err) &&
-	       service_sendings_follow(context, entry, body, err);
-}
-
 static bool fail_service(const struct job *job, const char *known, const char *here,
 			 struct muster_error *err)
 {
@@ -134,31 +126,25 @@ static bool fail_service(const struct job *job, const char *known, const char *h
 			   PRINTABLE(job->registration_id), PRINTABLE(known), PRINTABLE(here));
 }
 
-/* The ID scope is what somebody has typed until the device has registered with it. Before that, and where no scope is known, its
- * service is the one that its enrollment was sent to and may be in. */
-static bool check_service(const struct job *job, struct muster_error *err)
+/* Login and ID scope come from different places, so either may be another service's alone. The login's is where the enrollment was
+ * sent. The scope is what somebody has typed until the device has registered with it; where it is not known whither anything was
+ * sent, or this run has no login to tell by, it is all there is. */
+static bool check_service(const struct job *job, const struct service_sendings *sendings,
+			  struct muster_error *err)
 {
 	const struct journal_device *known = &job->device;
+	const struct service_place *place = service_place(sendings);
 	const char *here = job->run->id_scope, *host = job_host(job);
 	bool has_scopes = known->service && here;
-	struct service_sendings sendings = { 0 };
-	const struct service_place *place;
-	bool is_elsewhere;
+	bool has_same_scope = has_scopes && strcmp(known->service, here) == 0;
 
-	if (known->state == JOURNAL_FAILED || (has_scopes && strcmp(known->service, here) == 0))
+	if (known->state == JOURNAL_FAILED || (!has_scopes && !journal_state_is_live(known->state)))
 		return true;
-	if (!has_scopes && (!host[0] || !journal_state_is_live(known->state)))
-		return true;
-	if (has_scopes && known->hub)
-		return fail_service(job, known->service, here, err);
-	if (!journal_entries_all(job->run->journal, job->registration_id, take_sending, &sendings,
-				 err))
-		return false;
-	place = service_place(&sendings);
-	is_elsewhere = place->host[0] && strcmp(place->host, host) != 0;
-	if (has_scopes && (is_elsewhere || place->is_unknown))
-		return fail_service(job, known->service, here, err);
-	return !is_elsewhere || fail_service(job, place->host, host, err);
+	if (service_place_is_elsewhere(place, host, has_same_scope))
+		return fail_service(job, place->host, host, err);
+	return !has_scopes || has_same_scope ||
+	       !(known->hub || place->is_unknown || (place->host[0] && !host[0])) ||
+	       fail_service(job, known->service, here, err);
 }
 
 /* One that is under way is read back before it is sent, and differs then. Of a released one nothing might be asked. */
@@ -227,8 +213,6 @@ static bool check_known(struct job *job, const struct known_claim *claim, struct
 	const char *serial = job->serial;
 	bool is_other_key;
 
-	if (!check_service(job, err))
-		return false;
 	if (!check_retired(job, err))
 		return false;
 	if (!journal_state_is_live(known->state))
@@ -376,6 +360,7 @@ static bool check_token(struct job *job, struct muster_error *err)
 static bool look_into_journal(struct job *job, struct muster_error *err)
 {
 	struct journal *journal = job->run->journal;
+	struct service_sendings sendings;
 	struct known_claim claim;
 
 	if (!journal_device_find(journal, JOURNAL_BY_REGISTRATION_ID, job->registration_id,
@@ -391,9 +376,9 @@ static bool look_into_journal(struct job *job, struct muster_error *err)
 	if (!job->was_known)
 		return known_check_letters(journal, &claim, job->run->profile.batch.lookalikes,
 					   err);
-	if (!resume_from_journal(job, err) || !spool_check_fit(job, err) ||
-	    !check_token(job, err) || !certificate_terms_check(job, err) ||
-	    !wrap_check_owner(job, err))
+	if (!resume_from_journal(job, &sendings, err) || !check_service(job, &sendings, err) ||
+	    !spool_check_fit(job, err) || !check_token(job, err) ||
+	    !certificate_terms_check(job, err) || !wrap_check_owner(job, err))
 		return false;
 	if (attest_is_derived_again(job) && !job->was_released)
 		log_warning(

@@ -20,6 +20,7 @@ struct resumption {
 	bool has_ended;        /* a life, and no other began yet */
 	int64_t ended_attempt; /* of that life, the last one */
 	bool is_derived;       /* the key of the life that is read */
+	struct service_sendings sendings;
 };
 
 static bool take_bytes(struct bytes *target, const char *text,
@@ -297,6 +298,8 @@ static bool take_entry(void *context, const struct journal_entry *entry, struct 
 	job->failures = park_count(job->failures, entry, body);
 	job->is_unfit = park_is_unfit(job->is_unfit, entry, body);
 	kept_profile_follow(job->kept_name, entry, body);
+	if (!service_sendings_follow(&resumption->sendings, entry, body, err))
+		return false;
 	return (terms_follow(&job->terms, entry, body) &&
 		spool_follow(&job->spooled, entry, body)) ||
 	       muster_fail_memory(err);
@@ -396,10 +399,12 @@ static bool decide_late(struct job *job, struct muster_error *err)
 	return true;
 }
 
-bool resume_from_journal(struct job *job, struct muster_error *err)
+bool resume_from_journal(struct job *job, struct service_sendings *ret_sendings,
+			 struct muster_error *err)
 {
 	struct resumption resumption = { .job = job };
 
+	*ret_sendings = resumption.sendings;
 	if (job->device.state == JOURNAL_RETIRED) {
 		job->is_derived_again = is_derived(job->device.attestation);
 		return begin_another_life(job);
@@ -409,6 +414,7 @@ bool resume_from_journal(struct job *job, struct muster_error *err)
 		return false;
 	if (resumption.has_ended && !journal_state_is_live(job->device.state))
 		return begin_another_life(job);
+	*ret_sendings = resumption.sendings;
 	if (!take_row(job, err))
 		return false;
 	drop_note_of_another_key(job);

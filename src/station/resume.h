@@ -2,10 +2,12 @@
 #pragma once
 
 #include "job.h"
+#include "service-place.h"
 
 /* Takes over from job->device and the entries of its present life: attempt ID, key ID, certificate, evidence, and whether
- * something was sent whose outcome is not known. */
-bool resume_from_journal(struct job *job, struct muster_error *err) MUST_CHECK;
+ * something was sent whose outcome is not known. *ret_sendings: where to. */
+bool resume_from_journal(struct job *job, struct service_sendings *ret_sendings,
+			 struct muster_error *err) MUST_CHECK;
 /* Of what the journal has nothing is taken over but the key's ID: another key is made, certified and wrapped. */
 void resume_begin_anew(struct job *job);
 /* Of an entry about a sending: nothing came of it, unless the body calls that "unclear". */

@@ -448,6 +448,63 @@ def test_device_of_another_service_whose_evidence_was_lost_with_the_journal(stat
     is_finished(station, name, station.provision(profile, SERIAL))
 
 
+def login_of(station, other):
+    """Under another name than this one's, and nothing else is the other's."""
+    path = write_secret(station.home / "swapped", other.connection_string.replace("localhost", "127.0.0.1") + "\n")
+    return ["--login-file", path, "--ca-file", other.ca_file]
+
+
+def work_of(station, way, profile):
+    places = [*station.places(), "-o", "json"]
+    if way == "manifest":
+        return ["provision", "--profile", profile, "--manifest", batch.manifest(station, ["one", "two"]), *places]
+    if way == "sync":
+        assert batch.provision(station, batch.manifest(station, ["one", "two"]), "--offline", profile=profile).status == 6
+        return ["sync", *places]
+    return ["provision", "--profile", profile, "--serial", "one", *places]
+
+
+def enrolled_at(service):
+    return {found["registrationId"] for found in Service(service.connection_string, service.ca_file).enrollments()}
+
+
+@pytest.mark.parametrize("way", ["provision", "sync", "manifest"])
+def test_what_the_login_of_another_service_has_enrolled_is_not_enrolled_here_too(station, other, way):
+    """With the ID scope of this one, which the login does not know."""
+    work = work_of(station, way, station.profile("derived-key"))
+    assert station.muster(*work, *login_of(station, other)).status != 0
+    there = enrolled_at(other)
+    assert there and station.service.enrollments() == []
+    done = station.muster(*work, *here(station))
+    assert (done.status, done.cause) == (7, "E3105") and "127.0.0.1" in done.stderr and "localhost" in done.stderr, done
+    assert enrolled_at(station.emulator).isdisjoint(there) and enrolled_at(other) == there
+
+
+@pytest.mark.parametrize("verify", ["register", "none"])
+@pytest.mark.parametrize("way", ["provision", "manifest"])
+def test_what_is_released_is_not_looked_for_with_the_login_of_another_service(station, other, way, verify):
+    """Whether that one has it as well or not."""
+    work = work_of(station, way, station.profile("derived-key", {"verify": verify}))
+    assert station.muster(*work, *here(station)).status == 0
+    before = station.rows()
+    assert_kept_from(other, station.muster(*work, *login_of(station, other)))
+    elsewhere = station.muster(*work, *login_of(station, other), "--journal", station.home / "other.db", "--out", station.home / "other")
+    assert enrolled_at(other) == set(before), elsewhere
+    done = station.muster(*work, *login_of(station, other))
+    assert (done.status, done.cause) == (7, "E3105") and station.rows() == before, done
+    assert station.muster(*work, *here(station)).status == 0
+
+
+def test_a_service_is_known_by_its_name_in_any_letters_and_at_any_port(station):
+    work = work_of(station, "provision", station.profile("derived-key"))
+    assert station.muster(*work, *here(station)).status == 0
+    station.emulator.restart()
+    login = write_secret(station.home / "shouted", station.emulator.connection_string.replace("localhost", "LocalHost") + "\n")
+    work = work_of(station, "provision", station.profile("derived-key"))
+    done = station.muster(*work, "--login-file", login, "--ca-file", station.emulator.ca_file)
+    assert (done.status, done.json["state"]) == (0, "already enrolled"), done
+
+
 # -- Journal and disk -------------------------------------------------------------------------------------------------
 
 def inject(station, error):

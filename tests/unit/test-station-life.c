@@ -103,9 +103,10 @@ static void check_resumed(struct journal *journal, struct journal_device *row,
 {
 	struct run run = { .journal = journal, .profile = { .attestation = PROFILE_TPM } };
 	struct job job = { .run = &run, .registration_id = strdup(DEVICE), .device = *row };
+	struct service_sendings sendings;
 
 	*row = (struct journal_device){ 0 };
-	if (!resume_from_journal(&job, &err))
+	if (!resume_from_journal(&job, &sendings, &err))
 		fail_msg("%s", err.message);
 	assert_int_equal(job.spooled != NULL, life->is_spooled);
 	assert_int_equal(job.may_exist, life->may_exist);
