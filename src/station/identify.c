@@ -138,7 +138,7 @@ static bool check_service(const struct job *job, const struct service_sendings *
 	bool has_scopes = known->service && here;
 	bool has_same_scope = has_scopes && strcmp(known->service, here) == 0;
 
-	if (known->state == JOURNAL_FAILED || (!has_scopes && !journal_state_is_live(known->state)))
+	if (!journal_state_is_live(known->state))
 		return true;
 	if (service_place_is_elsewhere(place, host, has_same_scope))
 		return fail_service(job, place->host, host, err);

@@ -396,6 +396,21 @@ def test_device_of_another_service_without_any_id_scope(station, other):
     assert scopeless(station, *work, *login_to(station, other)).json["state"] == "enrolled"
 
 
+@pytest.mark.parametrize("way", ["provision", "manifest"])
+def test_device_that_was_retired_is_free_for_another_service(station, other, way):
+    """Also where it had registered, and with another ID scope."""
+    profile = station.profile("derived-key")
+    assert station.provision(profile, "one").json["verified"] is True
+    retired = station.muster("retire", "one", "--reason", "moved", "--journal", station.journal, *here(station))
+    assert retired.status == 0, retired
+    work = ["--manifest", batch.manifest(station, ["one"]), "--with-retired"] if way == "manifest" else ["--serial", "one"]
+    done = scopeless(station, "provision", "--profile", profile, *work, *place_of(station, other))
+    assert done.status == 0 and enrolled_at(other) == {"one"} and station.service.enrollments() == [], done
+    assert station.rows()["one"]["service"] == other.id_scope
+    done = station.provision(profile, "one")
+    assert (done.status, done.cause) == (7, "E3105") and station.service.enrollments() == [], done
+
+
 @pytest.mark.parametrize("scope", [None, "here"])
 def test_device_that_another_service_refused_goes_on_here(station, other, scope):
     """Nothing came of that sending, whoever was asked. One that may have arrived holds it there."""
