@@ -361,8 +361,27 @@ static bool was_changed_since(const struct job *job, const char *etag)
 
 	if (row->etag && *row->etag)
 		return !etag || strcmp(etag, row->etag) != 0;
-	return row->profile_digest && strcmp(row->profile_digest, job->run->profile.digest) != 0 &&
-	       !evidence_has_enrollment(job);
+	if (row->profile_digest && strcmp(row->profile_digest, job->run->profile.digest) != 0 &&
+	    !evidence_has_enrollment(job))
+		return true;
+	return evidence_is_of_former(job, job->found);
+}
+
+/* A released device that was found as it is known is known by that etag from now on. */
+static bool record_found(struct job *job, struct muster_error *err)
+{
+	struct journal *journal = job->run->journal;
+	struct journal_device *row = &job->device;
+
+	if (!job->was_released || job_is_dry(job) || (row->etag && *row->etag) || !*job->etag)
+		return true;
+	row->etag = job->etag;
+	row->serial = job->serial;
+	row->operator= job->run->who.operator_name;
+	row->station = job->run->who.station;
+	row->updated_ms = clock_wall_ms();
+	return (journal_is_in_transaction(journal) || journal_begin(journal, err)) &&
+	       journal_device_put(journal, row, err);
 }
 
 /* It is what the profile wants, but not what the device registered with: that is taken over, and shown anew. */
@@ -382,7 +401,7 @@ static bool keep_confirmation(struct job *job, struct muster_error *err)
 	CLEANUP(cJSON_freep) cJSON *body = cJSON_CreateObject();
 	const char *etag = json_text(job->found, "etag");
 	const char *attempt = dps_enrollment_attempt(job->found);
-	bool is_over = false;
+	bool is_over = false, is_changed;
 
 	/* The attempt ID tells a lost answer to our own sending from somebody else's enrollment. */
 	if (attempt && strcmp(attempt, job->attempt_id) == 0 && job->may_exist)
@@ -390,14 +409,17 @@ static bool keep_confirmation(struct job *job, struct muster_error *err)
 	/* What can register no more stays as it is known. */
 	if (job->was_released && !expiry_is_over(job, &is_over, err))
 		return false;
-	if (job->was_released && !is_over && was_changed_since(job, etag)) {
-		if (!take_over_changed(job, err))
-			return false;
-	} else if (job->is_asked_late) {
+	is_changed = job->was_released && !is_over && was_changed_since(job, etag);
+	if (is_changed && !take_over_changed(job, err))
+		return false;
+	if (job->is_asked_late && !is_changed)
 		job->was_released = false;
-	}
 	free(job->etag);
 	job->etag = strdup(etag ? etag : "");
+	if (!job->etag)
+		return muster_fail_memory(err);
+	if (!is_over && !record_found(job, err))
+		return false;
 	if (job->was_released || job_is_dry(job))
 		return true;
 	if (!body || !json_add_bool(body, "confirmed", true) ||

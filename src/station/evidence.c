@@ -188,6 +188,36 @@ bool evidence_has_enrollment(const struct job *job)
 	return json_equal(wanted, json_get(evidence, "enrollment"));
 }
 
+static bool is_later(const cJSON *found, const char *member, int64_t than_ms)
+{
+	const char *at = json_text(found, member);
+	int64_t at_ms;
+
+	return at && rfc3339_parse(at, &at_ms) && at_ms > than_ms;
+}
+
+bool evidence_is_of_former(const struct job *job, const cJSON *found)
+{
+	CLEANUP(cJSON_freep) cJSON *evidence = NULL;
+	const char *mark = dps_enrollment_attempt(found), *known, *at;
+	struct muster_error unread;
+	int64_t at_ms;
+
+	if (!job->evidence ||
+	    !json_parse(job->evidence, strlen(job->evidence), "the evidence", &evidence, &unread))
+		return false;
+	known = evidence_attempt(evidence);
+	if (!known != !mark || (known && strcmp(known, mark) != 0))
+		return true;
+	at = json_text(evidence, "at");
+	if (!at || !rfc3339_parse(at, &at_ms))
+		return false;
+	/* It is the station's clock, which may be so far behind. */
+	at_ms += CLOCK_SKEW_MAX_MS;
+	return is_later(found, "createdDateTimeUtc", at_ms) ||
+	       is_later(found, "lastUpdatedDateTimeUtc", at_ms);
+}
+
 /* A device is verified when it has registered with each of its certificates. */
 static bool add_shown(cJSON *part, const struct job *job)
 {

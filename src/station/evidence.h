@@ -12,6 +12,8 @@ bool evidence_print(const cJSON *root, char **ret_text, struct muster_error *err
 bool evidence_fits(const char *text, bool *ret_fits, struct muster_error *err) MUST_CHECK;
 /* What the job wants is what it was released with, word for word. */
 bool evidence_has_enrollment(const struct job *job);
+/* By its mark and the service's clock: the enrollment that was found is not the one that the job's evidence is of, or was written since. */
+bool evidence_is_of_former(const struct job *job, const cJSON *found);
 /* Whether evidence of what is to be enrolled will have room in an entry; CAUSE_INPUT_TOO_LARGE. */
 bool evidence_check_room(const struct job *job, struct muster_error *err) MUST_CHECK;
 /* Of the job, as evidence_print() prints it, or as one line. */

@@ -228,6 +228,50 @@ def test_an_enrollment_that_was_changed_since_is_verified_anew(hsm_station, toke
     assert station.service.enrollment(name) is None
 
 
+def made_again(station, name, keeps_mark):
+    """Deleted and created by others with the same keys, long after the station was done with it."""
+    found = station.service.enrollment(name)
+    status, mechanism = station.service.request("POST", f"/enrollments/{name}/attestationmechanism")
+    assert status == 200 and found["optionalDeviceInformation"]["musterAttempt"], found
+    batch.restart(station, *(["--clock-offset", "1800"] if keeps_mark else []))
+    station.service.delete(name)
+    members = [member for member in found if member not in ("etag", "createdDateTimeUtc", "lastUpdatedDateTimeUtc", "registrationState")
+               and (keeps_mark or member != "optionalDeviceInformation")]
+    station.service.put(name, {**{member: found[member] for member in members}, "attestation": mechanism})
+    batch.restart(station)
+
+
+@pytest.mark.parametrize("keeps_mark", [False, True], ids=["bare", "with-mark"])
+def test_an_enrollment_of_a_bulk_that_was_made_again_is_verified_anew(station, keeps_mark):
+    """No etag is known of it: its mark and the service's clock tell."""
+    profile, name = station.profile("derived-key"), "bulk-1"
+    assert batch.provision(station, batch.manifest(station, [name, "bulk-2"]), profile=profile).status == 0
+    made_again(station, name, keeps_mark)
+    count = len(station.emulator.requests("register", name))
+    for _ in range(2):
+        done = station.provision(profile, name)
+        assert done.status == 0 and (done.json["state"], done.json["verified"]) == ("already enrolled", True), done
+        assert len(station.emulator.requests("register", name)) == count + 1
+    told, enrolled = evidence(done), station.service.enrollment(name)
+    assert (told["created"], told["enrollment"]["etag"]) == (False, enrolled["etag"])
+
+
+def test_an_enrollment_of_a_bulk_is_known_by_its_version_once_it_was_read(station):
+    """As it was released it stays, and then others write it, there and back."""
+    profile, name = station.profile("derived-key"), "bulk-1"
+    assert batch.provision(station, batch.manifest(station, [name]), profile=profile).status == 0
+    assert not station.rows()[name].get("etag")
+    count = len(station.emulator.requests("register"))
+    for _ in range(2):
+        assert station.provision(profile, name).json["verified"] is True
+        assert station.rows()[name].get("etag") == station.service.enrollment(name)["etag"]
+    assert len(station.emulator.requests("register")) == count
+    for status in ("disabled", "enabled"):
+        update(station, name, "--provisioning-status", status)
+    assert station.provision(profile, name).json["verified"] is True
+    assert len(station.emulator.requests("register")) == count + 1
+
+
 def test_what_cannot_be_verified_anew_is_not_said_to_be(station):
     """Its profile wants no verification any more."""
     done = station.provision(station.profile("derived-key"), SERIAL)
