@@ -263,6 +263,19 @@ bool confirm_read_start(struct job *job, struct muster_error *err)
 	       job_send_authorized(job, &request, err);
 }
 
+static bool fail_gone(const struct job *job, struct muster_error *err)
+{
+	muster_fail(err, CAUSE_ENROLLMENT_GONE,
+		    "device '%s' was enrolled by this station, but its enrollment is gone from the "
+		    "service",
+		    PRINTABLE(job->registration_id));
+	return !identify_has_other_scope(job)
+		       ? false
+		       : muster_error_prefix(err, "with ID scope '%s', and not '%s' as before",
+					     PRINTABLE(job->run->id_scope),
+					     PRINTABLE(job->device.service));
+}
+
 /* The create is conditional on absence, so sending it once more cannot double or overwrite anything, even should an
  * earlier one still be on its way. */
 static bool read_found_nothing(struct job *job, struct muster_error *err)
@@ -270,10 +283,7 @@ static bool read_found_nothing(struct job *job, struct muster_error *err)
 	if (job_is_dry(job))
 		return true;
 	if (job->was_released)
-		return muster_fail(
-			err, CAUSE_ENROLLMENT_GONE,
-			"device '%s' was enrolled by this station, but its enrollment is gone from the service",
-			PRINTABLE(job->registration_id));
+		return fail_gone(job, err);
 	if (job->sends >= DPS_RETRY_ATTEMPTS)
 		return muster_fail(err, CAUSE_OUTCOME_UNKNOWN,
 				   "enrollment '%s' was sent %u times and is not there",
@@ -367,15 +377,18 @@ static bool was_changed_since(const struct job *job, const char *etag)
 	return evidence_is_of_former(job, job->found);
 }
 
-/* A released device that was found as it is known is known by that etag from now on. */
+/* A released device that was found as it is known is known by that etag from now on, and in the ID scope that it was found with. */
 static bool record_found(struct job *job, struct muster_error *err)
 {
 	struct journal *journal = job->run->journal;
 	struct journal_device *row = &job->device;
+	bool has_other_scope = identify_has_other_scope(job);
 
-	if (!job->was_released || job_is_dry(job) || (row->etag && *row->etag) || !*job->etag)
+	if (!job->was_released || job_is_dry(job) ||
+	    (!has_other_scope && ((row->etag && *row->etag) || !*job->etag)))
 		return true;
 	row->etag = job->etag;
+	row->service = has_other_scope ? job->run->id_scope : row->service;
 	row->serial = job->serial;
 	row->operator= job->run->who.operator_name;
 	row->station = job->run->who.station;

@@ -388,12 +388,20 @@ static bool look_into_journal(struct job *job, struct muster_error *err)
 	return record_serial(job, err);
 }
 
+static bool differ(const char *a, const char *b)
+{
+	return a && b && strcmp(a, b) != 0;
+}
+
+bool identify_has_other_scope(const struct job *job)
+{
+	return job->was_known && differ(job->device.service, job->run->id_scope);
+}
+
 bool identify_is_looked_at(const struct job *job)
 {
-	const char *known = job->device.profile_digest;
-
-	return job->is_asked_late ||
-	       (job->was_known && known && strcmp(known, job->run->profile.digest) != 0);
+	return job->is_asked_late || identify_has_other_scope(job) ||
+	       (job->was_known && differ(job->device.profile_digest, job->run->profile.digest));
 }
 
 /* In a batch nothing is asked about a device that was released as this run wants it; an enrollment that is gone is found by reading all

@@ -14,7 +14,9 @@ STEP_APPLIES(service_reach_applies);
 STEP_STARTS(service_reach_start);
 STEP_FINISHES(service_reach_finish);
 STEP_STARTS(identify_look_up);
-/* Of a released device of a batch: it was released by another profile, or has to register now. */
+/* It was known with another ID scope: that was mistyped, or the service was made again since. */
+bool identify_has_other_scope(const struct job *job);
+/* Of a released device of a batch: it was released by another profile or with another ID scope, or has to register now. */
 bool identify_is_looked_at(const struct job *job);
 /* Of a released device of a batch nothing is left to do. */
 void identify_skip_released(struct job *job);

@@ -520,6 +520,26 @@ def test_a_service_is_known_by_its_name_in_any_letters_and_at_any_port(station):
     assert (done.status, done.json["state"]) == (0, "already enrolled"), done
 
 
+@pytest.mark.parametrize("way", ["provision", "manifest"])
+def test_what_was_released_with_another_id_scope_and_no_proof_is_looked_for(station, way):
+    """The service of that name may be another one since, and the scope may have been mistyped. Once found it is known with this one."""
+    profile = station.profile("derived-key", {"verify": "none"})
+    words = ["--manifest", batch.manifest(station, ["one"])] if way == "manifest" else ["--serial", "one"]
+    work = ["provision", "--profile", profile, *words, *station.common(), "-o", "json"]
+    assert station.muster(*work, "--id-scope", OTHER_SCOPE).status == 0
+    there = station.service.enrollment("one")
+    for looks in ([1, 0] if way == "manifest" else [1]):
+        before = len(station.emulator.requests("get", "one"))
+        done = station.muster(*work)
+        assert done.status == 0 and station.service.enrollment("one") == there, done
+        assert len(station.emulator.requests("get", "one")) == before + looks + 1, station.emulator.ledger()[-3:]
+        assert station.rows()["one"]["service"] == station.emulator.id_scope
+    station.service.delete("one")
+    done = station.muster(*work, "--id-scope", OTHER_SCOPE)
+    assert (done.status, done.cause) == (3, "E3109") and OTHER_SCOPE in done.stderr and station.emulator.id_scope in done.stderr, done
+    assert station.service.enrollments() == []
+
+
 # -- Journal and disk -------------------------------------------------------------------------------------------------
 
 def inject(station, error):
