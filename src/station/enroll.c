@@ -8,6 +8,7 @@
 #include "expiry.h"
 #include "muster/encoding.h"
 #include "muster/json.h"
+#include "resume.h"
 #include "sender.h"
 #include "spool.h"
 
@@ -263,6 +264,12 @@ bool confirm_read_start(struct job *job, struct muster_error *err)
 	       job_send_authorized(job, &request, err);
 }
 
+/* The one that a run before verified, and then was cut. */
+static bool forget_earlier_verification(struct job *job, struct muster_error *err)
+{
+	return !job->verified || resume_forget_verification(job, err);
+}
+
 static bool fail_gone(const struct job *job, struct muster_error *err)
 {
 	muster_fail(err, CAUSE_ENROLLMENT_GONE,
@@ -290,7 +297,7 @@ static bool read_found_nothing(struct job *job, struct muster_error *err)
 				   PRINTABLE(job->registration_id), job->sends);
 	job->outcome_is_unknown = false;
 	job_go_to(job, "put");
-	return true;
+	return forget_earlier_verification(job, err);
 }
 
 /* A garbled answer says nothing: ask again. */
@@ -400,13 +407,21 @@ static bool record_found(struct job *job, struct muster_error *err)
 /* It is what the profile wants, but not what the device registered with: that is taken over, and shown anew. */
 static bool take_over_changed(struct job *job, struct muster_error *err)
 {
-	job->was_released = job->created = job->verified = false;
+	job->was_released = job->created = false;
 	free(TAKE_PTR(job->hub));
-	free(TAKE_PTR(job->verification));
-	/* Nobody here can show it. */
-	if (attest_any_key_is_gone(job))
-		job->verification = strdup("not since the enrollment was changed");
-	return !attest_any_key_is_gone(job) || job->verification || muster_fail_memory(err);
+	return resume_forget_verification(job, err);
+}
+
+/* Where no etag is known it is ours alone, by the answer to its sending. */
+static bool was_written_since_verified(const struct job *job, const char *etag)
+{
+	const char *attempt = dps_enrollment_attempt(job->found), *before = job->etag_before;
+
+	if (job->was_released || !job->verified)
+		return false;
+	if (before)
+		return !etag || strcmp(etag, before) != 0;
+	return !attempt || strcmp(attempt, job->attempt_id) != 0;
 }
 
 static bool keep_confirmation(struct job *job, struct muster_error *err)
@@ -421,6 +436,8 @@ static bool keep_confirmation(struct job *job, struct muster_error *err)
 		job->created = true;
 	/* What can register no more stays as it is known. */
 	if (job->was_released && !expiry_is_over(job, &is_over, err))
+		return false;
+	if (was_written_since_verified(job, etag) && !forget_earlier_verification(job, err))
 		return false;
 	is_changed = job->was_released && !is_over && was_changed_since(job, etag);
 	if (is_changed && !take_over_changed(job, err))

@@ -337,6 +337,7 @@ void job_done(struct job *job)
 	cJSON_Delete(job->found);
 	cJSON_Delete(job->mechanism);
 	free(job->etag);
+	free(job->etag_before);
 	bytes_done(&job->srk);
 	bytes_done(&job->challenge);
 	secret_done(&job->device_token);

@@ -255,6 +255,7 @@ struct job {
 	cJSON *found;            /* the enrollment as read back */
 	cJSON *mechanism;        /* its keys, where they have to be compared */
 	char *etag;
+	char *etag_before; /* with which an earlier run confirmed it last; NULL: not known */
 
 	/* verify */
 	struct bytes srk;

@@ -179,13 +179,33 @@ static bool take_verify(struct job *job, const struct journal_entry *entry, cons
 	return replace(&job->verification, json_text(body, "result"));
 }
 
-/* What was taken over after the device had registered is not what it registered with. */
+bool resume_forget_verification(struct job *job, struct muster_error *err)
+{
+	job->verified = false;
+	free(TAKE_PTR(job->verification));
+	/* Nobody here can show it. */
+	if (attest_any_key_is_gone(job))
+		job->verification = strdup("not since the enrollment was changed");
+	return !attest_any_key_is_gone(job) || job->verification || muster_fail_memory(err);
+}
+
+static bool forget_earlier_verification(struct job *job)
+{
+	struct muster_error no_memory;
+
+	return !job->verified || resume_forget_verification(job, &no_memory);
+}
+
+/* What was taken over after the device had registered, or written since, is not what it registered with. */
 static bool take_confirm(struct job *job, const struct journal_entry *entry, const cJSON *body)
 {
+	const char *etag = json_text(body, "etag");
+	bool is_other = etag && job->etag_before && strcmp(etag, job->etag_before) != 0;
+
 	(void)entry;
-	if (json_bool(body, "adopted", false))
-		job->verified = false;
-	return true;
+	if ((is_other || json_bool(body, "adopted", false)) && !forget_earlier_verification(job))
+		return false;
+	return !etag || replace(&job->etag_before, etag);
 }
 
 bool resume_is_refusal(const struct journal_entry *entry, const cJSON *body)
@@ -199,6 +219,9 @@ bool resume_is_refusal(const struct journal_entry *entry, const cJSON *body)
 static bool take_enroll(struct job *job, const struct journal_entry *entry, const cJSON *body)
 {
 	if (entry->kind == JOURNAL_INTENT) {
+		free(TAKE_PTR(job->etag_before));
+		if (!forget_earlier_verification(job))
+			return false;
 		job->may_land = job->may_land || job->outcome_is_unknown;
 		job->may_exist = job->outcome_is_unknown = true;
 	} else if (resume_is_refusal(entry, body)) {
@@ -238,6 +261,7 @@ static void forget(struct job *job)
 	job->may_exist = job->may_land = job->outcome_is_unknown = job->created = job->verified =
 		job->was_unverified = job->was_enrolled = false;
 	free(TAKE_PTR(job->evidence));
+	free(TAKE_PTR(job->etag_before));
 }
 
 static bool is_derived(const char *attestation)

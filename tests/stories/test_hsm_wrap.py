@@ -10,7 +10,7 @@ import pytest
 
 from lib import batch
 from lib.custodian import openssl
-from lib.killer import go_on, killer, was_killed
+from lib.killer import go_on, killer, points_of, recorder, was_killed
 from lib.program import run
 from test_journal_reconcile import lose_journal, reconcile
 from test_offline import evidence_of, spool
@@ -484,6 +484,42 @@ def test_a_cut_leaves_nothing_but_what_the_journal_says(release_station, tokens,
     assert [row["effect"] for row in station.emulator.effects("put", SERIAL)] == ["create"]
     audit = run("hsm", "audit", token.uri, "--journal", station.journal, "-o", "json", home=station.home, env=station.env, build=station.build)
     assert audit.status == 0, audit
+
+
+def cut_at_its_destruction(station, token, profile, device):
+    """Verified, its key to be destroyed next, and not released: of the cuts before a run's end there is one at which that is so."""
+    log = station.home / "strace.log"
+    assert provision(station, token, profile, "--device-key", device[1], serial="whole", wrapper=recorder(log)).status == 0
+    syncs = max(n for call, n in points_of(log) if call in ("fsync", "fdatasync"))
+    for n in range(syncs, 0, -1):
+        serial = f"cut-{n}"
+        provision(station, token, profile, "--device-key", device[1], serial=serial, wrapper=killer("fsync,fdatasync", n, workers=False))
+        shown = station.muster("journal", "show", serial, "--journal", station.journal, "-o", "json").json
+        steps = [(entry["kind"], entry["body"].get("step")) for entry in shown["entries"]]
+        if ("intent", "key-destroy") in steps and shown["state"] == "working":
+            return serial
+    raise AssertionError("no cut between the destruction's announcement and the release")
+
+
+@pytest.mark.parametrize("what", ["deleted", "edited", "nothing"])
+def test_what_was_verified_before_a_cut_counts_for_the_enrollment_as_it_was(release_station, tokens, token, device, what):
+    """Others had their reasons: the device has not registered with what is made in its place."""
+    station, profile = release_station, wrapped_profile(release_station)
+    station.env["SOFTHSM2_CONF"] = tokens.configuration
+    name = cut_at_its_destruction(station, token, profile, device)
+    if what == "deleted":
+        station.service.delete(name)
+    for status in ("disabled", "enabled") if what == "edited" else ():
+        done = station.muster("enrollment", "update", "--eid", name, "--provisioning-status", status, "--login-file", station.login_file,
+                              "--ca-file", station.emulator.ca_file)
+        assert done.status == 0, done
+    for _ in range(2):
+        done = go_on(lambda: provision(station, token, profile, "--device-key", device[1], serial=name),
+                     lambda: station.muster("hsm", "acknowledge", token.uri))
+        assert (done.status, done.json["verified"]) == (0, what == "nothing"), done
+    told = evidence_of(done.json)["verification"]["result"]
+    assert told.startswith("registered") if what == "nothing" else told == "not since the enrollment was changed"
+    assert station.rows()[name]["verification"] == ("verified" if what == "nothing" else "not-asked")
 
 
 def test_a_retired_board_of_a_journal_made_again_makes_room_for_another(hsm_station, token, device, other):
