@@ -9,6 +9,7 @@
 #include "muster/error.h"
 
 struct hooks;
+struct journal;
 struct station_result;
 
 /* CAUSE_USAGE for a hook that does not say where to, or says so twice, or with what cannot be one. */
@@ -25,9 +26,9 @@ struct hooks_origin {
 	const char *batch, *manifest; /* name, digest */
 };
 
-/* *ret_hooks is NULL when none is configured. Fails as hooks_check(). `origin` is NULL for a run that only delivers. Copies
- * what it needs. */
-bool hooks_open(const struct config *config, const char *journal_path,
+/* *ret_hooks is NULL when none is configured. Fails as hooks_check(). `origin` and `journal` are NULL for a run that only delivers; else
+ * the journal is open for writing, and stays so until the last event. Copies what it needs. */
+bool hooks_open(const struct config *config, const char *journal_path, struct journal *journal,
 		const struct hooks_origin *origin, struct hooks **ret_hooks,
 		struct muster_error *err) MUST_CHECK;
 /* Leaves what is not delivered to a process that goes on by itself, or, where that would be killed with us, to hooks_linger().
@@ -40,9 +41,14 @@ DEFINE_FREEP(hooks_freep, struct hooks *, hooks_close)
 /* Of the events from now on; for a run of more than one profile. NULL: not known. */
 bool hooks_set_profile(struct hooks *hooks, const char *name, struct muster_error *err) MUST_CHECK;
 
-/* None fails: what cannot be written is logged. `hooks` may be NULL. */
+/* What became of a device, before the commit that makes it true: when the program does not live to say so, others will. *promise is for
+ * hooks_unit_done(), after the commit; one that is there already is replaced. Caller deletes. False: the journal takes no more. */
+bool hooks_promise(struct hooks *hooks, const struct station_result *result, cJSON **promise,
+		   struct muster_error *err) MUST_CHECK;
+
+/* None fails: what cannot be written is logged, and noted in the journal. `hooks` may be NULL, and so may `promise`. */
 void hooks_unit_start(struct hooks *hooks, const char *serial, const char *socket);
-void hooks_unit_done(struct hooks *hooks, const struct station_result *result);
+void hooks_unit_done(struct hooks *hooks, const struct station_result *result, cJSON *promise);
 void hooks_batch_done(struct hooks *hooks);
 
 struct hooks_delivery {
@@ -65,7 +71,7 @@ bool hooks_deliver(const struct config *config, const char *journal_path,
 
 /* -- Looking and deciding (hooks-look.c) ------------------------------------------------------------------------------ */
 
-/* The events that wait: id, hook, event, at, state, tries, error. Caller deletes. */
+/* The events that wait or are owed: id, hook, event, at, state, tries, error. Caller deletes. */
 bool hooks_list(const char *journal_path, cJSON **ret_rows, struct muster_error *err) MUST_CHECK;
 
 struct hooks_backlog {
@@ -75,6 +81,11 @@ struct hooks_backlog {
 };
 bool hooks_backlog(const char *journal_path, struct hooks_backlog *ret_backlog,
 		   struct muster_error *err) MUST_CHECK;
+
+/* Events that came true and never got among those that wait: their run was cut off, or their folder took none. The next run and
+ * hooks_deliver() make up for it. */
+bool hooks_count_owed(const char *journal_path, size_t *ret_count, struct muster_error *err)
+	MUST_CHECK;
 
 struct hooks_choice {
 	const char *const *ids;

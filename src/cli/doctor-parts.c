@@ -133,13 +133,23 @@ void doctor_hooks(struct doctor *doctor)
 	const char *path = doctor->options.journal ? doctor->options.journal : standard;
 	struct hooks_backlog backlog = { 0 };
 	struct muster_error err = { 0 };
+	size_t owed = 0;
 
 	if (!hooks_check(&doctor->config, &err) || !hooks_check_places(&doctor->config, &err))
 		doctor_find(doctor, VERDICT_FAIL,
 			    "Mend muster.yaml, or what it names; muster-hook(1) has the form.",
 			    "%s", err.message);
-	else if (path && !hooks_backlog(path, &backlog, &err))
+	else if (path &&
+		 (!hooks_backlog(path, &backlog, &err) || !hooks_count_owed(path, &owed, &err)))
 		doctor_find_error(doctor, VERDICT_WARN, &err);
+	else if (owed > 0)
+		doctor_find(
+			doctor, VERDICT_WARN,
+			"Let muster hook deliver make up for them; where it cannot, look at the "
+			"folder hooks beside the journal.",
+			"%zu events are owed to hooks: their run was cut off, or their folder "
+			"took none",
+			owed);
 	else if (backlog.hooks[0])
 		doctor_find(
 			doctor, VERDICT_WARN,

@@ -22,7 +22,8 @@ struct acceptance {
 	const char *digest; /* of the receipt */
 	const cJSON *receipt;
 	cJSON *rows;
-	size_t told; /* hooks were, of so many devices */
+	size_t told;    /* hooks were, of so many devices */
+	cJSON *promise; /* of the event of the present one; or NULL */
 	size_t failed;
 	struct muster_error failure; /* the first */
 	bool differ;                 /* failures have different exit statuses */
@@ -30,8 +31,9 @@ struct acceptance {
 
 static void acceptance_done(struct acceptance *acceptance)
 {
-	journal_close(acceptance->journal);
+	cJSON_Delete(acceptance->promise);
 	hooks_close(acceptance->hooks);
+	journal_close(acceptance->journal);
 	who_done(&acceptance->who);
 }
 
@@ -72,6 +74,83 @@ static bool check_same(const struct journal_device *row, const cJSON *note, cons
 		is_same_key(json_get(note, "attestation"), json_get(evidence, "attestation"));
 
 	return is_same || fail_other(row, err);
+}
+
+/* -- Telling ------------------------------------------------------------------------------------------------------ */
+
+/* How a device stands now. */
+struct standing {
+	const char *state;
+	const char *hub;
+	const cJSON *evidence;
+	const char *evidence_path;        /* it was released now */
+	const struct journal_device *row; /* it waited here until now; NULL: nobody asks after it */
+	struct muster_error
+		why; /* it is not enrolled; code MUSTER_OK: it is, or it was ended by decision */
+};
+
+static bool copy(char **target, const char *value)
+{
+	*target = value ? strdup(value) : NULL;
+	return !value || *target;
+}
+
+static bool fill_result(const struct standing *standing, bool is_verified,
+			struct station_result *result)
+{
+	const struct journal_device *row = standing->row;
+	const char *state = standing->why.code == MUSTER_OK               ? standing->state
+			    : standing->why.cause == CAUSE_DEVICE_SPOOLED ? "spooled"
+									  : "failed";
+
+	result->failure = standing->why;
+	result->verified = is_verified;
+	return copy(&result->device, row->serial ? row->serial : row->registration_id) &&
+	       copy(&result->serial, row->serial) &&
+	       copy(&result->registration_id, row->registration_id) &&
+	       copy(&result->device_id, row->device_id ? row->device_id : row->registration_id) &&
+	       copy(&result->hub, standing->hub) && copy(&result->state, state) &&
+	       copy(&result->evidence_path, standing->evidence_path);
+}
+
+static bool is_verified(const struct standing *standing)
+{
+	return json_bool(json_get(standing->evidence, "verification"), "verified", false);
+}
+
+/* As a sync tells them, who would have sent it from here. */
+static bool describe(struct acceptance *acceptance, const struct standing *standing,
+		     struct station_result *result, struct muster_error *err)
+{
+	if (!fill_result(standing, is_verified(standing), result))
+		return muster_fail_memory(err);
+	return hooks_set_profile(acceptance->hooks, standing->row->profile_name, err);
+}
+
+/* Before the commit that makes it true. */
+static bool promise_hooks(struct acceptance *acceptance, const struct standing *standing,
+			  struct muster_error *err)
+{
+	CLEANUP(station_result_done) struct station_result result = { 0 };
+
+	return !acceptance->hooks ||
+	       (describe(acceptance, standing, &result, err) &&
+		hooks_promise(acceptance->hooks, &result, &acceptance->promise, err));
+}
+
+static bool tell_hooks(struct acceptance *acceptance, const struct standing *standing,
+		       struct muster_error *err)
+{
+	CLEANUP(station_result_done) struct station_result result = { 0 };
+	CLEANUP(cJSON_freep) cJSON *promise = TAKE_PTR(acceptance->promise);
+
+	if (!standing->row || !acceptance->hooks)
+		return true;
+	if (!describe(acceptance, standing, &result, err))
+		return false;
+	hooks_unit_done(acceptance->hooks, &result, promise);
+	acceptance->told++;
+	return true;
 }
 
 /* -- Releasing --------------------------------------------------------------------------------------------------- */
@@ -157,9 +236,11 @@ static char *place_of_evidence(const struct acceptance *acceptance, const char *
 	return out ? station_evidence_path(out, id, "evidence.json") : NULL;
 }
 
-static bool release(const struct acceptance *acceptance, const struct journal_device *row,
-		    const cJSON *answer, const char *path, struct muster_error *err)
+static bool release(struct acceptance *acceptance, const struct standing *standing,
+		    const cJSON *answer, struct muster_error *err)
 {
+	const struct journal_device *row = standing->row;
+	const char *path = standing->evidence_path;
 	CLEANUP(freep) char *evidence = NULL;
 
 	return journal_begin(acceptance->journal, err) &&
@@ -169,21 +250,10 @@ static bool release(const struct acceptance *acceptance, const struct journal_de
 	       /* The file first: a row that is released is not looked at again. */
 	       evidence_keep_former(path, row->attempt_id, err) &&
 	       file_write(path, evidence, strlen(evidence), 0600, true, err) &&
-	       journal_commit(acceptance->journal, err);
+	       promise_hooks(acceptance, standing, err) && journal_commit(acceptance->journal, err);
 }
 
 /* -- Each device --------------------------------------------------------------------------------------------------- */
-
-/* How a device stands now. */
-struct standing {
-	const char *state;
-	const char *hub;
-	const cJSON *evidence;
-	const char *evidence_path;        /* it was released now */
-	const struct journal_device *row; /* it waited here until now; NULL: nobody asks after it */
-	struct muster_error
-		why; /* it is not enrolled; code MUSTER_OK: it is, or it was ended by decision */
-};
 
 static void count_failure(struct acceptance *acceptance, const struct muster_error *why)
 {
@@ -192,47 +262,6 @@ static void count_failure(struct acceptance *acceptance, const struct muster_err
 	if (acceptance->failed++ == 0)
 		acceptance->failure = *why;
 	acceptance->differ |= acceptance->failure.code != why->code;
-}
-
-static bool copy(char **target, const char *value)
-{
-	*target = value ? strdup(value) : NULL;
-	return !value || *target;
-}
-
-static bool fill_result(const struct standing *standing, bool is_verified,
-			struct station_result *result)
-{
-	const struct journal_device *row = standing->row;
-	const char *state = standing->why.code == MUSTER_OK               ? standing->state
-			    : standing->why.cause == CAUSE_DEVICE_SPOOLED ? "spooled"
-									  : "failed";
-
-	result->failure = standing->why;
-	result->verified = is_verified;
-	return copy(&result->device, row->serial ? row->serial : row->registration_id) &&
-	       copy(&result->serial, row->serial) &&
-	       copy(&result->registration_id, row->registration_id) &&
-	       copy(&result->device_id, row->device_id ? row->device_id : row->registration_id) &&
-	       copy(&result->hub, standing->hub) && copy(&result->state, state) &&
-	       copy(&result->evidence_path, standing->evidence_path);
-}
-
-/* As a sync tells them, who would have sent it from here. */
-static bool tell_hooks(struct acceptance *acceptance, const struct standing *standing,
-		       bool is_verified, struct muster_error *err)
-{
-	CLEANUP(station_result_done) struct station_result result = { 0 };
-
-	if (!standing->row || !acceptance->hooks)
-		return true;
-	if (!fill_result(standing, is_verified, &result))
-		return muster_fail_memory(err);
-	if (!hooks_set_profile(acceptance->hooks, standing->row->profile_name, err))
-		return false;
-	hooks_unit_done(acceptance->hooks, &result);
-	acceptance->told++;
-	return true;
 }
 
 static bool tell_hooks_end(const struct acceptance *acceptance, struct muster_error *err)
@@ -248,20 +277,18 @@ static bool tell_hooks_end(const struct acceptance *acceptance, struct muster_er
 static bool add_row(struct acceptance *acceptance, const char *id, const struct standing *standing,
 		    struct muster_error *err)
 {
-	bool is_verified =
-		json_bool(json_get(standing->evidence, "verification"), "verified", false);
 	const struct muster_error *why = &standing->why;
 	CLEANUP(cJSON_freep) cJSON *row = cJSON_CreateObject();
 
 	count_failure(acceptance, why);
 	if (!row || !json_add_text(row, "registrationId", id) ||
 	    !json_add_text(row, "state", standing->state) ||
-	    !json_add_bool(row, "verified", is_verified) ||
+	    !json_add_bool(row, "verified", is_verified(standing)) ||
 	    !json_add_text(row, "hub", standing->hub) ||
 	    (why->code != MUSTER_OK && !bundle_add_why(row, why)))
 		return muster_fail_memory(err);
 	return cJSON_AddItemToArray(acceptance->rows, TAKE_PTR(row))
-		       ? tell_hooks(acceptance, standing, is_verified, err)
+		       ? tell_hooks(acceptance, standing, err)
 		       : muster_fail_memory(err);
 }
 
@@ -373,7 +400,7 @@ static bool append_end(const struct acceptance *acceptance, const struct journal
 }
 
 /* No sync brings back what another station has ended: a person decides. Said once. */
-static bool park_ended(const struct acceptance *acceptance, const struct journal_device *before,
+static bool park_ended(struct acceptance *acceptance, const struct journal_device *before,
 		       const struct standing *standing, struct muster_error *err)
 {
 	struct journal_device row = *before;
@@ -388,7 +415,7 @@ static bool park_ended(const struct acceptance *acceptance, const struct journal
 	return journal_begin(acceptance->journal, err) &&
 	       append_end(acceptance, &row, standing, err) &&
 	       journal_device_put(acceptance->journal, &row, err) &&
-	       journal_commit(acceptance->journal, err);
+	       promise_hooks(acceptance, standing, err) && journal_commit(acceptance->journal, err);
 }
 
 /* Two stations' clocks do not tell what was before what where the attempt is the one that was ended here before any release. */
@@ -486,7 +513,7 @@ static bool take_release(struct acceptance *acceptance, const struct journal_dev
 		standing.state = journal_state_name(row->state);
 		standing.hub = standing.evidence_path = NULL;
 		standing.evidence = NULL;
-	} else if (!release(acceptance, row, answer, path, err)) {
+	} else if (!release(acceptance, &standing, answer, err)) {
 		return false;
 	}
 	return add_row(acceptance, row->registration_id, &standing, err);
@@ -576,8 +603,8 @@ static bool open_hooks(struct acceptance *acceptance, struct muster_error *err)
 		.operator_name = acceptance->who.operator_name,
 	};
 
-	return hooks_open(acceptance->request->config, acceptance->request->journal_path, &origin,
-			  &acceptance->hooks, err);
+	return hooks_open(acceptance->request->config, acceptance->request->journal_path,
+			  acceptance->journal, &origin, &acceptance->hooks, err);
 }
 
 bool station_bundle_accept(const struct station_bundle_request *request, cJSON **ret_rows,

@@ -14,25 +14,67 @@
 
 enum { EVENT_FILE_MAX = 64 * 1024 };
 #define SUFFIX ".json"
+#define PROMISED_SUFFIX SUFFIX ".owed"
 
-static char *path_of(const char *directory, const cJSON *event)
+static char *path_of(const char *directory, const cJSON *event, const char *suffix)
 {
-	int64_t at = 0;
+	int64_t number = 0;
 
-	if (!json_int64(event, "atMs", &at))
+	if (!json_int64(event, "number", &number))
 		return NULL;
-	return text_format("%s/%013lld-%s" SUFFIX, directory, (long long)at,
-			   json_text(event, "id"));
+	return text_format("%s/%013lld-%s%s", directory, (long long)number, json_text(event, "id"),
+			   suffix);
 }
 
-bool hook_spool_write(const char *directory, const cJSON *event, struct muster_error *err)
+static bool write_as(const char *directory, const cJSON *event, const char *suffix,
+		     struct muster_error *err)
 {
-	CLEANUP(freep) char *path = path_of(directory, event);
+	CLEANUP(freep) char *path = path_of(directory, event, suffix);
 	CLEANUP(freep) char *line = json_print_line(event);
 
 	if (!path || !line)
 		return muster_fail_memory(err);
 	return file_write(path, line, strlen(line), 0600, true, err);
+}
+
+bool hook_spool_write(const char *directory, const cJSON *event, struct muster_error *err)
+{
+	return write_as(directory, event, SUFFIX, err);
+}
+
+bool hook_spool_promise(const char *directory, const cJSON *event, struct muster_error *err)
+{
+	return write_as(directory, event, PROMISED_SUFFIX, err);
+}
+
+static bool set_number(cJSON *event, int64_t number)
+{
+	cJSON_DeleteItemFromObjectCaseSensitive(event, "number");
+	return json_add_int64(event, "number", number);
+}
+
+/* A power cut may take the new name away again: then it is promised as before. */
+bool hook_spool_keep(const char *directory, cJSON *event, int64_t number, struct muster_error *err)
+{
+	CLEANUP(freep) char *promised = path_of(directory, event, PROMISED_SUFFIX);
+	CLEANUP(freep) char *path = NULL;
+
+	if (!promised || !set_number(event, number))
+		return muster_fail_memory(err);
+	path = path_of(directory, event, SUFFIX);
+	if (!path)
+		return muster_fail_memory(err);
+	return rename(promised, path) == 0 ||
+	       muster_fail_errno(err, CAUSE_OUTPUT_WRITE, errno, "renaming '%s'",
+				 PRINTABLE(promised));
+}
+
+void hook_spool_break(const char *directory, const cJSON *event)
+{
+	CLEANUP(freep) char *path = path_of(directory, event, PROMISED_SUFFIX);
+
+	if (path)
+		unlink(path);
 }
 
 static int compare(const void *a, const void *b)
@@ -63,7 +105,15 @@ static bool add_name(struct names *names, const char *name)
 	return items[names->count++] != NULL;
 }
 
-bool hook_spool_names(const char *directory, cJSON **ret_names, struct muster_error *err)
+static bool ends_with(const char *name, const char *suffix)
+{
+	size_t length = strlen(name), expected = strlen(suffix);
+
+	return length > expected && strcmp(name + length - expected, suffix) == 0;
+}
+
+static bool names_with(const char *directory, const char *suffix, cJSON **ret_names,
+		       struct muster_error *err)
 {
 	CLEANUP(closedirp) DIR *stream = opendir(directory);
 	CLEANUP(cJSON_freep) cJSON *array = cJSON_CreateArray();
@@ -74,15 +124,11 @@ bool hook_spool_names(const char *directory, cJSON **ret_names, struct muster_er
 		return muster_fail_errno(err, CAUSE_HOOK_FAILED, errno, "reading '%s'",
 					 PRINTABLE(directory));
 	while (stream) {
-		size_t length;
-
 		if (!directory_next(stream, directory, &entry, err))
 			return false;
 		if (!entry)
 			break;
-		length = strlen(entry->d_name);
-		if (entry->d_name[0] != '.' && length > strlen(SUFFIX) &&
-		    strcmp(entry->d_name + length - strlen(SUFFIX), SUFFIX) == 0 &&
+		if (entry->d_name[0] != '.' && ends_with(entry->d_name, suffix) &&
 		    !add_name(&names, entry->d_name))
 			return muster_fail_memory(err);
 	}
@@ -95,16 +141,42 @@ bool hook_spool_names(const char *directory, cJSON **ret_names, struct muster_er
 	return *ret_names || muster_fail_memory(err);
 }
 
+bool hook_spool_names(const char *directory, cJSON **ret_names, struct muster_error *err)
+{
+	return names_with(directory, SUFFIX, ret_names, err);
+}
+
+bool hook_spool_promised(const char *directory, cJSON **ret_names, struct muster_error *err)
+{
+	return names_with(directory, PROMISED_SUFFIX, ret_names, err);
+}
+
+int64_t hook_spool_number(const char *name)
+{
+	char digits[19];
+	int64_t number;
+
+	snprintf(digits, sizeof(digits), "%.*s", (int)strspn(name, "0123456789"), name);
+	return text_to_int64(digits, 0, INT64_MAX, &number) ? number : 0;
+}
+
+/* The name counts: a promise that is kept gets another, and what an earlier muster left has none inside. */
 bool hook_spool_read(const char *directory, const char *name, cJSON **ret_event,
 		     struct muster_error *err)
 {
 	CLEANUP(freep) char *path = text_format("%s/%s", directory, name);
 	CLEANUP(bytes_done) struct bytes file = { 0 };
+	CLEANUP(cJSON_freep) cJSON *event = NULL;
 
 	if (!path)
 		return muster_fail_memory(err);
-	return file_read(path, EVENT_FILE_MAX, &file, err) &&
-	       json_parse((const char *)file.data, file.size, path, ret_event, err);
+	if (!file_read(path, EVENT_FILE_MAX, &file, err) ||
+	    !json_parse((const char *)file.data, file.size, path, &event, err))
+		return false;
+	if (!set_number(event, hook_spool_number(name)))
+		return muster_fail_memory(err);
+	*ret_event = TAKE_PTR(event);
+	return true;
 }
 
 void hook_spool_remove(const char *directory, const char *name)
@@ -117,7 +189,7 @@ void hook_spool_remove(const char *directory, const char *name)
 
 bool hook_spool_drop(const char *directory, const cJSON *event, struct muster_error *err)
 {
-	CLEANUP(freep) char *path = path_of(directory, event);
+	CLEANUP(freep) char *path = path_of(directory, event, SUFFIX);
 
 	if (!path)
 		return muster_fail_memory(err);
@@ -131,6 +203,48 @@ bool hook_spool_has(const char *directory, const char *name)
 
 	return path && access(path, F_OK) == 0;
 }
+
+/* -- Who writes ---------------------------------------------------------------------------------------------------- */
+
+static int open_last(const char *directory, const char *journal)
+{
+	CLEANUP(freep) char *path = text_format("%s/.%s.last", directory, journal);
+
+	return path ? open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600) : -1;
+}
+
+int hook_spool_own(const char *directory, const char *journal, int64_t *ret_last)
+{
+	CLEANUP(closep) int fd = open_last(directory, journal);
+	char text[32] = "";
+
+	*ret_last = 0;
+	while (fd >= 0 && flock(fd, LOCK_EX) < 0)
+		if (errno != EINTR)
+			return -1;
+	if (fd >= 0 && pread(fd, text, sizeof(text) - 1, 0) > 0)
+		*ret_last = hook_spool_number(text);
+	return TAKE_FD(fd);
+}
+
+bool hook_spool_is_owned(const char *directory, const char *journal)
+{
+	CLEANUP(closep) int fd = open_last(directory, journal);
+
+	return fd >= 0 && flock(fd, LOCK_SH | LOCK_NB) < 0 && errno == EWOULDBLOCK;
+}
+
+/* Not synced: after a power cut the newest event that is there has to do. */
+void hook_spool_note_last(int fd, int64_t number)
+{
+	char text[32];
+	int size = snprintf(text, sizeof(text), "%013lld\n", (long long)number);
+	ssize_t unused = fd < 0 ? 0 : pwrite(fd, text, (size_t)size, 0);
+
+	(void)unused;
+}
+
+/* -- Who changes what is there -------------------------------------------------------------------------------------- */
 
 bool hook_spool_wait(int fd, struct muster_error *err)
 {

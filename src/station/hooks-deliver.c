@@ -7,6 +7,7 @@
 #include <sys/file.h>
 #include <unistd.h>
 
+#include "hook-owed.h"
 #include "hook-send.h"
 #include "hook-spool.h"
 #include "hooks.h"
@@ -233,6 +234,14 @@ static bool deliver_all(struct delivery *delivery, bool *ret_any, struct muster_
 	return true;
 }
 
+static void recover_owed(const char *directory, const char *journal_path)
+{
+	struct muster_error failure;
+
+	if (!hook_owed_recover(directory, journal_path, &failure))
+		log_warning("events that are owed to hooks: %s, going on", failure.message);
+}
+
 bool hooks_deliver(const struct config *config, const char *journal_path,
 		   const struct hooks_terms *terms, struct hooks_delivery *ret_counts,
 		   struct muster_error *err)
@@ -250,6 +259,8 @@ bool hooks_deliver(const struct config *config, const char *journal_path,
 		return muster_fail_memory(err);
 	if (access(delivery.directory, F_OK) < 0)
 		return true;
+	if (!terms->leaves_to_next)
+		recover_owed(delivery.directory, journal_path);
 	/* What another one tries meanwhile is not tried once more at once. */
 	delivery.begun_ms = clock_wall_ms();
 	if (!take_turn(&delivery, terms->leaves_to_next, &is_ours, err))

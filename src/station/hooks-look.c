@@ -2,10 +2,12 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "hook-owed.h"
 #include "hook-spool.h"
 #include "muster/clock.h"
 #include "muster/file.h"
 #include "muster/json.h"
+#include "muster/log.h"
 #include "muster/station-hooks.h"
 
 /* Of one that was delivered meanwhile *ret_event is NULL. */
@@ -46,9 +48,33 @@ static bool is_set_aside(const cJSON *event)
 
 /* -- Looking ------------------------------------------------------------------------------------------------------- */
 
+/* Also where the journal cannot be read, people see what waits. */
+static void add_owed(const char *directory, const char *journal_path, cJSON *events)
+{
+	CLEANUP(cJSON_freep) cJSON *owed = NULL;
+	struct muster_error failure;
+
+	if (!hook_owed_list(directory, journal_path, &owed, &failure)) {
+		log_warning("events that are owed to hooks: %s, going on", failure.message);
+		return;
+	}
+	while (owed->child) {
+		CLEANUP(cJSON_freep) cJSON *event = cJSON_DetachItemFromArray(owed, 0);
+
+		if (json_add_bool(event, "owed", true) && cJSON_AddItemToArray(events, event))
+			event = NULL;
+	}
+}
+
+static const char *state_of(const cJSON *event)
+{
+	return json_get(event, "owed") ? "owed" : is_set_aside(event) ? "set-aside" : "waits";
+}
+
 bool hooks_list(const char *journal_path, cJSON **ret_rows, struct muster_error *err)
 {
-	static const char *const inner[] = { "atMs", "triedMs", "refusals", "setAside", "source" };
+	static const char *const inner[] = { "atMs",   "triedMs", "refusals", "setAside",
+					     "source", "owed",    "promise",  "number" };
 	CLEANUP(freep) char *directory = file_beside(journal_path, HOOK_DIRECTORY);
 	CLEANUP(cJSON_freep) cJSON *events = NULL;
 	cJSON *event;
@@ -57,9 +83,10 @@ bool hooks_list(const char *journal_path, cJSON **ret_rows, struct muster_error 
 		return muster_fail_memory(err);
 	if (!read_all(directory, &events, err))
 		return false;
+	add_owed(directory, journal_path, events);
 	cJSON_ArrayForEach(event, events)
 	{
-		if (!json_add_text(event, "state", is_set_aside(event) ? "set-aside" : "waits"))
+		if (!json_add_text(event, "state", state_of(event)))
 			return muster_fail_memory(err);
 		for (size_t i = 0; i < ARRAY_SIZE(inner); i++)
 			cJSON_DeleteItemFromObjectCaseSensitive(event, inner[i]);
@@ -134,6 +161,19 @@ bool hooks_backlog(const char *journal_path, struct hooks_backlog *ret_backlog,
 		return false;
 	snprintf(backlog.hooks, sizeof(backlog.hooks), "%s", hooks.length > 0 ? hooks.data : "");
 	*ret_backlog = backlog;
+	return true;
+}
+
+bool hooks_count_owed(const char *journal_path, size_t *ret_count, struct muster_error *err)
+{
+	CLEANUP(freep) char *directory = file_beside(journal_path, HOOK_DIRECTORY);
+	CLEANUP(cJSON_freep) cJSON *events = NULL;
+
+	if (!directory)
+		return muster_fail_memory(err);
+	if (!hook_owed_list(directory, journal_path, &events, err))
+		return false;
+	*ret_count = (size_t)cJSON_GetArraySize(events);
 	return true;
 }
 

@@ -10,6 +10,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "hook-owed.h"
 #include "hook-send.h"
 #include "hook-spool.h"
 #include "hooks.h"
@@ -31,7 +32,11 @@ struct hooks {
 	} * wishes;
 	size_t count;
 	size_t devices, failed, parked, spooled;
-	int64_t last_at_ms; /* of the newest event: no two of a run share a time, since it is their order */
+	size_t lost;        /* events that nothing took */
+	int64_t last_at_ms; /* of the newest event: no two of a run share a time */
+	int64_t last_number; /* of the newest event, of any run: it is their order, whatever the clock does */
+	int ownership; /* of the spool: see hook_spool_own() */
+	struct hook_owed owed;
 	bool has_events, was_warned;
 	pid_t deliverer; /* 0: none is at work */
 	int64_t started_ms;
@@ -169,6 +174,8 @@ static bool fill(struct hooks *hooks, const struct config *config, struct muster
 
 static void hooks_free(struct hooks *hooks)
 {
+	hook_owed_done(&hooks->owed);
+	closep(&hooks->ownership);
 	for (size_t i = 0; i < hooks->count; i++)
 		free(hooks->wishes[i].name);
 	free(hooks->wishes);
@@ -179,14 +186,44 @@ static void hooks_free(struct hooks *hooks)
 	free(hooks);
 }
 
+/* Also what never came into the spool, and what lies there as a promise only. It is no matter of the run when that does not work. */
+static void take_up_owed(struct hooks *hooks, struct journal *journal)
+{
+	struct muster_error failure;
+
+	const char *slash = strrchr(hooks->journal_path, '/');
+	const char *name = slash ? slash + 1 : hooks->journal_path;
+
+	if (journal)
+		hooks->ownership = hook_spool_own(hooks->directory, name, &hooks->last_number);
+	hooks->owed = (struct hook_owed){
+		.journal = journal,
+		.directory = hooks->directory,
+		.journal_path = hooks->journal_path,
+		.operator_name = json_text(hooks->context, "operator"),
+		.station = json_text(hooks->context, "station"),
+	};
+	if (!(journal ? hook_owed_open(&hooks->owed, &failure)
+		      : hook_owed_recover(hooks->directory, hooks->journal_path, &failure)))
+		log_warning("events that are owed to hooks: %s, going on", failure.message);
+}
+
 /* What an earlier run left is tried again. */
 static bool look_for_events(struct hooks *hooks, struct muster_error *err)
 {
 	CLEANUP(cJSON_freep) cJSON *names = NULL;
+	const cJSON *name;
 
 	if (!hook_spool_names(hooks->directory, &names, err))
 		return false;
 	hooks->has_events = cJSON_GetArraySize(names) > 0;
+	cJSON_ArrayForEach(name, names)
+	{
+		int64_t number = hook_spool_number(name->valuestring);
+
+		if (number > hooks->last_number)
+			hooks->last_number = number;
+	}
 	return true;
 }
 
@@ -210,7 +247,7 @@ static bool take_origin(struct hooks *hooks, const struct hooks_origin *origin,
 	return hooks->source || muster_fail_memory(err);
 }
 
-bool hooks_open(const struct config *config, const char *journal_path,
+bool hooks_open(const struct config *config, const char *journal_path, struct journal *journal,
 		const struct hooks_origin *origin, struct hooks **ret_hooks,
 		struct muster_error *err)
 {
@@ -224,10 +261,16 @@ bool hooks_open(const struct config *config, const char *journal_path,
 	hooks = calloc(1, sizeof(*hooks));
 	if (!hooks)
 		return muster_fail_memory(err);
+	hooks->ownership = -1;
 	hooks->journal_path = strdup(journal_path);
 	hooks->directory = file_beside(journal_path, HOOK_DIRECTORY);
 	if (!fill(hooks, config, err) || (origin && !take_origin(hooks, origin, err)) ||
-	    !directory_make(hooks->directory, err) || !look_for_events(hooks, err)) {
+	    !directory_make(hooks->directory, err)) {
+		hooks_free(hooks);
+		return false;
+	}
+	take_up_owed(hooks, journal);
+	if (!look_for_events(hooks, err)) {
 		hooks_free(hooks);
 		return false;
 	}
@@ -349,11 +392,28 @@ static void warn_of_backlog(const struct hooks *hooks)
 			    backlog.waiting, backlog.set_aside, backlog.hooks);
 }
 
+static void warn_of_owed(const struct hooks *hooks)
+{
+	int owed = cJSON_GetArraySize(hooks->owed.noted);
+
+	if (owed > 0)
+		log_warning(
+			"%d %s owed to hooks, because '%s' takes none: see to it; the next run or "
+			"muster hook deliver makes up for it, going on",
+			owed, owed == 1 ? "event is" : "events are", PRINTABLE(hooks->directory));
+	if (hooks->lost > 0)
+		log_warning("%zu %s of this run lost: no hook is going to be told, going on",
+			    hooks->lost, hooks->lost == 1 ? "event is" : "events are");
+}
+
 /* What came while the one at work was about to end is for another, which waits for it. */
 void hooks_close(struct hooks *hooks)
 {
 	if (!hooks)
 		return;
+	warn_of_owed(hooks);
+	closep(&hooks->ownership);
+	hooks->ownership = -1;
 	if (hooks->has_events) {
 		has_ended(hooks);
 		warn_of_backlog(hooks);
@@ -409,51 +469,101 @@ void hooks_linger(bool delivers)
 
 /* -- Events -------------------------------------------------------------------------------------------------------- */
 
-static bool write_event(const struct hooks *hooks, const struct wish *wish, enum hook_event event,
-			int64_t at_ms, const cJSON *data, struct muster_error *err)
+static int64_t next_number(struct hooks *hooks)
+{
+	int64_t now = clock_wall_ms();
+
+	hooks->last_number = now > hooks->last_number ? now : hooks->last_number + 1;
+	hook_spool_note_last(hooks->ownership, hooks->last_number);
+	return hooks->last_number;
+}
+
+static int64_t next_time(struct hooks *hooks)
+{
+	int64_t now = clock_wall_ms();
+
+	hooks->last_at_ms = now > hooks->last_at_ms ? now : hooks->last_at_ms + 1;
+	return hooks->last_at_ms;
+}
+
+struct moment {
+	int64_t at_ms, number;
+};
+
+static cJSON *compose(const struct hooks *hooks, const struct wish *wish, enum hook_event event,
+		      const struct moment *moment, const cJSON *data)
 {
 	CLEANUP(cJSON_freep) cJSON *object = cJSON_CreateObject();
+	struct muster_error failure;
 	char id[33], at[RFC3339_SIZE];
 	uint8_t random[16];
 
-	if (!random_bytes(random, sizeof(random), err))
-		return false;
-	if (!object || !json_add_text(object, "id", hex_encode(id, random, sizeof(random))) ||
+	if (!object || !random_bytes(random, sizeof(random), &failure) ||
+	    !json_add_text(object, "id", hex_encode(id, random, sizeof(random))) ||
 	    !json_add_text(object, "hook", wish->name) ||
 	    !json_add_text(object, "event", event_names[event]) ||
 	    !json_add_text(object, "source", hooks->source) ||
-	    !json_add_text(object, "at", rfc3339_format(at, at_ms)) ||
-	    !json_add_int64(object, "atMs", at_ms) || !json_add_int64(object, "tries", 0) ||
+	    !json_add_text(object, "at", rfc3339_format(at, moment->at_ms)) ||
+	    !json_add_int64(object, "atMs", moment->at_ms) ||
+	    !json_add_int64(object, "number", moment->number) ||
+	    !json_add_int64(object, "tries", 0) ||
 	    !json_add_item(object, "data", cJSON_Duplicate(data, true)))
-		return muster_fail_memory(err);
-	return hook_spool_write(hooks->directory, object, err);
+		return NULL;
+	return TAKE_PTR(object);
+}
+
+/* One for each hook that wants it, as an array; NULL: no memory. */
+static cJSON *compose_all(struct hooks *hooks, enum hook_event event, const cJSON *data)
+{
+	CLEANUP(cJSON_freep) cJSON *events = cJSON_CreateArray();
+	struct moment moment = { next_time(hooks), next_number(hooks) };
+
+	for (size_t i = 0; data && events && i < hooks->count; i++) {
+		cJSON *composed;
+
+		if (!(hooks->wishes[i].events & 1U << event))
+			continue;
+		composed = compose(hooks, &hooks->wishes[i], event, &moment, data);
+		if (!composed || !cJSON_AddItemToArray(events, composed))
+			return NULL;
+	}
+	return data ? TAKE_PTR(events) : NULL;
+}
+
+static void lose(struct hooks *hooks, const cJSON *event, const struct muster_error *why)
+{
+	hooks->lost++;
+	log_warning("hook '%s' is not told of %s: %s, going on",
+		    PRINTABLE(json_text(event, "hook")), json_text(event, "event"), why->message);
+}
+
+static void deliver_soon(struct hooks *hooks)
+{
+	hooks->has_events = true;
+	if (has_ended(hooks) && clock_now_ms() >= hooks->not_before_ms)
+		start_deliverer(hooks, true);
 }
 
 /* Takes `data` over; NULL is no memory. */
 static void emit(struct hooks *hooks, enum hook_event event, cJSON *data)
 {
 	CLEANUP(cJSON_freep) cJSON *owned = data;
+	CLEANUP(cJSON_freep) cJSON *events = compose_all(hooks, event, owned);
 	struct muster_error failure;
-	bool is_wanted = false;
-	int64_t now;
+	cJSON *each;
 
-	if (!owned) {
+	if (!events) {
+		hooks->lost++;
 		log_warning("no memory for a hook's event, going on");
 		return;
 	}
-	now = clock_wall_ms();
-	hooks->last_at_ms = now > hooks->last_at_ms ? now : hooks->last_at_ms + 1;
-	for (size_t i = 0; i < hooks->count; i++) {
-		if (!(hooks->wishes[i].events & 1U << event))
-			continue;
-		hooks->has_events = is_wanted = true;
-		if (!write_event(hooks, &hooks->wishes[i], event, hooks->last_at_ms, owned,
-				 &failure))
-			log_warning("hook '%s' is not told: %s, going on",
-				    PRINTABLE(hooks->wishes[i].name), failure.message);
+	cJSON_ArrayForEach(each, events)
+	{
+		if (!hook_owed_write(&hooks->owed, each, false, &failure))
+			lose(hooks, each, &failure);
 	}
-	if (is_wanted && has_ended(hooks) && clock_now_ms() >= hooks->not_before_ms)
-		start_deliverer(hooks, true);
+	if (events->child)
+		deliver_soon(hooks);
 }
 
 void hooks_unit_start(struct hooks *hooks, const char *serial, const char *socket)
@@ -497,7 +607,64 @@ static cJSON *describe(const struct hooks *hooks, const struct station_result *r
 	return TAKE_PTR(data);
 }
 
-void hooks_unit_done(struct hooks *hooks, const struct station_result *result)
+bool hooks_promise(struct hooks *hooks, const struct station_result *result, cJSON **promise,
+		   struct muster_error *err)
+{
+	CLEANUP(cJSON_freep) cJSON *data = NULL;
+	CLEANUP(cJSON_freep) cJSON *events = NULL;
+	cJSON *event;
+
+	if (!hooks)
+		return true;
+	data = describe(hooks, result);
+	events = compose_all(hooks, HOOK_UNIT_DONE, data);
+	if (!events)
+		return muster_fail_memory(err);
+	cJSON_ArrayForEach(event, events)
+	{
+		if (!hook_owed_write(&hooks->owed, event, true, err))
+			return false;
+	}
+	/* What was true before has to be told until this is true. */
+	if (*promise && events->child &&
+	    !json_add_item(events->child, "former", TAKE_PTR(*promise)))
+		return muster_fail_memory(err);
+	cJSON_Delete(*promise);
+	*promise = TAKE_PTR(events);
+	return true;
+}
+
+static void break_all(struct hooks *hooks, const cJSON *events)
+{
+	const cJSON *event;
+
+	cJSON_ArrayForEach(event, events)
+	{
+		hook_owed_break(&hooks->owed, event);
+		break_all(hooks, json_get(event, "former"));
+	}
+}
+
+static void keep(struct hooks *hooks, cJSON *promise)
+{
+	int64_t number = next_number(hooks);
+	struct muster_error failure;
+	cJSON *event;
+
+	cJSON_ArrayForEach(event, promise)
+	{
+		CLEANUP(cJSON_freep)
+		cJSON *former = cJSON_DetachItemFromObjectCaseSensitive(event, "former");
+
+		if (!hook_owed_keep(&hooks->owed, event, number, &failure))
+			lose(hooks, event, &failure);
+		break_all(hooks, former);
+	}
+	if (promise->child)
+		deliver_soon(hooks);
+}
+
+void hooks_unit_done(struct hooks *hooks, const struct station_result *result, cJSON *promise)
 {
 	if (!hooks)
 		return;
@@ -508,7 +675,10 @@ void hooks_unit_done(struct hooks *hooks, const struct station_result *result)
 		hooks->parked++;
 	else
 		hooks->failed += result->failure.code != MUSTER_OK;
-	emit(hooks, HOOK_UNIT_DONE, describe(hooks, result));
+	if (promise)
+		keep(hooks, promise);
+	else
+		emit(hooks, HOOK_UNIT_DONE, describe(hooks, result));
 }
 
 void hooks_batch_done(struct hooks *hooks)

@@ -347,5 +347,6 @@ void job_done(struct job *job)
 	free(job->evidence);
 	free(job->evidence_path);
 	free(job->key_file);
+	cJSON_Delete(job->promise);
 	device_files_done(job);
 }

@@ -277,6 +277,10 @@ struct job {
 	char *evidence_path;
 	bool evidence_has_moved; /* to the folder of this run */
 	char *key_file;
+
+	/* hooks */
+	bool has_new_end; /* its row says so, and they are not promised it yet */
+	cJSON *promise;   /* of its event; or NULL */
 };
 
 /* Those of provisioning (steps.c). */

@@ -12,6 +12,7 @@
 #include "device-files.h"
 #include "sender.h"
 
+#include "muster/json.h"
 #include "muster/log.h"
 #include "muster/process.h"
 
@@ -357,6 +358,23 @@ static bool take_devices(struct loop *loop, struct muster_error *err)
 	return true;
 }
 
+/* Also of a device whose files are still to be written: its end rides in this transaction. */
+static bool promise_events(struct loop *loop, struct muster_error *err)
+{
+	for (size_t i = 0; loop->run->hooks && i < loop->count; i++) {
+		CLEANUP(station_result_done) struct station_result result = { 0 };
+		struct job *job = loop->jobs[i];
+
+		if (!job->has_new_end)
+			continue;
+		if (!job_result(job, &result, err) ||
+		    !hooks_promise(loop->run->hooks, &result, &job->promise, err))
+			return false;
+		job->has_new_end = false;
+	}
+	return true;
+}
+
 static void drop_job(struct loop *loop, size_t index)
 {
 	uint64_t plug = loop->jobs[index]->plug;
@@ -376,6 +394,7 @@ static bool retire_jobs(struct loop *loop, struct muster_error *err)
 	size_t before = loop->count;
 
 	for (size_t i = loop->count; i-- > 0;) {
+		CLEANUP(cJSON_freep) cJSON *promise = NULL;
 		struct station_result result;
 
 		if (!loop->jobs[i]->is_finished || loop->jobs[i]->draft_count > 0)
@@ -387,8 +406,9 @@ static bool retire_jobs(struct loop *loop, struct muster_error *err)
 			batch_note_end(loop->run->batch, loop->jobs[i]);
 		if (!job_result(loop->jobs[i], &result, err))
 			return false;
+		promise = TAKE_PTR(loop->jobs[i]->promise);
 		drop_job(loop, i);
-		hooks_unit_done(loop->run->hooks, &result);
+		hooks_unit_done(loop->run->hooks, &result, promise);
 		if (!request->finished(request->context, &result, &untold))
 			stop_untold(loop, &untold);
 	}
@@ -453,7 +473,8 @@ static bool turn(struct loop *loop, struct muster_error *err)
 	for (size_t i = 0; i < loop->count; i++)
 		if (!job_advance(loop->jobs[i], what_stopped(loop), err))
 			return false;
-	if (!send_ahead(loop, err) || !commit_turn(loop, err) || !retire_jobs(loop, err))
+	if (!send_ahead(loop, err) || !promise_events(loop, err) || !commit_turn(loop, err) ||
+	    !retire_jobs(loop, err))
 		return false;
 	tell_figures(loop);
 	if (is_over(loop))

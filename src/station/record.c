@@ -131,5 +131,6 @@ bool job_put_row(struct job *job, enum journal_state state, enum stage stage,
 		row.evidence_digest = sha256_hex(digest, job->evidence, strlen(job->evidence));
 	if (!journal_is_in_transaction(run->journal) && !journal_begin(run->journal, err))
 		return false;
+	job->has_new_end = state != JOURNAL_WORKING;
 	return journal_device_put(run->journal, &row, err);
 }

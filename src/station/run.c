@@ -352,7 +352,7 @@ static bool open_hooks(struct run *run, const struct config *config, struct must
 	};
 
 	return run->request->dry_run ||
-	       hooks_open(config, run->journal_path, &origin, &run->hooks, err);
+	       hooks_open(config, run->journal_path, run->journal, &origin, &run->hooks, err);
 }
 
 static bool choose_journal(struct run *run, const struct config *config, struct muster_error *err)

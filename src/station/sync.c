@@ -290,7 +290,7 @@ static bool serve_hooks(const char *journal_path, struct profile_report *report,
 	CLEANUP(hooks_freep) struct hooks *hooks = NULL;
 
 	return config_load(&config, report, err) &&
-	       hooks_open(&config, journal_path, NULL, &hooks, err);
+	       hooks_open(&config, journal_path, NULL, NULL, &hooks, err);
 }
 
 bool station_sync(const struct station_request *request, const char *const *only, size_t only_count,

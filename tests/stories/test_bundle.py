@@ -1,5 +1,6 @@
 """Spooled devices go to another station on a stick, and its receipt comes back."""
 import base64
+import copy
 import hashlib
 import json
 import pathlib
@@ -17,6 +18,7 @@ from lib.station import Station
 from lib.tls_server import WrongServer
 from lib.wait import wait_until
 from test_hooks import events
+from test_hooks_owed import last_calls, last_points
 from test_hsm_wrap import make_device
 from test_offline import entries, evidence_of, offline, spool
 from test_outbox import outbox, resolve
@@ -119,6 +121,37 @@ def test_hooks_of_both_stations_are_told(station, office, keys, tmp_path):
     assert accept(station, receipt, of_office).json[0]["state"] == "already enrolled"
     wait_until(lambda: not list((station.home / "hooks").glob("*.json")), 60, "an empty spool")
     assert len(list(told[station].glob("*.json"))) == 3
+
+
+def test_what_a_receipt_releases_is_told_wherever_it_is_cut(station, office, keys, tmp_path):
+    """The next time the device is enrolled already, and no matter of hooks."""
+    names, profile, of_station, of_office = prepared(station, office, 1)
+    station.build = RELEASE  # the sanitizers' does not like to be traced
+    sent, receipt = there(station, office, tmp_path)
+    assert sent.status == 0, sent
+
+    def copied(name):
+        """The station as it is now, with a folder of its own that is told."""
+        made = copy.copy(station)
+        made.home = tmp_path / name
+        shutil.copytree(station.home, made.home)
+        made.journal, made.out, made.env = made.home / "journal.db", made.home / "out", {"MUSTER_CONFIG": made.home / "muster.yaml"}
+        (made.home / "mes").mkdir()
+        made.env["MUSTER_CONFIG"].write_text(json.dumps({"hooks": {"mes": {"on": ["unit-done"], "folder": str(made.home / "mes")}}}))
+        return made
+
+    log = tmp_path / "log"
+    assert accept(copied("whole"), receipt, of_office, wrapper=last_calls(log)).status == 0
+    points = last_points(log, 4)
+    killed = 0
+    for call, n in points:
+        place = copied(f"{call}-{n}")
+        killed += was_killed(accept(place, receipt, of_office, wrapper=killer(call, n, workers=False)).status)
+        done = accept(place, receipt, of_office)
+        assert done.status == 0, done
+        [unit] = events(place.home / "mes", 1)
+        assert (unit["data"]["registrationId"], unit["data"]["state"], unit["data"]["verified"]) == (*names, "enrolled", True)
+    assert killed >= 4
 
 
 def test_hooks_are_told_of_what_the_other_station_could_not_send(station, office, keys, tmp_path):
