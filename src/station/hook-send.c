@@ -30,19 +30,30 @@ static int64_t timeout_ms(const struct config_hook *hook)
 	return (hook->timeout_s ? hook->timeout_s : TIMEOUT_DEFAULT_S) * 1000;
 }
 
+/* By CloudEvents' extension of that name: texts that sort. */
+static char *sequence_of(const cJSON *event)
+{
+	int64_t number;
+
+	return json_int64(event, "number", &number) ? text_format("%016lld", (long long)number)
+						    : NULL;
+}
+
 /* As CloudEvents 1.0 has it. */
 static char *compose(const cJSON *event)
 {
 	CLEANUP(cJSON_freep) cJSON *object = cJSON_CreateObject();
 	CLEANUP(freep) char *type = text_format("muster.%s", json_text(event, "event"));
+	CLEANUP(freep) char *sequence = sequence_of(event);
 	/* An event that an earlier muster left has none. */
 	const char *source = json_text(event, "source");
 
-	if (!object || !type || !json_add_text(object, "specversion", "1.0") ||
+	if (!object || !type || !sequence || !json_add_text(object, "specversion", "1.0") ||
 	    !json_add_text(object, "id", json_text(event, "id")) ||
 	    !json_add_text(object, "source", source ? source : "muster") ||
 	    !json_add_text(object, "type", type) ||
 	    !json_add_text(object, "time", json_text(event, "at")) ||
+	    !json_add_text(object, "sequence", sequence) ||
 	    !json_add_item(object, "data", cJSON_Duplicate(json_get(event, "data"), true)))
 		return NULL;
 	return json_print_line(object);

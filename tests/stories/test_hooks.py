@@ -24,6 +24,7 @@ from lib.paths import BUILD, RELEASE
 from lib.tls_server import WrongServer
 from lib.software_token import write_secret
 from lib.wait import wait_until
+from test_wrong_clock import turn
 
 HANG_LIMIT_S = 20
 
@@ -170,6 +171,29 @@ def verdict(station):
     found = station.muster("doctor", "--journal", station.journal, "-o", "json").json
     [finding] = [row for row in found if row["check"] == "hooks"]
     return finding["verdict"]
+
+
+def test_events_keep_their_order_when_the_clock_is_set_back(station, configure, tmp_path):
+    """Also those of an earlier muster, whose files say no number; and a receiver can tell the order, also where nothing waited."""
+    station.build = RELEASE  # the library and the sanitizers do not go together
+    command = program(station, "hook.sh", f"test -e {tmp_path}/back || exit 75\ncat >>{tmp_path}/all\necho >>{tmp_path}/all\n")
+    configure({"mes": {"on": ["unit-start", "unit-done"], "command": [command]}})
+    profile = station.profile("derived-key")
+    assert station.provision(profile, "HOOK-1", env=turn(station, "+200s")).status == 0
+    wait_for_rest(station)
+    for path in (station.home / "hooks").glob("*.json"):
+        path.write_text(json.dumps({name: value for name, value in json.loads(path.read_text()).items() if name != "number"}))
+    provision(station, "HOOK-2")
+    wait_for_rest(station)
+    assert len(list((station.home / "hooks").glob("*.json"))) == len(waiting(station)) == 4
+    (tmp_path / "back").touch()
+    assert deliver(station).json["delivered"] == 4
+    assert station.provision(profile, "HOOK-3", env=turn(station, "-200s")).status == 0
+    wait_for_rest(station)
+    told = [json.loads(line) for line in (tmp_path / "all").read_text().splitlines()]
+    assert [event["data"]["serial"] for event in told] == ["HOOK-1", "HOOK-1", "HOOK-2", "HOOK-2", "HOOK-3", "HOOK-3"]
+    sequence = [event["sequence"] for event in told]
+    assert sequence == sorted(set(sequence)) and {len(each) for each in sequence} == {16}
 
 
 def test_no_two_events_of_a_run_share_a_time(station, configure, tmp_path):
