@@ -19,7 +19,8 @@
 
 enum {
 	REFUSALS_MAX = 5, /* of one event; then a person has to look */
-	ROW_MAX = 3,      /* events refused in a row; then it is not the events */
+	/* Events refused in a row; then it is not the events. One of them is tried for the first time, if there is such a one. */
+	ROW_MAX = 3,
 	WAIT_MIN_MS = 10 * 1000,
 	WAIT_MAX_MS = 60 * 60 * 1000,
 };
@@ -37,6 +38,7 @@ struct delivery {
 	struct standing *standings; /* by hook */
 	bool only_due;
 	int64_t begun_ms;
+	cJSON *put_off; /* names of files, on one way through the events */
 	struct hooks_delivery counts;
 	int turn, work; /* locks */
 };
@@ -44,6 +46,7 @@ struct delivery {
 static void delivery_done(struct delivery *delivery)
 {
 	http_free(delivery->http);
+	cJSON_Delete(delivery->put_off);
 	free(delivery->directory);
 	free(delivery->standings);
 	closep(&delivery->turn);
@@ -181,6 +184,20 @@ static bool try_one(struct delivery *delivery, size_t index, const char *name, c
 	return true;
 }
 
+/* Those that were refused before are not all that there is to judge a hook by. */
+static bool has_to_wait(const struct delivery *delivery, const struct standing *standing,
+			const cJSON *event)
+{
+	return delivery->put_off && !standing->is_left && standing->refused >= ROW_MAX - 1 &&
+	       number_of(event, "refusals") > 0;
+}
+
+static bool put_off(struct delivery *delivery, const char *name, struct muster_error *err)
+{
+	return cJSON_AddItemToArray(delivery->put_off, cJSON_CreateString(name)) ||
+	       muster_fail_memory(err);
+}
+
 static bool deliver_one(struct delivery *delivery, const char *name, bool *ret_was_delivered,
 			struct muster_error *err)
 {
@@ -204,6 +221,8 @@ static bool deliver_one(struct delivery *delivery, const char *name, bool *ret_w
 			 PRINTABLE(json_text(event, "hook") ? json_text(event, "hook") : ""));
 		return set_aside(delivery, event, why, err);
 	}
+	if (has_to_wait(delivery, &delivery->standings[index], event))
+		return put_off(delivery, name, err);
 	if (!delivery->standings[index].is_left && is_due(delivery, event))
 		return try_one(delivery, index, name, event, ret_was_delivered, err);
 	delivery->counts.left++;
@@ -212,17 +231,11 @@ static bool deliver_one(struct delivery *delivery, const char *name, bool *ret_w
 	return true;
 }
 
-/* Once through what is there. */
-static bool deliver_all(struct delivery *delivery, bool *ret_any, struct muster_error *err)
+static bool deliver_each(struct delivery *delivery, const cJSON *names, bool *ret_any,
+			 struct muster_error *err)
 {
-	CLEANUP(cJSON_freep) cJSON *names = NULL;
 	const cJSON *name;
 
-	*ret_any = false;
-	delivery->counts.left = delivery->counts.set_aside = 0;
-	memset(delivery->standings, 0, delivery->config->hook_count * sizeof(*delivery->standings));
-	if (!hook_spool_names(delivery->directory, &names, err))
-		return false;
 	cJSON_ArrayForEach(name, names)
 	{
 		bool was_delivered;
@@ -232,6 +245,26 @@ static bool deliver_all(struct delivery *delivery, bool *ret_any, struct muster_
 		*ret_any |= was_delivered;
 	}
 	return true;
+}
+
+/* Once through what is there. */
+static bool deliver_all(struct delivery *delivery, bool *ret_any, struct muster_error *err)
+{
+	CLEANUP(cJSON_freep) cJSON *names = NULL;
+	CLEANUP(cJSON_freep) cJSON *last = NULL;
+
+	*ret_any = false;
+	delivery->counts.left = delivery->counts.set_aside = 0;
+	memset(delivery->standings, 0, delivery->config->hook_count * sizeof(*delivery->standings));
+	if (!hook_spool_names(delivery->directory, &names, err))
+		return false;
+	delivery->put_off = cJSON_CreateArray();
+	if (!delivery->put_off)
+		return muster_fail_memory(err);
+	if (!deliver_each(delivery, names, ret_any, err))
+		return false;
+	last = TAKE_PTR(delivery->put_off);
+	return deliver_each(delivery, last, ret_any, err);
 }
 
 static void recover_owed(const char *directory, const char *journal_path)

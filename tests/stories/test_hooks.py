@@ -355,6 +355,22 @@ def test_a_hook_that_refuses_all_is_asked_three_times(station, configure, tmp_pa
     assert calls and len((tmp_path / "calls").read_text().splitlines()) == calls + 3
 
 
+def test_several_that_are_refused_hold_up_no_newer_ones(station, configure, tmp_path):
+    """A hook that refuses all is known by one that it has not been asked about before."""
+    configure({"mes": {"on": ["unit-done"], "command": [refusing(station, tmp_path, "bad")]}})
+    profile = station.profile("derived-key", {"registrationId": "{serial.lower}"})
+    done = batch.provision(station, batch.manifest(station, [f"BAD-{number}" for number in range(3)]), profile=profile)
+    assert done.status == 0, done
+    wait_for_rest(station)
+    assert len(waiting(station)) == 3 and taken(tmp_path) == []
+    for number in range(3):
+        assert station.provision(profile, f"HOOK-{number}").status == 0
+        wait_for_rest(station)
+        assert taken(tmp_path) == [f"HOOK-{number}" for number in range(number + 1)]
+    wait_until(lambda: deliver(station).json["left"] == 0, what="the last try")
+    assert [row["state"] for row in waiting(station)] == ["set-aside"] * 3
+
+
 def test_events_of_a_hook_that_is_no_more_are_set_aside(station, configure, tmp_path):
     configure({"gone": {"on": ["unit-done"], "folder": str(tmp_path / "none")}})
     provision(station)
