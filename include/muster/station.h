@@ -92,6 +92,8 @@ struct station_result {
 	char *attestation;
 	char *hub;   /* NULL when the device was not registered */
 	char *state; /* "enrolled", "already enrolled", "spooled", "planned" (dry run), "failed" */
+	/* What the journal says of that registration ID: "released", ...; static; NULL: nothing. */
+	const char *journal_state;
 	struct muster_error failure; /* why it is not enrolled; code MUSTER_OK when it is */
 	bool is_parked;              /* it failed, and another run goes on with it */
 	bool verified; /* the device itself could register (or was refused, where the profile disables it) */

@@ -74,6 +74,7 @@ cJSON *provision_describe(struct station_result *result)
 	    !json_add_text(object, "attestation", result->attestation) ||
 	    !json_add_text(object, "hub", result->hub) ||
 	    !json_add_text(object, "state", result->state) ||
+	    !json_add_text(object, "journalState", result->journal_state) ||
 	    !json_add_bool(object, "verified", result->verified) ||
 	    !add_seconds(object, result->seconds) ||
 	    !json_add_text(object, "evidence", result->evidence_path) ||

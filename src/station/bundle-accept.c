@@ -4,6 +4,7 @@
 
 #include "bundle.h"
 #include "evidence.h"
+#include "known.h"
 #include "life.h"
 #include "muster/clock.h"
 #include "muster/file.h"
@@ -124,7 +125,9 @@ static bool describe(struct acceptance *acceptance, const struct standing *stand
 {
 	if (!fill_result(standing, is_verified(standing), result))
 		return muster_fail_memory(err);
-	return hooks_set_profile(acceptance->hooks, standing->row->profile_name, err);
+	return known_state(acceptance->journal, standing->row->registration_id,
+			   &result->journal_state, err) &&
+	       hooks_set_profile(acceptance->hooks, standing->row->profile_name, err);
 }
 
 /* Before the commit that makes it true. */

@@ -598,6 +598,7 @@ static cJSON *describe(const struct hooks *hooks, const struct station_result *r
 	    !json_add_text(data, "registrationId", result->registration_id) ||
 	    !json_add_text(data, "deviceId", result->device_id) ||
 	    !json_add_text(data, "state", result->state) ||
+	    !json_add_text(data, "journalState", result->journal_state) ||
 	    !json_add_bool(data, "verified", result->verified) ||
 	    !json_add_text(data, "hub", result->hub) ||
 	    !json_add_text(data, "evidence", result->evidence_path) ||

@@ -192,3 +192,20 @@ bool known_check_certificate(struct journal *journal, const struct known_claim *
 	return known_find_key(journal, &certified, &other, &found, err) &&
 	       (!found || known_fail(claim, &other, CAUSE_EK_CERTIFICATE_TAKEN, err));
 }
+
+bool known_state(struct journal *journal, const char *registration_id, const char **ret_state,
+		 struct muster_error *err)
+{
+	CLEANUP(journal_device_done) struct journal_device device = { 0 };
+	bool is_found = false;
+
+	*ret_state = NULL;
+	if (!journal || !registration_id)
+		return true;
+	if (!journal_device_find(journal, JOURNAL_BY_REGISTRATION_ID, registration_id, &device,
+				 &is_found, err))
+		return false;
+	if (is_found)
+		*ret_state = journal_state_name(device.state);
+	return true;
+}

@@ -36,6 +36,9 @@ bool known_check_letters(struct journal *journal, const struct known_claim *clai
  * device. */
 bool known_check_certificate(struct journal *journal, const struct known_claim *claim,
 			     const X509 *certificate, struct muster_error *err) MUST_CHECK;
+/* What the journal says of that registration ID: "released", ...; NULL: nothing. Neither needs to be there. */
+bool known_state(struct journal *journal, const char *registration_id, const char **ret_state,
+		 struct muster_error *err) MUST_CHECK;
 /* Both records in one sentence. */
 bool known_fail(const struct known_claim *claim, const struct journal_device *other,
 		enum muster_cause cause, struct muster_error *err);

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "batch.h"
+#include "known.h"
 #include "watch.h"
 
 #include "muster/json.h"
@@ -108,7 +109,8 @@ static bool fill_result(struct job *job, struct station_result *result, struct m
 	    !copy(&result->evidence_path, job_is_dry(job) ? NULL : job->evidence_path) ||
 	    !copy(&result->key_file, job->key_file))
 		return muster_fail_memory(err);
-	return fill_plan(job, result, err);
+	return known_state(job->run->journal, job->registration_id, &result->journal_state, err) &&
+	       fill_plan(job, result, err);
 }
 
 bool job_result(struct job *job, struct station_result *ret_result, struct muster_error *err)

@@ -24,6 +24,7 @@ from lib.paths import BUILD, RELEASE
 from lib.tls_server import WrongServer
 from lib.software_token import write_secret
 from lib.wait import wait_until
+from test_retire import retire
 from test_wrong_clock import turn
 
 HANG_LIMIT_S = 20
@@ -217,6 +218,30 @@ def test_a_device_that_failed_is_told_with_its_reason(station, configure, tmp_pa
     [done] = events(folder, 1)
     assert done["data"]["state"] == "failed"
     assert done["data"]["cause"].startswith("E")
+
+
+def test_a_failure_says_how_the_journal_has_the_device(station, configure, tmp_path):
+    """Also of one that is in service: a typing error in the next order makes no scrap of it."""
+    folder = tmp_path / "mes"
+    folder.mkdir()
+    configure({"mes": {"on": ["unit-done"], "folder": str(folder)}})
+    profile = station.profile("derived-key", {"registrationId": "{serial.lower}"})
+    path = station.home / "devices.csv"
+
+    def devices(status, *lines):
+        path.write_text("serial,deviceId\n" + "".join(f"{line}\n" for line in lines))
+        done = station.muster("provision", "--profile", profile, "--manifest", path, *station.common(), "-o", "jsonl")
+        assert done.status == status, done
+        rows = [row for row in map(json.loads, done.stdout.splitlines()) if row["event"] == "device"]
+        return sorted((row["registrationId"], row["state"], row["journalState"]) for row in rows)
+
+    assert devices(0, "HOOK-1,pump-a") == [("hook-1", "enrolled", "released")]
+    assert devices(7, "HOOK-1,pump-b", "HOOK-2,pump-c") == [("hook-1", "failed", "released"), ("hook-2", "enrolled", "released")]
+    assert retire(station, "hook-2").status == 0
+    assert devices(7, "HOOK-2,pump-c") == [("hook-2", "failed", "retired")]
+    told = [(event["data"]["registrationId"], event["data"]["state"], event["data"]["journalState"]) for event in events(folder, 4)]
+    assert told[0] == ("hook-1", "enrolled", "released") and told[3] == ("hook-2", "failed", "retired")
+    assert sorted(told[1:3]) == [("hook-1", "failed", "released"), ("hook-2", "enrolled", "released")]
 
 
 def test_a_command_gets_the_event_and_nothing_of_ours(station, configure, tmp_path):
