@@ -218,12 +218,15 @@ struct journal_cursor {
 	char registration_id[129];
 	bool newest_first; /* the other way round; start with updated_ms INT64_MAX */
 };
-/* Devices in the order of their last change: the page of at most JOURNAL_PAGE_MAX rows behind *cursor, which moves to the
- * last one given. *ret_count 0: the end. Forwards, a device that changes meanwhile comes again with its change, and none
- * is left out. */
+/* Devices in the order of the time of their last change: the page of at most JOURNAL_PAGE_MAX rows behind *cursor, which moves to
+ * the last one given. *ret_count 0: the end. Forwards, a device that changes meanwhile comes again with its change, and none
+ * is left out, as long as the clock is not set back. */
 bool journal_devices_changed(struct journal *journal, struct journal_cursor *cursor,
 			     journal_device_fn callback, void *context, size_t *ret_count,
 			     struct muster_error *err) MUST_CHECK;
+/* The same in the order of the entries that note their last change, which no clock is part of: behind *entry, which moves likewise. */
+bool journal_devices_noted(struct journal *journal, int64_t *entry, journal_device_fn callback,
+			   void *context, size_t *ret_count, struct muster_error *err) MUST_CHECK;
 /* Devices in the order of registration IDs: the page of at most JOURNAL_PAGE_MAX rows behind `after` (NULL: from the
  * start). *ret_count rows were given; 0: the end. */
 bool journal_devices(struct journal *journal, const char *after, journal_device_fn callback,

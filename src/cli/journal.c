@@ -102,9 +102,19 @@ static bool parse_time(const char *text, int64_t *ret_ms, struct muster_error *e
 		return true;
 	return muster_fail(
 		err, CAUSE_USAGE,
-		"--since=%s is neither a time (2026-11-23T08:00:00Z), a date, 'today' nor an age "
-		"(90s, 30m, 2h, 7d)",
+		"--since=%s is neither a time (2026-11-23T08:00:00Z), a date, 'today', an age "
+		"(90s, 30m, 2h, 7d) nor entry:N",
 		PRINTABLE(text));
+}
+
+static bool parse_since(const char *text, struct journal_filter *filter, struct muster_error *err)
+{
+	static const char word[] = "entry:";
+
+	if (text_has_prefix(text, word) &&
+	    text_to_int64(text + strlen(word), 0, INT64_MAX, &filter->after))
+		return true;
+	return parse_time(text, &filter->since_ms, err);
 }
 
 const char *const journal_verification_choices[] = { JOURNAL_VERIFIED, JOURNAL_NOT_ASKED,
@@ -113,7 +123,7 @@ const char *const journal_verification_choices[] = { JOURNAL_VERIFIED, JOURNAL_N
 bool journal_filter_read(const struct journal_which *which, struct journal_filter *ret_filter,
 			 struct muster_error *err)
 {
-	struct journal_filter filter = { .verification = which->verification };
+	struct journal_filter filter = { .after = -1, .verification = which->verification };
 	const struct option_list *states = &which->states;
 
 	for (size_t i = 0; i < states->count; i++) {
@@ -127,7 +137,7 @@ bool journal_filter_read(const struct journal_which *which, struct journal_filte
 				PRINTABLE(states->words[i]));
 		filter.states |= 1U << state;
 	}
-	if (which->since && !parse_time(which->since, &filter.since_ms, err))
+	if (which->since && !parse_since(which->since, &filter, err))
 		return false;
 	*ret_filter = filter;
 	return true;
@@ -135,7 +145,7 @@ bool journal_filter_read(const struct journal_which *which, struct journal_filte
 
 bool journal_filter_takes(const struct journal_filter *filter, const struct journal_device *device)
 {
-	return device->updated_ms >= filter->since_ms &&
+	return device->updated_ms >= filter->since_ms && device->entry > filter->after &&
 	       (filter->states == 0 || (filter->states & 1U << device->state)) &&
 	       (!filter->verification ||
 		(device->verification && strcmp(device->verification, filter->verification) == 0));

@@ -29,6 +29,7 @@ bool journal_verb_open_to_write(const char *given, struct journal **ret_journal,
 struct journal_filter {
 	unsigned states;          /* bits 1 << enum journal_state; 0: all */
 	int64_t since_ms;         /* changed at or after */
+	int64_t after;            /* by an entry behind this one; -1: not asked */
 	const char *verification; /* NULL: any */
 };
 /* The options for them. */
@@ -46,10 +47,10 @@ extern const char *const journal_verification_choices[];
 	  offsetof(options, which.states), NULL, NULL, 0 }, \
 	{ 0, "verification", NULL, OPTION_ONE_OF, "WORD", "Only what was released so: verified, not-asked or put-off", \
 	  offsetof(options, which.verification), NULL, journal_verification_choices, 0 }, \
-	{ 0, "since", NULL, OPTION_TEXT, "TIME", "Only what changed since: a time, a date, 'today', or an age (2h, 7d)", \
+	{ 0, "since", NULL, OPTION_TEXT, "TIME", "Only what changed since: a time, a date, 'today', an age (2h, 7d), or entry:N", \
 	  offsetof(options, which.since), NULL, NULL, 0 }
 /* clang-format on */
-/* A time is RFC 3339, a date, "today", or an age: 90s, 30m, 2h, 7d. */
+/* A time is RFC 3339, a date, "today", or an age: 90s, 30m, 2h, 7d; "entry:N" is behind an entry, whatever the clock said. */
 bool journal_filter_read(const struct journal_which *which, struct journal_filter *ret_filter,
 			 struct muster_error *err) MUST_CHECK;
 bool journal_filter_takes(const struct journal_filter *filter, const struct journal_device *device);

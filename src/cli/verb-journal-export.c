@@ -60,6 +60,7 @@ static const struct column columns[] = {
 	{ "evidenceSha256", "evidenceSha256", false, false },
 	{ "created", "created", false, false },
 	{ "updated", "updated", false, false },
+	{ "entry", "entry", false, false },
 };
 /* clang-format on */
 
@@ -68,6 +69,7 @@ static const struct column columns[] = {
 /* A page is printed only after it was read: who reads our output slowly must not hold the journal. */
 struct page {
 	struct journal_filter filter;
+	int64_t after; /* the last entry given, where that is the order */
 	cJSON *rows;
 };
 
@@ -131,6 +133,59 @@ static bool print_csv(FILE *stream, const cJSON *array, struct muster_error *err
 	return true;
 }
 
+struct place {
+	int64_t seq;
+	struct journal_head head;
+};
+
+static bool take_place(void *context, const struct journal_entry *entry, struct muster_error *err)
+{
+	struct place *place = context;
+
+	(void)err;
+	if (entry->seq != place->seq)
+		return true;
+	place->head.seq = entry->seq;
+	memcpy(place->head.digest, entry->digest, JOURNAL_DIGEST_SIZE);
+	return true;
+}
+
+/* A journal that was put back ends before it. */
+static bool find_place(struct journal *journal, int64_t seq, const char *option,
+		       struct journal_head *ret_head, struct muster_error *err)
+{
+	struct place place = { .seq = seq };
+	size_t count;
+
+	if (seq > 0 && !journal_entries(journal, NULL, seq - 1, take_place, &place, &count, err))
+		return false;
+	if (place.head.seq != seq)
+		return muster_fail(err, CAUSE_USAGE, "%s%lld: there is no such entry", option,
+				   (long long)seq);
+	*ret_head = place.head;
+	return true;
+}
+
+static bool read_page(struct journal *journal, struct journal_cursor *cursor, struct page *page,
+		      size_t *ret_count, struct muster_error *err)
+{
+	return page->filter.after >= 0
+		       ? journal_devices_noted(journal, &page->after, collect, page, ret_count, err)
+		       : journal_devices_changed(journal, cursor, collect, page, ret_count, err);
+}
+
+static bool begin_walk(const struct export_options *options, struct journal *journal,
+		       struct journal_cursor *cursor, struct page *page, struct muster_error *err)
+{
+	struct journal_head head;
+
+	if (!journal_filter_read(&options->which, &page->filter, err))
+		return false;
+	cursor->updated_ms = page->filter.since_ms;
+	page->after = page->filter.after;
+	return page->after < 0 || find_place(journal, page->after, "--since=entry:", &head, err);
+}
+
 static bool export_devices(const struct invocation *call, struct journal *journal,
 			   struct muster_error *err)
 {
@@ -139,9 +194,8 @@ static bool export_devices(const struct invocation *call, struct journal *journa
 	struct page page = { 0 };
 	size_t count = 0;
 
-	if (!journal_filter_read(&options->which, &page.filter, err))
+	if (!begin_walk(options, journal, &cursor, &page, err))
 		return false;
-	cursor.updated_ms = page.filter.since_ms;
 	if (options->csv)
 		print_csv_header(stdout);
 	do {
@@ -150,7 +204,7 @@ static bool export_devices(const struct invocation *call, struct journal *journa
 		if (!array)
 			return muster_fail_memory(err);
 		page.rows = array;
-		if (!journal_devices_changed(journal, &cursor, collect, &page, &count, err))
+		if (!read_page(journal, &cursor, &page, &count, err))
 			return false;
 		if (options->csv ? !print_csv(stdout, array, err) : !result_print(call, array, err))
 			return false;
@@ -194,45 +248,13 @@ static bool flush_page(struct entry_page *page, struct muster_error *err)
 	       muster_fail_errno(err, CAUSE_OUTPUT_WRITE, errno, "printing the result");
 }
 
-struct place {
-	int64_t seq;
-	struct journal_head head;
-};
-
-static bool take_place(void *context, const struct journal_entry *entry, struct muster_error *err)
-{
-	struct place *place = context;
-
-	(void)err;
-	if (entry->seq != place->seq)
-		return true;
-	place->head.seq = entry->seq;
-	memcpy(place->head.digest, entry->digest, JOURNAL_DIGEST_SIZE);
-	return true;
-}
-
-static bool find_place(struct journal *journal, int64_t seq, struct journal_head *ret_head,
-		       struct muster_error *err)
-{
-	struct place place = { .seq = seq };
-	size_t count;
-
-	if (seq > 0 && !journal_entries(journal, NULL, seq - 1, take_place, &place, &count, err))
-		return false;
-	if (place.head.seq != seq)
-		return muster_fail(err, CAUSE_USAGE, "--after=%lld: there is no such entry",
-				   (long long)seq);
-	*ret_head = place.head;
-	return true;
-}
-
 static bool export_entries(const struct export_options *options, struct journal *journal,
 			   struct muster_error *err)
 {
 	CLEANUP(entry_page_done) struct entry_page page = { .text = TEXT_MAX(PAGE_TEXT_MAX) };
 	size_t count = 0;
 
-	if (!find_place(journal, options->after, &page.head, err))
+	if (!find_place(journal, options->after, "--after=", &page.head, err))
 		return false;
 	journal_text_begin(&page.text, &page.head);
 	do {
@@ -416,7 +438,7 @@ const struct verb verb_journal_export = {
 	.summary = "Export devices as JSON Lines or CSV, or their evidence",
 	.description =
 		"Without DEVICE: all devices in the order of their last change, as JSON Lines, TSV or CSV,\n"
-		"read and printed a page at a time. With --entries: the chain, for muster journal verify and\n"
+		"read and printed a page at a time; --since entry:N is for who follows. With --entries: the chain, for muster journal verify and\n"
 		"other verifiers. With DEVICE: the evidence of each, byte for byte as it\n"
 		"was written when the device was last released, or, by the key of an earlier life, in that one.",
 	.options = rows,

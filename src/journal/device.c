@@ -91,6 +91,21 @@ static bool prepare_find(struct journal *journal, enum journal_key key, struct m
 	return prepare_select(journal, STATEMENT_DEVICE_BY + key - 1, tail, err);
 }
 
+/* By the chain, which has an index for it: the entry that is the last note of a device. */
+static bool prepare_noted(struct journal *journal, struct muster_error *err)
+{
+	CLEANUP(text_done) struct text sql = TEXT_MAX(8192);
+
+	text_add(&sql, "SELECT ");
+	add_columns(&sql, "d.@");
+	text_add(&sql, " FROM entry AS e CROSS JOIN device AS d "
+		       "ON d.registration_id = e.registration_id AND d.entry = e.seq "
+		       "WHERE e.seq > ?1 AND e.stage = '" JOURNAL_DEVICE_STAGE
+		       "' ORDER BY e.seq LIMIT ?2");
+	return text_ok(&sql, err) &&
+	       journal_statement_prepare(journal, STATEMENT_DEVICE_NOTED, sql.data, err);
+}
+
 bool journal_device_prepare(struct journal *journal, struct muster_error *err)
 {
 	for (int key = JOURNAL_BY_REGISTRATION_ID; key <= JOURNAL_BY_KEY_ID; key++) {
@@ -106,6 +121,7 @@ bool journal_device_prepare(struct journal *journal, struct muster_error *err)
 			      "(updated_ms, registration_id) < (?3, ?1) "
 			      "ORDER BY updated_ms DESC, registration_id DESC LIMIT ?2",
 			      err) &&
+	       prepare_noted(journal, err) &&
 	       prepare_select(journal, STATEMENT_DEVICE_ALL,
 			      "registration_id > ?1 ORDER BY registration_id LIMIT ?2", err) &&
 	       prepare_select(journal, STATEMENT_DEVICE_UNFINISHED,
@@ -415,6 +431,32 @@ bool journal_devices_changed(struct journal *journal, struct journal_cursor *cur
 	sqlite3_bind_int64(statement, 2, JOURNAL_PAGE_MAX);
 	sqlite3_bind_int64(statement, 3, start.updated_ms);
 	return walk(journal, statement, take_changed, &changed, ret_count, err);
+}
+
+struct noted {
+	int64_t *entry;
+	journal_device_fn callback;
+	void *context;
+};
+
+static bool take_noted(void *context, const struct journal_device *device, struct muster_error *err)
+{
+	const struct noted *noted = context;
+
+	*noted->entry = device->entry;
+	return noted->callback(noted->context, device, err);
+}
+
+bool journal_devices_noted(struct journal *journal, int64_t *entry, journal_device_fn callback,
+			   void *context, size_t *ret_count, struct muster_error *err)
+{
+	CLEANUP(statement_resetp)
+	sqlite3_stmt *statement = journal->statements[STATEMENT_DEVICE_NOTED];
+	struct noted noted = { entry, callback, context };
+
+	sqlite3_bind_int64(statement, 1, *entry);
+	sqlite3_bind_int64(statement, 2, JOURNAL_PAGE_MAX);
+	return walk(journal, statement, take_noted, &noted, ret_count, err);
 }
 
 /* -- Notes for old rows ------------------------------------------------------------------------------------ */

@@ -84,9 +84,9 @@ static bool fail_found(const struct retiring *retiring, struct muster_error *err
 	if (retire_past_is_over(&retiring->past))
 		return muster_fail(
 			err, CAUSE_ETAG_MISMATCH,
-			"device '%s' was retired, and has an enrollment again, written by others at %s; look at "
-			"it with muster enrollment show, then use --force",
-			PRINTABLE(id),
+			"device '%s' was retired, and %s has an enrollment of it again, written by others at %s; "
+			"look at it with muster enrollment show, then use --force",
+			PRINTABLE(id), PRINTABLE(retiring->past.host),
 			PRINTABLE(json_text(retiring->found.enrollment, "lastUpdatedDateTimeUtc")));
 	return muster_fail(
 		err, CAUSE_ETAG_MISMATCH,

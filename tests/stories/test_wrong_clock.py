@@ -1,4 +1,7 @@
 """A station whose clock is wrong while nobody tells it: what its time gets into is not believed later, and time does not go back."""
+import csv
+import io
+import json
 import pathlib
 
 import pytest
@@ -119,3 +122,35 @@ def test_a_released_device_whose_certificate_expired_is_not_asked_late_to_regist
     done = retire(station, name, env=late)
     assert done.status == 0 and len(station.emulator.effects("delete", name)) == 1, done
     assert station.rows()[name]["state"] == "retired"
+
+
+def test_who_follows_by_entries_misses_nothing_when_the_clock_is_set_back(station):
+    """By the time of the last change it does: what came since is older."""
+    profile = station.profile("derived-key", {"verify": "none"})
+
+    def provision(serial, clock):
+        done = station.provision(profile, serial, env=turn(station, clock))
+        assert done.status == 0, done
+        return done.json["registrationId"]
+
+    def export(since):
+        done = station.muster("journal", "export", "--journal", station.journal, "--since", since)
+        assert done.status == 0, done
+        return [(row["registrationId"], row["state"], row["entry"]) for row in map(json.loads, done.stdout.splitlines())]
+
+    seen = [provision("A-1", "+4m"), provision("B-1", "+0")]
+    rows = export("entry:0")
+    assert [name for name, *_ in rows] == seen
+    seen.append(provision("C-1", "+0"))
+    assert retire(station, "b-1").status == 0
+    last = f"entry:{rows[-1][2]}"
+    rows = export(last)
+    assert [row[:2] for row in rows] == [("c-1", "released"), ("b-1", "retired")]
+    listed = station.rows("--since", last)
+    assert {name: row["entry"] for name, row in listed.items()} == {name: entry for name, _, entry in rows}
+    assert export(f"entry:{rows[-1][2]}") == []
+    table = station.muster("journal", "export", "--csv", "--since", last, "--journal", station.journal).stdout
+    assert [row["entry"] for row in csv.DictReader(io.StringIO(table))] == [str(row[2]) for row in rows]
+    for wrong in (f"entry:{rows[-1][2] + 100}", "entry:", "entry:-1", "entry:x"):
+        done = station.muster("journal", "export", "--since", wrong, "--journal", station.journal)
+        assert (done.status, done.cause) == (2, "E1001"), done

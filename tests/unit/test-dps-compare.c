@@ -171,6 +171,28 @@ static void knows_when_the_mechanism_is_needed(void **state)
 	assert_null(dps_enrollment_attempt(tpm));
 }
 
+static void knows_what_nobody_wrote_since_it_was_created(void **state)
+{
+	static const struct {
+		const char *text;
+		bool is_unwritten;
+	} cases[] = {
+		{ "{\"createdDateTimeUtc\":\"2026-11-23T08:00:00.1Z\",\"lastUpdatedDateTimeUtc\":\"2026-11-23T08:00:00.1Z\"}",
+		  true },
+		{ "{\"createdDateTimeUtc\":\"2026-11-23T08:00:00.1Z\",\"lastUpdatedDateTimeUtc\":\"2026-11-23T08:00:00.2Z\"}",
+		  false },
+		{ "{\"createdDateTimeUtc\":\"2026-11-23T08:00:00.1Z\"}", false },
+		{ "{}", false },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		CLEANUP(cJSON_freep) cJSON *found = parse(cases[i].text);
+
+		assert_int_equal(dps_enrollment_is_unwritten(found), cases[i].is_unwritten);
+	}
+}
+
 /* -- Trusting ------------------------------------------------------------------------------------------ */
 
 static void expect_trust(const char *enrollment, const struct dps_identity *identity, bool trusts)
@@ -275,6 +297,7 @@ int main(void)
 		cmocka_unit_test(compares_certificates_by_thumbprint),
 		cmocka_unit_test(compares_keys_by_the_mechanism),
 		cmocka_unit_test(knows_when_the_mechanism_is_needed),
+		cmocka_unit_test(knows_what_nobody_wrote_since_it_was_created),
 		cmocka_unit_test(trusts_the_enrolled_endorsement_key_alone),
 		cmocka_unit_test(trusts_either_certificate_alone),
 		cmocka_unit_test(trusts_either_key_alone),

@@ -242,6 +242,37 @@ static void lists_by_the_last_change_both_ways(void **state)
 	journal_close(journal);
 }
 
+/* Each device once, where its last change is noted. */
+static void lists_by_the_entry_of_the_last_change(void **state)
+{
+	static const char *const changes[] = { "d1", "d2", "d3", "d1", "d3" };
+	struct journal *journal = must_open(JOURNAL_WRITE);
+	char seen[64] = "";
+	int64_t entry = 0;
+	size_t count = 0;
+
+	(void)state;
+	must_begin(journal);
+	for (size_t i = 0; i < ARRAY_SIZE(changes); i++) {
+		struct journal_device device = device_of(changes[i], NULL);
+
+		device.attempt = (int64_t)i + 1;
+		device.updated_ms = 100 - (int64_t)i;
+		must_put(journal, &device);
+	}
+	must_commit(journal);
+	assert_true(journal_devices_noted(journal, &entry, count_device, seen, &count, &err));
+	assert_string_equal(seen, "d2d1d3");
+	assert_int_equal(entry, 5);
+	assert_true(journal_devices_noted(journal, &entry, count_device, seen, &count, &err));
+	assert_int_equal(count, 0);
+	seen[0] = '\0';
+	entry = 2;
+	assert_true(journal_devices_noted(journal, &entry, count_device, seen, &count, &err));
+	assert_string_equal(seen, "d1d3");
+	journal_close(journal);
+}
+
 /* -- Entries ---------------------------------------------------------------------------------------------- */
 
 static bool count_entry(void *context, const struct journal_entry *entry,
@@ -591,6 +622,7 @@ int main(void)
 		CASE(gives_a_key_to_one_live_device_only),
 		CASE(lists_the_unfinished),
 		CASE(lists_by_the_last_change_both_ways),
+		CASE(lists_by_the_entry_of_the_last_change),
 		CASE(numbers_and_pages_entries),
 		CASE(chains_as_the_header_says),
 		CASE(refuses_to_change_or_delete_entries_and_devices),
