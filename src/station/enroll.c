@@ -390,9 +390,11 @@ static bool record_found(struct job *job, struct muster_error *err)
 	struct journal *journal = job->run->journal;
 	struct journal_device *row = &job->device;
 	bool has_other_scope = identify_has_other_scope(job);
+	bool is_new = !(row->etag && *row->etag) && *job->etag;
 
+	/* A batch that finds nothing to do writes nothing. */
 	if (!job->was_released || job_is_dry(job) ||
-	    (!has_other_scope && ((row->etag && *row->etag) || !*job->etag)))
+	    !(has_other_scope || (is_new && !job->run->batch)))
 		return true;
 	row->etag = job->etag;
 	row->service = has_other_scope ? job->run->id_scope : row->service;

@@ -267,6 +267,7 @@ struct job {
 	bool poll_has_waited;
 	unsigned operations_lost; /* to somebody who registered as this device meanwhile */
 	bool registers_anew;      /* that is what the next poll is about */
+	bool record_may_be_gone;  /* a deletion of it had no answer */
 	bool shows_second; /* the first certificate has registered, now it is the second's turn */
 	bool verified;
 	char *verification; /* in words */

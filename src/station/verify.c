@@ -502,17 +502,36 @@ bool verify_delete_start(struct job *job, struct muster_error *err)
 	       job_send_authorized(job, &request, err);
 }
 
+/* The service that assigned it has a record of it, so the login's is another one. */
+static bool fail_elsewhere(const struct job *job, struct muster_error *err)
+{
+	return muster_fail(
+		err, CAUSE_REGISTRATION_FAILED,
+		"device '%s' was assigned by the service of ID scope '%s', and '%s', which the login "
+		"is for, has no registration of it: the two are not the same service",
+		PRINTABLE(job->registration_id), PRINTABLE(job->run->id_scope),
+		PRINTABLE(job_host(job)));
+}
+
+static bool had_no_effect(const struct http_answer *answer)
+{
+	return answer->outcome == HTTP_NOT_SENT ||
+	       (answer->outcome == HTTP_ANSWERED && answer->status < 500);
+}
+
 bool verify_delete_finish(struct job *job, const struct muster_error *outcome,
 			  struct muster_error *err)
 {
+	const struct http_answer *answer = &job->answer;
 	struct muster_error unread;
 	char name[200];
 
 	(void)outcome;
-	if (job->answer.outcome == HTTP_ANSWERED && job->answer.status == 404)
+	if (answer->outcome == HTTP_ANSWERED && answer->status == 404)
+		return job->record_may_be_gone || fail_elsewhere(job, err);
+	if (dps_delete_read(answer, &unread))
 		return true;
-	if (dps_delete_read(&job->answer, &unread))
-		return true;
+	job->record_may_be_gone = job->record_may_be_gone || !had_no_effect(answer);
 	snprintf(name, sizeof(name), "registration record '%s'", job->registration_id);
 	return job_retry_or_fail(job, name, err);
 }

@@ -466,7 +466,9 @@ def test_device_of_another_service_whose_evidence_was_lost_with_the_journal(stat
 def login_of(station, other):
     """Under another name than this one's, and nothing else is the other's."""
     path = write_secret(station.home / "swapped", other.connection_string.replace("localhost", "127.0.0.1") + "\n")
-    return ["--login-file", path, "--ca-file", other.ca_file]
+    both = station.home / "both.pem"
+    both.write_text("".join(pathlib.Path(service.ca_file).read_text() for service in (station.emulator, other)))
+    return ["--login-file", path, "--ca-file", both]
 
 
 def work_of(station, way, profile):
@@ -518,6 +520,25 @@ def test_a_service_is_known_by_its_name_in_any_letters_and_at_any_port(station):
     work = work_of(station, "provision", station.profile("derived-key"))
     done = station.muster(*work, "--login-file", login, "--ca-file", station.emulator.ca_file)
     assert (done.status, done.json["state"]) == (0, "already enrolled"), done
+
+
+def test_a_registration_with_another_service_than_the_login_is_for_proves_nothing(station, other):
+    """With the ID scope of the one that the devices are moved from they register there, where they are enrolled as well."""
+    profile = station.profile("derived-key", {"verify": "register-then-delete-record"})
+    assert station.provision(profile, "one").json["verified"] is True
+    work = ["provision", "--profile", profile, "--serial", "one", *station.places(), "--journal", station.home / "new.db", "-o", "json"]
+    done = station.muster(*work, *login_of(station, other))
+    assert (done.status, done.cause) == (1, "E5301") and station.emulator.id_scope in done.stderr and "127.0.0.1" in done.stderr, done
+    row = station.muster("journal", "show", "one", "--journal", station.home / "new.db", "-o", "json").json
+    assert row["state"] != "released" and "verification" not in row, row
+    assert station.provision(profile, "one").json["verified"] is True
+
+
+def test_a_record_that_a_lost_deletion_has_deleted_is_no_others(station):
+    batch.restart(station, "--fault", "registration:cut-after:count=1")
+    done = station.provision(station.profile("derived-key", {"verify": "register-then-delete-record"}), "one")
+    assert (done.status, done.json["verified"]) == (0, True), done
+    assert [row["effect"] for row in station.emulator.requests("registration", "one")] == ["delete", "none"], station.emulator.ledger()
 
 
 @pytest.mark.parametrize("way", ["provision", "manifest"])
