@@ -191,11 +191,10 @@ static void take_up_owed(struct hooks *hooks, struct journal *journal)
 {
 	struct muster_error failure;
 
-	const char *slash = strrchr(hooks->journal_path, '/');
-	const char *name = slash ? slash + 1 : hooks->journal_path;
-
 	if (journal)
-		hooks->ownership = hook_spool_own(hooks->directory, name, &hooks->last_number);
+		hooks->ownership =
+			hook_spool_own(hooks->directory, hook_owed_journal(hooks->journal_path),
+				       &hooks->last_number);
 	hooks->owed = (struct hook_owed){
 		.journal = journal,
 		.directory = hooks->directory,
