@@ -174,6 +174,7 @@ static void forget_board(struct provision_report *report, const struct station_r
 		report->count--;
 		report->failed--;
 		report->spooled -= board->cause == CAUSE_DEVICE_SPOOLED;
+		report->parked -= board->is_parked;
 		board_done(board);
 	}
 	report->board_count = kept;
@@ -206,7 +207,8 @@ static bool remember_board(struct provision_report *report, const struct station
 			   struct muster_error *err)
 {
 	struct failed_board board = { .code = result->failure.code,
-				      .cause = result->failure.cause };
+				      .cause = result->failure.cause,
+				      .is_parked = result->is_parked };
 	struct failed_board *boards;
 
 	if (!has_name(result) && has_nameless(report, result->failure.code))
@@ -247,6 +249,7 @@ static bool note_failure(struct provision_report *report, const struct station_r
 		report->failure = result->failure;
 	report->differ |= report->failure.code != result->failure.code;
 	report->spooled += result->failure.cause == CAUSE_DEVICE_SPOOLED;
+	report->parked += result->is_parked;
 	if (!report->is_single && result->failure.cause != CAUSE_DEVICE_SPOOLED)
 		output_failure(result->socket ? result->socket : result->device, &result->failure);
 	return true;
@@ -303,8 +306,26 @@ bool provision_fail_spooled(size_t count, struct muster_error *err)
 			   count, count == 1 ? " is" : "s are", count == 1 ? "s" : "");
 }
 
+/* "1 of 3 devices failed and 1 is parked" */
+static const char *count_failed(char text[120], const struct provision_report *report)
+{
+	size_t parked = report->parked, failed = report->failed - parked;
+	const char *is = parked == 1 ? "is" : "are";
+
+	if (failed == 0)
+		snprintf(text, 120, "%zu of %zu devices %s parked", parked, report->count, is);
+	else if (parked == 0)
+		snprintf(text, 120, "%zu of %zu devices failed", failed, report->count);
+	else
+		snprintf(text, 120, "%zu of %zu devices failed and %zu %s parked", failed,
+			 report->count, parked, is);
+	return text;
+}
+
 bool provision_report_end(struct provision_report *report, struct muster_error *err)
 {
+	char counts[120];
+
 	if (report->is_endless && !report->is_mute && !output_rows_end(&report->stream, err))
 		return false;
 	if (report->rows && !output_print(stdout, report->output, report->rows, provision_columns,
@@ -318,11 +339,9 @@ bool provision_report_end(struct provision_report *report, struct muster_error *
 		return provision_fail_spooled(report->spooled, err);
 	*err = report->failure;
 	if (report->differ)
-		muster_fail(err, CAUSE_DEVICES_FAILED,
-			    "%zu of %zu devices failed, each with its own line", report->failed,
-			    report->count);
+		muster_fail(err, CAUSE_DEVICES_FAILED, "%s, each with its own line",
+			    count_failed(counts, report));
 	else if (!report->is_single)
-		muster_error_prefix(err, "%zu of %zu devices failed", report->failed,
-				    report->count);
+		muster_error_prefix(err, "%s", count_failed(counts, report));
 	return false;
 }

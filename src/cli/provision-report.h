@@ -12,6 +12,7 @@ struct failed_board {
 	char *registration_id; /* or NULL */
 	enum muster_code code;
 	enum muster_cause cause;
+	bool is_parked;
 	char *message;
 };
 
@@ -28,6 +29,7 @@ struct provision_report {
 	size_t board_count;
 	size_t count, failed;
 	size_t spooled;              /* of those that failed: they only wait to be sent */
+	size_t parked;               /* likewise: the journal has them as ones that wait */
 	struct muster_error failure; /* the first */
 	bool differ;                 /* failures have different exit statuses */
 };

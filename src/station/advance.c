@@ -41,9 +41,11 @@ static bool record_failure(struct job *job, struct muster_error *err)
 	CLEANUP(cJSON_freep) cJSON *body = cJSON_CreateObject();
 	enum stage stage = job_step(job)->stage;
 
-	/* What waits in the journal and is not written anew goes on waiting. */
-	job->goes_on = job_is_absent(job) && !job->was_released;
-	if (!job->run->journal || job_is_dry(job) || was_not_begun(job))
+	if (!job->run->journal || job_is_dry(job))
+		return true;
+	if (!park_look(job, err))
+		return false;
+	if (was_not_begun(job))
 		return true;
 	if (!body || !json_add_text(body, "step", job_step(job)->name) ||
 	    !json_add_int64(body, "cause", job->failure.cause) ||

@@ -226,17 +226,15 @@ static bool close_batch(struct batch *batch, struct muster_error *err)
 bool batch_end(struct batch *batch, struct muster_error *err)
 {
 	const struct station_figures *figures = &batch->figures;
-	bool is_complete =
-		figures->ended == figures->rows && figures->parked + figures->spooled == 0;
+	bool have_ended = figures->ended == figures->rows;
+	bool is_stopped =
+		brake_has_stopped(&batch->brake) && !(have_ended && brake_came_late(&batch->brake));
+	bool is_complete = have_ended && !is_stopped && batch->left_open + figures->spooled == 0;
 
 	if (is_complete && !batch->run->request->dry_run && !close_batch(batch, err))
 		return false;
 	if (!batch_tell(batch, true, err))
 		return false;
-	/* A stop that came when nothing was left to stop is none. */
-	if (batch->brake.why.cause == CAUSE_INTERRUPTED && figures->ended == figures->rows &&
-	    batch->cut_off == 0)
-		return true;
 	*err = batch->brake.why;
-	return !brake_has_stopped(&batch->brake);
+	return !is_stopped;
 }

@@ -12,7 +12,7 @@ struct batch {
 	struct brake brake;
 	int64_t started_ms, told_ms, paced_ms;
 	size_t paced_ended; /* of figures.ended, at paced_ms */
-	size_t cut_off;     /* devices that a stop left in the middle */
+	size_t left_open;   /* devices that failed, and whose batch is not over with that */
 	struct station_figures figures;
 };
 

@@ -13,6 +13,11 @@ bool brake_has_stopped(const struct brake *brake)
 	return brake->why.code != MUSTER_OK;
 }
 
+bool brake_came_late(const struct brake *brake)
+{
+	return brake->why.cause == CAUSE_INTERRUPTED && brake->cut_off == 0;
+}
+
 bool brake_holds(const struct brake *brake)
 {
 	return (brake->under_way > 0 && !brake->is_proven) ||
@@ -85,6 +90,7 @@ static void note_failure(struct brake *brake, const struct job *job)
 void brake_device_ended(struct brake *brake, const struct job *job)
 {
 	brake->under_way--;
+	brake->cut_off += job->failure.cause == CAUSE_INTERRUPTED;
 	if (job->failure.code != MUSTER_OK) {
 		note_failure(brake, job);
 		return;

@@ -78,6 +78,13 @@ static void note_success(struct station_figures *figures, const struct job *job)
 	figures->verified += job->verified;
 }
 
+/* An enrollment of ours may exist, it failed for want of something that will be there again, or a person has to look. */
+static bool stays_open(const struct job *job)
+{
+	return job_is_parked(job) || job->is_dead || job->may_exist || job->was_released ||
+	       job->failure.code == MUSTER_E_AGAIN || job->failure.code == MUSTER_E_UNKNOWN;
+}
+
 void batch_note_end(struct batch *batch, const struct job *job)
 {
 	struct station_figures *figures = &batch->figures;
@@ -88,7 +95,7 @@ void batch_note_end(struct batch *batch, const struct job *job)
 		note_success(figures, job);
 		return;
 	}
-	batch->cut_off += job->failure.cause == CAUSE_INTERRUPTED;
+	batch->left_open += stays_open(job);
 	if (job_is_parked(job))
 		figures->parked++;
 	else

@@ -170,6 +170,7 @@ struct job {
 	int64_t again_in_ms;   /* set by job_again, else -1 */
 	struct muster_error failure;
 	bool goes_on; /* though it failed: the journal has it as one that waits */
+	bool is_dead; /* it has it as a dead letter */
 	int64_t started_ms;
 	uint64_t plug;          /* the device's number in the feed, 0: none */
 	enum stage stage;       /* the present one, and since when */

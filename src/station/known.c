@@ -209,3 +209,19 @@ bool known_state(struct journal *journal, const char *registration_id, const cha
 		*ret_state = journal_state_name(device.state);
 	return true;
 }
+
+bool known_look(struct journal *journal, const struct known_claim *claim,
+		enum journal_state *ret_state, bool *ret_found, struct muster_error *err)
+{
+	CLEANUP(journal_device_done) struct journal_device device = { 0 };
+
+	*ret_found = false;
+	if (claim->registration_id
+		    ? !journal_device_find(journal, JOURNAL_BY_REGISTRATION_ID,
+					   claim->registration_id, &device, ret_found, err)
+		    : !find_live(journal, JOURNAL_BY_SERIAL, claim->serial, &device, ret_found,
+				 err))
+		return false;
+	*ret_state = device.state;
+	return true;
+}

@@ -39,6 +39,10 @@ bool known_check_certificate(struct journal *journal, const struct known_claim *
 /* What the journal says of that registration ID: "released", ...; NULL: nothing. Neither needs to be there. */
 bool known_state(struct journal *journal, const char *registration_id, const char **ret_state,
 		 struct muster_error *err) MUST_CHECK;
+/* Likewise of a device that failed before it was known who it is: by its registration ID, else by the serial that a live one has. */
+bool known_look(struct journal *journal, const struct known_claim *claim,
+		enum journal_state *ret_state, bool *ret_found, struct muster_error *err)
+	MUST_CHECK;
 /* Both records in one sentence. */
 bool known_fail(const struct known_claim *claim, const struct journal_device *other,
 		enum muster_cause cause, struct muster_error *err);

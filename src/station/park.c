@@ -5,9 +5,11 @@
 #include "brake.h"
 #include "expiry.h"
 #include "kept-profile.h"
+#include "known.h"
 #include "life.h"
 #include "muster/json.h"
 #include "muster/log.h"
+#include "names.h"
 #include "steps.h"
 #include "terms.h"
 
@@ -118,6 +120,35 @@ static enum journal_state state_after(const struct job *job, enum stage stage)
 	return job->may_exist || !job->spooled ? JOURNAL_PARKED : JOURNAL_SPOOLED;
 }
 
+static void note_state(struct job *job, enum journal_state state)
+{
+	job->goes_on =
+		state == JOURNAL_PARKED || state == JOURNAL_SPOOLED || state == JOURNAL_WORKING;
+	job->is_dead = state == JOURNAL_DEAD;
+}
+
+bool park_look(struct job *job, struct muster_error *err)
+{
+	const struct station_device device = { .serial = job->serial,
+					       .registration_id = job->given_registration_id };
+	struct known_claim claim = { .serial = job->serial,
+				     .registration_id = job->registration_id };
+	CLEANUP(names_done) struct names names = { 0 };
+	enum journal_state state;
+	struct muster_error unnamed;
+	bool is_found;
+
+	/* A TPM that could not be asked may have one by its EK alone. */
+	if (!claim.registration_id &&
+	    names_make(&job->run->profile, &device, NULL, &names, &unnamed))
+		claim.registration_id = names.registration_id;
+	if (!known_look(job->run->journal, &claim, &state, &is_found, err))
+		return false;
+	if (is_found)
+		note_state(job, state);
+	return true;
+}
+
 bool park_device(struct job *job, enum stage stage, struct muster_error *err)
 {
 	enum journal_state state = state_after(job, stage);
@@ -131,6 +162,6 @@ bool park_device(struct job *job, enum stage stage, struct muster_error *err)
 		log_warning("%s, going on", unkept.message);
 	if (can_be_absent && !job->spooled && !terms_record(job, stage, err))
 		return false;
-	job->goes_on = state == JOURNAL_PARKED || state == JOURNAL_SPOOLED;
+	note_state(job, state);
 	return job_put_row(job, state, stage, job->failure.cause, err);
 }

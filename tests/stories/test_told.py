@@ -11,6 +11,7 @@ import pytest
 from lib import batch
 from lib.paths import BUILD
 from lib.program import environment
+from lib.software_token import write_secret
 from lib.wait import wait_until
 
 
@@ -175,6 +176,59 @@ def test_one_that_failed_and_one_that_waits_are_two_counts(station, mes):
     mes.runs(2)
     end = mes.of("batch-done")[-1]
     assert (done.json["failed"], done.json["parked"], end["failed"], end["parked"], end["devices"]) == (1, 1, 1, 1, 3), (end, done)
+
+
+def test_one_that_waits_and_is_not_looked_at_goes_on_waiting(station, mes):
+    """Its batch is open, also for what it is compared with: neither a service that is away nor a wrong login ends it."""
+    path = batch.manifest(station, ["WAIT-1"])
+    assert batch.provision(station, path, "--offline").json["spooled"] == 1
+    mes.runs(1)
+    station.emulator.stop()
+    away = batch.provision(station, path)
+    assert away.status == 6 and away.error["code"] == "E5101", away
+    assert (away.json["ended"], away.json["failed"], away.json["parked"], batch.states(station)) == (1, 0, 1, {"spooled": 1}), away
+    mes.runs(2)
+    assert [(end["failed"], end["parked"]) for end in mes.of("batch-done")] == [(0, 0), (0, 1)]
+    amended = batch.manifest(station, ["WAIT-1", "WAIT-2"], "more.csv")
+    changed = batch.provision(station, amended, "--offline", "--batch", "devices.csv")
+    assert changed.error["code"] == "E1441", changed
+    again = batch.provision(station, path, "--offline")
+    assert again.json["resumed"] and again.json["spooled"] == 1, again
+
+
+def test_parked_ones_that_are_refused_before_they_are_begun_stay_parked(station, mes):
+    path = batch.manifest(station, batch.serials(2))
+    batch.restart(station, "--fault", "register:status=401")
+    assert batch.provision(station, path).json["parked"] == 2
+    mes.runs(1)
+    batch.restart(station)
+    elsewhere = write_secret(station.home / "elsewhere", station.login_file.read_text().replace("localhost", "127.0.0.1"))
+    refused = batch.provision(station, path, "--login-file", elsewhere)
+    assert refused.status == 7 and refused.error["code"] == "E3105" and refused.error["detail"].startswith("2 devices are parked: "), refused
+    assert (refused.json["failed"], refused.json["parked"], batch.states(station)) == (0, 2, {"parked": 2}), refused
+    mes.runs(2)
+    assert [(end["failed"], end["parked"]) for end in mes.of("batch-done")] == [(0, 2), (0, 2)]
+    again = batch.provision(station, path)
+    assert (again.status, again.json["resumed"], again.json["verified"]) == (0, True, 2), again
+
+
+def test_a_batch_with_a_dead_letter_is_open(station):
+    batch.restart(station, "--fault", "register:status=400")
+    path, profile = batch.manifest(station, batch.serials(1)), station.profile("derived-key", {"retryBudget": 1})
+    assert batch.provision(station, path, profile=profile).json["failed"] == 1 and batch.states(station) == {"dead-letter": 1}
+    batch.restart(station)
+    again = batch.provision(station, path, profile=profile)
+    assert (again.status, again.json["resumed"], again.json["enrolled"]) == (0, True, 1), again
+
+
+def test_a_sync_says_what_is_parked_as_its_hooks_do(station, mes):
+    assert batch.provision(station, batch.manifest(station, ["WAIT-1", "WAIT-2"]), "--offline").json["spooled"] == 2
+    mes.runs(1)
+    foreign(station, "wait-1")
+    sent = station.sync()
+    assert sent.status == 7 and sent.error["detail"].startswith("1 of 2 devices is parked: "), sent
+    mes.runs(2)
+    assert (mes.of("batch-done")[-1]["failed"], mes.of("batch-done")[-1]["parked"]) == (0, 1)
 
 
 def test_one_that_only_waits_to_be_sent_is_none_that_failed(station, mes):

@@ -13,8 +13,8 @@
 /* -- What others answer -------------------------------------------------------------------------------------- */
 
 static struct {
-	bool record_fails, row_fails, park_fails, is_shared, is_in_transaction;
-	unsigned records, rows, parks, restarts, removals, told;
+	bool record_fails, row_fails, look_fails, park_fails, is_shared, is_in_transaction;
+	unsigned records, rows, looks, parks, restarts, removals, told;
 	enum journal_kind kind;
 } others;
 
@@ -28,6 +28,7 @@ bool __wrap_job_record(struct job *job, enum journal_kind kind, enum stage stage
 bool __wrap_job_put_row(struct job *job, enum journal_state state, enum stage stage,
 			enum muster_cause cause, struct muster_error *err);
 bool __wrap_park_device(struct job *job, enum stage stage, struct muster_error *err);
+bool __wrap_park_look(struct job *job, struct muster_error *err);
 bool __wrap_pool_was_shared(struct job *job);
 void __wrap_job_restart(struct job *job);
 void __wrap_sender_remove(struct sender *sender, const struct job *job);
@@ -61,6 +62,13 @@ bool __wrap_park_device(struct job *job, enum stage stage, struct muster_error *
 	(void)stage;
 	others.parks++;
 	return answer(others.park_fails, err);
+}
+
+bool __wrap_park_look(struct job *job, struct muster_error *err)
+{
+	(void)job;
+	others.looks++;
+	return answer(others.look_fails, err);
 }
 
 bool __wrap_pool_was_shared(struct job *job)
@@ -409,6 +417,18 @@ static void a_device_that_was_under_way_is_parked(void **state)
 	assert_int_equal(others.parks, 0);
 }
 
+static void one_that_was_not_begun_is_looked_up(void **state)
+{
+	(void)state;
+	for (int looks = 0; looks <= 1; looks++) {
+		job_at(WAITS);
+		others.look_fails = !looks;
+		assert_int_equal(job_fail(&job, &falls, &err), looks);
+		assert_int_equal(others.looks, 1);
+		assert_int_equal(others.parks, 0);
+	}
+}
+
 static void without_a_journal_nothing_is_written(void **state)
 {
 	(void)state;
@@ -470,6 +490,7 @@ int main(void)
 		cmocka_unit_test(some_steps_wait_for_the_disk),
 		cmocka_unit_test(who_stood_by_is_taken_up_again),
 		cmocka_unit_test(a_device_that_was_under_way_is_parked),
+		cmocka_unit_test(one_that_was_not_begun_is_looked_up),
 		cmocka_unit_test(without_a_journal_nothing_is_written),
 		cmocka_unit_test(memory_runs_out),
 		cmocka_unit_test(stages_have_their_time),
