@@ -58,7 +58,7 @@ static void note_reason(struct station_figures *figures, const struct job *job)
 
 static void note_success(struct station_figures *figures, const struct job *job)
 {
-	if (job->was_enrolled && !spool_applies(job)) {
+	if (job_was_enrolled(job) && !spool_applies(job)) {
 		figures->before++;
 		figures->verified += job->verified && !job->was_released;
 		return;

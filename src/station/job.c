@@ -6,6 +6,7 @@
 #include "device-files.h"
 #include "muster/encoding.h"
 #include "muster/log.h"
+#include "steps.h"
 #include "token.h"
 #include "tpm-chip.h"
 
@@ -241,6 +242,14 @@ bool job_place(struct job *job, const struct station_device *device, struct must
 			  device->registration_id) &&
 		copy_text(&job->given_device_id, device->device_id)) ||
 	       muster_fail_memory(err);
+}
+
+bool job_was_enrolled(const struct job *job)
+{
+	bool is_read_and_gone = job_is_dry(job) && !job->found && confirm_applies(job);
+	bool is_sent_anew = job->sends > 0 && job->created;
+
+	return job->was_enrolled && !is_read_and_gone && !is_sent_anew;
 }
 
 bool job_is_parked(const struct job *job)

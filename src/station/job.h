@@ -336,6 +336,8 @@ enum attest_which job_which(const struct job *job);
 /* Takes over what the device is called. */
 bool job_place(struct job *job, const struct station_device *device, struct muster_error *err)
 	MUST_CHECK;
+/* By an earlier run, in this life, and nothing has shown since that its enrollment is gone. */
+bool job_was_enrolled(const struct job *job);
 /* It failed, and is cut off or goes on another time: another run takes it up as the journal has it. */
 bool job_is_parked(const struct job *job);
 /* What became of a job that is finished. */

@@ -224,6 +224,8 @@ static bool take_enroll(struct job *job, const struct journal_entry *entry, cons
 			return false;
 		job->may_land = job->may_land || job->outcome_is_unknown;
 		job->may_exist = job->outcome_is_unknown = true;
+		/* Nothing is sent while the former one is there. */
+		job->was_enrolled = false;
 	} else if (resume_is_refusal(entry, body)) {
 		job->may_exist = job->may_land = job->may_land || json_bool(body, "unclear", false);
 		job->outcome_is_unknown = false;

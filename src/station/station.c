@@ -43,10 +43,10 @@ static const char *state_of(const struct job *job)
 	if (job->failure.code != MUSTER_OK)
 		return "failed";
 	if (job_is_dry(job))
-		return job->found || job->was_enrolled ? "already enrolled" : "planned";
+		return job->found || job_was_enrolled(job) ? "already enrolled" : "planned";
 	if (spool_applies(job))
 		return "spooled";
-	return job->was_enrolled || !job->created ? "already enrolled" : "enrolled";
+	return job_was_enrolled(job) || !job->created ? "already enrolled" : "enrolled";
 }
 
 static bool plan_endorsement_key(struct station_result *result, struct muster_error *err)

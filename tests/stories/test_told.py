@@ -314,6 +314,41 @@ def test_what_sync_enrolled_and_the_bench_verifies_was_enrolled_before(hsm_stati
     assert (again.status, again.json["before"], again.json["enrolled"], again.json["verified"]) == (0, 2, 0, 2), again
 
 
+@pytest.mark.parametrize("way", ["single", "manifest"])
+def test_what_is_enrolled_anew_was_not_enrolled_before(station, mes, way):
+    """The enrollment that an earlier run had made was deleted while the device was parked."""
+    path, none = batch.manifest(station, ["LATE-1"]), station.profile("derived-key", {"verify": "none"}, name="none")
+
+    def run(profile):
+        return batch.provision(station, path, "--begin-anew", profile=profile) if way == "manifest" else station.provision(profile, "LATE-1")
+
+    assert run(none).status == 0
+    batch.restart(station, "--fault", "register:status=401")
+    assert run(station.profile("derived-key")).status != 0 and batch.states(station) == {"parked": 1}
+    batch.restart(station)
+    station.service.delete("late-1")
+    again = run(station.profile("derived-key"))
+    assert again.status == 0 and batch.created(station) == {"late-1": 2}, again
+    if way == "manifest":
+        assert (again.json["enrolled"], again.json["before"], again.json["verified"]) == (1, 0, 1), again
+    else:
+        assert (again.json["state"], again.json["verified"]) == ("enrolled", True), again
+    assert mes.runs(3).states() == {"enrolled": 2, "failed": 1}
+
+
+def test_what_an_earlier_run_enrolled_anew_was_not_enrolled_before_that(station):
+    none = station.profile("derived-key", {"verify": "none"}, name="none")
+    assert station.provision(none, "LATE-1").status == 0
+    batch.restart(station, "--fault", "register:status=401")
+    assert station.provision(station.profile("derived-key"), "LATE-1").status != 0
+    station.service.delete("late-1")
+    assert station.provision(station.profile("derived-key"), "LATE-1").status != 0 and batch.created(station) == {"late-1": 2}
+    batch.restart(station)
+    again = station.provision(station.profile("derived-key"), "LATE-1")
+    assert (again.status, again.json["state"], again.json["verified"]) == (0, "enrolled", True), again
+    assert batch.created(station) == {"late-1": 2}
+
+
 def test_a_life_that_is_over_is_no_reason_to_be_enrolled_already(station, mes):
     profile = station.profile("derived-key")
     assert station.provision(profile, "BACK-1").json["state"] == "enrolled"
@@ -333,6 +368,18 @@ def test_a_dry_run_says_which_are_enrolled(station):
     states = {row["device"]: row["state"] for row in lines if row["event"] == "device"}
     assert states == {"SN-00000": "already enrolled", "SN-00001": "already enrolled", "SN-00002": "already enrolled", "SN-00003": "planned"}, done
     assert (lines[-1]["before"], lines[-1]["planned"]) == (3, 1), done
+
+
+@pytest.mark.parametrize("way", ["single", "manifest"])
+def test_a_dry_run_does_not_say_that_what_is_gone_is_enrolled(station, way):
+    assert station.provision(station.profile("derived-key"), "GONE-1").json["state"] == "enrolled"
+    station.service.delete("gone-1")
+    if way == "single":
+        assert station.provision(station.profile("derived-key"), "GONE-1", "--dry-run").json["state"] == "planned"
+        return
+    other = station.profile("derived-key", {"initialTwin": {"tags": {"line": "9"}}}, name="other")
+    done = batch.provision(station, batch.manifest(station, ["GONE-1"]), "--dry-run", profile=other)
+    assert (done.json["before"], done.json["planned"]) == (0, 1), done
 
 
 # -- Runs of several profiles ----------------------------------------------------------------------------------
