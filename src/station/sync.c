@@ -204,6 +204,25 @@ static enum feed_state next_of_page(struct feed *feed, struct station_device *re
 	return FEED_DEVICE;
 }
 
+/* Whether a device is left that was not begun; what was parked meanwhile lies behind. */
+static bool has_more(struct page *page, bool *ret_more, struct muster_error *err)
+{
+	if (page->next == page->count && !page_turn(page, err))
+		return false;
+	*ret_more = page->next < page->count;
+	return true;
+}
+
+static bool end_profile(struct page_feed *feed, struct muster_error *err)
+{
+	bool has_left = true;
+
+	if (brake_came_late(&feed->brake) && !has_more(&feed->page, &has_left, err))
+		return false;
+	*err = feed->brake.why;
+	return !brake_has_stopped(&feed->brake) || !has_left;
+}
+
 static bool run_profile(const struct station_request *request, const struct choice *choice,
 			size_t devices, struct http **http, struct profile_report *report,
 			struct muster_error *err)
@@ -228,10 +247,9 @@ static bool run_profile(const struct station_request *request, const struct choi
 	*feed = (struct page_feed){ .feed = { .next = next_of_page },
 				    .page = { .journal = run.journal, .choice = choice } };
 	good = loop_run(&run, &feed->feed, err);
+	good = good && end_profile(feed, err);
 	page_clear(&feed->page);
-	if (good)
-		*err = feed->brake.why;
-	return good && !brake_has_stopped(&feed->brake);
+	return good;
 }
 
 /* The profile's own: its masters, its token, a copy that is gone. A PIN, the service and the journal are all profiles'. */
@@ -249,9 +267,12 @@ static bool run_profiles(const struct station_request *request, struct choice *c
 	CLEANUP(http_freep) struct http *http = NULL;
 	bool all_good = true;
 
-	for (size_t i = 0; i < digests->count && !loop_signal(); i++) {
+	for (size_t i = 0; i < digests->count; i++) {
 		CLEANUP(profile_report_done) struct profile_report mistakes = { 0 };
 		struct muster_error failure;
+
+		if (i > 0 && loop_signal())
+			return muster_fail(err, CAUSE_INTERRUPTED, "stopped by a signal");
 
 		choice->digest = digests->rows[i].digest;
 		choice->kept = digests->rows[i].kept;

@@ -265,6 +265,38 @@ def test_a_signal_that_cuts_nothing_off_is_none(station, mes):
     assert mes.runs().states() == {"enrolled": 1}
 
 
+def stopped(station, words, *faults):
+    """A command whose device is at the service when the signal comes."""
+    batch.restart(station, *[word for fault in faults for word in ("--fault", fault)])
+    command = [BUILD / "muster", *words, *station.common(), "-o", "json"]
+    with subprocess.Popen(list(map(str, command)), env=environment(BUILD, station.home), cwd=station.home, text=True,
+                          stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        wait_until(lambda: batch.created(station), what="the device")
+        process.send_signal(signal.SIGTERM)
+        stdout, stderr = process.communicate(timeout=60)
+    return process.returncode, json.loads(stdout), stderr
+
+
+@pytest.mark.parametrize("words", [["sync"], ["outbox", "retry", "wait-1"]], ids=" ".join)
+def test_a_signal_that_cuts_nothing_of_a_sync_off_is_none(station, mes, words):
+    assert batch.provision(station, batch.manifest(station, ["WAIT-1"]), "--offline", "--verify", "none").json["spooled"] == 1
+    mes.runs(1)
+    status, rows, stderr = stopped(station, words, "bulk+put:delay-after=1500")
+    assert (status, [row["state"] for row in rows]) == (0, ["enrolled"]) and "E7005" not in stderr, (rows, stderr)
+    assert batch.states(station) == {"released": 1}
+
+
+def test_a_signal_that_leaves_a_profile_of_a_sync_out_is_one(station, mes):
+    for name, device in (("one", "A-1"), ("two", "B-1")):
+        profile = station.profile("derived-key", {"profile": name}, name=name)
+        path = batch.manifest(station, [device], f"{name}.csv")
+        assert batch.provision(station, path, "--offline", "--verify", "none", profile=profile).json["spooled"] == 1
+    mes.runs(2)
+    status, rows, stderr = stopped(station, ["sync"], "bulk+put:delay-after=1500")
+    assert (status, len(rows)) == (128 + signal.SIGTERM, 1) and "E7005" in stderr, (rows, stderr)
+    assert batch.states(station) == {"released": 1, "spooled": 1}
+
+
 # -- Once enrolled ---------------------------------------------------------------------------------------------
 
 
