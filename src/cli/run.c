@@ -62,10 +62,12 @@ static bool find_command(int argc, char **argv, const struct verb **ret_verb,
 	return true;
 }
 
-/* Who closes the terminal ends the run, and what cannot be said there any more is no failure of its own. */
-static bool is_hangup(const struct muster_error *err, int signal)
+/* Who closes the terminal ends the run, and a signal to a pipeline ends who reads, too: what cannot be said there any more is no
+ * failure of its own, whichever came first. */
+static bool is_end_of_both(const struct muster_error *err, int signal)
 {
-	return signal == SIGHUP && err->cause == CAUSE_OUTPUT_WRITE && err->native == EIO;
+	return err->cause == CAUSE_OUTPUT_WRITE &&
+	       ((signal == SIGHUP && err->native == EIO) || (signal > 0 && err->native == EPIPE));
 }
 
 /* Who reads has gone ("| head"): the status says it, a sentence would only be in the way. */
@@ -77,7 +79,8 @@ static bool is_broken_pipe(const struct muster_error *err)
 static int finish(const struct muster_error *err, enum output_format format, bool is_missed)
 {
 	int number = station_signal() ? station_signal() : interrupt_signal();
-	bool is_signal = (err->cause == CAUSE_INTERRUPTED && number > 0) || is_hangup(err, number);
+	bool is_signal =
+		(err->cause == CAUSE_INTERRUPTED && number > 0) || is_end_of_both(err, number);
 	int status = is_signal ? 128 + number : (int)err->code;
 
 	if (is_missed || !is_broken_pipe(err))

@@ -297,6 +297,21 @@ def test_a_signal_that_leaves_a_profile_of_a_sync_out_is_one(station, mes):
     assert batch.states(station) == {"released": 1, "spooled": 1}
 
 
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_that_takes_the_reader_along_is_what_is_told(station, mes, number):
+    """As to a pipeline."""
+    names = batch.serials(300)
+    batch.restart(station, "--fault", "bulk:delay-after=1000")
+    with started(station, batch.manifest(station, names), "-o", "jsonl") as process:
+        assert process.stdout.readline() and process.stdout.readline()
+        process.send_signal(number)
+        process.stdout.close()
+        stderr = process.stderr.read()
+    assert process.returncode == 128 + number, stderr
+    end = mes.runs().of("batch-done")[-1]
+    assert end["devices"] < 300 and batch.states(station)["working"] == 0, end
+
+
 # -- Once enrolled ---------------------------------------------------------------------------------------------
 
 
