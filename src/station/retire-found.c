@@ -32,7 +32,7 @@ static cJSON *copy_content(const cJSON *enrollment, struct muster_error *err)
 
 static bool compare(struct retire_found *found, struct muster_error *err)
 {
-	const cJSON *evidence = json_get(found->past->evidence, "enrollment");
+	const cJSON *evidence = json_get(found->past->end.evidence, "enrollment");
 	CLEANUP(cJSON_freep) cJSON *before = NULL;
 	CLEANUP(cJSON_freep) cJSON *now = NULL;
 	CLEANUP(text_done) struct text changes = TEXT_MAX(64 * 1024);
@@ -67,11 +67,11 @@ static bool is_same_text(const char *a, const char *b)
 /* That of the enrollment as it was released, or sent. */
 static const char *attempt_known(const struct retire_past *past)
 {
-	const char *sent = past->place.attempt;
+	const char *sent = past->end.place.attempt;
 
-	return past->evidence ? evidence_attempt(past->evidence)
-	       : *sent        ? sent
-			      : past->device->attempt_id;
+	return past->end.evidence ? evidence_attempt(past->end.evidence)
+	       : *sent            ? sent
+				  : past->device->attempt_id;
 }
 
 /* Beside what was kept: that was deleted by others, and what came then was left. */
@@ -79,7 +79,8 @@ static bool is_of_left_attempt(const struct retire_found *found)
 {
 	const char *attempt = dps_enrollment_attempt(found->enrollment);
 
-	return found->past->is_left && attempt && strcmp(attempt, found->past->left_attempt) == 0;
+	return found->past->end.is_left && attempt &&
+	       strcmp(attempt, found->past->end.left_attempt) == 0;
 }
 
 static bool is_of_our_attempt(const struct retire_found *found)
@@ -107,20 +108,26 @@ static bool is_disabled(const struct retire_found *found)
 	return status && strcmp(status, "disabled") == 0;
 }
 
+/* NULL, or "": not known. */
+static const char *version_known(const struct retire_past *past)
+{
+	return past->end.is_former ? past->end.etag : past->device->etag;
+}
+
 /* The version that the row names; of an enrollment that was not the evidence's then, that says nothing. */
 static bool is_of_our_version(const struct retire_found *found)
 {
-	const char *known = found->past->device->etag;
+	const char *known = version_known(found->past);
 
 	return known && *known && has_etag(found, known) &&
-	       (!json_get(found->past->evidence, "enrollment") || is_of_our_attempt(found));
+	       (!json_get(found->past->end.evidence, "enrollment") || is_of_our_attempt(found));
 }
 
 /* A bulk's answer has no etags. There the service says that nobody wrote it since, symmetric keys as well as what can be read; of one
  * that was deleted it says no more than that it is there again. */
 static bool is_as_sent(const struct retire_found *found)
 {
-	const char *known = found->past->device->etag;
+	const char *known = version_known(found->past);
 
 	return (!known || !*known) && !retire_past_is_over(found->past) && is_marked_ours(found) &&
 	       found->is_as_released && dps_enrollment_is_unwritten(found->enrollment);
@@ -139,20 +146,20 @@ static bool is_as_begun(const struct retire_found *found)
 /* Which version was kept is not known of one that an older muster disabled, or found disabled. */
 static bool is_still_kept(const struct retire_found *found)
 {
-	if (found->past->kept_etag)
-		return has_etag(found, found->past->kept_etag);
+	if (found->past->end.kept_etag)
+		return has_etag(found, found->past->end.kept_etag);
 	return is_disabled(found) && is_marked_ours(found) && found->is_as_released;
 }
 
 static bool is_as_left(const struct retire_found *found)
 {
-	return is_of_left_attempt(found) && (has_etag(found, found->past->device->etag) ||
+	return is_of_left_attempt(found) && (has_etag(found, version_known(found->past)) ||
 					     dps_enrollment_is_unwritten(found->enrollment));
 }
 
 bool retire_is_ours(const struct retire_found *found)
 {
-	if (found->past->is_kept)
+	if (found->past->end.is_kept)
 		return is_still_kept(found) || is_as_left(found) || is_as_begun(found);
 	return is_of_our_version(found) || is_as_sent(found) || is_as_begun(found);
 }
@@ -176,7 +183,7 @@ static bool is_own_key(const struct retire_past *past, const char *digest)
 {
 	static const char *const names[] = { "ekSha256", "certificateSha256",
 					     "secondaryCertificateSha256" };
-	const cJSON *attestation = json_get(past->evidence, "attestation");
+	const cJSON *attestation = json_get(past->end.evidence, "attestation");
 
 	if (strcmp(digest, past->device->key_digest) == 0)
 		return true;
@@ -217,7 +224,7 @@ bool retire_is_as_ended(const struct retire_found *found)
 
 	if (past->is_begun || past->device->state != JOURNAL_RETIRED)
 		return false;
-	if (past->is_kept)
+	if (past->end.is_kept)
 		return found->enrollment && is_still_kept(found);
-	return !past->is_left && (!found->enrollment || retire_is_of_another(found));
+	return !past->end.is_left && (!found->enrollment || retire_is_of_another(found));
 }

@@ -2,17 +2,28 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 #include "job.h"
 #include "life.h"
 #include "muster/json.h"
 
+static void end_done(struct retire_end *end)
+{
+	cJSON_Delete(end->evidence);
+	free(end->kept_etag);
+	free(end->etag);
+}
+
 void retire_past_done(struct retire_past *past)
 {
-	cJSON_Delete(past->evidence);
+	end_done(&past->end);
+	for (size_t i = 0; i < past->other_count; i++)
+		end_done(&past->others[i]);
+	free(past->others);
 	cJSON_Delete(past->life.evidence);
 	free(past->begun_etag);
-	free(past->kept_etag);
+	free(past->row_etag);
 }
 
 bool retire_copy_etag(char **target, const cJSON *from, struct muster_error *err)
@@ -34,7 +45,7 @@ static bool has_ended(const struct journal_device *device)
 
 bool retire_past_is_over(const struct retire_past *past)
 {
-	return past->device->state == JOURNAL_RETIRED && !past->is_kept && !past->is_left;
+	return past->device->state == JOURNAL_RETIRED && !past->end.is_kept && !past->end.is_left;
 }
 
 /* So that an enrollment may be there. */
@@ -45,40 +56,117 @@ static bool was_sent(const struct retire_life *life)
 	return life->evidence || place->host[0] || place->is_unknown;
 }
 
-/* What is retired is what this life has enrolled. */
-static void take_life(struct retire_past *past)
+static bool is_outstanding(const struct retire_end *end)
 {
-	cJSON_Delete(past->evidence);
-	past->evidence = TAKE_PTR(past->life.evidence);
-	past->place = *service_place(&past->life.sendings);
+	return end->is_left || end->is_kept;
 }
 
-/* Of one that is retired the last outcome says what became of its enrollment. */
+bool retire_is_same_service(const char *a, const char *b)
+{
+	size_t length = strcspn(a, ":");
+
+	return length == strcspn(b, ":") && strncasecmp(a, b, length) == 0;
+}
+
+/* NULL: none. */
+static struct retire_end *find_other(const struct retire_past *past, const char *host)
+{
+	for (size_t i = 0; i < past->other_count; i++)
+		if (retire_is_same_service(past->others[i].place.host, host))
+			return &past->others[i];
+	return NULL;
+}
+
+static bool set_aside(struct retire_past *past, struct muster_error *err)
+{
+	size_t size = (past->other_count + 1) * sizeof(*past->others);
+	struct retire_end *others = realloc(past->others, size);
+
+	if (!others)
+		return muster_fail_memory(err);
+	past->end.is_former = true;
+	others[past->other_count++] = past->end;
+	past->others = others;
+	past->end = (struct retire_end){ 0 };
+	return true;
+}
+
+/* What a life before it has at another service is there still; what it had here is this one's now. */
+static bool leave_for(struct retire_past *past, const char *host, struct muster_error *err)
+{
+	struct retire_end *other;
+
+	if (!past->end.place.host[0] || !host[0] ||
+	    retire_is_same_service(past->end.place.host, host))
+		return true;
+	if (!set_aside(past, err))
+		return false;
+	other = find_other(past, host);
+	if (other) {
+		end_done(other);
+		*other = past->others[--past->other_count];
+	}
+	return true;
+}
+
+/* What the last life has at another service, where it has anything, comes first. */
+static void go_back_to(struct retire_past *past, const char *host)
+{
+	struct retire_end *other = find_other(past, host), last = past->end;
+
+	if (!other || retire_is_same_service(last.place.host, host) ||
+	    (!is_outstanding(other) && is_outstanding(&last)))
+		return;
+	last.is_former = true;
+	past->end = *other;
+	*other = last;
+}
+
+/* What is retired is what this life has enrolled. */
+static bool take_life(struct retire_past *past, struct muster_error *err)
+{
+	const struct service_place *place = service_place(&past->life.sendings);
+
+	if (!leave_for(past, place->host, err))
+		return false;
+	cJSON_Delete(past->end.evidence);
+	past->end.evidence = TAKE_PTR(past->life.evidence);
+	past->end.place = *place;
+	past->end.is_former = false;
+	free(past->end.etag);
+	past->end.etag = past->row_etag ? strdup(past->row_etag) : NULL;
+	return !past->row_etag || past->end.etag || muster_fail_memory(err);
+}
+
+/* Of one that is retired the last outcome at a service says what became of its enrollment there. */
 static bool take_outcome(struct retire_past *past, const cJSON *body, struct muster_error *err)
 {
 	const char *word = json_text(body, "enrollment");
 
-	past->is_kept = has_ended(past->device) && word && strcmp(word, "disabled") == 0;
-	past->is_left = has_ended(past->device) && word && strcmp(word, "elsewhere") == 0;
-	if (has_ended(past->device) && was_sent(&past->life))
-		take_life(past);
-	return retire_copy_etag(&past->kept_etag, past->is_kept ? body : NULL, err);
+	if (!has_ended(past->device))
+		return true;
+	if (was_sent(&past->life) && !take_life(past, err))
+		return false;
+	past->end.is_kept = word && strcmp(word, "disabled") == 0;
+	past->end.is_left = word && strcmp(word, "elsewhere") == 0;
+	return retire_copy_etag(&past->end.kept_etag, past->end.is_kept ? body : NULL, err);
 }
 
 /* A person gave it up, and what it has at the service was not asked for. One that was never sent has nothing there, but what a life
  * before it has left, or had kept, is there still. */
-static void take_decision(struct retire_past *past, const cJSON *body)
+static bool take_decision(struct retire_past *past, const cJSON *body, struct muster_error *err)
 {
+	const struct service_place *place = service_place(&past->life.sendings);
 	const char *word = json_text(body, "resolved");
 
 	if (!has_ended(past->device) || !was_sent(&past->life) || !word ||
 	    strcmp(word, journal_state_name(JOURNAL_RETIRED)) != 0)
-		return;
-	past->is_left = true;
-	memcpy(past->left_attempt, service_place(&past->life.sendings)->attempt,
-	       sizeof(past->left_attempt));
-	if (!past->is_kept)
-		take_life(past);
+		return true;
+	if (!leave_for(past, place->host, err) || (!past->end.is_kept && !take_life(past, err)))
+		return false;
+	past->end.is_left = true;
+	memcpy(past->end.left_attempt, place->attempt, sizeof(past->end.left_attempt));
+	return true;
 }
 
 static bool take_end(struct retire_past *past, const struct journal_entry *entry, const cJSON *body,
@@ -86,9 +174,8 @@ static bool take_end(struct retire_past *past, const struct journal_entry *entry
 {
 	past->is_begun = false;
 	past->was_sent |= was_sent(&past->life);
-	if (strcmp(entry->stage, RETIRE_STAGE) != 0)
-		take_decision(past, body);
-	else if (!take_outcome(past, body, err))
+	if (!(strcmp(entry->stage, RETIRE_STAGE) == 0 ? take_outcome : take_decision)(past, body,
+										      err))
 		return false;
 	cJSON_Delete(TAKE_PTR(past->life.evidence));
 	return true;
@@ -100,6 +187,8 @@ static bool take_intent(struct retire_past *past, const cJSON *body, struct must
 {
 	const char *host = json_text(body, "host"), *effect = json_text(body, "effect");
 
+	if (host && has_ended(past->device) && !was_sent(&past->life))
+		go_back_to(past, host);
 	if (!host || strcmp(host, past->host) != 0)
 		return true;
 	past->is_begun = true;
@@ -119,6 +208,12 @@ static bool take_release(struct retire_past *past, const cJSON *body, struct mus
 	return json_parse(text, strlen(text), "the evidence", &past->life.evidence, err);
 }
 
+/* An entry says what has changed. */
+static bool take_row(struct retire_past *past, const cJSON *body, struct muster_error *err)
+{
+	return !json_get(body, "etag") || retire_copy_etag(&past->row_etag, body, err);
+}
+
 static bool take_entry(void *context, const struct journal_entry *entry, struct muster_error *err)
 {
 	CLEANUP(cJSON_freep) cJSON *body = NULL;
@@ -134,7 +229,8 @@ static bool take_entry(void *context, const struct journal_entry *entry, struct 
 	if (strcmp(entry->stage, stage_name(STAGE_RELEASE)) == 0 &&
 	    entry->kind == JOURNAL_OUTCOME && !take_release(past, body, err))
 		return false;
-	return service_sendings_follow(&past->life.sendings, entry, body, err);
+	return (strcmp(entry->stage, JOURNAL_DEVICE_STAGE) != 0 || take_row(past, body, err)) &&
+	       service_sendings_follow(&past->life.sendings, entry, body, err);
 }
 
 bool retire_past_read(struct journal *journal, struct retire_past *past, struct muster_error *err)
@@ -142,6 +238,7 @@ bool retire_past_read(struct journal *journal, struct retire_past *past, struct 
 	if (!journal_entries_all(journal, past->device->registration_id, take_entry, past, err))
 		return false;
 	if (!has_ended(past->device))
-		take_life(past);
+		return take_life(past, err);
+	go_back_to(past, past->host);
 	return true;
 }

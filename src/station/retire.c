@@ -37,19 +37,13 @@ static void retiring_done(struct retiring *retiring)
 
 /* -- What is there --------------------------------------------------------------------------------------------------- */
 
-static size_t name_length(const char *host)
-{
-	return strcspn(host, ":");
-}
-
 /* A service may be at another port since, but not under another name. Of what is over any may have got an enrollment since. */
 static bool is_elsewhere(const struct retiring *retiring)
 {
-	const char *here = retiring->past.host, *there = retiring->past.place.host;
+	const char *here = retiring->past.host, *there = retiring->past.end.place.host;
 
 	return *there && !retire_past_is_over(&retiring->past) &&
-	       (name_length(there) != name_length(here) ||
-		strncasecmp(there, here, name_length(there)) != 0);
+	       !retire_is_same_service(there, here);
 }
 
 static bool read_enrollment(struct retiring *retiring, struct muster_error *err)
@@ -66,7 +60,7 @@ static bool fail_found(const struct retiring *retiring, struct muster_error *err
 			err, CAUSE_SERVICE_CHANGED,
 			"retiring device '%s': it was enrolled at %s, and the login is for %s; --force "
 			"ends it here and leaves that enrollment as it is",
-			PRINTABLE(id), PRINTABLE(retiring->past.place.host),
+			PRINTABLE(id), PRINTABLE(retiring->past.end.place.host),
 			PRINTABLE(retiring->past.host));
 	if (!retiring->found.enrollment)
 		return muster_fail(
@@ -118,12 +112,12 @@ static bool fail_unprotected(const struct retiring *retiring, struct muster_erro
 static bool check_found(const struct retiring *retiring, struct muster_error *err)
 {
 	bool is_gone = !retiring->found.enrollment && !is_elsewhere(retiring);
-	bool is_known = retiring->past.place.host[0];
+	bool is_known = retiring->past.end.place.host[0];
 	bool is_settled = is_gone || retire_is_of_another(&retiring->found);
 
 	if (retiring->terms->force ||
-	    (is_settled && (retiring->past.is_begun || retiring->past.is_kept)) ||
-	    (is_gone && is_known && retiring->past.is_left))
+	    (is_settled && (retiring->past.is_begun || retiring->past.end.is_kept)) ||
+	    (is_gone && is_known && retiring->past.end.is_left))
 		return true;
 	if (retiring->found.enrollment && !is_settled && !etag_found(retiring))
 		return fail_unprotected(retiring, err);
@@ -246,7 +240,7 @@ static bool end_enrollment(struct retiring *retiring, struct muster_error *err)
 
 	if (is_elsewhere(retiring))
 		log_warning("enrollment '%s' at %s is left as it is, going on", PRINTABLE(id),
-			    PRINTABLE(retiring->past.place.host));
+			    PRINTABLE(retiring->past.end.place.host));
 	if (!retiring->found.enrollment)
 		return true;
 	if (retire_is_of_another(&retiring->found)) {
@@ -267,7 +261,7 @@ static bool check_state(const struct retiring *retiring, struct muster_error *er
 	const struct journal_device *device = retiring->device;
 
 	return device->state == JOURNAL_RELEASED || device->state == JOURNAL_RETIRED ||
-	       retiring->past.is_kept || retiring->past.is_left ||
+	       retiring->past.end.is_kept || retiring->past.end.is_left ||
 	       muster_fail(err, CAUSE_NOT_RELEASED, "retiring device '%s', which is %s",
 			   PRINTABLE(device->registration_id), journal_state_name(device->state));
 }
@@ -282,7 +276,7 @@ static bool may_be_there(const struct retiring *retiring)
 static bool is_over(const struct retiring *retiring)
 {
 	return retire_is_as_ended(&retiring->found) &&
-	       (!retiring->past.is_kept || retiring->terms->keeps_disabled);
+	       (!retiring->past.end.is_kept || retiring->terms->keeps_disabled);
 }
 
 static bool end(struct retiring *retiring, struct muster_error *err)
@@ -294,8 +288,8 @@ static bool end(struct retiring *retiring, struct muster_error *err)
 /* NULL: it was released. */
 static const char *what_was_before(const struct retiring *retiring)
 {
-	return retiring->past.is_kept                       ? "kept disabled"
-	       : retiring->past.is_left                     ? "left"
+	return retiring->past.end.is_kept                   ? "kept disabled"
+	       : retiring->past.end.is_left                 ? "left"
 	       : retiring->device->state == JOURNAL_RETIRED ? "there again"
 							    : NULL;
 }

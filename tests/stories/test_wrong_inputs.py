@@ -411,6 +411,50 @@ def test_device_that_was_retired_is_free_for_another_service(station, other, way
     assert (done.status, done.cause) == (7, "E3105") and station.service.enrollments() == [], done
 
 
+def place_by_name(station, other):
+    return [*login_of(station, other), *place_of(station, other)[4:]]
+
+
+@pytest.mark.parametrize("others", [False, True])
+@pytest.mark.parametrize("way", ["provision", "manifest"])
+def test_what_a_life_left_at_one_service_is_not_forgotten_for_one_at_another(station, other, way, others):
+    """What others wrote since goes by force."""
+    profile = station.profile("derived-key")
+    name = "one"
+    if way == "provision":
+        assert station.provision(profile, name).json["verified"] is True
+    else:
+        assert batch.provision(station, batch.manifest(station, [name]), profile=profile).status == 0
+    retire = ["retire", name, "--reason", "moved", "--journal", station.journal]
+    assert station.muster(*retire, *login_of(station, other), "--force").status == 0
+    done = scopeless(station, "provision", "--profile", profile, "--serial", name, *place_by_name(station, other))
+    assert done.status == 0 and enrolled_at(other) == enrolled_at(station.emulator) == {name}, done
+    assert station.muster(*retire, *login_of(station, other)).status == 0
+    assert enrolled_at(other) == set() and enrolled_at(station.emulator) == {name}
+    if others:
+        assert station.muster("enrollment", "update", "--eid", name, "--tags", '{"legal": "hold"}', *here(station)).status == 0
+        done = station.muster(*retire, *here(station))
+        assert (done.status, done.cause) == (7, "E5110") and enrolled_at(station.emulator) == {name}, done
+    done = station.muster(*retire, *here(station), *(["--force"] if others else []))
+    assert done.status == 0 and enrolled_at(station.emulator) == set(), done
+    for login in (here(station), login_of(station, other)):
+        assert station.muster(*retire, *login).status == 0
+
+
+def test_what_each_of_two_lives_left_is_ended_with_its_own_login(station, other):
+    """The last one's comes first only where the login is for no other's."""
+    profile = station.profile("derived-key")
+    assert station.provision(profile, "one").status == 0
+    retire = ["retire", "one", "--reason", "moved", "--journal", station.journal]
+    assert station.muster(*retire, *login_of(station, other), "--force").status == 0
+    assert scopeless(station, "provision", "--profile", profile, "--serial", "one", *place_by_name(station, other)).status == 0
+    assert station.muster(*retire, *here(station), "--force").status == 0
+    assert enrolled_at(other) == enrolled_at(station.emulator) == {"one"}
+    assert station.muster(*retire, *here(station)).status == 0
+    assert enrolled_at(station.emulator) == set() and enrolled_at(other) == {"one"}
+    assert station.muster(*retire, *login_of(station, other)).status == 0 and enrolled_at(other) == set()
+
+
 @pytest.mark.parametrize("scope", [None, "here"])
 def test_device_that_another_service_refused_goes_on_here(station, other, scope):
     """Nothing came of that sending, whoever was asked. One that may have arrived holds it there."""
