@@ -381,7 +381,8 @@ static bool was_changed_since(const struct job *job, const char *etag)
 	if (row->profile_digest && strcmp(row->profile_digest, job->run->profile.digest) != 0 &&
 	    !evidence_has_enrollment(job))
 		return true;
-	return evidence_is_of_former(job, job->found);
+	/* By the station's clock that says little; by the service's, nobody wrote it since it was created. */
+	return evidence_is_of_former(job, job->found) || !dps_enrollment_is_unwritten(job->found);
 }
 
 /* A released device that was found as it is known is known by that etag from now on, and in the ID scope that it was found with. */

@@ -256,6 +256,22 @@ def test_an_enrollment_of_a_bulk_that_was_made_again_is_verified_anew(station, k
     assert (told["created"], told["enrollment"]["etag"]) == (False, enrolled["etag"])
 
 
+def test_an_enrollment_of_a_bulk_that_others_wrote_soon_after_is_verified_anew(station):
+    """Before the station's clock could say so; and their version is not taken for the device's before it registered with that."""
+    profile, names = station.profile("derived-key"), ["bulk-1", "bulk-2"]
+    assert batch.provision(station, batch.manifest(station, names), profile=profile).status == 0
+    batch.restart(station, "--clock-offset", "120")
+    for name in names:
+        for status in ("disabled", "enabled"):
+            update(station, name, "--provisioning-status", status)
+    batch.restart(station)
+    count = len(station.emulator.requests("register"))
+    done = station.provision(profile, names[0])
+    assert done.status == 0 and (done.json["state"], done.json["verified"]) == ("already enrolled", True), done
+    assert len(station.emulator.requests("register")) == count + 1
+    assert station.provision(profile, names[1], "--dry-run").status == 0 and not station.rows()[names[1]].get("etag")
+
+
 def test_an_enrollment_of_a_bulk_is_known_by_its_version_once_it_was_read(station):
     """As it was released it stays, and then others write it, there and back."""
     profile, name = station.profile("derived-key"), "bulk-1"
