@@ -1,5 +1,7 @@
+#include <stdlib.h>
 #include <string.h>
 
+#include "muster/clock.h"
 #include "muster/encoding.h"
 #include "muster/json.h"
 
@@ -449,10 +451,15 @@ const char *dps_enrollment_attempt(const cJSON *found)
 	return document_text(document_get(found, "optionalDeviceInformation"), DPS_ATTEMPT_MEMBER);
 }
 
+/* A service may set the two one after the other. */
+enum { CREATION_MS = 1000 };
+
 bool dps_enrollment_is_unwritten(const cJSON *found)
 {
 	const char *created = document_text(found, "createdDateTimeUtc");
 	const char *updated = document_text(found, "lastUpdatedDateTimeUtc");
+	int64_t created_ms, updated_ms;
 
-	return created && updated && strcmp(created, updated) == 0;
+	return created && updated && rfc3339_parse(created, &created_ms) &&
+	       rfc3339_parse(updated, &updated_ms) && llabs(updated_ms - created_ms) <= CREATION_MS;
 }
