@@ -11,6 +11,7 @@
 #include "muster/journal.h"
 #include "muster/json.h"
 #include "muster/station-bundle.h"
+#include "muster/station-sync.h"
 #include "spool.h"
 #include "who.h"
 
@@ -198,6 +199,27 @@ static bool check_not_ended(const struct taking *taking, const char *id, struct 
 			   PRINTABLE(id), journal_state_name(known.state));
 }
 
+/* So did one that no run sends: the sync passes it over. */
+static bool check_not_waiting(const struct taking *taking, const char *id, struct muster_error *err)
+{
+	CLEANUP(journal_device_done) struct journal_device known = { 0 };
+	struct station_waiting waiting;
+	bool is_known;
+
+	if (!journal_device_find(taking->journal, JOURNAL_BY_REGISTRATION_ID, id, &known, &is_known,
+				 err) ||
+	    !station_wait_look(taking->journal, &known, &waiting, err))
+		return false;
+	return waiting.what == STATION_WAITS_NOT || waiting.what == STATION_WAITS_NETWORK ||
+	       muster_fail(err, CAUSE_RECEIPT_DIFFERS,
+			   "device '%s' of the bundle was taken before, is %s here and waits for "
+			   "%s %s%s%s",
+			   PRINTABLE(id), journal_state_name(known.state),
+			   waiting.what == STATION_WAITS_PERSON ? "a" : "the",
+			   station_wait_word(waiting.what), waiting.reason[0] ? ": " : "",
+			   PRINTABLE(waiting.reason));
+}
+
 /* The row first: nothing was written when its key is taken. */
 static bool take_device(const struct taking *taking, const cJSON *object, struct muster_error *err)
 {
@@ -209,10 +231,11 @@ static bool take_device(const struct taking *taking, const cJSON *object, struct
 	    (is_here && (!check_not_ended(taking, id, err) ||
 			 !look_whether_later(taking, object, &is_later, err))))
 		return false;
-	return (is_here && !is_later) ||
-	       (put_row(taking, object, err) &&
-		append_certificates(taking, id, json_get(note, "attestation"), err) &&
-		append_note(taking, object, err));
+	if (is_here && !is_later)
+		return check_not_waiting(taking, id, err);
+	return put_row(taking, object, err) &&
+	       append_certificates(taking, id, json_get(note, "attestation"), err) &&
+	       append_note(taking, object, err);
 }
 
 static bool keep_profiles(struct taking *taking, const char *journal_path, const char *const *paths,

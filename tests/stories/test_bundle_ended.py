@@ -53,6 +53,21 @@ def test_a_bundle_whose_device_was_taken_and_ended_is_no_success(station, office
     assert accept(station, tmp_path / "b.receipt", of_office).status == 7
 
 
+def test_a_bundle_whose_device_was_taken_and_waits_for_a_person_is_no_success(station, office, keys, tmp_path):
+    """No run sends it, and the receipt releases nothing."""
+    (name, other), profile, of_station, of_office = prepared(station, office, 2)
+    bundle = tmp_path / "stick.bundle"
+    assert export(station, bundle).status == 0
+    status, _ = station.service.put(name, {"registrationId": name, "attestation": {"type": "symmetricKey"}})
+    assert status == 200
+    assert send(office, bundle, tmp_path / "a.receipt", of_station, "--profile", profile).status == 7
+    assert (office.rows()[name]["state"], office.rows()[other]["state"]) == ("parked", "released")
+    again = send(office, bundle, tmp_path / "b.receipt", of_station, "--profile", profile)
+    assert (again.status, again.json) == (7, []), again
+    assert f"{name}: [E5186]" in again.stderr and "waits for a person" in again.stderr and f"{other}: " not in again.stderr, again
+    assert accept(station, tmp_path / "b.receipt", of_office).status == 7
+
+
 def ended_there(station, office, tmp_path, end):
     """Taken over by the office, which ends it before the bench hears of anything; the receipt says so."""
     (name,), profile, of_station, of_office = prepared(station, office, 1)
