@@ -1,9 +1,10 @@
 /* A journal made again: the service's enrollments page by page, each with its evidence, then the evidence of devices that no
- * page had, each of which is asked for once more. One transaction per page, then per device, and what is in the journal already is
+ * page had, each of which is asked for once more. One transaction per page, and what is in the journal already is
  * passed over, so that a cut is only an interruption. */
 #include <dirent.h>
 #include <errno.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "muster/clock.h"
@@ -20,6 +21,13 @@
 #define EVIDENCE_SUFFIX ".evidence.json"
 enum { PAGE_SIZE = 100 };
 
+/* A device that no page had. */
+struct unpaged {
+	char *id;
+	struct evidence_list lives;
+	cJSON *enrollment; /* that it has by now, or NULL */
+};
+
 struct reconcile {
 	const struct station_reconcile_request *request;
 	DIR *evidence;
@@ -29,6 +37,8 @@ struct reconcile {
 	const char *host; /* of the service */
 	struct evidence_index *lines;
 	size_t elsewhere; /* evidence files of other services */
+	struct unpaged unpaged[PAGE_SIZE];
+	size_t unpaged_count;
 };
 
 /* -- One device --------------------------------------------------------------------------------------------- */
@@ -107,22 +117,94 @@ static bool restore_unknown(struct reconcile *reconcile, const struct evidence_l
 	return true;
 }
 
-/* Takes `file` over. Without an enrollment in a transaction of its own: the service is asked outside of any. */
+static bool is_in_journal(const struct reconcile *reconcile, const char *id, bool *ret_is_known,
+			  struct muster_error *err)
+{
+	CLEANUP(journal_device_done) struct journal_device known = { 0 };
+
+	return journal_device_find(reconcile->journal, JOURNAL_BY_REGISTRATION_ID, id, &known,
+				   ret_is_known, err);
+}
+
+static void unpaged_done(struct unpaged *unpaged)
+{
+	free(unpaged->id);
+	evidence_list_done(&unpaged->lives);
+	cJSON_Delete(unpaged->enrollment);
+}
+
+static void forget_unpaged(struct reconcile *reconcile)
+{
+	while (reconcile->unpaged_count > 0)
+		unpaged_done(&reconcile->unpaged[--reconcile->unpaged_count]);
+}
+
+/* There may be evidence of it in more than one place. */
+static bool restore_unpaged(struct reconcile *reconcile, struct unpaged *unpaged,
+			    struct muster_error *err)
+{
+	struct remains remains = { .registration_id = unpaged->id,
+				   .host = reconcile->host,
+				   .enrollment = unpaged->enrollment };
+	bool is_known;
+
+	return is_in_journal(reconcile, unpaged->id, &is_known, err) &&
+	       (is_known || restore_unknown(reconcile, &unpaged->lives, &remains, err));
+}
+
+static bool restore_all_unpaged(struct reconcile *reconcile, struct muster_error *err)
+{
+	if (reconcile->unpaged_count == 0)
+		return true;
+	if (!journal_begin(reconcile->journal, err))
+		return false;
+	for (size_t i = 0; i < reconcile->unpaged_count; i++)
+		if (!restore_unpaged(reconcile, &reconcile->unpaged[i], err))
+			return false;
+	forget_unpaged(reconcile);
+	return journal_commit(reconcile->journal, err);
+}
+
+/* What was asked for before it is kept. */
+static bool drop_last(struct reconcile *reconcile, struct muster_error *err)
+{
+	struct muster_error unwritten;
+
+	unpaged_done(&reconcile->unpaged[--reconcile->unpaged_count]);
+	if (!restore_all_unpaged(reconcile, &unwritten))
+		*err = unwritten;
+	return false;
+}
+
+/* The service is asked outside of any transaction. Takes `lives` over. */
+static bool put_off(struct reconcile *reconcile, const char *id, struct evidence_list *lives,
+		    struct muster_error *err)
+{
+	struct unpaged *unpaged = &reconcile->unpaged[reconcile->unpaged_count];
+
+	*unpaged = (struct unpaged){ .id = strdup(id), .lives = *lives };
+	*lives = (struct evidence_list){ 0 };
+	reconcile->unpaged_count++;
+	if (!unpaged->id)
+		return muster_fail_memory(err);
+	if (!ask_for(reconcile, id, &unpaged->enrollment, err))
+		return drop_last(reconcile, err);
+	return reconcile->unpaged_count < PAGE_SIZE || restore_all_unpaged(reconcile, err);
+}
+
+/* Takes `file` over. */
 static bool restore(struct reconcile *reconcile, const char *id, struct evidence_kept *file,
 		    const cJSON *enrollment, struct muster_error *err)
 {
-	CLEANUP(journal_device_done) struct journal_device known = { 0 };
 	CLEANUP(evidence_list_done) struct evidence_list lives = { 0 };
-	CLEANUP(cJSON_freep) cJSON *asked = NULL;
 	const struct evidence_source source = { .host = reconcile->host,
 						.index = reconcile->lines };
 	struct remains remains = { .registration_id = id,
 				   .host = reconcile->host,
 				   .enrollment = enrollment };
-	bool is_known = false;
+	bool is_known;
 
-	if (!journal_device_find(reconcile->journal, JOURNAL_BY_REGISTRATION_ID, id, &known,
-				 &is_known, err))
+	if (!is_in_journal(reconcile, id, &is_known, err))
 		return false;
 	if (is_known) {
 		reconcile->result.known += enrollment != NULL;
@@ -130,14 +212,8 @@ static bool restore(struct reconcile *reconcile, const char *id, struct evidence
 	}
 	if (!evidence_lives_gather(&source, id, file, &lives, err))
 		return false;
-	if (enrollment)
-		return restore_unknown(reconcile, &lives, &remains, err);
-	if (lives.count > 0 && !ask_for(reconcile, id, &asked, err))
-		return false;
-	remains.enrollment = asked;
-	return journal_begin(reconcile->journal, err) &&
-	       restore_unknown(reconcile, &lives, &remains, err) &&
-	       journal_commit(reconcile->journal, err);
+	return enrollment || lives.count == 0 ? restore_unknown(reconcile, &lives, &remains, err)
+					      : put_off(reconcile, id, &lives, err);
 }
 
 static bool restore_by_id(struct reconcile *reconcile, const char *id, const cJSON *enrollment,
@@ -256,7 +332,8 @@ static bool restore_unenrolled(struct reconcile *reconcile, struct muster_error 
 {
 	size_t elsewhere;
 
-	if (!restore_files(reconcile, err) || !restore_lines(reconcile, err))
+	if (!restore_files(reconcile, err) || !restore_lines(reconcile, err) ||
+	    !restore_all_unpaged(reconcile, err))
 		return false;
 	elsewhere = reconcile->elsewhere + evidence_index_elsewhere(reconcile->lines);
 	if (elsewhere > 0)
@@ -443,6 +520,7 @@ static bool open_journal(struct reconcile *reconcile, struct muster_error *err)
 
 static void reconcile_done(struct reconcile *reconcile)
 {
+	forget_unpaged(reconcile);
 	closedirp(&reconcile->evidence);
 	evidence_index_free(reconcile->lines);
 	journal_close(reconcile->journal);
