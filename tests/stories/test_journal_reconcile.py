@@ -230,6 +230,20 @@ def test_what_no_page_had_is_asked_for_before_it_is_called_retired(station, tpm)
         assert after[name]["state"] == "released" and retire(station, name).status == 0 and station.service.enrollment(name) is None
 
 
+def test_what_no_page_had_waits_for_the_disk_together(station):
+    profile = station.profile("derived-key", {"verify": "none"})
+    log, syncs = station.home / "strace.log", []
+    for numbers in (range(1), range(1, 6)):
+        for number in numbers:
+            assert station.provision(profile, f"A17-{number}").status == 0
+            az(station, "delete", f"a17-{number}")
+        lose_journal(station)
+        done = reconcile(station, wrapper=["strace", "-f", "-qq", "-o", log, "-e", "trace=fsync,fdatasync"], env=TRACED)
+        assert (done.status, done.json["retired"]) == (0, numbers[-1] + 1), done
+        syncs.append(log.read_text().count("sync("))
+    assert syncs[0] == syncs[1] > 0, syncs
+
+
 def test_whether_a_device_is_retired_is_not_guessed(station):
     """Cut off where it could not be asked for, it goes on there."""
     profile = station.profile("derived-key", {"verify": "none"})
