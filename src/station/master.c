@@ -188,6 +188,20 @@ bool master_compare(const struct secret *master, const char *what, const char *c
 			   PRINTABLE(check_value));
 }
 
+bool master_check_value(struct worker *worker, const char *uri,
+			char ret_hex[MASTER_CHECK_VALUE_SIZE], struct muster_error *err)
+{
+	struct token_master token;
+	uint8_t mac[MAC_SIZE];
+
+	token_master_init(&token, worker, uri);
+	if (!token.key.hmac(&token.key, CHECK_TEXT, strlen(CHECK_TEXT), mac, err))
+		return false;
+	hex_encode(ret_hex, mac, CHECK_VALUE_BYTES);
+	secret_wipe(mac, sizeof(mac));
+	return true;
+}
+
 static char *uri_of_id(const struct bytes *id)
 {
 	CLEANUP(text_done) struct text uri = TEXT_MAX(512);
@@ -203,17 +217,8 @@ bool master_check_value_of(struct worker *worker, const struct bytes *id,
 			   char ret_hex[MASTER_CHECK_VALUE_SIZE], struct muster_error *err)
 {
 	CLEANUP(freep) char *uri = uri_of_id(id);
-	struct token_master token;
-	uint8_t mac[MAC_SIZE];
 
-	if (!uri)
-		return muster_fail_memory(err);
-	token_master_init(&token, worker, uri);
-	if (!token.key.hmac(&token.key, CHECK_TEXT, strlen(CHECK_TEXT), mac, err))
-		return false;
-	hex_encode(ret_hex, mac, CHECK_VALUE_BYTES);
-	secret_wipe(mac, sizeof(mac));
-	return true;
+	return uri ? master_check_value(worker, uri, ret_hex, err) : muster_fail_memory(err);
 }
 
 static bool check_source(const struct station_check_value *request, struct muster_error *err)

@@ -36,12 +36,16 @@ bool master_check_unlike(const uint8_t *primary, const uint8_t *secondary, size_
 /* Whether it has that check value, ten hex digits: CAUSE_CHECK_VALUE_DIFFERS, without a word of its own. */
 bool master_compare(const struct secret *master, const char *what, const char *check_value,
 		    struct muster_error *err) MUST_CHECK;
-/* That of the secret key with that CKA_ID. */
+/* That of the secret key that the URI names. */
+bool master_check_value(struct worker *worker, const char *uri,
+			char ret_hex[MASTER_CHECK_VALUE_SIZE], struct muster_error *err) MUST_CHECK;
+/* That of the one with that CKA_ID. */
 bool master_check_value_of(struct worker *worker, const struct bytes *id,
 			   char ret_hex[MASTER_CHECK_VALUE_SIZE], struct muster_error *err)
 	MUST_CHECK;
 /* Before a token's master is used: warns where it could leave the token, and refuses one whose check value is not what the journal
- * (NULL: there is none) has for that label or that ID: CAUSE_MASTER_CHANGED. */
+ * (NULL: there is none) has for that label or that ID: CAUSE_MASTER_CHANGED. What is named by its ID goes by that; so does one whose
+ * label went to a newer one. */
 bool master_look(struct worker *worker, const struct token_facts *token, const char *uri,
 		 struct journal *journal, struct muster_error *err) MUST_CHECK;
 /* HMAC-SHA256 over each of up to MASTER_BATCH texts, 32 bytes each: begun on one of the custody's lines, so that all of

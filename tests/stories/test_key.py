@@ -251,6 +251,59 @@ def test_masters_that_exchanged_their_labels_derive_nothing(custodian):
         assert done.cause == "E4340" and "of that label" in done.stderr, done
 
 
+def derive(custodian, uri, out="keys"):
+    return custodian.muster("key", "derive", "dev-1", "--master", uri, "--out", out)
+
+
+def uri_of(key_id):
+    return "pkcs11:id=%" + "%".join(key_id[i:i + 2] for i in range(0, len(key_id), 2))
+
+
+@pytest.mark.parametrize("new_id", [None, "0123"])
+def test_a_master_of_no_or_another_id_in_the_place_of_another_derives_nothing(custodian, new_id):
+    made = generate(custodian).json
+    custodian.token.pkcs11_tool("--delete-object", "--type", "secrkey", "--id", made["keyId"])
+    custodian.token.pkcs11_tool("--keygen", "--key-type", "GENERIC:32", "--label", "master", "--sensitive", *(["--id", new_id] if new_id else []))
+    done = derive(custodian, "pkcs11:object=master")
+    assert done.cause == "E4340" and made["checkValue"] in done.stderr and f"ID {new_id or 'none'}" in done.stderr, done
+    assert not (custodian.home / "keys").exists()
+
+
+def test_a_run_that_made_no_master_takes_no_label_over(custodian):
+    """The label is taken, and that another was announced with it says nothing."""
+    made = generate(custodian).json
+    custodian.token.pkcs11_tool("--delete-object", "--type", "secrkey", "--id", made["keyId"])
+    custodian.token.pkcs11_tool("--keygen", "--key-type", "GENERIC:32", "--label", "master", "--sensitive", "--id", "0123")
+    for _ in range(2):
+        assert generate(custodian).cause == "E1451"
+        done = derive(custodian, "pkcs11:object=master")
+        assert done.cause == "E4340" and made["checkValue"] in done.stderr, done
+    assert generate(custodian, "other").status == 0
+    assert derive(custodian, "pkcs11:object=master").cause == "E4340"
+
+
+def test_a_master_goes_by_its_id_whatever_its_label(custodian):
+    one, two = generate(custodian, "one").json["keyId"], generate(custodian, "two").json["keyId"]
+    for old, label in ((one, "old"), (two, "one")):
+        custodian.token.rename("secret-key", old, label=label)
+    refused = derive(custodian, "pkcs11:object=one")
+    assert refused.cause == "E4340" and "by the label 'two'" in refused.stderr and "by its ID" in refused.stderr, refused
+    for number, key_id in enumerate((one, two)):
+        done = derive(custodian, uri_of(key_id), f"keys{number}")
+        assert done.status == 0, done
+
+
+def test_a_master_whose_label_went_to_a_newer_one_derives(custodian):
+    """The secondary became the primary, and a new secondary was made."""
+    one, two = generate(custodian, "primary").json["keyId"], generate(custodian, "secondary").json["keyId"]
+    for old, label in ((one, "old"), (two, "primary")):
+        custodian.token.rename("secret-key", old, label=label)
+    assert generate(custodian, "secondary").status == 0
+    for label in ("primary", "secondary"):
+        done = derive(custodian, f"pkcs11:object={label}", f"keys-{label}")
+        assert done.status == 0, done
+
+
 def test_a_master_that_took_the_label_of_one_that_was_destroyed_derives(custodian):
     was = generate(custodian).json["keyId"]
     custodian.token.pkcs11_tool("--delete-object", "--type", "secrkey", "--id", was)
