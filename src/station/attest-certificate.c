@@ -66,6 +66,7 @@ static bool certify_key(struct job *job, struct pki_plan *plan, enum attest_whic
 	    !certify_for(plan, days[which], &key->certificate, err))
 		return false;
 	key->certificate_is_new = true;
+	attest_forget_wrapped(key);
 	if (attest_has_key(job, ATTEST_SECONDARY))
 		return true;
 	bytes_done(second);
@@ -73,8 +74,7 @@ static bool certify_key(struct job *job, struct pki_plan *plan, enum attest_whic
 	       certify_for(plan, days[ATTEST_SECONDARY], second, err);
 }
 
-/* A journalled certificate counts only while it is for the key that is in the token. */
-static bool certificate_fits(const struct attest_key *key)
+bool attest_certificate_is_for(const struct attest_key *key, const struct bytes *spki)
 {
 	CLEANUP(X509_freep) X509 *certificate = NULL;
 	struct muster_error ignored;
@@ -82,12 +82,12 @@ static bool certificate_fits(const struct attest_key *key)
 	return key->certificate.size > 0 &&
 	       pki_certificate_read(key->certificate.data, key->certificate.size, "journal",
 				    &certificate, &ignored) &&
-	       pki_certificate_has_key(certificate, &key->spki);
+	       pki_certificate_has_key(certificate, spki);
 }
 
 static bool is_to_be_certified(const struct attest_key *key)
 {
-	return key->spki.size > 0 && !certificate_fits(key);
+	return key->spki.size > 0 && !attest_certificate_is_for(key, &key->spki);
 }
 
 static bool make_certificates(struct job *job, struct muster_error *err)
@@ -172,19 +172,6 @@ static bool open_key(struct job *job, struct attest_key *key, struct muster_erro
 	return pki_key_from_signer(&key->signer->signer, &key->key, err);
 }
 
-/* What a device was enrolled with, nobody makes again. */
-static bool check_enrolled(const struct job *job, enum attest_which which, struct muster_error *err)
-{
-	if (!(job->was_released || job_is_absent(job)) || !is_to_be_certified(&job->keys[which]))
-		return true;
-	return muster_fail(
-		err, CAUSE_KEY_NOT_FOUND,
-		"the %skey that device '%s' was enrolled with is not in token '%s'; the one of its ID there is another, which "
-		"its certificate is not for",
-		which == ATTEST_PRIMARY ? "" : "secondary ", PRINTABLE(job->registration_id),
-		PRINTABLE(job->token.label));
-}
-
 bool attest_certify(struct job *job, struct muster_error *err)
 {
 	struct attest_key *primary = &job->keys[ATTEST_PRIMARY];
@@ -194,9 +181,6 @@ bool attest_certify(struct job *job, struct muster_error *err)
 	if (primary->spki.size == 0)
 		return true;
 	if (!open_key(job, primary, err) || !open_key(job, secondary, err))
-		return false;
-	if (!check_enrolled(job, ATTEST_PRIMARY, err) ||
-	    !check_enrolled(job, ATTEST_SECONDARY, err))
 		return false;
 	is_missing = is_to_be_certified(primary) || is_to_be_certified(secondary);
 	if (is_missing && job_is_dry(job))

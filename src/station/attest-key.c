@@ -10,6 +10,12 @@ void attest_key_close(struct attest_key *key)
 	free(TAKE_PTR(key->signer));
 }
 
+void attest_forget_wrapped(struct attest_key *key)
+{
+	free(TAKE_PTR(key->wrapped.file));
+	key->wrapped.recipient[0] = '\0';
+}
+
 void attest_key_done(struct attest_key *key)
 {
 	attest_key_close(key);

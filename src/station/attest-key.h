@@ -35,13 +35,16 @@ struct attest_key {
 		cJSON *announced;               /* the files of runs before: they are ours */
 		bool replaces;                  /* what lies at the file's place is ours */
 	} wrapped;
-	bool is_gone;     /* destroyed after it was wrapped out, or about to be */
+	bool is_gone; /* destroyed after it was wrapped out, or about to be */
+	bool may_be_there; /* gone as far as is known: what came of its destruction, only the token knows */
 	cJSON *namesakes; /* the IDs of former lives' keys with its label, when it was made; or NULL */
 };
 
 /* Nothing is signed with it any more. */
 void attest_key_close(struct attest_key *key);
 void attest_key_done(struct attest_key *key);
+/* What was wrapped before was another key. */
+void attest_forget_wrapped(struct attest_key *key);
 
 /* -- Of a job (attest.c, attest-label.c) ------------------------------------------------------------------------- */
 
@@ -52,6 +55,8 @@ bool attest_any_key_is_gone(const struct job *job);
 bool attest_any_key_is_missing(const struct job *job);
 /* What the journal knows a key by; "secondaryOf" names the primary's ID and marks all entries about the secondary key. */
 bool attest_add_names(const struct job *job, enum attest_which which, cJSON *body);
+/* A journalled certificate counts only while it is for the key that is in the token. */
+bool attest_certificate_is_for(const struct attest_key *key, const struct bytes *spki);
 /* It was made to be wrapped out. */
 bool attest_may_leave(const struct attest_key *key);
 /* A template of the profile with what the device is called. */

@@ -44,7 +44,8 @@ bool attest_key_is_journalled(const struct job *job)
 {
 	const struct attest_key *key = &job->keys[job_which(job)];
 
-	return attest_x509_applies(job) && token_applies(job) && key->id.size > 0 && !key->is_gone;
+	return attest_x509_applies(job) && token_applies(job) && key->id.size > 0 &&
+	       (!key->is_gone || key->may_be_there);
 }
 
 /* A released device has one, or it is an error that read-back tells. */
@@ -191,7 +192,7 @@ bool attest_key_find_start(struct job *job, struct muster_error *err)
 /* What was wrapped, or is in a bundle, is of that key, and of it alone. */
 static bool check_lost(const struct job *job, struct muster_error *err)
 {
-	bool is_in_use;
+	bool is_replaced = worker_u64(&job->reply, FIELD_FOUND) == 1, is_in_use;
 
 	if (!certificate_terms_in_use(job, &is_in_use, err))
 		return false;
@@ -199,13 +200,15 @@ static bool check_lost(const struct job *job, struct muster_error *err)
 		return muster_fail(
 			err, CAUSE_KEY_LOST,
 			"the %skey of device '%s', %s, has its certificate in the journal but is not in token '%s', and "
-			"may be in use",
+			"may be in use%s",
 			which_word(job), PRINTABLE(job->registration_id),
-			journal_state_name(job->device.state), PRINTABLE(job->token.label));
+			journal_state_name(job->device.state), PRINTABLE(job->token.label),
+			is_replaced ? "; the one of its ID there is another" : "");
 	log_warning(
-		"the %skey of device '%s', which is not enrolled, is not in token '%s' any more; "
+		"the %skey of device '%s', which is not enrolled, is not in token '%s' any more%s; "
 		"key and certificate are made anew, going on",
-		which_word(job), PRINTABLE(job->registration_id), PRINTABLE(job->token.label));
+		which_word(job), PRINTABLE(job->registration_id), PRINTABLE(job->token.label),
+		is_replaced ? ", and another of its ID there is destroyed" : "");
 	return true;
 }
 
@@ -225,29 +228,62 @@ static bool check_unfinished(const struct job *job, struct muster_error *err)
 		       hex_encode(hex, key->id.data, key->id.size));
 }
 
+/* Its destruction was announced. One whose public half is destroyed already is not used any more. */
+static bool is_destroyed(struct job *job)
+{
+	struct attest_key *key = &job->keys[job_which(job)];
+
+	if (!key->may_be_there)
+		return false;
+	key->may_be_there = false;
+	key->is_gone = !worker_u64(&job->reply, FIELD_FOUND) ||
+		       worker_bytes(&job->reply, FIELD_PUBLIC)->size == 0;
+	return key->is_gone;
+}
+
+/* Under the ID of the one that was certified, as of a token or a key that somebody put back. */
+static bool is_of_another(const struct job *job)
+{
+	const struct attest_key *key = &job->keys[job_which(job)];
+	const struct bytes *spki = worker_bytes(&job->reply, FIELD_PUBLIC);
+
+	return spki->size > 0 && !attest_certificate_is_for(key, spki);
+}
+
+static bool fail_not_there(const struct job *job, struct muster_error *err)
+{
+	bool was_enrolled = job->was_released || job->was_enrolled;
+
+	return muster_fail(
+		err, CAUSE_KEY_NOT_FOUND, "the %skey %s device '%s'%s is not in token '%s'%s",
+		which_word(job), was_enrolled ? "that" : "of", PRINTABLE(job->registration_id),
+		was_enrolled ? " was enrolled with" : ", which waits,", PRINTABLE(job->token.label),
+		worker_u64(&job->reply, FIELD_FOUND) == 1
+			? "; the one of its ID there is another, which its certificate is not for"
+			: "");
+}
+
 /* The ID was journalled before the key was made: after a crash it may be there or not, or half of it. Only a key whose
  * certificate is journalled is known to be whole and is adopted; any other is swept away and made anew. */
 bool attest_key_find_finish(struct job *job, const struct muster_error *outcome,
 			    struct muster_error *err)
 {
 	const struct attest_key *key = &job->keys[job_which(job)];
+	bool is_certified = key->certificate.size > 0;
 
 	if (outcome->code != MUSTER_OK) {
 		*err = *outcome;
 		return muster_error_prefix(err, "looking for the device's %skey in the token",
 					   which_word(job));
 	}
-	if (worker_u64(&job->reply, FIELD_FOUND) && key->certificate.size > 0)
+	if (is_destroyed(job))
+		return true;
+	if (worker_u64(&job->reply, FIELD_FOUND) && is_certified && !is_of_another(job))
 		return take_key(job, err) && check_lives(job, err);
 	if (job->was_released || job_is_absent(job))
-		return muster_fail(
-			err, CAUSE_KEY_NOT_FOUND,
-			"the %skey that device '%s' was enrolled with is not in token '%s'",
-			which_word(job), PRINTABLE(job->registration_id),
-			PRINTABLE(job->token.label));
-	if (worker_u64(&job->reply, FIELD_FOUND))
-		return check_unfinished(job, err);
-	return key->certificate.size == 0 || check_lost(job, err);
+		return fail_not_there(job, err);
+	return is_certified ? check_lost(job, err)
+			    : !worker_u64(&job->reply, FIELD_FOUND) || check_unfinished(job, err);
 }
 
 bool attest_sweep_applies(const struct job *job)
@@ -304,8 +340,7 @@ bool attest_key_make_intend(struct job *job, cJSON *body, struct muster_error *e
 	/* What was certified and wrapped before is not this one. */
 	bytes_done(&key->certificate);
 	bytes_done(&key->certificates);
-	free(TAKE_PTR(key->wrapped.file));
-	key->wrapped.recipient[0] = '\0';
+	attest_forget_wrapped(key);
 	return (attest_add_names(job, job_which(job), body) &&
 		json_add_text(body, "keyType", job->run->profile.x509.key_type) &&
 		json_add_bool(body, "leaves", job->run->profile.x509.key_leaves) &&

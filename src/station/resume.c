@@ -14,6 +14,7 @@
 #include "park.h"
 #include "spool.h"
 #include "terms.h"
+#include "wrap.h"
 
 struct resumption {
 	struct job *job;
@@ -100,12 +101,6 @@ static bool take_wrapped(struct job *job, const struct journal_entry *entry, con
 	       replace(&key->wrapped.method, json_text(body, "method"));
 }
 
-static void forget_wrapped(struct attest_key *key)
-{
-	free(TAKE_PTR(key->wrapped.file));
-	key->wrapped.recipient[0] = '\0';
-}
-
 static bool take_terms(struct attest_key *key, const cJSON *body)
 {
 	const cJSON *terms = json_get(body, CERTIFICATE_TERMS);
@@ -146,8 +141,8 @@ static bool take_attest(struct job *job, const struct journal_entry *entry, cons
 	if (is_step(body, "key-sweep") || is_step(body, "key-make")) {
 		bytes_done(&key->certificate);
 		cJSON_Delete(TAKE_PTR(key->terms));
-		forget_wrapped(key);
-		key->is_gone = false;
+		attest_forget_wrapped(key);
+		key->is_gone = key->may_be_there = false;
 	}
 	if (is_step(body, "key-make")) {
 		bytes_done(&key->certificates);
@@ -164,8 +159,7 @@ static bool take_attest(struct job *job, const struct journal_entry *entry, cons
 	take_bytes(&key->request, json_text(body, "request"), base64_decode);
 	take_bytes(&job->keys[ATTEST_SECONDARY].certificate,
 		   json_text(body, "secondaryCertificate"), base64_decode);
-	/* What was wrapped before was another key. */
-	forget_wrapped(key);
+	attest_forget_wrapped(key);
 	return take_terms(key, body) && replace(&key->attributes, json_text(body, "attributes"));
 }
 
@@ -240,8 +234,10 @@ static bool take_release(struct job *job, const struct journal_entry *entry, con
 	const char *evidence = json_text(body, "evidence");
 	char *copy;
 
-	if (is_step(body, "key-destroy") && !is_failure(body))
+	if (is_step(body, "key-destroy") && !is_failure(body)) {
 		key_of(job, body)->is_gone = true;
+		key_of(job, body)->may_be_there = entry->kind != JOURNAL_OUTCOME;
+	}
 	if (entry->kind != JOURNAL_OUTCOME || !evidence)
 		return true;
 	job->was_unverified = json_bool(body, "unverified", false);
@@ -370,8 +366,8 @@ void resume_begin_anew(struct job *job)
 		bytes_done(&job->keys[i].request);
 		cJSON_Delete(TAKE_PTR(job->keys[i].terms));
 		/* Another key is wrapped anew, also where the former was destroyed when that was done. */
-		forget_wrapped(&job->keys[i]);
-		job->keys[i].is_gone = false;
+		attest_forget_wrapped(&job->keys[i]);
+		job->keys[i].is_gone = job->keys[i].may_be_there = false;
 	}
 	cJSON_Delete(TAKE_PTR(job->spooled));
 	job->attempt_id[0] = job->key_digest[0] = '\0';
@@ -407,8 +403,9 @@ static bool was_left_out(const struct job *job)
 static bool is_asked_for_now(const struct job *job)
 {
 	return job->was_released && job->run->way == RUN_WHOLE && !job_is_dry(job) &&
-	       was_left_out(job) && job->run->profile.verify != PROFILE_VERIFY_NONE &&
-	       !job->skips_verification && !attest_any_key_is_gone(job);
+	       (was_left_out(job) || wrap_may_end_now(job)) &&
+	       job->run->profile.verify != PROFILE_VERIFY_NONE && !job->skips_verification &&
+	       !attest_any_key_is_gone(job);
 }
 
 /* One whose certificate is over could not register, and would only be parked for it. */

@@ -51,6 +51,7 @@ static const struct step rows[] = {
 
 	VERIFY_STEPS
 
+	{ "key-stays",         STAGE_RELEASE,  wrap_stays_applies,            wrap_stays_tell,                NULL,                     NULL, 0 },
 	{ "key-destroy",       STAGE_RELEASE,  wrap_destroy_applies,          wrap_destroy_start,             wrap_destroy_finish,      wrap_destroy_intend, 0 },
 	{ "secondary-key-destroy", STAGE_RELEASE, wrap_destroy_applies,       wrap_destroy_start,             wrap_destroy_finish,      wrap_destroy_intend, STEP_OF_SECONDARY },
 	{ "certificate-store", STAGE_RELEASE,  attest_store_applies,          attest_certificate_store_start, NULL,                     NULL, 0 },

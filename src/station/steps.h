@@ -90,6 +90,8 @@ STEP_STARTS(wrap_out_start);
 STEP_FINISHES(wrap_out_finish);
 STEP_APPLIES(wrap_file_applies);
 STEP_STARTS(wrap_file_check);
+STEP_APPLIES(wrap_stays_applies);
+STEP_STARTS(wrap_stays_tell);
 STEP_APPLIES(wrap_destroy_applies);
 STEP_INTENDS(wrap_destroy_intend);
 STEP_STARTS(wrap_destroy_start);

@@ -55,8 +55,8 @@ static bool check_owner(struct job *job, const char *path, const char *owner,
 	char own[SHA256_HEX_SIZE];
 
 	/* A folder need not keep it for ever. */
-	if ((job->was_released || attest_any_key_is_gone(job)) && !job->device_key &&
-	    access(path, F_OK) < 0)
+	if ((job->was_released || job->was_enrolled || attest_any_key_is_gone(job)) &&
+	    !job->device_key && access(path, F_OK) < 0)
 		return true;
 	if (!recipient_read_known(path, &job->recipient, err))
 		return false;
@@ -181,6 +181,11 @@ static void warn_of_lost_file(const struct job *job)
 		PRINTABLE(file), PRINTABLE(job->registration_id));
 }
 
+static const char *fate_of(const char *file)
+{
+	return file && access(file, F_OK) == 0 ? "is not as it was written" : "is not there";
+}
+
 static bool fail_lost(const struct job *job, enum attest_which which, struct muster_error *err)
 {
 	const char *file = job->keys[which].wrapped.file;
@@ -190,28 +195,36 @@ static bool fail_lost(const struct job *job, enum attest_which which, struct mus
 		"the %skey of device '%s' was wrapped into '%s', which %s; the key in token '%s' may be the last copy and "
 		"is not destroyed",
 		which == ATTEST_PRIMARY ? "" : "secondary ", PRINTABLE(job->registration_id),
-		PRINTABLE(file ? file : "a file"),
-		file && access(file, F_OK) == 0 ? "is not as it was written" : "is not there",
-		PRINTABLE(job->token.label));
+		PRINTABLE(file ? file : "a file"), fate_of(file), PRINTABLE(job->token.label));
+}
+
+static bool lacks_file(const struct job *job, enum attest_which which)
+{
+	const struct attest_key *key = &job->keys[which];
+
+	return key->id.size > 0 && !key->is_gone && !is_kept(job, which);
 }
 
 /* One whose verification was put off is wrapped anew once its enrollment was looked at. */
-static bool check_late(const struct job *job, struct muster_error *err)
+static void warn_of_wrapping_late(const struct job *job)
 {
-	for (size_t i = 0; job->is_asked_late && i < ATTEST_KEYS; i++) {
-		const struct attest_key *key = &job->keys[i];
+	for (size_t i = 0; job->is_asked_late && job->recipient.size > 0 && i < ATTEST_KEYS; i++) {
+		const char *file = job->keys[i].wrapped.file;
 
-		if (key->id.size == 0 || key->is_gone || is_kept(job, i))
-			continue;
-		if (job->recipient.size == 0)
-			return fail_lost(job, i, err);
-		log_warning(
-			"'%s' is not there any more as it was written; its key is wrapped anew for device '%s', and "
-			"is destroyed here once the device is verified, going on",
-			PRINTABLE(key->wrapped.file ? key->wrapped.file : "the wrapped key"),
-			PRINTABLE(job->registration_id));
+		if (lacks_file(job, i))
+			log_warning(
+				"'%s' is not there any more as it was written; its key is wrapped anew for device '%s', "
+				"and is destroyed here once the device is verified, going on",
+				PRINTABLE(file ? file : "the wrapped key"),
+				PRINTABLE(job->registration_id));
 	}
-	return true;
+}
+
+/* What was released before is finished without its file, which may be in the device; but its keys stay in their token. */
+static bool stays(const struct job *job)
+{
+	return job->was_enrolled &&
+	       (lacks_file(job, ATTEST_PRIMARY) || lacks_file(job, ATTEST_SECONDARY));
 }
 
 static bool find_path(const struct job *job, char **ret_path, struct muster_error *err)
@@ -220,6 +233,28 @@ static bool find_path(const struct job *job, char **ret_path, struct muster_erro
 				    : station_evidence_path(job->run->profile.x509.device_keys,
 							    job->registration_id, "pem");
 	return *ret_path || muster_fail_memory(err);
+}
+
+static bool has_public_key(const struct job *job)
+{
+	CLEANUP(freep) char *path = NULL;
+	struct muster_error ignored;
+
+	return (job->device_key || job->run->profile.x509.device_keys) &&
+	       find_path(job, &path, &ignored) && access(path, F_OK) == 0;
+}
+
+bool wrap_may_end_now(const struct job *job)
+{
+	bool is_left = false, is_kept_whole = true;
+
+	for (size_t i = 0; leaves(job) && i < ATTEST_KEYS; i++) {
+		const struct attest_key *key = &job->keys[i];
+
+		is_left = is_left || (key->id.size > 0 && !key->is_gone && key->wrapped.file);
+		is_kept_whole = is_kept_whole && !lacks_file(job, i);
+	}
+	return is_left && (is_kept_whole || has_public_key(job));
 }
 
 bool wrap_check_owner(struct job *job, struct muster_error *err)
@@ -245,8 +280,9 @@ bool wrap_recipient_start(struct job *job, struct muster_error *err)
 		return false;
 	identify_skip_released(job);
 	warn_of_lost_file(job);
+	warn_of_wrapping_late(job);
 	if (job->was_released)
-		return check_late(job, err);
+		return true;
 	if (owner[0])
 		return attest_any_key_is_gone(job) || is_wrapped_already(job) ||
 		       check_no_files(job, err);
@@ -267,7 +303,7 @@ bool wrap_out_applies(const struct job *job)
 {
 	return leaves(job) && !job_is_dry(job) && !job_is_absent(job) && !job->was_released &&
 	       job->keys[job_which(job)].spki.size > 0 && job->recipient.size > 0 &&
-	       !attest_any_key_is_gone(job) && !is_wrapped_already(job);
+	       !is_wrapped_already(job);
 }
 
 bool wrap_out_intend(struct job *job, cJSON *body, struct muster_error *err)
@@ -381,10 +417,36 @@ static bool is_waiting(const struct job *job)
 		       : verify_is_put_off(job);
 }
 
+static bool is_at_its_end(const struct job *job)
+{
+	return leaves(job) && token_applies(job) && !job_is_dry(job) && !job->was_released &&
+	       !is_waiting(job);
+}
+
+bool wrap_stays_applies(const struct job *job)
+{
+	return is_at_its_end(job) && stays(job);
+}
+
+bool wrap_stays_tell(struct job *job, struct muster_error *err)
+{
+	enum attest_which which =
+		lacks_file(job, ATTEST_PRIMARY) ? ATTEST_PRIMARY : ATTEST_SECONDARY;
+	const char *file = job->keys[which].wrapped.file;
+
+	(void)err;
+	log_warning(
+		"the %skey of device '%s' stays in token '%s', for '%s', which it was wrapped into, %s; to have it destroyed "
+		"there, put that file or a copy back, or pass --device-key to wrap the key anew, and run muster provision again, "
+		"going on",
+		which == ATTEST_PRIMARY ? "" : "secondary ", PRINTABLE(job->registration_id),
+		PRINTABLE(job->token.label), PRINTABLE(file ? file : "a file"), fate_of(file));
+	return true;
+}
+
 bool wrap_destroy_applies(const struct job *job)
 {
-	return leaves(job) && job->keys[job_which(job)].id.size > 0 && token_applies(job) &&
-	       !job_is_dry(job) && !job->was_released && !is_waiting(job);
+	return is_at_its_end(job) && job->keys[job_which(job)].id.size > 0 && !stays(job);
 }
 
 /* So that nothing is sent of a device whose key could not be destroyed in the end. */

@@ -365,13 +365,82 @@ def test_a_device_that_was_put_off_keeps_its_last_copy(hsm_station, token, devic
     spoil(station.out / f"{SERIAL}.key.wrapped", how)
     public.unlink()
     done = station.provision(profile, SERIAL, *hardware)
-    assert (done.status, done.cause) == (3, "E4331") and len(token.key_ids()) == 1, done
+    assert (done.status, done.json["verified"]) == (0, True) and len(token.key_ids()) == 1, done
+    assert done.stderr.count("stays in token") == 1 and "--device-key" in done.stderr, done
     row = station.rows()[SERIAL]
-    assert (row["state"], row["verification"]) == ("released", "put-off"), row
+    assert (row["state"], row["verification"]) == ("released", "verified"), row
+    assert evidence_of(done.json)["attestation"]["wrappedKey"]["destroyedInToken"] is False
+    again = station.provision(profile, SERIAL, *hardware)
+    assert again.status == 0 and again.json["state"] == "already enrolled" and len(token.key_ids()) == 1, again
     public.write_bytes(device[1].read_bytes())
     done = station.provision(profile, SERIAL, *hardware)
     assert (done.status, done.json["verified"]) == (0, True) and "wrapped anew" in done.stderr, done
     assert token.key_ids() == [] and fits(station, device[0], tmp_path)
+
+
+@pytest.mark.parametrize("how", ["single", "manifest", "own secondary"])
+def test_devices_that_were_put_off_and_delivered_are_verified_and_their_keys_stay(hsm_station, token, device, tmp_path, how):
+    """The keys are with the devices, and so is what they were wrapped for."""
+    station, folder, listed = hsm_station, hsm_station.home / "devices", hsm_station.home / "lot.csv"
+    serials, hardware = [SERIAL, "wrap-2"], ["--token", token.uri, "--pin-file", token.pin_file]
+    profile = station.profile("hsm-x509", {"attestation": {"x509": {
+        "token": None, "key": {"lives": "wrapped-to-device", "deviceKeys": "devices"},
+        **({"secondaryKey": "own", "secondaryValidDays": 200} if how == "own secondary" else {})}}})
+    folder.mkdir()
+    listed.write_text("\n".join(["serial", *serials]) + "\n")
+    for serial in serials:
+        (folder / f"{serial}.pem").write_bytes(device[1].read_bytes())
+        spool(station, profile, serial, *hardware)
+    assert [row["verified"] for row in station.sync().json] == [False, False]
+    keys, delivered = token.key_ids(), tmp_path / "delivered"
+    delivered.mkdir()
+    wrapped = list(station.out.glob("*key.wrapped"))
+    for path in wrapped:
+        path.rename(delivered / path.name)
+    folder.rename(tmp_path / "gone")
+
+    def run_all():
+        if how == "manifest":
+            return [batch.provision(station, listed, *hardware, profile=profile)]
+        return [station.provision(profile, serial, *hardware) for serial in serials]
+
+    done = run_all()
+    assert [each.status for each in done] == [0] * len(done) and token.key_ids() == keys, done
+    told = "".join(each.stderr for each in done)
+    assert told.count("stays in token") == 2 and "a copy back" in told and "--device-key" in told, told
+    assert {(row["state"], row["verification"]) for row in station.rows("--state", "released").values()} == {("released", "verified")}
+    registrations = station.emulator.requests("register")
+    for each in run_all():
+        assert each.status == 0 and "stays in token" not in each.stderr, each
+    assert station.emulator.requests("register") == registrations and token.key_ids() == keys
+    for path in wrapped:
+        shutil.copy(delivered / path.name, path)
+    assert [each.status for each in run_all()] == [0] * len(done) and token.key_ids() == []
+    assert fits(station, device[0], tmp_path)
+    for each in run_all():
+        assert each.status == 0 and "not there" not in each.stderr, each
+
+
+def test_a_key_that_stayed_is_gone_when_the_device_comes_that_it_was_wrapped_for(hsm_station, token, device, other, tmp_path):
+    """Also after a run that was cut short by the service."""
+    station, hardware = hsm_station, ["--token", token.uri, "--pin-file", token.pin_file]
+    folder = station.home / "devices"
+    folder.mkdir()
+    (folder / f"{SERIAL}.pem").write_bytes(device[1].read_bytes())
+    profile = wrapped_profile(station, deviceKeys="devices")
+    spool(station, profile, SERIAL, *hardware)
+    assert station.sync().json[0]["verified"] is False
+    (station.out / f"{SERIAL}.key.wrapped").unlink()
+    (folder / f"{SERIAL}.pem").unlink()
+    batch.restart(station, "--fault", "register:status=400")
+    assert station.provision(profile, SERIAL, *hardware).cause == "E5103" and len(token.key_ids()) == 1
+    batch.restart(station)
+    done = station.provision(profile, SERIAL, *hardware)
+    assert (done.status, done.json["verified"]) == (0, True) and "stays in token" in done.stderr and len(token.key_ids()) == 1, done
+    assert station.provision(profile, SERIAL, *hardware, "--device-key", other[1]).cause == "E3102"
+    done = station.provision(profile, SERIAL, *hardware, "--device-key", device[1])
+    assert (done.status, done.json["verified"]) == (0, True) and "wrapped anew" in done.stderr and token.key_ids() == [], done
+    assert fits(station, device[0], tmp_path)
 
 
 def test_a_journal_made_again_knows_for_whom_it_was_wrapped(hsm_station, token, device, other):
@@ -486,7 +555,7 @@ def test_a_cut_leaves_nothing_but_what_the_journal_says(release_station, tokens,
     assert audit.status == 0, audit
 
 
-def cut_at_its_destruction(station, token, profile, device):
+def cut_at_its_destruction(station, token, profile, device, step="key-destroy", key_is_there=False):
     """Verified, its key to be destroyed next, and not released: of the cuts before a run's end there is one at which that is so."""
     log = station.home / "strace.log"
     assert provision(station, token, profile, "--device-key", device[1], serial="whole", wrapper=recorder(log)).status == 0
@@ -496,7 +565,7 @@ def cut_at_its_destruction(station, token, profile, device):
         provision(station, token, profile, "--device-key", device[1], serial=serial, wrapper=killer("fsync,fdatasync", n, workers=False))
         shown = station.muster("journal", "show", serial, "--journal", station.journal, "-o", "json").json
         steps = [(entry["kind"], entry["body"].get("step")) for entry in shown["entries"]]
-        if ("intent", "key-destroy") in steps and shown["state"] == "working":
+        if ("intent", step) in steps and shown["state"] == "working" and (token.key_ids() or not key_is_there):
             return serial
     raise AssertionError("no cut between the destruction's announcement and the release")
 
@@ -520,6 +589,25 @@ def test_what_was_verified_before_a_cut_counts_for_the_enrollment_as_it_was(rele
     told = evidence_of(done.json)["verification"]["result"]
     assert told.startswith("registered") if what == "nothing" else told == "not since the enrollment was changed"
     assert station.rows()[name]["verification"] == ("verified" if what == "nothing" else "not-asked")
+
+
+@pytest.mark.parametrize("how", ["missing", "changed"])
+@pytest.mark.parametrize("name", ["", "secondary-"])
+def test_a_key_whose_destruction_was_only_announced_is_wrapped_anew(release_station, tokens, token, device, tmp_path, name, how):
+    """The file was lost meanwhile, and the key is in the token as before."""
+    station = release_station
+    station.env["SOFTHSM2_CONF"] = tokens.configuration
+    profile = wrapped_profile(station) if not name else station.profile("hsm-x509", {"attestation": {"x509": {
+        "token": None, "key": {"lives": "wrapped-to-device"}, "secondaryKey": "own", "secondaryValidDays": 200}}})
+    serial = cut_at_its_destruction(station, token, profile, device, f"{name}key-destroy", key_is_there=True)
+    assert len(token.key_ids()) == 1
+    wrapped = station.out / f"{serial}.{name}key.wrapped"
+    spoil(wrapped, how)
+    done = go_on(lambda: provision(station, token, profile, "--device-key", device[1], serial=serial),
+                 lambda: station.muster("hsm", "acknowledge", token.uri))
+    assert (done.status, done.json["verified"]) == (0, True) and token.key_ids() == [], done
+    own, certificate = unwrap(wrapped, device[0], tmp_path / "own.key"), station.out / f"{serial}.{name}certificate.pem"
+    assert openssl("pkey", "-in", own, "-pubout") == openssl("x509", "-in", certificate, "-noout", "-pubkey")
 
 
 def test_a_retired_board_of_a_journal_made_again_makes_room_for_another(hsm_station, token, device, other):
