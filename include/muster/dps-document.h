@@ -156,7 +156,7 @@ bool dps_enrollment_changes(const cJSON *before, const cJSON *now, struct text *
 
 /* The attempt that wrote this enrollment; NULL when none of ours did. Borrowed. */
 const char *dps_enrollment_attempt(const cJSON *found);
-/* Nobody has written it since it was created: the two times that the service gives are one. */
+/* Nobody has written it since it was created: the two times that the service gives are one, to 20 ms. */
 bool dps_enrollment_is_unwritten(const cJSON *found);
 
 #define DPS_TRUSTED_MAX 2

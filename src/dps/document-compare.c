@@ -451,8 +451,8 @@ const char *dps_enrollment_attempt(const cJSON *found)
 	return document_text(document_get(found, "optionalDeviceInformation"), DPS_ATTEMPT_MEMBER);
 }
 
-/* A service may set the two one after the other. */
-enum { CREATION_MS = 1000 };
+/* A service may set the two one after the other. Nobody reads an enrollment and writes it in that time. */
+enum { CREATION_MS = 20 };
 
 bool dps_enrollment_is_unwritten(const cJSON *found)
 {

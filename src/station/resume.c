@@ -18,9 +18,10 @@
 
 struct resumption {
 	struct job *job;
-	bool has_ended;        /* a life, and no other began yet */
-	int64_t ended_attempt; /* of that life, the last one */
-	bool is_derived;       /* the key of the life that is read */
+	bool has_ended;           /* a life, and no other began yet */
+	int64_t ended_attempt;    /* of that life, the last one */
+	bool is_derived;          /* the key of the life that is read */
+	int64_t enrolled_attempt; /* of this life, the one that released it first */
 	struct service_sendings sendings;
 };
 
@@ -276,14 +277,22 @@ static bool begins_life(const struct resumption *resumption, const struct journa
 }
 
 /* Whether it was released in this life, by what is said of its row. */
-static bool follow_enrolled(bool was_enrolled, const struct journal_entry *entry, const cJSON *body)
+static bool follow_enrolled(struct resumption *resumption, const struct journal_entry *entry,
+			    const cJSON *body)
 {
+	bool was_enrolled = resumption->job->was_enrolled;
 	const char *name = json_text(body, "state");
 	enum journal_state state;
 
+	/* The run that released it had no room for its files, and told a failure. */
+	if (is_step(body, "write-out") && is_failure(body) &&
+	    entry->attempt == resumption->enrolled_attempt)
+		return false;
 	if (strcmp(entry->stage, JOURNAL_DEVICE_STAGE) != 0 || !name ||
 	    !journal_state_find(name, &state))
 		return was_enrolled;
+	if (!was_enrolled)
+		resumption->enrolled_attempt = entry->attempt;
 	return state == JOURNAL_RELEASED || (was_enrolled && journal_state_is_live(state));
 }
 
@@ -316,7 +325,7 @@ static bool take_entry(void *context, const struct journal_entry *entry, struct 
 	for (size_t i = 0; i < ARRAY_SIZE(takers); i++)
 		if (strcmp(entry->stage, takers[i].stage) == 0 && !takers[i].take(job, entry, body))
 			return muster_fail_memory(err);
-	job->was_enrolled = follow_enrolled(job->was_enrolled, entry, body);
+	job->was_enrolled = follow_enrolled(resumption, entry, body);
 	job->failures = park_count(job->failures, entry, body);
 	job->is_unfit = park_is_unfit(job->is_unfit, entry, body);
 	kept_profile_follow(job->kept_name, entry, body);

@@ -23,6 +23,7 @@ from test_hsm_wrap import make_device
 from test_offline import entries, evidence_of, offline, spool
 from test_outbox import outbox, resolve
 from test_retire import retire
+from test_wrong_clock import spool_at
 
 
 @pytest.fixture
@@ -538,22 +539,16 @@ def test_expired_ones_hold_up_no_others(hsm_station, office, token, tmp_path):
     assert [row["id"] for row in station.emulator.ledger() if row["effect"] == "create"] == [names[-1]]
 
 
-def test_a_certificate_that_expired_meanwhile_is_made_anew_with_the_device(hsm_station, office, token, tmp_path):
-    station, office.env = hsm_station, hsm_station.env
-    profile = station.profile("hsm-x509")
+def test_a_certificate_that_expired_meanwhile_is_made_anew_with_the_device(release_station, tokens, token, tmp_path):
+    station = release_station
+    office = Station(tmp_path / "office", station.emulator, RELEASE)
+    station.env["SOFTHSM2_CONF"] = office.env["SOFTHSM2_CONF"] = tokens.configuration
+    profile = station.profile("hsm-x509", {"attestation": {"x509": {"validDays": 1}}})
     hardware = ["--token", token.uri, "--pin-file", token.pin_file]
-    name = spool(station, profile, "stick-x", *hardware)
+    name = spool_at(station, "-3d", profile, "stick-x", *hardware)
     of_station, bundle = public_key(station), tmp_path / "stick.bundle"
     assert export(station, bundle).status == 0
-    expired = WrongServer(tmp_path / "expired", "expired").directory / "server.pem"
-    der = subprocess.run(["openssl", "x509", "-in", expired, "-outform", "DER"], check=True, stdout=subprocess.PIPE).stdout
-    digest = hashlib.sha256(der).hexdigest()
-
-    def expire(content):
-        content["devices"][0]["keySha256"] = digest
-        content["devices"][0]["spooled"]["attestation"].update(certificate=base64.b64encode(der).decode(), certificateSha256=digest)
-
-    sign_again(station, bundle, expire)
+    digest = station.rows()[name]["keySha256"]
     assert send(office, bundle, tmp_path / "r", of_station, "--profile", profile).cause == "E5184"
     before = office.rows()[name]
     done = office.provision(profile, "stick-x", *hardware)
