@@ -7,6 +7,7 @@
 #include "muster/file.h"
 #include "muster/identity.h"
 #include "muster/json.h"
+#include "repeat.h"
 
 enum { INPUT_MAX = 1024 * 1024 };
 
@@ -157,15 +158,10 @@ static bool find_owner(struct journal *journal, const struct bytes *spki, struct
 		       struct muster_error *err)
 {
 	char digest[SHA256_HEX_SIZE];
-	int64_t seq;
-	size_t count;
+	bool is_known;
 
 	sha256_hex(digest, spki->data, spki->size);
-	if (!journal_key_find(journal, digest, &seq, err))
-		return false;
-	if (seq == 0)
-		return true;
-	return journal_entries(journal, NULL, seq - 1, take_maker, owner, &count, err) &&
+	return repeat_find(journal, digest, take_maker, owner, &is_known, err) &&
 	       (owner->name || !owner->key_id ||
 		journal_entries_all(journal, "", take_produced, owner, err));
 }

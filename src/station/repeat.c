@@ -31,23 +31,31 @@ static bool describe(void *context, const struct journal_entry *entry, struct mu
 	return text_ok(words, err);
 }
 
+bool repeat_find(struct journal *journal, const char *public_sha256, journal_entry_fn callback,
+		 void *context, bool *ret_is_known, struct muster_error *err)
+{
+	int64_t seq;
+	size_t count;
+
+	if (!journal_key_find(journal, public_sha256, &seq, err))
+		return false;
+	*ret_is_known = seq != 0;
+	return seq == 0 || journal_entries(journal, NULL, seq - 1, callback, context, &count, err);
+}
+
 bool repeat_check(struct journal *journal, const struct bytes *spki, const char *whose,
 		  struct muster_error *err)
 {
 	CLEANUP(text_done) struct text words = TEXT_MAX(512);
 	char digest[SHA256_HEX_SIZE];
-	int64_t seq;
-	size_t count;
+	bool is_known;
 
 	sha256_hex(digest, spki->data, spki->size);
-	if (!journal_key_find(journal, digest, &seq, err))
+	if (!repeat_find(journal, digest, describe, &words, &is_known, err))
 		return false;
-	if (seq == 0)
-		return true;
-	if (!journal_entries(journal, NULL, seq - 1, describe, &words, &count, err))
-		return false;
-	return muster_fail(
-		err, CAUSE_KEY_REPEATED,
-		"the key made for %s, SHA-256 of its public half %s, was made before, %s", whose,
-		digest, words.data);
+	return !is_known ||
+	       muster_fail(
+		       err, CAUSE_KEY_REPEATED,
+		       "the key made for %s, SHA-256 of its public half %s, was made before, %s",
+		       whose, digest, words.data);
 }

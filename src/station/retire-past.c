@@ -2,7 +2,6 @@
 
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 
 #include "job.h"
 #include "life.h"
@@ -61,18 +60,11 @@ static bool is_outstanding(const struct retire_end *end)
 	return end->is_left || end->is_kept;
 }
 
-bool retire_is_same_service(const char *a, const char *b)
-{
-	size_t length = strcspn(a, ":");
-
-	return length == strcspn(b, ":") && strncasecmp(a, b, length) == 0;
-}
-
 /* NULL: none. */
 static struct retire_end *find_other(const struct retire_past *past, const char *host)
 {
 	for (size_t i = 0; i < past->other_count; i++)
-		if (retire_is_same_service(past->others[i].place.host, host))
+		if (service_is_same(past->others[i].place.host, host))
 			return &past->others[i];
 	return NULL;
 }
@@ -96,8 +88,7 @@ static bool leave_for(struct retire_past *past, const char *host, struct muster_
 {
 	struct retire_end *other;
 
-	if (!past->end.place.host[0] || !host[0] ||
-	    retire_is_same_service(past->end.place.host, host))
+	if (!past->end.place.host[0] || !host[0] || service_is_same(past->end.place.host, host))
 		return true;
 	if (!set_aside(past, err))
 		return false;
@@ -114,7 +105,7 @@ static void go_back_to(struct retire_past *past, const char *host)
 {
 	struct retire_end *other = find_other(past, host), last = past->end;
 
-	if (!other || retire_is_same_service(last.place.host, host) ||
+	if (!other || service_is_same(last.place.host, host) ||
 	    (!is_outstanding(other) && is_outstanding(&last)))
 		return;
 	last.is_former = true;

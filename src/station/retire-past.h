@@ -47,7 +47,5 @@ bool retire_past_read(struct journal *journal, struct retire_past *past, struct 
 void retire_past_done(struct retire_past *past);
 /* It has ended, and its enrollment with it, as far as the journal knows. */
 bool retire_past_is_over(const struct retire_past *past);
-/* Under another port it is the same. */
-bool retire_is_same_service(const char *a, const char *b);
 /* A copy of its etag; NULL where it has none. */
 bool retire_copy_etag(char **target, const cJSON *from, struct muster_error *err) MUST_CHECK;

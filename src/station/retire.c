@@ -42,8 +42,7 @@ static bool is_elsewhere(const struct retiring *retiring)
 {
 	const char *here = retiring->past.host, *there = retiring->past.end.place.host;
 
-	return *there && !retire_past_is_over(&retiring->past) &&
-	       !retire_is_same_service(there, here);
+	return *there && !retire_past_is_over(&retiring->past) && !service_is_same(there, here);
 }
 
 static bool read_enrollment(struct retiring *retiring, struct muster_error *err)

@@ -15,16 +15,19 @@ const struct service_place *service_place(const struct service_sendings *sending
 	return sendings->last_was_refused ? &sendings->before : &sendings->last;
 }
 
+bool service_is_same(const char *a, const char *b)
+{
+	size_t length = strcspn(a, ":");
+
+	return length == strcspn(b, ":") && strncasecmp(a, b, length) == 0;
+}
+
 bool service_place_is_elsewhere(const struct service_place *place, const char *host,
 				bool has_same_scope)
 {
-	size_t length = strcspn(place->host, ":");
-
 	if (!place->host[0] || !host[0])
 		return false;
-	return has_same_scope
-		       ? length != strcspn(host, ":") || strncasecmp(place->host, host, length) != 0
-		       : !text_equal_folded(place->host, host);
+	return !(has_same_scope ? service_is_same : text_equal_folded)(place->host, host);
 }
 
 static void take_intent(struct service_sendings *sendings, const char *host, const char *attempt)

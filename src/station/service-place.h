@@ -21,6 +21,8 @@ struct service_sendings {
 bool service_sendings_follow(struct service_sendings *sendings, const struct journal_entry *entry,
 			     const cJSON *body, struct muster_error *err) MUST_CHECK;
 const struct service_place *service_place(const struct service_sendings *sendings);
+/* By the names of their hosts: a service may be at another port since. */
+bool service_is_same(const char *a, const char *b);
 /* Not at this host; false where either is not known. One whose ID scope is the same may be at another port since, but not under
  * another name. */
 bool service_place_is_elsewhere(const struct service_place *place, const char *host,
